@@ -1,0 +1,1 @@
+"""Sightline: raw sensor streams in, audited decisions out, on time."""

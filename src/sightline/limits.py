@@ -1,0 +1,69 @@
+"""Every bound of the system in one typed place: its unit, and what happens at the bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds with units. Pass another instance to change one; nothing reads a global.
+
+    >>> Limits(max_keys=10).max_keys
+    10
+    """
+
+    # sense
+    max_line_bytes: int = 1 << 20
+    """One text line. A longer line is quarantined LINE_TOO_LONG without being parsed."""
+    max_files: int = 4096
+    """Files in one source directory. More is a SourceError before anything runs."""
+    max_file_bytes_in_memory: int = 1 << 30
+    """A file format that cannot be streamed (NumPy archive). Larger: quarantined FILE_TOO_LARGE."""
+    chunk_rows: int = 1 << 18
+    """Rows a source reads at a time, so a file of any size needs bounded memory."""
+    max_raw_chars: int = 512
+    """Characters of a refused row kept for a person to read; the rest is cut with an ellipsis."""
+
+    # state of a partition
+    max_keys: int = 1_000_000
+    """Distinct keys in one partition. Rows of further keys are quarantined KEY_LIMIT."""
+    max_open_rows: int = 20_000_000
+    """Rows held for open or revisable windows. Beyond it rows are dropped with cause BUFFER_FULL."""
+    max_open_decisions: int = 1_000_000
+    """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
+
+    # log
+    max_entry_bytes: int = 256 << 20
+    """One log entry. A larger one is refused on write, and is corruption on read."""
+    segment_bytes: int = 64 << 20
+    """Size at which a log segment is finished and the next begun."""
+    segment_age_s: float = 3600.0
+    """Age at which a log segment is finished, by the time stamps of its entries."""
+    log_bytes: int = 64 << 30
+    """Size of one partition's log. Beyond it the run stops with a StorageError, never silently."""
+    max_checkpoint_bytes: int = 4 << 30
+    """One checkpoint file. A larger one is refused on write, and is corruption on read."""
+    checkpoints_kept: int = 2
+    """Checkpoints kept per partition; older ones are deleted after a newer one is durable."""
+
+    # act
+    outbox_rows: int = 100_000
+    """Undelivered alerts. Beyond it the run stops with a SinkError: an alert is never dropped."""
+    delivery_attempts: int = 8
+    """Attempts per alert in one run before it is left in the outbox for the next."""
+    delivery_timeout_s: float = 5.0
+    """Time for one delivery attempt."""
+
+    # runtime
+    max_epoch_rows: int = 4_000_000
+    """Rows of one epoch. A denser one is cut into several steps with the same tick."""
+    epochs_in_flight: int = 8
+    """Epochs sent to a worker and not yet acknowledged; at the bound the reader waits."""
+    max_partitions: int = 1024
+    """Logical partitions of a pipeline; more is a PipelineError."""
+    max_workers: int = 64
+    """Worker processes; more is a UsageError."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -25,6 +25,9 @@ class Limits:
     max_raw_chars: int = 512
     """Characters of a refused row kept for a person to read; the rest is cut with an ellipsis."""
 
+    max_quiet_ticks: int = 10_000
+    """Empty epochs given in a row. A longer gap in finite data is jumped over."""
+
     # state of a partition
     max_keys: int = 1_000_000
     """Distinct keys in one partition. Rows of further keys are quarantined KEY_LIMIT."""

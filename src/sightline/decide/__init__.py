@@ -1,1 +1,16 @@
-"""."""
+"""Turn risk into one decision: persistence, hysteresis, revision, inhibition."""
+
+from sightline.decide.alarm import AlarmRule, AlarmStates, alarm_states
+from sightline.decide.inhibition import Episode, InhibitionRule, episodes, released
+from sightline.decide.revision import IssuedDecisions
+
+__all__ = [
+    "AlarmRule",
+    "AlarmStates",
+    "Episode",
+    "InhibitionRule",
+    "IssuedDecisions",
+    "alarm_states",
+    "episodes",
+    "released",
+]

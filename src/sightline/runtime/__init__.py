@@ -1,1 +1,24 @@
-"""."""
+"""Run a pipeline and keep the promises: description, engine, hosting, replay, comparison."""
+
+from sightline.runtime.comparison import RunComparison, compare_runs
+from sightline.runtime.pipeline import Pipeline
+from sightline.runtime.plan import Plan, load_plan, make_plan
+from sightline.runtime.replay import ReplayVerdict, replay_run
+from sightline.runtime.run import Progress, RunOptions, RunReport, run_pipeline
+from sightline.runtime.run_directory import RunDirectory
+
+__all__ = [
+    "Pipeline",
+    "Plan",
+    "Progress",
+    "ReplayVerdict",
+    "RunComparison",
+    "RunDirectory",
+    "RunOptions",
+    "RunReport",
+    "compare_runs",
+    "load_plan",
+    "make_plan",
+    "replay_run",
+    "run_pipeline",
+]

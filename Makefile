@@ -1,0 +1,61 @@
+# Bare `make` lists the targets. Everything runs in .venv, which the targets make when needed.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PEERS  := .venv-peers
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## make .venv with everything for development
+
+.PHONY: demo
+demo: $(STAMP) ## run the gateway application on a simulated constellation at 60x
+	$(BIN)/sightline demo --out runs/demo
+
+.PHONY: test
+test: $(STAMP) ## run the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: check
+check: $(STAMP) ## lint, types, doctests and fast tests: before each commit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+.PHONY: format
+format: $(STAMP) ## let ruff format and mend the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: soak
+soak: $(STAMP) ## 10,000 simulated fault schedules and 50 kills at random points
+	$(BIN)/python -m pytest tests/soak -m soak -s --override-ini addopts= -q
+
+.PHONY: peers
+peers: $(PEERS)/.installed ## install the stream engines the benchmarks compare with
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet bytewax==0.21.1 quixstreams==3.28.1 pyarrow==26.0.1
+	@touch $@
+
+.PHONY: bench
+bench: $(STAMP) ## time the window kernel and the whole pipeline
+	$(BIN)/sightline bench windows
+	$(BIN)/sightline bench pipeline
+
+.PHONY: clean
+clean: ## remove environments, caches and runs
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs build dist

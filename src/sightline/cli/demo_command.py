@@ -1,0 +1,99 @@
+"""``sightline demo``: the gateway application on a simulated constellation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sightline.act import JsonLinesSink, RunMetrics, serve_metrics
+from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, write_constellation
+from sightline.cli.console import decision_line, print_json, progress_display
+from sightline.evidence import draw_svg, explain, summary_lines, write_report
+from sightline.records import Transition
+from sightline.records.decision import final_revisions
+from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
+from sightline.sense import open_source
+
+_SHOWN = 14
+
+
+@contextmanager
+def metrics_server(port: int | None) -> Iterator[RunMetrics]:
+    """Metrics of a run, served while it lasts if a port is given."""
+    metrics = RunMetrics()
+    if port is None:
+        yield metrics
+        return
+    with serve_metrics(metrics, port=port):
+        yield metrics
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    speed: Annotated[str, typer.Option(help="max, or a multiple of real time.")] = "60x",
+    minutes: Annotated[float, typer.Option(min=5, help="Minutes of telemetry.")] = 45,
+    satellites: Annotated[int, typer.Option(min=3, help="Satellites.")] = 24,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
+    workers: Annotated[int, typer.Option(min=0)] = 0,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this port.")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Simulate a constellation with faults, run the gateway on it, and write report.html."""
+    from sightline.cli.main import parse_speed
+
+    folder = _fresh(out)
+    console = Console(highlight=False)
+    config = ConstellationConfig(
+        n_satellites=satellites, duration_s=minutes * 60, seed=seed
+    )
+    write_constellation(simulate(config), folder / "input")
+    plan = load_plan(PIPELINE)
+    sources = {
+        name: open_source(name, str(folder / "input" / f"{name}.parquet"), plan.contracts[name])
+        for name in plan.contracts
+    }
+    options = RunOptions(speed=parse_speed(speed), workers=workers)
+    with (
+        metrics_server(metrics_port) as metrics,
+        progress_display("gateway", is_quiet=as_json) as on_progress,
+    ):
+        report = run_pipeline(
+            plan, sources, folder / "run", options=options, metrics=metrics,
+            sinks={"alerts": JsonLinesSink(folder / "alerts.jsonl")}, on_progress=on_progress,
+        )
+    run = RunDirectory.open(folder / "run")
+    page = write_report(run, report.as_mapping(), folder / "report.html")
+    standing = [d for d in final_revisions(run.decisions()) if d.transition is Transition.RAISED]
+    chosen = next((d for d in standing if d.kind == "unusual"), standing[0] if standing else None)
+    if chosen is not None:
+        picture = draw_svg(explain(run, chosen.decision_id))
+        (folder / "alert.svg").write_text(picture, encoding="utf-8")
+    if as_json:
+        print_json({**report.as_mapping(), "report": str(page)})
+        return
+    for line in summary_lines(report):
+        console.print(line)
+    for decision in standing[:_SHOWN]:
+        console.print(decision_line(decision))
+    if len(standing) > _SHOWN:
+        console.print(f"… and {len(standing) - _SHOWN} more in the report")
+    console.print(f"\nreport   {page}")
+    if chosen is not None:
+        console.print(f"explain  sightline explain {folder / 'run'} {chosen.decision_id[:8]}")
+    console.print(f"replay   sightline replay {folder / 'run'}")
+    console.print(f"verify   sightline verify {folder / 'run'}")
+
+
+def _fresh(out: Path) -> Path:
+    """``out``, or the first numbered neighbour that does not exist: a demo never overwrites."""
+    folder, number = out, 1
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = out.with_name(f"{out.name}-{number}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,330 @@
+"""Commands of ``sightline``.
+
+Exit codes: 0 done; 1 a replay, comparison or verification did not hold; 2 wrong usage;
+3 contract; 4 pipeline; 5 source; 6 log, checkpoint or ledger; 7 alert receiver or database;
+8 disk; 70 a defect of Sightline.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sightline.cli import bench_commands, demo_command
+from sightline.cli.console import fail, print_json, progress_display
+from sightline.cli.sources import open_sources, parse_controls, parse_sinks
+from sightline.errors import SightlineError, UsageError
+from sightline.evidence import (
+    Explanation,
+    draw_svg,
+    draw_terminal,
+    explain,
+    quarantine_frame,
+    summary_lines,
+)
+from sightline.limits import DEFAULT_LIMITS
+from sightline.recorder import verify_log
+from sightline.records import Accounts
+from sightline.runtime import (
+    RunDirectory,
+    RunOptions,
+    RunReport,
+    compare_runs,
+    load_plan,
+    replay_run,
+    run_pipeline,
+)
+
+app = typer.Typer(
+    name="sightline",
+    help="Raw sensor streams in, audited decisions out, on time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(bench_commands.app, name="bench")
+app.command("demo")(demo_command.demo)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="NAME=LOCATION", help="File, folder, or - for stdin."),
+]
+
+
+def main() -> None:
+    """Entry point of the ``sightline`` command."""
+    try:
+        app()
+    except SightlineError as error:
+        try:
+            fail(error)
+        except typer.Exit as leave:
+            sys.exit(leave.exit_code)
+
+
+@app.command()
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    source: Sources = None,
+    speed: Annotated[
+        str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")
+    ] = "max",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: in this one.")] = 0,
+    alerts: Annotated[
+        list[str] | None,
+        typer.Option("--alerts", metavar="SINK", help="jsonl:FILE or http(s)://…"),
+    ] = None,
+    control: Annotated[
+        list[Path] | None, typer.Option("--control", help="Operator inputs (JSON lines).")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve /metrics on this port of localhost.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline over files, folders or standard input."""
+    plan = load_plan(pipeline)
+    if workers > DEFAULT_LIMITS.max_workers:
+        raise UsageError(
+            expected=f"at most {DEFAULT_LIMITS.max_workers} workers", got=str(workers),
+            where="--workers", action="give fewer",
+        )
+    options = RunOptions(
+        speed=parse_speed(speed), workers=workers, resume=resume,
+        controls=parse_controls(control or []),
+    )
+    sources = open_sources(plan, source or [])
+    with (
+        demo_command.metrics_server(metrics_port) as metrics,
+        progress_display(plan.pipeline.pipeline, is_quiet=as_json) as on_progress,
+    ):
+        report = run_pipeline(
+            plan, sources, out, options=options, sinks=parse_sinks(alerts or []),
+            metrics=metrics, on_progress=on_progress,
+        )
+    show_report(report, as_json=as_json)
+
+
+def parse_speed(text: str) -> float | None:
+    """``max`` → None, ``60x`` → 60.0.
+
+    >>> parse_speed("60x")
+    60.0
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < 1e9:
+        raise UsageError(
+            expected="max, or a positive multiple such as 60x", got=text, where="--speed",
+            action="mend the option",
+        )
+    return speed
+
+
+def show_report(report: RunReport, *, as_json: bool) -> None:
+    """Print what a run came to."""
+    if as_json:
+        print_json(report.as_mapping())
+        return
+    console = Console(highlight=False)
+    for line in summary_lines(report):
+        console.print(line)
+
+
+@app.command()
+def replay(
+    path: Run,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another run, to compare with.")
+    ] = None,
+    source: Sources = None,
+    as_json: Json = False,
+) -> None:
+    """Replay a run; exit 0 only if every decision is byte-identical."""
+    directory = RunDirectory.open(path)
+    sources = open_sources(directory.plan, source) if source else None
+    verdict = replay_run(directory, sources=sources)
+    comparison = compare_runs(directory, RunDirectory.open(against)) if against else None
+    holds = bool(verdict) and (comparison is None or bool(comparison))
+    if as_json:
+        print_json(
+            {
+                "identical": bool(verdict),
+                "decisions": verdict.decisions,
+                "entries": verdict.entries,
+                "digest": verdict.digest,
+                "final_digest": verdict.final_digest,
+                "difference": str(verdict.difference) if verdict.difference else None,
+                "against": None
+                if comparison is None
+                else {
+                    "equivalent": bool(comparison),
+                    "final_equal": comparison.is_final_equal,
+                    "digest": comparison.digest_b,
+                    "final_digest": comparison.final_digest_b,
+                    "difference": str(comparison.difference) if comparison.difference else None,
+                },
+            }
+        )
+    else:
+        _show_replay(verdict, comparison)
+    raise typer.Exit(0 if holds else 1)
+
+
+def _show_replay(verdict: object, comparison: object) -> None:
+    from sightline.runtime import ReplayVerdict, RunComparison
+
+    console = Console(highlight=False)
+    assert isinstance(verdict, ReplayVerdict)
+    if verdict:
+        console.print(
+            f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
+            f"[green]every one the same bytes[/green]\n  digest {verdict.digest}"
+        )
+    else:
+        console.print(f"replay: [red]differs[/red] at {verdict.difference}")
+    if isinstance(comparison, RunComparison):
+        if comparison:
+            console.print(f"against: [green]equivalent[/green]\n  digest {comparison.digest_b}")
+        else:
+            final = "equal" if comparison.is_final_equal else "different"
+            console.print(
+                f"against: [red]not equivalent[/red] ({comparison.decisions_a} and "
+                f"{comparison.decisions_b} revisions; final revisions {final})"
+            )
+            if comparison.difference:
+                console.print(f"  {comparison.difference}", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    path: Run,
+    head: Annotated[
+        list[str] | None,
+        typer.Option("--head", metavar="PARTITION=HASH", help="Head hash kept elsewhere."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify the hash chain of every log, and the conservation equation."""
+    directory = RunDirectory.open(path)
+    expected = dict(item.split("=", 1) for item in head or [] if "=" in item)
+    verdicts = {name: verify_log(directory.storage, name) for name in directory.partitions}
+    heads = {n: n not in expected or v.head.hash == expected[n] for n, v in verdicts.items()}
+    chains_hold = all(verdicts.values()) and all(heads.values())
+    accounts = Accounts.total(directory.accounts().values()) if chains_hold else Accounts()
+    holds = chains_hold and accounts.is_balanced
+    if as_json:
+        print_json(
+            {
+                "holds": holds,
+                "logs": {
+                    n: {
+                        "holds": bool(v) and heads[n],
+                        "entries": v.entries,
+                        "pruned": v.pruned_entries,
+                        "head": v.head.hash,
+                        "problem": v.problem or ("" if heads[n] else "another head hash"),
+                    }
+                    for n, v in verdicts.items()
+                },
+                "conservation": accounts.equation() if chains_hold else None,
+            }
+        )
+    else:
+        console = Console(highlight=False)
+        for name, verdict in verdicts.items():
+            mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
+            console.print(f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}")
+            if verdict.problem:
+                console.print(f"  {verdict.problem}", soft_wrap=True)
+            elif not heads[name]:
+                console.print(f"  expected head {expected[name]}", soft_wrap=True)
+        if chains_hold:
+            console.print(f"conservation: {accounts.equation()}")
+    raise typer.Exit(0 if holds else 1)
+
+
+@app.command("explain")
+def explain_command(
+    path: Run,
+    decision_id: Annotated[str, typer.Argument(help="Id of a decision, or its beginning.")],
+    svg: Annotated[Path | None, typer.Option(help="Write the picture here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Why: reason codes, values, thresholds, versions, and the input window drawn."""
+    found: Explanation = explain(RunDirectory.open(path), decision_id)
+    if svg is not None:
+        svg.write_text(draw_svg(found), encoding="utf-8")
+    if as_json:
+        print_json(found.as_mapping())
+        return
+    console = Console(highlight=False)
+    console.print(draw_terminal(found), soft_wrap=True, markup=False)
+    if svg is not None:
+        console.print(f"picture: {svg}")
+
+
+@app.command()
+def quarantine(
+    path: Run,
+    feed_again: Annotated[
+        Path | None,
+        typer.Option("--feed-again", metavar="CONTRACT", help="Feed the rows in under this contract."),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only rows of this source.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Browse refused rows with their reasons, or feed them in again."""
+    directory = RunDirectory.open(path)
+    frame = quarantine_frame(directory)
+    if source is not None:
+        frame = frame.filter(frame["source"] == source)
+    if feed_again is not None:
+        from sightline.cli.feeding import feed_quarantine_again
+
+        report = feed_quarantine_again(directory, frame, feed_again, out=out, source=source)
+        show_report(report, as_json=as_json)
+        return
+    counts = frame.group_by("source", "reason").len().sort("source", "reason")
+    if as_json:
+        print_json({"rows": frame.height, "by_reason": counts.to_dicts(),
+                    "sample": frame.head(limit).to_dicts()})
+        return
+    console = Console(highlight=False)
+    console.print(f"{frame.height} rows in quarantine")
+    for row in counts.to_dicts():
+        console.print(f"  {row['source']:12} {row['reason']:24} {row['len']:>9,}")
+    for row in frame.head(limit).to_dicts():
+        console.print(
+            f"{row['origin']}:{row['row']} {row['reason']} {row['field']}: {row['detail']}\n"
+            f"    {row['raw']}", markup=False, soft_wrap=True,
+        )
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(help="contract or pipeline")] = "contract",
+) -> None:
+    """Print the JSON Schema of contracts or pipelines, for editors."""
+    from sightline.runtime import Pipeline
+    from sightline.sense import contract_json_schema
+
+    if what not in ("contract", "pipeline"):
+        raise UsageError(
+            expected="contract or pipeline", got=what, where="argument", action="choose one"
+        )
+    print_json(contract_json_schema() if what == "contract" else Pipeline.model_json_schema())

@@ -1,0 +1,73 @@
+"""Options of the command line turned into sources, sinks and operator inputs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sightline.act import JsonLinesSink, Sink, WebhookSink
+from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS
+from sightline.runtime import Plan
+from sightline.sense import Source, open_source
+
+CONTROLS = ("acknowledge", "shelve", "mask", "contacts")
+
+
+def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
+    """``NAME=LOCATION`` options as sources; every one must belong to the pipeline."""
+    found: dict[str, Source] = {}
+    for item in given:
+        name, equals, location = item.partition("=")
+        if not equals or name not in plan.contracts:
+            raise UsageError(
+                expected=f"NAME=LOCATION with NAME one of {', '.join(plan.contracts)}",
+                got=item, where="--source", action="mend the option",
+            )
+        found[name] = open_source(
+            name, location, plan.contracts[name], limits=DEFAULT_LIMITS, stdin=sys.stdin.buffer
+        )
+    return found
+
+
+def parse_sinks(given: Sequence[str]) -> dict[str, Sink]:
+    """``jsonl:FILE`` and URLs as sinks, named for the ledger."""
+    found: dict[str, Sink] = {}
+    for index, item in enumerate(given):
+        if item.startswith("jsonl:"):
+            found[f"jsonl-{index}"] = JsonLinesSink(Path(item.removeprefix("jsonl:")))
+        elif item.startswith(("http://", "https://")):
+            found[f"webhook-{index}"] = WebhookSink(
+                item, timeout_s=DEFAULT_LIMITS.delivery_timeout_s, headers={}
+            )
+        else:
+            raise UsageError(
+                expected="jsonl:FILE, http://… or https://…", got=item, where="--alerts",
+                action="mend the option",
+            )
+    return found
+
+
+def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
+    """Operator inputs, one JSON object a line."""
+    found: list[Mapping[str, Any]] = []
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                control = json.loads(line)
+                kind = control["control"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise UsageError(
+                    expected='an object with "control"', got=line[:80],
+                    where=f"{path}, line {number}", action="mend the line",
+                ) from error
+            if kind not in CONTROLS:
+                raise UsageError(
+                    expected=f"control: one of {', '.join(CONTROLS)}", got=str(kind),
+                    where=f"{path}, line {number}", action="mend the line",
+                )
+            found.append(control)
+    return tuple(found)

@@ -1,0 +1,163 @@
+"""The closed windows of each key, in order, with everything that later stages made of them.
+
+One row per (key, window). Windows that may still be revised are all here, and behind them as many
+settled ones as the stages look back. Because later stages are functions of these rows alone,
+re-running them after a revision means computing the same columns again from the changed row on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
+
+_WINDOW_BITS = 42  # 2^42 windows: 139 years of millisecond windows; leaves 2^21 keys
+
+
+class WindowSeries:
+    """Rows sorted by (key id, window number), float64 columns in one matrix.
+
+    Attributes:
+        code: int64[n], ``key << 42 | window``, strictly increasing.
+        values: float64[n, columns].
+        columns: names of the columns, fixed.
+    """
+
+    def __init__(self, columns: Sequence[str], *, slide_ns: int, width_ns: int) -> None:
+        self.columns = tuple(columns)
+        self.slide_ns = slide_ns
+        self.width_ns = width_ns
+        self.code: IntArray = np.empty(0, np.int64)
+        self.values: FloatArray = np.empty((0, len(self.columns)), np.float64)
+        self._position = {name: i for i, name in enumerate(self.columns)}
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    @property
+    def key(self) -> IdArray:
+        """uint32[n] key ids."""
+        return (self.code >> _WINDOW_BITS).astype(np.uint32)
+
+    @property
+    def window(self) -> IntArray:
+        """int64[n] window numbers."""
+        return self.code & ((1 << _WINDOW_BITS) - 1)
+
+    def end_ns(self, rows: IntArray) -> IntArray:
+        """int64[rows]: exclusive end of the windows at ``rows``, UTC ns."""
+        return (self.code[rows] & ((1 << _WINDOW_BITS) - 1)) * self.slide_ns + self.width_ns
+
+    def start_ns(self, rows: IntArray) -> IntArray:
+        """int64[rows]: inclusive start of the windows at ``rows``, UTC ns."""
+        return (self.code[rows] & ((1 << _WINDOW_BITS) - 1)) * self.slide_ns
+
+    def column(self, name: str) -> FloatArray:
+        """float64[n], a view that may be written to."""
+        return self.values[:, self._position[name]]
+
+    def upsert(self, table: WindowTable) -> IntArray:
+        """Insert or replace rows; columns ``table`` does not have become NaN.
+
+        Returns:
+            int64[len(table)], positions of the rows in the series afterwards.
+        """
+        code = (table.key.astype(np.int64) << _WINDOW_BITS) | table.window
+        fresh = np.full((len(code), len(self.columns)), np.nan)
+        for name, column in table.columns.items():
+            fresh[:, self._position[name]] = column
+        at = np.searchsorted(self.code, code)
+        known = np.zeros(len(code), np.bool_)
+        inside = at < len(self.code)
+        known[inside] = self.code[at[inside]] == code[inside]
+        self.values[at[known]] = fresh[known]
+        if not known.all():
+            new = ~known
+            self.values = np.insert(self.values, at[new], fresh[new], axis=0)
+            self.code = np.insert(self.code, at[new], code[new])
+        positions: IntArray = np.searchsorted(self.code, code)
+        return positions
+
+    def rows_from(self, key: IdArray, window: IntArray) -> IntArray:
+        """Positions of all rows of ``key[i]`` at or after ``window[i]``, ascending.
+
+        Args:
+            key: uint32[k], each at most once.
+            window: int64[k], first window wanted of each.
+        """
+        code = key.astype(np.int64) << _WINDOW_BITS
+        lo = np.searchsorted(self.code, code | np.maximum(window, 0))
+        hi = np.searchsorted(self.code, code + (1 << _WINDOW_BITS))
+        return ranges(lo, hi)
+
+    def previous(self, rows: IntArray, back: int) -> IntArray:
+        """Position ``back`` rows before each of ``rows`` in the same key, or -1."""
+        at = rows - back
+        inside = at >= 0
+        same = np.zeros(len(rows), np.bool_)
+        same[inside] = (self.code[at[inside]] >> _WINDOW_BITS) == (
+            self.code[rows[inside]] >> _WINDOW_BITS
+        )
+        found: IntArray = np.where(same, at, -1)
+        return found
+
+    def history(self, rows: IntArray, name: str, length: int) -> FloatArray:
+        """float64[rows, length]: the values before each row in its key, oldest first.
+
+        NaN where the key has no row that far back. The row itself is not included.
+        """
+        at = rows[:, None] - np.arange(length, 0, -1)[None, :]
+        column = self.column(name)
+        same = (at >= 0) & (
+            (self.code[np.maximum(at, 0)] >> _WINDOW_BITS) == (self.code[rows] >> _WINDOW_BITS)[:, None]
+        )
+        return np.where(same, column[np.maximum(at, 0)], np.nan)
+
+    def trim(self, *, settled_ns: IntArray, lookback: int) -> None:
+        """Drop settled rows beyond the last ``lookback`` settled rows of each key.
+
+        Args:
+            settled_ns: int64[key ids], windows ending at or before this are settled.
+            lookback: settled rows kept per key, at least 1.
+        """
+        if not len(self):
+            return
+        everything = np.arange(len(self))
+        key = self.code >> _WINDOW_BITS
+        settled = self.end_ns(everything) <= settled_ns[key]
+        # The settled rows of a key come first; a row goes if `lookback` rows on is settled too.
+        ahead = everything + lookback
+        inside = ahead < len(self)
+        gone = np.zeros(len(self), np.bool_)
+        gone[inside] = (
+            settled[inside] & settled[ahead[inside]] & (key[inside] == key[ahead[inside]])
+        )
+        if gone.any():
+            self.code = self.code[~gone]
+            self.values = self.values[~gone]
+
+    def snapshot(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Arrays that :meth:`restore` takes back."""
+        return {"code": self.code, "values": self.values}
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        self.code = arrays["code"].astype(np.int64)
+        self.values = arrays["values"].astype(np.float64)
+
+
+def ranges(lo: IntArray, hi: IntArray) -> IntArray:
+    """All integers of the half-open ranges ``[lo[i], hi[i])``, one after the other.
+
+    >>> ranges(np.array([0, 5]), np.array([2, 8])).tolist()
+    [0, 1, 5, 6, 7]
+    """
+    length = np.maximum(hi - lo, 0)
+    if not length.sum():
+        return np.empty(0, np.int64)
+    offset = np.repeat(lo - (np.cumsum(length) - length), length)
+    found: IntArray = np.arange(length.sum()) + offset
+    return found

@@ -1,0 +1,222 @@
+"""Pipeline descriptions: typed YAML, or the same classes from Python.
+
+This module is the *form*; whether the parts fit together is checked in :mod:`.plan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from sightline.errors import PipelineError
+from sightline.records import Severity
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Scope = Literal["key", "group", "global"]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Inbox(_Form):
+    """The only queue of a source."""
+
+    policy: Literal["block", "latest", "spill"] = "block"
+    max_rows: Annotated[int, Field(ge=1)] = 500_000
+
+
+class SourceForm(_Form):
+    """One input of the pipeline."""
+
+    contract: str
+    """Path of the contract, relative to the pipeline file."""
+    record: Literal["payload", "reference"] = "payload"
+    """Log the rows themselves, or (durable sources only) a reference with their digest."""
+    inbox: Inbox = Inbox()
+
+
+class Expression(_Form):
+    """A user aggregate: a SQL expression over the fields of a window's rows."""
+
+    sql: str
+    unit: str
+
+
+class Breaker(_Form):
+    """Circuit breaker of a guarded stage; counts in requests and ticks, so that it replays."""
+
+    open_after: Annotated[int, Field(ge=1)] = 3
+    """Failures in a row that open it."""
+    retry_after_ticks: Annotated[int, Field(ge=1)] = 30
+    """Ticks until one trial request is let through (half-open)."""
+    close_after: Annotated[int, Field(ge=1)] = 2
+    """Successful trials in a row that close it again (hysteresis)."""
+
+
+class Guard(_Form):
+    """A stage that may be late or break runs outside the core, with a deadline and a fallback."""
+
+    budget_s: Annotated[float, Field(gt=0, le=3600)]
+    fallback: str | None = None
+    """Scorer that answers instead; required, its absence is a PipelineError."""
+    run_on: Literal["thread", "process"] = "thread"
+    """A thread for what can only be slow; a process for what can hang or crash."""
+    breaker: Breaker = Breaker()
+
+
+class WindowsForm(_Form):
+    """Rows of one key in windows of event time."""
+
+    use: Literal["windows"]
+    input: Name
+    scope: Scope = "key"
+    width_s: Annotated[float, Field(gt=0)]
+    slide_s: Annotated[float, Field(gt=0)] | None = None
+    fields: tuple[str, ...] | None = None
+    statistics: tuple[str, ...] = ("count", "mean")
+    expressions: dict[Name, Expression] = {}
+
+
+class PresenceForm(_Form):
+    """When data exists at all; closed by the tick, so that silence is seen without data."""
+
+    use: Literal["presence"]
+    input: Name
+    scope: Scope = "key"
+    width_s: Annotated[float, Field(gt=0)]
+
+
+class ScorerForm(_Form):
+    """How unusual a measure is against the windows before it."""
+
+    use: Literal["robust_deviation", "level_deviation"]
+    input: Name
+    scope: Scope = "key"
+    measures: Annotated[tuple[str, ...], Field(min_length=1)]
+    history: Annotated[int, Field(ge=2, le=4096)] = 60
+    min_history: Annotated[int, Field(ge=2)] = 20
+    floor: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Smallest spread that counts, by measure, in its unit; 1e-9 where not given."""
+    guarded: Guard | None = None
+
+
+class PacketLossForm(_Form):
+    """Share of a window's packets that did not arrive, from the sequence counter."""
+
+    use: Literal["packet_loss"]
+    input: Name
+    scope: Scope = "key"
+
+
+class _Deciding(_Form):
+    severity: Severity = Severity.WARNING
+    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+    inhibited_by: tuple[Name, ...] = ()
+    inhibit_hold_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class AlarmForm(_Deciding):
+    """Threshold, m-of-n persistence and hysteresis on one measure."""
+
+    use: Literal["alarm"]
+    input: Name
+    scope: Scope = "key"
+    measure: str
+    """``snr_db.mean``; ``*.stuck_s`` for every field that has it."""
+    unit: str
+    raise_above: float | None = None
+    clear_below: float | None = None
+    raise_below: float | None = None
+    clear_above: float | None = None
+    m: Annotated[int, Field(ge=1, le=64)] = 1
+    n: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class SilenceForm(_Deciding):
+    """No data for longer than the time-out although contact was expected."""
+
+    use: Literal["silence"]
+    input: Name
+    scope: Scope = "key"
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Default: the contract's."""
+
+
+StageForm = Annotated[
+    WindowsForm | PresenceForm | ScorerForm | PacketLossForm | AlarmForm | SilenceForm,
+    Field(discriminator="use"),
+]
+
+
+class Pipeline(_Form):
+    """A whole pipeline.
+
+    >>> p = Pipeline.model_validate({
+    ...     "pipeline": "demo", "sources": {"t": {"contract": "t.yaml"}},
+    ...     "stages": {"health": {"use": "windows", "input": "t", "width_s": 60}}})
+    >>> p.stages["health"].use
+    'windows'
+    """
+
+    pipeline: Name
+    version: str = "1"
+    description: str = ""
+    partitions: Annotated[int, Field(ge=1)] = 1
+    tick_s: Annotated[float, Field(gt=0)] = 10.0
+    idle_s: Annotated[float, Field(gt=0)] = 60.0
+    latency_budget_s: Annotated[float, Field(gt=0)] = 60.0
+    sources: dict[Name, SourceForm]
+    stages: dict[Name, StageForm]
+
+    def deciding_mapping(self) -> dict[str, Any]:
+        """What can change a decision: partitions, inboxes and recording cannot."""
+        plain = self.model_dump(mode="json", exclude={"partitions", "description", "sources"})
+        plain["sources"] = sorted(self.sources)
+        return plain
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    """Read a pipeline description.
+
+    Raises:
+        PipelineError: naming the file and the field.
+    """
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PipelineError(
+            expected="a readable YAML file",
+            got=" ".join(str(error).split()),
+            where=str(path),
+            action="check the path and the YAML syntax",
+        ) from error
+    return parse_pipeline(plain, where=str(path))
+
+
+def parse_pipeline(plain: object, *, where: str) -> Pipeline:
+    """Validate a mapping as a pipeline; ``where`` names it in errors."""
+    try:
+        return Pipeline.model_validate(plain)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        found = str(first.get("input"))
+        raise PipelineError(
+            expected=first["msg"],
+            got=found if len(found) < 80 else found[:77] + "…",
+            where=f"{where}, {field}",
+            action=f"mend this field ({error.error_count()} problems in all)",
+        ) from error
+
+
+def digest(plain: object) -> str:
+    """16 hex digits over canonical JSON."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,255 @@
+"""Replay: the same log through the same core must give the same bytes.
+
+Only the entries a core reads are fed to it. What it says is compared, one by one, with what the
+log says it said: decisions and summaries by their bytes, stages by their digests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from sightline.errors import LogError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
+from sightline.records import Decision, Entry, EntryKind
+from sightline.records.decision import decisions_digest, final_revisions
+from sightline.records.entry import CORE_INPUTS
+from sightline.runtime.core import PartitionCore, StageRows
+from sightline.runtime.fan_in import FanInCore
+from sightline.runtime.host import take_referenced
+from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.run_directory import RunDirectory
+from sightline.sense import Source
+from sightline.sense.arrival import Router, epochs
+
+_COMPARED = {
+    EntryKind.DECISION: "decision",
+    EntryKind.SUMMARY_OUT: "summary",
+    EntryKind.STAGE_DIGEST: "stage digests",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The first point at which a replay said something else.
+
+    Attributes:
+        partition: name of the partition.
+        sequence: log sequence of the entry that differs (or of the input, if nothing was logged).
+        what: decision, summary or stage digests.
+        logged: what the log says, cut for people.
+        replayed: what the replay said.
+    """
+
+    partition: str
+    sequence: int
+    what: str
+    logged: str
+    replayed: str
+
+    def __str__(self) -> str:
+        return (
+            f"partition {self.partition}, log sequence {self.sequence}, {self.what}:\n"
+            f"  logged   {self.logged}\n  replayed {self.replayed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayVerdict:
+    """Whether a replay gave the same bytes; true only if every one is the same.
+
+    Attributes:
+        decisions: decisions that were compared.
+        entries: entries that were fed.
+        digest: over the replayed decisions.
+        final_digest: over their final revisions.
+        difference: None when all are the same.
+    """
+
+    decisions: int
+    entries: int
+    digest: str
+    final_digest: str
+    difference: Difference | None
+
+    def __bool__(self) -> bool:
+        return self.difference is None
+
+
+def replay_run(
+    run: RunDirectory,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> ReplayVerdict:
+    """Replay every partition of a finished or interrupted run and compare.
+
+    Args:
+        run: the run.
+        sources: needed where the log holds references instead of rows.
+        on_progress: called with partition and log sequence now and then.
+        limits: bounds.
+
+    Raises:
+        LogError: if the log is damaged, or its references cannot be resolved.
+    """
+    replayed: list[Decision] = []
+    fed = 0
+    difference: Difference | None = None
+    for name in run.partitions:
+        for item in replay_partition(run, name, sources=sources, limits=limits):
+            if isinstance(item, Difference):
+                difference = difference or item
+                break
+            if isinstance(item, Decision):
+                replayed.append(item)
+            else:
+                fed += 1
+                if on_progress is not None and fed % 256 == 0:
+                    on_progress(name, item)
+    return ReplayVerdict(
+        decisions=len(replayed),
+        entries=fed,
+        digest=decisions_digest(replayed),
+        final_digest=decisions_digest(final_revisions(replayed)),
+        difference=difference,
+    )
+
+
+def replay_partition(
+    run: RunDirectory,
+    name: str,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    observe: Callable[[StageRows], None] | None = None,
+    until_epoch: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[Decision | Difference | int]:
+    """Replay one partition: yields replayed decisions, entry sequences, and the first difference.
+
+    Args:
+        run: the run.
+        name: partition.
+        sources: for logs that hold references.
+        observe: sees the rows every stage writes.
+        until_epoch: stop after this epoch.
+        limits: bounds.
+    """
+    core: PartitionCore | FanInCore
+    if name == FAN_IN:
+        core = FanInCore(
+            run.plan, partitions=run.plan.pipeline.partitions, limits=limits, observe=observe
+        )
+    else:
+        core = PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=observe)
+    rows = _RowsAgain(run, name, sources or {}, limits)
+    expected: list[tuple[EntryKind, bytes, int]] = []
+    sequence = -1
+    for entry in read_entries(run.storage, name, limits=limits):
+        if entry.kind in _COMPARED:
+            if not expected:
+                yield Difference(
+                    partition=name, sequence=entry.sequence, what=_COMPARED[entry.kind],
+                    logged=_short(entry.payload), replayed="nothing",
+                )
+                return
+            kind, payload, _ = expected.pop(0)
+            if kind is not entry.kind or payload != entry.payload:
+                yield Difference(
+                    partition=name, sequence=entry.sequence, what=_COMPARED[entry.kind],
+                    logged=_short(entry.payload), replayed=_short(payload),
+                )
+                return
+            continue
+        if entry.kind not in CORE_INPUTS:
+            continue
+        if expected:
+            kind, payload, at = expected[0]
+            yield Difference(
+                partition=name, sequence=at, what=_COMPARED[kind],
+                logged="nothing", replayed=_short(payload),
+            )
+            return
+        sequence = entry.sequence
+        if entry.kind is EntryKind.INPUT_REFERENCE:
+            output = core.step_rows(entry.name, rows.take(entry))
+        else:
+            output = core.step(entry)
+        if output.digests:
+            digests = {"epoch": core.epoch, "stages": output.digests}
+            text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()
+            expected.append((EntryKind.STAGE_DIGEST, text, sequence))
+        for decision in output.decisions:
+            expected.append((EntryKind.DECISION, decision.canonical_bytes(), sequence))
+            yield decision
+        if output.summary is not None:
+            expected.append((EntryKind.SUMMARY_OUT, output.summary.to_bytes(), sequence))
+        yield sequence
+        if until_epoch is not None and core.epoch > until_epoch:
+            return
+    if expected:
+        kind, payload, at = expected[0]
+        yield Difference(
+            partition=name, sequence=at, what=_COMPARED[kind],
+            logged="nothing", replayed=_short(payload),
+        )
+
+
+class _RowsAgain:
+    """Reads referenced rows again from their durable sources, epoch by epoch."""
+
+    def __init__(
+        self, run: RunDirectory, name: str, sources: Mapping[str, Source], limits: Limits
+    ) -> None:
+        self._run = run
+        self._name = name
+        self._sources = sources
+        self._limits = limits
+        self._epochs: Iterator[tuple[int, list[tuple[str, pl.DataFrame]]]] | None = None
+        self._number = -1
+        self._waiting: list[tuple[str, pl.DataFrame]] = []
+
+    def take(self, entry: Entry) -> pl.DataFrame:
+        wanted = int(json.loads(entry.payload)["epoch"])
+        if self._epochs is None:
+            self._epochs = self._read()
+        while self._number != wanted:
+            found = next(self._epochs, None)
+            if found is None:
+                break
+            self._number, self._waiting = found
+        return take_referenced(entry, self._waiting, self._name)
+
+    def _read(self) -> Iterator[tuple[int, list[tuple[str, pl.DataFrame]]]]:
+        plan = self._run.plan
+        missing = sorted(set(plan.contracts) - set(self._sources))
+        if missing:
+            raise LogError(
+                expected="the sources the log refers to",
+                got=f"none given for {', '.join(missing)}",
+                where=f"partition {self._name}",
+                action="give them with --source NAME=LOCATION",
+            )
+        opened = [(self._sources[n], plan.contracts[n]) for n in plan.contracts]
+        router = Router(plan.contracts, plan.pipeline.partitions)
+        partition = int(self._name[1:])
+        for epoch in epochs(opened, tick_ns=plan.tick_ns, limits=self._limits):
+            yield (
+                epoch.number,
+                [
+                    (source, share)
+                    for source, frame in epoch.batches
+                    for p, share in router.route(source, frame)
+                    if p == partition
+                ],
+            )
+
+
+def _short(payload: bytes) -> str:
+    text = payload.decode(errors="replace")
+    return text if len(text) <= 400 else f"{text[:397]}…"

@@ -1,0 +1,476 @@
+"""Running a pipeline over finite sources: read, feed, commit, publish.
+
+The loop is the same at every speed: epochs of the event-time grid, in order. Speed only decides
+how long to wait before an epoch is fed.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import sightline
+from sightline.act import (
+    Backoff,
+    LatencyRecorder,
+    Ledger,
+    OutboxDispatcher,
+    RunMetrics,
+    Sink,
+)
+from sightline.errors import SourceError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import DirectoryStorage, read_entries
+from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.decision import decisions_digest, final_revisions
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.fan_in import FanInCore
+from sightline.runtime.host import Committed, HostClocks, PartitionHost
+from sightline.runtime.hosting import (
+    FAN_IN,
+    Hosting,
+    HostSettings,
+    LocalHosting,
+    PartitionEpoch,
+    WorkerHosting,
+)
+from sightline.runtime.plan import Plan
+from sightline.runtime.run_directory import RunDirectory, plan_as_mapping
+from sightline.runtime.scoring import DeadlineScoring, Scoring
+from sightline.runtime.summary import Summary
+from sightline.sense import Source
+from sightline.sense.arrival import Epoch, Router, epochs
+
+_COMMIT_ROWS = 400_000  # rows fed between two commits at full speed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunClocks:
+    """The clocks of a run, passed in so that tests need not wait."""
+
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic_s: Callable[[], float] = time.monotonic
+    sleep_s: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run; none of it can change a decision.
+
+    Attributes:
+        speed: seconds of data per second of wall clock; None: as fast as possible.
+        workers: 0 hosts all partitions in this process, else that many worker processes.
+        resume: go on with the run in the folder.
+        checkpoint_epochs: epochs between two checkpoints of a partition.
+        durable: force each commit to the disk (survives power loss, not only a kill).
+        controls: operator inputs to log before the first epoch.
+    """
+
+    speed: float | None = None
+    workers: int = 0
+    resume: bool = False
+    checkpoint_epochs: int = 200
+    durable: bool = True
+    controls: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is, for a progress display."""
+
+    tick_ns: int
+    rows: int
+    decisions: int
+    open_rows: int
+    newest: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run came to.
+
+    Attributes:
+        path: run directory.
+        pipeline: name and digest.
+        accounts: where every row went; balanced, or the run would have raised.
+        decisions: counts by ``kind transition status``.
+        digest: over all revisions; equal for equivalent runs.
+        final_digest: over the final revisions only.
+        wall_s: seconds, reading included.
+        rows_per_s: rows of this call over ``wall_s``.
+        step_s: p50, p95, p99 and worst of the core's time per epoch.
+        latency_s: p50, p95, p99 and worst from an epoch's release to the commit of its decisions.
+        deadline_missed: decisions whose latency exceeded the pipeline's budget.
+        fallbacks: guarded stages that did not answer, by ``stage:status``.
+        undelivered: alerts left in the outbox.
+        recoveries: what was cut from torn logs, by partition.
+    """
+
+    path: Path
+    pipeline: str
+    accounts: Accounts
+    decisions: Mapping[str, int]
+    digest: str
+    final_digest: str
+    wall_s: float
+    rows_per_s: float
+    step_s: Mapping[str, float]
+    latency_s: Mapping[str, float]
+    deadline_missed: int
+    fallbacks: Mapping[str, int]
+    undelivered: int
+    recoveries: Mapping[str, str]
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        a = self.accounts
+        return {
+            "run": str(self.path),
+            "pipeline": self.pipeline,
+            "accounts": {
+                "received": a.received,
+                "decided": a.decided,
+                "superseded": a.superseded,
+                "dropped": dict(a.dropped),
+                "quarantined": dict(a.quarantined),
+                "in_flight": a.in_flight,
+                "balanced": a.is_balanced,
+            },
+            "decisions": dict(self.decisions),
+            "digest": self.digest,
+            "final_digest": self.final_digest,
+            "wall_s": round(self.wall_s, 3),
+            "rows_per_s": round(self.rows_per_s),
+            "step_s": dict(self.step_s),
+            "latency_s": dict(self.latency_s),
+            "deadline_missed": self.deadline_missed,
+            "fallbacks": dict(self.fallbacks),
+            "undelivered": self.undelivered,
+            "recoveries": dict(self.recoveries),
+        }
+
+
+def run_pipeline(
+    plan: Plan,
+    sources: Mapping[str, Source],
+    out: Path,
+    *,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    sinks: Mapping[str, Sink] | None = None,
+    metrics: RunMetrics | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    clocks: RunClocks = RunClocks(),  # noqa: B008 - frozen
+    limits: Limits = DEFAULT_LIMITS,
+    scoring: Scoring | None = None,
+) -> RunReport:
+    """Run ``plan`` over finite ``sources`` (by name) into the folder ``out``.
+
+    Raises:
+        SourceError: a source of the pipeline was not given, or changed since the run began.
+        UsageError: ``out`` is not empty and ``resume`` is off.
+        StorageError, LogError, SinkError: the disk, the log or the ledger failed; what was
+            committed is kept and ``resume`` goes on from there.
+    """
+    _check_sources(plan, sources)
+    run = _open_run(plan, sources, out, resume=options.resume)
+    storage = DirectoryStorage(out, durable=options.durable)
+    settings = HostSettings(
+        configuration=_configuration(run),
+        references=frozenset(
+            n for n, f in plan.pipeline.sources.items() if f.record == "reference"
+        ),
+        checkpoint_epochs=options.checkpoint_epochs,
+        limits=limits,
+    )
+    host_clocks = HostClocks(wall_ns=clocks.wall_ns, monotonic_s=clocks.monotonic_s)
+    hosting: Hosting
+    if options.workers:
+        hosting = WorkerHosting(
+            plan, out, settings, workers=min(options.workers, plan.pipeline.partitions)
+        )
+    else:
+        hosting = LocalHosting(
+            plan, range(plan.pipeline.partitions), storage, settings,
+            clocks=host_clocks, scoring=scoring or DeadlineScoring(),
+        )
+    fan_in = None
+    if plan.has_fan_in:
+        fan_in = PartitionHost(
+            FAN_IN, FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits), storage,
+            scoring=DeadlineScoring(), clocks=host_clocks, configuration=settings.configuration,
+            checkpoint_epochs=options.checkpoint_epochs, limits=limits,
+        )
+    with Ledger.open(run.ledger_url) as ledger:
+        loop = _Loop(
+            plan=plan, run=run, hosting=hosting, fan_in=fan_in, ledger=ledger,
+            sinks=dict(sinks or {}), metrics=metrics or RunMetrics(), clocks=clocks,
+            on_progress=on_progress, options=options, limits=limits,
+        )
+        try:
+            return loop.go(sources)
+        finally:
+            hosting.close()
+            if fan_in is not None:
+                fan_in.close()
+
+
+@dataclass(slots=True)
+class _Loop:
+    plan: Plan
+    run: RunDirectory
+    hosting: Hosting
+    fan_in: PartitionHost | None
+    ledger: Ledger
+    sinks: dict[str, Sink]
+    metrics: RunMetrics
+    clocks: RunClocks
+    on_progress: Callable[[Progress], None] | None
+    options: RunOptions
+    limits: Limits
+    rows: int = 0
+    said: list[Decision] = field(default_factory=list)
+    step_s: LatencyRecorder = field(default_factory=LatencyRecorder)
+    latency_s: LatencyRecorder = field(default_factory=LatencyRecorder)
+    missed: int = 0
+    fallbacks: Counter[str] = field(default_factory=Counter)
+    waiting: dict[int, dict[int, Summary]] = field(default_factory=dict)
+    released_s: float = 0.0
+    dispatcher: OutboxDispatcher | None = None
+
+    def go(self, sources: Mapping[str, Source]) -> RunReport:
+        started_s = self.clocks.monotonic_s()
+        self.dispatcher = OutboxDispatcher(
+            self.ledger, self.sinks, clock_ns=self.clocks.wall_ns, sleep_s=self.clocks.sleep_s,
+            backoff=Backoff(), limits=self.limits,
+        )
+        recoveries = dict(self.hosting.recoveries)
+        if self.fan_in is not None and self.fan_in.recovery.cut_bytes:
+            recoveries[FAN_IN] = self.fan_in.recovery.message
+        self._rebuild_ledger()
+        if self.fan_in is not None:
+            self._wait(self.hosting.summaries_after(self.fan_in.committed_epoch))
+        if not self.options.resume:
+            for control in self.options.controls:
+                self.hosting.control(dict(control))
+                if self.fan_in is not None:
+                    self.fan_in.feed_control(dict(control))
+        opened = [(sources[n], self.plan.contracts[n]) for n in self.plan.contracts]
+        stream = epochs(opened, tick_ns=self.plan.tick_ns, limits=self.limits)
+        router = Router(self.plan.contracts, self.plan.pipeline.partitions)
+        since_rows, since_epochs = 0, 0
+        for epoch in _paced(stream, self.options.speed, self.clocks):
+            self.released_s = self.clocks.monotonic_s()
+            self._feed(router, epoch)
+            since_rows += epoch.rows
+            since_epochs += epoch.is_complete
+            due = (
+                self.options.speed is not None
+                or since_rows >= _COMMIT_ROWS
+                or since_epochs >= self.limits.epochs_in_flight
+            )
+            if epoch.is_final or (due and epoch.is_complete):
+                self._commit(epoch.tick_ns)
+                since_rows, since_epochs = 0, 0
+        wall_s = self.clocks.monotonic_s() - started_s
+        report = self.dispatcher.drain(
+            self.clocks.wall_ns() + round(10 * NS_PER_S) if self.sinks else self.clocks.wall_ns()
+        )
+        return self._report(wall_s, recoveries, report.pending + report.failed)
+
+    def _feed(self, router: Router, epoch: Epoch) -> None:
+        parts: dict[int, list[tuple[str, pl.DataFrame]]] = {
+            p: [] for p in range(self.plan.pipeline.partitions)
+        }
+        for source, frame in epoch.batches:
+            for partition, share in router.route(source, frame):
+                parts[partition].append((source, share))
+        for partition, batches in parts.items():
+            self.hosting.feed(
+                partition,
+                PartitionEpoch(
+                    number=epoch.number,
+                    tick_ns=epoch.tick_ns,
+                    is_complete=epoch.is_complete,
+                    is_final=epoch.is_final,
+                    batches=tuple(batches),
+                    # What could not be read has no key; partition 0 keeps account of it.
+                    rejected=epoch.rejected if partition == 0 else (),
+                ),
+            )
+        self.rows += epoch.rows
+
+    def _commit(self, tick_ns: int) -> None:
+        committed = self.hosting.commit()
+        if self.fan_in is not None:
+            self._wait([s for c in committed for s in c.summaries])
+            for number in sorted(self.waiting):
+                summaries = self.waiting[number]
+                if len(summaries) < self.plan.pipeline.partitions:
+                    break
+                for partition in sorted(summaries):
+                    self.fan_in.feed_summary(summaries[partition])
+                del self.waiting[number]
+            committed = [*committed, self.fan_in.commit()]
+        newest: list[Decision] = []
+        for one in committed:
+            self._publish(one)
+            newest.extend(d for _, d in one.decisions)
+        if self.sinks and self.dispatcher is not None and newest:
+            self.dispatcher.deliver_due()
+        if self.on_progress is not None:
+            self.on_progress(
+                Progress(
+                    tick_ns=tick_ns, rows=self.rows, decisions=len(self.said),
+                    open_rows=sum(c.open_rows for c in committed), newest=tuple(newest),
+                )
+            )
+
+    def _wait(self, summaries: Iterable[Summary]) -> None:
+        for summary in summaries:
+            self.waiting.setdefault(summary.epoch, {})[summary.partition] = summary
+
+    def _publish(self, one: Committed) -> None:
+        self.ledger.apply(
+            one.name, one.decisions, through_sequence=one.through_sequence,
+            accounts=one.accounts, sinks=tuple(self.sinks),
+        )
+        latency_s = self.clocks.monotonic_s() - self.released_s
+        for step_s in one.step_s:
+            self.step_s.record(step_s)
+            self.metrics.observe_stage("core", step_s)
+        for _, decision in one.decisions:
+            self.said.append(decision)
+            self.latency_s.record(latency_s)
+            self.missed += latency_s > self.plan.pipeline.latency_budget_s
+            self.metrics.observe_decision(decision, latency_s)
+        for name in one.fallbacks:
+            self.fallbacks[name] += 1
+            if name.endswith(":timeout"):
+                self.metrics.observe_deadline_missed(name.split(":")[0])
+        for stage, phase in one.breakers:
+            self.metrics.observe_breaker(stage, phase)
+        self.metrics.observe_accounts(one.name, one.accounts)
+        self.metrics.observe_queue(one.name, one.open_rows)
+
+    def _rebuild_ledger(self) -> None:
+        """The ledger is derived: bring it to where the logs are."""
+        for name in self.run.partitions:
+            after = self.ledger.applied_through(name)
+            found: list[tuple[int, Decision]] = []
+            through = after
+            for entry in read_entries(
+                self.run.storage, name, after=after,
+                kinds={EntryKind.DECISION, EntryKind.MEASUREMENT}, limits=self.limits,
+            ):
+                through = entry.sequence
+                if entry.kind is EntryKind.DECISION:
+                    found.append((entry.sequence, Decision.from_bytes(entry.payload)))
+            if found:
+                self.ledger.apply(
+                    name, found, through_sequence=through,
+                    accounts=self.run.accounts(limits=self.limits).get(name, Accounts()),
+                    sinks=tuple(self.sinks),
+                )
+
+    def _report(
+        self, wall_s: float, recoveries: Mapping[str, str], undelivered: int
+    ) -> RunReport:
+        decisions = self.run.decisions(limits=self.limits)
+        counts = Counter(f"{d.kind} {d.transition} {d.status}" for d in decisions)
+        accounts = Accounts.total(self.run.accounts(limits=self.limits).values())
+        accounts.check(f"run {self.run.path}")
+        return RunReport(
+            path=self.run.path,
+            pipeline=f"{self.plan.pipeline.pipeline} {self.plan.digest}",
+            accounts=accounts,
+            decisions=dict(sorted(counts.items())),
+            digest=decisions_digest(decisions),
+            final_digest=decisions_digest(final_revisions(decisions)),
+            wall_s=wall_s,
+            rows_per_s=self.rows / wall_s if wall_s > 0 else 0.0,
+            step_s=self.step_s.summary(),
+            latency_s=self.latency_s.summary(),
+            deadline_missed=self.missed,
+            fallbacks=dict(sorted(self.fallbacks.items())),
+            undelivered=undelivered,
+            recoveries=dict(recoveries),
+        )
+
+
+def _paced(stream: Iterator[Epoch], speed: float | None, clocks: RunClocks) -> Iterator[Epoch]:
+    """Hold each epoch back until its time has come on a clock that runs ``speed`` times as fast."""
+    if speed is None:
+        yield from stream
+        return
+    started_s = clocks.monotonic_s()
+    first_ns: int | None = None
+    for epoch in stream:
+        if first_ns is None:
+            first_ns = epoch.tick_ns
+        due_s = started_s + (epoch.tick_ns - first_ns) / NS_PER_S / speed
+        wait_s = due_s - clocks.monotonic_s()
+        if wait_s > 0:
+            clocks.sleep_s(wait_s)
+        yield epoch
+
+
+def _check_sources(plan: Plan, sources: Mapping[str, Source]) -> None:
+    wanted, given = set(plan.contracts), set(sources)
+    if wanted != given:
+        raise SourceError(
+            expected=f"sources {', '.join(sorted(wanted))}",
+            got=", ".join(sorted(given)) or "none",
+            where=f"pipeline {plan.pipeline.pipeline}",
+            action="give each source of the pipeline once: --source NAME=LOCATION",
+        )
+
+
+def _open_run(
+    plan: Plan, sources: Mapping[str, Source], out: Path, *, resume: bool
+) -> RunDirectory:
+    described: dict[str, dict[str, Any]] = {
+        n: {"location": s.location, "fingerprint": s.fingerprint() if s.durable else []}
+        for n, s in sources.items()
+    }
+    if not resume or not (out / "run.json").exists():
+        return RunDirectory.create(out, plan, described)
+    run = RunDirectory.open(out)
+    if run.plan.digest != plan.digest or run.plan.pipeline.partitions != plan.pipeline.partitions:
+        raise SourceError(
+            expected=f"the pipeline of the run, {run.plan.digest}",
+            got=f"{plan.digest}",
+            where=str(out),
+            action="resume with the same pipeline and contracts, or start a new run",
+        )
+    for name, source in described.items():
+        if json.loads(json.dumps(source["fingerprint"])) != run.sources[name]["fingerprint"]:
+            raise SourceError(
+                expected="the same source files as when the run began",
+                got="files that differ",
+                where=f"source {name}",
+                action="restore the files, or start a new run",
+            )
+    return run
+
+
+def _configuration(run: RunDirectory) -> bytes:
+    plain = {
+        "plan": plan_as_mapping(run.plan),
+        "digest": run.plan.digest,
+        "versions": {
+            "sightline": sightline.__version__,
+            "polars": pl.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return json.dumps(plain, sort_keys=True).encode()

@@ -1,0 +1,157 @@
+"""The run directory: everything needed to verify, replay, explain and resume a run.
+
+    RUN/run.json       pipeline, contracts, sources with their fingerprints; format version
+    RUN/log/           one log per partition; the only truth
+    RUN/checkpoints/   state of the partitions at some log position; can be deleted
+    RUN/ledger.sqlite  decisions and outbox; derived, can be rebuilt from the log
+
+Upgrade rule: a run directory of another format version is refused by name. Replay it with the
+version of Sightline that made it, or feed its sources in again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline.errors import LogError, UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import DirectoryStorage, Storage, read_entries
+from sightline.records import Accounts, Decision, EntryKind
+from sightline.runtime.hosting import FAN_IN, partition_name
+from sightline.runtime.pipeline import parse_pipeline
+from sightline.runtime.plan import Plan, make_plan
+from sightline.sense import Contract
+
+RUN_FORMAT_VERSION = 1
+_MANIFEST = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDirectory:
+    """An opened run.
+
+    Attributes:
+        path: its folder.
+        plan: the pipeline it ran.
+        sources: by name: ``location`` and ``fingerprint`` (list of origin, bytes, sha256).
+    """
+
+    path: Path
+    plan: Plan
+    sources: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def storage(self) -> Storage:
+        return DirectoryStorage(self.path)
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+
+    @property
+    def partitions(self) -> list[str]:
+        """Names of the partitions that have a log, the fan-in last."""
+        names = [partition_name(p) for p in range(self.plan.pipeline.partitions)]
+        return [*names, FAN_IN] if self.plan.has_fan_in else names
+
+    @classmethod
+    def create(
+        cls, path: Path, plan: Plan, sources: Mapping[str, Mapping[str, Any]]
+    ) -> RunDirectory:
+        """Begin a run in an empty or absent folder.
+
+        Raises:
+            UsageError: if the folder already holds something.
+        """
+        if path.exists() and any(path.iterdir()):
+            raise UsageError(
+                expected="an absent or empty folder",
+                got=f"{path} with contents",
+                where="--out",
+                action="choose another folder, or go on with this run with --resume",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path=path, plan=plan, sources=sources)
+        text = json.dumps(run.manifest(), indent=1, sort_keys=True)
+        temporary = path / f"{_MANIFEST}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path / _MANIFEST)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Open an existing run.
+
+        Raises:
+            LogError: if it is none, damaged, or of another format version.
+        """
+        try:
+            plain = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+            version = plain["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LogError(
+                expected=f"a run directory with {_MANIFEST}",
+                got=f"{type(error).__name__}: {error}",
+                where=str(path),
+                action="give the folder that was passed as --out",
+            ) from error
+        if version != RUN_FORMAT_VERSION:
+            raise LogError(
+                expected=f"run format {RUN_FORMAT_VERSION}",
+                got=str(version),
+                where=str(path / _MANIFEST),
+                action="open it with the version of Sightline that made it",
+            )
+        plan = plan_from_mapping(plain["plan"], where=str(path / _MANIFEST))
+        return cls(path=path, plan=plan, sources=plain["sources"])
+
+    def manifest(self) -> dict[str, Any]:
+        """What ``run.json`` holds."""
+        return {
+            "format": RUN_FORMAT_VERSION,
+            "digest": self.plan.digest,
+            "plan": plan_as_mapping(self.plan),
+            "sources": {name: dict(source) for name, source in self.sources.items()},
+        }
+
+    def decisions(self, *, limits: Limits = DEFAULT_LIMITS) -> list[Decision]:
+        """Every revision of every decision, from the logs of all partitions."""
+        return [
+            Decision.from_bytes(entry.payload)
+            for name in self.partitions
+            for entry in read_entries(
+                self.storage, name, kinds={EntryKind.DECISION}, limits=limits
+            )
+        ]
+
+    def accounts(self, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Accounts]:
+        """Accounts of each key partition as last logged."""
+        found: dict[str, Accounts] = {}
+        for name in self.partitions:
+            if name == FAN_IN:
+                continue
+            found[name] = Accounts()
+            for entry in read_entries(
+                self.storage, name, kinds={EntryKind.MEASUREMENT}, limits=limits
+            ):
+                found[name] = Accounts(**json.loads(entry.payload)["accounts"])
+        return found
+
+
+def plan_as_mapping(plan: Plan) -> dict[str, Any]:
+    """JSON-ready form of a plan; :func:`plan_from_mapping` makes the same plan again."""
+    return {
+        "pipeline": plan.pipeline.model_dump(mode="json"),
+        "contracts": {n: c.model_dump(mode="json") for n, c in sorted(plan.contracts.items())},
+    }
+
+
+def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan:
+    """Inverse of :func:`plan_as_mapping`."""
+    pipeline = parse_pipeline(plain["pipeline"], where=where)
+    contracts = {n: Contract.model_validate(c) for n, c in plain["contracts"].items()}
+    return make_plan(pipeline, contracts, where=where)

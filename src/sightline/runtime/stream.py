@@ -1,0 +1,262 @@
+"""One source in one partition: admission, names, clock, and the rows that are still open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from sightline.limits import Limits
+from sightline.perceive.row_store import Rows, RowStore
+from sightline.records import RefusalReason
+from sightline.records.signals import GROUP, KEY, ORIGIN, ROW, SEQUENCE, TIME_NS
+from sightline.records.windows import FloatArray, IdArray, IntArray
+from sightline.recorder.checkpoint import StateParts
+from sightline.sense import Contract, admit, refuse
+from sightline.sense.event_time import StreamClock, TimeBounds
+
+_UNKNOWN = np.iinfo(np.uint32).max
+
+
+class Names:
+    """A dictionary of names: strings at the edges, dense ids 0, 1, 2, … inside."""
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        self._names: list[str] = list(names or [])
+        self._ids: dict[str, int] = {name: i for i, name in enumerate(self._names)}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, identity: int) -> str:
+        return self._names[identity]
+
+    def all(self) -> list[str]:
+        """Every name, by id."""
+        return list(self._names)
+
+    def encode(self, column: pl.Series, *, most: int) -> IdArray:
+        """uint32[n] ids of the names in ``column``; 2^32-1 for names beyond the limit ``most``."""
+        encoded = column.to_arrow().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        ids = np.empty(len(encoded.dictionary), np.uint32)
+        for i, name in enumerate(encoded.dictionary.to_pylist()):  # distinct names only
+            known = self._ids.get(name)
+            if known is None:
+                if len(self._names) >= most:
+                    ids[i] = _UNKNOWN
+                    continue
+                known = self._ids[name] = len(self._names)
+                self._names.append(name)
+            ids[i] = known
+        found: IdArray = ids[encoded.indices.to_numpy(zero_copy_only=False)]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """What became of one batch.
+
+    Attributes:
+        received: rows in the batch.
+        refused: rows that went to quarantine, in the quarantine layout.
+        dropped: rows given up for lack of room.
+        rows: rows that were kept.
+    """
+
+    received: int
+    refused: pl.DataFrame
+    dropped: int
+    rows: Rows | None
+
+
+class StreamState:
+    """State of one source in one partition."""
+
+    def __init__(
+        self, contract: Contract, *, pane_ns: int, idle_ns: int, limits: Limits
+    ) -> None:
+        self.contract = contract
+        self.limits = limits
+        self.keys = Names()
+        self.groups = Names()
+        self.clock = StreamClock(
+            TimeBounds(
+                out_of_order_ns=contract.out_of_order_ns,
+                revision_allowance_ns=contract.revision_allowance_ns,
+                max_backlog_ns=contract.max_backlog_ns,
+                idle_ns=idle_ns,
+            )
+        )
+        self.store = RowStore(pane_ns)
+        # Watermark group of each key: a function of the key's own name, never of arrival.
+        self._clock_groups = Names()
+        self.clock_group: IdArray = np.empty(0, np.uint32)
+        self._clock_parts = _clock_parts(contract)
+        self.fields = tuple(n for n, f in contract.fields.items() if f.type != "text")
+
+    def feed(self, raw: pl.DataFrame) -> Fed:
+        """Admit a batch of raw rows and keep what is punctual enough."""
+        admission = admit(self.contract, raw, limits=self.limits)
+        refused = [admission.refused]
+        signals = admission.signals
+        key = self.keys.encode(signals[KEY], most=self.limits.max_keys)
+        self._resize()
+        time_ns: IntArray = signals[TIME_NS].to_numpy()
+        known = key != _UNKNOWN
+        if not known.all():
+            refused.append(
+                refuse(
+                    _raw_rows(raw, signals.filter(pl.Series(~known))),
+                    reason=RefusalReason.KEY_LIMIT,
+                    field=KEY,
+                    detail=f"at most {self.limits.max_keys} keys per partition",
+                    limits=self.limits,
+                )
+            )
+            signals, key, time_ns = signals.filter(pl.Series(known)), key[known], time_ns[known]
+        clock_group = self.clock_group[key]
+        too_old = self.clock.is_beyond_backlog(time_ns)
+        late = ~too_old & self.clock.is_late(clock_group, time_ns)
+        for mask, reason, detail in (
+            (late, RefusalReason.LATE_BEYOND_ALLOWANCE, self._late_detail()),
+            (too_old, RefusalReason.LATE_BEYOND_BACKLOG, self._backlog_detail()),
+        ):
+            if mask.any():
+                refused.append(
+                    refuse(
+                        _raw_rows(raw, signals.filter(pl.Series(mask))),
+                        reason=reason,
+                        field=TIME_NS,
+                        detail=detail,
+                        limits=self.limits,
+                    )
+                )
+        punctual = ~(late | too_old)
+        if not punctual.all():
+            signals = signals.filter(pl.Series(punctual))
+            key, time_ns = key[punctual], time_ns[punctual]
+            clock_group = clock_group[punctual]
+        room = max(self.limits.max_open_rows - len(self.store), 0)
+        dropped = max(signals.height - room, 0)
+        if dropped:
+            signals, key = signals.head(room), key[:room]
+            time_ns, clock_group = time_ns[:room], clock_group[:room]
+        self.clock.observe(clock_group, time_ns)
+        rows = Rows(
+            key=key,
+            group=self.groups.encode(signals[GROUP], most=self.limits.max_keys),
+            time_ns=time_ns,
+            sequence=signals[SEQUENCE].to_numpy(),
+            values={name: _floats(signals[name]) for name in self.fields},
+        )
+        self.store.append(rows)
+        return Fed(
+            received=raw.height,
+            refused=pl.concat(refused) if len(refused) > 1 else refused[0],
+            dropped=dropped,
+            rows=rows if len(rows) else None,
+        )
+
+    def key_complete_ns(self) -> IntArray:
+        """int64[keys]: windows ending at or before this may close."""
+        return self.clock.complete_ns[self.clock_group]
+
+    def key_settled_ns(self) -> IntArray:
+        """int64[keys]: windows ending at or before this cannot be revised any more."""
+        return self.clock.settled_ns[self.clock_group]
+
+    def _resize(self) -> None:
+        known = len(self.clock_group)
+        if known == len(self.keys):
+            return
+        names = self.keys.all()[known:]
+        if self._clock_parts is not None:
+            parts = [name.split("/") for name in names]
+            names = ["/".join(p[i] for i in self._clock_parts) for p in parts]
+        ids = self._clock_groups.encode(pl.Series(names, dtype=pl.String), most=_UNKNOWN)
+        self.clock_group = np.concatenate([self.clock_group, ids])
+        self.clock.resize(len(self._clock_groups))
+
+    def _late_detail(self) -> str:
+        allowance_s = self.clock.bounds.revision_allowance_ns / 1e9
+        return f"within {allowance_s:g} s of the group's own watermark"
+
+    def _backlog_detail(self) -> str:
+        return f"at most {self.clock.bounds.max_backlog_ns / 1e9:g} s old"
+
+    # --- checkpoint -----------------------------------------------------------------------------
+
+    def snapshot(self, prefix: str, into: StateParts) -> None:
+        """Put this state into ``into`` under names that start with ``prefix``."""
+        rows, superseded = self.store.snapshot()
+        into.meta[prefix] = {
+            "keys": self.keys.all(),
+            "groups": self.groups.all(),
+            "clock_groups": self._clock_groups.all(),
+            "tick_ns": self.clock.tick_ns,
+            "is_final": self.clock.is_final,
+            "superseded": superseded,
+        }
+        into.arrays[f"{prefix}.newest_ns"] = self.clock.newest_ns
+        into.arrays[f"{prefix}.heard_ns"] = self.clock.heard_ns
+        into.arrays[f"{prefix}.clock_group"] = self.clock_group
+        if rows is not None:
+            into.arrays[f"{prefix}.rows.key"] = rows.key
+            into.arrays[f"{prefix}.rows.group"] = rows.group
+            into.arrays[f"{prefix}.rows.time_ns"] = rows.time_ns
+            into.arrays[f"{prefix}.rows.sequence"] = rows.sequence
+            for name, column in rows.values.items():
+                into.arrays[f"{prefix}.rows.values.{name}"] = column
+
+    def restore(self, prefix: str, parts: StateParts) -> None:
+        """Inverse of :meth:`snapshot`."""
+        meta: Mapping[str, object] = parts.meta[prefix]
+        self.keys = Names(list(meta["keys"]))  # type: ignore[call-overload]
+        self.groups = Names(list(meta["groups"]))  # type: ignore[call-overload]
+        self._clock_groups = Names(list(meta["clock_groups"]))  # type: ignore[call-overload]
+        self.clock.tick_ns = int(meta["tick_ns"])  # type: ignore[call-overload]
+        self.clock.is_final = bool(meta["is_final"])
+        arrays = parts.arrays
+        self.clock.newest_ns = arrays[f"{prefix}.newest_ns"]
+        self.clock.heard_ns = arrays[f"{prefix}.heard_ns"]
+        self.clock_group = arrays[f"{prefix}.clock_group"]
+        rows = None
+        if f"{prefix}.rows.key" in arrays:
+            rows = Rows(
+                key=arrays[f"{prefix}.rows.key"],
+                group=arrays[f"{prefix}.rows.group"],
+                time_ns=arrays[f"{prefix}.rows.time_ns"],
+                sequence=arrays[f"{prefix}.rows.sequence"],
+                values={name: arrays[f"{prefix}.rows.values.{name}"] for name in self.fields},
+            )
+        self.store.restore(rows, int(meta["superseded"]))  # type: ignore[call-overload]
+
+
+def pane_ns(slides_ns: list[int], presence_ns: list[int]) -> int:
+    """Width of the row store's panes: the largest that every window is made of."""
+    return math.gcd(*slides_ns) if slides_ns else min(presence_ns)
+
+
+def _clock_parts(contract: Contract) -> tuple[int, ...] | None:
+    """Positions of the key's parts that make the watermark group; None for the whole key."""
+    if contract.timing.watermark_by is None:
+        return None
+    parts = tuple(contract.key.index(column) for column in contract.timing.watermark_by)
+    return None if parts == tuple(range(len(contract.key))) else parts
+
+
+def _raw_rows(raw: pl.DataFrame, signals: pl.DataFrame) -> pl.DataFrame:
+    """The raw rows that ``signals`` came from, so that they can be fed in again."""
+    return raw.join(signals.select(ORIGIN, ROW), on=[ORIGIN, ROW], how="semi")
+
+
+def _floats(column: pl.Series) -> FloatArray:
+    values: npt.NDArray[np.float64] = column.to_numpy()
+    return values

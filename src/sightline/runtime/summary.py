@@ -1,0 +1,94 @@
+"""Summaries: what a key partition tells the fan-in partition, once per epoch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sightline.errors import LogError
+from sightline.records import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceSummary:
+    """When the groups of one partition had data; slots as in the presence stage ``chain``.
+
+    All tuples have one element per (group, slot). Offsets count from the slot's start.
+    """
+
+    chain: str
+    groups: tuple[str, ...]
+    window: tuple[int, ...]
+    first_offset_ns: tuple[int, ...]
+    last_offset_ns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One epoch of one key partition.
+
+    Attributes:
+        partition: who says it.
+        epoch: number of the epoch.
+        tick_ns: the tick that ended it.
+        is_final: whether the stream has ended.
+        presence: group presence that changed.
+        candidates: revisions of decisions that wider ones may inhibit, or that may inhibit.
+    """
+
+    partition: int
+    epoch: int
+    tick_ns: int
+    is_final: bool
+    presence: tuple[PresenceSummary, ...]
+    candidates: tuple[Decision, ...]
+
+    def to_bytes(self) -> bytes:
+        """JSON, UTF-8."""
+        plain: dict[str, Any] = {
+            "partition": self.partition,
+            "epoch": self.epoch,
+            "tick_ns": self.tick_ns,
+            "final": self.is_final,
+            "presence": [
+                [p.chain, p.groups, p.window, p.first_offset_ns, p.last_offset_ns]
+                for p in self.presence
+            ],
+            "candidates": [d.as_mapping() for d in self.candidates],
+        }
+        return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> Summary:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            LogError: if the payload is not a summary.
+        """
+        try:
+            plain = json.loads(payload)
+            return cls(
+                partition=plain["partition"],
+                epoch=plain["epoch"],
+                tick_ns=plain["tick_ns"],
+                is_final=plain["final"],
+                presence=tuple(
+                    PresenceSummary(
+                        chain=p[0],
+                        groups=tuple(p[1]),
+                        window=tuple(p[2]),
+                        first_offset_ns=tuple(p[3]),
+                        last_offset_ns=tuple(p[4]),
+                    )
+                    for p in plain["presence"]
+                ),
+                candidates=tuple(Decision.from_mapping(d) for d in plain["candidates"]),
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise LogError(
+                expected="a summary of one epoch",
+                got=f"{len(payload)} bytes that are none ({error})",
+                where="log entry of kind summary",
+                action="run `sightline verify` on the run",
+            ) from error

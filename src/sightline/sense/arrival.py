@@ -1,0 +1,290 @@
+"""Arrival: many sources into one sequence of epochs on the event-time grid.
+
+Finite sources are merged by *arrival time* and cut at a fixed grid, so that neither the speed of a
+run nor the number of files can matter. A row arrives when its receipt column says so. Without
+one, it arrives when its file's event time first reaches it: the running maximum, in file order.
+
+One wrong clock must not drag everybody into the future. So a forward jump counts only as far as
+the rows after it confirm it: a row cannot have arrived more than ``max_backlog_s`` after the
+event time of any row that follows it in the same file, or else that row would be lost as too old.
+The confirmed arrival is the row's receipt time when there is no other, and against it a time
+stamp from the future shows as CLOCK_SKEW before it can move a watermark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.signals import RECEIVED_NS
+from sightline.records.windows import IntArray
+from sightline.sense.admission import event_time_ns, receipt_time_ns
+from sightline.sense.contract import Contract
+from sightline.sense.event_time import FOREVER_NS, NEVER_NS
+from sightline.sense.sources import Chunk, Source, Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What arrived between two points of the grid.
+
+    Attributes:
+        number: position on the grid; the epoch ends at ``(number + 1) * tick``.
+        tick_ns: that end, in arrival time, UTC ns.
+        batches: (source, raw rows with ``_received_ns``), in order.
+        rejected: (source, lines or files that could not be read into rows).
+        is_complete: False when the epoch was too dense for one step and goes on.
+        is_final: nothing follows.
+    """
+
+    number: int
+    tick_ns: int
+    batches: tuple[tuple[str, pl.DataFrame], ...]
+    rejected: tuple[tuple[str, pl.DataFrame], ...]
+    is_complete: bool = True
+    is_final: bool = False
+
+    @property
+    def rows(self) -> int:
+        return sum(f.height for _, f in self.batches) + sum(f.height for _, f in self.rejected)
+
+
+def epochs(
+    sources: Sequence[tuple[Source, Contract]],
+    *,
+    tick_ns: int,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[Epoch]:
+    """Merge finite sources into epochs; ends with a final one.
+
+    Rows that could not be read come with the first epoch after they were met. Empty epochs are
+    given too, because quiet is information; a gap of more than ``limits.max_quiet_ticks`` is
+    jumped over.
+    """
+    cursors = [
+        _Cursor(source.name, contract, stream, limits)
+        for source, contract in sources
+        for stream in source.streams()
+    ]
+    number: int | None = None
+    while True:
+        for cursor in cursors:
+            cursor.load()
+        rejected = _take_rejected(cursors)
+        cursors = [c for c in cursors if not c.is_exhausted]
+        if not cursors:
+            last = 0 if number is None else number
+            yield Epoch(
+                number=last,
+                tick_ns=last * tick_ns if number is not None else 0,
+                batches=(),
+                rejected=rejected,
+                is_final=True,
+            )
+            return
+        first = min(c.next_arrival_ns for c in cursors) // tick_ns
+        if number is None or first - number > limits.max_quiet_ticks:
+            number = first
+        end_ns = (number + 1) * tick_ns
+        while True:
+            rows = 0
+            batches: list[tuple[str, pl.DataFrame]] = []
+            more = False
+            for cursor in cursors:
+                for frame in cursor.take_until(end_ns, limits.max_epoch_rows - rows):
+                    batches.append((cursor.source, frame))
+                    rows += frame.height
+                if cursor.has_before(end_ns):
+                    more = True
+                    break
+            rejected = (*rejected, *_take_rejected(cursors))
+            yield Epoch(
+                number=number,
+                tick_ns=end_ns,
+                batches=_join(batches),
+                rejected=rejected,
+                is_complete=not more,
+            )
+            rejected = ()
+            if not more:
+                break
+        number += 1
+
+
+class _Cursor:
+    """Position in one stream; one chunk is read ahead, to confirm jumps of the clock."""
+
+    def __init__(self, source: str, contract: Contract, stream: Stream, limits: Limits) -> None:
+        self.source = source
+        self._contract = contract
+        self._chunks = iter(stream.chunks())
+        self._limits = limits
+        self._frame: pl.DataFrame | None = None
+        self._arrival: IntArray = np.empty(0, np.int64)
+        self._at = 0
+        self._frontier_ns = NEVER_NS
+        self._ahead: tuple[pl.DataFrame, IntArray] | None = None
+        self._is_read = False
+        self.rejected: list[pl.DataFrame] = []
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self._frame is None
+
+    @property
+    def next_arrival_ns(self) -> int:
+        return int(self._arrival[self._at])
+
+    def load(self) -> None:
+        """Make sure there is a current row, unless the stream has ended."""
+        while self._frame is None or self._at >= self._frame.height:
+            if self._ahead is None and not self._is_read:
+                self._ahead = self._read()
+            if self._ahead is None:
+                self._frame = None
+                return
+            frame, time_ns = self._ahead
+            self._ahead = self._read()
+            following_ns = FOREVER_NS if self._ahead is None else _earliest(self._ahead[1])
+            self._arrival = confirmed_arrival_ns(
+                time_ns,
+                frontier_ns=self._frontier_ns,
+                following_ns=following_ns,
+                max_ahead_ns=self._contract.max_backlog_ns,
+            )
+            self._frontier_ns = int(self._arrival[-1])
+            received = receipt_time_ns(self._contract, frame)
+            arrival = pl.Series(RECEIVED_NS, self._arrival)
+            # A receipt that could not be read, or was itself from the future, is not believed.
+            column = arrival if received is None else received.fill_null(arrival)
+            self._frame = frame.with_columns(column.alias(RECEIVED_NS).clip(upper_bound=arrival))
+            self._at = 0
+
+    def _read(self) -> tuple[pl.DataFrame, IntArray] | None:
+        """The next chunk that has rows, with the times that order it (NEVER where unreadable)."""
+        chunk: Chunk
+        for chunk in self._chunks:
+            if chunk.rejected.height:
+                self.rejected.append(chunk.rejected)
+            if chunk.frame.height:
+                time = receipt_time_ns(self._contract, chunk.frame)
+                if time is None:
+                    time = event_time_ns(self._contract, chunk.frame)
+                return chunk.frame, time.fill_null(NEVER_NS).to_numpy()
+        self._is_read = True
+        return None
+
+    def take_until(self, end_ns: int, most: int) -> Iterator[pl.DataFrame]:
+        """Rows that arrived before ``end_ns``, at most ``most``."""
+        while most > 0 and self.has_before(end_ns):
+            assert self._frame is not None
+            stop = int(np.searchsorted(self._arrival, end_ns, side="left"))
+            stop = min(stop, self._at + most)
+            yield self._frame.slice(self._at, stop - self._at)
+            most -= stop - self._at
+            self._at = stop
+            self.load()
+
+    def has_before(self, end_ns: int) -> bool:
+        return self._frame is not None and self.next_arrival_ns < end_ns
+
+
+def confirmed_arrival_ns(
+    time_ns: IntArray, *, frontier_ns: int, following_ns: int, max_ahead_ns: int
+) -> IntArray:
+    """int64[n], non-decreasing: when each row of a file arrived, from its times alone.
+
+    Args:
+        time_ns: int64[n], in file order; a very early value stands for "unreadable".
+        frontier_ns: arrival of the last row before these.
+        following_ns: earliest time after these.
+        max_ahead_ns: how far ahead of a later row a time may be and still count.
+
+    >>> t = np.array([10, 20, 9000, 30, 40])
+    >>> confirmed_arrival_ns(t, frontier_ns=0, following_ns=2**62, max_ahead_ns=100).tolist()
+    [10, 20, 130, 130, 130]
+    """
+    readable = time_ns > NEVER_NS
+    later = np.where(readable, time_ns, FOREVER_NS)
+    later = np.minimum.accumulate(later[::-1])[::-1]  # earliest time at or after each row
+    after = np.append(np.minimum(later[1:], following_ns), following_ns)
+    bounded = np.minimum(time_ns, np.minimum(after, FOREVER_NS - max_ahead_ns) + max_ahead_ns)
+    found: IntArray = np.maximum.accumulate(np.maximum(bounded, frontier_ns))
+    if len(found) and found[-1] > NEVER_NS:
+        # Unreadable rows before the first readable one arrive with it.
+        first = found[found > NEVER_NS][0]
+        found = np.maximum(found, first)
+    else:
+        found = np.zeros(len(found), np.int64)
+    return found
+
+
+def _earliest(time_ns: IntArray) -> int:
+    readable = time_ns[time_ns > NEVER_NS]
+    return int(readable.min()) if len(readable) else FOREVER_NS
+
+
+def _take_rejected(cursors: Sequence[_Cursor]) -> tuple[tuple[str, pl.DataFrame], ...]:
+    found = tuple((c.source, frame) for c in cursors for frame in c.rejected)
+    for cursor in cursors:
+        cursor.rejected = []
+    return found
+
+
+def _join(batches: list[tuple[str, pl.DataFrame]]) -> tuple[tuple[str, pl.DataFrame], ...]:
+    """One batch per source where the columns allow it."""
+    by_layout: dict[tuple[str, tuple[tuple[str, pl.DataType], ...]], list[pl.DataFrame]] = {}
+    for source, frame in batches:
+        by_layout.setdefault((source, tuple(frame.schema.items())), []).append(frame)
+    return tuple(
+        (source, frames[0] if len(frames) == 1 else pl.concat(frames, rechunk=True))
+        for (source, _), frames in by_layout.items()
+    )
+
+
+class Router:
+    """Assigns rows to logical partitions by a stable hash of their key.
+
+    The hash is BLAKE2b of the canonical key: the same on every machine and in every run. Rows
+    whose key is missing go to partition 0, where admission refuses them.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract], partitions: int) -> None:
+        self._contracts = contracts
+        self._partitions = partitions
+        self._known: dict[str | None, int] = {None: 0}
+
+    def route(self, source: str, frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+        """Split ``frame`` by partition, keeping the order of rows; ascending, none empty."""
+        if self._partitions == 1:
+            return [(0, frame)]
+        columns = self._contracts[source].key
+        if any(c not in frame.columns for c in columns):
+            return [(0, frame)]
+        key = frame.select(
+            pl.concat_str([pl.col(c).cast(pl.String, strict=False) for c in columns], separator="/")
+        ).to_series()
+        encoded = key.to_arrow().dictionary_encode()
+        names = encoded.dictionary.to_pylist()
+        of_name = np.array([self._partition(n) for n in names] or [0], np.int32)
+        index: npt.NDArray[np.int64] = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        partition = np.where(index >= 0, of_name[np.maximum(index, 0)], 0)
+        present = np.unique(partition).tolist()
+        if len(present) == 1:
+            return [(present[0], frame)]
+        return [(p, frame.filter(pl.Series(partition == p))) for p in present]
+
+    def _partition(self, name: str) -> int:
+        known = self._known.get(name)
+        if known is None:
+            digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+            known = int.from_bytes(digest, "big") % self._partitions
+            if len(self._known) < (1 << 20):  # a cache, not state: beyond it hash again
+                self._known[name] = known
+        return known

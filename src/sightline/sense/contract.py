@@ -1,0 +1,409 @@
+"""Contracts: what a source promises about its rows, as typed YAML.
+
+A contract names the columns that carry key, time and sequence, gives every field a type, a unit
+and a valid range, and states the bounds of time. Rows that break it are quarantined with a reason
+(:mod:`.admission`); a contract that contradicts itself is a :class:`ContractError` before the
+first row is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sightline.errors import ContractError
+from sightline.sense.contract_time import Instant, to_ns, utc_ns
+
+TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Column = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^_]")]
+"""A column of the source. A leading underscore is kept for Sightline's own columns."""
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+
+
+class _Form(BaseModel):
+    # use_enum_values and defaults are validated too, so that a digest covers what really applies.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class AssumedTime(_Form):
+    """Event time of rows that carry none: the n-th row (from 0) is at ``start + n * period_s``."""
+
+    period_s: PositiveSeconds
+    start: Instant
+
+
+class EventTime(_Form):
+    """Where the event time of a row is found, and which times are believable at all.
+
+    Exactly one of ``column`` and ``assumed`` is given.
+    """
+
+    column: Column | None = None
+    assumed: AssumedTime | None = None
+    format: TimeFormat = "iso8601"
+    """Of text and number columns; typed date-time columns are read whatever this says."""
+    time_zone: Literal["utc", "required"] = "utc"
+    """Text or typed time without a zone: taken as UTC, or refused TIME_ZONE."""
+    earliest: Instant = "1970-01-01T00:00:00Z"
+    latest: Instant = "2262-01-01T00:00:00Z"
+
+    @property
+    def earliest_ns(self) -> int:
+        """Inclusive, UTC ns."""
+        return utc_ns(self.earliest)
+
+    @property
+    def latest_ns(self) -> int:
+        """Inclusive, UTC ns."""
+        return utc_ns(self.latest)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.column is None) == (self.assumed is None):
+            raise ValueError("exactly one of `column` and `assumed`")
+        if self.earliest_ns < 0:
+            raise ValueError("`earliest` at or after 1970-01-01T00:00:00Z")
+        if self.latest_ns > utc_ns("2262-01-01T00:00:00Z"):
+            raise ValueError("`latest` at or before 2262-01-01T00:00:00Z (64-bit nanoseconds)")
+        if self.earliest_ns >= self.latest_ns:
+            raise ValueError("`earliest` before `latest`")
+        return self
+
+
+class ReceiptTime(_Form):
+    """Column with the time at which the row was received, written by the receiver."""
+
+    column: Column
+    format: TimeFormat = "iso8601"
+
+
+class SequenceColumn(_Form):
+    """Column with the source's own counter: an integer from 0 to 2^63-1."""
+
+    column: Column
+
+
+class Plausibility(_Form):
+    """Signs of a broken sensor. They mark windows later on and never remove a row."""
+
+    stuck_for_s: PositiveSeconds | None = None
+    """The same value for at least this long."""
+    max_rate_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Largest credible change per second, in the field's unit."""
+    max_nan_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of NaN in a window beyond which its statistics are not trusted."""
+
+
+class FieldForm(_Form):
+    """One field: its type, unit and valid values."""
+
+    type: Literal["number", "integer", "boolean", "text"]
+    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    """Required for number and integer; ``"1"`` when dimensionless."""
+    column: Column | None = None
+    """Name in the source, where it differs from the field's name."""
+    range: tuple[Finite | None, Finite | None] | None = None
+    """Lowest and highest valid value, both inclusive; null leaves that side open."""
+    nan: Literal["invalid", "refuse"] = "invalid"
+    """NaN is kept as "measured as invalid", or refused NOT_FINITE. ±inf is always refused."""
+    required: bool = True
+    """Null is refused SCHEMA; in an optional number it becomes NaN, in an optional text null."""
+    unit_column: Column | None = None
+    """Column that states the unit row by row."""
+    allowed: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Valid values of a text."""
+    plausibility: Plausibility | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the field becomes a Float64 column."""
+        return self.type != "text"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        is_measured = self.type in ("number", "integer")
+        if is_measured and self.unit is None:
+            raise ValueError('a `unit` ("1" when dimensionless)')
+        for name in ("unit", "range", "unit_column", "plausibility"):
+            if not is_measured and getattr(self, name) is not None:
+                raise ValueError(f"no `{name}` on a {self.type} field")
+        if self.type != "text" and self.allowed is not None:
+            raise ValueError("`allowed` only on a text field; use `range` for numbers")
+        if self.range is not None:
+            low, high = self.range
+            if (-math.inf if low is None else low) > (math.inf if high is None else high):
+                raise ValueError("a range whose low end is not above its high end")
+        return self
+
+
+class Timing(_Form):
+    """Bounds of event time, in s."""
+
+    out_of_order_s: Seconds = 0.0
+    """How far rows of one watermark group may arrive out of order and still be on time."""
+    revision_allowance_s: Seconds = 0.0
+    """How long a closed window stays open to revision."""
+    max_backlog_s: Seconds = 86400.0
+    """Age beyond which even the backlog of an outage is refused."""
+    clock_skew_s: Seconds = 0.0
+    """How far event time may be ahead of the receipt time."""
+    watermark_by: Annotated[tuple[Column, ...], Field(min_length=1)] | None = None
+    """Columns of the key, or the group column, whose data moves a common watermark.
+
+    Default: the key."""
+
+
+class Contact(_Form):
+    """An interval in which data is expected. ``key`` is a canonical key, or ``*`` for all."""
+
+    key: Annotated[str, Field(min_length=1)]
+    start: Instant
+    end: Instant
+
+    @property
+    def start_ns(self) -> int:
+        """Inclusive, UTC ns."""
+        return utc_ns(self.start)
+
+    @property
+    def end_ns(self) -> int:
+        """Exclusive, UTC ns."""
+        return utc_ns(self.end)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.start_ns >= self.end_ns:
+            raise ValueError("`start` before `end`")
+        return self
+
+
+class Silence(_Form):
+    """When missing data means something. Without contacts data is expected all the time."""
+
+    timeout_s: PositiveSeconds
+    contacts: tuple[Contact, ...] = ()
+
+
+class Archive(_Form):
+    """How rows lie in a NumPy archive (``.npz``): 2-D arrays [rows, features].
+
+    The rows of the arrays follow each other in the order given, so the row number counts on.
+    """
+
+    arrays: Annotated[tuple[str, ...], Field(min_length=1)]
+    columns: Annotated[dict[Column, Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    """Source column name to feature index."""
+    stem_column: Column | None = None
+    """Text column that gets the file's name without suffix."""
+    array_column: Column | None = None
+    """Text column that gets the array's name."""
+
+
+class Contract(_Form):
+    """What a source promises about its rows.
+
+    >>> contract = parse_contract({
+    ...     "contract": "telemetry", "key": ["satellite"], "event_time": {"column": "time"},
+    ...     "fields": {"snr_db": {"type": "number", "unit": "dB", "range": [-10, 40]}},
+    ...     "timing": {"out_of_order_s": 5}}, where="example")
+    >>> contract.out_of_order_ns, contract.duplicate_columns, len(contract.digest)
+    (5000000000, ('satellite', 'time'), 16)
+    """
+
+    contract: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    version: Annotated[str, Field(min_length=1)] = "1"
+    description: str = ""
+    key: Annotated[tuple[Column, ...], Field(min_length=1)]
+    """Columns of the key. The canonical key is their values joined by ``/``."""
+    group: Column | None = None
+    event_time: EventTime
+    receipt_time: ReceiptTime | None = None
+    sequence: SequenceColumn | None = None
+    duplicate_key: tuple[Column, ...] | None = None
+    """Columns that make two rows duplicates. Default: key and event time."""
+    fields: Annotated[dict[FieldName, FieldForm], Field(min_length=1)]
+    timing: Timing = Timing()
+    expected_rate_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    silence: Silence | None = None
+    known_keys: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    extra_columns: Literal["ignore", "refuse"] = "ignore"
+    archive: Archive | None = None
+
+    # --- in the units of the engine ---------------------------------------------------------
+
+    @property
+    def out_of_order_ns(self) -> int:
+        return to_ns(self.timing.out_of_order_s)
+
+    @property
+    def revision_allowance_ns(self) -> int:
+        return to_ns(self.timing.revision_allowance_s)
+
+    @property
+    def max_backlog_ns(self) -> int:
+        return to_ns(self.timing.max_backlog_s)
+
+    @property
+    def clock_skew_ns(self) -> int:
+        return to_ns(self.timing.clock_skew_s)
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """Planned contacts; none when silence means nothing or data is always expected."""
+        return () if self.silence is None else self.silence.contacts
+
+    @property
+    def watermark_columns(self) -> tuple[str, ...]:
+        """Columns whose values name the watermark group."""
+        return self.key if self.timing.watermark_by is None else self.timing.watermark_by
+
+    @property
+    def duplicate_columns(self) -> tuple[str, ...]:
+        """Columns that make two rows duplicates; the assumed time needs no column."""
+        if self.duplicate_key is not None:
+            return self.duplicate_key
+        time = self.event_time.column
+        return self.key if time is None or time in self.key else (*self.key, time)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every source column the contract reads, without repeats, in a stable order."""
+        named = [*self.key, self.group, self.event_time.column]
+        named += [self.receipt_time.column] if self.receipt_time else []
+        named += [self.sequence.column] if self.sequence else []
+        for name, form in self.fields.items():
+            named += [form.column or name, form.unit_column]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over everything that can change a row's fate; the description cannot."""
+        plain = self.model_dump(mode="json", exclude={"description"})
+        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    # --- what must fit together --------------------------------------------------------------
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.key)) < len(self.key):
+            raise ValueError("key columns without repeats")
+        self._check_duplicate_key()
+        if not set(self.watermark_columns) <= {*self.key, self.group}:
+            raise ValueError("`timing.watermark_by` among the key columns and the group column")
+        if self.timing.out_of_order_s > self.timing.max_backlog_s:
+            raise ValueError("`timing.out_of_order_s` not above `timing.max_backlog_s`")
+        columns = [form.column or name for name, form in self.fields.items()]
+        if len(set(columns)) < len(columns):
+            raise ValueError("fields that read different columns")
+        if self.archive is not None:
+            self._check_archive(self.archive)
+        return self
+
+    def _check_duplicate_key(self) -> None:
+        if self.duplicate_key is None:
+            return
+        needed = dict.fromkeys([*self.key, self.event_time.column])
+        missing = [n for n in needed if n is not None and n not in self.duplicate_key]
+        if missing:
+            raise ValueError(
+                f"`duplicate_key` with {', '.join(missing)}: duplicates must share key and event "
+                "time, because only rows of the same window are compared with each other"
+            )
+        unknown = [n for n in self.duplicate_key if n not in self.columns]
+        if unknown:
+            raise ValueError(f"`duplicate_key` of columns the contract reads, not {unknown[0]}")
+
+    def _check_archive(self, archive: Archive) -> None:
+        given = [*archive.columns, archive.stem_column, archive.array_column]
+        given = [name for name in given if name is not None]
+        if len(set(given)) < len(given):
+            raise ValueError("`archive` columns without repeats")
+        optional = {f.column or n for n, f in self.fields.items() if not f.required}
+        missing = [n for n in self.columns if n not in given and n not in optional]
+        if missing:
+            raise ValueError(f"`archive` to give the column {missing[0]}, which the contract reads")
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract from a YAML file.
+
+    Raises:
+        ContractError: naming the file, the field, what was expected and what was found.
+    """
+    try:
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ContractError(
+            expected="a readable YAML file",
+            got=" ".join(str(error).split()),
+            where=str(path),
+            action="check the path and the YAML syntax",
+        ) from error
+    return parse_contract(plain, where=str(path))
+
+
+def parse_contract(plain: object, *, where: str) -> Contract:
+    """Validate a mapping as a contract; ``where`` names it in errors.
+
+    Raises:
+        ContractError: on the first problem, with the number of problems in all.
+    """
+    try:
+        return Contract.model_validate(plain)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ContractError(
+            expected=first["msg"].removeprefix("Value error, "),
+            got=_shown(first.get("input")),
+            where=f"{where}, {field}",
+            action=_action(first["type"], error.error_count()),
+        ) from error
+
+
+def contract_json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a contract, for editors and other languages."""
+    return Contract.model_json_schema()
+
+
+_ACTIONS: Mapping[str, str] = {
+    "missing": "add this field",
+    "extra_forbidden": "remove it, or mend its spelling",
+    "string_type": "put the value in quotes",
+}
+
+
+def _action(kind: str, problems: int) -> str:
+    more = f" ({problems} problems in all)" if problems > 1 else ""
+    return _ACTIONS.get(kind, "mend this field") + more
+
+
+def _shown(value: object) -> str:
+    # A model validator sees the whole object: its names say enough.
+    text = f"the fields {', '.join(map(str, value))}" if isinstance(value, dict) else repr(value)
+    return text if len(text) < 80 else text[:77] + "…"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, but a key given twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} is given twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,1 @@
+"""Simulators that tests share: real behaviour in memory, with faults on demand."""

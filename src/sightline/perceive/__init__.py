@@ -4,6 +4,7 @@ Everything here is a function of arrays and can be used from a notebook without 
 """
 
 from sightline.perceive.deviation import level_deviation, robust_deviation
+from sightline.perceive.signal_quality import median_in_windows, outage_rate
 from sightline.perceive.windows import (
     canonical_order,
     row_statistics,
@@ -15,6 +16,8 @@ from sightline.perceive.windows import (
 __all__ = [
     "canonical_order",
     "level_deviation",
+    "median_in_windows",
+    "outage_rate",
     "robust_deviation",
     "row_statistics",
     "segment_expressions",

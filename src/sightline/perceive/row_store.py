@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sightline.perceive.windows import canonical_order
+from sightline.perceive.windows import canonical_order, total_order
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -68,8 +68,15 @@ class Rows:
             },
         )
 
-    def canonical(self) -> tuple[Rows, int]:
-        """Rows sorted by (key, time) without duplicates, and how many duplicates lost."""
+    def canonical(self, *, by_sequence: bool) -> tuple[Rows, int]:
+        """Rows sorted by (key, time) without duplicates, and how many duplicates lost.
+
+        Args:
+            by_sequence: rows are duplicates only if their sequence is equal too (event logs, where
+                two events may share a time stamp); they are then sorted by it as well.
+        """
+        if by_sequence:
+            return self._canonical_by_sequence()
         # The group is part of the payload, so that a tie between two groups is decided too.
         order = canonical_order(
             key=self.key,
@@ -78,6 +85,17 @@ class Rows:
             payload=(*self.values.values(), self.group.astype(np.float64)),
         )
         return self.take(order.kept), order.superseded
+
+    def _canonical_by_sequence(self) -> tuple[Rows, int]:
+        payload = [total_order(column) for column in self.values.values()]
+        order = np.lexsort((self.group, *payload, self.sequence, self.time_ns, self.key))
+        is_last = np.ones(len(order), np.bool_)
+        is_last[:-1] = False
+        for column in (self.key, self.time_ns, self.sequence):
+            sorted_column = column[order]
+            is_last[:-1] |= sorted_column[1:] != sorted_column[:-1]
+        kept = order[is_last]
+        return self.take(kept), len(order) - len(kept)
 
 
 @dataclass(slots=True)
@@ -109,8 +127,9 @@ class RowStore:
     The number of rows held is ``len(store)``; the owner bounds it (``Limits.max_open_rows``).
     """
 
-    def __init__(self, pane_ns: int) -> None:
+    def __init__(self, pane_ns: int, *, by_sequence: bool = False) -> None:
         self.pane_ns = pane_ns
+        self._by_sequence = by_sequence
         self._panes: dict[int, _Pane] = {}
         self._rows = 0
         self._superseded = 0
@@ -172,7 +191,7 @@ class RowStore:
             return None
         if len(parts) == 1 and keys is None:
             return parts[0]
-        return Rows.concatenate(parts).canonical()[0]
+        return Rows.concatenate(parts).canonical(by_sequence=self._by_sequence)[0]
 
     def _between(self, first: int, last: int) -> list[int]:
         if last - first < len(self._panes):
@@ -183,7 +202,9 @@ class RowStore:
         if not pane.pending:
             return
         before = len(pane)
-        canonical, superseded = Rows.concatenate(pane.parts()).canonical()
+        canonical, superseded = Rows.concatenate(pane.parts()).canonical(
+            by_sequence=self._by_sequence
+        )
         pane.canonical = canonical
         pane.pending = []
         pane.pending_rows = 0

@@ -7,11 +7,11 @@ once per machine and not again for every mixture of writable and read-only array
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
 
+from sightline.perceive.compiled import inner_loop, kernel
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 _F8 = types.Array(types.float64, 1, "C", readonly=True)
@@ -23,165 +23,13 @@ _U4_OUT = types.Array(types.uint32, 1, "C")
 _F8_TABLE = types.Array(types.float64, 2, "C")
 _I8_TABLE = types.Array(types.int64, 2, "C")
 
-_BLOCK = 32  # rows sorted by insertion before merging starts
-_EARLIEST = np.iinfo(np.int64).min
-
-# --- canonical order -------------------------------------------------------------------------
-
-
-@numba.njit(types.void(_I8_OUT, _I8_OUT, _I8_OUT, _I8_OUT, types.int64), cache=True)
-def _sort_by_time(
-    time: IntArray, row: IntArray, spare_time: IntArray, spare_row: IntArray, n: int
-) -> None:
-    """Stable merge sort of the first ``n`` pairs; nearly free where they are in order already."""
-    for lo in range(0, n, _BLOCK):
-        for i in range(lo + 1, min(lo + _BLOCK, n)):
-            t = time[i]
-            if time[i - 1] <= t:
-                continue
-            r = row[i]
-            j = i
-            while j > lo and time[j - 1] > t:
-                time[j] = time[j - 1]
-                row[j] = row[j - 1]
-                j -= 1
-            time[j] = t
-            row[j] = r
-    width = _BLOCK
-    while width < n:
-        for lo in range(0, n - width, 2 * width):
-            mid = lo + width
-            hi = min(mid + width, n)
-            if time[mid - 1] <= time[mid]:
-                continue
-            for i in range(width):
-                spare_time[i] = time[lo + i]
-                spare_row[i] = row[lo + i]
-            i = 0
-            j = mid
-            out = lo
-            while i < width and j < hi:
-                if time[j] < spare_time[i]:
-                    time[out] = time[j]
-                    row[out] = row[j]
-                    j += 1
-                else:
-                    time[out] = spare_time[i]
-                    row[out] = spare_row[i]
-                    i += 1
-                out += 1
-            while i < width:
-                time[out] = spare_time[i]
-                row[out] = spare_row[i]
-                i += 1
-                out += 1
-        width *= 2
-
-
-@numba.njit(types.Tuple((_I8_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, _I8, types.int64), cache=True)
-def order_rows(
-    key: IdArray, time_ns: IntArray, sequence: IntArray, keys: int
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Sort rows by (key, time) and keep the highest sequence of each.
-
-    Args:
-        key: uint32[n], all below ``keys``.
-        time_ns: int64[n].
-        sequence: int64[n].
-        keys: number of counters to allot.
-
-    Returns:
-        ``kept`` int64[m], rows kept; ``tied_row`` and ``tied_at`` int64[t]: rows that share key,
-        time and highest sequence, and the position in ``kept`` that one of them is to have.
-        ``tied_at`` ascends.
-    """
-    n = len(key)
-    end = np.zeros(keys + 1, np.int64)
-    latest = np.full(keys, _EARLIEST, np.int64)
-    is_clean = np.ones(keys, np.bool_)
-    largest = 0
-    for i in range(n):
-        k = key[i]
-        t = time_ns[i]
-        end[k] += 1
-        if t <= latest[k]:
-            is_clean[k] = False
-        latest[k] = t
-    start = 0
-    for k in range(keys):
-        count = end[k]
-        if not is_clean[k]:
-            largest = max(largest, count)
-        end[k] = start
-        start += count
-    # Counting sort: rows of one key stay in order of arrival; `end` becomes the end of each key.
-    kept = np.empty(n, np.int64)
-    for i in range(n):
-        k = key[i]
-        kept[end[k]] = i
-        end[k] += 1
-
-    time = np.empty(largest, np.int64)
-    row = np.empty(largest, np.int64)
-    spare_time = np.empty(largest, np.int64)
-    spare_row = np.empty(largest, np.int64)
-    tied_row = np.empty(n, np.int64)
-    tied_at = np.empty(n, np.int64)
-    ties = 0
-    out = 0
-    lo = 0
-    for k in range(keys):
-        hi = end[k]
-        size = hi - lo
-        if is_clean[k]:
-            if out == lo:
-                out = hi
-            else:
-                for i in range(size):
-                    kept[out + i] = kept[lo + i]
-                out += size
-            lo = hi
-            continue
-        for i in range(size):
-            row[i] = kept[lo + i]
-            time[i] = time_ns[row[i]]
-        _sort_by_time(time, row, spare_time, spare_row, size)
-        i = 0
-        while i < size:
-            kept[out] = row[i]
-            j = i + 1
-            if j == size or time[j] != time[i]:  # alone: its sequence need not be looked at
-                out += 1
-                i = j
-                continue
-            best = sequence[row[i]]
-            rivals = 1
-            while j < size and time[j] == time[i]:
-                rival = sequence[row[j]]
-                if rival > best:
-                    best = rival
-                    kept[out] = row[j]
-                    rivals = 1
-                elif rival == best:
-                    rivals += 1
-                j += 1
-            if rivals > 1:
-                for p in range(i, j):
-                    if sequence[row[p]] == best:
-                        tied_row[ties] = row[p]
-                        tied_at[ties] = out
-                        ties += 1
-            out += 1
-            i = j
-        lo = hi
-    return kept[:out], tied_row[:ties].copy(), tied_at[:ties].copy()
-
-
 # --- segments --------------------------------------------------------------------------------
 
 
-@numba.njit(types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, types.int64), cache=True)
-def pane_starts(key: IdArray, time_ns: IntArray, pane_ns: int) -> tuple[IdArray, IntArray, IntArray]:
+@kernel(types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, types.int64))
+def pane_starts(
+    key: IdArray, time_ns: IntArray, pane_ns: int
+) -> tuple[IdArray, IntArray, IntArray]:
     """Key, pane number and first row of each non-empty (key, pane) of canonical rows."""
     n = len(key)
     panes = 0
@@ -201,10 +49,7 @@ def pane_starts(key: IdArray, time_ns: IntArray, pane_ns: int) -> tuple[IdArray,
     return pane_key[:panes].copy(), pane[:panes].copy(), lo[:panes].copy()
 
 
-@numba.njit(
-    types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, _I8, types.int64, types.int64),
-    cache=True,
-)
+@kernel(types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, _I8, types.int64, types.int64))
 def overlapping_windows(
     pane_key: IdArray, pane: IntArray, lo: IntArray, rows: int, overlap: int
 ) -> tuple[IdArray, IntArray, IntArray, IntArray]:
@@ -249,7 +94,7 @@ def overlapping_windows(
 # --- statistics ------------------------------------------------------------------------------
 
 
-@numba.njit(_F8_TABLE(_F8, _I8, _I8, types.boolean), cache=True)
+@kernel(_F8_TABLE(_F8, _I8, _I8, types.boolean))
 def moments(values: FloatArray, lo: IntArray, hi: IntArray, with_std: bool) -> FloatArray:
     """float64[7, s]: count, mean, min, max, std, first and last of the valid values."""
     segments = len(lo)
@@ -263,7 +108,7 @@ def moments(values: FloatArray, lo: IntArray, hi: IntArray, with_std: bool) -> F
         last = np.nan
         for i in range(lo[s], hi[s]):
             v = values[i]
-            if v == v:
+            if not np.isnan(v):
                 if count == 0:
                     first = v
                 last = v
@@ -288,13 +133,13 @@ def moments(values: FloatArray, lo: IntArray, hi: IntArray, with_std: bool) -> F
             squares = 0.0
             for i in range(lo[s], hi[s]):
                 v = values[i]
-                if v == v:
+                if not np.isnan(v):
                     squares += (v - mean) * (v - mean)
             out[4, s] = np.sqrt(squares / count)
     return out
 
 
-@numba.njit(types.void(_F8_OUT, types.int64, types.int64, types.int64), cache=True)
+@inner_loop
 def _select(values: FloatArray, lo: int, hi: int, rank: int) -> None:
     """Put the value of ``rank`` in its sorted place within ``[lo, hi]`` (quickselect).
 
@@ -329,7 +174,7 @@ def _select(values: FloatArray, lo: int, hi: int, rank: int) -> None:
         lo = store
 
 
-@numba.njit(_F8_TABLE(_F8, _I8, _I8, _F8), cache=True)
+@kernel(_F8_TABLE(_F8, _I8, _I8, _F8))
 def quantiles(
     values: FloatArray, lo: IntArray, hi: IntArray, probability: FloatArray
 ) -> FloatArray:
@@ -345,7 +190,7 @@ def quantiles(
         for i in range(lo[s], hi[s]):
             v = values[i]
             valid[n] = v + 0.0  # as in `moments`: no negative zeros
-            n += v == v
+            n += not np.isnan(v)
         if n == 0:
             continue
         placed = 0  # ranks below are in place already
@@ -373,7 +218,7 @@ def quantiles(
     return out
 
 
-@numba.njit(_F8_TABLE(_F8, _I8, _I8, _I8), cache=True)
+@kernel(_F8_TABLE(_F8, _I8, _I8, _I8))
 def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -> FloatArray:
     """float64[2, s]: longest time without a change in s, largest rate of change in 1/s."""
     segments = len(lo)
@@ -387,7 +232,7 @@ def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -
         before_ns = 0
         for i in range(lo[s], hi[s]):
             v = values[i]
-            if v != v:
+            if np.isnan(v):
                 continue
             t = time_ns[i]
             if count == 0 or v != before:
@@ -405,7 +250,7 @@ def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -
     return out
 
 
-@numba.njit(_I8_TABLE(_I8, _I8, _I8, _I8), cache=True)
+@kernel(_I8_TABLE(_I8, _I8, _I8, _I8))
 def row_counts(
     time_ns: IntArray, sequence: IntArray, lo: IntArray, hi: IntArray
 ) -> npt.NDArray[np.int64]:

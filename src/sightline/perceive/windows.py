@@ -31,6 +31,7 @@ import polars as pl
 
 from sightline.errors import UsageError
 from sightline.perceive import window_kernels as kernels
+from sightline.perceive.order_kernels import order_rows
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 PLAIN_STATISTICS = (
@@ -117,8 +118,9 @@ def canonical_order(
     if keys > max(_FEW_KEYS, _SPARSE * len(key)):
         distinct, inverse = np.unique(key, return_inverse=True)
         key, keys = inverse.astype(np.uint32), len(distinct)
-    kept, tied_row, tied_at = kernels.order_rows(
-        key, np.ascontiguousarray(time_ns), np.ascontiguousarray(sequence), keys
+    pairs = np.empty(2 * len(key), np.int64)
+    kept, tied_row, tied_at = order_rows(
+        key, np.ascontiguousarray(time_ns), np.ascontiguousarray(sequence), keys, pairs
     )
     if len(tied_row):
         row, at = _highest_payload(tied_row, tied_at, payload)
@@ -250,7 +252,9 @@ def segment_statistics(
     lo, hi = np.ascontiguousarray(lo, np.int64), np.ascontiguousarray(hi, np.int64)
     found: dict[str, FloatArray] = {}
     if any(name in _MOMENTS or name == "nan_share" for name in statistics):
-        found.update(zip(_MOMENTS, kernels.moments(values, lo, hi, "std" in statistics), strict=True))
+        found.update(
+            zip(_MOMENTS, kernels.moments(values, lo, hi, "std" in statistics), strict=True)
+        )
         rows = hi - lo
         invalid = np.full(len(lo), np.nan)
         np.divide(rows - found["count"], rows, out=invalid, where=rows > 0)

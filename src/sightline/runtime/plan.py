@@ -217,9 +217,13 @@ class _Planner:
             )
         time = contract.event_time.column
         natural = {*contract.key, *([time] if time else [])}
-        if set(contract.duplicate_columns) != natural:
-            self.fail(source, "duplicate_key: the key and the event time, nothing more",
-                      ", ".join(contract.duplicate_columns))
+        sequence = {contract.sequence.column} if contract.sequence else set()
+        if set(contract.duplicate_columns) - sequence != natural:
+            self.fail(
+                source,
+                "duplicate_key: the key, the event time and perhaps the sequence, nothing more",
+                ", ".join(contract.duplicate_columns),
+            )
 
     # --- ports and scopes ---------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class StreamState:
                 idle_ns=idle_ns,
             )
         )
-        self.store = RowStore(pane_ns)
+        self.store = RowStore(pane_ns, by_sequence=duplicates_by_sequence(contract))
         # Watermark group of each key: a function of the key's own name, never of arrival.
         self._clock_groups = Names()
         self.clock_group: IdArray = np.empty(0, np.uint32)
@@ -242,6 +242,11 @@ class StreamState:
 def pane_ns(slides_ns: list[int], presence_ns: list[int]) -> int:
     """Width of the row store's panes: the largest that every window is made of."""
     return math.gcd(*slides_ns) if slides_ns else min(presence_ns)
+
+
+def duplicates_by_sequence(contract: Contract) -> bool:
+    """Whether rows of one key and time are duplicates only if their sequence is equal too."""
+    return contract.sequence is not None and contract.sequence.column in contract.duplicate_columns
 
 
 def _clock_parts(contract: Contract) -> tuple[int, ...] | None:

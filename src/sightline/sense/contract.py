@@ -2,8 +2,7 @@
 
 A contract names the columns that carry key, time and sequence, gives every field a type, a unit
 and a valid range, and states the bounds of time. Rows that break it are quarantined with a reason
-(:mod:`.admission`); a contract that contradicts itself is a :class:`ContractError` before the
-first row is read.
+(:mod:`.admission`). This module is the form; :mod:`.contract_file` reads it from YAML.
 """
 
 from __future__ import annotations
@@ -11,15 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sightline.errors import ContractError
 from sightline.sense.contract_time import Instant, to_ns, utc_ns
 
 TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
@@ -32,7 +26,7 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 
 
 class _Form(BaseModel):
-    # use_enum_values and defaults are validated too, so that a digest covers what really applies.
+    # Defaults are validated too, so that a digest covers what really applies.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
@@ -65,7 +59,7 @@ class EventTime(_Form):
 
     @property
     def latest_ns(self) -> int:
-        """Inclusive, UTC ns."""
+        """Exclusive, UTC ns."""
         return utc_ns(self.latest)
 
     @model_validator(mode="after")
@@ -213,10 +207,10 @@ class Archive(_Form):
 class Contract(_Form):
     """What a source promises about its rows.
 
-    >>> contract = parse_contract({
+    >>> contract = Contract.model_validate({
     ...     "contract": "telemetry", "key": ["satellite"], "event_time": {"column": "time"},
     ...     "fields": {"snr_db": {"type": "number", "unit": "dB", "range": [-10, 40]}},
-    ...     "timing": {"out_of_order_s": 5}}, where="example")
+    ...     "timing": {"out_of_order_s": 5}})
     >>> contract.out_of_order_ns, contract.duplicate_columns, len(contract.digest)
     (5000000000, ('satellite', 'time'), 16)
     """
@@ -334,76 +328,3 @@ class Contract(_Form):
         missing = [n for n in self.columns if n not in given and n not in optional]
         if missing:
             raise ValueError(f"`archive` to give the column {missing[0]}, which the contract reads")
-
-
-def load_contract(path: Path) -> Contract:
-    """Read a contract from a YAML file.
-
-    Raises:
-        ContractError: naming the file, the field, what was expected and what was found.
-    """
-    try:
-        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ContractError(
-            expected="a readable YAML file",
-            got=" ".join(str(error).split()),
-            where=str(path),
-            action="check the path and the YAML syntax",
-        ) from error
-    return parse_contract(plain, where=str(path))
-
-
-def parse_contract(plain: object, *, where: str) -> Contract:
-    """Validate a mapping as a contract; ``where`` names it in errors.
-
-    Raises:
-        ContractError: on the first problem, with the number of problems in all.
-    """
-    try:
-        return Contract.model_validate(plain)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ContractError(
-            expected=first["msg"].removeprefix("Value error, "),
-            got=_shown(first.get("input")),
-            where=f"{where}, {field}",
-            action=_action(first["type"], error.error_count()),
-        ) from error
-
-
-def contract_json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a contract, for editors and other languages."""
-    return Contract.model_json_schema()
-
-
-_ACTIONS: Mapping[str, str] = {
-    "missing": "add this field",
-    "extra_forbidden": "remove it, or mend its spelling",
-    "string_type": "put the value in quotes",
-}
-
-
-def _action(kind: str, problems: int) -> str:
-    more = f" ({problems} problems in all)" if problems > 1 else ""
-    return _ACTIONS.get(kind, "mend this field") + more
-
-
-def _shown(value: object) -> str:
-    # A model validator sees the whole object: its names say enough.
-    text = f"the fields {', '.join(map(str, value))}" if isinstance(value, dict) else repr(value)
-    return text if len(text) < 80 else text[:77] + "…"
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, but a key given twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} is given twice", node.start_mark
-                )
-        return super().construct_mapping(node, deep)

@@ -55,7 +55,7 @@ class ConstellationConfig:
             or an explicit list. The everyday imperfections of ``link`` are there in any case.
         link: loss, duplicates and delay; ``LinkConfig.perfect()`` has none.
         max_samples: satellites times sampling times. More is a UsageError, because a run is held
-            in memory, at about 200 bytes a sample.
+            in memory, at about 250 bytes a sample.
     """
 
     seed: int = 0
@@ -66,7 +66,7 @@ class ConstellationConfig:
     start_ns: int = START_2026_NS
     faults: Literal["default", "none"] | tuple[Fault, ...] = "default"
     link: LinkConfig = field(default_factory=LinkConfig)
-    max_samples: int = 50_000_000
+    max_samples: int = 20_000_000
 
     def __post_init__(self) -> None:
         self._require("seed", self.seed >= 0, "0 or more")

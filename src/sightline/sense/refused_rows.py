@@ -1,0 +1,171 @@
+"""Refused rows: written so that a person can read them and a mended contract can take them."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import polars as pl
+
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records import RefusalReason
+from sightline.records.signals import ORIGIN, QUARANTINE_SCHEMA, RECEIVED_NS, ROW
+
+CUT_MARK = "…"
+_ROW_REASONS_WITHOUT_JSON = (
+    RefusalReason.FILE_UNREADABLE,
+    RefusalReason.FILE_EMPTY,
+    RefusalReason.FILE_TOO_LARGE,
+    RefusalReason.LINE_UNREADABLE,
+    RefusalReason.LINE_TOO_LONG,
+    RefusalReason.ENCODING,
+)
+
+
+def refuse(
+    raw: pl.DataFrame,
+    *,
+    reason: RefusalReason,
+    field: str,
+    detail: str,
+    limits: Limits = DEFAULT_LIMITS,
+) -> pl.DataFrame:
+    """Every row of ``raw`` as a quarantined row (QUARANTINE_SCHEMA), for one reason.
+
+    Args:
+        raw: rows as a source gives them, with ``_origin`` and ``_row``.
+        reason: why.
+        field: the field at fault, ``""`` for the whole row.
+        detail: expected and found, for a person.
+        limits: ``max_raw_chars`` bounds the copy of the row.
+
+    >>> raw = pl.DataFrame({"x": [1.5], "_origin": ["a.csv"], "_row": [7]})
+    >>> refuse(raw, reason=RefusalReason.RANGE, field="x", detail="at most 1").row(0)
+    ('a.csv', 7, 'RANGE', 'x', 'at most 1', '{"x":1.5}')
+    """
+    return raw.select(
+        pl.col(ORIGIN).cast(pl.String),
+        pl.col(ROW).cast(pl.Int64),
+        pl.lit(reason.value).alias("reason"),
+        pl.lit(field).alias("field"),
+        pl.lit(detail).alias("detail"),
+        rows_as_json(raw, limits=limits).alias("raw"),
+    )
+
+
+def rejected(
+    *,
+    origin: str,
+    rows: list[int],
+    reason: RefusalReason,
+    detail: str | list[str],
+    raw: list[str],
+    field: str = "",
+    limits: Limits = DEFAULT_LIMITS,
+) -> pl.DataFrame:
+    """Lines or files that could not be read into rows, in the quarantine layout.
+
+    Args:
+        origin: where they are from.
+        rows: row numbers; ``[-1]`` for a whole file.
+        reason: why.
+        detail: for a person; one for all, or one each.
+        raw: the line as read, for each.
+        field: the field at fault, if one is.
+        limits: ``max_raw_chars`` bounds the copy of the line.
+    """
+    n = len(rows)
+    frame = pl.DataFrame(
+        {
+            ORIGIN: [origin] * n,
+            ROW: rows,
+            "reason": [reason.value] * n,
+            "field": [field] * n,
+            "detail": detail if isinstance(detail, list) else [detail] * n,
+            "raw": raw,
+        },
+        schema=QUARANTINE_SCHEMA,
+    )
+    return frame.with_columns(_cut(pl.col("raw"), limits))
+
+
+def no_rejections() -> pl.DataFrame:
+    """An empty frame in the quarantine layout."""
+    return pl.DataFrame(schema=QUARANTINE_SCHEMA)
+
+
+def rows_as_json(raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS) -> pl.Series:
+    """String[n]: each row as a JSON object of the source's own columns, cut at a limit.
+
+    What JSON has no form for is written as text: NaN and ±inf, times (ISO 8601), bytes (hex).
+    """
+    columns = [
+        _json_ready(raw[name]) for name in raw.columns if name not in (ORIGIN, ROW, RECEIVED_NS)
+    ]
+    if not columns or not raw.height:
+        return pl.Series("raw", ["{}"] * raw.height, dtype=pl.String)
+    as_json = pl.select(pl.struct(columns).struct.json_encode().alias("raw"))
+    return as_json.select(_cut(pl.col("raw"), limits)).to_series()
+
+
+def is_recoverable(refused: pl.DataFrame) -> pl.Series:
+    """Boolean[n]: rows whose copy is whole, so that they can be fed in again.
+
+    Cut copies, unreadable lines and whole files are not: go back to the source for those.
+    """
+    return refused.select(
+        (
+            (pl.col(ROW) >= 0)
+            & ~pl.col("reason").is_in([r.value for r in _ROW_REASONS_WITHOUT_JSON])
+            & pl.col("raw").str.starts_with("{")
+            & pl.col("raw").str.ends_with("}")
+        ).alias("recoverable")
+    ).to_series()
+
+
+def feed_again_frame(refused: pl.DataFrame) -> pl.DataFrame:
+    """The recoverable rows as raw rows, ready for :func:`.admit` under a mended contract.
+
+    Every column is text, as from a CSV file, with ``_origin`` and ``_row`` of the first time; a
+    column that a row did not have is null. See :func:`is_recoverable` for the rows left out.
+
+    >>> raw = pl.DataFrame({"x": [1.5], "_origin": ["a.csv"], "_row": [7]})
+    >>> refused = refuse(raw, reason=RefusalReason.RANGE, field="x", detail="at most 1")
+    >>> feed_again_frame(refused).row(0, named=True)
+    {'x': '1.5', '_origin': 'a.csv', '_row': 7}
+    """
+    kept = refused.filter(is_recoverable(refused))
+    places = kept.select(pl.col(ORIGIN).cast(pl.String), pl.col(ROW))
+    if not kept.height:
+        return places
+    # The copies are our own JSON, one object a line; json.dumps-free because they are whole.
+    names: dict[str, None] = {}
+    for layout in kept["raw"].str.extract_all(r'"(?:[^"\\]|\\.)*":').unique().to_list():
+        for quoted in layout:
+            names.setdefault(json.loads(quoted[:-1]))
+    lines = "\n".join(kept["raw"].to_list()).encode()
+    return pl.read_ndjson(
+        io.BytesIO(lines), schema=dict.fromkeys(names, pl.String())
+    ).with_columns(places)
+
+
+def _json_ready(column: pl.Series) -> pl.Series:
+    dtype = column.dtype
+    if dtype.is_float():
+        return column if column.is_finite().fill_null(True).all() else column.cast(pl.String)
+    if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
+        return column.dt.to_string("iso:strict")
+    if isinstance(dtype, pl.Binary):
+        return column.bin.encode("hex")
+    if dtype.is_nested() or isinstance(dtype, pl.Null | pl.String | pl.Boolean):
+        return column
+    return column if dtype.is_integer() else column.cast(pl.String, strict=False)
+
+
+def _cut(text: pl.Expr, limits: Limits) -> pl.Expr:
+    most = limits.max_raw_chars
+    return (
+        pl.when(text.str.len_chars() > most)
+        .then(text.str.head(most - 1) + pl.lit(CUT_MARK))
+        .otherwise(text)
+    )

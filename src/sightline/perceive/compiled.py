@@ -9,19 +9,21 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_njit: Any = numba.njit
 
-def kernel(signature: Any) -> Callable[[Function], Function]:
-    """Compile a function for ``signature`` when its module is imported.
 
-    The machine code is cached beside the source, so a machine compiles once. An explicit signature
-    with read-only inputs also keeps numba from compiling again for every mixture of writable and
+def kernel(*arguments: Any) -> Callable[[Function], Function]:
+    """Compile a function for these numba types when its module is imported.
+
+    The machine code is cached beside the source, so a machine compiles once. Explicit types with
+    read-only inputs also keep numba from compiling again for every mixture of writable and
     read-only arrays (those from Arrow are read-only).
     """
-    compiled: Callable[[Function], Function] = numba.njit(signature, cache=True)
+    compiled: Callable[[Function], Function] = _njit(arguments, cache=True)
     return compiled
 
 
 def inner_loop(function: Function) -> Function:
     """Compile a function as a part of the kernels that call it."""
-    compiled: Function = numba.njit(function)
+    compiled: Function = _njit(function)
     return compiled

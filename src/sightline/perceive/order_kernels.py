@@ -103,7 +103,8 @@ def _merge_sort(pairs: IntArray, lo: int, hi: int) -> None:
             right = min(middle + width, hi)
             if pairs[2 * middle - 2] <= pairs[2 * middle]:
                 continue
-            spare[: 2 * width] = pairs[2 * left : 2 * middle]
+            for i in range(2 * width):
+                spare[i] = pairs[2 * left + i]
             i = 0
             j = middle
             for out in range(left, right):
@@ -120,7 +121,7 @@ def _merge_sort(pairs: IntArray, lo: int, hi: int) -> None:
         width *= 2
 
 
-@kernel(types.UniTuple(_INTS_OUT, 3)(_IDS, _INTS, _INTS, types.int64, _INTS_OUT))
+@kernel(_IDS, _INTS, _INTS, types.int64, _INTS_OUT)
 def order_rows(
     key: IdArray, time_ns: IntArray, sequence: IntArray, keys: int, pairs: IntArray
 ) -> tuple[IntArray, IntArray, IntArray]:

@@ -1,4 +1,6 @@
-"""Compiled loops over rows. What they compute is specified in :mod:`.window_reference`.
+"""Compiled loops over canonical rows: their windows, and statistics of those.
+
+What they compute is specified in :mod:`.window_reference`.
 
 One core, no fast-math: the order of floating-point operations is the order of the rows, so equal
 rows give equal bits. Each kernel has one explicit signature with read-only inputs: it is compiled
@@ -17,16 +19,11 @@ from sightline.records.windows import FloatArray, IdArray, IntArray
 _F8 = types.Array(types.float64, 1, "C", readonly=True)
 _I8 = types.Array(types.int64, 1, "C", readonly=True)
 _U4 = types.Array(types.uint32, 1, "C", readonly=True)
-_F8_OUT = types.Array(types.float64, 1, "C")
-_I8_OUT = types.Array(types.int64, 1, "C")
-_U4_OUT = types.Array(types.uint32, 1, "C")
-_F8_TABLE = types.Array(types.float64, 2, "C")
-_I8_TABLE = types.Array(types.int64, 2, "C")
 
 # --- segments --------------------------------------------------------------------------------
 
 
-@kernel(types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, types.int64))
+@kernel(_U4, _I8, types.int64)
 def pane_starts(
     key: IdArray, time_ns: IntArray, pane_ns: int
 ) -> tuple[IdArray, IntArray, IntArray]:
@@ -49,7 +46,7 @@ def pane_starts(
     return pane_key[:panes].copy(), pane[:panes].copy(), lo[:panes].copy()
 
 
-@kernel(types.Tuple((_U4_OUT, _I8_OUT, _I8_OUT, _I8_OUT))(_U4, _I8, _I8, types.int64, types.int64))
+@kernel(_U4, _I8, _I8, types.int64, types.int64)
 def overlapping_windows(
     pane_key: IdArray, pane: IntArray, lo: IntArray, rows: int, overlap: int
 ) -> tuple[IdArray, IntArray, IntArray, IntArray]:
@@ -94,7 +91,7 @@ def overlapping_windows(
 # --- statistics ------------------------------------------------------------------------------
 
 
-@kernel(_F8_TABLE(_F8, _I8, _I8, types.boolean))
+@kernel(_F8, _I8, _I8, types.boolean)
 def moments(values: FloatArray, lo: IntArray, hi: IntArray, with_std: bool) -> FloatArray:
     """float64[7, s]: count, mean, min, max, std, first and last of the valid values."""
     segments = len(lo)
@@ -174,7 +171,7 @@ def _select(values: FloatArray, lo: int, hi: int, rank: int) -> None:
         lo = store
 
 
-@kernel(_F8_TABLE(_F8, _I8, _I8, _F8))
+@kernel(_F8, _I8, _I8, _F8)
 def quantiles(
     values: FloatArray, lo: IntArray, hi: IntArray, probability: FloatArray
 ) -> FloatArray:
@@ -196,7 +193,7 @@ def quantiles(
         placed = 0  # ranks below are in place already
         for q in range(len(probability)):
             at = (n - 1) * probability[q]
-            rank = np.int64(np.floor(at))
+            rank = int(at)
             if rank >= placed:
                 _select(valid, placed, n - 1, rank)
                 placed = rank + 1
@@ -218,7 +215,7 @@ def quantiles(
     return out
 
 
-@kernel(_F8_TABLE(_F8, _I8, _I8, _I8))
+@kernel(_F8, _I8, _I8, _I8)
 def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -> FloatArray:
     """float64[2, s]: longest time without a change in s, largest rate of change in 1/s."""
     segments = len(lo)
@@ -250,7 +247,7 @@ def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -
     return out
 
 
-@kernel(_I8_TABLE(_I8, _I8, _I8, _I8))
+@kernel(_I8, _I8, _I8, _I8)
 def row_counts(
     time_ns: IntArray, sequence: IntArray, lo: IntArray, hi: IntArray
 ) -> npt.NDArray[np.int64]:

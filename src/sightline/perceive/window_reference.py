@@ -109,11 +109,12 @@ def statistic(name: str, values: FloatArray, time_ns: IntArray | None) -> float:
 
 def _sum(values: FloatArray) -> float:
     # `cumsum` adds in order; `sum` adds pairwise, in an order that depends on the length.
-    return float(np.cumsum(values)[-1])
+    return float(np.cumsum(values)[-1]) + 0.0
 
 
 def _mean(valid: FloatArray) -> float:
-    return min(max(_sum(valid) / len(valid), valid.min() + 0.0), valid.max() + 0.0)
+    low, high = float(valid.min() + 0.0), float(valid.max() + 0.0)
+    return min(max(_sum(valid) / len(valid), low), high)
 
 
 def _quantile(valid: FloatArray, probability: float) -> float:

@@ -155,10 +155,16 @@ class ChainState:
     def _window_tables(self) -> list[WindowTable]:
         chain = self.chain
         complete = self.stream.key_complete_ns()
-        ready = (complete - chain.width_ns) // chain.slide_ns + 1
-        ready = np.maximum(ready, self.closed_until)
+        own_ready = (complete - chain.width_ns) // chain.slide_ns + 1
+        ready = np.maximum(own_ready, self.closed_until)
         codes, self._dirty = self._dirty, []
         dirty = np.unique(np.concatenate(codes)) if codes else np.empty(0, np.int64)
+        # A key that delivers its backlog fills windows that a tick had closed while it was away.
+        # They are decided again when they are complete, not once for every part that comes.
+        waits = (dirty & ((1 << _CODE_BITS) - 1)) >= own_ready[dirty >> _CODE_BITS]
+        if waits.any():
+            self._dirty.append(dirty[waits])
+            dirty = dirty[~waits]
         dirty_window = dirty & ((1 << _CODE_BITS) - 1)
         dirty_key = dirty >> _CODE_BITS
         windows = self._candidate_windows(ready, dirty_window)
@@ -265,11 +271,15 @@ class ChainState:
         for name, array in self.series.snapshot().items():
             into.arrays[f"{prefix}.{name}"] = array
         into.arrays[f"{prefix}.closed_until"] = self.closed_until
+        if self._dirty:
+            into.arrays[f"{prefix}.dirty"] = np.unique(np.concatenate(self._dirty))
 
     def restore(self, prefix: str, parts: StateParts) -> None:
         """Inverse of :meth:`snapshot`."""
         self.series.restore({n: parts.arrays[f"{prefix}.{n}"] for n in ("code", "values")})
         self.closed_until = parts.arrays[f"{prefix}.closed_until"]
+        dirty = parts.arrays.get(f"{prefix}.dirty")
+        self._dirty = [] if dirty is None else [dirty]
 
 
 def _merge(parts: list[PresenceRows]) -> PresenceRows:

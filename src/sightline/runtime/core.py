@@ -372,6 +372,9 @@ class PartitionCore:
             timeout_ns=timeout_ns,
             plans=plans,
             default_plan=default,
+            heard_ns=None
+            if stream.clock.is_final
+            else stream.clock.heard_ns[stream.clock_group],
         )
         now: dict[str, list[tuple[int, int, int]]] = {}
         groups: dict[str, str] = {}

@@ -259,10 +259,22 @@ def presence_episodes(
     timeout_ns: int,
     plans: dict[int, ContactPlan],
     default_plan: ContactPlan | None,
+    heard_ns: IntArray | None = None,
 ) -> SilenceEpisodes:
-    """Silences of every subject of a presence series."""
+    """Silences of every subject of a presence series.
+
+    Args:
+        series: presence, with ``first_offset_ns`` and ``last_offset_ns``.
+        now_ns: time up to which all punctual data has arrived.
+        timeout_ns: expected contact time without data that makes a silence.
+        plans: contact plan by subject id.
+        default_plan: of all others; None: always expected.
+        heard_ns: int64[subjects], when each last delivered anything, however old. A subject that
+            delivers its backlog is behind, not silent: the silence it may end with is not known
+            yet. None: nothing more can come.
+    """
     start = series.window * series.slide_ns
-    return silence_episodes(
+    found = silence_episodes(
         subject=series.key,
         first_ns=start + series.column("first_offset_ns").astype(np.int64),
         last_ns=start + series.column("last_offset_ns").astype(np.int64),
@@ -270,6 +282,16 @@ def presence_episodes(
         timeout_ns=timeout_ns,
         plans=plans,
         default_plan=default_plan,
+    )
+    if heard_ns is None:
+        return found
+    subject = (series.code[found.row] >> 42).astype(np.int64)
+    is_known = (found.cleared_ns >= 0) | (heard_ns[subject] + timeout_ns <= now_ns)
+    return SilenceEpisodes(
+        row=found.row[is_known],
+        last_ns=found.last_ns[is_known],
+        raised_ns=found.raised_ns[is_known],
+        cleared_ns=found.cleared_ns[is_known],
     )
 
 

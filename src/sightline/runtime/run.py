@@ -473,4 +473,4 @@ def _configuration(run: RunDirectory) -> bytes:
             "python": platform.python_version(),
         },
     }
-    return json.dumps(plain, sort_keys=True).encode()
+    return json.dumps(plain).encode()

@@ -76,7 +76,7 @@ class RunDirectory:
             )
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path=path, plan=plan, sources=sources)
-        text = json.dumps(run.manifest(), indent=1, sort_keys=True)
+        text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
         temporary = path / f"{_MANIFEST}.tmp"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path / _MANIFEST)

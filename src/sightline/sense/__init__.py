@@ -1,1 +1,19 @@
-"""."""
+"""Sense: get records in and make them trustworthy.
+
+Contracts say what a source promises; sources read files, standard input or memory into rows;
+admission lets the rows through that keep their contract and says why the others do not.
+"""
+
+from sightline.sense.admission import Admission, admit
+from sightline.sense.contract import Contract
+from sightline.sense.contract_file import load_contract
+from sightline.sense.refused_rows import feed_again_frame, refuse
+
+__all__ = [
+    "Admission",
+    "Contract",
+    "admit",
+    "feed_again_frame",
+    "load_contract",
+    "refuse",
+]

@@ -36,6 +36,21 @@ class AssumedTime(_Form):
     period_s: PositiveSeconds
     start: Instant
 
+    @property
+    def period_ns(self) -> int:
+        return to_ns(self.period_s)
+
+    @property
+    def start_ns(self) -> int:
+        """UTC ns."""
+        return utc_ns(self.start)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.start_ns < 0:
+            raise ValueError("`start` at or after 1970-01-01T00:00:00Z")
+        return self
+
 
 class EventTime(_Form):
     """Where the event time of a row is found, and which times are believable at all.

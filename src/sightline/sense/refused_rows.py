@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 
 import polars as pl
 
@@ -138,28 +137,35 @@ def feed_again_frame(refused: pl.DataFrame) -> pl.DataFrame:
     places = kept.select(pl.col(ORIGIN).cast(pl.String), pl.col(ROW))
     if not kept.height:
         return places
-    # The copies are our own JSON, one object a line; json.dumps-free because they are whole.
-    names: dict[str, None] = {}
-    for layout in kept["raw"].str.extract_all(r'"(?:[^"\\]|\\.)*":').unique().to_list():
-        for quoted in layout:
-            names.setdefault(json.loads(quoted[:-1]))
     lines = "\n".join(kept["raw"].to_list()).encode()
-    return pl.read_ndjson(
-        io.BytesIO(lines), schema=dict.fromkeys(names, pl.String())
-    ).with_columns(places)
+    names = pl.read_ndjson(io.BytesIO(lines), infer_schema_length=None).columns
+    # Read again as text: what a mended contract makes of a value is not ours to guess.
+    as_text = pl.read_ndjson(io.BytesIO(lines), schema=dict.fromkeys(names, pl.String()))
+    return as_text.with_columns(places)
 
 
 def _json_ready(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype.is_float():
         return column if column.is_finite().fill_null(True).all() else column.cast(pl.String)
-    if isinstance(dtype, pl.Datetime | pl.Date | pl.Time):
+    if dtype.is_temporal():
         return column.dt.to_string("iso:strict")
     if isinstance(dtype, pl.Binary):
         return column.bin.encode("hex")
-    if dtype.is_nested() or isinstance(dtype, pl.Null | pl.String | pl.Boolean):
+    if isinstance(dtype, pl.Categorical | pl.Enum | pl.Decimal):
+        return column.cast(pl.String)
+    if _is_writable(dtype):
         return column
-    return column if dtype.is_integer() else column.cast(pl.String, strict=False)
+    return pl.Series(column.name, [f"<{dtype}>"]).new_from_index(0, len(column))
+
+
+def _is_writable(dtype: pl.DataType) -> bool:
+    """Whether Polars can write a column of this type as JSON (it panics on the others)."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_writable(dtype.inner)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct):
+        return all(_is_writable(field.dtype) for field in dtype.fields)  # type: ignore[arg-type]
+    return dtype.is_numeric() or isinstance(dtype, pl.String | pl.Boolean | pl.Null)
 
 
 def _cut(text: pl.Expr, limits: Limits) -> pl.Expr:

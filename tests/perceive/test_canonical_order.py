@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perceive.window_cases import Rows, many_rows, rows_of
 
+from perceive.window_cases import Rows, many_rows, rows_of
 from sightline.perceive import window_reference as reference
-from sightline.perceive.windows import canonical_order, total_order
+from sightline.perceive.windows import canonical_order, take_rows, total_order
 
 
 def test_rows_are_sorted_by_key_then_time() -> None:
@@ -93,6 +93,21 @@ def test_read_only_and_strided_columns_are_taken() -> None:
     assert order.kept.tolist() == [1, 0]
 
 
+def test_taking_rows_is_indexing() -> None:
+    row = np.array([3, 0, 3])
+    for dtype in (np.uint32, np.int64, np.float64, np.float32, np.bool_):
+        column = np.arange(8).astype(dtype)[::2]
+        taken = take_rows(column, row)
+        assert taken.dtype == dtype
+        assert taken.tolist() == column[row].tolist()
+
+
+@pytest.mark.parametrize("row", [-1, 4])
+def test_taking_a_row_outside_the_column_is_an_error(row: int) -> None:
+    with pytest.raises(IndexError, match="a column of 4"):
+        take_rows(np.zeros(4), np.array([0, row]))
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(many_rows())
 def test_the_kernel_agrees_with_the_reference(rows: Rows) -> None:
@@ -101,7 +116,8 @@ def test_the_kernel_agrees_with_the_reference(rows: Rows) -> None:
     )
     order = rows.order()
     assert order.superseded == wanted.superseded
-    np.testing.assert_array_equal(order.kept, wanted.kept)
+    for name in ("kept", "key", "time_ns"):
+        np.testing.assert_array_equal(getattr(order, name), getattr(wanted, name), err_msg=name)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

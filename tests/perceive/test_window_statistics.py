@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perceive.window_cases import Rows, many_rows
 
+from perceive.window_cases import Rows, many_rows
 from sightline.errors import UsageError
 from sightline.perceive import window_reference as reference
 from sightline.perceive.windows import (

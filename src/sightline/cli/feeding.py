@@ -36,7 +36,5 @@ def feed_quarantine_again(
         )
     contracts = {**plan.contracts, name: load_contract(contract)}
     again = make_plan(plan.pipeline, contracts, where=str(contract))
-    sources = {
-        n: MemorySource(n, [rows] if n == name else []) for n in contracts
-    }
+    sources = {n: MemorySource(n, {"quarantine": rows} if n == name else {}) for n in contracts}
     return run_pipeline(again, sources, out or run.path.with_name(f"{run.path.name}-again"))

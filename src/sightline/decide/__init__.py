@@ -2,6 +2,7 @@
 
 from sightline.decide.alarm import AlarmRule, AlarmStates, alarm_states
 from sightline.decide.inhibition import Episode, InhibitionRule, episodes, released
+from sightline.decide.mask import Mask, unmasked
 from sightline.decide.revision import IssuedDecisions
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Episode",
     "InhibitionRule",
     "IssuedDecisions",
+    "Mask",
     "alarm_states",
     "episodes",
     "released",
+    "unmasked",
 ]

@@ -17,7 +17,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 _IDS = types.Array(types.uint32, 1, "C", readonly=True)
 _INTS = types.Array(types.int64, 1, "C", readonly=True)
+_IDS_OUT = types.Array(types.uint32, 1, "C")
 _INTS_OUT = types.Array(types.int64, 1, "C")
+_WORDS = types.Array(types.uint64, 1, "C", readonly=True)
+_WORDS_OUT = types.Array(types.uint64, 1, "C")
 
 _EARLIEST = np.iinfo(np.int64).min
 _MOVES_PER_ROW = 8  # what insertion may cost before merging is cheaper
@@ -121,9 +124,15 @@ def _merge_sort(pairs: IntArray, lo: int, hi: int) -> None:
         width *= 2
 
 
-@kernel(_IDS, _INTS, _INTS, types.int64, _INTS_OUT)
+@kernel(_IDS, _INTS, _INTS, types.int64, _INTS_OUT, _IDS_OUT, _INTS_OUT)
 def order_rows(
-    key: IdArray, time_ns: IntArray, sequence: IntArray, keys: int, pairs: IntArray
+    key: IdArray,
+    time_ns: IntArray,
+    sequence: IntArray,
+    keys: int,
+    pairs: IntArray,
+    kept_key: IdArray,
+    kept_time_ns: IntArray,
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Sort rows by (key, time) and keep the highest sequence of each.
 
@@ -134,6 +143,8 @@ def order_rows(
         keys: number of counters to allot.
         pairs: int64[2n], room to work in. The caller allocates it because NumPy asks for huge
             pages and numba does not.
+        kept_key: uint32[n], its first m become the keys of the rows kept.
+        kept_time_ns: int64[n], its first m become their times.
 
     Returns:
         ``kept`` int64[m], the rows kept, a view of ``pairs``; ``tied_row`` and ``tied_at``
@@ -151,6 +162,8 @@ def order_rows(
         hi = end[k]
         if is_clean[k]:
             for i in range(lo, hi):
+                kept_key[out] = k
+                kept_time_ns[out] = pairs[2 * i]
                 pairs[out] = pairs[2 * i + 1]
                 out += 1
             lo = hi
@@ -171,7 +184,23 @@ def order_rows(
                             tied_row[ties] = pairs[2 * i + 1]
                             tied_at[ties] = out
                             ties += 1
+            kept_key[out] = k
+            kept_time_ns[out] = pairs[2 * lo]
             pairs[out] = row
             out += 1
             lo = behind
     return pairs[:out], tied_row[:ties].copy(), tied_at[:ties].copy()
+
+
+@kernel(_IDS, _INTS, _IDS_OUT)
+def gather_4(column: npt.NDArray[np.uint32], row: IntArray, out: npt.NDArray[np.uint32]) -> None:
+    """Values of four bytes at ``row``, which must be within the column."""
+    for i in range(len(row)):
+        out[i] = column[row[i]]
+
+
+@kernel(_WORDS, _INTS, _WORDS_OUT)
+def gather_8(column: npt.NDArray[np.uint64], row: IntArray, out: npt.NDArray[np.uint64]) -> None:
+    """Values of eight bytes at ``row``, which must be within the column."""
+    for i in range(len(row)):
+        out[i] = column[row[i]]

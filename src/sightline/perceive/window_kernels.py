@@ -236,7 +236,9 @@ def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -
                 since = t
             stuck_ns = max(stuck_ns, t - since)
             if count > 0:
-                fastest = max(fastest, abs(v - before) / ((t - before_ns) / 1e9))
+                rate = abs(v - before) / ((t - before_ns) / 1e9)
+                if rate > fastest:  # false for the NaN between two infinities
+                    fastest = rate
             before = v
             before_ns = t
             count += 1

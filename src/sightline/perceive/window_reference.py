@@ -32,6 +32,8 @@ def canonical_order(
     kept = best_first.unique(["key", "time_ns"], keep="first", maintain_order=True)
     return CanonicalOrder(
         kept=kept["row"].to_numpy().astype(np.int64),
+        key=kept["key"].to_numpy(),
+        time_ns=kept["time_ns"].to_numpy(),
         superseded=len(key) - kept.height,
     )
 
@@ -141,7 +143,8 @@ def _stuck_s(valid: FloatArray, times_ns: IntArray) -> float:
 def _rate_max(valid: FloatArray, times_ns: IntArray) -> float:
     if len(valid) < 2:
         return np.nan
-    return float((np.abs(np.diff(valid)) / (np.diff(times_ns) / 1e9)).max())
+    rates = np.abs(np.diff(valid)) / (np.diff(times_ns) / 1e9)
+    return float(np.fmax.reduce(rates))  # leaves out the NaN between two infinities
 
 
 def row_statistics(

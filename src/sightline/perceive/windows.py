@@ -24,15 +24,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from sightline.errors import UsageError
+from sightline.perceive import order_kernels
 from sightline.perceive import window_kernels as kernels
-from sightline.perceive.order_kernels import order_rows
 from sightline.records.windows import FloatArray, IdArray, IntArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 PLAIN_STATISTICS = (
     "count",
@@ -71,10 +74,14 @@ class CanonicalOrder:
 
     Attributes:
         kept: int64[m], positions of the rows kept, sorted by (key, time).
+        key: uint32[m], their keys.
+        time_ns: int64[m], their times.
         superseded: rows that lost against another of the same key and time.
     """
 
     kept: IntArray
+    key: IdArray
+    time_ns: IntArray
     superseded: int
 
 
@@ -115,17 +122,59 @@ def canonical_order(
     """
     key = np.ascontiguousarray(key, np.uint32)
     keys = int(key.max()) + 1 if len(key) else 0
+    distinct: IdArray | None = None
     if keys > max(_FEW_KEYS, _SPARSE * len(key)):
         distinct, inverse = np.unique(key, return_inverse=True)
         key, keys = inverse.astype(np.uint32), len(distinct)
-    pairs = np.empty(2 * len(key), np.int64)
-    kept, tied_row, tied_at = order_rows(
-        key, np.ascontiguousarray(time_ns), np.ascontiguousarray(sequence), keys, pairs
+    n = len(key)
+    kept_key, kept_time_ns = np.empty(n, np.uint32), np.empty(n, np.int64)
+    kept, tied_row, tied_at = order_kernels.order_rows(
+        key,
+        np.ascontiguousarray(time_ns),
+        np.ascontiguousarray(sequence),
+        keys,
+        np.empty(2 * n, np.int64),
+        kept_key,
+        kept_time_ns,
     )
     if len(tied_row):
         row, at = _highest_payload(tied_row, tied_at, payload)
         kept[at] = row
-    return CanonicalOrder(kept=kept, superseded=len(key) - len(kept))
+    kept_key = kept_key[: len(kept)]
+    return CanonicalOrder(
+        kept=kept,
+        key=kept_key if distinct is None else distinct[kept_key],
+        time_ns=kept_time_ns[: len(kept)],
+        superseded=n - len(kept),
+    )
+
+
+def take_rows(column: npt.NDArray[Scalar], row: IntArray) -> npt.NDArray[Scalar]:
+    """``column[row]``, in half the time of NumPy's indexing for columns of 4 or 8 bytes.
+
+    Args:
+        column: any dtype [n].
+        row: int64[m], positions from 0 to n - 1.
+
+    Raises:
+        IndexError: if a position is outside the column.
+
+    >>> take_rows(np.array([1.5, 2.5, 3.5]), np.array([2, 0]))
+    array([3.5, 1.5])
+    """
+    if len(row) and not 0 <= row.min() <= row.max() < len(column):
+        raise IndexError(f"rows {row.min()} to {row.max()} of a column of {len(column)}")
+    row = np.ascontiguousarray(row, np.int64)
+    if column.dtype.kind not in "iuf" or column.dtype.itemsize not in (4, 8):
+        return column[row]
+    out = np.empty(len(row), column.dtype)
+    if column.dtype.itemsize == 8:
+        words = np.ascontiguousarray(column).view(np.uint64)
+        order_kernels.gather_8(words, row, out.view(np.uint64))
+    else:
+        half_words = np.ascontiguousarray(column).view(np.uint32)
+        order_kernels.gather_4(half_words, row, out.view(np.uint32))
+    return out
 
 
 def _highest_payload(

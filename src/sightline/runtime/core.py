@@ -19,7 +19,7 @@ import polars as pl
 
 from sightline.assess import ContactPlan
 from sightline.assess.silence import EVERYONE
-from sightline.decide import IssuedDecisions
+from sightline.decide import IssuedDecisions, Mask, unmasked
 from sightline.errors import InvariantViolation, LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
@@ -120,6 +120,7 @@ class PartitionCore:
             name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
             for name, contract in plan.contracts.items()
         }
+        self._masks: list[Mask] = []
         self._silent: dict[str, dict[str, tuple[tuple[int, int, int], ...]]] = {}
         self._received = 0
         self._decided = 0
@@ -206,6 +207,8 @@ class PartitionCore:
             self._contacts[plain["source"]] = [
                 (c["key"], int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]
             ]
+        elif plain.get("control") == "mask":
+            self._masks.append(Mask.from_mapping(plain))
         return StepOutput()
 
     def _on_tick(self, entry: Entry) -> StepOutput:
@@ -327,7 +330,9 @@ class PartitionCore:
         from_ns: int,
         output: StepOutput,
     ) -> None:
-        said = self.issued.reconcile(step.name, subject, decisions, from_ns=from_ns)
+        said = self.issued.reconcile(
+            step.name, subject, unmasked(decisions, self._masks), from_ns=from_ns
+        )
         if not said:
             return
         if step.name in self._held:
@@ -532,6 +537,7 @@ class PartitionCore:
             "dropped": dict(self._dropped),
             "quarantined": dict(self._quarantined),
             "contacts": self._contacts,
+            "masks": [m.as_mapping() for m in self._masks],
             "breakers": {n: b.as_mapping() for n, b in self.breakers.items()},
             "issued": self.issued.snapshot(),
             "silent": self._silent,
@@ -562,6 +568,7 @@ class PartitionCore:
         self._dropped = Counter(core["dropped"])
         self._quarantined = Counter(core["quarantined"])
         self._contacts = {n: [tuple(c) for c in cs] for n, cs in core["contacts"].items()}
+        self._masks = [Mask.from_mapping(m) for m in core["masks"]]
         self.breakers = {n: BreakerState.from_mapping(b) for n, b in core["breakers"].items()}
         self.issued.restore(core["issued"])
         self._silent = {

@@ -17,7 +17,15 @@ import polars as pl
 
 from sightline.assess import ContactPlan
 from sightline.assess.silence import EVERYONE
-from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
+from sightline.decide import (
+    Episode,
+    InhibitionRule,
+    IssuedDecisions,
+    Mask,
+    episodes,
+    released,
+    unmasked,
+)
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.window_series import WindowSeries
@@ -76,6 +84,7 @@ class FanInCore:
         self.is_finished = False
         self._waiting: dict[int, Summary] = {}
         self._presence = [_group_presence(plan, step) for step in plan.group_silences]
+        self._masks: list[Mask] = []
         self._silent: dict[str, dict[str, tuple[tuple[int, int, int], ...]]] = {}
         self._candidates: dict[tuple[str, str], dict[str, Decision]] = {}
         self._wider: dict[tuple[str, str], dict[str, list[Episode]]] = {}
@@ -104,6 +113,8 @@ class FanInCore:
                 self._contacts[plain["source"]] = [
                     (c["key"], int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]
                 ]
+            elif plain.get("control") == "mask":
+                self._masks.append(Mask.from_mapping(plain))
             return StepOutput()
         if entry.kind is not EntryKind.SUMMARY_IN:
             raise LogError(
@@ -191,7 +202,9 @@ class FanInCore:
                 timeout_ns=presence.timeout_ns, episodes=now.get(subject, []),
             )
             oldest_ns = _oldest_ns(presence, subject)
-            said += self.issued.reconcile(step.name, subject, decisions, from_ns=oldest_ns)
+            said += self.issued.reconcile(
+                step.name, subject, unmasked(decisions, self._masks), from_ns=oldest_ns
+            )
         self._silent[step.name] = {s: tuple(e) for s, e in now.items()}
         if changed:
             text = json.dumps([[s, now.get(s, [])] for s in changed])
@@ -309,6 +322,7 @@ class FanInCore:
             ],
             "held": sorted(self._held),
             "contacts": self._contacts,
+            "masks": [m.as_mapping() for m in self._masks],
             "waiting": [
                 self._waiting[p].to_bytes().decode() for p in sorted(self._waiting)
             ],
@@ -345,6 +359,7 @@ class FanInCore:
             self._note(Decision.from_mapping(plain))
         self._held = {(kind, subject) for kind, subject in core["held"]}
         self._contacts = {n: [tuple(c) for c in cs] for n, cs in core["contacts"].items()}
+        self._masks = [Mask.from_mapping(m) for m in core["masks"]]
         waiting = [Summary.from_bytes(text.encode()) for text in core["waiting"]]
         self._waiting = {s.partition: s for s in waiting}
         for i, presence in enumerate(self._presence):

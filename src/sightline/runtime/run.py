@@ -438,7 +438,7 @@ def _open_run(
     plan: Plan, sources: Mapping[str, Source], out: Path, *, resume: bool
 ) -> RunDirectory:
     described: dict[str, dict[str, Any]] = {
-        n: {"location": s.location, "fingerprint": s.fingerprint() if s.durable else []}
+        n: {"fingerprint": [dict(f) for f in s.fingerprint()] if s.durable else []}
         for n, s in sources.items()
     }
     if not resume or not (out / "run.json").exists():
@@ -452,7 +452,7 @@ def _open_run(
             action="resume with the same pipeline and contracts, or start a new run",
         )
     for name, source in described.items():
-        if json.loads(json.dumps(source["fingerprint"])) != run.sources[name]["fingerprint"]:
+        if source["fingerprint"] != run.sources[name]["fingerprint"]:
             raise SourceError(
                 expected="the same source files as when the run began",
                 got="files that differ",

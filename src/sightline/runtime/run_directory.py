@@ -37,7 +37,7 @@ class RunDirectory:
     Attributes:
         path: its folder.
         plan: the pipeline it ran.
-        sources: by name: ``location`` and ``fingerprint`` (list of origin, bytes, sha256).
+        sources: by name: ``fingerprint``, a list of origin, bytes and sha256 per stream.
     """
 
     path: Path

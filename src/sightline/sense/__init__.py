@@ -8,12 +8,16 @@ from sightline.sense.admission import Admission, admit
 from sightline.sense.contract import Contract
 from sightline.sense.contract_file import load_contract
 from sightline.sense.refused_rows import feed_again_frame, refuse
+from sightline.sense.sources import MemorySource, Source, open_source
 
 __all__ = [
     "Admission",
     "Contract",
+    "MemorySource",
+    "Source",
     "admit",
     "feed_again_frame",
     "load_contract",
+    "open_source",
     "refuse",
 ]

@@ -41,7 +41,8 @@ from sightline.sense.field_values import (
     read_sequence,
     read_text,
 )
-from sightline.sense.refused_rows import no_rejections, rows_as_json
+from sightline.sense.refused_rows import no_rejections
+from sightline.sense.row_checks import RowChecks
 from sightline.sense.source_columns import SourceColumns, find_columns
 from sightline.sense.time_parsing import ParsedTimes, assumed_times, parse_times
 
@@ -81,9 +82,9 @@ def admit(contract: Contract, raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIM
     >>> done.signals.select("_key", "_time_ns", "flow_lps").row(0)
     ('p1', 10000000000, 3.5)
     >>> done.refused.select("_row", "reason", "detail").row(0)
-    (1, 'RANGE', 'expected 0 to 50 L/s, got 99')
+    (1, 'RANGE', 'expected 0 to 50 L/s, got "99"')
     """
-    checks = _Checks(raw)
+    checks = RowChecks(raw)
     found = find_columns(contract, raw.columns)
     if found.problem is not None:
         field, expected, got = found.problem
@@ -136,88 +137,8 @@ def receipt_time_ns(contract: Contract, raw: pl.DataFrame) -> pl.Series | None:
     return ns.alias(RECEIVED_NS)
 
 
-# --- the checks ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failure:
-    reason: RefusalReason
-    field: str
-    expected: str
-    found: pl.Series | str | None  # the column at fault, or words
-
-
-class _Checks:
-    """Collects, per row, the first check it failed."""
-
-    def __init__(self, raw: pl.DataFrame) -> None:
-        self._raw = raw
-        self._failures: list[_Failure] = []
-        self._first: np.ndarray[tuple[int], np.dtype[np.int16]] | None = None
-
-    def fail(
-        self,
-        mask: BoolArray | None,
-        reason: RefusalReason,
-        field: str,
-        expected: str,
-        got: pl.Series | str | None = None,
-    ) -> None:
-        """Fail the rows in ``mask`` (bool[n]; None: no row) that have not failed before."""
-        if mask is None or not mask.any():
-            return
-        if self._first is None:
-            self._first = np.full(self._raw.height, -1, np.int16)
-        self._first[mask & (self._first < 0)] = len(self._failures)
-        self._failures.append(_Failure(reason=reason, field=field, expected=expected, found=got))
-
-    def fail_all(self, reason: RefusalReason, field: str, expected: str, *, got: str) -> None:
-        self.fail(np.ones(self._raw.height, np.bool_), reason, field, expected, got)
-
-    def kept(self) -> pl.Series | None:
-        """Boolean[n], rows that failed nothing; None when that is all of them."""
-        return None if self._first is None else pl.Series(self._first < 0)
-
-    def refused(self, limits: Limits) -> pl.DataFrame:
-        """The rows that failed, in their order, with reason and explanation."""
-        if self._first is None:
-            return no_rejections()
-        parts: list[pl.DataFrame] = []
-        for number, failure in enumerate(self._failures):
-            rows = np.flatnonzero(self._first == number)
-            if len(rows):
-                parts.append(self._explained(failure, rows, limits))
-        places = np.concatenate(
-            [np.flatnonzero(self._first == number) for number in range(len(self._failures))]
-        )
-        order = np.argsort(places, kind="stable")
-        return pl.concat(parts)[order]
-
-    def _explained(
-        self, failure: _Failure, rows: np.ndarray[tuple[int], np.dtype[np.int64]], limits: Limits
-    ) -> pl.DataFrame:
-        raw = self._raw[rows]
-        expected = f"expected {failure.expected}"
-        detail: pl.Expr | pl.Series = pl.lit(expected)
-        if isinstance(failure.found, str):
-            detail = pl.lit(f"{expected}, got {failure.found}")
-        elif failure.found is not None:
-            found = rows_as_json(failure.found[rows].alias("v").to_frame(), limits=limits)
-            # '{"v":12.5}' without its frame is the value as JSON shows it.
-            shown = found.str.strip_prefix('{"v":').str.strip_suffix("}").str.head(80)
-            detail = (f"{expected}, got " + shown).alias("detail")
-        return raw.select(
-            pl.col(ORIGIN).cast(pl.String),
-            pl.col(ROW).cast(pl.Int64),
-            pl.lit(failure.reason.value).alias("reason"),
-            pl.lit(failure.field).alias("field"),
-            detail.alias("detail"),
-            rows_as_json(raw, limits=limits).alias("raw"),
-        )
-
-
 def _place_columns(
-    contract: Contract, raw: pl.DataFrame, found: SourceColumns, checks: _Checks
+    contract: Contract, raw: pl.DataFrame, found: SourceColumns, checks: RowChecks
 ) -> list[pl.Series]:
     """Key, group, time, sequence, origin and row of every row, in SIGNAL_SCHEMA's order."""
     key = _key(contract, raw, checks)
@@ -243,7 +164,7 @@ def _place_columns(
     ]
 
 
-def _key(contract: Contract, raw: pl.DataFrame, checks: _Checks) -> pl.Series:
+def _key(contract: Contract, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
     parts = [_text_part(name, raw, checks) for name in contract.key]
     if len(parts) == 1:
         key = parts[0]
@@ -262,7 +183,7 @@ def _key(contract: Contract, raw: pl.DataFrame, checks: _Checks) -> pl.Series:
     return key
 
 
-def _text_part(name: str, raw: pl.DataFrame, checks: _Checks) -> pl.Series:
+def _text_part(name: str, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
     text, unreadable = read_text(raw[name])
     expected = "a text or an integer"
     checks.fail(unreadable, RefusalReason.SCHEMA, name, expected, raw[name])
@@ -283,7 +204,7 @@ def _event_times(contract: Contract, raw: pl.DataFrame) -> ParsedTimes | None:
     return parse_times(raw[form.column], form.format)
 
 
-def _time(contract: Contract, raw: pl.DataFrame, checks: _Checks) -> pl.Series:
+def _time(contract: Contract, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
     form = contract.event_time
     times = _event_times(contract, raw)
     assert times is not None  # a missing column has failed the whole batch before
@@ -310,7 +231,7 @@ def _time(contract: Contract, raw: pl.DataFrame, checks: _Checks) -> pl.Series:
 
 
 def _field(
-    name: str, form: FieldForm, raw: pl.DataFrame, found: SourceColumns, checks: _Checks
+    name: str, form: FieldForm, raw: pl.DataFrame, found: SourceColumns, checks: RowChecks
 ) -> pl.Series:
     source = found.of_field[name]
     if source is None:  # optional and absent

@@ -72,49 +72,52 @@ def epochs(
         for source, contract in sources
         for stream in source.streams()
     ]
-    number: int | None = None
-    while True:
-        for cursor in cursors:
-            cursor.load()
-        rejected = _take_rejected(cursors)
-        cursors = [c for c in cursors if not c.is_exhausted]
-        if not cursors:
-            last = 0 if number is None else number
-            yield Epoch(
-                number=last,
-                tick_ns=last * tick_ns if number is not None else 0,
-                batches=(),
-                rejected=rejected,
-                is_final=True,
-            )
-            return
-        first = min(c.next_arrival_ns for c in cursors) // tick_ns
-        if number is None or first - number > limits.max_quiet_ticks:
-            number = first
+    number = 0
+    last_ns = 0
+    rejected: tuple[tuple[str, pl.DataFrame], ...] = ()
+    for cursor in cursors:
+        cursor.load()
+    is_first = True
+    while any(not c.is_exhausted for c in cursors):
+        cursors = [c for c in cursors if not c.is_exhausted or c.rejected]
+        first = min(c.next_arrival_ns for c in cursors if not c.is_exhausted) // tick_ns
+        if is_first or first - number > limits.max_quiet_ticks:
+            number, is_first = first, False
         end_ns = (number + 1) * tick_ns
-        while True:
-            rows = 0
-            batches: list[tuple[str, pl.DataFrame]] = []
-            more = False
-            for cursor in cursors:
-                for frame in cursor.take_until(end_ns, limits.max_epoch_rows - rows):
-                    batches.append((cursor.source, frame))
-                    rows += frame.height
-                if cursor.has_before(end_ns):
-                    more = True
-                    break
-            rejected = (*rejected, *_take_rejected(cursors))
+        is_complete = False
+        while not is_complete:
+            batches, last_ns = _take(cursors, end_ns, limits.max_epoch_rows, last_ns)
+            rejected = _take_rejected(cursors)
+            is_complete = not any(c.has_before(end_ns) for c in cursors)
+            is_final = all(c.is_exhausted for c in cursors)
             yield Epoch(
                 number=number,
-                tick_ns=end_ns,
-                batches=_join(batches),
+                # Of the time after the last row nothing is known, not even that it was quiet.
+                tick_ns=last_ns + 1 if is_final else end_ns,
+                batches=batches,
                 rejected=rejected,
-                is_complete=not more,
+                is_complete=is_complete,
+                is_final=is_final,
             )
-            rejected = ()
-            if not more:
-                break
+            if is_final:
+                return
         number += 1
+    # Not a single row: what could not be read is accounted for all the same.
+    yield Epoch(number=0, tick_ns=0, batches=(), rejected=_take_rejected(cursors), is_final=True)
+
+
+def _take(
+    cursors: Sequence[_Cursor], end_ns: int, most: int, last_ns: int
+) -> tuple[tuple[tuple[str, pl.DataFrame], ...], int]:
+    """Rows of all cursors before ``end_ns``, at most ``most``, and the latest arrival so far."""
+    rows = 0
+    batches: list[tuple[str, pl.DataFrame]] = []
+    for cursor in cursors:
+        for frame, arrived_ns in cursor.take_until(end_ns, most - rows):
+            batches.append((cursor.source, frame))
+            rows += frame.height
+            last_ns = max(last_ns, arrived_ns)
+    return _join(batches), last_ns
 
 
 class _Cursor:
@@ -159,11 +162,13 @@ class _Cursor:
                 max_ahead_ns=self._contract.max_backlog_ns,
             )
             self._frontier_ns = int(self._arrival[-1])
-            received = receipt_time_ns(self._contract, frame)
-            arrival = pl.Series(RECEIVED_NS, self._arrival)
-            # A receipt that could not be read, or was itself from the future, is not believed.
-            column = arrival if received is None else received.fill_null(arrival)
-            self._frame = frame.with_columns(column.alias(RECEIVED_NS).clip(upper_bound=arrival))
+            received_ns = self._arrival
+            if self._contract.receipt_time is not None:
+                # A receipt that could not be read, or was itself from the future, is not believed.
+                received_ns = np.where(
+                    time_ns > NEVER_NS, np.minimum(time_ns, self._arrival), self._arrival
+                )
+            self._frame = frame.with_columns(pl.Series(RECEIVED_NS, received_ns))
             self._at = 0
 
     def _read(self) -> tuple[pl.DataFrame, IntArray] | None:
@@ -180,13 +185,13 @@ class _Cursor:
         self._is_read = True
         return None
 
-    def take_until(self, end_ns: int, most: int) -> Iterator[pl.DataFrame]:
-        """Rows that arrived before ``end_ns``, at most ``most``."""
+    def take_until(self, end_ns: int, most: int) -> Iterator[tuple[pl.DataFrame, int]]:
+        """Rows that arrived before ``end_ns``, at most ``most``, with the last one's arrival."""
         while most > 0 and self.has_before(end_ns):
             assert self._frame is not None
             stop = int(np.searchsorted(self._arrival, end_ns, side="left"))
             stop = min(stop, self._at + most)
-            yield self._frame.slice(self._at, stop - self._at)
+            yield self._frame.slice(self._at, stop - self._at), int(self._arrival[stop - 1])
             most -= stop - self._at
             self._at = stop
             self.load()

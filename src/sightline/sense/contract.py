@@ -12,98 +12,19 @@ import json
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from sightline.sense.contract_time import Instant, to_ns, utc_ns
-
-TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
-Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Column = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^_]")]
-"""A column of the source. A leading underscore is kept for Sightline's own columns."""
-FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+from sightline.sense.contract_form import Column, FieldName, Finite, Form, PositiveSeconds, to_ns
+from sightline.sense.contract_time import Contact, EventTime, ReceiptTime, Silence, Timing
 
 
-class _Form(BaseModel):
-    # Defaults are validated too, so that a digest covers what really applies.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class AssumedTime(_Form):
-    """Event time of rows that carry none: the n-th row (from 0) is at ``start + n * period_s``."""
-
-    period_s: PositiveSeconds
-    start: Instant
-
-    @property
-    def period_ns(self) -> int:
-        return to_ns(self.period_s)
-
-    @property
-    def start_ns(self) -> int:
-        """UTC ns."""
-        return utc_ns(self.start)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.start_ns < 0:
-            raise ValueError("`start` at or after 1970-01-01T00:00:00Z")
-        return self
-
-
-class EventTime(_Form):
-    """Where the event time of a row is found, and which times are believable at all.
-
-    Exactly one of ``column`` and ``assumed`` is given.
-    """
-
-    column: Column | None = None
-    assumed: AssumedTime | None = None
-    format: TimeFormat = "iso8601"
-    """Of text and number columns; typed date-time columns are read whatever this says."""
-    time_zone: Literal["utc", "required"] = "utc"
-    """Text or typed time without a zone: taken as UTC, or refused TIME_ZONE."""
-    earliest: Instant = "1970-01-01T00:00:00Z"
-    latest: Instant = "2262-01-01T00:00:00Z"
-
-    @property
-    def earliest_ns(self) -> int:
-        """Inclusive, UTC ns."""
-        return utc_ns(self.earliest)
-
-    @property
-    def latest_ns(self) -> int:
-        """Exclusive, UTC ns."""
-        return utc_ns(self.latest)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.column is None) == (self.assumed is None):
-            raise ValueError("exactly one of `column` and `assumed`")
-        if self.earliest_ns < 0:
-            raise ValueError("`earliest` at or after 1970-01-01T00:00:00Z")
-        if self.latest_ns > utc_ns("2262-01-01T00:00:00Z"):
-            raise ValueError("`latest` at or before 2262-01-01T00:00:00Z (64-bit nanoseconds)")
-        if self.earliest_ns >= self.latest_ns:
-            raise ValueError("`earliest` before `latest`")
-        return self
-
-
-class ReceiptTime(_Form):
-    """Column with the time at which the row was received, written by the receiver."""
-
-    column: Column
-    format: TimeFormat = "iso8601"
-
-
-class SequenceColumn(_Form):
+class SequenceColumn(Form):
     """Column with the source's own counter: an integer from 0 to 2^63-1."""
 
     column: Column
 
 
-class Plausibility(_Form):
+class Plausibility(Form):
     """Signs of a broken sensor. They mark windows later on and never remove a row."""
 
     stuck_for_s: PositiveSeconds | None = None
@@ -114,7 +35,7 @@ class Plausibility(_Form):
     """Share of NaN in a window beyond which its statistics are not trusted."""
 
 
-class FieldForm(_Form):
+class FieldForm(Form):
     """One field: its type, unit and valid values."""
 
     type: Literal["number", "integer", "boolean", "text"]
@@ -156,55 +77,7 @@ class FieldForm(_Form):
         return self
 
 
-class Timing(_Form):
-    """Bounds of event time, in s."""
-
-    out_of_order_s: Seconds = 0.0
-    """How far rows of one watermark group may arrive out of order and still be on time."""
-    revision_allowance_s: Seconds = 0.0
-    """How long a closed window stays open to revision."""
-    max_backlog_s: Seconds = 86400.0
-    """Age beyond which even the backlog of an outage is refused."""
-    clock_skew_s: Seconds = 0.0
-    """How far event time may be ahead of the receipt time."""
-    watermark_by: Annotated[tuple[Column, ...], Field(min_length=1)] | None = None
-    """Columns of the key, or the group column, whose data moves a common watermark.
-
-    Default: the key."""
-
-
-class Contact(_Form):
-    """An interval in which data is expected. ``key`` is a canonical key, or ``*`` for all."""
-
-    key: Annotated[str, Field(min_length=1)]
-    start: Instant
-    end: Instant
-
-    @property
-    def start_ns(self) -> int:
-        """Inclusive, UTC ns."""
-        return utc_ns(self.start)
-
-    @property
-    def end_ns(self) -> int:
-        """Exclusive, UTC ns."""
-        return utc_ns(self.end)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.start_ns >= self.end_ns:
-            raise ValueError("`start` before `end`")
-        return self
-
-
-class Silence(_Form):
-    """When missing data means something. Without contacts data is expected all the time."""
-
-    timeout_s: PositiveSeconds
-    contacts: tuple[Contact, ...] = ()
-
-
-class Archive(_Form):
+class Archive(Form):
     """How rows lie in a NumPy archive (``.npz``): 2-D arrays [rows, features].
 
     The rows of the arrays follow each other in the order given, so the row number counts on.
@@ -219,7 +92,7 @@ class Archive(_Form):
     """Text column that gets the array's name."""
 
 
-class Contract(_Form):
+class Contract(Form):
     """What a source promises about its rows.
 
     >>> contract = Contract.model_validate({
@@ -247,6 +120,9 @@ class Contract(_Form):
     silence: Silence | None = None
     known_keys: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     extra_columns: Literal["ignore", "refuse"] = "ignore"
+    origin_column: Column | None = None
+    """Text column the reader adds to files of one series each: the path in the source's
+    directory, without its suffixes (``valve1/0``). It replaces a column of that name."""
     archive: Archive | None = None
 
     # --- in the units of the engine ---------------------------------------------------------
@@ -335,7 +211,12 @@ class Contract(_Form):
             raise ValueError(f"`duplicate_key` of columns the contract reads, not {unknown[0]}")
 
     def _check_archive(self, archive: Archive) -> None:
-        given = [*archive.columns, archive.stem_column, archive.array_column]
+        given = [
+            *archive.columns,
+            archive.stem_column,
+            archive.array_column,
+            self.origin_column,
+        ]
         given = [name for name in given if name is not None]
         if len(set(given)) < len(given):
             raise ValueError("`archive` columns without repeats")

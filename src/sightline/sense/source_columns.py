@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sightline.records.signals import ORIGIN, RECEIVED_NS, ROW
 from sightline.sense.contract import Contract
 
+_ADDED = (ORIGIN, ROW, RECEIVED_NS)
 _NAME_WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]$", re.DOTALL)
 
 
@@ -52,10 +54,20 @@ def find_columns(contract: Contract, names: Sequence[str]) -> SourceColumns:
             problem = (wanted, f"a column {wanted}", _listed(names))
             break
     if problem is None and contract.extra_columns == "refuse":
-        extra = [n for n in names if n not in used and not n.startswith("_")]
+        extra = [n for n in names if n not in used and n not in _ADDED]
         if extra:
             problem = (extra[0], "no other columns than the contract's", _listed(extra))
     return SourceColumns(of_field=of_field, unit_of_field=units, problem=problem)
+
+
+def plain_name(name: str) -> str:
+    """A column's name without the unit it states.
+
+    >>> plain_name("snr_db [dB]")
+    'snr_db'
+    """
+    match = _NAME_WITH_UNIT.match(name)
+    return name if match is None else match["name"]
 
 
 def _needed(contract: Contract) -> set[str]:
@@ -81,6 +93,6 @@ def _names_with_unit(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [n for n in names if not n.startswith("_")]
+    shown = [n for n in names if n not in _ADDED]
     text = ", ".join(shown) or "none"
     return text if len(text) <= 80 else text[:79] + "…"

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from sightline.records.signals import NS_PER_S
-from sightline.sense.contract import TimeFormat
+from sightline.sense.contract_time import TimeFormat
 
 MAX_NS = int(np.iinfo(np.int64).max)
 MIN_NS = -MAX_NS

@@ -1,0 +1,1 @@
+"""Benchmarks: what a thing costs on one core, beside what its peers cost."""

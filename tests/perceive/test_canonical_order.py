@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perceive.window_cases import Rows, many_rows, rows_of
 from sightline.perceive import window_reference as reference
-from sightline.perceive.windows import canonical_order, take_rows, total_order
+from sightline.perceive.windows import canonical_order, total_order
 
 
 def test_rows_are_sorted_by_key_then_time() -> None:
@@ -91,21 +91,6 @@ def test_read_only_and_strided_columns_are_taken() -> None:
         key=zeros.astype(np.uint32), time_ns=time_ns, sequence=zeros, payload=()
     )
     assert order.kept.tolist() == [1, 0]
-
-
-def test_taking_rows_is_indexing() -> None:
-    row = np.array([3, 0, 3])
-    for dtype in (np.uint32, np.int64, np.float64, np.float32, np.bool_):
-        column = np.arange(8).astype(dtype)[::2]
-        taken = take_rows(column, row)
-        assert taken.dtype == dtype
-        assert taken.tolist() == column[row].tolist()
-
-
-@pytest.mark.parametrize("row", [-1, 4])
-def test_taking_a_row_outside_the_column_is_an_error(row: int) -> None:
-    with pytest.raises(IndexError, match="a column of 4"):
-        take_rows(np.zeros(4), np.array([0, row]))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -2,14 +2,15 @@
 
 When a whole region goes silent, one decision about the region is worth more than one per
 satellite. A narrower episode is inhibited when an episode of a wider kind in the same group is
-raised no later than ``hold_ns`` after it and is not over before it. Because the wider verdict may
-come later than the narrower candidate, the candidate is held for ``hold_ns`` of event time; the
-hold counts in the latency budget.
+raised no later than ``hold_ns`` after it, is not over before it, and outlasts it but for
+``hold_ns``: a satellite that stays silent after its region has come back is news again. Because
+the wider verdict may come later than the narrower candidate, the candidate is held for ``hold_ns``
+of event time; the hold counts in the latency budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sightline.records import Decision, Transition
@@ -57,33 +58,46 @@ def episodes(transitions: Sequence[Decision]) -> list[Episode]:
     return found
 
 
+def is_inhibited(
+    rule: InhibitionRule, candidate: Episode, wider: Sequence[Episode], *, now_ns: int
+) -> bool:
+    """Whether some episode of ``wider`` explains ``candidate``, as far as is known at ``now_ns``."""
+    # Of a candidate that lasts nothing is known but that it has lasted until now.
+    end_ns = min(candidate.end_ns, now_ns)
+    return any(
+        w.start_ns <= candidate.start_ns + rule.hold_ns
+        and w.end_ns > candidate.start_ns
+        and end_ns <= w.end_ns + rule.hold_ns
+        for w in wider
+    )
+
+
 def released(
     rule: InhibitionRule,
     candidates: Sequence[Episode],
-    wider: Mapping[str, Sequence[Episode]],
+    wider: Sequence[Episode],
     *,
-    group: str,
     now_ns: int,
-) -> list[Decision]:
+) -> tuple[list[Decision], bool]:
     """The decisions of ``candidates`` (one subject) that may be published at ``now_ns``.
-
-    A candidate whose hold has not passed is not released yet; one that is inhibited never is.
 
     Args:
         rule: the rule of the candidates' kind.
         candidates: episodes of one subject.
-        wider: episodes of the inhibiting kinds, by group, all kinds of ``rule`` together.
-        group: the group of the subject.
+        wider: episodes of the inhibiting kinds in the subject's group.
         now_ns: time up to which all verdicts are known.
+
+    Returns:
+        The decisions, and whether any candidate waits: for its hold to pass, or because it lasts
+        and is inhibited.
     """
     said: list[Decision] = []
+    waits = False
     for candidate in candidates:
         if candidate.raised is not None and candidate.start_ns + rule.hold_ns > now_ns:
-            continue
-        if any(
-            w.start_ns <= candidate.start_ns + rule.hold_ns and w.end_ns > candidate.start_ns
-            for w in wider.get(group, ())
-        ):
-            continue
-        said.extend(d for d in (candidate.raised, candidate.cleared) if d is not None)
-    return said
+            waits = True
+        elif is_inhibited(rule, candidate, wider, now_ns=now_ns):
+            waits = waits or candidate.cleared is None
+        else:
+            said.extend(d for d in (candidate.raised, candidate.cleared) if d is not None)
+    return said, waits

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sightline.records import Decision, Status
+from sightline.records import Decision, Status, Transition
 
 
 class IssuedDecisions:
@@ -31,7 +31,13 @@ class IssuedDecisions:
         return frozenset(s for k, s in self._by_subject if k == kind)
 
     def reconcile(
-        self, kind: str, subject: str, now: Sequence[Decision], *, from_ns: int
+        self,
+        kind: str,
+        subject: str,
+        now: Sequence[Decision],
+        *,
+        from_ns: int,
+        settled_ns: int = -(1 << 62),
     ) -> list[Decision]:
         """Say what changed, and remember it.
 
@@ -40,6 +46,8 @@ class IssuedDecisions:
             subject: subject of the decisions.
             now: what follows from the evidence, for events at or after ``from_ns``.
             from_ns: events before this were not looked at again and stand.
+            settled_ns: events at or before this were settled, and perhaps forgotten, before this
+                look: what is not known of them was said long ago.
 
         Returns:
             The revisions to publish, in order of event time.
@@ -55,15 +63,15 @@ class IssuedDecisions:
                 )
         for decision in now:
             before = known.get(decision.decision_id)
+            if before is None and decision.event_ns <= settled_ns:
+                continue
             if before is None:
                 said.append(decision.revised(revision=0, status=Status.ISSUED))
             elif (
                 before.status is Status.RETRACTED
                 or before.content_bytes() != decision.content_bytes()
             ):
-                said.append(
-                    decision.revised(revision=before.revision + 1, status=Status.REVISED)
-                )
+                said.append(decision.revised(revision=before.revision + 1, status=Status.REVISED))
         if said:
             store = self._by_subject.setdefault((kind, subject), {})
             for decision in said:
@@ -73,6 +81,8 @@ class IssuedDecisions:
     def settle(self, settled_ns: Mapping[tuple[str, str], int]) -> None:
         """Forget decisions whose events are at or before the settled time of their subject.
 
+        A raised state that lasts is remembered, however old: its end will refer to it.
+
         Args:
             settled_ns: by (kind, subject); subjects that are missing stay as they are.
         """
@@ -80,7 +90,13 @@ class IssuedDecisions:
             known = self._by_subject.get(identity)
             if known is None:
                 continue
-            kept = {i: d for i, d in known.items() if d.event_ns > until_ns}
+            standing = [d for d in known.values() if d.status is not Status.RETRACTED]
+            last = max(standing, key=lambda d: d.event_ns, default=None)
+            kept = {
+                i: d
+                for i, d in known.items()
+                if d.event_ns > until_ns or (d is last and d.transition is Transition.RAISED)
+            }
             if kept:
                 self._by_subject[identity] = kept
             else:

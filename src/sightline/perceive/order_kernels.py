@@ -19,8 +19,6 @@ _IDS = types.Array(types.uint32, 1, "C", readonly=True)
 _INTS = types.Array(types.int64, 1, "C", readonly=True)
 _IDS_OUT = types.Array(types.uint32, 1, "C")
 _INTS_OUT = types.Array(types.int64, 1, "C")
-_WORDS = types.Array(types.uint64, 1, "C", readonly=True)
-_WORDS_OUT = types.Array(types.uint64, 1, "C")
 
 _EARLIEST = np.iinfo(np.int64).min
 _MOVES_PER_ROW = 8  # what insertion may cost before merging is cheaper
@@ -125,7 +123,7 @@ def _merge_sort(pairs: IntArray, lo: int, hi: int) -> None:
 
 
 @kernel(_IDS, _INTS, _INTS, types.int64, _INTS_OUT, _IDS_OUT, _INTS_OUT)
-def order_rows(
+def order_rows(  # noqa: PLR0917 - numba takes no keyword-only arguments
     key: IdArray,
     time_ns: IntArray,
     sequence: IntArray,
@@ -190,17 +188,3 @@ def order_rows(
             out += 1
             lo = behind
     return pairs[:out], tied_row[:ties].copy(), tied_at[:ties].copy()
-
-
-@kernel(_IDS, _INTS, _IDS_OUT)
-def gather_4(column: npt.NDArray[np.uint32], row: IntArray, out: npt.NDArray[np.uint32]) -> None:
-    """Values of four bytes at ``row``, which must be within the column."""
-    for i in range(len(row)):
-        out[i] = column[row[i]]
-
-
-@kernel(_WORDS, _INTS, _WORDS_OUT)
-def gather_8(column: npt.NDArray[np.uint64], row: IntArray, out: npt.NDArray[np.uint64]) -> None:
-    """Values of eight bytes at ``row``, which must be within the column."""
-    for i in range(len(row)):
-        out[i] = column[row[i]]

@@ -237,8 +237,8 @@ def changes(values: FloatArray, time_ns: IntArray, lo: IntArray, hi: IntArray) -
             stuck_ns = max(stuck_ns, t - since)
             if count > 0:
                 rate = abs(v - before) / ((t - before_ns) / 1e9)
-                if rate > fastest:  # false for the NaN between two infinities
-                    fastest = rate
+                if not np.isnan(rate):  # between two infinities
+                    fastest = max(fastest, rate)
             before = v
             before_ns = t
             count += 1

@@ -36,7 +36,9 @@ def frame_digest(frame: pl.DataFrame) -> str:
         if column.null_count():
             digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
             fill = "" if column.dtype == pl.String else None
-            column = column.fill_null(fill) if fill is not None else column.fill_null(strategy="zero")
+            column = (
+                column.fill_null(fill) if fill is not None else column.fill_null(strategy="zero")
+            )
         if column.dtype == pl.String:
             array = column.to_arrow().cast(pa.large_string())
             lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)

@@ -301,8 +301,7 @@ def _concatenate(tables: list[WindowTable], chain: Chain) -> WindowTable:
     window = np.concatenate([t.window for t in tables])
     order = np.lexsort((window, key))
     columns = {
-        name: np.concatenate([t.columns[name] for t in tables])[order]
-        for name in tables[0].columns
+        name: np.concatenate([t.columns[name] for t in tables])[order] for name in tables[0].columns
     }
     return WindowTable(
         key=key[order],

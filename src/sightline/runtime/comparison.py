@@ -12,7 +12,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
-from sightline.runtime.core import StageRows
+from sightline.runtime.deciding import StageRows
 from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.plan import Plan
 from sightline.runtime.replay import replay_partition
@@ -102,9 +102,7 @@ def compare_runs(
     )
 
 
-def _first_difference(
-    a: RunDirectory, b: RunDirectory, limits: Limits
-) -> StageDifference | None:
+def _first_difference(a: RunDirectory, b: RunDirectory, limits: Limits) -> StageDifference | None:
     """Earliest by epoch, then by the order of the stages, then by partition."""
     order = {stage: i for i, stage in enumerate(stage_order(a.plan))}
     best: tuple[int, int, int] | None = None
@@ -156,9 +154,7 @@ def _first_digest(
         epoch = min(x[0] for x in (la, lb) if x is not None)
         stages_a = la[1] if la is not None and la[0] == epoch else {}
         stages_b = lb[1] if lb is not None and lb[0] == epoch else {}
-        differing = [
-            s for s in {*stages_a, *stages_b} if stages_a.get(s) != stages_b.get(s)
-        ]
+        differing = [s for s in {*stages_a, *stages_b} if stages_a.get(s) != stages_b.get(s)]
         if differing:
             return epoch, min(differing, key=lambda s: order.get(s, len(order)))
         if la is not None and la[0] == epoch:
@@ -192,8 +188,10 @@ class _EpochReader:
         ticks = {
             entry.sequence: json.loads(entry.payload)["epoch"]
             for entry in read_entries(
-                self._run.storage, self._name,
-                kinds={EntryKind.TICK, EntryKind.SUMMARY_IN}, limits=self._limits,
+                self._run.storage,
+                self._name,
+                kinds={EntryKind.TICK, EntryKind.SUMMARY_IN},
+                limits=self._limits,
             )
         }
         current = -1
@@ -218,14 +216,25 @@ def _locate(
         if not same.all() or ((subject, start_ns) in by_a) != ((subject, start_ns) in by_b):
             at = int(np.flatnonzero(~same)[0]) if not same.all() else 0
             return StageDifference(
-                stage=stage, partition=name, epoch=epoch, subject=subject,
-                window_start_ns=start_ns, column=columns[at] if columns else "",
-                value_a=float(left[at]), value_b=float(right[at]),
+                stage=stage,
+                partition=name,
+                epoch=epoch,
+                subject=subject,
+                window_start_ns=start_ns,
+                column=columns[at] if columns else "",
+                value_a=float(left[at]),
+                value_b=float(right[at]),
             )
     kind = "the released decisions" if name == FAN_IN else "the order of its records"
     return StageDifference(
-        stage=stage, partition=name, epoch=epoch, subject=kind, window_start_ns=-1,
-        column="", value_a=float("nan"), value_b=float("nan"),
+        stage=stage,
+        partition=name,
+        epoch=epoch,
+        subject=kind,
+        window_start_ns=-1,
+        column="",
+        value_a=float("nan"),
+        value_b=float("nan"),
     )
 
 
@@ -233,7 +242,5 @@ def _by_record(rows: list[StageRows]) -> dict[tuple[str, int], np.ndarray]:  # t
     return {
         (subject, int(start_ns)): values
         for part in rows
-        for subject, start_ns, values in zip(
-            part.subjects, part.start_ns, part.values, strict=True
-        )
+        for subject, start_ns, values in zip(part.subjects, part.start_ns, part.values, strict=True)
     }

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.assess import ContactPlan
-from sightline.assess.silence import EVERYONE
-from sightline.decide import IssuedDecisions, Mask, unmasked
+from sightline.decide import IssuedDecisions
 from sightline.errors import InvariantViolation, LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
@@ -28,15 +26,16 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.chain import ChainState, Changed
 from sightline.runtime.deciding import (
+    StageRows,
+    SubjectTransitions,
     alarm_transitions,
-    presence_episodes,
     put_loss_ratio,
     put_scores,
     run_scorer,
     score_request,
-    silence_decisions,
 )
 from sightline.runtime.guard import BreakerState, Outcome, OutcomeStatus, ScoreRequest
+from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import (
     AlarmForm,
     PacketLossForm,
@@ -45,30 +44,13 @@ from sightline.runtime.pipeline import (
     SilenceForm,
     WindowsForm,
 )
-from sightline.runtime.plan import Chain, Plan, Step
+from sightline.runtime.plan import Plan, Step
+from sightline.runtime.silence_watch import SilenceWatch
 from sightline.runtime.stream import StreamState, pane_ns
 from sightline.runtime.summary import PresenceSummary, Summary
+from sightline.sense.event_time import NEVER_NS
 
 CORE_STATE_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRows:
-    """What one stage wrote in one step; for comparing runs stage by stage.
-
-    Attributes:
-        stage: name of the stage.
-        subjects: name of the key of each row.
-        start_ns: int64[n] window starts.
-        values: float64[n, columns].
-        columns: what the columns are.
-    """
-
-    stage: str
-    subjects: tuple[str, ...]
-    start_ns: IntArray
-    values: np.ndarray[Any, np.dtype[np.float64]]
-    columns: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,12 +98,17 @@ class PartitionCore:
         self.issued = IssuedDecisions()
         self.breakers: dict[str, BreakerState] = {}
         self.epoch = -1
-        self._contacts = {
-            name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
-            for name, contract in plan.contracts.items()
+        self._inputs = OperatorInputs(plan.contracts)
+        self._watches = {
+            chain.chain.name: [
+                SilenceWatch(plan, step, chain.chain.source)
+                for step in chain.chain.steps
+                if isinstance(step.form, SilenceForm)
+            ]
+            for chain in self.chains
         }
-        self._masks: list[Mask] = []
-        self._silent: dict[str, dict[str, tuple[tuple[int, int, int], ...]]] = {}
+        # Up to where each key was settled before the current tick; nothing there is news.
+        self._settled_ns = {name: np.empty(0, np.int64) for name in self.streams}
         self._received = 0
         self._decided = 0
         self._superseded = 0
@@ -202,13 +189,7 @@ class PartitionCore:
         return StepOutput()
 
     def _on_control(self, entry: Entry) -> StepOutput:
-        plain = json.loads(entry.payload)
-        if plain.get("control") == "contacts":
-            self._contacts[plain["source"]] = [
-                (c["key"], int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]
-            ]
-        elif plain.get("control") == "mask":
-            self._masks.append(Mask.from_mapping(plain))
+        self._inputs.apply(entry.payload)
         return StepOutput()
 
     def _on_tick(self, entry: Entry) -> StepOutput:
@@ -319,35 +300,34 @@ class PartitionCore:
                 self._wrote(step, chain, targets, output)
             elif isinstance(form, AlarmForm):
                 for change in alarm_transitions(self.plan, step, chain, targets):
-                    self._say(step, change.subject, change.decisions, change.from_ns, output)
+                    self._say(step, change, output)
                 self._wrote(step, chain, targets, output)
 
     def _say(
         self,
         step: Step,
-        subject: str,
-        decisions: list[Decision],
-        from_ns: int,
+        change: SubjectTransitions,
         output: StepOutput,
+        *,
+        settled_ns: int = NEVER_NS,
     ) -> None:
         said = self.issued.reconcile(
-            step.name, subject, unmasked(decisions, self._masks), from_ns=from_ns
+            step.name,
+            change.subject,
+            self._inputs.visible(change.decisions),
+            from_ns=change.from_ns,
+            settled_ns=settled_ns,
         )
-        if not said:
-            return
-        if step.name in self._held:
-            self._candidates_out.extend(said)  # published by the fan-in, if at all
-            return
-        output.decisions.extend(said)
-        if step.name in self._watched:
+        if step.name in self._held or step.name in self._watched:
             self._candidates_out.extend(said)
+        if step.name not in self._held:  # the others are published by the fan-in, if at all
+            output.decisions.extend(said)
 
     def _finish_tick(self, output: StepOutput) -> None:
         assert self._tick is not None
         for chain in self.chains:
-            for step in chain.chain.steps:
-                if isinstance(step.form, SilenceForm):
-                    self._silences(chain, step, output)
+            for watch in self._watches[chain.chain.name]:
+                self._silences(chain, watch, output)
         for name, stream in self.streams.items():
             self._settle(name, stream)
         tick = self._tick
@@ -365,81 +345,33 @@ class PartitionCore:
         output.accounts = self.accounts()
         output.accounts.check(f"partition {self.partition}, epoch {self.epoch}")
 
-    def _silences(self, chain: ChainState, step: Step, output: StepOutput) -> None:
-        form = step.form
-        assert isinstance(form, SilenceForm)
+    def _silences(self, chain: ChainState, watch: SilenceWatch, output: StepOutput) -> None:
         stream = chain.stream
-        timeout_ns = silence_timeout_ns(self.plan, step, chain.chain)
-        plans, default = self._plans(stream, chain.chain.source)
-        found = presence_episodes(
+        clock = stream.clock
+        group = chain.series.column("group")
+        settled_ns = self._settled_ns[chain.chain.source]
+        ids = {name: i for i, name in enumerate(stream.keys.all()[: len(settled_ns)])}
+        for change in watch.look(
             chain.series,
-            now_ns=stream.clock.effective_ns,
-            timeout_ns=timeout_ns,
-            plans=plans,
-            default_plan=default,
-            heard_ns=None
-            if stream.clock.is_final
-            else stream.clock.heard_ns[stream.clock_group],
-        )
-        now: dict[str, list[tuple[int, int, int]]] = {}
-        groups: dict[str, str] = {}
-        key = chain.series.code[found.row] >> 42
-        group = chain.series.column("group")[found.row]
-        for k, g, last, raised, cleared in zip(
-            key.tolist(), group.tolist(), found.last_ns.tolist(), found.raised_ns.tolist(),
-            found.cleared_ns.tolist(), strict=True,
+            stream.keys,
+            self._inputs,
+            now_ns=clock.effective_ns,
+            heard_ns=None if clock.is_final else clock.heard_ns[stream.clock_group],
+            group_of=lambda key, row: stream.groups[int(group[row])],
+            observe=self._observe,
         ):
-            subject = stream.keys[k]
-            now.setdefault(subject, []).append((last, raised, cleared))
-            groups[subject] = stream.groups[int(g)]
-        known = self._silent.setdefault(step.name, {})
-        changed = [s for s in sorted({*now, *known}) if tuple(now.get(s, ())) != known.get(s)]
-        oldest = self._oldest_presence(chain) if changed else {}
-        for subject in changed:
-            decisions = silence_decisions(
-                self.plan, step, subject=subject, group=groups.get(subject, ""),
-                timeout_ns=timeout_ns, episodes=now.get(subject, []),
-            )
-            self._say(step, subject, decisions, oldest[subject], output)
-        self._silent[step.name] = {s: tuple(e) for s, e in now.items()}
-        if changed:
-            text = json.dumps([[s, now.get(s, [])] for s in changed])
-            output.digests[step.name] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-            if self._observe is not None:
-                self._observe(_silence_rows(step, changed, now))
-
-    def _oldest_presence(self, chain: ChainState) -> dict[str, int]:
-        """Last datum of the oldest presence row held of each key: what lies before is settled."""
-        series = chain.series
-        key = series.code >> 42
-        is_first = np.ones(len(key), np.bool_)
-        is_first[1:] = key[1:] != key[:-1]
-        rows = np.flatnonzero(is_first)
-        last_ns = series.start_ns(rows) + series.column("last_offset_ns")[rows].astype(np.int64)
-        return {
-            chain.stream.keys[k]: t for k, t in zip(key[rows].tolist(), last_ns.tolist(), strict=True)
-        }
-
-    def _plans(
-        self, stream: StreamState, source: str
-    ) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
-        contacts = self._contacts[source]
-        if not contacts:
-            return {}, None
-        everyone = [(s, e) for k, s, e in contacts if k == EVERYONE]
-        by_key: dict[str, list[tuple[int, int]]] = {}
-        for key, start, end in contacts:
-            if key != EVERYONE:
-                by_key.setdefault(key, []).append((start, end))
-        ids = {name: i for i, name in enumerate(stream.keys.all()) if name in by_key}
-        plans = {ids[k]: ContactPlan.of([*v, *everyone]) for k, v in by_key.items() if k in ids}
-        return plans, ContactPlan.of(everyone) if everyone else None
+            identity = ids.get(change.subject)
+            until_ns = NEVER_NS if identity is None else int(settled_ns[identity])
+            self._say(watch.step, change, output, settled_ns=until_ns)
+        if watch.digest:
+            output.digests[watch.step.name] = watch.digest
 
     def _settle(self, name: str, stream: StreamState) -> None:
         settled_ns = stream.key_settled_ns()
         width_ns = _widest_ns(self.plan, name)
         pane = (settled_ns - width_ns) // stream.store.pane_ns + 1
         gone = stream.store.settle(settled_pane=pane, everything=stream.clock.is_final)
+        self._settled_ns[name] = settled_ns
         self._decided += gone.decided
         self._superseded += gone.superseded
         for chain in self.chains:
@@ -482,9 +414,7 @@ class PartitionCore:
         """Rows in windows that may still change."""
         return sum(len(s.store) for s in self.streams.values())
 
-    def _wrote(
-        self, step: Step, chain: ChainState, targets: IntArray, output: StepOutput
-    ) -> None:
+    def _wrote(self, step: Step, chain: ChainState, targets: IntArray, output: StepOutput) -> None:
         self._digest(step.name, chain, targets, tuple(m.column for m in step.adds), output)
 
     def _digest(
@@ -536,14 +466,16 @@ class PartitionCore:
             "superseded": self._superseded,
             "dropped": dict(self._dropped),
             "quarantined": dict(self._quarantined),
-            "contacts": self._contacts,
-            "masks": [m.as_mapping() for m in self._masks],
+            "inputs": self._inputs.snapshot(),
             "breakers": {n: b.as_mapping() for n, b in self.breakers.items()},
             "issued": self.issued.snapshot(),
-            "silent": self._silent,
+            "silent": {
+                w.step.name: w.snapshot() for watches in self._watches.values() for w in watches
+            },
         }
         for name, stream in self.streams.items():
             stream.snapshot(f"stream.{name}", parts)
+            parts.arrays[f"settled.{name}"] = self._settled_ns[name]
         for chain in self.chains:
             chain.snapshot(f"chain.{chain.chain.name}", parts)
         return parts
@@ -567,30 +499,17 @@ class PartitionCore:
         self._superseded = core["superseded"]
         self._dropped = Counter(core["dropped"])
         self._quarantined = Counter(core["quarantined"])
-        self._contacts = {n: [tuple(c) for c in cs] for n, cs in core["contacts"].items()}
-        self._masks = [Mask.from_mapping(m) for m in core["masks"]]
+        self._inputs.restore(core["inputs"])
         self.breakers = {n: BreakerState.from_mapping(b) for n, b in core["breakers"].items()}
         self.issued.restore(core["issued"])
-        self._silent = {
-            stage: {s: tuple(tuple(e) for e in es) for s, es in subjects.items()}
-            for stage, subjects in core["silent"].items()
-        }
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.restore(core["silent"][watch.step.name])
         for name, stream in self.streams.items():
             stream.restore(f"stream.{name}", parts)
+            self._settled_ns[name] = parts.arrays[f"settled.{name}"]
         for chain in self.chains:
             chain.restore(f"chain.{chain.chain.name}", parts)
-
-
-def silence_timeout_ns(plan: Plan, step: Step, chain: Chain | None) -> int:
-    """Time-out of a silence stage: its own, or that of the source's contract."""
-    form = step.form
-    assert isinstance(form, SilenceForm)
-    if form.timeout_s is not None:
-        return round(form.timeout_s * NS_PER_S)
-    source = chain.source if chain else plan.pipeline.stages[form.input].input
-    silence = plan.contracts[source].silence
-    assert silence is not None
-    return round(silence.timeout_s * NS_PER_S)
 
 
 def _pane_ns(plan: Plan, source: str) -> int:
@@ -602,9 +521,7 @@ def _pane_ns(plan: Plan, source: str) -> int:
 
 def _widest_ns(plan: Plan, source: str) -> int:
     widths = [
-        c.width_ns
-        for c in plan.chains
-        if c.source == source and isinstance(c.form, WindowsForm)
+        c.width_ns for c in plan.chains if c.source == source and isinstance(c.form, WindowsForm)
     ]
     return max(widths, default=_pane_ns(plan, source))
 
@@ -634,17 +551,4 @@ def _presence_summary(chain: ChainState, rows: IntArray) -> PresenceSummary:
         window=tuple(window[start].tolist()),
         first_offset_ns=tuple(int(v) for v in np.minimum.reduceat(first, start).tolist()),
         last_offset_ns=tuple(int(v) for v in np.maximum.reduceat(last, start).tolist()),
-    )
-
-
-def _silence_rows(
-    step: Step, subjects: list[str], now: Mapping[str, list[tuple[int, int, int]]]
-) -> StageRows:
-    flat = [(s, e) for s in subjects for e in now.get(s, [])]
-    return StageRows(
-        stage=step.name,
-        subjects=tuple(s for s, _ in flat),
-        start_ns=np.array([e[0] for _, e in flat], np.int64),
-        values=np.array([e for _, e in flat], np.float64).reshape(-1, 3),
-        columns=("last_ns", "raised_ns", "cleared_ns"),
     )

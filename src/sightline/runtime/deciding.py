@@ -48,6 +48,25 @@ class SubjectTransitions:
     decisions: list[Decision]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRows:
+    """What one stage wrote in one step; for comparing runs stage by stage.
+
+    Attributes:
+        stage: name of the stage.
+        subjects: name of the key of each row.
+        start_ns: int64[n] window starts.
+        values: float64[n, columns].
+        columns: what the columns are.
+    """
+
+    stage: str
+    subjects: tuple[str, ...]
+    start_ns: IntArray
+    values: FloatArray
+    columns: tuple[str, ...]
+
+
 # --- scores -----------------------------------------------------------------------------------
 
 
@@ -59,9 +78,7 @@ def score_request(
     assert isinstance(form, ScorerForm)
     history = [series.history(targets, m.column, form.history) for m in step.reads]
     current = [series.column(m.column)[targets] for m in step.reads]
-    floor = [
-        np.full(len(targets), form.floor.get(asked, _LEAST_SPREAD)) for asked in form.measures
-    ]
+    floor = [np.full(len(targets), form.floor.get(asked, _LEAST_SPREAD)) for asked in form.measures]
     return ScoreRequest(
         request_id=request_id,
         stage=step.name,
@@ -160,7 +177,12 @@ def alarm_transitions(
                     from_ns=int(series.end_ns(targets[lo : lo + 1])[0]),
                     decisions=[
                         _alarm_decision(
-                            plan, step, measure, rule, chain, subject,
+                            plan,
+                            step,
+                            measure,
+                            rule,
+                            chain,
+                            subject,
                             row=int(targets[i]),
                             raised=bool(states.is_raised[i]),
                             agreeing=int(states.agreeing[i]),
@@ -312,12 +334,25 @@ def silence_decisions(
     for last_ns, raised_ns, cleared_ns in episodes:
         found.append(
             make_decision(
-                plan, step, subject=subject, group=group, raised=True,
-                event_ns=raised_ns, window_start_ns=last_ns, window_end_ns=raised_ns,
-                score=timeout_s, confidence=1.0,
+                plan,
+                step,
+                subject=subject,
+                group=group,
+                raised=True,
+                event_ns=raised_ns,
+                window_start_ns=last_ns,
+                window_end_ns=raised_ns,
+                score=timeout_s,
+                confidence=1.0,
                 reasons=(
-                    Reason(code=form.code, measure="silent_s", value=timeout_s,
-                           threshold=timeout_s, unit="s", version=step.version),
+                    Reason(
+                        code=form.code,
+                        measure="silent_s",
+                        value=timeout_s,
+                        threshold=timeout_s,
+                        unit="s",
+                        version=step.version,
+                    ),
                 ),
                 mode=Mode.PRIMARY,
             )
@@ -326,12 +361,25 @@ def silence_decisions(
             silent_s = (cleared_ns - last_ns) / NS_PER_S
             found.append(
                 make_decision(
-                    plan, step, subject=subject, group=group, raised=False,
-                    event_ns=cleared_ns, window_start_ns=raised_ns, window_end_ns=cleared_ns,
-                    score=silent_s, confidence=1.0,
+                    plan,
+                    step,
+                    subject=subject,
+                    group=group,
+                    raised=False,
+                    event_ns=cleared_ns,
+                    window_start_ns=raised_ns,
+                    window_end_ns=cleared_ns,
+                    score=silent_s,
+                    confidence=1.0,
                     reasons=(
-                        Reason(code=f"{form.code}_OVER", measure="silent_s", value=silent_s,
-                               threshold=timeout_s, unit="s", version=step.version),
+                        Reason(
+                            code=f"{form.code}_OVER",
+                            measure="silent_s",
+                            value=silent_s,
+                            threshold=timeout_s,
+                            unit="s",
+                            version=step.version,
+                        ),
                     ),
                     mode=Mode.PRIMARY,
                 )

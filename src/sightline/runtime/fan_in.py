@@ -7,7 +7,6 @@ in partition order. So neither the number of workers nor their speed can change 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.assess import ContactPlan
-from sightline.assess.silence import EVERYONE
-from sightline.decide import (
-    Episode,
-    InhibitionRule,
-    IssuedDecisions,
-    Mask,
-    episodes,
-    released,
-    unmasked,
-)
+from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.window_series import WindowSeries
@@ -33,12 +22,15 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind, Status, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
-from sightline.runtime.core import CORE_STATE_VERSION, StageRows, StepOutput, silence_timeout_ns
-from sightline.runtime.deciding import presence_episodes, silence_decisions
+from sightline.runtime.core import CORE_STATE_VERSION, StepOutput
+from sightline.runtime.deciding import StageRows
+from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan, Step
+from sightline.runtime.silence_watch import SilenceWatch
 from sightline.runtime.stream import Names
 from sightline.runtime.summary import PresenceSummary, Summary
+from sightline.sense.event_time import NEVER_NS
 
 EVERYWHERE = "*"
 """Group name of everything, for stages of scope global."""
@@ -48,10 +40,9 @@ EVERYWHERE = "*"
 class _GroupPresence:
     """Presence of the groups, as one group silence stage sees it."""
 
-    step: Step
+    watch: SilenceWatch
     chain: str
     source: str
-    timeout_ns: int
     is_global: bool
     names: Names
     series: WindowSeries
@@ -84,10 +75,10 @@ class FanInCore:
         self.is_finished = False
         self._waiting: dict[int, Summary] = {}
         self._presence = [_group_presence(plan, step) for step in plan.group_silences]
-        self._masks: list[Mask] = []
-        self._silent: dict[str, dict[str, tuple[tuple[int, int, int], ...]]] = {}
+        self._inputs = OperatorInputs(plan.contracts)
+        self._settled_ns = NEVER_NS
         self._candidates: dict[tuple[str, str], dict[str, Decision]] = {}
-        self._wider: dict[tuple[str, str], dict[str, list[Episode]]] = {}
+        self._wider: dict[tuple[str, str], list[Episode]] = {}
         self._held: set[tuple[str, str]] = set()
         self._rules = {
             name: InhibitionRule(
@@ -98,23 +89,13 @@ class FanInCore:
             for name, step in plan.deciding_steps().items()
             if isinstance(step.form, AlarmForm | SilenceForm) and step.form.inhibited_by
         }
-        self._contacts = {
-            name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
-            for name, contract in plan.contracts.items()
-        }
 
     def step(self, entry: Entry) -> StepOutput:
         """Apply one entry; says something only when the last summary of an epoch has come."""
         if entry.kind in (EntryKind.CONFIGURATION, EntryKind.MODEL):
             return StepOutput()
         if entry.kind is EntryKind.CONTROL:
-            plain = json.loads(entry.payload)
-            if plain.get("control") == "contacts":
-                self._contacts[plain["source"]] = [
-                    (c["key"], int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]
-                ]
-            elif plain.get("control") == "mask":
-                self._masks.append(Mask.from_mapping(plain))
+            self._inputs.apply(entry.payload)
             return StepOutput()
         if entry.kind is not EntryKind.SUMMARY_IN:
             raise LogError(
@@ -146,7 +127,9 @@ class FanInCore:
             for candidate in summary.candidates:
                 touched.add(self._note(candidate))
         for presence in self._presence:
-            for decision in self._silences(presence, now_ns, is_final, tick_ns, output):
+            for decision in self._silences(
+                presence, tick_ns=tick_ns, is_final=is_final, output=output
+            ):
                 output.decisions.append(decision)
                 touched.add(self._note(decision))
         self._release(touched, (1 << 62) if is_final else now_ns, output)
@@ -168,114 +151,81 @@ class FanInCore:
     # --- group silence ------------------------------------------------------------------------
 
     def _silences(
-        self,
-        presence: _GroupPresence,
-        now_ns: int,
-        is_final: bool,
-        tick_ns: int,
-        output: StepOutput,
+        self, presence: _GroupPresence, *, tick_ns: int, is_final: bool, output: StepOutput
     ) -> list[Decision]:
-        step, series = presence.step, presence.series
-        # The clock of a group is that of its source, which may wait less than the fan-in does.
         contract = self.plan.contracts[presence.source]
-        source_now_ns = tick_ns if is_final else tick_ns - contract.out_of_order_ns
-        plans, default = self._plans(presence)
-        found = presence_episodes(
-            series,
-            now_ns=min(source_now_ns, now_ns),
-            timeout_ns=presence.timeout_ns,
-            plans=plans,
-            default_plan=default,
-        )
-        now: dict[str, list[tuple[int, int, int]]] = {}
-        for k, last, raised, cleared in zip(
-            (series.code[found.row] >> 42).tolist(), found.last_ns.tolist(),
-            found.raised_ns.tolist(), found.cleared_ns.tolist(), strict=True,
-        ):
-            now.setdefault(presence.names[k], []).append((last, raised, cleared))
-        known = self._silent.setdefault(step.name, {})
-        changed = [s for s in sorted({*now, *known}) if tuple(now.get(s, ())) != known.get(s)]
         said: list[Decision] = []
-        for subject in changed:
-            decisions = silence_decisions(
-                self.plan, step, subject=subject, group=subject,
-                timeout_ns=presence.timeout_ns, episodes=now.get(subject, []),
-            )
-            oldest_ns = _oldest_ns(presence, subject)
+        for change in presence.watch.look(
+            presence.series,
+            presence.names,
+            self._inputs,
+            now_ns=tick_ns if is_final else tick_ns - contract.out_of_order_ns,
+            heard_ns=None,
+            group_of=lambda key, row: presence.names[key],
+            observe=self._observe,
+        ):
             said += self.issued.reconcile(
-                step.name, subject, unmasked(decisions, self._masks), from_ns=oldest_ns
+                presence.watch.step.name,
+                change.subject,
+                self._inputs.visible(change.decisions),
+                from_ns=change.from_ns,
+                settled_ns=self._settled_ns,
             )
-        self._silent[step.name] = {s: tuple(e) for s, e in now.items()}
-        if changed:
-            text = json.dumps([[s, now.get(s, [])] for s in changed])
-            output.digests[step.name] = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-            if self._observe is not None:
-                self._observe(_rows(step.name, [(s, e) for s in changed for e in now.get(s, [])]))
-        lookback = 1
+        if presence.watch.digest:
+            output.digests[presence.watch.step.name] = presence.watch.digest
         settled = np.full(len(presence.names), tick_ns - contract.max_backlog_ns, np.int64)
-        series.trim(settled_ns=settled, lookback=lookback)
+        presence.series.trim(settled_ns=settled, lookback=1)
         return said
-
-    def _plans(
-        self, presence: _GroupPresence
-    ) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
-        contacts = self._contacts[presence.source]
-        everyone = [(s, e) for k, s, e in contacts if k == EVERYONE]
-        plans = {}
-        for identity, name in enumerate(presence.names.all()):
-            own = [(s, e) for k, s, e in contacts if k == name]
-            if own:
-                plans[identity] = ContactPlan.of([*own, *everyone])
-        return plans, ContactPlan.of(everyone) if everyone else None
 
     # --- inhibition ---------------------------------------------------------------------------
 
-    def _release(
-        self, touched: set[tuple[str, str]], now_ns: int, output: StepOutput
-    ) -> None:
+    def _release(self, touched: set[tuple[str, str]], now_ns: int, output: StepOutput) -> None:
         """Publish the candidates whose verdict is in."""
         wider_kinds = {k for rule in self._rules.values() for k in rule.inhibited_by}
         if any(identity[0] in wider_kinds for identity in touched):
             self._wider = self._index_wider(wider_kinds)
             # A verdict may also have been taken back, whose group is not in the store any more.
             touched = touched | {i for i in self._candidates if i[0] in self._rules}
-        looked_at = sorted((touched | self._held) & {i for i in self._candidates if i[0] in self._rules})
+        looked_at = sorted(
+            i for i in touched | self._held if i[0] in self._rules and i in self._candidates
+        )
         for identity in looked_at:
-            rule = self._rules[identity[0]]
-            store = self._candidates[identity]
-            own = episodes(list(store.values()))
-            group = next((d.group for d in reversed(list(store.values()))), "")
-            wider: dict[str, list[Episode]] = {}
-            for kind in rule.inhibited_by:
-                for name, found in self._wider.get((kind, ""), {}).items():
-                    wider.setdefault(name, []).extend(found)
-            if EVERYWHERE in wider:
-                wider.setdefault(group, []).extend(wider[EVERYWHERE])
-            decisions = released(rule, own, wider, group=group, now_ns=now_ns)
+            kind, subject = identity
+            rule = self._rules[kind]
+            store = list(self._candidates[identity].values())
+            groups = {EVERYWHERE, *(d.group for d in store)}
+            wider = [
+                episode
+                for wider_kind in rule.inhibited_by
+                for group in groups
+                for episode in self._wider.get((wider_kind, group), ())
+            ]
+            decisions, waits = released(rule, episodes(store), wider, now_ns=now_ns)
             said = self.issued.reconcile(
-                identity[0], identity[1], decisions, from_ns=-(1 << 62)
+                kind,
+                subject,
+                self._inputs.visible(decisions),
+                from_ns=NEVER_NS,
+                settled_ns=self._settled_ns,
             )
             output.decisions.extend(said)
-            waits = any(e.raised and e.start_ns + rule.hold_ns > now_ns for e in own)
             (self._held.add if waits else self._held.discard)(identity)
             if said:
                 text = b"\n".join(d.content_bytes() for d in said)
-                name = f"{identity[0]}:inhibition"
+                name = f"{kind}:inhibition"
                 before = output.digests.get(name, "")
-                output.digests[name] = (
-                    before + hashlib.blake2b(text, digest_size=8).hexdigest()
-                )
+                output.digests[name] = before + hashlib.blake2b(text, digest_size=8).hexdigest()
 
-    def _index_wider(self, kinds: set[str]) -> dict[tuple[str, str], dict[str, list[Episode]]]:
-        index: dict[tuple[str, str], dict[str, list[Episode]]] = {}
+    def _index_wider(self, kinds: set[str]) -> dict[tuple[str, str], list[Episode]]:
+        """Episodes of the inhibiting kinds by (kind, group)."""
+        index: dict[tuple[str, str], list[Episode]] = {}
         for (kind, _), store in self._candidates.items():
             if kind not in kinds:
                 continue
-            by_group = index.setdefault((kind, ""), {})
             for episode in episodes(list(store.values())):
                 decision = episode.raised or episode.cleared
                 assert decision is not None
-                by_group.setdefault(decision.group, []).append(episode)
+                index.setdefault((kind, decision.group), []).append(episode)
         return index
 
     def _settle(self, tick_ns: int) -> None:
@@ -296,6 +246,8 @@ class FanInCore:
         for identity in gone:
             del self._candidates[identity]
             self._held.discard(identity)
+        self.issued.settle(dict.fromkeys(self.issued.identities(), until_ns))
+        self._settled_ns = until_ns
 
     # --- checkpoint ---------------------------------------------------------------------------
 
@@ -316,21 +268,19 @@ class FanInCore:
             "epoch": self.epoch,
             "finished": self.is_finished,
             "issued": self.issued.snapshot(),
-            "silent": self._silent,
+            "silent": {p.watch.step.name: p.watch.snapshot() for p in self._presence},
+            "settled_ns": self._settled_ns,
             "candidates": [
                 d.as_mapping() for _, s in sorted(self._candidates.items()) for d in s.values()
             ],
             "held": sorted(self._held),
-            "contacts": self._contacts,
-            "masks": [m.as_mapping() for m in self._masks],
-            "waiting": [
-                self._waiting[p].to_bytes().decode() for p in sorted(self._waiting)
-            ],
-            "names": {p.step.name: p.names.all() for p in self._presence},
+            "inputs": self._inputs.snapshot(),
+            "waiting": [self._waiting[p].to_bytes().decode() for p in sorted(self._waiting)],
+            "names": {p.watch.step.name: p.names.all() for p in self._presence},
         }
         for presence in self._presence:
             for name, array in presence.series.snapshot().items():
-                parts.arrays[f"presence.{presence.step.name}.{name}"] = array
+                parts.arrays[f"presence.{presence.watch.step.name}.{name}"] = array
         return parts
 
     def restore(self, parts: StateParts) -> None:
@@ -350,24 +300,22 @@ class FanInCore:
         self.epoch = core["epoch"]
         self.is_finished = core["finished"]
         self.issued.restore(core["issued"])
-        self._silent = {
-            stage: {s: tuple(tuple(e) for e in es) for s, es in subjects.items()}
-            for stage, subjects in core["silent"].items()
-        }
+        self._settled_ns = core["settled_ns"]
+        self._inputs.restore(core["inputs"])
         self._candidates = {}
         for plain in core["candidates"]:
             self._note(Decision.from_mapping(plain))
         self._held = {(kind, subject) for kind, subject in core["held"]}
-        self._contacts = {n: [tuple(c) for c in cs] for n, cs in core["contacts"].items()}
-        self._masks = [Mask.from_mapping(m) for m in core["masks"]]
         waiting = [Summary.from_bytes(text.encode()) for text in core["waiting"]]
         self._waiting = {s.partition: s for s in waiting}
         for i, presence in enumerate(self._presence):
-            name = presence.step.name
-            self._presence[i] = _group_presence(self.plan, presence.step, core["names"][name])
-            self._presence[i].series.restore(
+            name = presence.watch.step.name
+            again = _group_presence(self.plan, presence.watch.step, core["names"][name])
+            again.series.restore(
                 {n: parts.arrays[f"presence.{name}.{n}"] for n in ("code", "values")}
             )
+            again.watch.restore(core["silent"][name])
+            self._presence[i] = again
         kinds = {k for rule in self._rules.values() for k in rule.inhibited_by}
         self._wider = self._index_wider(kinds)
 
@@ -386,10 +334,9 @@ def _group_presence(plan: Plan, step: Step, names: list[str] | None = None) -> _
     assert isinstance(form, SilenceForm)
     chain = next(c for c in plan.chains if c.name == form.input)
     return _GroupPresence(
-        step=step,
+        watch=SilenceWatch(plan, step, chain.source),
         chain=chain.name,
         source=chain.source,
-        timeout_ns=silence_timeout_ns(plan, step, chain),
         is_global=form.scope == "global",
         names=Names(names),
         series=WindowSeries(
@@ -402,21 +349,20 @@ def _group_presence(plan: Plan, step: Step, names: list[str] | None = None) -> _
 
 def _widen(presence: _GroupPresence, part: PresenceSummary) -> None:
     """Merge a partition's presence into the groups': earliest first, latest last."""
-    names = [EVERYWHERE] * len(part.groups) if presence.is_global else list(part.groups)
-    ids = presence.names.encode(pl.Series(names, dtype=pl.String), most=(1 << 21) - 1)
-    merged: dict[tuple[int, int], tuple[int, int]] = {}
-    for key, window, first, last in zip(
-        ids.tolist(), part.window, part.first_offset_ns, part.last_offset_ns, strict=True
-    ):
-        old = merged.get((key, window), (first, last))
-        merged[key, window] = (min(first, old[0]), max(last, old[1]))
-    if not merged:
+    subjects = [EVERYWHERE] * len(part.groups) if presence.is_global else list(part.groups)
+    ids = presence.names.encode(pl.Series(subjects, dtype=pl.String), most=(1 << 21) - 1)
+    if not len(ids):
         return
-    codes = sorted(merged)
-    key = np.array([c[0] for c in codes], np.uint32)
-    window = np.array([c[1] for c in codes], np.int64)
-    first = np.array([merged[c][0] for c in codes], np.float64)
-    last = np.array([merged[c][1] for c in codes], np.float64)
+    # Several groups of a part may be one subject (scope global): widest of each (subject, slot).
+    slots = np.array(part.window, np.int64)
+    order = np.lexsort((slots, ids))
+    key, window = ids[order], slots[order]
+    is_start = np.ones(len(order), np.bool_)
+    is_start[1:] = (key[1:] != key[:-1]) | (window[1:] != window[:-1])
+    start = np.flatnonzero(is_start)
+    key, window = key[start], window[start]
+    first = np.minimum.reduceat(np.array(part.first_offset_ns, np.float64)[order], start)
+    last = np.maximum.reduceat(np.array(part.last_offset_ns, np.float64)[order], start)
     series = presence.series
     code = (key.astype(np.int64) << 42) | window
     at = np.searchsorted(series.code, code)
@@ -433,22 +379,4 @@ def _widen(presence: _GroupPresence, part: PresenceSummary) -> None:
             width_ns=series.width_ns,
             columns={"first_offset_ns": first, "last_offset_ns": last},
         )
-    )
-
-
-def _oldest_ns(presence: _GroupPresence, subject: str) -> int:
-    """Last datum of the oldest slot held of a group."""
-    identity = presence.names.all().index(subject)
-    rows = np.flatnonzero(presence.series.code >> 42 == identity)[:1]
-    start = int(presence.series.start_ns(rows)[0])
-    return start + int(presence.series.column("last_offset_ns")[rows][0])
-
-
-def _rows(stage: str, flat: list[tuple[str, tuple[int, int, int]]]) -> StageRows:
-    return StageRows(
-        stage=stage,
-        subjects=tuple(s for s, _ in flat),
-        start_ns=np.array([e[0] for _, e in flat], np.int64),
-        values=np.array([e for _, e in flat], np.float64).reshape(-1, 3),
-        columns=("last_ns", "raised_ns", "cleared_ns"),
     )

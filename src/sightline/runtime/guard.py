@@ -71,7 +71,9 @@ class Outcome:
             "status": str(self.status),
             "detail": self.detail,
         }
-        return json.dumps(head, sort_keys=True).encode() + b"\n" + self.scores.astype("<f8").tobytes()
+        return (
+            json.dumps(head, sort_keys=True).encode() + b"\n" + self.scores.astype("<f8").tobytes()
+        )
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Outcome:

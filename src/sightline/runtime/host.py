@@ -153,10 +153,9 @@ class PartitionHost:
         checkpoint = read_newest_checkpoint(
             self._storage,
             self.name,
-            is_on_chain=lambda sequence, chain: chain_hash_at(
-                self._storage, self.name, sequence, limits=self._limits
-            )
-            == chain,
+            is_on_chain=lambda sequence, chain: (
+                chain_hash_at(self._storage, self.name, sequence, limits=self._limits) == chain
+            ),
             limits=self._limits,
         )
         after = -1

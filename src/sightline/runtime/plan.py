@@ -370,12 +370,13 @@ class _Planner:
         elif isinstance(form, SilenceForm):
             timeout_s = self.timeout_s(name, form, contract)
             if timeout_s * NS_PER_S < width_ns:
-                self.fail(name, f"timeout_s of at least the presence width ({width_ns / 1e9:g} s)",
-                          f"{timeout_s:g}")
+                self.fail(
+                    name,
+                    f"timeout_s of at least the presence width ({width_ns / 1e9:g} s)",
+                    f"{timeout_s:g}",
+                )
         self.measures[name] = adds
-        return Step(
-            name=name, form=form, version=self._version(name, form), reads=reads, adds=adds
-        )
+        return Step(name=name, form=form, version=self._version(name, form), reads=reads, adds=adds)
 
     def timeout_s(self, name: str, form: SilenceForm, contract: Contract) -> float:
         if form.timeout_s is not None:
@@ -396,8 +397,11 @@ class _Planner:
         at = form.raise_above if high else form.raise_below
         assert at is not None
         if clear is not None and (clear > at if high else clear < at):
-            self.fail(name, "a clear threshold on the quiet side of the raise threshold",
-                      f"{clear:g} for {at:g}")
+            self.fail(
+                name,
+                "a clear threshold on the quiet side of the raise threshold",
+                f"{clear:g} for {at:g}",
+            )
         if not math.isfinite(at):
             self.fail(name, "a finite threshold", str(at))
         if form.m > form.n:
@@ -406,8 +410,12 @@ class _Planner:
             suffix = form.measure[1:]
             reads = tuple(m for m in self._offered(form.input) if m.column.endswith(suffix))
             if not reads:
-                self.fail(name, f"measure: some column ending in {suffix}", "none",
-                          [m.column for m in self._offered(form.input)])
+                self.fail(
+                    name,
+                    f"measure: some column ending in {suffix}",
+                    "none",
+                    [m.column for m in self._offered(form.input)],
+                )
         else:
             reads = (self._measure(name, form.input, form.measure),)
         for measure in reads:
@@ -433,15 +441,31 @@ class _Planner:
         if fallback is None:
             self.fail(name, "guarded.fallback: who answers by the deadline", "none")
         if fallback not in ("level_deviation", "robust_deviation") or fallback == form.use:
-            self.fail(name, "guarded.fallback: another scorer of the same type", fallback,
-                      ["level_deviation", "robust_deviation"])
+            self.fail(
+                name,
+                "guarded.fallback: another scorer of the same type",
+                fallback,
+                ["level_deviation", "robust_deviation"],
+            )
         if form.guarded.budget_s > self.pipeline.latency_budget_s:
-            self.fail(name, "guarded.budget_s within latency_budget_s",
-                      f"{form.guarded.budget_s:g}")
+            self.fail(
+                name, "guarded.budget_s within latency_budget_s", f"{form.guarded.budget_s:g}"
+            )
 
     def _check_statistic(self, name: str, statistic: str) -> None:
-        plain = ("count", "mean", "min", "max", "std", "first", "last", "median", "nan_share",
-                 "stuck_s", "rate_max")
+        plain = (
+            "count",
+            "mean",
+            "min",
+            "max",
+            "std",
+            "first",
+            "last",
+            "median",
+            "nan_share",
+            "stuck_s",
+            "rate_max",
+        )
         is_quantile = len(statistic) == 3 and statistic[0] == "p" and statistic[1:].isdigit()
         if statistic not in plain and not is_quantile:
             self.fail(name, "statistics: known ones, or pNN", statistic, plain)
@@ -469,9 +493,18 @@ class _Planner:
         raise PipelineError(expected=expected, got=got, where=where, action=action)
 
 
+def silence_timeout_ns(plan: Plan, step: Step) -> int:
+    """Time-out of a silence stage: its own, or that of the source's contract."""
+    form = step.form
+    assert isinstance(form, SilenceForm)
+    if form.timeout_s is not None:
+        return round(form.timeout_s * NS_PER_S)
+    silence = plan.contracts[plan.pipeline.stages[form.input].input].silence
+    assert silence is not None  # the planner has checked it
+    return round(silence.timeout_s * NS_PER_S)
+
+
 def _unit_of(statistic: str, unit: str) -> str:
     if statistic == "rate_max":
         return f"{unit}/s"
     return _STATISTIC_UNITS.get(statistic, unit)
-
-

@@ -18,7 +18,8 @@ from sightline.recorder import read_entries
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
-from sightline.runtime.core import PartitionCore, StageRows
+from sightline.runtime.core import PartitionCore
+from sightline.runtime.deciding import StageRows
 from sightline.runtime.fan_in import FanInCore
 from sightline.runtime.host import take_referenced
 from sightline.runtime.hosting import FAN_IN
@@ -154,15 +155,21 @@ def replay_partition(
         if entry.kind in _COMPARED:
             if not expected:
                 yield Difference(
-                    partition=name, sequence=entry.sequence, what=_COMPARED[entry.kind],
-                    logged=_short(entry.payload), replayed="nothing",
+                    partition=name,
+                    sequence=entry.sequence,
+                    what=_COMPARED[entry.kind],
+                    logged=_short(entry.payload),
+                    replayed="nothing",
                 )
                 return
             kind, payload, _ = expected.pop(0)
             if kind is not entry.kind or payload != entry.payload:
                 yield Difference(
-                    partition=name, sequence=entry.sequence, what=_COMPARED[entry.kind],
-                    logged=_short(entry.payload), replayed=_short(payload),
+                    partition=name,
+                    sequence=entry.sequence,
+                    what=_COMPARED[entry.kind],
+                    logged=_short(entry.payload),
+                    replayed=_short(payload),
                 )
                 return
             continue
@@ -171,8 +178,11 @@ def replay_partition(
         if expected:
             kind, payload, at = expected[0]
             yield Difference(
-                partition=name, sequence=at, what=_COMPARED[kind],
-                logged="nothing", replayed=_short(payload),
+                partition=name,
+                sequence=at,
+                what=_COMPARED[kind],
+                logged="nothing",
+                replayed=_short(payload),
             )
             return
         sequence = entry.sequence
@@ -195,8 +205,11 @@ def replay_partition(
     if expected:
         kind, payload, at = expected[0]
         yield Difference(
-            partition=name, sequence=at, what=_COMPARED[kind],
-            logged="nothing", replayed=_short(payload),
+            partition=name,
+            sequence=at,
+            what=_COMPARED[kind],
+            logged="nothing",
+            replayed=_short(payload),
         )
 
 

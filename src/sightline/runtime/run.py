@@ -199,21 +199,38 @@ def run_pipeline(
         )
     else:
         hosting = LocalHosting(
-            plan, range(plan.pipeline.partitions), storage, settings,
-            clocks=host_clocks, scoring=scoring or DeadlineScoring(),
+            plan,
+            range(plan.pipeline.partitions),
+            storage,
+            settings,
+            clocks=host_clocks,
+            scoring=scoring or DeadlineScoring(),
         )
     fan_in = None
     if plan.has_fan_in:
         fan_in = PartitionHost(
-            FAN_IN, FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits), storage,
-            scoring=DeadlineScoring(), clocks=host_clocks, configuration=settings.configuration,
-            checkpoint_epochs=options.checkpoint_epochs, limits=limits,
+            FAN_IN,
+            FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits),
+            storage,
+            scoring=DeadlineScoring(),
+            clocks=host_clocks,
+            configuration=settings.configuration,
+            checkpoint_epochs=options.checkpoint_epochs,
+            limits=limits,
         )
     with Ledger.open(run.ledger_url) as ledger:
         loop = _Loop(
-            plan=plan, run=run, hosting=hosting, fan_in=fan_in, ledger=ledger,
-            sinks=dict(sinks or {}), metrics=metrics or RunMetrics(), clocks=clocks,
-            on_progress=on_progress, options=options, limits=limits,
+            plan=plan,
+            run=run,
+            hosting=hosting,
+            fan_in=fan_in,
+            ledger=ledger,
+            sinks=dict(sinks or {}),
+            metrics=metrics or RunMetrics(),
+            clocks=clocks,
+            on_progress=on_progress,
+            options=options,
+            limits=limits,
         )
         try:
             return loop.go(sources)
@@ -249,8 +266,12 @@ class _Loop:
     def go(self, sources: Mapping[str, Source]) -> RunReport:
         started_s = self.clocks.monotonic_s()
         self.dispatcher = OutboxDispatcher(
-            self.ledger, self.sinks, clock_ns=self.clocks.wall_ns, sleep_s=self.clocks.sleep_s,
-            backoff=Backoff(), limits=self.limits,
+            self.ledger,
+            self.sinks,
+            clock_ns=self.clocks.wall_ns,
+            sleep_s=self.clocks.sleep_s,
+            backoff=Backoff(),
+            limits=self.limits,
         )
         recoveries = dict(self.hosting.recoveries)
         if self.fan_in is not None and self.fan_in.recovery.cut_bytes:
@@ -329,8 +350,11 @@ class _Loop:
         if self.on_progress is not None:
             self.on_progress(
                 Progress(
-                    tick_ns=tick_ns, rows=self.rows, decisions=len(self.said),
-                    open_rows=sum(c.open_rows for c in committed), newest=tuple(newest),
+                    tick_ns=tick_ns,
+                    rows=self.rows,
+                    decisions=len(self.said),
+                    open_rows=sum(c.open_rows for c in committed),
+                    newest=tuple(newest),
                 )
             )
 
@@ -340,8 +364,11 @@ class _Loop:
 
     def _publish(self, one: Committed) -> None:
         self.ledger.apply(
-            one.name, one.decisions, through_sequence=one.through_sequence,
-            accounts=one.accounts, sinks=tuple(self.sinks),
+            one.name,
+            one.decisions,
+            through_sequence=one.through_sequence,
+            accounts=one.accounts,
+            sinks=tuple(self.sinks),
         )
         latency_s = self.clocks.monotonic_s() - self.released_s
         for step_s in one.step_s:
@@ -368,22 +395,25 @@ class _Loop:
             found: list[tuple[int, Decision]] = []
             through = after
             for entry in read_entries(
-                self.run.storage, name, after=after,
-                kinds={EntryKind.DECISION, EntryKind.MEASUREMENT}, limits=self.limits,
+                self.run.storage,
+                name,
+                after=after,
+                kinds={EntryKind.DECISION, EntryKind.MEASUREMENT},
+                limits=self.limits,
             ):
                 through = entry.sequence
                 if entry.kind is EntryKind.DECISION:
                     found.append((entry.sequence, Decision.from_bytes(entry.payload)))
             if found:
                 self.ledger.apply(
-                    name, found, through_sequence=through,
+                    name,
+                    found,
+                    through_sequence=through,
                     accounts=self.run.accounts(limits=self.limits).get(name, Accounts()),
                     sinks=tuple(self.sinks),
                 )
 
-    def _report(
-        self, wall_s: float, recoveries: Mapping[str, str], undelivered: int
-    ) -> RunReport:
+    def _report(self, wall_s: float, recoveries: Mapping[str, str], undelivered: int) -> RunReport:
         decisions = self.run.decisions(limits=self.limits)
         counts = Counter(f"{d.kind} {d.transition} {d.status}" for d in decisions)
         accounts = Accounts.total(self.run.accounts(limits=self.limits).values())

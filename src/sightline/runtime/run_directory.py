@@ -123,9 +123,7 @@ class RunDirectory:
         return [
             Decision.from_bytes(entry.payload)
             for name in self.partitions
-            for entry in read_entries(
-                self.storage, name, kinds={EntryKind.DECISION}, limits=limits
-            )
+            for entry in read_entries(self.storage, name, kinds={EntryKind.DECISION}, limits=limits)
         ]
 
     def accounts(self, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Accounts]:

@@ -144,9 +144,7 @@ def _answered(request: ScoreRequest, scores: FloatArray) -> Outcome:
     status = checked_scores(scores, request)
     if status is not OutcomeStatus.OK:
         return _failed(request, status, "unusable answer")
-    return Outcome(
-        request_id=request.request_id, stage=request.stage, status=status, scores=scores
-    )
+    return Outcome(request_id=request.request_id, stage=request.stage, status=status, scores=scores)
 
 
 def _failed(request: ScoreRequest, status: OutcomeStatus, detail: str) -> Outcome:

@@ -79,9 +79,7 @@ class Fed:
 class StreamState:
     """State of one source in one partition."""
 
-    def __init__(
-        self, contract: Contract, *, pane_ns: int, idle_ns: int, limits: Limits
-    ) -> None:
+    def __init__(self, contract: Contract, *, pane_ns: int, idle_ns: int, limits: Limits) -> None:
         self.contract = contract
         self.limits = limits
         self.keys = Names()

@@ -222,7 +222,7 @@ def _time(contract: Contract, raw: pl.DataFrame, checks: RowChecks) -> pl.Series
     checks.fail(_mask(outside), RefusalReason.TIME_RANGE, name, between, found)
     if RECEIVED_NS in raw.columns:
         # Subtracting cannot overflow: both are non-negative where the checks before passed.
-        ahead = ns.clip(lower_bound=0) - raw[RECEIVED_NS].clip(lower_bound=0)
+        ahead = ns.clip(lower_bound=0) - raw[RECEIVED_NS].cast(pl.Int64).clip(lower_bound=0)
         bound = f"a time at most {contract.timing.clock_skew_s:g} s after its receipt"
         checks.fail(
             _mask(ahead > contract.clock_skew_ns), RefusalReason.CLOCK_SKEW, name, bound, found

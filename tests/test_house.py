@@ -8,8 +8,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "sightline"
 ROOMS = {"sense", "perceive", "assess", "decide", "act"}
 LEVEL = {
-    "errors": 0, "limits": 0, "records": 1, "recorder": 2, **dict.fromkeys(ROOMS, 3),
-    "runtime": 4, "evidence": 5, "apps": 6, "bench": 6, "cli": 7,
+    "errors": 0,
+    "limits": 0,
+    "records": 1,
+    "recorder": 2,
+    **dict.fromkeys(ROOMS, 3),
+    "runtime": 4,
+    "evidence": 5,
+    "apps": 6,
+    "bench": 6,
+    "cli": 7,
 }
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE)
 
@@ -29,11 +37,7 @@ def imported_packages(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path):
     own = path.relative_to(PACKAGE).parts[0]
-    uphill = {
-        other
-        for other in imported_packages(path) - {own}
-        if LEVEL[other] >= LEVEL[own]
-    }
+    uphill = {other for other in imported_packages(path) - {own} if LEVEL[other] >= LEVEL[own]}
     assert not uphill
 
 

@@ -1,2 +1,3 @@
 """Sightline: raw sensor streams in, audited decisions out, on time."""
+
 __version__ = "0.1.0"

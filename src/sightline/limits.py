@@ -22,7 +22,7 @@ class Limits:
     """A file format that cannot be streamed (NumPy archive). Larger: quarantined FILE_TOO_LARGE."""
     chunk_rows: int = 1 << 18
     """Rows a source reads at a time, so a file of any size needs bounded memory."""
-    max_raw_chars: int = 512
+    max_raw_chars: int = 4096
     """Characters of a refused row kept for a person to read; the rest is cut with an ellipsis."""
 
     max_quiet_ticks: int = 10_000
@@ -32,7 +32,7 @@ class Limits:
     max_keys: int = 1_000_000
     """Distinct keys in one partition. Rows of further keys are quarantined KEY_LIMIT."""
     max_open_rows: int = 20_000_000
-    """Rows held for open or revisable windows. Beyond it rows are dropped with cause BUFFER_FULL."""
+    """Rows held for open or revisable windows. Beyond it rows are dropped: BUFFER_FULL."""
     max_open_decisions: int = 1_000_000
     """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
 

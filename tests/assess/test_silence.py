@@ -8,8 +8,12 @@ from sightline.assess import ContactPlan, loss_ratio, silence_episodes
 def episodes(times, *, now, timeout=30, default=None):
     t = np.array(times, np.int64)
     found = silence_episodes(
-        subject=np.zeros(len(t), np.int64), first_ns=t, last_ns=t, now_ns=now,
-        timeout_ns=timeout, default_plan=default,
+        subject=np.zeros(len(t), np.int64),
+        first_ns=t,
+        last_ns=t,
+        now_ns=now,
+        timeout_ns=timeout,
+        default_plan=default,
     )
     return list(zip(found.raised_ns.tolist(), found.cleared_ns.tolist(), strict=True))
 
@@ -46,8 +50,11 @@ def test_silence_counts_contact_time_only():
 
 def test_the_gap_of_one_subject_does_not_run_into_the_next():
     found = silence_episodes(
-        subject=np.array([0, 1]), first_ns=np.array([0, 100]), last_ns=np.array([0, 100]),
-        now_ns=101, timeout_ns=1000,
+        subject=np.array([0, 1]),
+        first_ns=np.array([0, 100]),
+        last_ns=np.array([0, 100]),
+        now_ns=101,
+        timeout_ns=1000,
     )
     assert len(found) == 0
 
@@ -69,7 +76,8 @@ def test_more_data_never_makes_a_silence_begin_earlier(times, missing, now):
 
 def test_packet_loss_is_the_share_of_the_counter_advance_that_did_not_arrive():
     found = loss_ratio(
-        sequence_max=np.array([20.0]), previous_sequence_max=np.array([10.0]),
+        sequence_max=np.array([20.0]),
+        previous_sequence_max=np.array([10.0]),
         received=np.array([9.0]),
     )
     assert found.round(9).tolist() == [0.1]
@@ -77,7 +85,8 @@ def test_packet_loss_is_the_share_of_the_counter_advance_that_did_not_arrive():
 
 def test_packet_loss_is_unknown_after_a_counter_restart():
     found = loss_ratio(
-        sequence_max=np.array([3.0]), previous_sequence_max=np.array([900.0]),
+        sequence_max=np.array([3.0]),
+        previous_sequence_max=np.array([900.0]),
         received=np.array([3.0]),
     )
     assert np.isnan(found).all()

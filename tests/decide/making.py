@@ -19,9 +19,7 @@ def decision(event_ns=100, *, raised=True, score=1.0, subject="sat-1", kind="k",
         confidence=1.0,
         revision=0,
         status=Status.ISSUED,
-        reasons=(
-            Reason(code="C", measure="m", value=score, threshold=0.5, unit="1", version="v"),
-        ),
+        reasons=(Reason(code="C", measure="m", value=score, threshold=0.5, unit="1", version="v"),),
         mode=Mode.PRIMARY,
         trace_id="t",
     )

@@ -108,9 +108,7 @@ def test_the_columnar_latch_agrees_with_its_plain_specification(measure, n, data
 
 
 @settings(max_examples=40, derandomize=True, deadline=None)
-@given(
-    measure=st.lists(st.sampled_from([0.0, 7.0, 11.0]), min_size=2, max_size=15), data=st.data()
-)
+@given(measure=st.lists(st.sampled_from([0.0, 7.0, 11.0]), min_size=2, max_size=15), data=st.data())
 def test_deciding_again_from_any_window_gives_the_same_states(measure, data):
     alarm = rule(m=2, n=3)
     at = data.draw(st.integers(1, len(measure) - 1))

@@ -1,5 +1,4 @@
 from decide.making import decision
-
 from sightline.decide import Episode, InhibitionRule, episodes, released
 
 RULE = InhibitionRule(kind="link", inhibited_by=("region",), hold_ns=20)
@@ -7,8 +6,7 @@ RULE = InhibitionRule(kind="link", inhibited_by=("region",), hold_ns=20)
 
 def release(candidates, wider, now_ns=1000):
     return [
-        (d.event_ns, str(d.transition))
-        for d in released(RULE, candidates, {"g": wider}, group="g", now_ns=now_ns)
+        (d.event_ns, str(d.transition)) for d in released(RULE, candidates, wider, now_ns=now_ns)[0]
     ]
 
 
@@ -45,11 +43,19 @@ def test_a_wider_episode_that_was_over_does_not_inhibit():
     assert release([link(100)], [link(50, 100)]) == [(100, "raised")]
 
 
-def test_a_wider_episode_of_another_group_does_not_inhibit():
-    found = released(RULE, [link(100)], {"other": [link(100)]}, group="g", now_ns=1000)
-    assert [d.event_ns for d in found] == [100]
+def test_an_episode_that_outlasts_the_wider_one_is_news_again():
+    assert release([link(100)], [link(100, 200)], now_ns=221) == [(100, "raised")]
+
+
+def test_an_episode_gets_the_hold_to_end_after_the_wider_one():
+    assert release([link(100)], [link(100, 200)], now_ns=220) == []
+    assert release([link(100, 220)], [link(100, 200)]) == []
+
+
+def test_an_inhibited_episode_that_lasts_waits():
+    assert released(RULE, [link(100)], [link(100)], now_ns=1000) == ([], True)
 
 
 def test_transitions_pair_into_episodes_in_order_of_time():
     found = episodes([decision(30), decision(20, raised=False), decision(10)])
-    assert [(e.start_ns, e.end_ns) for e in found] == [(10, 20), (30, 1 << 62)]
+    assert [(e.start_ns, e.end_ns) for e in found] == [(10, 20), (30, (1 << 63) - 1)]

@@ -1,5 +1,4 @@
 from decide.making import decision
-
 from sightline.decide import IssuedDecisions
 from sightline.records import Status
 
@@ -53,9 +52,22 @@ def test_what_was_not_looked_at_again_stands():
 
 def test_a_settled_decision_is_forgotten_and_cannot_be_retracted():
     issued = IssuedDecisions()
+    say(issued, [decision(100), decision(110, raised=False)])
+    issued.settle({("k", "sat-1"): 110})
+    assert (len(issued), say(issued, [])) == (0, [])
+
+
+def test_a_raised_state_that_lasts_is_remembered_however_old():
+    issued = IssuedDecisions()
     say(issued, [decision(100)])
     issued.settle({("k", "sat-1"): 100})
-    assert (len(issued), say(issued, [])) == (0, [])
+    assert say(issued, [decision(100), decision(500, raised=False)]) == [(500, 0, "issued")]
+
+
+def test_what_was_settled_before_is_not_issued_again():
+    issued = IssuedDecisions()
+    found = issued.reconcile("k", "sat-1", [decision(100)], from_ns=0, settled_ns=100)
+    assert found == []
 
 
 def test_a_snapshot_restores_what_was_said():

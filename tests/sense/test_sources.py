@@ -115,7 +115,7 @@ def test_the_header_tells_the_separator(tmp_path: Path, separator: str) -> None:
 def test_chunks_are_bounded_and_row_numbers_go_on(tmp_path: Path) -> None:
     text = "k,t,x\n" + "".join(f"a,b,{i}\n" for i in range(10))
     got = chunks(opened(write(tmp_path / "a.csv", text), Limits(chunk_rows=4)))
-    assert [chunk.frame.height for chunk in got] == [4, 4, 2, 0][: len(got)]
+    assert max(chunk.frame.height for chunk in got) <= 4
     assert [n for chunk in got for n in chunk.frame["_row"]] == list(range(10))
 
 
@@ -229,8 +229,11 @@ def test_a_memory_source_refuses_reserved_columns() -> None:
 # --- no line is ever lost ------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
-    [b"a", b",", b'"', b"\n", b"\n", b"\r\n", b"\r", b"\xff", "é".encode(), b" ", b"1,2,3\n"]
-    + [b'"a,b",c,d\n', b"y" * 30, b"\xe2\x82", b"\x00", b"#", b'{"k":1}\n', b"{", b"}", b"[1]\n"]
+    [
+        *(b"a", b",", b'"', b"\n", b"\n", b"\r\n", b"\r", b" ", b"#", b"\x00"),
+        *(b"\xff", b"\xe2\x82", "é".encode(), b"y" * 30),
+        *(b"1,2,3\n", b'"a,b",c,d\n', b'{"k":1}\n', b"{", b"}", b"[1]\n"),
+    ]
 )
 SMALL = Limits(max_line_bytes=24, chunk_rows=3)
 

@@ -59,8 +59,10 @@ class Ledger:
         """
         address = sa.make_url(url)
         in_memory = address.get_backend_name() == "sqlite" and address.database in (None, "")
-        engine = sa.create_engine(address) if in_memory else sa.create_engine(
-            address, poolclass=NullPool
+        engine = (
+            sa.create_engine(address)
+            if in_memory
+            else sa.create_engine(address, poolclass=NullPool)
         )
         if address.get_backend_name() == "sqlite":
             sa.event.listen(engine, "connect", _use_wal)
@@ -267,7 +269,7 @@ class Ledger:
         """Outbox rows by state."""
         statement = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
         with self._engine.connect() as connection:
-            return {state: count for state, count in connection.execute(statement)}
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
     def outbox_next_ns(self) -> int | None:
         """When the next pending row is due; None when none is."""
@@ -331,5 +333,3 @@ def _use_wal(connection: Any, record: object) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")  # derived data: the log is what must be durable
     cursor.execute("PRAGMA busy_timeout=5000")
     cursor.close()
-
-

@@ -21,31 +21,47 @@ class RunMetrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._records = Gauge(
-            "sightline_records", "Source rows by outcome and cause.",
-            ["partition", "outcome", "cause"], registry=self._registry,
+            "sightline_records",
+            "Source rows by outcome and cause.",
+            ["partition", "outcome", "cause"],
+            registry=self._registry,
         )
         self._decisions = Counter(
-            "sightline_decisions", "Decision revisions.", ["kind", "mode", "status"],
+            "sightline_decisions",
+            "Decision revisions.",
+            ["kind", "mode", "status"],
             registry=self._registry,
         )
         self._queue = Gauge(
-            "sightline_open_rows", "Rows in windows that may still change.", ["partition"],
+            "sightline_open_rows",
+            "Rows in windows that may still change.",
+            ["partition"],
             registry=self._registry,
         )
         self._stage_s = Histogram(
-            "sightline_stage_latency_seconds", "Time of one step.", ["stage"],
-            buckets=BUCKETS_S, registry=self._registry,
+            "sightline_stage_latency_seconds",
+            "Time of one step.",
+            ["stage"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
         )
         self._decision_s = Histogram(
-            "sightline_decision_latency_seconds", "Receipt to durable decision.", ["kind"],
-            buckets=BUCKETS_S, registry=self._registry,
+            "sightline_decision_latency_seconds",
+            "Receipt to durable decision.",
+            ["kind"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
         )
         self._missed = Counter(
-            "sightline_deadline_missed", "Stages that were late.", ["stage"],
+            "sightline_deadline_missed",
+            "Stages that were late.",
+            ["stage"],
             registry=self._registry,
         )
         self._breaker = Gauge(
-            "sightline_breaker_open", "1 open, 0.5 half-open, 0 closed.", ["stage"],
+            "sightline_breaker_open",
+            "1 open, 0.5 half-open, 0 closed.",
+            ["stage"],
             registry=self._registry,
         )
 
@@ -81,7 +97,7 @@ class RunMetrics:
 
     def render(self) -> bytes:
         """The Prometheus text format."""
-        return generate_latest(self._registry)
+        return bytes(generate_latest(self._registry))
 
 
 class MetricsServer:
@@ -89,12 +105,11 @@ class MetricsServer:
 
     def __init__(self, metrics: RunMetrics, *, host: str, port: int) -> None:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
-                body = {"/metrics": metrics.render, "/healthz": lambda: b"ok\n"}.get(self.path)
-                if body is None:
+            def do_GET(self) -> None:
+                if self.path not in ("/metrics", "/healthz"):
                     self.send_error(404)
                     return
-                payload = body()
+                payload = metrics.render() if self.path == "/metrics" else b"ok\n"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                 self.send_header("Content-Length", str(len(payload)))

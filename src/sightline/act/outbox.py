@@ -88,8 +88,12 @@ class OutboxDispatcher:
                 self._postpone(row, error)
                 continue
             self._ledger.outbox_update(
-                row.sink, row.idempotency_key, state="delivered", attempts=row.attempts + 1,
-                delivered_ns=self._clock_ns(), last_error="",
+                row.sink,
+                row.idempotency_key,
+                state="delivered",
+                attempts=row.attempts + 1,
+                delivered_ns=self._clock_ns(),
+                last_error="",
             )
             delivered += 1
         counts = self._ledger.outbox_counts()
@@ -105,8 +109,12 @@ class OutboxDispatcher:
         if error.retry_after_s is not None:
             wait_s = max(wait_s, error.retry_after_s)
         self._ledger.outbox_update(
-            sink, key, state="failed" if gives_up else "pending", attempts=attempts,
-            next_attempt_ns=self._clock_ns() + round(wait_s * NS_PER_S), last_error=error.got,
+            sink,
+            key,
+            state="failed" if gives_up else "pending",
+            attempts=attempts,
+            next_attempt_ns=self._clock_ns() + round(wait_s * NS_PER_S),
+            last_error=error.got,
         )
 
     def drain(self, deadline_ns: int) -> DeliveryReport:
@@ -125,9 +133,7 @@ class OutboxDispatcher:
                 break  # what is due belongs to sinks that are not here
             if wait_ns > 0:
                 self._sleep_s(wait_ns / NS_PER_S)
-        return DeliveryReport(
-            delivered=delivered, pending=report.pending, failed=report.failed
-        )
+        return DeliveryReport(delivered=delivered, pending=report.pending, failed=report.failed)
 
     def retry_failed(self) -> int:
         """Put alerts that were given up back in line; how many."""

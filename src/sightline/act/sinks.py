@@ -73,8 +73,10 @@ class WebhookSink:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(
-                expected="an http or https address", got=parts.scheme or "none",
-                where="webhook", action="mend the address",
+                expected="an http or https address",
+                got=parts.scheme or "none",
+                where="webhook",
+                action="mend the address",
             )
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname, parts.port
@@ -82,7 +84,8 @@ class WebhookSink:
         self._timeout_s = timeout_s
         self._headers = dict(headers or {})
         # Address without user, password and query, which may carry secrets.
-        self._shown = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        port = f":{parts.port}" if parts.port else ""
+        self._shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
     def __repr__(self) -> str:
         return f"WebhookSink({self._shown!r})"

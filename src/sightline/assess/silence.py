@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sightline.records.windows import IntArray
 
 EVERYONE = "*"
+_NEVER_DUE_NS = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class ContactPlan:
     def deadline_ns(self, last_ns: IntArray, timeout_ns: int) -> IntArray:
         """int64[n]: when ``timeout_ns`` of expected contact have passed since ``last_ns``.
 
-        ``2**62`` where the plan ends before that.
+        2^63-1 where the plan ends before that.
 
         >>> plan = ContactPlan.of([(0, 100), (200, 300)])
         >>> plan.deadline_ns(np.array([50, 90]), 30).tolist()
@@ -63,7 +64,7 @@ class ContactPlan:
         contact = np.searchsorted(before[1:], due, side="left")
         inside = contact < len(length)
         at = np.where(inside, contact, 0)
-        found: IntArray = np.where(inside, self.start_ns[at] + due - before[at], 1 << 62)
+        found: IntArray = np.where(inside, self.start_ns[at] + due - before[at], _NEVER_DUE_NS)
         return found
 
 

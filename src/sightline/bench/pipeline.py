@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import open_source
-from sightline.sense.contract import parse_contract
+from sightline.sense.contract_file import parse_contract
 
 _KEYS = 10_000
 _START_S = 1_767_225_600
@@ -46,11 +46,22 @@ PIPELINE: dict[str, Any] = {
     "idle_s": 120,
     "sources": {"telemetry": {"contract": "bench", "record": "reference"}},
     "stages": {
-        "level": {"use": "windows", "input": "telemetry", "width_s": 300,
-                  "statistics": ["count", "mean", "p95"]},
+        "level": {
+            "use": "windows",
+            "input": "telemetry",
+            "width_s": 300,
+            "statistics": ["count", "mean", "p95"],
+        },
         "presence": {"use": "presence", "input": "telemetry", "width_s": 60},
-        "high": {"use": "alarm", "input": "level", "measure": "value.mean", "unit": "1",
-                 "raise_above": 3.0, "clear_below": 2.0, "code": "HIGH"},
+        "high": {
+            "use": "alarm",
+            "input": "level",
+            "measure": "value.mean",
+            "unit": "1",
+            "raise_above": 3.0,
+            "clear_below": 2.0,
+            "code": "HIGH",
+        },
         "silent": {"use": "silence", "input": "presence", "code": "SILENT"},
     },
 }
@@ -67,7 +78,11 @@ def bench_pipeline(*, rows: int = 6_000_000) -> dict[str, object]:
     }
     done = subprocess.run(
         [sys.executable, "-m", "sightline.bench.pipeline", str(rows)],
-        env=environment, capture_output=True, text=True, check=False, timeout=1800,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1800,
     )
     if done.returncode:
         return {"error": done.stderr.strip()[-2000:]}

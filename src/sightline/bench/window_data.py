@@ -42,7 +42,7 @@ class Telemetry:
 
     @property
     def duplicates(self) -> int:
-        """Rows that lose against the same sample with a lower sequence, sent again up to 5 s later."""
+        """Samples sent again with a higher sequence, up to 5 s later; the first of them lose."""
         return round(self.keys * self.seconds * _DUPLICATE_SHARE)
 
     def generate(self) -> pa.Table:

@@ -105,8 +105,11 @@ def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progre
             del recent[:-10]
             table = Table.grid(padding=(0, 2))
             table.add_row(
-                Text(title, style="bold"), utc(progress.tick_ns), f"{progress.rows:,} rows",
-                f"{progress.open_rows:,} open", f"{progress.decisions:,} decisions",
+                Text(title, style="bold"),
+                utc(progress.tick_ns),
+                f"{progress.rows:,} rows",
+                f"{progress.open_rows:,} open",
+                f"{progress.decisions:,} decisions",
             )
             grid = Table.grid()
             grid.add_row(table)

@@ -48,9 +48,7 @@ def demo(
 
     folder = _fresh(out)
     console = Console(highlight=False)
-    config = ConstellationConfig(
-        n_satellites=satellites, duration_s=minutes * 60, seed=seed
-    )
+    config = ConstellationConfig(n_satellites=satellites, duration_s=minutes * 60, seed=seed)
     write_constellation(simulate(config), folder / "input")
     plan = load_plan(PIPELINE)
     sources = {
@@ -63,8 +61,13 @@ def demo(
         progress_display("gateway", is_quiet=as_json) as on_progress,
     ):
         report = run_pipeline(
-            plan, sources, folder / "run", options=options, metrics=metrics,
-            sinks={"alerts": JsonLinesSink(folder / "alerts.jsonl")}, on_progress=on_progress,
+            plan,
+            sources,
+            folder / "run",
+            options=options,
+            metrics=metrics,
+            sinks={"alerts": JsonLinesSink(folder / "alerts.jsonl")},
+            on_progress=on_progress,
         )
     run = RunDirectory.open(folder / "run")
     page = write_report(run, report.as_mapping(), folder / "report.html")

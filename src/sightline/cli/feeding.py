@@ -12,7 +12,12 @@ from sightline.sense import MemorySource, feed_again_frame, load_contract
 
 
 def feed_quarantine_again(
-    run: RunDirectory, refused: pl.DataFrame, contract: Path, *, out: Path | None, source: str | None
+    run: RunDirectory,
+    refused: pl.DataFrame,
+    contract: Path,
+    *,
+    out: Path | None,
+    source: str | None,
 ) -> RunReport:
     """Run the refused rows of one source under another contract, in a new run directory.
 
@@ -23,15 +28,19 @@ def feed_quarantine_again(
     name = source or next(iter(plan.contracts))
     if source is None and len(plan.contracts) > 1 and refused["source"].n_unique() > 1:
         raise UsageError(
-            expected="one source", got=f"rows of {', '.join(sorted(refused['source'].unique()))}",
-            where="--feed-again", action="choose one with --source",
+            expected="one source",
+            got=f"rows of {', '.join(sorted(refused['source'].unique()))}",
+            where="--feed-again",
+            action="choose one with --source",
         )
     if source is None and refused.height:
         name = refused["source"][0]
     rows = feed_again_frame(refused.filter(refused["source"] == name).drop("source"))
     if not rows.height:
         raise UsageError(
-            expected="rows that can be fed in again", got="none", where=f"{run.path}, {name}",
+            expected="rows that can be fed in again",
+            got="none",
+            where=f"{run.path}, {name}",
             action="see `sightline quarantine RUN` for what was refused",
         )
     contracts = {**plan.contracts, name: load_contract(contract)}

@@ -73,9 +73,7 @@ def run(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     source: Sources = None,
-    speed: Annotated[
-        str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")
-    ] = "max",
+    speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: in this one.")] = 0,
     alerts: Annotated[
@@ -94,11 +92,15 @@ def run(
     plan = load_plan(pipeline)
     if workers > DEFAULT_LIMITS.max_workers:
         raise UsageError(
-            expected=f"at most {DEFAULT_LIMITS.max_workers} workers", got=str(workers),
-            where="--workers", action="give fewer",
+            expected=f"at most {DEFAULT_LIMITS.max_workers} workers",
+            got=str(workers),
+            where="--workers",
+            action="give fewer",
         )
     options = RunOptions(
-        speed=parse_speed(speed), workers=workers, resume=resume,
+        speed=parse_speed(speed),
+        workers=workers,
+        resume=resume,
         controls=parse_controls(control or []),
     )
     sources = open_sources(plan, source or [])
@@ -107,8 +109,13 @@ def run(
         progress_display(plan.pipeline.pipeline, is_quiet=as_json) as on_progress,
     ):
         report = run_pipeline(
-            plan, sources, out, options=options, sinks=parse_sinks(alerts or []),
-            metrics=metrics, on_progress=on_progress,
+            plan,
+            sources,
+            out,
+            options=options,
+            sinks=parse_sinks(alerts or []),
+            metrics=metrics,
+            on_progress=on_progress,
         )
     show_report(report, as_json=as_json)
 
@@ -127,7 +134,9 @@ def parse_speed(text: str) -> float | None:
         speed = 0.0
     if not 0 < speed < 1e9:
         raise UsageError(
-            expected="max, or a positive multiple such as 60x", got=text, where="--speed",
+            expected="max, or a positive multiple such as 60x",
+            got=text,
+            where="--speed",
             action="mend the option",
         )
     return speed
@@ -246,7 +255,9 @@ def verify(
         console = Console(highlight=False)
         for name, verdict in verdicts.items():
             mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
-            console.print(f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}")
+            console.print(
+                f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}"
+            )
             if verdict.problem:
                 console.print(f"  {verdict.problem}", soft_wrap=True)
             elif not heads[name]:
@@ -281,7 +292,9 @@ def quarantine(
     path: Run,
     feed_again: Annotated[
         Path | None,
-        typer.Option("--feed-again", metavar="CONTRACT", help="Feed the rows in under this contract."),
+        typer.Option(
+            "--feed-again", metavar="CONTRACT", help="Feed the rows in under this contract."
+        ),
     ] = None,
     source: Annotated[str | None, typer.Option(help="Only rows of this source.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
@@ -301,8 +314,13 @@ def quarantine(
         return
     counts = frame.group_by("source", "reason").len().sort("source", "reason")
     if as_json:
-        print_json({"rows": frame.height, "by_reason": counts.to_dicts(),
-                    "sample": frame.head(limit).to_dicts()})
+        print_json(
+            {
+                "rows": frame.height,
+                "by_reason": counts.to_dicts(),
+                "sample": frame.head(limit).to_dicts(),
+            }
+        )
         return
     console = Console(highlight=False)
     console.print(f"{frame.height} rows in quarantine")
@@ -311,7 +329,9 @@ def quarantine(
     for row in frame.head(limit).to_dicts():
         console.print(
             f"{row['origin']}:{row['row']} {row['reason']} {row['field']}: {row['detail']}\n"
-            f"    {row['raw']}", markup=False, soft_wrap=True,
+            f"    {row['raw']}",
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -25,7 +25,9 @@ def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
         if not equals or name not in plan.contracts:
             raise UsageError(
                 expected=f"NAME=LOCATION with NAME one of {', '.join(plan.contracts)}",
-                got=item, where="--source", action="mend the option",
+                got=item,
+                where="--source",
+                action="mend the option",
             )
         found[name] = open_source(
             name, location, plan.contracts[name], limits=DEFAULT_LIMITS, stdin=sys.stdin.buffer
@@ -45,7 +47,9 @@ def parse_sinks(given: Sequence[str]) -> dict[str, Sink]:
             )
         else:
             raise UsageError(
-                expected="jsonl:FILE, http://… or https://…", got=item, where="--alerts",
+                expected="jsonl:FILE, http://… or https://…",
+                got=item,
+                where="--alerts",
                 action="mend the option",
             )
     return found
@@ -61,13 +65,17 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
                 kind = control["control"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    expected='an object with "control"', got=line[:80],
-                    where=f"{path}, line {number}", action="mend the line",
+                    expected='an object with "control"',
+                    got=line[:80],
+                    where=f"{path}, line {number}",
+                    action="mend the line",
                 ) from error
             if kind not in CONTROLS:
                 raise UsageError(
-                    expected=f"control: one of {', '.join(CONTROLS)}", got=str(kind),
-                    where=f"{path}, line {number}", action="mend the line",
+                    expected=f"control: one of {', '.join(CONTROLS)}",
+                    got=str(kind),
+                    where=f"{path}, line {number}",
+                    action="mend the line",
                 )
             found.append(control)
     return tuple(found)

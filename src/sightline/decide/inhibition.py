@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from sightline.records import Decision, Transition
 
+_LASTS_NS = (1 << 63) - 1  # after all data
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InhibitionRule:
@@ -35,12 +37,12 @@ class Episode:
     @property
     def start_ns(self) -> int:
         """When it was raised; long before everything if that is no longer known."""
-        return self.raised.event_ns if self.raised else -(1 << 62)
+        return self.raised.event_ns if self.raised else -_LASTS_NS
 
     @property
     def end_ns(self) -> int:
         """When it was cleared; long after everything while it lasts."""
-        return self.cleared.event_ns if self.cleared else 1 << 62
+        return self.cleared.event_ns if self.cleared else _LASTS_NS
 
 
 def episodes(transitions: Sequence[Decision]) -> list[Episode]:
@@ -61,7 +63,7 @@ def episodes(transitions: Sequence[Decision]) -> list[Episode]:
 def is_inhibited(
     rule: InhibitionRule, candidate: Episode, wider: Sequence[Episode], *, now_ns: int
 ) -> bool:
-    """Whether some episode of ``wider`` explains ``candidate``, as far as is known at ``now_ns``."""
+    """Whether some episode of ``wider`` explains ``candidate``, as far as known at ``now_ns``."""
     # Of a candidate that lasts nothing is known but that it has lasted until now.
     end_ns = min(candidate.end_ns, now_ns)
     return any(

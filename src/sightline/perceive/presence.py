@@ -51,10 +51,9 @@ def presence(*, key: IdArray, group: IdArray, time_ns: IntArray, width_ns: int) 
         nobody = np.empty(0, np.uint32)
         return PresenceRows(key=nobody, window=none, first_ns=none, last_ns=none, group=nobody)
     runs = _runs(key, group, time_ns, width_ns, int(key.max()) + 1)
-    return merge_presence(PresenceRows(**dict(zip(_FIELDS, runs, strict=True))))
-
-
-_FIELDS = ("key", "window", "first_ns", "last_ns", "group")
+    return merge_presence(
+        PresenceRows(key=runs[0], window=runs[1], first_ns=runs[2], last_ns=runs[3], group=runs[4])
+    )
 
 
 def merge_presence(rows: PresenceRows) -> PresenceRows:
@@ -74,7 +73,7 @@ def merge_presence(rows: PresenceRows) -> PresenceRows:
     )
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _runs(
     key: npt.NDArray[np.uint32],
     group: npt.NDArray[np.uint32],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +89,14 @@ class Rows:
 
     def _canonical_by_sequence(self) -> tuple[Rows, int]:
         payload = [total_order(column) for column in self.values.values()]
-        order = np.lexsort((self.group, *payload, self.sequence, self.time_ns, self.key))
+        columns: list[npt.NDArray[Any]] = [
+            self.group,
+            *payload,
+            self.sequence,
+            self.time_ns,
+            self.key,
+        ]
+        order = np.lexsort(columns)
         is_last = np.ones(len(order), np.bool_)
         is_last[:-1] = False
         for column in (self.key, self.time_ns, self.sequence):
@@ -179,9 +187,11 @@ class RowStore:
         parts: list[Rows] = []
         for number in self._between(first_pane, last_pane):
             pane = self._panes[number]
-            if keys is None or pane.canonical is None:
-                self._compact(pane)
-            elif pane.pending_rows > _COMPACT_SHARE * len(pane.canonical):
+            if (
+                keys is None
+                or pane.canonical is None
+                or pane.pending_rows > _COMPACT_SHARE * len(pane.canonical)
+            ):
                 self._compact(pane)
             for part in pane.parts():
                 wanted = part if keys is None else part.take(keys[part.key])

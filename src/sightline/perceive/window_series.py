@@ -112,7 +112,8 @@ class WindowSeries:
         at = rows[:, None] - np.arange(length, 0, -1)[None, :]
         column = self.column(name)
         same = (at >= 0) & (
-            (self.code[np.maximum(at, 0)] >> _WINDOW_BITS) == (self.code[rows] >> _WINDOW_BITS)[:, None]
+            (self.code[np.maximum(at, 0)] >> _WINDOW_BITS)
+            == (self.code[rows] >> _WINDOW_BITS)[:, None]
         )
         return np.where(same, column[np.maximum(at, 0)], np.nan)
 

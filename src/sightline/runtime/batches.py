@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 
 def encode_frame(frame: pl.DataFrame) -> bytes:
@@ -31,23 +30,28 @@ def frame_digest(frame: pl.DataFrame) -> str:
     True
     """
     digest = hashlib.blake2b(digest_size=16)
-    for name, column in zip(frame.columns, frame.get_columns(), strict=True):
+    for name in frame.columns:
+        column = frame[name]
         digest.update(f"{name}\x00{column.dtype}\x00{len(column)}\x00".encode())
         if column.null_count():
             digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
-            fill = "" if column.dtype == pl.String else None
-            column = (
-                column.fill_null(fill) if fill is not None else column.fill_null(strategy="zero")
-            )
-        if column.dtype == pl.String:
-            array = column.to_arrow().cast(pa.large_string())
-            lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
-            digest.update(np.ascontiguousarray(lengths).tobytes())
-            digest.update("".join(array.to_pylist()).encode() if len(array) else b"")
-        elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            digest.update(np.ascontiguousarray(column.to_numpy()))
-        elif column.dtype.is_temporal():
-            digest.update(np.ascontiguousarray(column.to_physical().to_numpy()))
-        else:  # nested or unusual types, which no contract admits anyway
-            digest.update(str(column.to_list()).encode())
+        for part in _parts(column):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _parts(column: pl.Series) -> list[bytes]:
+    """The values as bytes; what stands in the place of a null is always the same."""
+    if column.dtype == pl.String:
+        values = column.fill_null("") if column.null_count() else column
+        if len(values) and values.n_unique() == 1:  # an origin, most often
+            return [values[0].encode()]
+        lengths = values.str.len_bytes().to_numpy()
+        return [np.ascontiguousarray(lengths).tobytes(), "".join(values.to_list()).encode()]
+    if column.dtype.is_numeric() or column.dtype == pl.Boolean or column.dtype.is_temporal():
+        values = column.to_physical()
+        if values.null_count():
+            values = values.fill_null(False if values.dtype == pl.Boolean else 0)
+        return [np.ascontiguousarray(values.to_numpy()).tobytes()]
+    # Nested or unusual types, which no contract admits anyway.
+    return [json.dumps(column.to_list(), default=str).encode()]

@@ -12,6 +12,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
+from sightline.records.windows import FloatArray
 from sightline.runtime.deciding import StageRows
 from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.plan import Plan
@@ -132,7 +133,8 @@ def stage_order(plan: Plan) -> list[str]:
 
 def _digests(run: RunDirectory, name: str, limits: Limits) -> Iterator[tuple[int, dict[str, str]]]:
     """Stage digests of one partition by epoch; the parts of one epoch joined."""
-    current, stages = -1, {}
+    current = -1
+    stages: dict[str, str] = {}
     for entry in read_entries(run.storage, name, kinds={EntryKind.STAGE_DIGEST}, limits=limits):
         plain = json.loads(entry.payload)
         if plain["epoch"] != current:
@@ -238,7 +240,7 @@ def _locate(
     )
 
 
-def _by_record(rows: list[StageRows]) -> dict[tuple[str, int], np.ndarray]:  # type: ignore[type-arg]
+def _by_record(rows: list[StageRows]) -> dict[tuple[str, int], FloatArray]:
     return {
         (subject, int(start_ns)): values
         for part in rows

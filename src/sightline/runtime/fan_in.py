@@ -30,7 +30,7 @@ from sightline.runtime.plan import Plan, Step
 from sightline.runtime.silence_watch import SilenceWatch
 from sightline.runtime.stream import Names
 from sightline.runtime.summary import PresenceSummary, Summary
-from sightline.sense.event_time import NEVER_NS
+from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 
 EVERYWHERE = "*"
 """Group name of everything, for stages of scope global."""
@@ -132,7 +132,7 @@ class FanInCore:
             ):
                 output.decisions.append(decision)
                 touched.add(self._note(decision))
-        self._release(touched, (1 << 62) if is_final else now_ns, output)
+        self._release(touched, FOREVER_NS if is_final else now_ns, output)
         self._settle(tick_ns)
         output.decisions.sort(key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
         output.accounts = Accounts()

@@ -6,6 +6,7 @@ partition is fed does not depend on where it is hosted, so neither does what it 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -65,8 +66,13 @@ class HostSettings:
 class Hosting(Protocol):
     """All key partitions of a run."""
 
-    committed_epochs: dict[int, int]
-    recoveries: dict[str, str]
+    @property
+    def committed_epochs(self) -> dict[int, int]:
+        """Last epoch that is in the log, by partition."""
+
+    @property
+    def recoveries(self) -> dict[str, str]:
+        """What was cut from torn logs, by partition."""
 
     def feed(self, partition: int, epoch: PartitionEpoch) -> None:
         """Give a partition its share of an epoch; may return before it is processed."""
@@ -170,12 +176,20 @@ class WorkerHosting:
             _Worker(plan, run, settings, [p for p in partitions if p % workers == w])
             for w in range(workers)
         ]
-        self.committed_epochs: dict[int, int] = {}
-        self.recoveries: dict[str, str] = {}
+        self._committed_epochs: dict[int, int] = {}
+        self._recoveries: dict[str, str] = {}
         for worker in self._workers:
             epochs, recoveries = worker.receive()
-            self.committed_epochs.update(epochs)
-            self.recoveries.update(recoveries)
+            self._committed_epochs.update(epochs)
+            self._recoveries.update(recoveries)
+
+    @property
+    def committed_epochs(self) -> dict[int, int]:
+        return self._committed_epochs
+
+    @property
+    def recoveries(self) -> dict[str, str]:
+        return self._recoveries
 
     def feed(self, partition: int, epoch: PartitionEpoch) -> None:
         packed = (
@@ -263,10 +277,8 @@ class _Worker:
         )
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it may have ended already, which is what is wanted
             self._pipe.send(("close",))
-        except OSError:
-            pass  # it has ended already, which is what is wanted
         self._process.join(self._JOIN_S)
         if self._process.is_alive():
             self._process.kill()

@@ -164,11 +164,11 @@ def run_pipeline(
     sources: Mapping[str, Source],
     out: Path,
     *,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    options: RunOptions = RunOptions(),
     sinks: Mapping[str, Sink] | None = None,
     metrics: RunMetrics | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    clocks: RunClocks = RunClocks(),  # noqa: B008 - frozen
+    clocks: RunClocks = RunClocks(),
     limits: Limits = DEFAULT_LIMITS,
     scoring: Scoring | None = None,
 ) -> RunReport:

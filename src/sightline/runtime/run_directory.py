@@ -23,7 +23,8 @@ from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.runtime.hosting import FAN_IN, partition_name
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import Plan, make_plan
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import make_plan
 from sightline.sense import Contract
 
 RUN_FORMAT_VERSION = 1

@@ -22,10 +22,10 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-NEVER_NS = np.iinfo(np.int64).min // 4
+NEVER_NS = int(np.iinfo(np.int64).min) // 2
 """A time before all data; far enough from the edge that subtracting a bound cannot overflow."""
-FOREVER_NS = np.iinfo(np.int64).max // 4
-"""A time after all data."""
+FOREVER_NS = int(np.iinfo(np.int64).max)
+"""A time after all data; nothing is ever added to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,11 +65,11 @@ def run(source: Path, output: Path, state_dir: str) -> None:
     closed: list[tuple[bytes, Any]] = []
     frame = windows.final(closing_strategy="partition")
     compute = frame.compose(sink=lambda value, key, *_: closed.append((key, value)))[topic.name]
-    processing = application._processing_context  # noqa: SLF001
+    processing = application._processing_context
     processing.producer = MagicMock(**{"flush.return_value": 0, "offsets": {}})
     processing.consumer = MagicMock()
-    application._state_manager.init()  # noqa: SLF001
-    application._state_manager.on_partition_assign(  # noqa: SLF001
+    application._state_manager.init()
+    application._state_manager.on_partition_assign(
         stream_id=frame.stream_id, partition=0, committed_offsets={topic.name: -1001}
     )
     processing.init_checkpoint()
@@ -85,7 +85,7 @@ def run(source: Path, output: Path, state_dir: str) -> None:
 
     start_s = time.perf_counter()
     offset, last_ns = -1, 0
-    for offset, (key, *sample) in enumerate(read_rows(source)):  # noqa: B007
+    for offset, (key, *sample) in enumerate(read_rows(source)):
         process(str(key).encode(), sample, sample[0] // _NS_PER_MS, offset)
         last_ns = max(last_ns, sample[0])
     end_ns = last_ns + 2 * (WIDTH_S + OUT_OF_ORDER_S) * NS_PER_S

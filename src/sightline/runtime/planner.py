@@ -1,0 +1,407 @@
+"""Checking a pipeline description: ports, units, scopes, names, fallbacks.
+
+Everything that can be wrong with a pipeline is found here, before the first record is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+
+from sightline.errors import PipelineError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.perceive.windows import PLAIN_STATISTICS, is_statistic
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.pipeline import (
+    AlarmForm,
+    PacketLossForm,
+    Pipeline,
+    PresenceForm,
+    ScorerForm,
+    SilenceForm,
+    StageForm,
+    WindowsForm,
+    digest,
+    load_pipeline,
+)
+from sightline.runtime.plan import Chain, Measure, Plan, Step
+from sightline.sense import Contract, load_contract
+
+PORTS: Mapping[str, tuple[str, str]] = {
+    "windows": ("signals", "windows"),
+    "presence": ("signals", "presence"),
+    "robust_deviation": ("windows", "windows"),
+    "level_deviation": ("windows", "windows"),
+    "packet_loss": ("windows", "windows"),
+    "alarm": ("windows", "decisions"),
+    "silence": ("presence", "decisions"),
+}
+"""Input and output type of each kind of stage."""
+
+ROW_COLUMNS: Mapping[str, str] = {
+    "rows": "1",
+    "group": "1",
+    "first_offset_ns": "ns",
+    "last_offset_ns": "ns",
+    "sequence_min": "1",
+    "sequence_max": "1",
+    "sequence_distinct": "1",
+}
+"""Columns every window has, with their units. Offsets count from the window's start."""
+
+_STATISTIC_UNITS = {"count": "1", "nan_share": "1", "stuck_s": "s"}
+
+
+def load_plan(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Plan:
+    """Read a pipeline file and its contracts, and check that they fit together.
+
+    Raises:
+        PipelineError, ContractError: naming the file and field at fault.
+    """
+    pipeline = load_pipeline(path)
+    contracts = {
+        name: load_contract(path.parent / form.contract) for name, form in pipeline.sources.items()
+    }
+    return make_plan(pipeline, contracts, where=str(path), limits=limits)
+
+
+def make_plan(
+    pipeline: Pipeline,
+    contracts: Mapping[str, Contract],
+    *,
+    where: str = "<python>",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Plan:
+    """Check that ``pipeline`` and ``contracts`` (by source) fit together.
+
+    Raises:
+        PipelineError: naming the stage and field at fault.
+    """
+    return _Planner(pipeline, contracts, where, limits).plan()
+
+
+@dataclass(slots=True)
+class _Planner:
+    pipeline: Pipeline
+    contracts: Mapping[str, Contract]
+    where: str
+    limits: Limits
+    measures: dict[str, tuple[Measure, ...]] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        p = self.pipeline
+        if p.partitions > self.limits.max_partitions:
+            self.fail("", f"at most {self.limits.max_partitions} partitions", str(p.partitions))
+        for source in p.sources:
+            if source in p.stages:
+                self.fail(source, "names used once", f"{source!r} is a source and a stage")
+        for source, contract in self.contracts.items():
+            self._check_contract(source, contract)
+        for name, form in p.stages.items():
+            self._check_ports(name, form)
+        chains = tuple(
+            self._chain(name, form)
+            for name, form in p.stages.items()
+            if isinstance(form, WindowsForm | PresenceForm)
+        )
+        group_silences = tuple(
+            Step(name=n, form=f, version=self._version(n, f), reads=(), adds=())
+            for n, f in p.stages.items()
+            if isinstance(f, SilenceForm) and f.scope != "key"
+        )
+        self._check_inhibitions()
+        inhibits = any(getattr(f, "inhibited_by", ()) for f in p.stages.values())
+        return Plan(
+            pipeline=p,
+            contracts=self.contracts,
+            digest=digest(
+                [p.deciding_mapping(), {n: c.digest for n, c in sorted(self.contracts.items())}]
+            ),
+            chains=chains,
+            group_silences=group_silences,
+            has_fan_in=bool(group_silences) or inhibits,
+            origin=self.where,
+        )
+
+    def _check_contract(self, source: str, contract: Contract) -> None:
+        """What the engine asks of a contract beyond what the contract asks of itself."""
+        if not set(contract.watermark_columns) <= set(contract.key):
+            self.fail(
+                source,
+                "timing.watermark_by among the key columns (a key must not change its clock)",
+                ", ".join(contract.watermark_columns),
+            )
+        time = contract.event_time.column
+        natural = {*contract.key, *([time] if time else [])}
+        sequence = {contract.sequence.column} if contract.sequence else set()
+        if set(contract.duplicate_columns) - sequence != natural:
+            self.fail(
+                source,
+                "duplicate_key: the key, the event time and perhaps the sequence, nothing more",
+                ", ".join(contract.duplicate_columns),
+            )
+
+    # --- ports and scopes ---------------------------------------------------------------------
+
+    def _check_ports(self, name: str, form: StageForm) -> None:
+        wanted = PORTS[form.use][0]
+        if form.input in self.pipeline.sources:
+            given = "signals"
+        elif form.input in self.pipeline.stages:
+            given = PORTS[self.pipeline.stages[form.input].use][1]
+        else:
+            names = [*self.pipeline.sources, *self.pipeline.stages]
+            self.fail(name, "input: the name of a source or stage", form.input, near=names)
+        if given != wanted:
+            self.fail(name, f"input of type {wanted} for `{form.use}`", f"{form.input}: {given}")
+        if form.scope != "key" and not isinstance(form, SilenceForm):
+            self.fail(name, f"scope: key for `{form.use}`", f"scope: {form.scope}")
+        seen = {name}
+        at = form.input
+        while at in self.pipeline.stages:
+            if at in seen:
+                self.fail(name, "stages in a line", f"a circle through {at!r}")
+            seen.add(at)
+            at = self.pipeline.stages[at].input
+
+    def _check_inhibitions(self) -> None:
+        stages = self.pipeline.stages
+        for name, form in stages.items():
+            if not isinstance(form, AlarmForm | SilenceForm) or not form.inhibited_by:
+                continue
+            for wider in form.inhibited_by:
+                other = stages.get(wider)
+                if not isinstance(other, AlarmForm | SilenceForm):
+                    self.fail(name, "inhibited_by: stages that decide", wider, near=list(stages))
+                if other.inhibited_by:
+                    self.fail(name, "inhibition one level deep", f"{wider!r} is itself inhibited")
+            if form.scope != "key":
+                self.fail(name, "inhibition of scope key", f"scope: {form.scope}")
+            if form.inhibit_hold_s is None:
+                self.fail(name, "inhibit_hold_s beside inhibited_by", "none")
+            if form.inhibit_hold_s > self.pipeline.latency_budget_s:
+                self.fail(
+                    name,
+                    f"inhibit_hold_s within latency_budget_s ({self.pipeline.latency_budget_s:g})",
+                    f"{form.inhibit_hold_s:g}",
+                )
+
+    # --- chains -------------------------------------------------------------------------------
+
+    def _chain(self, name: str, form: WindowsForm | PresenceForm) -> Chain:
+        contract = self.contracts[form.input]
+        width_ns = round(form.width_s * NS_PER_S)
+        slide_ns = width_ns
+        numeric = {n: f for n, f in contract.fields.items() if f.type != "text"}
+        fields: tuple[str, ...] = ()
+        statistics: tuple[str, ...] = ()
+        measures = [Measure(column=c, field="", unit=u) for c, u in ROW_COLUMNS.items()]
+        if isinstance(form, WindowsForm):
+            if form.slide_s is not None:
+                slide_ns = round(form.slide_s * NS_PER_S)
+                if slide_ns > width_ns or width_ns % slide_ns:
+                    self.fail(name, "width_s a multiple of slide_s", f"{form.slide_s:g}")
+            fields = tuple(numeric) if form.fields is None else form.fields
+            for column in fields:
+                if column not in numeric:
+                    self.fail(name, "fields: numeric fields of the contract", column, list(numeric))
+            statistics = form.statistics
+            for statistic in statistics:
+                self._check_statistic(name, statistic)
+            for column in fields:
+                unit = numeric[column].unit or "1"
+                measures += [
+                    Measure(column=f"{column}.{s}", field=column, unit=_unit_of(s, unit))
+                    for s in statistics
+                ]
+            for key, expression in form.expressions.items():
+                self._check_expression(name, key, expression.sql, list(numeric))
+                measures.append(Measure(column=key, field="", unit=expression.unit))
+        self.measures[name] = tuple(measures)
+        steps: list[Step] = []
+        columns = [m.column for m in measures]
+        lookback = 1
+        for step_name, step_form in self._downstream(name):
+            step = self._step(step_name, step_form, contract, width_ns)
+            steps.append(step)
+            columns += [m.column for m in step.adds]
+            if isinstance(step_form, ScorerForm):
+                lookback = max(lookback, step_form.history)
+            if isinstance(step_form, AlarmForm):
+                lookback = max(lookback, step_form.n)
+        return Chain(
+            name=name,
+            form=form,
+            version=self._version(name, form),
+            source=form.input,
+            width_ns=width_ns,
+            slide_ns=slide_ns,
+            fields=fields,
+            statistics=statistics,
+            steps=tuple(steps),
+            columns=tuple(columns),
+            lookback=lookback + 1,
+        )
+
+    def _downstream(self, root: str) -> list[tuple[str, StageForm]]:
+        """Stages that hang on ``root``, each after its own input."""
+        found: list[tuple[str, StageForm]] = []
+        reached = {root}
+        waiting = dict(self.pipeline.stages)
+        progress = True
+        while progress:
+            progress = False
+            for name, form in list(waiting.items()):
+                if form.input in reached and form.scope == "key":
+                    reached.add(name)
+                    found.append((name, form))
+                    del waiting[name]
+                    progress = True
+        return found
+
+    def _step(self, name: str, form: StageForm, contract: Contract, width_ns: int) -> Step:
+        reads: tuple[Measure, ...] = ()
+        adds: tuple[Measure, ...] = ()
+        if isinstance(form, ScorerForm):
+            reads = tuple(self._measure(name, form.input, m) for m in form.measures)
+            adds = tuple(
+                Measure(column=f"{name}.{m.field or m.column}", field=m.field, unit="1")
+                for m in reads
+            )
+            if form.min_history > form.history:
+                self.fail(name, "min_history at most history", str(form.min_history))
+            for measure in form.floor:
+                if measure not in form.measures:
+                    self.fail(name, "floor: for measures of the stage", measure, form.measures)
+            self._check_guard(name, form)
+        elif isinstance(form, PacketLossForm):
+            if contract.sequence is None:
+                self.fail(name, "a contract with a sequence column", f"{contract.contract}: none")
+            adds = (Measure(column=f"{name}.loss_ratio", field="", unit="1"),)
+        elif isinstance(form, AlarmForm):
+            reads = self._alarm_measures(name, form)
+            adds = tuple(
+                Measure(column=f"{name}.state:{m.column}", field=m.field, unit="1") for m in reads
+            )
+        elif isinstance(form, SilenceForm):
+            timeout_s = self.timeout_s(name, form, contract)
+            if timeout_s * NS_PER_S < width_ns:
+                self.fail(
+                    name,
+                    f"timeout_s of at least the presence width ({width_ns / 1e9:g} s)",
+                    f"{timeout_s:g}",
+                )
+        self.measures[name] = adds
+        return Step(name=name, form=form, version=self._version(name, form), reads=reads, adds=adds)
+
+    def timeout_s(self, name: str, form: SilenceForm, contract: Contract) -> float:
+        if form.timeout_s is not None:
+            return form.timeout_s
+        if contract.silence is None:
+            self.fail(name, "timeout_s, here or in the contract's silence", "none")
+        return contract.silence.timeout_s
+
+    def _alarm_measures(self, name: str, form: AlarmForm) -> tuple[Measure, ...]:
+        high = form.raise_above is not None
+        low = form.raise_below is not None
+        if high == low:
+            self.fail(name, "either raise_above or raise_below", "both" if high else "neither")
+        clear = form.clear_below if high else form.clear_above
+        other = form.clear_above if high else form.clear_below
+        if other is not None:
+            self.fail(name, "the clear threshold on the quiet side", "the other one")
+        at = form.raise_above if high else form.raise_below
+        assert at is not None
+        if clear is not None and (clear > at if high else clear < at):
+            self.fail(
+                name,
+                "a clear threshold on the quiet side of the raise threshold",
+                f"{clear:g} for {at:g}",
+            )
+        if not math.isfinite(at):
+            self.fail(name, "a finite threshold", str(at))
+        if form.m > form.n:
+            self.fail(name, "m at most n", f"{form.m} of {form.n}")
+        if form.measure.startswith("*"):
+            suffix = form.measure[1:]
+            reads = tuple(m for m in self._offered(form.input) if m.column.endswith(suffix))
+            if not reads:
+                self.fail(
+                    name,
+                    f"measure: some column ending in {suffix}",
+                    "none",
+                    [m.column for m in self._offered(form.input)],
+                )
+        else:
+            reads = (self._measure(name, form.input, form.measure),)
+        for measure in reads:
+            if measure.unit != form.unit:
+                self.fail(name, f"unit: {measure.unit} (of {measure.column})", form.unit)
+        return reads
+
+    def _offered(self, stage: str) -> tuple[Measure, ...]:
+        return self.measures.get(stage, ())
+
+    def _measure(self, name: str, stage: str, column: str) -> Measure:
+        offered = {m.column: m for m in self._offered(stage)}
+        # A measure of a scorer may be named without the stage: `snr_db` for `deviation.snr_db`.
+        found = offered.get(column) or offered.get(f"{stage}.{column}")
+        if found is None:
+            self.fail(name, f"a measure of stage {stage!r}", column, list(offered))
+        return found
+
+    def _check_guard(self, name: str, form: ScorerForm) -> None:
+        if form.guarded is None:
+            return
+        fallback = form.guarded.fallback
+        if fallback is None:
+            self.fail(name, "guarded.fallback: who answers by the deadline", "none")
+        if fallback not in ("level_deviation", "robust_deviation") or fallback == form.use:
+            self.fail(
+                name,
+                "guarded.fallback: another scorer of the same type",
+                fallback,
+                ["level_deviation", "robust_deviation"],
+            )
+        if form.guarded.budget_s > self.pipeline.latency_budget_s:
+            self.fail(
+                name, "guarded.budget_s within latency_budget_s", f"{form.guarded.budget_s:g}"
+            )
+
+    def _check_statistic(self, name: str, statistic: str) -> None:
+        if not is_statistic(statistic):
+            self.fail(name, "statistics: known ones, or pNN", statistic, PLAIN_STATISTICS)
+
+    def _check_expression(self, name: str, key: str, sql: str, fields: list[str]) -> None:
+        try:
+            roots = pl.sql_expr(sql).meta.root_names()
+        except (pl.exceptions.PolarsError, TypeError) as error:
+            self.fail(name, f"expressions.{key}.sql: a SQL expression", f"{sql} ({error})")
+        for root in roots:
+            if root not in fields:
+                self.fail(name, f"expressions.{key}.sql: numeric fields", root, fields)
+
+    def _version(self, name: str, form: StageForm) -> str:
+        return f"{name}@{digest(form.model_dump(mode='json'))[:8]}"
+
+    def fail(
+        self, stage: str, expected: str, got: str, near: list[str] | tuple[str, ...] = ()
+    ) -> NoReturn:
+        close = difflib.get_close_matches(got, near, n=1)
+        action = f"did you mean {close[0]!r}?" if close else "mend the pipeline description"
+        if near and not close:
+            action = f"choose one of {', '.join(near)}"
+        where = f"{self.where}, stages.{stage}" if stage else self.where
+        raise PipelineError(expected=expected, got=got, where=where, action=action)
+
+
+def _unit_of(statistic: str, unit: str) -> str:
+    if statistic == "rate_max":
+        return f"{unit}/s"
+    return _STATISTIC_UNITS.get(statistic, unit)

@@ -39,7 +39,11 @@ _PEER_SECONDS = 20
 _PEER_REPETITIONS = 3
 _TIMEOUT_S = 1800
 _FOLDER = Path(__file__).parent
-_ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "ARROW_IO_THREADS"), "1")
+_ONE_THREAD = {
+    "POLARS_MAX_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
 _PEERS = {
     "bytewax": "its event clock without the wall clock it normally adds",
     "quixstreams": "Kafka mocked: rows come from a loop, no broker, one state flush at the end",
@@ -146,15 +150,16 @@ def _peers(folder: Path, keys: int, python: Path, progress: Progress) -> dict[st
     found: dict[str, Any] = {"ours_on_the_same_rows_per_s": rows / median(same["windows_s"])}
     for name, note in _PEERS.items():
         progress(f"{name} on {rows} rows")
-        found[name] = _peer(name, path, folder / f"{name}.parquet", python, rows, ours)
+        found[name] = _peer(name, source=path, python=python, rows=rows, ours=ours)
         found[name]["note"] = note
     return found
 
 
 def _peer(
-    name: str, source: Path, output: Path, python: Path, rows: int, ours: pl.DataFrame
+    name: str, *, source: Path, python: Path, rows: int, ours: pl.DataFrame
 ) -> dict[str, Any]:
     """Run one peer; its rate leaves out the start of the process and its imports."""
+    output = source.with_name(f"{name}.parquet")
     runs = []
     for _ in range(_PEER_REPETITIONS):
         done = subprocess.run(

@@ -13,6 +13,7 @@ from rich.console import Console
 from sightline.act import JsonLinesSink, RunMetrics, serve_metrics
 from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, write_constellation
 from sightline.cli.console import decision_line, print_json, progress_display
+from sightline.cli.sources import parse_speed
 from sightline.evidence import draw_svg, explain, summary_lines, write_report
 from sightline.records import Transition
 from sightline.records.decision import final_revisions
@@ -44,18 +45,23 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Simulate a constellation with faults, run the gateway on it, and write report.html."""
-    from sightline.cli.main import parse_speed
-
     folder = _fresh(out)
     console = Console(highlight=False)
     config = ConstellationConfig(n_satellites=satellites, duration_s=minutes * 60, seed=seed)
-    write_constellation(simulate(config), folder / "input")
+    constellation = simulate(config)
+    write_constellation(constellation, folder / "input")
     plan = load_plan(PIPELINE)
     sources = {
         name: open_source(name, str(folder / "input" / f"{name}.parquet"), plan.contracts[name])
         for name in plan.contracts
     }
-    options = RunOptions(speed=parse_speed(speed), workers=workers)
+    # The planned losses of contact are known to the operator, and no alarm.
+    plan_of_contacts = {
+        "control": "contacts",
+        "source": "telemetry",
+        "contacts": constellation.contacts.to_dicts(),
+    }
+    options = RunOptions(speed=parse_speed(speed), workers=workers, controls=(plan_of_contacts,))
     with (
         metrics_server(metrics_port) as metrics,
         progress_display("gateway", is_quiet=as_json) as on_progress,

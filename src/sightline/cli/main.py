@@ -16,7 +16,8 @@ from rich.console import Console
 
 from sightline.cli import bench_commands, demo_command
 from sightline.cli.console import fail, print_json, progress_display
-from sightline.cli.sources import open_sources, parse_controls, parse_sinks
+from sightline.cli.feeding import feed_quarantine_again
+from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence import (
     Explanation,
@@ -30,6 +31,9 @@ from sightline.limits import DEFAULT_LIMITS
 from sightline.recorder import verify_log
 from sightline.records import Accounts
 from sightline.runtime import (
+    Pipeline,
+    ReplayVerdict,
+    RunComparison,
     RunDirectory,
     RunOptions,
     RunReport,
@@ -38,6 +42,7 @@ from sightline.runtime import (
     replay_run,
     run_pipeline,
 )
+from sightline.sense.contract_file import contract_json_schema
 
 app = typer.Typer(
     name="sightline",
@@ -120,28 +125,6 @@ def run(
     show_report(report, as_json=as_json)
 
 
-def parse_speed(text: str) -> float | None:
-    """``max`` → None, ``60x`` → 60.0.
-
-    >>> parse_speed("60x")
-    60.0
-    """
-    if text == "max":
-        return None
-    try:
-        speed = float(text.removesuffix("x"))
-    except ValueError:
-        speed = 0.0
-    if not 0 < speed < 1e9:
-        raise UsageError(
-            expected="max, or a positive multiple such as 60x",
-            got=text,
-            where="--speed",
-            action="mend the option",
-        )
-    return speed
-
-
 def show_report(report: RunReport, *, as_json: bool) -> None:
     """Print what a run came to."""
     if as_json:
@@ -192,11 +175,8 @@ def replay(
     raise typer.Exit(0 if holds else 1)
 
 
-def _show_replay(verdict: object, comparison: object) -> None:
-    from sightline.runtime import ReplayVerdict, RunComparison
-
+def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> None:
     console = Console(highlight=False)
-    assert isinstance(verdict, ReplayVerdict)
     if verdict:
         console.print(
             f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
@@ -204,7 +184,7 @@ def _show_replay(verdict: object, comparison: object) -> None:
         )
     else:
         console.print(f"replay: [red]differs[/red] at {verdict.difference}")
-    if isinstance(comparison, RunComparison):
+    if comparison is not None:
         if comparison:
             console.print(f"against: [green]equivalent[/green]\n  digest {comparison.digest_b}")
         else:
@@ -307,8 +287,6 @@ def quarantine(
     if source is not None:
         frame = frame.filter(frame["source"] == source)
     if feed_again is not None:
-        from sightline.cli.feeding import feed_quarantine_again
-
         report = feed_quarantine_again(directory, frame, feed_again, out=out, source=source)
         show_report(report, as_json=as_json)
         return
@@ -340,9 +318,6 @@ def schema(
     what: Annotated[str, typer.Argument(help="contract or pipeline")] = "contract",
 ) -> None:
     """Print the JSON Schema of contracts or pipelines, for editors."""
-    from sightline.runtime import Pipeline
-    from sightline.sense import contract_json_schema
-
     if what not in ("contract", "pipeline"):
         raise UsageError(
             expected="contract or pipeline", got=what, where="argument", action="choose one"

@@ -79,3 +79,25 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
                 )
             found.append(control)
     return tuple(found)
+
+
+def parse_speed(text: str) -> float | None:
+    """``max`` → None, ``60x`` → 60.0.
+
+    >>> parse_speed("60x")
+    60.0
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < 1e9:
+        raise UsageError(
+            expected="max, or a positive multiple such as 60x",
+            got=text,
+            where="--speed",
+            action="mend the option",
+        )
+    return speed

@@ -235,10 +235,11 @@ class RowStore:
         newest = int(settled_pane.max()) if len(settled_pane) else 0
         for number in [n for n in self._panes if everything or n < newest]:
             pane = self._panes[number]
-            if not everything and pane.canonical is not None:
-                # Cheap look first: sorting a pane in which nothing is settled would be waste.
-                if not any((settled_pane[part.key] > number).any() for part in pane.parts()):
-                    continue
+            # Cheap look first: sorting a pane in which nothing is settled would be waste.
+            if not everything and not any(
+                (settled_pane[part.key] > number).any() for part in pane.parts()
+            ):
+                continue
             self._compact(pane)
             assert pane.canonical is not None
             if everything:

@@ -13,11 +13,11 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.windows import FloatArray
-from sightline.runtime.deciding import StageRows
 from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.plan import Plan
 from sightline.runtime.replay import replay_partition
 from sightline.runtime.run_directory import RunDirectory
+from sightline.runtime.stage_rows import StageRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,8 @@ a log entry; everything it does goes out as a value that the shell carries out.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +24,6 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.chain import ChainState, Changed
 from sightline.runtime.deciding import (
-    StageRows,
     SubjectTransitions,
     alarm_transitions,
     put_loss_ratio,
@@ -39,14 +36,14 @@ from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import (
     AlarmForm,
     PacketLossForm,
-    PresenceForm,
     ScorerForm,
     SilenceForm,
-    WindowsForm,
 )
 from sightline.runtime.plan import Plan, Step
+from sightline.runtime.row_counts import RowCounts
 from sightline.runtime.silence_watch import SilenceWatch
-from sightline.runtime.stream import StreamState, pane_ns
+from sightline.runtime.stage_rows import StageRows, presence_summary, stage_rows
+from sightline.runtime.stream import StreamState
 from sightline.runtime.summary import PresenceSummary, Summary
 from sightline.sense.event_time import NEVER_NS
 
@@ -89,9 +86,7 @@ class PartitionCore:
         self._observe = observe
         idle_ns = round(plan.pipeline.idle_s * NS_PER_S)
         self.streams = {
-            name: StreamState(
-                contract, pane_ns=_pane_ns(plan, name), idle_ns=idle_ns, limits=limits
-            )
+            name: StreamState(contract, pane_ns=plan.pane_ns(name), idle_ns=idle_ns, limits=limits)
             for name, contract in plan.contracts.items()
         }
         self.chains = [ChainState(c, self.streams[c.source]) for c in plan.chains]
@@ -109,11 +104,7 @@ class PartitionCore:
         }
         # Up to where each key was settled before the current tick; nothing there is news.
         self._settled_ns = {name: np.empty(0, np.int64) for name in self.streams}
-        self._received = 0
-        self._decided = 0
-        self._superseded = 0
-        self._dropped: Counter[str] = Counter()
-        self._quarantined: Counter[str] = Counter()
+        self._counts = RowCounts()
         self._parked: list[tuple[ChainState, int, IntArray]] = []
         self._asked: dict[str, tuple[ChainState, int, IntArray, ScoreRequest]] = {}
         self._tick: dict[str, Any] | None = None
@@ -159,10 +150,9 @@ class PartitionCore:
         """Apply an INPUT entry whose rows the caller already has as a frame."""
         stream = self.streams[source]
         fed = stream.feed(raw)
-        self._received += fed.received
-        self._quarantined.update(_count_reasons(fed.refused))
-        if fed.dropped:
-            self._dropped["BUFFER_FULL"] += fed.dropped
+        self._counts.received += fed.received
+        self._counts.refuse(fed.refused)
+        self._counts.drop("BUFFER_FULL", fed.dropped)
         if fed.rows is not None:
             for chain in self.chains:
                 if chain.chain.source == source:
@@ -174,18 +164,14 @@ class PartitionCore:
 
     def _on_rejected(self, entry: Entry) -> StepOutput:
         refused = pl.read_ipc_stream(io.BytesIO(entry.payload))
-        self._received += refused.height
-        self._quarantined.update(_count_reasons(refused))
+        self._counts.received += refused.height
+        self._counts.refuse(refused)
         return StepOutput(refused=[(entry.name, refused)])
 
     def _on_drop(self, entry: Entry) -> StepOutput:
         plain = json.loads(entry.payload)
-        rows = int(plain["rows"])
-        self._received += rows
-        if plain["cause"] == "SUPERSEDED":
-            self._superseded += rows
-        else:
-            self._dropped[str(plain["cause"])] += rows
+        self._counts.received += int(plain["rows"])
+        self._counts.drop(str(plain["cause"]), int(plain["rows"]))
         return StepOutput()
 
     def _on_control(self, entry: Entry) -> StepOutput:
@@ -262,7 +248,7 @@ class PartitionCore:
     def _closed(self, chain: ChainState, changed: Changed, output: StepOutput) -> None:
         self._digest(chain.chain.name, chain, changed.rows, chain.chain.own_columns, output)
         if chain.is_presence and self.plan.has_fan_in:
-            self._presence_out.append(_presence_summary(chain, changed.rows))
+            self._presence_out.append(presence_summary(chain, changed.rows))
         self._parked.append((chain, 0, changed.targets))
 
     def _continue(self, output: StepOutput) -> None:
@@ -368,12 +354,12 @@ class PartitionCore:
 
     def _settle(self, name: str, stream: StreamState) -> None:
         settled_ns = stream.key_settled_ns()
-        width_ns = _widest_ns(self.plan, name)
+        width_ns = self.plan.widest_ns(name)
         pane = (settled_ns - width_ns) // stream.store.pane_ns + 1
         gone = stream.store.settle(settled_pane=pane, everything=stream.clock.is_final)
         self._settled_ns[name] = settled_ns
-        self._decided += gone.decided
-        self._superseded += gone.superseded
+        self._counts.decided += gone.decided
+        self._counts.superseded += gone.superseded
         for chain in self.chains:
             if chain.chain.source == name:
                 chain.trim(settled_ns)
@@ -401,14 +387,7 @@ class PartitionCore:
 
     def accounts(self) -> Accounts:
         """Where every row of this partition is now."""
-        return Accounts(
-            received=self._received,
-            decided=self._decided,
-            superseded=self._superseded,
-            dropped=dict(sorted(self._dropped.items())),
-            quarantined=dict(sorted(self._quarantined.items())),
-            in_flight=sum(len(s.store) for s in self.streams.values()),
-        )
+        return self._counts.accounts(in_flight=self.open_rows())
 
     def open_rows(self) -> int:
         """Rows in windows that may still change."""
@@ -425,33 +404,12 @@ class PartitionCore:
         columns: tuple[str, ...],
         output: StepOutput,
     ) -> None:
-        """Digest what a stage wrote, in an order that does not depend on dictionary ids."""
-        series = chain.series
         # Group ids are dictionary ids, which depend on arrival; names are compared instead.
-        own = [c for c in columns if c != "group"]
-        window = series.window[rows]
-        key = (series.code[rows] >> 42).tolist()
-        values = np.column_stack([series.column(c)[rows] for c in own])
-        names = chain.stream.keys
-        digest = hashlib.blake2b(digest_size=8)
-        present = sorted(set(key), key=names.__getitem__)
-        rank = {k: i for i, k in enumerate(present)}
-        order = np.lexsort((window, np.array([rank[k] for k in key])))
-        digest.update("\n".join(names[k] for k in present).encode())
-        digest.update(window[order].tobytes())
-        digest.update(np.ascontiguousarray(values[order]).tobytes())
-        before = output.digests.get(stage, "")
-        output.digests[stage] = before + digest.hexdigest()
+        own = tuple(c for c in columns if c != "group")
+        wrote = stage_rows(stage, chain, rows, own)
+        output.digests[stage] = output.digests.get(stage, "") + wrote.digest()
         if self._observe is not None:
-            self._observe(
-                StageRows(
-                    stage=stage,
-                    subjects=tuple(names[key[i]] for i in order.tolist()),
-                    start_ns=series.start_ns(rows)[order],
-                    values=values[order],
-                    columns=tuple(own),
-                )
-            )
+            self._observe(wrote)
 
     def snapshot(self) -> StateParts:
         """The whole state, between two ticks."""
@@ -461,11 +419,7 @@ class PartitionCore:
             "plan": self.plan.digest,
             "partition": self.partition,
             "epoch": self.epoch,
-            "received": self._received,
-            "decided": self._decided,
-            "superseded": self._superseded,
-            "dropped": dict(self._dropped),
-            "quarantined": dict(self._quarantined),
+            "counts": self._counts.snapshot(),
             "inputs": self._inputs.snapshot(),
             "breakers": {n: b.as_mapping() for n, b in self.breakers.items()},
             "issued": self.issued.snapshot(),
@@ -495,10 +449,7 @@ class PartitionCore:
                 action="resume with the pipeline file the run was started with",
             )
         self.epoch = core["epoch"]
-        self._received, self._decided = core["received"], core["decided"]
-        self._superseded = core["superseded"]
-        self._dropped = Counter(core["dropped"])
-        self._quarantined = Counter(core["quarantined"])
+        self._counts.restore(core["counts"])
         self._inputs.restore(core["inputs"])
         self.breakers = {n: BreakerState.from_mapping(b) for n, b in core["breakers"].items()}
         self.issued.restore(core["issued"])
@@ -510,45 +461,3 @@ class PartitionCore:
             self._settled_ns[name] = parts.arrays[f"settled.{name}"]
         for chain in self.chains:
             chain.restore(f"chain.{chain.chain.name}", parts)
-
-
-def _pane_ns(plan: Plan, source: str) -> int:
-    chains = [c for c in plan.chains if c.source == source]
-    slides = [c.slide_ns for c in chains if isinstance(c.form, WindowsForm)]
-    widths = [c.width_ns for c in chains if isinstance(c.form, PresenceForm)]
-    return pane_ns(slides, widths or [plan.tick_ns])
-
-
-def _widest_ns(plan: Plan, source: str) -> int:
-    widths = [
-        c.width_ns for c in plan.chains if c.source == source and isinstance(c.form, WindowsForm)
-    ]
-    return max(widths, default=_pane_ns(plan, source))
-
-
-def _count_reasons(refused: pl.DataFrame) -> dict[str, int]:
-    if not refused.height:
-        return {}
-    counts = refused["reason"].value_counts()
-    return dict(zip(counts["reason"].to_list(), counts["count"].to_list(), strict=True))
-
-
-def _presence_summary(chain: ChainState, rows: IntArray) -> PresenceSummary:
-    """First and last datum per group and slot among the presence rows that changed."""
-    series = chain.series
-    group = series.column("group")[rows].astype(np.int64)
-    window = series.window[rows]
-    order = np.lexsort((window, group))
-    group, window = group[order], window[order]
-    first = series.column("first_offset_ns")[rows][order]
-    last = series.column("last_offset_ns")[rows][order]
-    is_start = np.ones(len(order), np.bool_)
-    is_start[1:] = (group[1:] != group[:-1]) | (window[1:] != window[:-1])
-    start = np.flatnonzero(is_start)
-    return PresenceSummary(
-        chain=chain.chain.name,
-        groups=tuple(chain.stream.groups[g] for g in group[start].tolist()),
-        window=tuple(window[start].tolist()),
-        first_offset_ns=tuple(int(v) for v in np.minimum.reduceat(first, start).tolist()),
-        last_offset_ns=tuple(int(v) for v in np.maximum.reduceat(last, start).tolist()),
-    )

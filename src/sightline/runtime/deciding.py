@@ -48,25 +48,6 @@ class SubjectTransitions:
     decisions: list[Decision]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRows:
-    """What one stage wrote in one step; for comparing runs stage by stage.
-
-    Attributes:
-        stage: name of the stage.
-        subjects: name of the key of each row.
-        start_ns: int64[n] window starts.
-        values: float64[n, columns].
-        columns: what the columns are.
-    """
-
-    stage: str
-    subjects: tuple[str, ...]
-    start_ns: IntArray
-    values: FloatArray
-    columns: tuple[str, ...]
-
-
 # --- scores -----------------------------------------------------------------------------------
 
 

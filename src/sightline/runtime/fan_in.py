@@ -23,11 +23,11 @@ from sightline.records import Accounts, Decision, Entry, EntryKind, Status, Tran
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
 from sightline.runtime.core import CORE_STATE_VERSION, StepOutput
-from sightline.runtime.deciding import StageRows
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan, Step
 from sightline.runtime.silence_watch import SilenceWatch
+from sightline.runtime.stage_rows import StageRows
 from sightline.runtime.stream import Names
 from sightline.runtime.summary import PresenceSummary, Summary
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
@@ -229,7 +229,7 @@ class FanInCore:
         return index
 
     def _settle(self, tick_ns: int) -> None:
-        """Forget what can no longer be revised; an open episode keeps the decision that began it."""
+        """Forget what can no longer be revised; an open episode keeps its beginning."""
         until_ns = tick_ns - max(c.max_backlog_ns for c in self.plan.contracts.values())
         gone: list[tuple[str, str]] = []
         for identity, store in self._candidates.items():

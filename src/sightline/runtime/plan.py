@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,6 +91,19 @@ class Plan:
     def out_of_order_ns(self) -> int:
         """The largest of the sources: what a fan-in waits for."""
         return max(c.out_of_order_ns for c in self.contracts.values())
+
+    def pane_ns(self, source: str) -> int:
+        """Width of the row store's panes: the largest that every window is made of."""
+        slides = [c.slide_ns for c in self._windows(source)]
+        widths = [c.width_ns for c in self.chains if c.source == source]
+        return math.gcd(*slides) if slides else min(widths, default=self.tick_ns)
+
+    def widest_ns(self, source: str) -> int:
+        """Width of the widest window of a source: when it is settled, so are its rows."""
+        return max((c.width_ns for c in self._windows(source)), default=self.pane_ns(source))
+
+    def _windows(self, source: str) -> list[Chain]:
+        return [c for c in self.chains if c.source == source and isinstance(c.form, WindowsForm)]
 
     def deciding_steps(self) -> dict[str, Step]:
         """All stages that decide, by name."""

@@ -19,11 +19,11 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.core import PartitionCore
-from sightline.runtime.deciding import StageRows
 from sightline.runtime.fan_in import FanInCore
 from sightline.runtime.host import take_referenced
 from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.run_directory import RunDirectory
+from sightline.runtime.stage_rows import StageRows
 from sightline.sense import Source
 from sightline.sense.arrival import Router, epochs
 

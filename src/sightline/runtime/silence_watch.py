@@ -12,13 +12,13 @@ import numpy as np
 from sightline.perceive.window_series import WindowSeries
 from sightline.records.windows import IntArray
 from sightline.runtime.deciding import (
-    StageRows,
     SubjectTransitions,
     presence_episodes,
     silence_decisions,
 )
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.plan import Plan, Step, silence_timeout_ns
+from sightline.runtime.stage_rows import StageRows
 from sightline.runtime.stream import Names
 
 _Episode = tuple[int, int, int]  # last datum, raised, cleared or -1; ns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -235,11 +234,6 @@ class StreamState:
                 values={name: arrays[f"{prefix}.rows.values.{name}"] for name in self.fields},
             )
         self.store.restore(rows, int(meta["superseded"]))  # type: ignore[call-overload]
-
-
-def pane_ns(slides_ns: list[int], presence_ns: list[int]) -> int:
-    """Width of the row store's panes: the largest that every window is made of."""
-    return math.gcd(*slides_ns) if slides_ns else min(presence_ns)
 
 
 def duplicates_by_sequence(contract: Contract) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sightline.perceive.columns import concatenate_by_key, take_rows
 from sightline.perceive.windows import canonical_order, total_order
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
@@ -56,17 +57,25 @@ class Rows:
 
     @staticmethod
     def concatenate(parts: Sequence[Rows]) -> Rows:
-        """All rows of ``parts`` (at least one), in that order."""
+        """All rows of ``parts`` (at least one), those of neighbouring keys together."""
         if len(parts) == 1:
             return parts[0]
+        names = list(parts[0].values)
+        key, (group, time_ns, sequence, *values) = concatenate_by_key(
+            [p.key for p in parts],
+            [
+                [p.group for p in parts],
+                [p.time_ns for p in parts],
+                [p.sequence for p in parts],
+                *([p.values[name] for p in parts] for name in names),
+            ],
+        )
         return Rows(
-            key=np.concatenate([p.key for p in parts]),
-            group=np.concatenate([p.group for p in parts]),
-            time_ns=np.concatenate([p.time_ns for p in parts]),
-            sequence=np.concatenate([p.sequence for p in parts]),
-            values={
-                name: np.concatenate([p.values[name] for p in parts]) for name in parts[0].values
-            },
+            key=key,
+            group=group,
+            time_ns=time_ns,
+            sequence=sequence,
+            values=dict(zip(names, values, strict=True)),
         )
 
     def canonical(self, *, by_sequence: bool) -> tuple[Rows, int]:
@@ -83,9 +92,16 @@ class Rows:
             key=self.key,
             time_ns=self.time_ns,
             sequence=self.sequence,
-            payload=(*self.values.values(), self.group.astype(np.float64)),
+            payload=(*self.values.values(), self.group),
         )
-        return self.take(order.kept), order.superseded
+        rows = Rows(
+            key=order.key,
+            group=take_rows(self.group, order.kept),
+            time_ns=order.time_ns,
+            sequence=take_rows(self.sequence, order.kept),
+            values={name: take_rows(v, order.kept) for name, v in self.values.items()},
+        )
+        return rows, order.superseded
 
     def _canonical_by_sequence(self) -> tuple[Rows, int]:
         payload = [total_order(column) for column in self.values.values()]
@@ -149,11 +165,12 @@ class RowStore:
         """Keep ``rows``; nothing is computed."""
         if not len(rows):
             return
-        pane = rows.time_ns // self.pane_ns
-        first, last = int(pane.min()), int(pane.max())
+        first = int(rows.time_ns.min()) // self.pane_ns
+        last = int(rows.time_ns.max()) // self.pane_ns
         if first == last:
             self._append_to(first, rows)
             return
+        pane = rows.time_ns // self.pane_ns
         if last - first < 8:  # the common case: a batch across a boundary
             for number in range(first, last + 1):
                 mask = pane == number
@@ -232,17 +249,20 @@ class RowStore:
             How many rows were decided, and how many duplicates lost since the last call.
         """
         decided = 0
+        oldest = int(settled_pane.min()) if len(settled_pane) else 0
         newest = int(settled_pane.max()) if len(settled_pane) else 0
         for number in [n for n in self._panes if everything or n < newest]:
             pane = self._panes[number]
             # Cheap look first: sorting a pane in which nothing is settled would be waste.
-            if not everything and not any(
-                (settled_pane[part.key] > number).any() for part in pane.parts()
+            if (
+                not everything
+                and number >= oldest
+                and not any((settled_pane[part.key] > number).any() for part in pane.parts())
             ):
                 continue
             self._compact(pane)
             assert pane.canonical is not None
-            if everything:
+            if everything or number < oldest:
                 gone = len(pane.canonical)
             else:
                 settled = settled_pane[pane.canonical.key] > number

@@ -60,19 +60,24 @@ class WindowSeries:
         return self.values[:, self._position[name]]
 
     def upsert(self, table: WindowTable) -> IntArray:
-        """Insert or replace rows; columns ``table`` does not have become NaN.
+        """Insert rows, or replace the given columns of rows that are there.
+
+        Columns that ``table`` does not have stay as they are in rows that are there: what a stage
+        concluded from the row before is what its new conclusion is compared with. In new rows
+        they are NaN.
 
         Returns:
             int64[len(table)], positions of the rows in the series afterwards.
         """
         code = (table.key.astype(np.int64) << _WINDOW_BITS) | table.window
-        fresh = np.full((len(code), len(self.columns)), np.nan)
-        for name, column in table.columns.items():
-            fresh[:, self._position[name]] = column
         at = np.searchsorted(self.code, code)
         known = np.zeros(len(code), np.bool_)
         inside = at < len(self.code)
         known[inside] = self.code[at[inside]] == code[inside]
+        fresh = np.full((len(code), len(self.columns)), np.nan)
+        fresh[known] = self.values[at[known]]
+        for name, column in table.columns.items():
+            fresh[:, self._position[name]] = column
         self.values[at[known]] = fresh[known]
         if not known.all():
             new = ~known

@@ -36,7 +36,8 @@ class Epoch:
 
     Attributes:
         number: position on the grid; the epoch ends at ``(number + 1) * tick``.
-        tick_ns: that end, in arrival time, UTC ns.
+        tick_ns: that end, in arrival time, UTC ns; of the final epoch the end of all data in event
+            time, which does not depend on arrival.
         batches: (source, raw rows with ``_received_ns``), in order.
         rejected: (source, lines or files that could not be read into rows).
         is_complete: False when the epoch was too dense for one step and goes on.
@@ -72,9 +73,8 @@ def epochs(
         for source, contract in sources
         for stream in source.streams()
     ]
+    every = tuple(cursors)
     number = 0
-    last_ns = 0
-    rejected: tuple[tuple[str, pl.DataFrame], ...] = ()
     for cursor in cursors:
         cursor.load()
     is_first = True
@@ -86,14 +86,14 @@ def epochs(
         end_ns = (number + 1) * tick_ns
         is_complete = False
         while not is_complete:
-            batches, last_ns = _take(cursors, end_ns, limits.max_epoch_rows, last_ns)
+            batches = _take(cursors, end_ns, limits.max_epoch_rows)
             rejected = _take_rejected(cursors)
             is_complete = not any(c.has_before(end_ns) for c in cursors)
             is_final = all(c.is_exhausted for c in cursors)
             yield Epoch(
                 number=number,
-                # Of the time after the last row nothing is known, not even that it was quiet.
-                tick_ns=last_ns + 1 if is_final else end_ns,
+                # Of the time after the last datum nothing is known, not even that it was quiet.
+                tick_ns=max(c.newest_ns for c in every) + 1 if is_final else end_ns,
                 batches=batches,
                 rejected=rejected,
                 is_complete=is_complete,
@@ -107,17 +107,16 @@ def epochs(
 
 
 def _take(
-    cursors: Sequence[_Cursor], end_ns: int, most: int, last_ns: int
-) -> tuple[tuple[tuple[str, pl.DataFrame], ...], int]:
-    """Rows of all cursors before ``end_ns``, at most ``most``, and the latest arrival so far."""
+    cursors: Sequence[_Cursor], end_ns: int, most: int
+) -> tuple[tuple[str, pl.DataFrame], ...]:
+    """Rows of all cursors that arrived before ``end_ns``, at most ``most``."""
     rows = 0
     batches: list[tuple[str, pl.DataFrame]] = []
     for cursor in cursors:
-        for frame, arrived_ns in cursor.take_until(end_ns, most - rows):
+        for frame in cursor.take_until(end_ns, most - rows):
             batches.append((cursor.source, frame))
             rows += frame.height
-            last_ns = max(last_ns, arrived_ns)
-    return _join(batches), last_ns
+    return _join(batches)
 
 
 class _Cursor:
@@ -132,6 +131,8 @@ class _Cursor:
         self._arrival: IntArray = np.empty(0, np.int64)
         self._at = 0
         self._frontier_ns = NEVER_NS
+        self.newest_ns = -1
+        """Latest credible event time read so far."""
         self._ahead: tuple[pl.DataFrame, IntArray] | None = None
         self._is_read = False
         self.rejected: list[pl.DataFrame] = []
@@ -168,6 +169,12 @@ class _Cursor:
                 received_ns = np.where(
                     time_ns > NEVER_NS, np.minimum(time_ns, self._arrival), self._arrival
                 )
+                event = event_time_ns(self._contract, frame)
+                event_ns = event.fill_null(NEVER_NS).to_numpy()
+                credible = event_ns <= received_ns + self._contract.clock_skew_ns
+                self.newest_ns = max(self.newest_ns, int(event_ns[credible].max(initial=-1)))
+            else:
+                self.newest_ns = max(self.newest_ns, self._frontier_ns)
             self._frame = frame.with_columns(pl.Series(RECEIVED_NS, received_ns))
             self._at = 0
 
@@ -185,13 +192,13 @@ class _Cursor:
         self._is_read = True
         return None
 
-    def take_until(self, end_ns: int, most: int) -> Iterator[tuple[pl.DataFrame, int]]:
-        """Rows that arrived before ``end_ns``, at most ``most``, with the last one's arrival."""
+    def take_until(self, end_ns: int, most: int) -> Iterator[pl.DataFrame]:
+        """Rows that arrived before ``end_ns``, at most ``most``."""
         while most > 0 and self.has_before(end_ns):
             assert self._frame is not None
             stop = int(np.searchsorted(self._arrival, end_ns, side="left"))
             stop = min(stop, self._at + most)
-            yield self._frame.slice(self._at, stop - self._at), int(self._arrival[stop - 1])
+            yield self._frame.slice(self._at, stop - self._at)
             most -= stop - self._at
             self._at = stop
             self.load()

@@ -126,6 +126,9 @@ class StreamClock:
         self.heard_ns[group] = np.maximum(self.tick_ns, self.newest_ns[group])
 
     def tick(self, tick_ns: int, *, final: bool) -> None:
-        """Advance the tick; it never goes back."""
-        self.tick_ns = max(self.tick_ns, tick_ns)
+        """Advance the tick; it never goes back.
+
+        The final one is the end of all data in event time: no later time is known of.
+        """
+        self.tick_ns = tick_ns if final else max(self.tick_ns, tick_ns)
         self.is_final = self.is_final or final

@@ -85,9 +85,10 @@ def run(source: Path, output: Path, state_dir: str) -> None:
 
     start_s = time.perf_counter()
     offset, last_ns = -1, 0
-    for offset, (key, *sample) in enumerate(read_rows(source)):
-        process(str(key).encode(), sample, sample[0] // _NS_PER_MS, offset)
-        last_ns = max(last_ns, sample[0])
+    for offset, (key, time_ns, sequence, value) in enumerate(read_rows(source)):
+        sample = [time_ns, sequence, value]
+        process(str(key).encode(), sample, time_ns // _NS_PER_MS, offset)
+        last_ns = max(last_ns, time_ns)
     end_ns = last_ns + 2 * (WIDTH_S + OUT_OF_ORDER_S) * NS_PER_S
     process(_FLUSH_KEY, [end_ns, 0, 0.0], end_ns // _NS_PER_MS, offset + 1)
     processing.checkpoint.commit()

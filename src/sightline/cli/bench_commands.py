@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sightline.bench import bench_pipeline, bench_windows
+from sightline.bench.pipeline import bench_pipeline
+from sightline.bench.windows import bench_windows
 from sightline.cli.console import print_json
 
 app = typer.Typer(help="Measure speed.", no_args_is_help=True)
@@ -20,7 +21,7 @@ def windows(
     as_json: Json = False,
 ) -> None:
     """Dedupe, 5-minute windows, count, mean and p95 for 10,000 keys on one core."""
-    _show(bench_windows(peers=peers), as_json=as_json)
+    _show(bench_windows(peers=peers, progress=_say), as_json=as_json)
 
 
 @app.command()
@@ -30,6 +31,10 @@ def pipeline(
 ) -> None:
     """The whole pipeline from contract to ledger on one core."""
     _show(bench_pipeline(rows=rows), as_json=as_json)
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
 
 
 def _show(result: dict[str, object], *, as_json: bool) -> None:

@@ -45,6 +45,7 @@ from sightline.runtime.hosting import (
 )
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory, plan_as_mapping
+from sightline.runtime.run_report import RunReport
 from sightline.runtime.scoring import DeadlineScoring, Scoring
 from sightline.runtime.summary import Summary
 from sightline.sense import Source
@@ -92,71 +93,6 @@ class Progress:
     decisions: int
     open_rows: int
     newest: tuple[Decision, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """What a run came to.
-
-    Attributes:
-        path: run directory.
-        pipeline: name and digest.
-        accounts: where every row went; balanced, or the run would have raised.
-        decisions: counts by ``kind transition status``.
-        digest: over all revisions; equal for equivalent runs.
-        final_digest: over the final revisions only.
-        wall_s: seconds, reading included.
-        rows_per_s: rows of this call over ``wall_s``.
-        step_s: p50, p95, p99 and worst of the core's time per epoch.
-        latency_s: p50, p95, p99 and worst from an epoch's release to the commit of its decisions.
-        deadline_missed: decisions whose latency exceeded the pipeline's budget.
-        fallbacks: guarded stages that did not answer, by ``stage:status``.
-        undelivered: alerts left in the outbox.
-        recoveries: what was cut from torn logs, by partition.
-    """
-
-    path: Path
-    pipeline: str
-    accounts: Accounts
-    decisions: Mapping[str, int]
-    digest: str
-    final_digest: str
-    wall_s: float
-    rows_per_s: float
-    step_s: Mapping[str, float]
-    latency_s: Mapping[str, float]
-    deadline_missed: int
-    fallbacks: Mapping[str, int]
-    undelivered: int
-    recoveries: Mapping[str, str]
-
-    def as_mapping(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        a = self.accounts
-        return {
-            "run": str(self.path),
-            "pipeline": self.pipeline,
-            "accounts": {
-                "received": a.received,
-                "decided": a.decided,
-                "superseded": a.superseded,
-                "dropped": dict(a.dropped),
-                "quarantined": dict(a.quarantined),
-                "in_flight": a.in_flight,
-                "balanced": a.is_balanced,
-            },
-            "decisions": dict(self.decisions),
-            "digest": self.digest,
-            "final_digest": self.final_digest,
-            "wall_s": round(self.wall_s, 3),
-            "rows_per_s": round(self.rows_per_s),
-            "step_s": dict(self.step_s),
-            "latency_s": dict(self.latency_s),
-            "deadline_missed": self.deadline_missed,
-            "fallbacks": dict(self.fallbacks),
-            "undelivered": self.undelivered,
-            "recoveries": dict(self.recoveries),
-        }
 
 
 def run_pipeline(

@@ -46,7 +46,7 @@ def demo(
 ) -> None:
     """Simulate a constellation with faults, run the gateway on it, and write report.html."""
     folder = _fresh(out)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     config = ConstellationConfig(n_satellites=satellites, duration_s=minutes * 60, seed=seed)
     constellation = simulate(config)
     write_constellation(constellation, folder / "input")

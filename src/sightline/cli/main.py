@@ -130,7 +130,7 @@ def show_report(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report.as_mapping())
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for line in summary_lines(report):
         console.print(line)
 
@@ -176,7 +176,7 @@ def replay(
 
 
 def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if verdict:
         console.print(
             f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
@@ -232,7 +232,7 @@ def verify(
             }
         )
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, soft_wrap=True)
         for name, verdict in verdicts.items():
             mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
             console.print(
@@ -261,7 +261,7 @@ def explain_command(
     if as_json:
         print_json(found.as_mapping())
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(draw_terminal(found), soft_wrap=True, markup=False)
     if svg is not None:
         console.print(f"picture: {svg}")
@@ -300,13 +300,13 @@ def quarantine(
             }
         )
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{frame.height} rows in quarantine")
     for row in counts.to_dicts():
         console.print(f"  {row['source']:12} {row['reason']:24} {row['len']:>9,}")
     for row in frame.head(limit).to_dicts():
         console.print(
-            f"{row['origin']}:{row['row']} {row['reason']} {row['field']}: {row['detail']}\n"
+            f"{row['_origin']}:{row['_row']} {row['reason']} {row['field']}: {row['detail']}\n"
             f"    {row['raw']}",
             markup=False,
             soft_wrap=True,

@@ -1,0 +1,103 @@
+"""Decisions, quarantine and run summaries as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+from rich.console import RenderableType
+from rich.table import Table
+
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
+from sightline.records import Decision, EntryKind
+from sightline.records.signals import QUARANTINE_SCHEMA
+from sightline.runtime import RunDirectory, RunReport
+from sightline.runtime.batches import decode_frame
+
+
+def decisions_frame(decisions: Iterable[Decision]) -> pl.DataFrame:
+    """One row per revision, by event time: what a notebook shows."""
+    rows = [
+        {
+            "event": d.event_ns,
+            "kind": d.kind,
+            "subject": d.subject,
+            "transition": str(d.transition),
+            "severity": str(d.severity),
+            "score": d.score,
+            "confidence": d.confidence,
+            "reason": d.reasons[0].code,
+            "mode": str(d.mode),
+            "revision": d.revision,
+            "status": str(d.status),
+            "decision_id": d.decision_id,
+        }
+        for d in sorted(decisions, key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
+    ]
+    schema = {
+        "event": pl.Int64,
+        "kind": pl.String,
+        "subject": pl.String,
+        "transition": pl.String,
+        "severity": pl.String,
+        "score": pl.Float64,
+        "confidence": pl.Float64,
+        "reason": pl.String,
+        "mode": pl.String,
+        "revision": pl.Int64,
+        "status": pl.String,
+        "decision_id": pl.String,
+    }
+    frame = pl.DataFrame(rows, schema=schema)
+    return frame.with_columns(pl.from_epoch("event", time_unit="ns").dt.replace_time_zone("UTC"))
+
+
+def quarantine_frame(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> pl.DataFrame:
+    """Every refused row of a run: the quarantine layout with a ``source`` column in front."""
+    frames = [
+        decode_frame(entry.payload).select(
+            pl.lit(entry.name).alias("source"), pl.col(list(QUARANTINE_SCHEMA))
+        )
+        for name in run.partitions
+        for entry in read_entries(
+            run.storage, name, kinds={EntryKind.QUARANTINE}, skip_pruned=True, limits=limits
+        )
+    ]
+    empty = pl.DataFrame(schema={"source": pl.String, **QUARANTINE_SCHEMA})
+    return pl.concat([empty, *frames])
+
+
+def summary_lines(report: RunReport) -> list[RenderableType]:
+    """What a run came to, for a terminal."""
+    accounts = report.accounts
+    numbers = Table.grid(padding=(0, 2))
+    numbers.add_row("pipeline", report.pipeline)
+    numbers.add_row("rows", f"{accounts.equation()}")
+    for title, causes in (("dropped", accounts.dropped), ("quarantined", accounts.quarantined)):
+        for cause, count in causes.items():
+            if count:
+                numbers.add_row("", f"{title} {cause}: {count:,}")
+    numbers.add_row("speed", f"{report.rows_per_s:,.0f} rows/s, {report.wall_s:.1f} s")
+    for title, seconds in (("step", report.step_s), ("latency", report.latency_s)):
+        if seconds.get("count"):
+            numbers.add_row(
+                title,
+                "  ".join(
+                    f"{k} {seconds[k] * 1000:,.1f} ms" for k in ("p50", "p95", "p99", "worst")
+                ),
+            )
+    numbers.add_row("deadlines", f"{report.deadline_missed} missed")
+    for name, count in report.fallbacks.items():
+        numbers.add_row("fallback", f"{name}: {count}")
+    if report.undelivered:
+        numbers.add_row("outbox", f"{report.undelivered} alerts not delivered yet")
+    for partition, message in report.recoveries.items():
+        numbers.add_row("recovered", f"{partition}: {message}")
+    numbers.add_row("digest", report.digest)
+    decisions = Table(title=None, box=None, padding=(0, 2))
+    decisions.add_column("decision")
+    decisions.add_column("count", justify="right")
+    for name, count in report.decisions.items():
+        decisions.add_row(name, f"{count:,}")
+    return [numbers, "", decisions, ""] if report.decisions else [numbers, "", "no decisions", ""]

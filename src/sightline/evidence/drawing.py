@@ -15,6 +15,7 @@ from sightline.records.windows import FloatArray
 _WIDTH, _HEIGHT = 900, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 880, 74, 316
 _ROWS, _COLUMNS = 12, 72
+_ANCHOR = ("start", "middle", "middle", "middle", "end")  # of the five time labels
 _COLOUR = {"info": "#2b6cb0", "warning": "#b7791f", "critical": "#c53030"}
 
 
@@ -79,7 +80,7 @@ def draw_svg(found: Explanation) -> str:
     def y(value: float) -> float:
         return _BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP)
 
-    reasons = "   ".join(reason_lines(decision)[:2])
+    reasons = "; ".join(line.split("  [")[0] for line in reason_lines(decision)[:2])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         'font-family="system-ui, sans-serif" font-size="12">',
@@ -107,7 +108,7 @@ def draw_svg(found: Explanation) -> str:
             )
         at = start_ns + (end_ns - start_ns) * step // 4
         parts.append(
-            f'<text x="{x(at):.1f}" y="{_BOTTOM + 20}" text-anchor="middle" fill="#718096">'
+            f'<text x="{x(at):.1f}" y="{_BOTTOM + 20}" text-anchor="{_ANCHOR[step]}" fill="#718096">'
             f"{_clock(at)}</text>"
         )
     label = f"{found.field} [{found.unit}]" if found.field else "packets received"

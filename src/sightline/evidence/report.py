@@ -19,6 +19,7 @@ from sightline.runtime import RunDirectory
 _MOST_ROWS = 200
 _MOST_SUBJECTS = 40
 _EXPLAINED = 3
+_ANCHOR = ("start", "middle", "middle", "middle", "end")  # of the five time labels
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a202c; --soft: #64748b; --line: #e2e8f0; --card: #fff;
   --page: #f5f6f8; --critical: #c53030; --warning: #b7791f; --info: #2b6cb0; }
@@ -30,7 +31,8 @@ _STYLE = """
 h1 { font-size: 26px; margin: 0 } h2 { font-size: 17px; margin: 32px 0 12px }
 .soft { color: var(--soft) } .cards { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 20px }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 12px 16px; flex: 1 1 150px } .card b { display: block; font-size: 22px } .equation { background: var(--card);
+  padding: 12px 16px; flex: 1 1 150px } .card b { display: block; font-size: 20px }
+.equation { background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; font-family: ui-monospace,
   monospace; font-size: 13px; overflow-x: auto } table { border-collapse: collapse; width: 100%;
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; font-size: 13px }
@@ -174,7 +176,7 @@ def _timeline(standing: Sequence[Decision]) -> str:
     for step in range(5):
         at = start_ns + (end_ns - start_ns) * step // 4
         parts.append(
-            f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="middle" fill="currentColor" '
+            f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="{_ANCHOR[step]}" fill="currentColor" '
             f'opacity="0.7">{_utc(at)[11:19]}</text>'
         )
     more = len(lanes) - len(shown)

@@ -10,7 +10,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from sightline.recorder import DirectoryStorage, read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.driving import EpochDriver
 from sightline.runtime.fan_in import FanInCore
 from sightline.runtime.host import Committed, HostClocks, PartitionHost
 from sightline.runtime.hosting import (
@@ -40,16 +41,14 @@ from sightline.runtime.hosting import (
     Hosting,
     HostSettings,
     LocalHosting,
-    PartitionEpoch,
     WorkerHosting,
 )
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory, plan_as_mapping
 from sightline.runtime.run_report import RunReport
 from sightline.runtime.scoring import DeadlineScoring, Scoring
-from sightline.runtime.summary import Summary
 from sightline.sense import Source
-from sightline.sense.arrival import Epoch, Router, epochs
+from sightline.sense.arrival import Epoch, epochs
 
 _COMMIT_ROWS = 400_000  # rows fed between two commits at full speed
 
@@ -154,12 +153,12 @@ def run_pipeline(
             checkpoint_epochs=options.checkpoint_epochs,
             limits=limits,
         )
+    driver = EpochDriver(plan, hosting, fan_in)
     with Ledger.open(run.ledger_url) as ledger:
         loop = _Loop(
             plan=plan,
             run=run,
-            hosting=hosting,
-            fan_in=fan_in,
+            driver=driver,
             ledger=ledger,
             sinks=dict(sinks or {}),
             metrics=metrics or RunMetrics(),
@@ -171,17 +170,14 @@ def run_pipeline(
         try:
             return loop.go(sources)
         finally:
-            hosting.close()
-            if fan_in is not None:
-                fan_in.close()
+            driver.close()
 
 
 @dataclass(slots=True)
 class _Loop:
     plan: Plan
     run: RunDirectory
-    hosting: Hosting
-    fan_in: PartitionHost | None
+    driver: EpochDriver
     ledger: Ledger
     sinks: dict[str, Sink]
     metrics: RunMetrics
@@ -195,7 +191,6 @@ class _Loop:
     latency_s: LatencyRecorder = field(default_factory=LatencyRecorder)
     missed: int = 0
     fallbacks: Counter[str] = field(default_factory=Counter)
-    waiting: dict[int, dict[int, Summary]] = field(default_factory=dict)
     released_s: float = 0.0
     dispatcher: OutboxDispatcher | None = None
 
@@ -209,24 +204,17 @@ class _Loop:
             backoff=Backoff(),
             limits=self.limits,
         )
-        recoveries = dict(self.hosting.recoveries)
-        if self.fan_in is not None and self.fan_in.recovery.cut_bytes:
-            recoveries[FAN_IN] = self.fan_in.recovery.message
         self._rebuild_ledger()
-        if self.fan_in is not None:
-            self._wait(self.hosting.summaries_after(self.fan_in.committed_epoch))
         if not self.options.resume:
             for control in self.options.controls:
-                self.hosting.control(dict(control))
-                if self.fan_in is not None:
-                    self.fan_in.feed_control(dict(control))
+                self.driver.control(control)
         opened = [(sources[n], self.plan.contracts[n]) for n in self.plan.contracts]
         stream = epochs(opened, tick_ns=self.plan.tick_ns, limits=self.limits)
-        router = Router(self.plan.contracts, self.plan.pipeline.partitions)
         since_rows, since_epochs = 0, 0
         for epoch in _paced(stream, self.options.speed, self.clocks):
             self.released_s = self.clocks.monotonic_s()
-            self._feed(router, epoch)
+            self.driver.feed(epoch)
+            self.rows += epoch.rows
             since_rows += epoch.rows
             since_epochs += epoch.is_complete
             due = (
@@ -241,42 +229,10 @@ class _Loop:
         report = self.dispatcher.drain(
             self.clocks.wall_ns() + round(10 * NS_PER_S) if self.sinks else self.clocks.wall_ns()
         )
-        return self._report(wall_s, recoveries, report.pending + report.failed)
-
-    def _feed(self, router: Router, epoch: Epoch) -> None:
-        parts: dict[int, list[tuple[str, pl.DataFrame]]] = {
-            p: [] for p in range(self.plan.pipeline.partitions)
-        }
-        for source, frame in epoch.batches:
-            for partition, share in router.route(source, frame):
-                parts[partition].append((source, share))
-        for partition, batches in parts.items():
-            self.hosting.feed(
-                partition,
-                PartitionEpoch(
-                    number=epoch.number,
-                    tick_ns=epoch.tick_ns,
-                    is_complete=epoch.is_complete,
-                    is_final=epoch.is_final,
-                    batches=tuple(batches),
-                    # What could not be read has no key; partition 0 keeps account of it.
-                    rejected=epoch.rejected if partition == 0 else (),
-                ),
-            )
-        self.rows += epoch.rows
+        return self._report(wall_s, self.driver.recoveries, report.pending + report.failed)
 
     def _commit(self, tick_ns: int) -> None:
-        committed = self.hosting.commit()
-        if self.fan_in is not None:
-            self._wait([s for c in committed for s in c.summaries])
-            for number in sorted(self.waiting):
-                summaries = self.waiting[number]
-                if len(summaries) < self.plan.pipeline.partitions:
-                    break
-                for partition in sorted(summaries):
-                    self.fan_in.feed_summary(summaries[partition])
-                del self.waiting[number]
-            committed = [*committed, self.fan_in.commit()]
+        committed = self.driver.commit()
         newest: list[Decision] = []
         for one in committed:
             self._publish(one)
@@ -293,10 +249,6 @@ class _Loop:
                     newest=tuple(newest),
                 )
             )
-
-    def _wait(self, summaries: Iterable[Summary]) -> None:
-        for summary in summaries:
-            self.waiting.setdefault(summary.epoch, {})[summary.partition] = summary
 
     def _publish(self, one: Committed) -> None:
         self.ledger.apply(

@@ -1,0 +1,93 @@
+"""Driving all partitions of a run through the epochs: route, feed, commit, fan in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from sightline.runtime.host import Committed, PartitionHost
+from sightline.runtime.hosting import FAN_IN, Hosting, PartitionEpoch
+from sightline.runtime.plan import Plan
+from sightline.runtime.summary import Summary
+from sightline.sense.arrival import Epoch, Router
+
+
+class EpochDriver:
+    """Feeds epochs to the key partitions, and their summaries to the fan-in.
+
+    Args:
+        plan: the checked pipeline.
+        hosting: the key partitions.
+        fan_in: host of the fan-in partition, if the plan has one.
+    """
+
+    def __init__(self, plan: Plan, hosting: Hosting, fan_in: PartitionHost | None) -> None:
+        self._partitions = plan.pipeline.partitions
+        self._hosting = hosting
+        self._fan_in = fan_in
+        self._router = Router(plan.contracts, self._partitions)
+        self._waiting: dict[int, dict[int, Summary]] = {}
+        if fan_in is not None:
+            # The fan-in may be behind the partitions that were committed before it.
+            self._wait(hosting.summaries_after(fan_in.committed_epoch))
+
+    @property
+    def recoveries(self) -> dict[str, str]:
+        """What was cut from torn logs when they were opened, by partition."""
+        found = dict(self._hosting.recoveries)
+        if self._fan_in is not None and self._fan_in.recovery.cut_bytes:
+            found[FAN_IN] = self._fan_in.recovery.message
+        return found
+
+    def control(self, control: Mapping[str, Any]) -> None:
+        """Give every partition an operator input."""
+        self._hosting.control(dict(control))
+        if self._fan_in is not None:
+            self._fan_in.feed_control(dict(control))
+
+    def feed(self, epoch: Epoch) -> None:
+        """Give each key partition its share of an epoch."""
+        parts: dict[int, list[tuple[str, pl.DataFrame]]] = {p: [] for p in range(self._partitions)}
+        for source, frame in epoch.batches:
+            for partition, share in self._router.route(source, frame):
+                parts[partition].append((source, share))
+        for partition, batches in parts.items():
+            self._hosting.feed(
+                partition,
+                PartitionEpoch(
+                    number=epoch.number,
+                    tick_ns=epoch.tick_ns,
+                    is_complete=epoch.is_complete,
+                    is_final=epoch.is_final,
+                    batches=tuple(batches),
+                    # What could not be read has no key; partition 0 keeps account of it.
+                    rejected=epoch.rejected if partition == 0 else (),
+                ),
+            )
+
+    def commit(self) -> list[Committed]:
+        """Commit the key partitions, then what the fan-in makes of their summaries."""
+        committed = self._hosting.commit()
+        if self._fan_in is None:
+            return committed
+        self._wait(s for c in committed for s in c.summaries)
+        for number in sorted(self._waiting):
+            summaries = self._waiting[number]
+            if len(summaries) < self._partitions:
+                break  # some partition is behind after a crash and will deliver this epoch again
+            for partition in sorted(summaries):
+                self._fan_in.feed_summary(summaries[partition])
+            del self._waiting[number]
+        return [*committed, self._fan_in.commit()]
+
+    def close(self) -> None:
+        """Close all logs and end all workers."""
+        self._hosting.close()
+        if self._fan_in is not None:
+            self._fan_in.close()
+
+    def _wait(self, summaries: Iterable[Summary]) -> None:
+        for summary in summaries:
+            self._waiting.setdefault(summary.epoch, {})[summary.partition] = summary

@@ -1,39 +1,36 @@
-"""The ledger: decisions and the outbox in a database, derived from the log.
+"""The ledger: what was decided, in a database, derived from the logs of the partitions.
 
-Everything here can be rebuilt from the log. One transaction holds the decisions of a commit, their
-outbox rows and ``applied_through``, so that after a crash the same log entries can be applied
-again without a second effect.
+One transaction holds the decisions of a commit, their outbox rows, the accounts and how far the
+log was applied. After a crash the same entries can be applied again without a second effect.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.pool import NullPool
 
-from sightline.act.ledger_schema import (
-    LEDGER_VERSION,
-    applied_through,
-    decisions,
-    metadata,
-    outbox,
-    schema_version,
-)
-from sightline.errors import LogError, SinkError, UsageError
+from sightline.act.ledger_database import insert, open_database, reading, writing
+from sightline.act.ledger_schema import accounts as accounts_table
+from sightline.act.ledger_schema import applied_through as applied_table
+from sightline.act.ledger_schema import decisions as decisions_table
+from sightline.act.outbox_table import OutboxTable
+from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import Accounts, Decision
-from sightline.records.decision import final_revisions
+from sightline.records import Accounts, Decision, Status
+
+_AFTER_ANY_TEXT = "\U0010ffff"  # the last code point, so it sorts after whatever follows a prefix
+_SHOWN_IDS = 3
 
 
 class Ledger:
-    """Decisions of one run, or of many, in SQLite (WAL) or PostgreSQL.
+    """Decisions, accounts and outbox in SQLite (WAL) or PostgreSQL.
+
+    One process applies; any number may read. A key (decision id, revision) that is known keeps
+    what it says: nothing that was published changes silently.
 
     >>> with Ledger.open("sqlite://") as ledger:
     ...     ledger.applied_through("p000")
@@ -42,51 +39,24 @@ class Ledger:
 
     def __init__(self, engine: sa.Engine, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._engine = engine
-        self._limits = limits
+        self._outbox = OutboxTable(engine, limits=limits)
 
     @classmethod
-    def open(cls, url: str, *, limits: Limits = DEFAULT_LIMITS) -> Ledger:
-        """Open a ledger, making its tables where there are none.
+    def open(cls, url: str, *, create: bool = True, limits: Limits = DEFAULT_LIMITS) -> Ledger:
+        """Open a ledger.
 
         Args:
-            url: SQLAlchemy URL, for example ``sqlite:///ledger.sqlite`` or
-                ``postgresql+psycopg://localhost/sightline``.
+            url: SQLAlchemy address, for example ``sqlite:///ledger.sqlite`` or
+                ``postgresql+psycopg://host/database``.
+            create: make the tables where there are none.
             limits: bounds of the outbox.
 
         Raises:
-            SinkError: the database cannot be reached.
-            LogError: the tables are of another version.
+            UsageError: the address cannot work, or the driver is not installed.
+            LogError: no ledger there (without ``create``), a damaged one, or another version.
+            SinkError: the database does not answer.
         """
-        address = sa.make_url(url)
-        in_memory = address.get_backend_name() == "sqlite" and address.database in (None, "")
-        engine = (
-            sa.create_engine(address)
-            if in_memory
-            else sa.create_engine(address, poolclass=NullPool)
-        )
-        if address.get_backend_name() == "sqlite":
-            sa.event.listen(engine, "connect", _use_wal)
-        try:
-            with engine.begin() as connection:
-                metadata.create_all(connection)
-                version = connection.scalar(sa.select(schema_version.c.version))
-                if version is None:
-                    connection.execute(sa.insert(schema_version).values(version=LEDGER_VERSION))
-        except sa.exc.SQLAlchemyError as error:
-            raise SinkError(
-                expected="a database that answers",
-                got=type(error).__name__,
-                where=address.render_as_string(hide_password=True),
-                action="check that it runs and that the address is right",
-            ) from error
-        if version not in (None, LEDGER_VERSION):
-            raise LogError(
-                expected=f"ledger version {LEDGER_VERSION}",
-                got=str(version),
-                where=address.render_as_string(hide_password=True),
-                action="move it away: the ledger is rebuilt from the log by --resume",
-            )
-        return cls(engine, limits=limits)
+        return cls(open_database(url, create=create), limits=limits)
 
     def __enter__(self) -> Self:
         return self
@@ -100,236 +70,220 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Release the database."""
+        """Release the database. What was applied is already there."""
         self._engine.dispose()
+
+    @property
+    def outbox(self) -> OutboxTable:
+        """The alerts and how far their delivery is."""
+        return self._outbox
 
     def apply(
         self,
         partition: str,
-        said: Sequence[tuple[int, Decision]],
+        decisions: Sequence[tuple[int, Decision]],
         *,
         through_sequence: int,
         accounts: Accounts,
         sinks: Sequence[str] = (),
     ) -> int:
-        """Apply the decisions of one commit, in one transaction.
+        """Apply one commit of one partition's log, in one transaction.
+
+        What lies at or before :meth:`applied_through` is left out, so that applying again, or
+        an older part of the log, changes nothing.
 
         Args:
             partition: whose log they come from.
-            said: (log sequence, decision), ascending.
+            decisions: (log sequence, decision) of the commit.
             through_sequence: last log sequence of the commit.
-            accounts: of the partition after it.
-            sinks: names of the sinks that get an outbox row for each decision.
+            accounts: of the partition after the commit.
+            sinks: names of the sinks that get an outbox row for each new decision.
 
         Returns:
-            The number of decisions that were new.
+            How many (decision id, revision) were new to the ledger.
 
         Raises:
-            SinkError: the database failed or the outbox is full; nothing was applied.
+            UsageError: a decision lies beyond ``through_sequence``.
+            SinkError: the database failed, or the outbox is full. Nothing was applied.
         """
-        try:
-            with self._engine.begin() as connection:
-                before = _applied(connection, partition)
-                new = [(s, d) for s, d in said if s > before]
-                if through_sequence <= before:
-                    return 0
-                if new:
-                    rows = [_row(partition, s, d) for s, d in new]
-                    connection.execute(_insert_ignoring(connection, decisions), rows)
-                    if sinks:
-                        self._fill_outbox(connection, [d for _, d in new], sinks)
-                values = {
-                    "partition": partition,
-                    "log_sequence": through_sequence,
-                    "accounts": json.dumps(asdict(accounts)),
-                }
-                statement = _insert(connection, applied_through).values(values)
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=["partition"],
-                        set_={k: values[k] for k in ("log_sequence", "accounts")},
-                    )
-                )
-                return len(new)
-        except sa.exc.SQLAlchemyError as error:
-            raise self._failed(error) from error
-
-    def _fill_outbox(
-        self, connection: sa.Connection, new: Sequence[Decision], sinks: Sequence[str]
-    ) -> None:
-        waiting = connection.scalar(
-            sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state == "pending")
-        )
-        if (waiting or 0) + len(new) * len(sinks) > self._limits.outbox_rows:
-            raise SinkError(
-                expected=f"at most {self._limits.outbox_rows} undelivered alerts",
-                got=f"{waiting} and {len(new) * len(sinks)} more",
-                where="outbox",
-                action="mend the receiver, or raise Limits.outbox_rows; no alert was dropped",
+        last = max((sequence for sequence, _ in decisions), default=through_sequence)
+        if last > through_sequence:
+            raise UsageError(
+                expected=f"log sequences up to {through_sequence}",
+                got=str(last),
+                where=f"commit of partition {partition}",
+                action="apply whole commits",
             )
-        rows = [
-            {
-                "sink": sink,
-                "idempotency_key": f"{d.decision_id}:{d.revision}",
-                "subject": d.subject,
-                "event_ns": d.event_ns,
-                "canonical": d.canonical_bytes().decode(),
-                "state": "pending",
-                "attempts": 0,
-                "next_attempt_ns": 0,
-                "last_error": "",
-                "delivered_ns": None,
-            }
-            for sink in sinks
-            for d in new
-        ]
-        connection.execute(_insert_ignoring(connection, outbox), rows)
+        with writing(self._engine) as connection:
+            before = _lock_applied(connection, partition)
+            if through_sequence <= before:
+                return 0
+            rows = [_row(partition, s, decision) for s, decision in decisions if s > before]
+            new = 0
+            if rows:
+                connection.execute(
+                    insert(connection, decisions_table).on_conflict_do_nothing(), rows
+                )
+                new = self._outbox.fill(connection, partition, after=before, sinks=sinks)
+            connection.execute(
+                sa.update(applied_table)
+                .where(applied_table.c.partition == partition)
+                .values(log_sequence=through_sequence)
+            )
+            _store_accounts(connection, partition, accounts)
+            return new
 
     def applied_through(self, partition: str) -> int:
         """Last log sequence of ``partition`` that was applied, -1 for none."""
-        with self._engine.connect() as connection:
-            return _applied(connection, partition)
+        with reading(self._engine) as connection:
+            found = connection.scalar(
+                sa.select(applied_table.c.log_sequence).where(
+                    applied_table.c.partition == partition
+                )
+            )
+        return -1 if found is None else int(found)
 
     def accounts(self) -> Accounts:
         """Accounts of all partitions together."""
-        with self._engine.connect() as connection:
-            texts = connection.scalars(sa.select(applied_through.c.accounts)).all()
+        statement = sa.select(accounts_table.c.accounts).order_by(accounts_table.c.partition)
+        with reading(self._engine) as connection:
+            texts = connection.scalars(statement).all()
         return Accounts.total(Accounts(**json.loads(text)) for text in texts)
 
     def decisions(
-        self, *, kind: str | None = None, subject: str | None = None, final_only: bool = False
+        self, *, subject: str | None = None, kind: str | None = None, final_only: bool = False
     ) -> list[Decision]:
-        """Decisions by event time, all revisions or only what stands at the end."""
-        statement = sa.select(decisions.c.canonical).order_by(
-            decisions.c.event_ns, decisions.c.subject, decisions.c.kind, decisions.c.revision
+        """Decisions sorted by (event time, subject, kind, revision, id).
+
+        Args:
+            subject: of this subject only.
+            kind: of this kind only.
+            final_only: only what stands: the last revision of each, retracted ones left out.
+                Revision numbers stay as published; ``records.decision.final_revisions``
+                normalises them for a comparison of runs.
+        """
+        found = decisions_table
+        statement = sa.select(found.c.canonical).order_by(
+            found.c.event_ns, found.c.subject, found.c.kind, found.c.revision, found.c.decision_id
         )
-        if kind is not None:
-            statement = statement.where(decisions.c.kind == kind)
         if subject is not None:
-            statement = statement.where(decisions.c.subject == subject)
-        with self._engine.connect() as connection:
-            found = [Decision.from_bytes(t.encode()) for t in connection.scalars(statement)]
-        return final_revisions(found) if final_only else found
+            statement = statement.where(found.c.subject == subject)
+        if kind is not None:
+            statement = statement.where(found.c.kind == kind)
+        if final_only:
+            later = found.alias("later")
+            statement = statement.where(
+                found.c.status != Status.RETRACTED.value,
+                ~sa.exists().where(
+                    later.c.decision_id == found.c.decision_id,
+                    later.c.revision > found.c.revision,
+                ),
+            )
+        with reading(self._engine) as connection:
+            return [Decision.from_bytes(text.encode()) for text in connection.scalars(statement)]
 
     def decision(self, decision_id: str) -> list[Decision]:
-        """All revisions of one decision, given its id or the beginning of it.
+        """All revisions of one decision, given its id or an unambiguous beginning of it.
 
         Raises:
-            UsageError: unknown or ambiguous.
+            UsageError: no such id (the closest one is named), or several begin like this.
         """
-        with self._engine.connect() as connection:
-            ids = connection.scalars(
-                sa.select(decisions.c.decision_id)
-                .where(decisions.c.decision_id.startswith(decision_id, autoescape=True))
-                .distinct()
-                .limit(5)
+        ids = decisions_table.c.decision_id
+        statement = (
+            sa.select(ids)
+            .where(ids >= decision_id, ids < decision_id + _AFTER_ANY_TEXT)
+            .distinct()
+            .order_by(ids)
+            .limit(_SHOWN_IDS + 1)
+        )
+        with reading(self._engine) as connection:
+            found = connection.scalars(statement).all()
+            if decision_id in found:  # an id may be the beginning of another
+                found = [decision_id]
+            if not found:
+                raise _unknown(decision_id, _closest(connection, decision_id))
+            if len(found) > 1:
+                raise _ambiguous(decision_id, found)
+            texts = connection.scalars(
+                sa.select(decisions_table.c.canonical)
+                .where(ids == found[0])
+                .order_by(decisions_table.c.revision)
             ).all()
-            if len(ids) == 1:
-                texts = connection.scalars(
-                    sa.select(decisions.c.canonical)
-                    .where(decisions.c.decision_id == ids[0])
-                    .order_by(decisions.c.revision)
-                ).all()
-                return [Decision.from_bytes(text.encode()) for text in texts]
-            known = connection.scalars(sa.select(decisions.c.decision_id).limit(10_000)).all()
-        near = difflib.get_close_matches(decision_id, [k[: len(decision_id)] for k in known], n=1)
-        raise UsageError(
-            expected="the id of one decision",
-            got=f"{decision_id}: {'unknown' if not ids else 'begins several'}",
-            where="ledger",
-            action=f"did you mean {near[0]}…?" if near else "give more of the id",
-        )
-
-    # --- outbox, for the dispatcher ---------------------------------------------------------------
-
-    def outbox_due(self, now_ns: int, *, most: int) -> list[Any]:
-        """Pending outbox rows whose next attempt has come, oldest event first."""
-        statement = (
-            sa.select(outbox)
-            .where(outbox.c.state == "pending", outbox.c.next_attempt_ns <= now_ns)
-            .order_by(outbox.c.event_ns, outbox.c.subject, outbox.c.idempotency_key)
-            .limit(most)
-        )
-        with self._engine.connect() as connection:
-            return list(connection.execute(statement))
-
-    def outbox_update(self, sink: str, key: str, **values: Any) -> None:
-        """Change one outbox row."""
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(
-                    sa.update(outbox)
-                    .where(outbox.c.sink == sink, outbox.c.idempotency_key == key)
-                    .values(**values)
-                )
-        except sa.exc.SQLAlchemyError as error:
-            raise self._failed(error) from error
-
-    def outbox_counts(self) -> dict[str, int]:
-        """Outbox rows by state."""
-        statement = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
-        with self._engine.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(statement)}
-
-    def outbox_next_ns(self) -> int | None:
-        """When the next pending row is due; None when none is."""
-        statement = sa.select(sa.func.min(outbox.c.next_attempt_ns)).where(
-            outbox.c.state == "pending"
-        )
-        with self._engine.connect() as connection:
-            found: int | None = connection.scalar(statement)
-        return found
-
-    def outbox_retry_failed(self) -> int:
-        """Put failed rows back in line; how many."""
-        statement = (
-            sa.update(outbox)
-            .where(outbox.c.state == "failed")
-            .values(state="pending", attempts=0, next_attempt_ns=0)
-        )
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount
-
-    def _failed(self, error: Exception) -> SinkError:
-        return SinkError(
-            expected="the database to take the transaction",
-            got=f"{type(error).__name__}",
-            where=self._engine.url.render_as_string(hide_password=True),
-            action="check the database and its disk, then --resume: the log has everything",
-        )
+        return [Decision.from_bytes(text.encode()) for text in texts]
 
 
-def _applied(connection: sa.Connection, partition: str) -> int:
-    found = connection.scalar(
-        sa.select(applied_through.c.log_sequence).where(applied_through.c.partition == partition)
+def _lock_applied(connection: sa.Connection, partition: str) -> int:
+    """How far the partition was applied; its row stays locked until the transaction ends."""
+    first = {"partition": partition, "log_sequence": -1}
+    connection.execute(insert(connection, applied_table).values(first).on_conflict_do_nothing())
+    return int(
+        connection.execute(
+            sa.select(applied_table.c.log_sequence)
+            .where(applied_table.c.partition == partition)
+            .with_for_update()
+        ).scalar_one()
     )
-    return -1 if found is None else int(found)
+
+
+def _store_accounts(connection: sa.Connection, partition: str, accounts: Accounts) -> None:
+    plain = {
+        "received": accounts.received,
+        "decided": accounts.decided,
+        "superseded": accounts.superseded,
+        "dropped": dict(accounts.dropped),
+        "quarantined": dict(accounts.quarantined),
+        "in_flight": accounts.in_flight,
+    }
+    text = json.dumps(plain, sort_keys=True)
+    connection.execute(
+        insert(connection, accounts_table)
+        .values(partition=partition, accounts=text)
+        .on_conflict_do_update(index_elements=["partition"], set_={"accounts": text})
+    )
 
 
 def _row(partition: str, sequence: int, decision: Decision) -> dict[str, Any]:
-    plain = decision.as_mapping()
-    plain["reasons"] = json.dumps(plain["reasons"], sort_keys=True)
-    for name in ("transition", "status", "severity", "mode"):
-        plain[name] = str(plain[name])
-    plain["canonical"] = decision.canonical_bytes().decode()
-    plain["partition"] = partition
-    plain["log_sequence"] = sequence
-    return plain
+    canonical = decision.canonical_bytes().decode()
+    # Parsing the canonical text again is cheaper than a second walk over the dataclasses.
+    plain: dict[str, Any] = json.loads(canonical)
+    plain["reasons"] = json.dumps(plain["reasons"], sort_keys=True, ensure_ascii=False)
+    return {**plain, "canonical": canonical, "partition": partition, "log_sequence": sequence}
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+def _closest(connection: sa.Connection, decision_id: str) -> str | None:
+    """The id that shares the longest beginning: one of the two neighbours in sorted order."""
+    ids = decisions_table.c.decision_id
+    neighbours = (
+        connection.scalar(sa.select(sa.func.max(ids)).where(ids < decision_id)),
+        connection.scalar(sa.select(sa.func.min(ids)).where(ids > decision_id)),
+    )
+    return max(
+        (one for one in neighbours if one is not None),
+        key=lambda one: _shared_chars(one, decision_id),
+        default=None,
+    )
 
 
-def _insert_ignoring(connection: sa.Connection, table: sa.Table) -> Any:
-    return _insert(connection, table).on_conflict_do_nothing()
+def _shared_chars(a: str, b: str) -> int:
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
 
 
-def _use_wal(connection: Any, record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")  # derived data: the log is what must be durable
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()
+def _unknown(decision_id: str, closest: str | None) -> UsageError:
+    return UsageError(
+        expected="the id of a decision, or its beginning",
+        got=f"{decision_id!r}, which is unknown",
+        where="ledger",
+        action="the ledger holds no decision yet" if closest is None else f"closest is {closest}",
+    )
+
+
+def _ambiguous(decision_id: str, found: Sequence[str]) -> UsageError:
+    more = ", …" if len(found) > _SHOWN_IDS else ""
+    return UsageError(
+        expected="the beginning of one id",
+        got=f"{decision_id!r}, with which {', '.join(found[:_SHOWN_IDS])}{more} begin",
+        where="ledger",
+        action="give more of the id",
+    )

@@ -1,148 +1,127 @@
-"""Metrics of a run for Prometheus, in a registry of their own, served on request."""
+"""Metrics of a run for Prometheus, in a registry of their own."""
 
 from __future__ import annotations
-
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from sightline.records import Accounts, Decision
 
-BUCKETS_S = (0.01, 0.1, 1, 5, 15, 30, 45, 60)
-"""Around the 60 s budget, and below it for single stages."""
+BUCKETS_S = (0.01, 0.1, 1.0, 5.0, 15.0, 30.0, 45.0, 60.0)
+"""Upper edges in s: the budget of a minute and its shares, and below 1 s for single stages."""
+
+BREAKER_STATES = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
 class RunMetrics:
-    """Counts, depths and latencies of one run."""
+    """Counters, gauges and histograms of one run, all named ``sightline_…``.
+
+    Two runs in one process do not mix: nothing goes to prometheus_client's global registry.
+    Label values come from the pipeline file and from reason codes, never from data, so their
+    number is bounded. May be rendered from another thread.
+
+    >>> metrics = RunMetrics()
+    >>> metrics.observe_deadline_missed("score")
+    >>> b'sightline_deadline_missed_total{stage="score"} 1.0' in metrics.render()
+    True
+    """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._records = Gauge(
-            "sightline_records",
-            "Source rows by outcome and cause.",
-            ["partition", "outcome", "cause"],
-            registry=self._registry,
+        self._registry = registry = CollectorRegistry()
+        self._accounts: dict[str, Accounts] = {}
+        self._records = Counter(
+            "sightline_records_total",
+            "Source rows by what became of them.",
+            ["outcome", "cause"],
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "sightline_records_in_flight",
+            "Source rows in windows that may still change.",
+            ["partition"],
+            registry=registry,
         )
         self._decisions = Counter(
-            "sightline_decisions",
+            "sightline_decisions_total",
             "Decision revisions.",
             ["kind", "mode", "status"],
-            registry=self._registry,
+            registry=registry,
         )
-        self._queue = Gauge(
-            "sightline_open_rows",
-            "Rows in windows that may still change.",
-            ["partition"],
-            registry=self._registry,
+        self._queue_depth = Gauge(
+            "sightline_queue_depth", "Rows that wait.", ["source"], registry=registry
         )
-        self._stage_s = Histogram(
+        self._watermark_lag_s = Gauge(
+            "sightline_watermark_lag_seconds",
+            "How far event time is behind the clock.",
+            ["source"],
+            registry=registry,
+        )
+        self._stage_latency_s = Histogram(
             "sightline_stage_latency_seconds",
-            "Time of one step.",
+            "Time of one step of a stage.",
             ["stage"],
             buckets=BUCKETS_S,
-            registry=self._registry,
+            registry=registry,
         )
-        self._decision_s = Histogram(
+        self._decision_latency_s = Histogram(
             "sightline_decision_latency_seconds",
-            "Receipt to durable decision.",
-            ["kind"],
+            "From receipt to durable decision.",
             buckets=BUCKETS_S,
-            registry=self._registry,
+            registry=registry,
         )
-        self._missed = Counter(
-            "sightline_deadline_missed",
-            "Stages that were late.",
+        self._deadline_missed = Counter(
+            "sightline_deadline_missed_total",
+            "Answers that came late, so that a fallback answered.",
             ["stage"],
-            registry=self._registry,
+            registry=registry,
         )
         self._breaker = Gauge(
-            "sightline_breaker_open",
-            "1 open, 0.5 half-open, 0 closed.",
+            "sightline_breaker_state",
+            "Circuit breaker: 0 closed, 0.5 half open, 1 open, NaN unknown.",
             ["stage"],
-            registry=self._registry,
+            registry=registry,
         )
 
     def observe_accounts(self, partition: str, accounts: Accounts) -> None:
-        """Where the rows of a partition are now."""
-        for outcome in ("received", "decided", "superseded", "in_flight"):
-            self._records.labels(partition, outcome, "").set(getattr(accounts, outcome))
-        for cause, count in accounts.dropped.items():
-            self._records.labels(partition, "dropped", cause).set(count)
-        for reason, count in accounts.quarantined.items():
-            self._records.labels(partition, "quarantined", reason).set(count)
+        """The accounts of a partition, as they stand; counters grow by the difference."""
+        before = self._accounts.get(partition, Accounts())
+        self._accounts[partition] = accounts
+        for outcome in ("received", "decided", "superseded"):
+            self._count(outcome, "", getattr(accounts, outcome) - getattr(before, outcome))
+        for cause, rows in accounts.dropped.items():
+            self._count("dropped", cause, rows - before.dropped.get(cause, 0))
+        for reason, rows in accounts.quarantined.items():
+            self._count("quarantined", reason, rows - before.quarantined.get(reason, 0))
+        self._in_flight.labels(partition).set(accounts.in_flight)
 
     def observe_decision(self, decision: Decision, latency_s: float) -> None:
-        """One revision, and how long it took."""
+        """One revision and its latency from receipt, in s."""
         self._decisions.labels(decision.kind, str(decision.mode), str(decision.status)).inc()
-        self._decision_s.labels(decision.kind).observe(latency_s)
+        self._decision_latency_s.observe(latency_s)
 
     def observe_stage(self, stage: str, latency_s: float) -> None:
-        """Time of one step of a stage."""
-        self._stage_s.labels(stage).observe(latency_s)
+        """One step of a stage, in s."""
+        self._stage_latency_s.labels(stage).observe(latency_s)
 
-    def observe_queue(self, partition: str, rows: int) -> None:
-        """Rows that wait in a partition."""
-        self._queue.labels(partition).set(rows)
+    def observe_queue(self, source: str, rows: int) -> None:
+        """Rows that wait for a source or partition."""
+        self._queue_depth.labels(source).set(rows)
+
+    def observe_watermark_lag(self, source: str, lag_s: float) -> None:
+        """How far the event time of a source or partition is behind, in s."""
+        self._watermark_lag_s.labels(source).set(lag_s)
 
     def observe_deadline_missed(self, stage: str) -> None:
-        """A stage was late and its fallback answered."""
-        self._missed.labels(stage).inc()
+        """A stage did not answer in time."""
+        self._deadline_missed.labels(stage).inc()
 
     def observe_breaker(self, stage: str, phase: str) -> None:
-        """Phase of a circuit breaker."""
-        self._breaker.labels(stage).set({"open": 1.0, "half_open": 0.5}.get(phase, 0.0))
+        """Phase of a circuit breaker: ``closed``, ``half_open`` or ``open``."""
+        self._breaker.labels(stage).set(BREAKER_STATES.get(phase, float("nan")))
 
     def render(self) -> bytes:
-        """The Prometheus text format."""
-        return bytes(generate_latest(self._registry))
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
 
-
-class MetricsServer:
-    """Serves ``/metrics`` and ``/healthz``; a context manager."""
-
-    def __init__(self, metrics: RunMetrics, *, host: str, port: int) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path not in ("/metrics", "/healthz"):
-                    self.send_error(404)
-                    return
-                payload = metrics.render() if self.path == "/metrics" else b"ok\n"
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            def log_message(self, *arguments: object) -> None:
-                """Requests of a scraper are not news."""
-
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port it listens on."""
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-
-def serve_metrics(metrics: RunMetrics, *, port: int, host: str = "127.0.0.1") -> MetricsServer:
-    """A server for ``metrics``; port 0 takes a free one. Use it with ``with``."""
-    return MetricsServer(metrics, host=host, port=port)
+    def _count(self, outcome: str, cause: str, rows: int) -> None:
+        # Accounts never shrink in a run; those of a partition that starts over count from there.
+        self._records.labels(outcome, cause).inc(max(rows, 0))

@@ -1,174 +1,186 @@
-"""Where alerts go: a webhook, or a file of JSON lines."""
+"""Where alerts go: what a sink promises, and the sink that is a file."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import urllib.parse
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from sightline.errors import SinkError, UsageError
+from sightline.errors import SinkError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
-
-_TAKEN = 409  # the receiver knows this key already: as good as delivered
-_TOO_MANY = 429
-_MAX_RETRY_AFTER_S = 300.0
-_MAX_BODY_BYTES = 4096
 
 
 class Sink(Protocol):
-    """A receiver of alerts. The receiver makes each key take effect once."""
+    """A receiver of alerts. It makes each idempotency key take effect once."""
 
     def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        """Hand over one decision.
+        """Hand over one decision; returning means that the receiver has it for good.
+
+        Args:
+            decision: what to send.
+            idempotency_key: ``decision_id:revision``, the same at every attempt.
 
         Raises:
-            DeliveryError: not taken; says whether trying again makes sense.
+            SinkError: not taken; it will be tried again. A :class:`DeliveryError` says more.
         """
 
 
 class DeliveryError(SinkError):
-    """An alert was not taken.
+    """An alert was not taken. ``got`` is kept in the outbox, so it must hold no secret.
 
     Attributes:
         is_permanent: trying again cannot help.
-        retry_after_s: what the receiver asked for; None where it did not.
-    """
-
-    is_permanent: bool = False
-    retry_after_s: float | None = None
-
-
-def _refused(
-    where: str, got: str, *, is_permanent: bool = False, retry_after_s: float | None = None
-) -> DeliveryError:
-    error = DeliveryError(
-        expected="the alert to be taken",
-        got=got,
-        where=where,
-        action="mend the receiver; the alert stays in the outbox",
-    )
-    error.is_permanent = is_permanent
-    error.retry_after_s = retry_after_s
-    return error
-
-
-class WebhookSink:
-    """POSTs each decision as JSON with an ``Idempotency-Key`` header.
-
-    Redirects are not followed: an alert must not end up at an address nobody configured.
-
-    Args:
-        url: http or https address of the receiver.
-        timeout_s: time for connecting and for each read.
-        headers: further headers, for example an authorisation; never printed.
+        is_unreachable: there was no answer at all, so other alerts would fare no better.
+        retry_after_s: how long the receiver asked to be left alone; None where it did not.
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
+        self,
+        *,
+        got: str,
+        where: str,
+        expected: str = "the alert to be taken",
+        action: str = "mend the receiver; the alert stays in the outbox",
+        is_permanent: bool = False,
+        is_unreachable: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(
-                expected="an http or https address",
-                got=parts.scheme or "none",
-                where="webhook",
-                action="mend the address",
-            )
-        self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
-        self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-        self._timeout_s = timeout_s
-        self._headers = dict(headers or {})
-        # Address without user, password and query, which may carry secrets.
-        port = f":{parts.port}" if parts.port else ""
-        self._shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+        super().__init__(expected=expected, got=got, where=where, action=action)
+        self.is_permanent = is_permanent
+        self.is_unreachable = is_unreachable
+        self.retry_after_s = retry_after_s
 
-    def __repr__(self) -> str:
-        return f"WebhookSink({self._shown!r})"
-
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=self._timeout_s)
-        try:
-            connection.request(
-                "POST",
-                self._target,
-                body=decision.canonical_bytes(),
-                headers={
-                    **self._headers,
-                    "Content-Type": "application/json",
-                    "Idempotency-Key": idempotency_key,
-                },
-            )
-            response = connection.getresponse()
-            response.read(_MAX_BODY_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise _refused(self._shown, type(error).__name__) from error
-        finally:
-            connection.close()
-        status = response.status
-        if 200 <= status < 300 or status == _TAKEN:
-            return
-        is_permanent = status < 500 and status not in (_TOO_MANY, 408)
-        raise _refused(
-            self._shown,
-            f"HTTP {status}",
-            is_permanent=is_permanent,
-            retry_after_s=_retry_after_s(response.getheader("Retry-After")),
-        )
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    try:
-        return min(max(float(header), 0.0), _MAX_RETRY_AFTER_S) if header else None
-    except ValueError:
-        return None  # a date: the usual back-off will do
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild = partial(
+            DeliveryError,
+            expected=self.expected, got=self.got, where=self.where, action=self.action,
+            is_permanent=self.is_permanent, is_unreachable=self.is_unreachable,
+            retry_after_s=self.retry_after_s,
+        )  # fmt: skip
+        return (rebuild, ())
 
 
 class JsonLinesSink:
-    """Appends each decision once to a file, one JSON document a line, forced to the disk.
+    """Appends the canonical bytes of each decision once to a file, one a line, forced to disk.
+
+    For one writer at a time. The keys of a file are held in memory, some 100 bytes each.
 
     Args:
-        path: the file; made if absent. A torn last line is cut when it is opened.
+        path: the file; made with its folder where it is absent. A last line that a crash left
+            unfinished is cut: its decision was not acknowledged and comes again.
+        max_keys: decisions in one file. Beyond it sending is refused.
+        limits: ``max_line_bytes``.
+
+    Attributes:
+        cut_bytes: size of the unfinished last line that was cut on opening.
+
+    Raises:
+        SinkError: the file cannot be read or written, or holds something else than decisions.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, max_keys: int = 5_000_000, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._max_keys = max_keys
+        self._max_line_bytes = limits.max_line_bytes
         self._keys: set[str] = set()
-        if path.exists():
-            self._recover()
+        self._end = 0  # size of the file up to its last whole line
+        self.cut_bytes = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a+b") as file:
+                self._recover(file)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise SinkError(
+                expected="a file to append to",
+                got=_cause(error),
+                where=str(path),
+                action="check the folder and its permissions, or give another file",
+            ) from error
 
-    def _recover(self) -> None:
-        data = self._path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
-            with self._path.open("r+b") as file:
-                file.truncate(end)
-        for line in data[:end].splitlines():
+    def __repr__(self) -> str:
+        return f"JsonLinesSink({str(self._path)!r})"
+
+    def send(self, decision: Decision, *, idempotency_key: str) -> None:
+        """Append ``decision`` unless the file has it. A failed write leaves the file as it was.
+
+        Raises:
+            DeliveryError: the disk refused, or the file holds ``max_keys`` decisions.
+        """
+        # Only the decision's own key is found again when the file is opened.
+        key = f"{decision.decision_id}:{decision.revision}"
+        if key in self._keys:
+            return
+        if len(self._keys) >= self._max_keys:
+            raise DeliveryError(
+                expected=f"at most {self._max_keys} decisions in a file",
+                got="a full file",
+                where=str(self._path),
+                action="give another file; the alert stays in the outbox",
+            )
+        line = decision.canonical_bytes() + b"\n"
+        try:
+            with self._path.open("r+b", buffering=0) as file:
+                # Whatever an earlier failure left behind the last whole line goes away here.
+                file.truncate(self._end)
+                file.seek(self._end)
+                _write_all(file, line)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DeliveryError(
+                got=_cause(error),
+                where=str(self._path),
+                action="free space; the alert stays in the outbox",
+            ) from error
+        self._end += len(line)
+        self._keys.add(key)
+
+    def _recover(self, file: BinaryIO) -> None:
+        file.seek(0)
+        while line := file.readline(self._max_line_bytes + 1):
+            if not line.endswith(b"\n"):
+                if len(line) > self._max_line_bytes:
+                    raise self._foreign(line)
+                break
             try:
                 plain = json.loads(line)
                 self._keys.add(f"{plain['decision_id']}:{plain['revision']}")
             except (ValueError, KeyError, TypeError) as error:
-                raise SinkError(
-                    expected="a file of decisions, one JSON document a line",
-                    got=line[:60].decode(errors="replace"),
-                    where=str(self._path),
-                    action="give another file",
-                ) from error
+                raise self._foreign(line) from error
+            self._end += len(line)
+        self.cut_bytes = file.seek(0, os.SEEK_END) - self._end
+        if self.cut_bytes:
+            file.truncate(self._end)
+            os.fsync(file.fileno())
 
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        if idempotency_key in self._keys:
-            return
-        try:
-            with self._path.open("ab") as file:
-                file.write(decision.canonical_bytes() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _refused(str(self._path), type(error).__name__) from error
-        self._keys.add(idempotency_key)
+    def _foreign(self, line: bytes) -> SinkError:
+        return SinkError(
+            expected="a file of decisions, one JSON object a line",
+            got=repr(line[:60].decode(errors="replace")),
+            where=f"{self._path}, byte {self._end}",
+            action="give another file",
+        )
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or type(error).__name__

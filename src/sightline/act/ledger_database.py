@@ -1,0 +1,178 @@
+"""The database under the ledger: opening it, its version, its transactions and its failures."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sightline.act.ledger_schema import LEDGER_VERSION, metadata, schema_version
+from sightline.errors import LogError, SightlineError, SinkError, UsageError
+
+_WRITES = "sightline_writes"
+_BUSY_S = 5.0
+"""How long a transaction waits for another process to finish writing to the same SQLite file."""
+_SHOWN_CHARS = 200
+_REBUILD = "move it away and resume the run: the ledger is rebuilt from the log"
+
+
+def open_database(url: str, *, create: bool) -> sa.Engine:
+    """Connect, make the tables where ``create`` allows it, and check the version.
+
+    Raises:
+        UsageError: ``url`` is not the address of a SQLite or PostgreSQL database, or its driver
+            is not installed.
+        LogError: no ledger there, a damaged one, or one of another version.
+        SinkError: the database does not answer.
+    """
+    engine = _engine(url)
+    address = engine.url
+    if not create and address.get_backend_name() == "sqlite" and not _sqlite_file_exists(address):
+        raise _no_ledger(address)
+    try:
+        with writing(engine) as connection:
+            _check_version(connection, create=create)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextlib.contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One write transaction: committed at the end, rolled back on any error."""
+    with _translated(engine.url), engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One consistent view of the database."""
+    with _translated(engine.url), engine.connect() as connection:
+        yield connection
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that knows ``ON CONFLICT``, which SQLAlchemy offers per dialect only."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def shown(address: sa.URL) -> str:
+    """The address without user, password and options, any of which may carry a secret."""
+    bare = sa.URL.create(
+        address.drivername, host=address.host, port=address.port, database=address.database
+    )
+    return bare.render_as_string(hide_password=True)
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        address = sa.make_url(url)
+        backend = address.get_backend_name()
+        # Bound values are alerts and accounts; they have no place in an error message.
+        engine = sa.create_engine(address, hide_parameters=True) if backend in _BACKENDS else None
+    except (sa.exc.ArgumentError, ValueError):
+        # The cause repeats the address, password included.
+        raise UsageError(
+            expected="a database address such as sqlite:///ledger.sqlite",
+            got="something else",
+            where="ledger",
+            action="mend the address",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            expected=f"the driver of {shown(address)}",
+            got=f"no module {error.name}",
+            where="ledger",
+            action="pip install 'sightline[postgres]' and use postgresql+psycopg://",
+        ) from error
+    if engine is None:
+        raise UsageError(
+            expected="sqlite or postgresql",
+            got=backend,
+            where="ledger",
+            action="use one of these databases",
+        )
+    if backend == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+_BACKENDS = frozenset({"sqlite", "postgresql"})
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={round(_BUSY_S * 1000)}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # After a power cut the newest transactions may be gone but the file is whole; the log, which
+    # is durable before, gives them again.
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer that first reads would fail at its first write if another process wrote in between.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _check_version(connection: sa.Connection, *, create: bool) -> None:
+    if not sa.inspect(connection).has_table(schema_version.name):
+        if not create:
+            raise _no_ledger(connection.engine.url)
+        metadata.create_all(connection)
+        connection.execute(sa.insert(schema_version).values(version=LEDGER_VERSION))
+        return
+    versions = connection.scalars(sa.select(schema_version.c.version)).all()
+    if list(versions) != [LEDGER_VERSION]:
+        raise LogError(
+            expected=f"ledger version {LEDGER_VERSION}",
+            got=", ".join(map(str, versions)) or "none",
+            where=shown(connection.engine.url),
+            action=_REBUILD,
+        )
+
+
+def _sqlite_file_exists(address: sa.URL) -> bool:
+    return address.database not in (None, "", ":memory:") and Path(str(address.database)).exists()
+
+
+def _no_ledger(address: sa.URL) -> LogError:
+    return LogError(
+        expected="a ledger",
+        got="none",
+        where=shown(address),
+        action="check the address, or resume the run: the ledger is rebuilt from the log",
+    )
+
+
+@contextlib.contextmanager
+def _translated(address: sa.URL) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise _failure(address, error) from error
+
+
+def _failure(address: sa.URL, error: sa.exc.SQLAlchemyError) -> SightlineError:
+    cause = getattr(error, "orig", None) or error
+    got = " ".join(f"{type(cause).__name__}: {cause}".split())[:_SHOWN_CHARS]
+    # SQLite reports damage with the plain class; what may pass by itself has a class of its own.
+    if address.get_backend_name() == "sqlite" and type(error) is sa.exc.DatabaseError:
+        return LogError(expected="a sound database", got=got, where=shown(address), action=_REBUILD)
+    return SinkError(
+        expected="the database to take the transaction",
+        got=got,
+        where=shown(address),
+        action="check that it runs and has space, then resume the run: the log has everything",
+    )

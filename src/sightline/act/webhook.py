@@ -1,0 +1,197 @@
+"""The sink that is a web server: one POST per alert, and no secret in any message."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import re
+import socket
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from sightline.act.sinks import DeliveryError
+from sightline.errors import UsageError
+from sightline.records import Decision
+
+_RETRIED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_TARGET = re.compile(r"[!-~]*")  # printable ASCII without the space, as RFC 9112 demands
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookBounds:
+    """What a receiver may ask of us.
+
+    Attributes:
+        retry_after_cap_s: longest pause granted; a longer ``Retry-After`` is cut to this.
+        response_bytes: how much of an answer is read; the rest is left.
+    """
+
+    retry_after_cap_s: float = 300.0
+    response_bytes: int = 4096
+
+
+class WebhookSink:
+    """POSTs the canonical bytes of each decision with an ``Idempotency-Key`` header.
+
+    2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
+    no answer in time are tried again. Everything else is permanent, redirects included: an alert
+    goes to the address that was configured and to no other. The environment's proxy settings are
+    not used.
+
+    Args:
+        url: http or https address. User and password in it become basic authorization.
+        timeout_s: for connecting (per network address of the host), and again for the whole
+            exchange after that.
+        headers: further headers, for example an authorization.
+        bounds: what the receiver may ask of us.
+
+    Raises:
+        UsageError: an address, a header or a time-out that cannot work. What was given is not
+            repeated, because addresses and headers carry secrets.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        bounds: WebhookBounds = WebhookBounds(),
+    ) -> None:
+        parts = _parse(url)
+        given = dict(headers or {})
+        _check_headers(given)
+        if not timeout_s > 0:
+            raise _unusable("a time-out above 0 s", f"{timeout_s}")
+        self._connection_type: type[http.client.HTTPConnection] = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        self._host, self._port = parts.hostname or "", parts.port
+        self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        self._timeout_s = timeout_s
+        self._bounds = bounds
+        self._headers = {**_basic_authorization(parts), **given}
+        # No path either: for many chat services the path is the secret.
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._shown = f"{parts.scheme}://{host}" + (f":{self._port}" if self._port else "")
+
+    def __repr__(self) -> str:
+        return f"WebhookSink({self._shown!r})"
+
+    def send(self, decision: Decision, *, idempotency_key: str) -> None:
+        """POST one decision.
+
+        Raises:
+            DeliveryError: the receiver did not take it.
+        """
+        status, answer = self._exchange(decision.canonical_bytes(), idempotency_key)
+        is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+        if is_taken or status == HTTPStatus.CONFLICT:
+            return
+        is_retried = status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        raise DeliveryError(
+            got=f"HTTP {status}",
+            where=self._shown,
+            is_permanent=not is_retried,
+            retry_after_s=self._retry_after_s(answer) if is_retried else None,
+        )
+
+    def _exchange(self, body: bytes, key: str) -> tuple[int, Message]:
+        connection = self._connection_type(self._host, self._port, timeout=self._timeout_s)
+        headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": key}
+        try:
+            connection.connect()
+            with _cut_after(connection.sock, self._timeout_s) as was_cut:
+                connection.request("POST", self._target, body=body, headers=headers)
+                response = connection.getresponse()
+                if was_cut.is_set():  # http.client takes the end of the stream for the last header
+                    raise TimeoutError
+                # The status decides; the body is read only to end the exchange politely.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    response.read(self._bounds.response_bytes)
+            return response.status, response.headers
+        except (OSError, http.client.HTTPException) as error:
+            # Without the cause: it may repeat what the receiver sent, which may repeat our token.
+            raise DeliveryError(got=_cause(error), where=self._shown, is_unreachable=True) from None
+        finally:
+            connection.close()
+
+    def _retry_after_s(self, answer: Message) -> float | None:
+        """Seconds, or a date counted from the receiver's own ``Date``, so that no clock is read."""
+        text = (answer.get("Retry-After") or "").strip()
+        try:
+            if text.isascii() and text.isdigit():
+                asked_s = float(int(text))
+            else:
+                until = parsedate_to_datetime(text)
+                asked_s = (until - parsedate_to_datetime(answer.get("Date", ""))).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return min(max(asked_s, 0.0), self._bounds.retry_after_cap_s)
+
+
+@contextlib.contextmanager
+def _cut_after(sock: socket.socket, timeout_s: float) -> Iterator[threading.Event]:
+    """Bound the whole exchange: a socket's own time-out begins anew with each byte."""
+    was_cut = threading.Event()
+
+    def cut() -> None:
+        was_cut.set()
+        with contextlib.suppress(OSError):
+            # Past SSLSocket.shutdown, which must not run beside a read in another thread.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(timeout_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield was_cut
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _parse(url: str) -> urllib.parse.SplitResult:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise _unusable("an http or https address", "an unreadable one") from None
+    if not is_usable:
+        raise _unusable("an http or https address", "something else")
+    if not _TARGET.fullmatch(url):
+        raise _unusable("an address in ASCII, other characters as %XX", "other characters")
+    return parts
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise _unusable("headers of one line in ASCII", "a header with other characters")
+
+
+def _basic_authorization(parts: urllib.parse.SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{parts.username}:{parts.password or ''}"
+    token = base64.b64encode(urllib.parse.unquote_to_bytes(pair)).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+def _unusable(expected: str, got: str) -> UsageError:
+    return UsageError(expected=expected, got=got, where="webhook", action="mend the sink")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError | http.client.RemoteDisconnected):
+        return "no answer in time" if isinstance(error, TimeoutError) else "no answer"
+    detail = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__

@@ -1,0 +1,131 @@
+"""The file of alerts: each once, whole lines only, whatever happened before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from act.act_cases import decision
+from sightline.act import JsonLinesSink
+from sightline.act.sinks import DeliveryError
+from sightline.errors import SinkError
+from sightline.limits import Limits
+from sightline.records import Decision, Status
+
+LINES = [decision(n).canonical_bytes() + b"\n" for n in range(3)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "alerts" / "alerts.jsonl"
+
+
+def send(sink: JsonLinesSink, said: Decision) -> None:
+    sink.send(said, idempotency_key=f"{said.decision_id}:{said.revision}")
+
+
+def test_each_decision_is_a_line_of_its_canonical_bytes(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    for n in range(3):
+        send(sink, decision(n))
+    assert path.read_bytes() == b"".join(LINES)
+
+
+def test_a_decision_is_written_once(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    send(sink, decision(0))
+    send(sink, decision(0))
+    assert path.read_bytes() == LINES[0]
+
+
+def test_a_decision_is_written_once_over_runs(path: Path) -> None:
+    send(JsonLinesSink(path), decision(0))
+    again = JsonLinesSink(path)
+    send(again, decision(0))
+    send(again, decision(1))
+    assert path.read_bytes() == LINES[0] + LINES[1]
+
+
+def test_revisions_are_lines_of_their_own(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    send(sink, decision(0))
+    send(sink, decision(0).revised(revision=1, status=Status.RETRACTED))
+    assert len(path.read_bytes().splitlines()) == 2
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(cut=st.integers(0, sum(map(len, LINES))))
+def test_after_a_cut_anywhere_every_decision_is_there_once(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "alerts.jsonl"
+    path.write_bytes(b"".join(LINES)[:cut])
+    sink = JsonLinesSink(path)
+    for n in range(3):
+        send(sink, decision(n))
+    assert path.read_bytes() == b"".join(LINES)
+
+
+def test_a_torn_last_line_is_cut_and_counted(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(LINES[0] + LINES[1][:10])
+    assert JsonLinesSink(path).cut_bytes == 10
+    assert path.read_bytes() == LINES[0]
+
+
+def test_what_a_failed_write_left_behind_is_gone_after_the_next(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    send(sink, decision(0))
+    with path.open("ab") as file:
+        file.write(b"x" * 2 * len(LINES[1]))  # more than the next line covers
+    send(sink, decision(1))
+    assert path.read_bytes() == LINES[0] + LINES[1]
+
+
+def test_a_disk_that_refuses_is_a_failed_delivery(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DeliveryError, match="stays in the outbox") as caught:
+        send(sink, decision(0))
+    assert not caught.value.is_permanent
+
+
+def test_a_refused_decision_can_be_sent_again(path: Path) -> None:
+    sink = JsonLinesSink(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DeliveryError):
+        send(sink, decision(0))
+    path.rmdir()
+    path.touch()
+    send(sink, decision(0))
+    assert path.read_bytes() == LINES[0]
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"decision_id":"x"}\n', b"\xff\xfe\n"])
+def test_a_file_of_something_else_is_left_alone(path: Path, line: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(LINES[0] + line)
+    with pytest.raises(SinkError, match="a file of decisions"):
+        JsonLinesSink(path)
+    assert path.read_bytes() == LINES[0] + line
+
+
+def test_a_line_beyond_the_limit_is_not_read(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(LINES[0])
+    with pytest.raises(SinkError, match="a file of decisions"):
+        JsonLinesSink(path, limits=Limits(max_line_bytes=100))
+    assert path.read_bytes() == LINES[0]
+
+
+def test_a_file_holds_no_more_decisions_than_it_may(path: Path) -> None:
+    sink = JsonLinesSink(path, max_keys=1)
+    send(sink, decision(0))
+    with pytest.raises(DeliveryError, match="at most 1 decisions"):
+        send(sink, decision(1))
+    assert path.read_bytes() == LINES[0]

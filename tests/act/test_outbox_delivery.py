@@ -1,0 +1,377 @@
+"""Delivering: at least once, in order per subject, never dropped, without chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from act.act_cases import SimulatedClock, apply_all, decision, sqlite_url
+from act.alert_receiver import BROKEN, TAKEN, TAKEN_THEN_LOST, AlertReceiver, Answer
+from sightline.act import Backoff, Ledger, OutboxDispatcher, Sink, WebhookSink
+from sightline.act.sinks import DeliveryError
+from sightline.errors import SinkError, UsageError
+from sightline.limits import Limits
+from sightline.records import Decision, Status
+from sightline.records.signals import NS_PER_S
+
+BACKOFF = Backoff(first_s=1.0, factor=2.0, cap_s=10.0)
+TIMEOUT_S = 5.0
+
+
+class SimulatedSink:
+    """Takes alerts, or fails as planned by (subject, event time); keeps what arrived."""
+
+    def __init__(self, plan: dict[tuple[str, int], list[SinkError]] | None = None) -> None:
+        self.plan = plan or {}
+        self.tried: list[str] = []
+        self.taken: list[Decision] = []
+
+    def send(self, decision: Decision, *, idempotency_key: str) -> None:
+        self.tried.append(idempotency_key)
+        failures = self.plan.get((decision.subject, decision.event_ns), [])
+        if failures:
+            raise failures.pop(0)
+        self.taken.append(decision)
+
+
+def refused(**attributes: object) -> DeliveryError:
+    return DeliveryError(got="no", where="simulated sink", **attributes)  # type: ignore[arg-type]
+
+
+def planned(said: Decision, *failures: SinkError) -> dict[tuple[str, int], list[SinkError]]:
+    return {(said.subject, said.event_ns): list(failures)}
+
+
+def dispatcher(
+    ledger: Ledger,
+    clock: SimulatedClock,
+    *,
+    limits: Limits = Limits(),
+    backoff: Backoff = BACKOFF,
+    **sinks: Sink,
+) -> OutboxDispatcher:
+    return OutboxDispatcher(
+        ledger, sinks, clock_ns=clock.read_ns, sleep_s=clock.sleep_s, backoff=backoff,
+        limits=limits,
+    )  # fmt: skip
+
+
+def webhook(receiver: AlertReceiver, *, timeout_s: float = TIMEOUT_S) -> WebhookSink:
+    return WebhookSink(receiver.url, timeout_s=timeout_s)
+
+
+def keys(*said: Decision) -> list[str]:
+    return [f"{d.decision_id}:{d.revision}" for d in said]
+
+
+# --- over HTTP ----------------------------------------------------------------------------------
+
+
+def test_alerts_reach_the_receiver_in_the_order_they_were_said(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    said = [decision(2), decision(0), decision(1)]
+    apply_all(ledger, said, sinks=["hook"])
+    report = dispatcher(ledger, clock, hook=webhook(receiver)).deliver_due()
+    assert list(receiver.effects) == keys(*said)
+    assert (report.delivered, report.pending, report.failed) == (3, 0, 0)
+
+
+def test_what_was_delivered_is_not_sent_again(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    apply_all(ledger, [decision()], sinks=["hook"])
+    out = dispatcher(ledger, clock, hook=webhook(receiver))
+    out.deliver_due()
+    assert out.deliver_due().attempted == 0
+    row = ledger.outbox.rows("delivered")[0]
+    assert (row.attempts, row.delivered_ns, row.last_error) == (1, clock.now_ns, "")
+
+
+def test_an_alert_whose_answer_was_lost_takes_effect_once(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.planned.extend([TAKEN_THEN_LOST, Answer(status=0), TAKEN])
+    apply_all(ledger, [decision()], sinks=["hook"])
+    dispatcher(ledger, clock, hook=webhook(receiver)).drain(clock.after_s(60))
+    assert receiver.deliveries == {keys(decision())[0]: 3}
+    assert list(receiver.effects) == keys(decision())
+
+
+def test_an_alert_that_took_too_long_takes_effect_once(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.planned.append(Answer(waits=True))
+    apply_all(ledger, [decision()], sinks=["hook"])
+    out = dispatcher(ledger, clock, hook=webhook(receiver, timeout_s=0.1))
+    assert out.deliver_due().delivered == 0
+    assert ledger.outbox.rows("pending")[0].attempts == 1
+    assert out.drain(clock.after_s(60)).pending == 0
+    assert receiver.deliveries == {keys(decision())[0]: 2}
+    assert list(receiver.effects) == keys(decision())
+
+
+def test_a_receiver_that_knows_the_key_ends_the_delivery(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.usual = Answer(status=409, takes_effect=False)
+    apply_all(ledger, [decision()], sinks=["hook"])
+    assert dispatcher(ledger, clock, hook=webhook(receiver)).deliver_due().delivered == 1
+
+
+def test_a_crash_between_apply_and_deliver_loses_nothing(
+    tmp_path: Path, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    with Ledger.open(sqlite_url(tmp_path)) as ledger:
+        apply_all(ledger, [decision(0), decision(1)], sinks=["hook"])
+    with Ledger.open(sqlite_url(tmp_path)) as again:
+        dispatcher(again, clock, hook=webhook(receiver)).deliver_due()
+    assert list(receiver.effects) == keys(decision(0), decision(1))
+
+
+def test_a_crash_between_taking_and_noting_delivers_twice_with_one_effect(
+    tmp_path: Path, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    with Ledger.open(sqlite_url(tmp_path)) as ledger:
+        apply_all(ledger, [decision()], sinks=["hook"])
+        webhook(receiver).send(decision(), idempotency_key=keys(decision())[0])
+    with Ledger.open(sqlite_url(tmp_path)) as again:
+        dispatcher(again, clock, hook=webhook(receiver)).deliver_due()
+    assert receiver.deliveries == {keys(decision())[0]: 2}
+    assert list(receiver.effects) == keys(decision())
+
+
+def test_a_receiver_that_is_down_for_a_while_gets_everything_in_order(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    said = [decision(0), decision(1), decision(2, subject="sat-2")]
+    receiver.planned.extend([BROKEN] * 5)
+    apply_all(ledger, said, sinks=["hook"])
+    report = dispatcher(ledger, clock, hook=webhook(receiver)).drain(clock.after_s(300))
+    assert (report.delivered, report.pending, report.failed) == (3, 0, 0)
+    assert [k for k in receiver.effects if k in keys(*said[:2])] == keys(*said[:2])
+
+
+def test_a_refusal_goes_to_failed_and_stays_visible(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.planned.append(Answer(status=422, takes_effect=False))
+    apply_all(ledger, [decision(0), decision(1)], sinks=["hook"])
+    report = dispatcher(ledger, clock, hook=webhook(receiver)).deliver_due()
+    assert (report.given_up, report.delivered, report.failed) == (1, 1, 1)
+    row = ledger.outbox.rows("failed")[0]
+    assert (row.decision, row.attempts, row.last_error) == (decision(0), 1, "HTTP 422")
+
+
+def test_a_permanent_refusal_is_not_tried_again(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.usual = Answer(status=400, takes_effect=False)
+    apply_all(ledger, [decision()], sinks=["hook"])
+    dispatcher(ledger, clock, hook=webhook(receiver)).drain(clock.after_s(600))
+    assert len(receiver.requests) == 1
+
+
+def test_retry_after_is_waited_for(
+    ledger: Ledger, receiver: AlertReceiver, clock: SimulatedClock
+) -> None:
+    receiver.planned.append(Answer(status=429, takes_effect=False, headers={"Retry-After": "120"}))
+    apply_all(ledger, [decision(0), decision(1, subject="sat-2")], sinks=["hook"])
+    out = dispatcher(ledger, clock, hook=webhook(receiver))
+    asked_ns = clock.after_s(120)
+    out.deliver_due()
+    assert len(receiver.requests) == 1  # the second alert is not pushed at it either
+    assert out.drain(asked_ns - 1).attempted == 0
+    assert out.drain(asked_ns + NS_PER_S).delivered == 2
+
+
+# --- order, attempts and give-up ------------------------------------------------------------------
+
+
+def test_a_waiting_alert_holds_back_its_subject(ledger: Ledger, clock: SimulatedClock) -> None:
+    said = [decision(0), decision(1)]
+    sink = SimulatedSink(planned(said[0], refused()))
+    apply_all(ledger, said, sinks=["a"])
+    out = dispatcher(ledger, clock, a=sink)
+    out.deliver_due()
+    out.deliver_due()  # the second alert is due by itself, and must wait all the same
+    assert sink.tried == keys(said[0])
+    out.drain(clock.after_s(60))
+    assert sink.taken == said
+
+
+def test_what_is_said_later_waits_behind_the_same_subject(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    sink = SimulatedSink(planned(decision(5), refused()))
+    apply_all(ledger, [decision(5)], sinks=["a"])
+    out = dispatcher(ledger, clock, a=sink)
+    out.deliver_due()
+    revision = decision(0, revision=1, status=Status.RETRACTED)  # of an older event
+    apply_all(ledger, [revision], sinks=["a"])
+    out.drain(clock.after_s(60))
+    assert sink.taken == [decision(5), revision]
+
+
+def test_a_waiting_alert_holds_back_no_other_subject(ledger: Ledger, clock: SimulatedClock) -> None:
+    sink = SimulatedSink(planned(decision(0), refused()))
+    other = decision(1, subject="sat-2")
+    apply_all(ledger, [decision(0), other], sinks=["a"])
+    dispatcher(ledger, clock, a=sink).deliver_due()
+    assert sink.taken == [other]
+
+
+def test_a_failing_sink_holds_back_no_other_sink(ledger: Ledger, clock: SimulatedClock) -> None:
+    bad, good = SimulatedSink(planned(decision(), refused(is_unreachable=True))), SimulatedSink()
+    apply_all(ledger, [decision()], sinks=["bad", "good"])
+    dispatcher(ledger, clock, bad=bad, good=good).deliver_due()
+    assert good.taken == [decision()]
+
+
+def test_a_dead_receiver_costs_one_attempt_and_not_one_per_subject(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    said = [decision(subject=f"sat-{n}") for n in range(50)]
+    sink = SimulatedSink({(d.subject, d.event_ns): [refused(is_unreachable=True)] for d in said})
+    apply_all(ledger, said, sinks=["a"])
+    assert dispatcher(ledger, clock, a=sink).deliver_due().attempted == 1
+
+
+def test_after_the_last_attempt_an_alert_is_failed_and_kept(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(9)]))
+    apply_all(ledger, [decision()], sinks=["a"])
+    out = dispatcher(ledger, clock, limits=Limits(delivery_attempts=3), a=sink)
+    report = out.drain(clock.after_s(3600))
+    assert (report.attempted, report.given_up, report.pending, report.failed) == (3, 1, 0, 1)
+    assert ledger.outbox.rows("failed")[0].decision == decision()
+
+
+def test_what_was_given_up_holds_nothing_back(ledger: Ledger, clock: SimulatedClock) -> None:
+    sink = SimulatedSink(planned(decision(0), refused(is_permanent=True)))
+    apply_all(ledger, [decision(0), decision(1)], sinks=["a"])
+    dispatcher(ledger, clock, a=sink).drain(clock.after_s(60))
+    assert sink.taken == [decision(1)]
+
+
+def test_retry_failed_gives_all_attempts_again(ledger: Ledger, clock: SimulatedClock) -> None:
+    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(3)]))
+    apply_all(ledger, [decision()], sinks=["a"])
+    out = dispatcher(ledger, clock, limits=Limits(delivery_attempts=2), a=sink)
+    out.drain(clock.after_s(600))
+    assert out.retry_failed() == 1
+    assert out.drain(clock.after_s(600)).delivered == 1
+    assert sink.taken == [decision()]
+
+
+def test_alerts_for_a_sink_that_is_absent_wait(ledger: Ledger, clock: SimulatedClock) -> None:
+    apply_all(ledger, [decision()], sinks=["a", "absent"])
+    report = dispatcher(ledger, clock, a=SimulatedSink()).drain(clock.after_s(60))
+    assert (report.delivered, report.pending, clock.slept_s) == (1, 1, [])
+
+
+def test_a_sink_that_raises_any_sink_error_is_tried_again(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    error = SinkError(expected="a", got="b", where="c", action="d")
+    sink = SimulatedSink(planned(decision(), error))
+    apply_all(ledger, [decision()], sinks=["a"])
+    assert dispatcher(ledger, clock, a=sink).drain(clock.after_s(60)).delivered == 1
+
+
+def test_more_than_one_page_is_delivered_in_one_call(ledger: Ledger, clock: SimulatedClock) -> None:
+    said = [decision(n) for n in range(1_100)]
+    sink = SimulatedSink()
+    apply_all(ledger, said, sinks=["a"])
+    assert dispatcher(ledger, clock, a=sink).deliver_due().delivered == len(said)
+    assert sink.taken == said
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["sat-1", "sat-2", "sat-3"]), st.integers(0, 4)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_whatever_fails_each_subject_keeps_its_order(plan: list[tuple[str, int]]) -> None:
+    clock = SimulatedClock()
+    said = [decision(n, subject=subject) for n, (subject, _) in enumerate(plan)]
+    failures = {
+        (d.subject, d.event_ns): [refused(is_unreachable=bool(i % 2)) for i in range(count)]
+        for d, (_, count) in zip(said, plan, strict=True)
+    }
+    sink = SimulatedSink({k: list(v) for k, v in failures.items()})
+    with Ledger.open("sqlite://") as ledger:
+        apply_all(ledger, said, sinks=["a"])
+        report = dispatcher(ledger, clock, a=sink).drain(clock.after_s(1e6))
+    assert report.pending == report.failed == 0
+    for subject in {d.subject for d in said}:
+        assert [d for d in sink.taken if d.subject == subject] == [
+            d for d in said if d.subject == subject
+        ]
+
+
+# --- drain ----------------------------------------------------------------------------------------
+
+
+def test_drain_waits_no_longer_than_its_deadline(ledger: Ledger, clock: SimulatedClock) -> None:
+    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(99)]))
+    apply_all(ledger, [decision()], sinks=["a"])
+    deadline_ns = clock.after_s(3)
+    report = dispatcher(ledger, clock, a=sink).drain(deadline_ns)
+    assert report.pending == 1
+    assert clock.now_ns <= deadline_ns
+
+
+def test_drain_ends_when_the_clock_stands_still(ledger: Ledger, clock: SimulatedClock) -> None:
+    sink = SimulatedSink(planned(decision(), refused()))
+    apply_all(ledger, [decision()], sinks=["a"])
+    out = OutboxDispatcher(
+        ledger, {"a": sink}, clock_ns=clock.read_ns, sleep_s=lambda _: None, backoff=BACKOFF
+    )
+    assert out.drain(clock.after_s(60)).pending == 1
+
+
+def test_drain_begins_nothing_after_its_deadline(ledger: Ledger, clock: SimulatedClock) -> None:
+    class SlowSink(SimulatedSink):
+        def send(self, decision: Decision, *, idempotency_key: str) -> None:
+            clock.sleep_s(4)
+            super().send(decision, idempotency_key=idempotency_key)
+
+    sink = SlowSink()
+    apply_all(ledger, [decision(n) for n in range(5)], sinks=["a"])
+    report = dispatcher(ledger, clock, a=sink).drain(clock.after_s(10))
+    assert (report.delivered, report.pending) == (3, 2)
+
+
+# --- backoff --------------------------------------------------------------------------------------
+
+
+def test_backoff_doubles_up_to_its_cap() -> None:
+    full_s = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    for attempts, full in enumerate(full_s, start=1):
+        assert full / 2 <= BACKOFF.wait_s(attempts, key="k") <= full
+
+
+def test_backoff_is_the_same_for_the_same_key() -> None:
+    assert BACKOFF.wait_s(3, key="k") == BACKOFF.wait_s(3, key="k")
+
+
+def test_backoff_spreads_different_keys() -> None:
+    assert len({BACKOFF.wait_s(3, key=str(n)) for n in range(100)}) > 90
+
+
+def test_backoff_survives_any_number_of_attempts() -> None:
+    assert BACKOFF.wait_s(10**9, key="k") <= BACKOFF.cap_s
+
+
+@pytest.mark.parametrize("numbers", [{"first_s": 0.0}, {"factor": 0.5}, {"cap_s": 0.1}])
+def test_backoff_that_cannot_work_is_refused(numbers: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="backoff"):
+        Backoff(**numbers)

@@ -32,7 +32,7 @@ check: $(STAMP) ## lint, types, doctests and fast tests: before each commit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not soak'
 
 .PHONY: format
 format: $(STAMP) ## let ruff format and mend the code
@@ -41,7 +41,7 @@ format: $(STAMP) ## let ruff format and mend the code
 
 .PHONY: soak
 soak: $(STAMP) ## 10,000 simulated fault schedules and 50 kills at random points
-	$(BIN)/python -m pytest tests/soak -m soak -s --override-ini addopts= -q
+	$(BIN)/python -m pytest tests/soak -m soak -n 2 --dist worksteal
 
 .PHONY: peers
 peers: $(PEERS)/.installed ## install the stream engines the benchmarks compare with

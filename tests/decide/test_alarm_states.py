@@ -83,7 +83,7 @@ def test_keys_do_not_mix():
 def plain_states(alarm, measure, was_raised):
     """The specification: one window after the other."""
     raised, found = was_raised, []
-    for i, value in enumerate(measure):
+    for i in range(len(measure)):
         last = measure[max(0, i - alarm.n + 1) : i + 1]
         beyond = [v > alarm.raise_at for v in last]
         back = [v <= alarm.clear_at for v in last]

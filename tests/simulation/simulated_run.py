@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from simulation.disk import SimulatedCrash, SimulatedDisk
 
 from sightline.errors import StorageError
 from sightline.limits import Limits
@@ -26,6 +25,7 @@ from sightline.runtime.replay import Difference, replay_partition
 from sightline.sense import MemorySource
 from sightline.sense.arrival import epochs
 from sightline.sense.contract_file import parse_contract
+from simulation.disk import SimulatedCrash, SimulatedDisk
 
 START_S = 1_767_225_600
 NS = 1_000_000_000
@@ -49,19 +49,45 @@ PIPELINE = {
     "stages": {
         "level": {"use": "windows", "input": "t", "width_s": 10, "statistics": ["count", "mean"]},
         "odd": {
-            "use": "robust_deviation", "input": "level", "measures": ["value.mean"],
-            "history": 4, "min_history": 2, "floor": {"value.mean": 0.5},
-            "guarded": {"budget_s": 1, "fallback": "level_deviation",
-                        "breaker": {"open_after": 2, "retry_after_ticks": 2, "close_after": 1}},
+            "use": "robust_deviation",
+            "input": "level",
+            "measures": ["value.mean"],
+            "history": 4,
+            "min_history": 2,
+            "floor": {"value.mean": 0.5},
+            "guarded": {
+                "budget_s": 1,
+                "fallback": "level_deviation",
+                "breaker": {"open_after": 2, "retry_after_ticks": 2, "close_after": 1},
+            },
         },
         "seen": {"use": "presence", "input": "t", "width_s": 5},
         "area_silent": {"use": "silence", "input": "seen", "scope": "group", "code": "AREA"},
-        "silent": {"use": "silence", "input": "seen", "code": "SILENT",
-                   "inhibited_by": ["area_silent"], "inhibit_hold_s": 5},
-        "high": {"use": "alarm", "input": "level", "measure": "value.mean", "unit": "1",
-                 "raise_above": 10, "clear_below": 5, "code": "HIGH"},
-        "unusual": {"use": "alarm", "input": "odd", "measure": "value", "unit": "1",
-                    "raise_above": 6, "clear_below": 3, "code": "ODD"},
+        "silent": {
+            "use": "silence",
+            "input": "seen",
+            "code": "SILENT",
+            "inhibited_by": ["area_silent"],
+            "inhibit_hold_s": 5,
+        },
+        "high": {
+            "use": "alarm",
+            "input": "level",
+            "measure": "value.mean",
+            "unit": "1",
+            "raise_above": 10,
+            "clear_below": 5,
+            "code": "HIGH",
+        },
+        "unusual": {
+            "use": "alarm",
+            "input": "odd",
+            "measure": "value",
+            "unit": "1",
+            "raise_above": 6,
+            "clear_below": 3,
+            "code": "ODD",
+        },
     },
 }
 
@@ -85,9 +111,13 @@ def small_rows(rng: np.random.Generator) -> pl.DataFrame:
             keep &= ~((time_s > begin) & (time_s < begin + rng.uniform(3, 40)))
         frames.append(
             pl.DataFrame(
-                {"sensor": f"s{sensor}", "area": "north" if sensor < 3 else "south",
-                 "time_ns": ((START_S + time_s) * NS).astype(np.int64),
-                 "sequence": np.arange(len(time_s)), "value": value}
+                {
+                    "sensor": f"s{sensor}",
+                    "area": "north" if sensor < 3 else "south",
+                    "time_ns": ((START_S + time_s) * NS).astype(np.int64),
+                    "sequence": np.arange(len(time_s)),
+                    "value": value,
+                }
             ).filter(pl.Series(keep))
         )
     rows = pl.concat(frames).sort("time_ns", maintain_order=True)
@@ -120,11 +150,15 @@ class SimulatedScoring:
         if draw.random() < self._fault_share:
             status = draw.choice([OutcomeStatus.TIMEOUT, OutcomeStatus.CRASH, OutcomeStatus.NAN])
             return Outcome(
-                request_id=request.request_id, stage=request.stage, status=OutcomeStatus(status),
+                request_id=request.request_id,
+                stage=request.stage,
+                status=OutcomeStatus(status),
                 scores=np.empty(0),
             )
         return Outcome(
-            request_id=request.request_id, stage=request.stage, status=OutcomeStatus.OK,
+            request_id=request.request_id,
+            stage=request.stage,
+            status=OutcomeStatus.OK,
             scores=run_scorer(request, request.scorer),
         )
 
@@ -209,7 +243,9 @@ class SimulatedRun:
                 for name in self.partitions
                 for e in read_entries(disk, name, kinds={EntryKind.DECISION})
             ],
-            accounts=self._accounts(disk), crashes=crashes, disk=disk,
+            accounts=self._accounts(disk),
+            crashes=crashes,
+            disk=disk,
         )
 
     @property
@@ -225,15 +261,23 @@ class SimulatedRun:
             configuration=b"{}", references=frozenset(), checkpoint_epochs=4, limits=self.limits
         )
         hosting = LocalHosting(
-            self.plan, range(self.plan.pipeline.partitions), disk, settings,
-            clocks=clocks, scoring=scoring,
+            self.plan,
+            range(self.plan.pipeline.partitions),
+            disk,
+            settings,
+            clocks=clocks,
+            scoring=scoring,
         )
         fan_in = None
         if self.plan.has_fan_in:
             fan_in = PartitionHost(
                 FAN_IN,
                 FanInCore(self.plan, partitions=self.plan.pipeline.partitions, limits=self.limits),
-                disk, scoring=scoring, clocks=clocks, checkpoint_epochs=4, limits=self.limits,
+                disk,
+                scoring=scoring,
+                clocks=clocks,
+                checkpoint_epochs=4,
+                limits=self.limits,
             )
         driver = EpochDriver(self.plan, hosting, fan_in)
         for i, epoch in enumerate(self.epochs):

@@ -108,7 +108,8 @@ def draw_svg(found: Explanation) -> str:
             )
         at = start_ns + (end_ns - start_ns) * step // 4
         parts.append(
-            f'<text x="{x(at):.1f}" y="{_BOTTOM + 20}" text-anchor="{_ANCHOR[step]}" fill="#718096">'
+            f'<text x="{x(at):.1f}" y="{_BOTTOM + 20}" text-anchor="{_ANCHOR[step]}" '
+            f'fill="#718096">'
             f"{_clock(at)}</text>"
         )
     label = f"{found.field} [{found.unit}]" if found.field else "packets received"

@@ -176,7 +176,8 @@ def _timeline(standing: Sequence[Decision]) -> str:
     for step in range(5):
         at = start_ns + (end_ns - start_ns) * step // 4
         parts.append(
-            f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="{_ANCHOR[step]}" fill="currentColor" '
+            f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="{_ANCHOR[step]}" '
+            'fill="currentColor" '
             f'opacity="0.7">{_utc(at)[11:19]}</text>'
         )
     more = len(lanes) - len(shown)

@@ -7,6 +7,7 @@ in partition order. So neither the number of workers nor their speed can change 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -211,7 +212,10 @@ class FanInCore:
             output.decisions.extend(said)
             (self._held.add if waits else self._held.discard)(identity)
             if said:
-                text = b"\n".join(d.content_bytes() for d in said)
+                # Without ids, which every change of the pipeline changes.
+                text = json.dumps(
+                    [[d.subject, d.transition, d.event_ns, d.score, d.status] for d in said]
+                ).encode()
                 name = f"{kind}:inhibition"
                 before = output.digests.get(name, "")
                 output.digests[name] = before + hashlib.blake2b(text, digest_size=8).hexdigest()

@@ -1,0 +1,295 @@
+"""The whole engine on simulated hardware: real cores, hosts and logs, fake disk, clock and scorer.
+
+It is driven as a real run is, without a ledger. A *life* ends when the power goes out, when the
+disk refuses, or at the end of the data; :func:`run_through` starts the next life on what is left
+of the disk, feeding the sources from their beginning, until the run is finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from sightline.errors import StorageError
+from sightline.limits import Limits
+from sightline.recorder import read_entries
+from sightline.recorder.storage import Storage
+from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.decision import decisions_digest, final_revisions
+from sightline.runtime import Plan, RunDirectory, replay_run
+from sightline.runtime.deciding import run_scorer
+from sightline.runtime.driving import EpochDriver
+from sightline.runtime.fan_in import FanInCore
+from sightline.runtime.guard import Outcome, OutcomeStatus, ScoreRequest
+from sightline.runtime.host import HostClocks, PartitionHost
+from sightline.runtime.hosting import FAN_IN, HostSettings, LocalHosting
+from sightline.runtime.replay import ReplayVerdict
+from sightline.runtime.scoring import Scoring
+from sightline.sense import MemorySource
+from sightline.sense.arrival import Epoch, epochs
+from simulation.disk import SimulatedCrash, SimulatedDisk
+from simulation.schedules import EngineFaults
+
+_MOST_LIVES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedRun(RunDirectory):
+    """A run directory on a simulated disk."""
+
+    disk: SimulatedDisk
+
+    @property
+    def storage(self) -> Storage:
+        return self.disk
+
+
+class FaultyScoring:
+    """Answers requests; a share of them fails, which ones is a function of seed and request."""
+
+    def __init__(self, seed: int, fault_share: float) -> None:
+        self._seed = seed
+        self._fault_share = fault_share
+
+    def run(self, requests: Sequence[ScoreRequest]) -> list[Outcome]:
+        return [self._answer(r) for r in requests]
+
+    def close(self) -> None:
+        pass
+
+    def _answer(self, request: ScoreRequest) -> Outcome:
+        # Which keys are asked for tells partitions apart, whose requests have equal ids.
+        text = request.request_id.encode() + request.current.tobytes()
+        number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+        rng = np.random.default_rng([self._seed, number])
+        status = OutcomeStatus.OK
+        if rng.random() < self._fault_share:
+            failures = [OutcomeStatus.TIMEOUT, OutcomeStatus.CRASH, OutcomeStatus.NAN]
+            status = failures[int(rng.integers(len(failures)))]
+        is_ok = status is OutcomeStatus.OK
+        return Outcome(
+            request_id=request.request_id,
+            stage=request.stage,
+            status=status,
+            scores=run_scorer(request, request.scorer) if is_ok else np.empty(0, np.float64),
+        )
+
+
+class FakeClock:
+    """Moves by a random step each time the wall clock is read; now and then it jumps back."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng([seed, 5])
+        self.now_ns = 1_767_225_600_000_000_000
+
+    def wall_ns(self) -> int:
+        self.now_ns += int(self._rng.integers(-50_000_000, 100_000_000))
+        return self.now_ns
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedResult:
+    """What a simulated run came to, as its logs tell.
+
+    Attributes:
+        run: the run directory, on the disk as it was left.
+        lives: how often the process was started.
+        published: (partition, sequence, canonical bytes) of each decision that left a host.
+        fallbacks: outcomes that were not OK, as ``stage:status``.
+        phases: phases the circuit breakers were seen in, in order of commits.
+        operations: changes to the disk in the last life.
+    """
+
+    run: SimulatedRun
+    lives: int
+    published: frozenset[tuple[str, int, bytes]]
+    fallbacks: tuple[str, ...]
+    phases: tuple[str, ...]
+    operations: int
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return self.run.decisions()
+
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts.total(self.run.accounts().values())
+
+    @property
+    def digest(self) -> str:
+        return decisions_digest(self.decisions)
+
+    @property
+    def final_digest(self) -> str:
+        return decisions_digest(final_revisions(self.decisions))
+
+    def logged(self) -> frozenset[tuple[str, int, bytes]]:
+        """(partition, sequence, bytes) of every decision in the logs."""
+        return frozenset(
+            (name, entry.sequence, entry.payload)
+            for name in self.run.partitions
+            for entry in read_entries(self.run.storage, name, kinds={EntryKind.DECISION})
+        )
+
+    def replay(self, sources: Mapping[str, MemorySource]) -> ReplayVerdict:
+        """Replay the logs."""
+        return replay_run(self.run, sources=sources)
+
+
+@dataclass(slots=True)
+class _Seen:
+    published: set[tuple[str, int, bytes]]
+    fallbacks: list[str]
+    phases: list[str]
+
+
+class SimulatedEngine:
+    """One pipeline over rows in memory, to be run on one disk after the other.
+
+    Args:
+        plan: the pipeline.
+        frames: raw rows by source, in order of arrival.
+        limits: bounds of the run.
+        scoring: runs guarded stages; by default what the faults of a run say.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        frames: Mapping[str, pl.DataFrame],
+        *,
+        limits: Limits = Limits(),
+        scoring: Scoring | None = None,
+    ) -> None:
+        self.plan = plan
+        self.sources = {n: MemorySource(n, {n: frame}) for n, frame in frames.items()}
+        self.rows = sum(frame.height for frame in frames.values())
+        self._limits = limits
+        self._scoring = scoring
+        opened = [(self.sources[n], plan.contracts[n]) for n in plan.contracts]
+        # Epochs depend on the data alone, so every life is fed the same.
+        self._epochs: tuple[Epoch, ...] = tuple(epochs(opened, tick_ns=plan.tick_ns, limits=limits))
+
+    def run_through(
+        self, faults: EngineFaults = EngineFaults(), *, like: SimulatedResult | None = None
+    ) -> SimulatedResult:
+        """Run to the end through all faults.
+
+        Args:
+            faults: what happens to process and disk.
+            like: the undisturbed run, whose size tells when faults are due.
+        """
+        rng = np.random.default_rng([faults.seed, 11])
+        disk = SimulatedDisk()
+        crashes = list(faults.crashes)
+        if like is not None:
+            disk = self._faulty_disk(faults, like, crashes)
+        seen = _Seen(set(), [], [])
+        for life in range(1, _MOST_LIVES + 1):
+            try:
+                self._live(disk, faults, seen, life)
+            except SimulatedCrash:
+                disk = disk.crash(rng)
+            except StorageError:
+                disk = disk.copy()  # somebody has made room
+                disk.capacity_bytes = None
+            else:
+                return SimulatedResult(
+                    run=SimulatedRun(path=None, plan=self.plan, sources={}, disk=disk),  # type: ignore[arg-type]
+                    lives=life,
+                    published=frozenset(seen.published),
+                    fallbacks=tuple(seen.fallbacks),
+                    phases=tuple(seen.phases),
+                    operations=disk.operations,
+                )
+            if crashes and like is not None:
+                disk.crash_at_operation = _nth(crashes.pop(), like.operations)
+        raise AssertionError(f"not finished after {_MOST_LIVES} lives")
+
+    def _faulty_disk(
+        self, faults: EngineFaults, like: SimulatedResult, crashes: list[float]
+    ) -> SimulatedDisk:
+        return SimulatedDisk(
+            capacity_bytes=None
+            if faults.disk_full is None
+            else round(faults.disk_full * like.run.disk.used_bytes),
+            fail_at_operation=None
+            if faults.io_error is None
+            else _nth(faults.io_error, like.operations),
+            crash_at_operation=_nth(crashes.pop(), like.operations) if crashes else None,
+        )
+
+    def _live(self, disk: SimulatedDisk, faults: EngineFaults, seen: _Seen, life: int) -> None:
+        driver = self._start(disk, faults, life)
+        try:
+            for number, epoch in enumerate(self._epochs, 1):
+                driver.feed(epoch)
+                if epoch.is_complete and (epoch.is_final or number % faults.commit_epochs == 0):
+                    self._commit(driver, seen)
+        except StorageError:
+            with contextlib.suppress(StorageError):  # the disk may refuse this as well
+                driver.close()
+            raise
+        driver.close()
+
+    def _commit(self, driver: EpochDriver, seen: _Seen) -> None:
+        for committed in driver.commit():
+            committed.accounts.check(f"simulated run, {committed.name}")
+            seen.published.update(
+                (committed.name, sequence, decision.canonical_bytes())
+                for sequence, decision in committed.decisions
+            )
+            seen.fallbacks.extend(committed.fallbacks)
+            seen.phases.extend(phase for _, phase in committed.breakers)
+
+    def _start(self, disk: SimulatedDisk, faults: EngineFaults, life: int) -> EpochDriver:
+        clock = FakeClock(faults.seed + life)
+        clocks = HostClocks(wall_ns=clock.wall_ns, monotonic_s=clock.monotonic_s)
+        scoring = self._scoring or FaultyScoring(faults.seed, faults.scorer_fault_share)
+        limits = replace(self._limits, segment_bytes=faults.segment_bytes)
+        settings = HostSettings(
+            configuration=b"{}",
+            references=frozenset(self.plan.contracts) if faults.by_reference else frozenset(),
+            checkpoint_epochs=faults.checkpoint_epochs,
+            limits=limits,
+        )
+        partitions = self.plan.pipeline.partitions
+        hosting = LocalHosting(
+            self.plan, range(partitions), disk, settings, clocks=clocks, scoring=scoring
+        )
+        fan_in = None
+        if self.plan.has_fan_in:
+            fan_in = PartitionHost(
+                FAN_IN,
+                FanInCore(self.plan, partitions=partitions, limits=limits),
+                disk,
+                scoring=scoring,
+                clocks=clocks,
+                checkpoint_epochs=faults.checkpoint_epochs,
+                limits=limits,
+            )
+        return EpochDriver(self.plan, hosting, fan_in)
+
+
+def _nth(share: float, operations: int) -> int:
+    return 1 + int(share * operations)
+
+
+def differences(a: SimulatedResult, b: SimulatedResult) -> Iterator[str]:
+    """What stands at the end of one run and not of the other, for people."""
+    left, right = ({d.canonical_bytes(): d for d in final_revisions(r.decisions)} for r in (a, b))
+    for sign, only in (("-", left.keys() - right.keys()), ("+", right.keys() - left.keys())):
+        for key in sorted(only):
+            d = left.get(key) or right[key]
+            yield (
+                f"{sign} {d.kind} {d.subject} {d.transition} at {d.event_ns} "
+                f"score {d.score!r} mode {d.mode} window {d.window_start_ns}"
+            )

@@ -100,14 +100,14 @@ def small_plan(**changes):
 
 
 def small_rows(rng: np.random.Generator) -> pl.DataFrame:
-    """Six sensors in two areas for 80 s: gaps, steps, duplicates, disorder, bad rows."""
+    """Six sensors in two areas for 60 s: gaps, steps, duplicates, disorder, bad rows."""
     frames = []
     for sensor in range(6):
-        time_s = np.arange(0, 80, 1.0) + sensor / 10
-        value = rng.normal(size=len(time_s)) + 15 * (rng.random() < 0.4) * (time_s > 40)
+        time_s = np.arange(0, 60, 1.0) + sensor / 10
+        value = rng.normal(size=len(time_s)) + 15 * (rng.random() < 0.4) * (time_s > 30)
         keep = np.ones(len(time_s), bool)
         if rng.random() < 0.5:
-            begin = rng.uniform(5, 60)
+            begin = rng.uniform(5, 40)
             keep &= ~((time_s > begin) & (time_s < begin + rng.uniform(3, 40)))
         frames.append(
             pl.DataFrame(
@@ -125,7 +125,7 @@ def small_rows(rng: np.random.Generator) -> pl.DataFrame:
     again = again.with_columns(pl.col("sequence") + pl.lit(rng.integers(0, 2)))
     rows = pl.concat([rows, again])
     # Arrival: in order of time but for a jitter; some far beyond what is punctual.
-    late = np.where(rng.random(rows.height) < 0.03, rng.uniform(0, 40), 0)
+    late = np.where(rng.random(rows.height) < 0.08, rng.uniform(0, 30, rows.height), 0)
     jitter = rng.uniform(0, 1.9, rows.height) + late
     rows = rows[np.argsort(rows["time_ns"].to_numpy() + jitter * NS, kind="stable")]
     bad = rng.random(rows.height) < 0.02

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -50,7 +51,10 @@ class SimulatedRun(RunDirectory):
 
 
 class FaultyScoring:
-    """Answers requests; a share of them fails, which ones is a function of seed and request."""
+    """Answers requests; a share of them fails, which ones is a function of seed and request.
+
+    So the same request fails in every life, and in every run that asks it.
+    """
 
     def __init__(self, seed: int, fault_share: float) -> None:
         self._seed = seed
@@ -101,27 +105,28 @@ class SimulatedResult:
 
     Attributes:
         run: the run directory, on the disk as it was left.
+        logged: (partition, sequence, canonical bytes) of each decision in the logs.
+        published: the same of each decision that left a host.
+        accounts: of all partitions, as last logged.
         lives: how often the process was started.
-        published: (partition, sequence, canonical bytes) of each decision that left a host.
         fallbacks: outcomes that were not OK, as ``stage:status``.
         phases: phases the circuit breakers were seen in, in order of commits.
         operations: changes to the disk in the last life.
     """
 
     run: SimulatedRun
-    lives: int
+    logged: frozenset[tuple[str, int, bytes]]
     published: frozenset[tuple[str, int, bytes]]
+    accounts: Accounts
+    lives: int
     fallbacks: tuple[str, ...]
     phases: tuple[str, ...]
     operations: int
 
     @property
     def decisions(self) -> list[Decision]:
-        return self.run.decisions()
-
-    @property
-    def accounts(self) -> Accounts:
-        return Accounts.total(self.run.accounts().values())
+        """Every revision, in order of (partition, log sequence)."""
+        return [Decision.from_bytes(payload) for _, _, payload in sorted(self.logged)]
 
     @property
     def digest(self) -> str:
@@ -130,14 +135,6 @@ class SimulatedResult:
     @property
     def final_digest(self) -> str:
         return decisions_digest(final_revisions(self.decisions))
-
-    def logged(self) -> frozenset[tuple[str, int, bytes]]:
-        """(partition, sequence, bytes) of every decision in the logs."""
-        return frozenset(
-            (name, entry.sequence, entry.payload)
-            for name in self.run.partitions
-            for entry in read_entries(self.run.storage, name, kinds={EntryKind.DECISION})
-        )
 
     def replay(self, sources: Mapping[str, MemorySource]) -> ReplayVerdict:
         """Replay the logs."""
@@ -158,7 +155,7 @@ class SimulatedEngine:
         plan: the pipeline.
         frames: raw rows by source, in order of arrival.
         limits: bounds of the run.
-        scoring: runs guarded stages; by default what the faults of a run say.
+        scoring: runs guarded stages; by default they never fail.
     """
 
     def __init__(
@@ -173,7 +170,7 @@ class SimulatedEngine:
         self.sources = {n: MemorySource(n, {n: frame}) for n, frame in frames.items()}
         self.rows = sum(frame.height for frame in frames.values())
         self._limits = limits
-        self._scoring = scoring
+        self._scoring = scoring or FaultyScoring(0, 0.0)
         opened = [(self.sources[n], plan.contracts[n]) for n in plan.contracts]
         # Epochs depend on the data alone, so every life is fed the same.
         self._epochs: tuple[Epoch, ...] = tuple(epochs(opened, tick_ns=plan.tick_ns, limits=limits))
@@ -202,17 +199,27 @@ class SimulatedEngine:
                 disk = disk.copy()  # somebody has made room
                 disk.capacity_bytes = None
             else:
-                return SimulatedResult(
-                    run=SimulatedRun(path=None, plan=self.plan, sources={}, disk=disk),  # type: ignore[arg-type]
-                    lives=life,
-                    published=frozenset(seen.published),
-                    fallbacks=tuple(seen.fallbacks),
-                    phases=tuple(seen.phases),
-                    operations=disk.operations,
-                )
+                return self._result(disk, seen, life)
             if crashes and like is not None:
                 disk.crash_at_operation = _nth(crashes.pop(), like.operations)
         raise AssertionError(f"not finished after {_MOST_LIVES} lives")
+
+    def _result(self, disk: SimulatedDisk, seen: _Seen, lives: int) -> SimulatedResult:
+        run = SimulatedRun(path=Path("simulated"), plan=self.plan, sources={}, disk=disk)
+        return SimulatedResult(
+            run=run,
+            logged=frozenset(
+                (name, entry.sequence, entry.payload)
+                for name in run.partitions
+                for entry in read_entries(disk, name, kinds={EntryKind.DECISION})
+            ),
+            published=frozenset(seen.published),
+            accounts=Accounts.total(run.accounts().values()),
+            lives=lives,
+            fallbacks=tuple(seen.fallbacks),
+            phases=tuple(seen.phases),
+            operations=disk.operations,
+        )
 
     def _faulty_disk(
         self, faults: EngineFaults, like: SimulatedResult, crashes: list[float]
@@ -253,7 +260,6 @@ class SimulatedEngine:
     def _start(self, disk: SimulatedDisk, faults: EngineFaults, life: int) -> EpochDriver:
         clock = FakeClock(faults.seed + life)
         clocks = HostClocks(wall_ns=clock.wall_ns, monotonic_s=clock.monotonic_s)
-        scoring = self._scoring or FaultyScoring(faults.seed, faults.scorer_fault_share)
         limits = replace(self._limits, segment_bytes=faults.segment_bytes)
         settings = HostSettings(
             configuration=b"{}",
@@ -263,7 +269,7 @@ class SimulatedEngine:
         )
         partitions = self.plan.pipeline.partitions
         hosting = LocalHosting(
-            self.plan, range(partitions), disk, settings, clocks=clocks, scoring=scoring
+            self.plan, range(partitions), disk, settings, clocks=clocks, scoring=self._scoring
         )
         fan_in = None
         if self.plan.has_fan_in:
@@ -271,7 +277,7 @@ class SimulatedEngine:
                 FAN_IN,
                 FanInCore(self.plan, partitions=partitions, limits=limits),
                 disk,
-                scoring=scoring,
+                scoring=self._scoring,
                 clocks=clocks,
                 checkpoint_epochs=faults.checkpoint_epochs,
                 limits=limits,

@@ -1,4 +1,4 @@
-"""A small pipeline and its rows: six sensors in two areas for 80 seconds."""
+"""A small pipeline and its rows: six sensors in two areas for a minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sightline.sense.contract_file import parse_contract
 from simulation.schedules import NS_PER_S, Columns
 
 START_NS = 1_767_225_600 * NS_PER_S
-DURATION_S = 80.0
+DURATION_S = 60.0
 OUT_OF_ORDER_S = 2.0
 ALLOWANCE_S = 20.0
 SENSORS = tuple(f"s{i}" for i in range(6))
@@ -114,7 +114,7 @@ def small_rows(seed: int) -> pl.DataFrame:
     for i, sensor in enumerate(SENSORS):
         area = "north" if i < 3 else "south"
         time_s = np.arange(0.0, DURATION_S) + i / 8
-        step = 15.0 * ((time_s > 40) & (rng.random() < 0.4))
+        step = 15.0 * ((time_s > 30) & (rng.random() < 0.4))
         value = np.round(rng.normal(size=len(time_s)) + step, 3)
         sent = np.ones(len(time_s), np.bool_)
         for name in (sensor, area):
@@ -136,5 +136,5 @@ def small_rows(seed: int) -> pl.DataFrame:
 
 
 def _gap(rng: np.random.Generator) -> tuple[float, float]:
-    begin_s = float(rng.uniform(5, 60))
-    return begin_s, begin_s + float(rng.uniform(3, 40))
+    begin_s = float(rng.uniform(5, 45))
+    return begin_s, begin_s + float(rng.uniform(3, 30))

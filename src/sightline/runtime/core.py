@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from sightline.runtime.deciding import (
 )
 from sightline.runtime.guard import BreakerState, Outcome, OutcomeStatus, ScoreRequest
 from sightline.runtime.operator_inputs import OperatorInputs
+from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import (
     AlarmForm,
     PacketLossForm,
@@ -48,18 +48,6 @@ from sightline.runtime.summary import PresenceSummary, Summary
 from sightline.sense.event_time import NEVER_NS
 
 CORE_STATE_VERSION = 1
-
-
-@dataclass(slots=True, kw_only=True)
-class StepOutput:
-    """What the shell has to log and carry out after one entry."""
-
-    decisions: list[Decision] = field(default_factory=list)
-    refused: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
-    requests: list[ScoreRequest] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
-    summary: Summary | None = None
-    accounts: Accounts | None = None
 
 
 class PartitionCore:

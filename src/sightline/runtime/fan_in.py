@@ -23,8 +23,9 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind, Status, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
-from sightline.runtime.core import CORE_STATE_VERSION, StepOutput
+from sightline.runtime.core import CORE_STATE_VERSION
 from sightline.runtime.operator_inputs import OperatorInputs
+from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan, Step
 from sightline.runtime.silence_watch import SilenceWatch

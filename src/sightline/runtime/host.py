@@ -27,7 +27,7 @@ from sightline.recorder.walk import chain_hash_at
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.batches import encode_frame, frame_digest
-from sightline.runtime.core import StepOutput
+from sightline.runtime.outputs import StepOutput
 from sightline.runtime.scoring import Scoring
 from sightline.runtime.summary import Summary
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.trials import small_trial, try_seeds
+from simulation.trials import gateway_trial, small_trial, try_seeds
 
 CHUNK = 50
 
@@ -10,3 +10,8 @@ CHUNK = 50
 @pytest.mark.parametrize("first", range(0, 1000, CHUNK))
 def test_faults_show_in_no_decision_of_the_small_pipeline(first):
     try_seeds(small_trial, range(first, first + CHUNK))
+
+
+@pytest.mark.parametrize("first", range(0, 50, 5))
+def test_faults_show_in_no_decision_of_the_gateway(first):
+    try_seeds(gateway_trial, range(first, first + 5))

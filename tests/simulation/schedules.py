@@ -17,11 +17,15 @@ NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall:
-    """The rows of one key are held back from ``start_s`` on and come together at ``end_s``."""
+    """One key stores its rows from ``start_s`` on and sends them within ``dump_s`` of ``end_s``.
+
+    The backlog is sent first, in order; what the key measures meanwhile comes after it.
+    """
 
     key: str
     start_s: float
     end_s: float
+    dump_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +93,17 @@ def arrive(rows: pl.DataFrame, faults: ArrivalFaults, columns: Columns) -> pl.Da
     delay_ns = delay.integers(0, round(faults.reorder_s * NS_PER_S) + 1, n)
     origin_ns = int(true_ns[0])
     for stall in faults.stalls:
-        end_ns = origin_ns + round(stall.end_s * NS_PER_S)
-        start_ns = origin_ns + round(stall.start_s * NS_PER_S)
-        held = (rows[columns.key] == stall.key).to_numpy()
-        held &= (true_ns >= start_ns) & (true_ns < end_ns)
-        sent_ns[held], delay_ns[held] = end_ns, 0  # a backlog is sent first, and in order
+        since_ns = true_ns - origin_ns
+        start_ns, end_ns, over_ns = (
+            round(t * NS_PER_S) for t in (stall.start_s, stall.end_s, stall.end_s + stall.dump_s)
+        )
+        own = (rows[columns.key] == stall.key).to_numpy()
+        stored = own & (since_ns >= start_ns) & (since_ns < end_ns)
+        share = (since_ns - start_ns) / (end_ns - start_ns)
+        sent_ns[stored] = origin_ns + end_ns + (share[stored] * (over_ns - end_ns)).astype(np.int64)
+        waits = own & (since_ns >= end_ns) & (since_ns < over_ns)
+        sent_ns[waits] = origin_ns + over_ns
+        delay_ns[stored | waits] = 0
     return rows.with_columns(
         pl.Series(columns.value, value),
         pl.Series(columns.time, true_ns + jump_ns),
@@ -160,7 +170,14 @@ def draw_arrival(
     for key in rng.choice(keys, rng.integers(0, 3), replace=False):
         start_s = float(rng.uniform(0, 0.7 * duration_s))
         length_s = float(rng.uniform(0.05, 0.5) * duration_s)
-        stalls.append(Stall(key=str(key), start_s=start_s, end_s=start_s + length_s))
+        stalls.append(
+            Stall(
+                key=str(key),
+                start_s=start_s,
+                end_s=start_s + length_s,
+                dump_s=float(rng.choice([0.0, 0.3 * length_s])),
+            )
+        )
     return ArrivalFaults(
         reorder_s=float(rng.choice([0.0, out_of_order_s, 0.9 * allowance_s], p=[0.2, 0.6, 0.2])),
         stalls=tuple(stalls),

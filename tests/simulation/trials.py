@@ -24,6 +24,9 @@ from simulation.small_world import (
     small_rows,
 )
 
+from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.runtime import Plan, load_plan, make_plan
+
 SCHEDULES_PER_WORLD = 4
 """Seeds that share their rows and differ in what befalls the engine; saves undisturbed runs."""
 
@@ -67,6 +70,26 @@ def small_world(seed: int) -> World:
 def small_trial(seed: int) -> None:
     """Run the small pipeline through the faults of ``seed``."""
     try_faults(small_world(seed // SCHEDULES_PER_WORLD), draw_engine_faults(seed))
+
+
+def gateway_plan(*, partitions: int = 2, tick_s: float = 30.0) -> Plan:
+    """The gateway pipeline with a coarse tick: few epochs, every stage."""
+    plan = load_plan(PIPELINE)
+    form = plan.pipeline.model_copy(update={"partitions": partitions, "tick_s": tick_s})
+    return make_plan(form, plan.contracts)
+
+
+def gateway_trial(seed: int) -> None:
+    """Run the gateway pipeline over a short constellation through the faults of ``seed``."""
+    made = simulate(ConstellationConfig(seed=seed, n_satellites=10, duration_s=300))
+    engine = SimulatedEngine(
+        gateway_plan(),
+        {"telemetry": made.telemetry, "logs": made.logs},
+        scoring=FaultyScoring(seed, 0.3 * (seed % 2)),
+    )
+    undisturbed = engine.run_through()
+    assert_all_accounted(undisturbed, engine)
+    try_faults(World(engine=engine, undisturbed=undisturbed), draw_engine_faults(seed))
 
 
 def try_faults(world: World, faults: EngineFaults) -> SimulatedResult:

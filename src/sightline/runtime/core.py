@@ -80,6 +80,11 @@ class PartitionCore:
         self.chains = [ChainState(c, self.streams[c.source]) for c in plan.chains]
         self.issued = IssuedDecisions()
         self.breakers: dict[str, BreakerState] = {}
+        self._breaker_rules = {
+            name: form.guarded.breaker
+            for name, form in plan.pipeline.stages.items()
+            if isinstance(form, ScorerForm) and form.guarded is not None
+        }
         self.epoch = -1
         self._inputs = OperatorInputs(plan.contracts)
         self._watches = {
@@ -180,7 +185,7 @@ class PartitionCore:
         for stream in self.streams.values():
             stream.clock.tick(int(self._tick["tick_ns"]), final=bool(self._tick["final"]))
         for name, breaker in self.breakers.items():
-            self.breakers[name] = breaker.ticked(self._breaker_rule(name))
+            self.breakers[name] = breaker.ticked(self._breaker_rules[name])
         output = StepOutput()
         for chain in self.chains:
             changed = chain.close()
@@ -364,12 +369,6 @@ class PartitionCore:
             if identity is not None:
                 until[(kind, subject)] = int(settled_ns[identity])
         self.issued.settle(until)
-
-    def _breaker_rule(self, stage: str) -> Any:
-        form = self.plan.pipeline.stages[stage]
-        assert isinstance(form, ScorerForm)
-        assert form.guarded is not None
-        return form.guarded.breaker
 
     # --- accounts, digests, checkpoint ----------------------------------------------------------
 

@@ -68,7 +68,8 @@ class RunDirectory:
         Raises:
             UsageError: if the folder already holds something.
         """
-        if path.exists() and any(path.iterdir()):
+        unfinished = f"{_MANIFEST}.tmp"  # of a run that was killed before it had begun
+        if path.exists() and any(p.name != unfinished for p in path.iterdir()):
             raise UsageError(
                 expected="an absent or empty folder",
                 got=f"{path} with contents",
@@ -78,7 +79,7 @@ class RunDirectory:
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path=path, plan=plan, sources=sources)
         text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
-        temporary = path / f"{_MANIFEST}.tmp"
+        temporary = path / unfinished
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path / _MANIFEST)
         return run

@@ -4,11 +4,11 @@ Finite sources are merged by *arrival time* and cut at a fixed grid, so that nei
 run nor the number of files can matter. A row arrives when its receipt column says so. Without
 one, it arrives when its file's event time first reaches it: the running maximum, in file order.
 
-One wrong clock must not drag everybody into the future. So a forward jump counts only as far as
-the rows after it confirm it: a row cannot have arrived more than ``max_backlog_s`` after the
-event time of any row that follows it in the same file, or else that row would be lost as too old.
-The confirmed arrival is the row's receipt time when there is no other, and against it a time
-stamp from the future shows as CLOCK_SKEW before it can move a watermark.
+One wrong clock must not drag everybody into the future. So a forward jump counts only if the rows
+after it confirm it: a time that is more than ``max_backlog_s`` ahead of the median of the next five
+rows of the same file does not move arrival. The confirmed arrival is the row's receipt time when
+there is no other, and against it a time stamp from the future shows as CLOCK_SKEW before it can
+move a watermark. A median, so that a single row from the past confirms or refutes nothing either.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ from sightline.sense.admission import event_time_ns, receipt_time_ns
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 from sightline.sense.sources import Chunk, Source, Stream
+
+BoolArray = npt.NDArray[np.bool_]
+
+_CONFIRMING = 5  # rows whose median confirms a jump of the clock
+_LEAST_CONFIRMING = 3  # with fewer left in the file there is no majority against a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +160,9 @@ class _Cursor:
                 return
             frame, time_ns = self._ahead
             self._ahead = self._read()
-            following_ns = FOREVER_NS if self._ahead is None else _earliest(self._ahead[1])
+            following_ns = np.empty(0, np.int64)
+            if self._ahead is not None:
+                following_ns = self._ahead[1][self._ahead[1] > NEVER_NS]
             self._arrival = confirmed_arrival_ns(
                 time_ns,
                 frontier_ns=self._frontier_ns,
@@ -208,38 +215,52 @@ class _Cursor:
 
 
 def confirmed_arrival_ns(
-    time_ns: IntArray, *, frontier_ns: int, following_ns: int, max_ahead_ns: int
+    time_ns: IntArray, *, frontier_ns: int, following_ns: IntArray, max_ahead_ns: int
 ) -> IntArray:
     """int64[n], non-decreasing: when each row of a file arrived, from its times alone.
 
     Args:
-        time_ns: int64[n], in file order; a very early value stands for "unreadable".
+        time_ns: int64[n], in file order; ``NEVER_NS`` stands for "unreadable".
         frontier_ns: arrival of the last row before these.
-        following_ns: earliest time after these.
-        max_ahead_ns: how far ahead of a later row a time may be and still count.
+        following_ns: int64[m], the first readable times after these, as far as there are any.
+        max_ahead_ns: how far ahead of the rows that follow it a time may be and still count.
 
-    >>> t = np.array([10, 20, 9000, 30, 40])
-    >>> confirmed_arrival_ns(t, frontier_ns=0, following_ns=2**62, max_ahead_ns=100).tolist()
-    [10, 20, 130, 130, 130]
+    >>> t = np.array([10, 20, 9000, 30, 5, 40])
+    >>> none = np.empty(0, np.int64)
+    >>> confirmed_arrival_ns(t, frontier_ns=0, following_ns=none, max_ahead_ns=100).tolist()
+    [10, 20, 20, 30, 30, 40]
     """
     readable = time_ns > NEVER_NS
-    later = np.where(readable, time_ns, FOREVER_NS)
-    later = np.minimum.accumulate(later[::-1])[::-1]  # earliest time at or after each row
-    after = np.append(np.minimum(later[1:], following_ns), following_ns)
-    bounded = np.minimum(time_ns, np.minimum(after, FOREVER_NS - max_ahead_ns) + max_ahead_ns)
-    found: IntArray = np.maximum.accumulate(np.maximum(bounded, frontier_ns))
+    credible = time_ns
+    if readable.any() and int(time_ns[readable].max()) - _least(time_ns[readable], following_ns) > (
+        max_ahead_ns
+    ):
+        ahead = np.zeros(len(time_ns), np.bool_)
+        ahead[readable] = _is_ahead(time_ns[readable], following_ns, max_ahead_ns)
+        credible = np.where(ahead, NEVER_NS, time_ns)
+    found: IntArray = np.maximum.accumulate(np.maximum(credible, frontier_ns))
     if len(found) and found[-1] > NEVER_NS:
         # Unreadable rows before the first readable one arrive with it.
-        first = found[found > NEVER_NS][0]
-        found = np.maximum(found, first)
+        found = np.maximum(found, found[found > NEVER_NS][0])
     else:
         found = np.zeros(len(found), np.int64)
     return found
 
 
-def _earliest(time_ns: IntArray) -> int:
-    readable = time_ns[time_ns > NEVER_NS]
-    return int(readable.min()) if len(readable) else FOREVER_NS
+def _is_ahead(time_ns: IntArray, following_ns: IntArray, max_ahead_ns: int) -> BoolArray:
+    """bool[n]: times too far ahead of the median of the rows that follow them."""
+    padded = np.concatenate([time_ns, following_ns[:_CONFIRMING], np.full(_CONFIRMING, -1)])
+    after = np.lib.stride_tricks.sliding_window_view(padded, _CONFIRMING)[1 : len(time_ns) + 1]
+    after = np.sort(after, axis=1)  # what is not there sorts first, as -1
+    there = (after >= 0).sum(axis=1)
+    middle = _CONFIRMING - there + (there - 1) // 2
+    median = np.take_along_axis(after, np.minimum(middle, _CONFIRMING - 1)[:, None], axis=1)[:, 0]
+    ahead: BoolArray = (there >= _LEAST_CONFIRMING) & (time_ns - median > max_ahead_ns)
+    return ahead
+
+
+def _least(time_ns: IntArray, following_ns: IntArray) -> int:
+    return int(min(time_ns.min(), following_ns[:_CONFIRMING].min(initial=FOREVER_NS)))
 
 
 def _take_rejected(cursors: Sequence[_Cursor]) -> tuple[tuple[str, pl.DataFrame], ...]:

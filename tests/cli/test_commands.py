@@ -33,7 +33,12 @@ def sightline(*arguments, stdin=None, cwd=None):
     """Run the command in a process of its own: what comes back is what a user sees."""
     return subprocess.run(
         [sys.executable, "-c", "from sightline.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, input=stdin, cwd=cwd, timeout=120, check=False,
+        capture_output=True,
+        text=True,
+        input=stdin,
+        cwd=cwd,
+        timeout=120,
+        check=False,
     )
 
 
@@ -51,8 +56,15 @@ def project(tmp_path_factory):
     (folder / "tank.yaml").write_text(PIPELINE)
     (folder / "readings.csv").write_text(readings([1, 2, 9, 9, 3, 1, 77, "wet", 1, 1]))
     done = sightline(
-        "run", folder / "tank.yaml", "--source", f"readings={folder / 'readings.csv'}",
-        "--out", folder / "run", "--alerts", f"jsonl:{folder / 'alerts.jsonl'}", "--json",
+        "run",
+        folder / "tank.yaml",
+        "--source",
+        f"readings={folder / 'readings.csv'}",
+        "--out",
+        folder / "run",
+        "--alerts",
+        f"jsonl:{folder / 'alerts.jsonl'}",
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     (folder / "report.json").write_text(done.stdout)
@@ -74,8 +86,14 @@ def test_alerts_reach_the_sink(project):
 def test_standard_input_is_a_source(project, tmp_path):
     rows = pl.read_csv(project / "readings.csv", infer_schema_length=0).write_ndjson()
     done = sightline(
-        "run", project / "tank.yaml", "--source", "readings=-", "--out", tmp_path / "run",
-        "--json", stdin=rows,
+        "run",
+        project / "tank.yaml",
+        "--source",
+        "readings=-",
+        "--out",
+        tmp_path / "run",
+        "--json",
+        stdin=rows,
     )
     assert done.returncode == 0, done.stderr
     first = json.loads((project / "report.json").read_text())
@@ -94,8 +112,13 @@ def test_a_comparison_that_differs_exits_with_one_and_names_the_stage(project, t
     changed["sources"]["readings"]["contract"] = str(project / "readings.contract.yaml")
     (tmp_path / "tank.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     run = sightline(
-        "run", tmp_path / "tank.yaml", "--source", f"readings={project / 'readings.csv'}",
-        "--out", tmp_path / "run", "--json",
+        "run",
+        tmp_path / "tank.yaml",
+        "--source",
+        f"readings={project / 'readings.csv'}",
+        "--out",
+        tmp_path / "run",
+        "--json",
     )
     assert run.returncode == 0, run.stderr
     done = sightline("replay", project / "run", "--against", tmp_path / "run")
@@ -148,8 +171,13 @@ def test_quarantine_lists_rows_with_reason_and_place(project):
 def test_refused_rows_can_be_fed_in_again_under_a_wider_contract(project, tmp_path):
     (tmp_path / "wide.yaml").write_text(CONTRACT.replace("[0, 10]", "[0, 100]"))
     done = sightline(
-        "quarantine", project / "run", "--feed-again", tmp_path / "wide.yaml",
-        "--out", tmp_path / "again", "--json",
+        "quarantine",
+        project / "run",
+        "--feed-again",
+        tmp_path / "wide.yaml",
+        "--out",
+        tmp_path / "again",
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     accounts = json.loads(done.stdout)["accounts"]
@@ -182,7 +210,15 @@ def test_schemas_are_printed_for_editors():
 
 def test_the_demo_writes_report_alerts_and_picture(tmp_path):
     done = sightline(
-        "demo", "--out", tmp_path / "demo", "--speed", "max", "--minutes", 12, "--satellites", 12,
+        "demo",
+        "--out",
+        tmp_path / "demo",
+        "--speed",
+        "max",
+        "--minutes",
+        12,
+        "--satellites",
+        12,
         "--json",
     )
     assert done.returncode == 0, done.stderr

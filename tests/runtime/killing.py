@@ -1,68 +1,63 @@
-"""Killing a real run at a random point, and resuming it."""
+"""Killing a real run at random points until it gets to its end."""
 
-import random
-import signal
+from __future__ import annotations
+
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, write_constellation
-from sightline.records import Accounts
-from sightline.records.decision import decisions_digest
-from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
-from sightline.sense import open_source
+import numpy as np
 
-
-def gateway_sources(plan, folder: Path):
-    return {
-        name: open_source(name, str(folder / f"{name}.parquet"), plan.contracts[name])
-        for name in plan.contracts
-    }
+SCRIPT = Path(__file__).with_name("killable_run.py")
+_TIMEOUT_S = 120.0
 
 
-def run_gateway(folder: Path, out: Path, **options):
-    plan = load_plan(PIPELINE)
-    return run_pipeline(plan, gateway_sources(plan, folder), out, options=RunOptions(**options))
-
-
-def check_kill(seed: int, folder: Path) -> None:
-    """SIGKILL at up to three random moments, resumed to the end: equal to an undisturbed run."""
-    draw = random.Random(seed)
-    write_constellation(
-        simulate(ConstellationConfig(seed=seed, n_satellites=9, duration_s=240)), folder / "input"
+def run_to_the_end(out: Path, *options: str) -> dict[str, Any]:
+    """Run, or resume what is in ``out``; the digest and accounts at the end."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(out), *options],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
     )
-    whole = run_gateway(folder / "input", folder / "whole")
-    kills = 0
-    for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, __file__, str(folder / "input"), str(folder / "killed")],
-            stdout=subprocess.PIPE,
-        )
-        assert child.stdout is not None
-        child.stdout.readline()  # it is running now
-        time.sleep(draw.uniform(0.0, 1.2 * whole.wall_s))
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
-        child.stdout.close()
-    resumed = run_gateway(folder / "input", folder / "killed", resume=True)
-    assert kills >= 1
-    assert resumed.digest == whole.digest, f"seed {seed}"
-    assert resumed.accounts == whole.accounts, f"seed {seed}"
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def main(folder: str, out: str) -> None:
-    plan = load_plan(PIPELINE)
-    sources = gateway_sources(plan, Path(folder))
-    print("running", flush=True)
-    run_pipeline(plan, sources, Path(out), options=RunOptions(resume=True, checkpoint_epochs=7))
-    time.sleep(60)  # a run that was quicker than the kill waits for it
+def kill_once(out: Path, *options: str, commits: int, delay_s: float) -> int:
+    """Start or resume a run and kill it (SIGKILL) ``delay_s`` after so many commits of this life.
+
+    Returns:
+        The commits it had told of; fewer than asked for if it came to its end first.
+    """
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(out), *options], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        seen = 0
+        for line in process.stdout:
+            seen += line.startswith("committed")
+            if line.startswith("started" if commits == 0 else "committed") and seen >= commits:
+                time.sleep(delay_s)
+                break
+        return seen
+    finally:
+        process.kill()
+        process.wait(_TIMEOUT_S)
+        process.stdout.close()
 
 
-def log_digest(out: Path) -> tuple[str, Accounts]:
-    run = RunDirectory.open(out)
-    return decisions_digest(run.decisions()), Accounts.total(run.accounts().values())
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def kill_at_random(out: Path, *options: str, rng: np.random.Generator, kills: int) -> int:
+    """Kill a run again and again; how many of the kills met it before its end."""
+    met = 0
+    for _ in range(kills):
+        commits = int(rng.integers(1, 6))
+        delay_s = float(rng.uniform(0, 0.03))
+        met += kill_once(out, *options, commits=commits, delay_s=delay_s) == commits
+    return met

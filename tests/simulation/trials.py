@@ -1,6 +1,7 @@
 """Trials: one seed, one world, one schedule of faults, and everything that must hold after it.
 
-A failing seed can be run alone: ``SIGHTLINE_SEED=123 pytest tests/runtime/test_fault_schedules.py``.
+A failing seed can be run alone:
+``SIGHTLINE_SEED=123 pytest tests/runtime/test_fault_schedules.py``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.runtime import Plan, load_plan, make_plan
 from simulation.engine import FaultyScoring, SimulatedEngine, SimulatedResult, differences
 from simulation.schedules import EngineFaults, arrive, draw_arrival, draw_engine_faults
 from simulation.small_world import (
@@ -23,9 +26,6 @@ from simulation.small_world import (
     small_plan,
     small_rows,
 )
-
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
-from sightline.runtime import Plan, load_plan, make_plan
 
 SCHEDULES_PER_WORLD = 4
 """Seeds that share their rows and differ in what befalls the engine; saves undisturbed runs."""

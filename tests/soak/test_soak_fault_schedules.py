@@ -1,6 +1,7 @@
 """Ten thousand seeds: other ones than the suite's."""
 
 import pytest
+
 from simulation.trials import gateway_trial, small_trial, try_seeds
 
 CHUNK = 100

@@ -111,7 +111,7 @@ class _Planner:
             if isinstance(form, WindowsForm | PresenceForm)
         )
         group_silences = tuple(
-            Step(name=n, form=f, version=self._version(n, f), reads=(), adds=())
+            self._group_silence(n, f)
             for n, f in p.stages.items()
             if isinstance(f, SilenceForm) and f.scope != "key"
         )
@@ -290,22 +290,31 @@ class _Planner:
                 Measure(column=f"{name}.state:{m.column}", field=m.field, unit="1") for m in reads
             )
         elif isinstance(form, SilenceForm):
-            timeout_s = self.timeout_s(name, form, contract)
-            if timeout_s * NS_PER_S < width_ns:
-                self.fail(
-                    name,
-                    f"timeout_s of at least the presence width ({width_ns / 1e9:g} s)",
-                    f"{timeout_s:g}",
-                )
+            self._check_timeout(name, form, contract, width_ns)
         self.measures[name] = adds
         return Step(name=name, form=form, version=self._version(name, form), reads=reads, adds=adds)
 
-    def timeout_s(self, name: str, form: SilenceForm, contract: Contract) -> float:
-        if form.timeout_s is not None:
-            return form.timeout_s
-        if contract.silence is None:
-            self.fail(name, "timeout_s, here or in the contract's silence", "none")
-        return contract.silence.timeout_s
+    def _group_silence(self, name: str, form: SilenceForm) -> Step:
+        presence = self.pipeline.stages[form.input]
+        assert isinstance(presence, PresenceForm)  # the ports fit
+        contract = self.contracts[presence.input]
+        self._check_timeout(name, form, contract, round(presence.width_s * NS_PER_S))
+        return Step(name=name, form=form, version=self._version(name, form), reads=(), adds=())
+
+    def _check_timeout(
+        self, name: str, form: SilenceForm, contract: Contract, width_ns: int
+    ) -> None:
+        timeout_s = form.timeout_s
+        if timeout_s is None:
+            if contract.silence is None:
+                self.fail(name, "timeout_s, here or in the contract's silence", "none")
+            timeout_s = contract.silence.timeout_s
+        if timeout_s * NS_PER_S < width_ns:
+            self.fail(
+                name,
+                f"timeout_s of at least the presence width ({width_ns / 1e9:g} s)",
+                f"{timeout_s:g}",
+            )
 
     def _alarm_measures(self, name: str, form: AlarmForm) -> tuple[Measure, ...]:
         high = form.raise_above is not None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import multiprocessing
+import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -25,15 +26,15 @@ class Scoring(Protocol):
         """One outcome per request, in their order, each within its budget."""
 
     def close(self) -> None:
-        """Release threads and processes."""
+        """Release processes; stuck threads end with the interpreter."""
 
 
 class DeadlineScoring:
     """Runs each request on a thread or in a process, whichever its stage asked for.
 
     A thread that overruns cannot be stopped: it is left to finish, and its answer is thrown away.
-    While ``threads`` of them are stuck, further requests time out at once. A process that overruns
-    is killed and replaced.
+    While ``threads`` of them are stuck, further requests time out at once. None of them keeps the
+    interpreter from ending. A process that overruns is killed and replaced.
 
     Args:
         threads: threads that may be busy or stuck.
@@ -48,8 +49,7 @@ class DeadlineScoring:
     ) -> None:
         self._scorer = scorer
         self._threads = threads
-        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
-        self._stuck: set[concurrent.futures.Future[FloatArray]] = set()
+        self._stuck: list[threading.Thread] = []
         self._process: _ScorerProcess | None = None
 
     def run(self, requests: Sequence[ScoreRequest]) -> list[Outcome]:
@@ -58,23 +58,23 @@ class DeadlineScoring:
         ]
 
     def _on_thread(self, request: ScoreRequest) -> Outcome:
-        self._stuck = {f for f in self._stuck if not f.done()}
+        self._stuck = [t for t in self._stuck if t.is_alive()]
         if len(self._stuck) >= self._threads:
             return _failed(request, OutcomeStatus.TIMEOUT, f"{len(self._stuck)} threads stuck")
-        if self._pool is None:
-            self._pool = concurrent.futures.ThreadPoolExecutor(
-                self._threads, thread_name_prefix="scorer"
-            )
-        future = self._pool.submit(self._scorer, request, request.scorer)
+        answers: queue.SimpleQueue[FloatArray | str] = queue.SimpleQueue()
+        # A daemon, unlike the threads of an executor: one that hangs must not outlive the run.
+        thread = threading.Thread(
+            target=_score, args=(self._scorer, request, answers), name="scorer", daemon=True
+        )
+        thread.start()
         try:
-            scores = future.result(timeout=request.budget_s)
-        except concurrent.futures.TimeoutError:
-            if not future.cancel():
-                self._stuck.add(future)
+            answer = answers.get(timeout=request.budget_s)
+        except queue.Empty:
+            self._stuck.append(thread)
             return _failed(request, OutcomeStatus.TIMEOUT, f"{request.budget_s:g} s")
-        except Exception as error:  # noqa: BLE001 - whatever a scorer raises is its CRASH outcome
-            return _failed(request, OutcomeStatus.CRASH, f"{type(error).__name__}: {error}")
-        return _answered(request, scores)
+        if isinstance(answer, str):
+            return _failed(request, OutcomeStatus.CRASH, answer)
+        return _answered(request, answer)
 
     def _in_process(self, request: ScoreRequest) -> Outcome:
         if self._process is None:
@@ -85,10 +85,20 @@ class DeadlineScoring:
         return outcome
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
         if self._process is not None:
             self._process.kill()
+
+
+def _score(
+    scorer: Callable[[ScoreRequest, str], FloatArray],
+    request: ScoreRequest,
+    answers: queue.SimpleQueue[FloatArray | str],
+) -> None:
+    """Main of a scorer thread."""
+    try:
+        answers.put(scorer(request, request.scorer))
+    except Exception as error:  # noqa: BLE001 - whatever a scorer raises is its CRASH outcome
+        answers.put(f"{type(error).__name__}: {error}")
 
 
 class _ScorerProcess:

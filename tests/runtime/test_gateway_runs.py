@@ -1,0 +1,124 @@
+"""Whole gateway runs: the ledger, operator inputs, and the report."""
+
+import json
+
+import polars as pl
+import pytest
+
+from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.runtime import RunDirectory, RunOptions, compare_runs, load_plan, run_pipeline
+from sightline.runtime.run import RunClocks
+from sightline.sense import MemorySource
+
+SECONDS = 600
+
+
+class FakeClock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def wall_ns(self):
+        return round(self.now_s * 1e9)
+
+    def monotonic_s(self):
+        return self.now_s
+
+    def sleep_s(self, seconds):
+        self.now_s += seconds
+
+
+def go(constellation, out, **options):
+    clock = FakeClock()
+    return run_pipeline(
+        load_plan(PIPELINE),
+        {
+            "telemetry": MemorySource("telemetry", {"t": constellation.telemetry}),
+            "logs": MemorySource("logs", {"l": constellation.logs}),
+        },
+        out,
+        options=RunOptions(durable=False, **options),
+        clocks=RunClocks(
+            wall_ns=clock.wall_ns, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def constellation():
+    return simulate(ConstellationConfig(seed=11, n_satellites=12, duration_s=SECONDS))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def reference(constellation, folder):
+    return go(constellation, folder / "reference")
+
+
+@pytest.fixture(scope="module")
+def test_a_run_is_equivalent_to_itself(reference):
+    run = RunDirectory.open(reference.path)
+    assert compare_runs(run, run)
+
+
+def test_the_ledger_holds_what_the_log_says(reference):
+    from sightline.act import Ledger
+
+    run = RunDirectory.open(reference.path)
+    with Ledger.open(run.ledger_url) as ledger:
+        held = sorted(d.canonical_bytes() for d in ledger.decisions())
+    assert held == sorted(d.canonical_bytes() for d in run.decisions())
+
+
+def test_a_lost_ledger_is_rebuilt_from_the_log(constellation, folder):
+    from sightline.act import Ledger
+
+    report = go(constellation, folder / "rebuilt")
+    run = RunDirectory.open(report.path)
+    for file in report.path.glob("ledger.sqlite*"):
+        file.unlink()
+    go(constellation, folder / "rebuilt", resume=True)
+    with Ledger.open(run.ledger_url) as ledger:
+        assert len(ledger.decisions()) == len(run.decisions())
+
+
+def test_planned_loss_of_contact_is_no_alarm(constellation, folder, reference):
+    fault = constellation.faults.filter(pl.col("kind") == "planned_loss_of_contact").to_dicts()[0]
+    control = {
+        "control": "contacts",
+        "source": "telemetry",
+        "contacts": constellation.contacts.to_dicts(),
+    }
+    planned = go(constellation, folder / "planned", controls=(control,))
+
+    def silences(report):
+        return [
+            d
+            for d in RunDirectory.open(report.path).decisions()
+            if d.kind == "link_silence" and d.subject == fault["subject"]
+        ]
+
+    assert silences(reference)
+    assert silences(planned) == []
+
+
+def test_a_masked_subject_is_not_decided_on(constellation, folder, reference):
+    stuck = next(
+        d for d in RunDirectory.open(reference.path).decisions() if d.kind == "sensor_stuck"
+    )
+    mask = {
+        "control": "mask",
+        "subject": stuck.subject.split("/")[0],
+        "from_ns": 0,
+        "until_ns": 2**62,
+    }
+    masked = go(constellation, folder / "masked", controls=(mask,))
+    said = RunDirectory.open(masked.path).decisions()
+    assert not [d for d in said if d.subject == stuck.subject]
+
+
+def test_the_run_report_is_plain_json(reference):
+    assert json.loads(json.dumps(reference.as_mapping()))["accounts"]["balanced"]

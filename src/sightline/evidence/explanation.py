@@ -65,9 +65,10 @@ class Explanation:
 
     @property
     def threshold(self) -> float:
-        """Threshold in the unit of what is drawn; NaN where it is in another unit."""
+        """Threshold on what is drawn; NaN where the reason is about something derived from it."""
         reason = self.decision.reasons[0]
-        return reason.threshold if self.field and reason.unit == self.unit else float("nan")
+        is_drawn = reason.measure.startswith(f"{self.field}.") and reason.unit == self.unit
+        return reason.threshold if self.field and is_drawn else float("nan")
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready, without the drawn rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -41,11 +41,15 @@ class EpochDriver:
             found[FAN_IN] = self._fan_in.recovery.message
         return found
 
-    def control(self, control: Mapping[str, Any]) -> None:
-        """Give every partition an operator input."""
-        self._hosting.control(dict(control))
+    def begin(self, controls: Sequence[Mapping[str, Any]]) -> None:
+        """Give the operator inputs of the start to every partition that has not begun yet.
+
+        A partition commits them with its first epoch, so after a crash some may have them.
+        """
+        plain = [dict(control) for control in controls]
+        self._hosting.begin(plain)
         if self._fan_in is not None:
-            self._fan_in.feed_control(dict(control))
+            self._fan_in.begin(plain)
 
     def feed(self, epoch: Epoch) -> None:
         """Give each key partition its share of an epoch."""

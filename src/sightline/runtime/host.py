@@ -240,6 +240,12 @@ class PartitionHost:
         self._epochs_since_checkpoint += 1
         self._pending.step_s.append(self._clocks.monotonic_s() - started_s)
 
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
+        """Take the operator inputs of the start, unless the log has them with its first epoch."""
+        if self.committed_epoch < 0:
+            for control in controls:
+                self.feed_control(control)
+
     def feed_control(self, control: dict[str, Any]) -> None:
         """Take an operator input (contacts, acknowledgement, shelving, mask)."""
         self._apply(EntryKind.CONTROL, str(control.get("control", "")), _json(control))

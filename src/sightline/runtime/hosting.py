@@ -77,8 +77,8 @@ class Hosting(Protocol):
     def feed(self, partition: int, epoch: PartitionEpoch) -> None:
         """Give a partition its share of an epoch; may return before it is processed."""
 
-    def control(self, control: dict[str, Any]) -> None:
-        """Give every partition an operator input."""
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
+        """Give operator inputs to the partitions that have no epoch yet."""
 
     def commit(self) -> list[Committed]:
         """Commit every partition; results in order of partition."""
@@ -146,9 +146,9 @@ class LocalHosting:
             rejected=epoch.rejected,
         )
 
-    def control(self, control: dict[str, Any]) -> None:
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
         for host in self.hosts.values():
-            host.feed_control(control)
+            host.begin(controls)
 
     def commit(self) -> list[Committed]:
         return [host.commit() for _, host in sorted(self.hosts.items())]
@@ -202,9 +202,9 @@ class WorkerHosting:
         )
         self._workers[self._of[partition]].send(("feed", partition, packed))
 
-    def control(self, control: dict[str, Any]) -> None:
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
         for worker in self._workers:
-            worker.send(("control", control))
+            worker.send(("begin", controls))
 
     def commit(self) -> list[Committed]:
         for worker in self._workers:
@@ -304,8 +304,8 @@ def _work(
             match message[0]:
                 case "feed":
                     hosting.feed(message[1], _unpack(message[2]))
-                case "control":
-                    hosting.control(message[1])
+                case "begin":
+                    hosting.begin(message[1])
                 case "commit":
                     pipe.send(hosting.commit())
                 case "summaries":

@@ -130,7 +130,11 @@ class _Planner:
         )
 
     def _check_contract(self, source: str, contract: Contract) -> None:
-        """What the engine asks of a contract beyond what the contract asks of itself."""
+        """What the engine asks of a source beyond what its contract asks of itself."""
+        policy = self.pipeline.sources[source].inbox.policy
+        if policy != "block":
+            # Finite sources are pulled; the other policies are for live ones, which come later.
+            self.fail(source, "inbox.policy: block, as finite sources have it", policy)
         if not set(contract.watermark_columns) <= set(contract.key):
             self.fail(
                 source,
@@ -406,7 +410,8 @@ class _Planner:
         action = f"did you mean {close[0]!r}?" if close else "mend the pipeline description"
         if near and not close:
             action = f"choose one of {', '.join(near)}"
-        where = f"{self.where}, stages.{stage}" if stage else self.where
+        kind = "sources" if stage in self.pipeline.sources else "stages"
+        where = f"{self.where}, {kind}.{stage}" if stage else self.where
         raise PipelineError(expected=expected, got=got, where=where, action=action)
 
 

@@ -72,7 +72,7 @@ class RunOptions:
         resume: go on with the run in the folder.
         checkpoint_epochs: epochs between two checkpoints of a partition.
         durable: force each commit to the disk (survives power loss, not only a kill).
-        controls: operator inputs to log before the first epoch.
+        controls: operator inputs to log before the first epoch; a resumed run has its own.
     """
 
     speed: float | None = None
@@ -116,7 +116,7 @@ def run_pipeline(
             committed is kept and ``resume`` goes on from there.
     """
     _check_sources(plan, sources)
-    run = _open_run(plan, sources, out, resume=options.resume)
+    run = _open_run(plan, sources, out, options)
     storage = DirectoryStorage(out, durable=options.durable)
     settings = HostSettings(
         configuration=_configuration(run),
@@ -205,9 +205,7 @@ class _Loop:
             limits=self.limits,
         )
         self._rebuild_ledger()
-        if not self.options.resume:
-            for control in self.options.controls:
-                self.driver.control(control)
+        self.driver.begin(self.run.controls)
         opened = [(sources[n], self.plan.contracts[n]) for n in self.plan.contracts]
         stream = epochs(opened, tick_ns=self.plan.tick_ns, limits=self.limits)
         since_rows, since_epochs = 0, 0
@@ -353,14 +351,14 @@ def _check_sources(plan: Plan, sources: Mapping[str, Source]) -> None:
 
 
 def _open_run(
-    plan: Plan, sources: Mapping[str, Source], out: Path, *, resume: bool
+    plan: Plan, sources: Mapping[str, Source], out: Path, options: RunOptions
 ) -> RunDirectory:
     described: dict[str, dict[str, Any]] = {
         n: {"fingerprint": [dict(f) for f in s.fingerprint()] if s.durable else []}
         for n, s in sources.items()
     }
-    if not resume or not (out / "run.json").exists():
-        return RunDirectory.create(out, plan, described)
+    if not options.resume or not (out / "run.json").exists():
+        return RunDirectory.create(out, plan, described, controls=options.controls)
     run = RunDirectory.open(out)
     if run.plan.digest != plan.digest or run.plan.pipeline.partitions != plan.pipeline.partitions:
         raise SourceError(

@@ -12,7 +12,7 @@ version of Sightline that made it, or feed its sources in again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,13 @@ class RunDirectory:
         path: its folder.
         plan: the pipeline it ran.
         sources: by name: ``fingerprint``, a list of origin, bytes and sha256 per stream.
+        controls: operator inputs of the start.
     """
 
     path: Path
     plan: Plan
     sources: Mapping[str, Mapping[str, Any]]
+    controls: Sequence[Mapping[str, Any]] = ()
 
     @property
     def storage(self) -> Storage:
@@ -61,7 +63,12 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls, path: Path, plan: Plan, sources: Mapping[str, Mapping[str, Any]]
+        cls,
+        path: Path,
+        plan: Plan,
+        sources: Mapping[str, Mapping[str, Any]],
+        *,
+        controls: Sequence[Mapping[str, Any]] = (),
     ) -> RunDirectory:
         """Begin a run in an empty or absent folder.
 
@@ -77,7 +84,7 @@ class RunDirectory:
                 action="choose another folder, or go on with this run with --resume",
             )
         path.mkdir(parents=True, exist_ok=True)
-        run = cls(path=path, plan=plan, sources=sources)
+        run = cls(path=path, plan=plan, sources=sources, controls=controls)
         text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
         temporary = path / unfinished
         temporary.write_text(text, encoding="utf-8")
@@ -109,7 +116,9 @@ class RunDirectory:
                 action="open it with the version of Sightline that made it",
             )
         plan = plan_from_mapping(plain["plan"], where=str(path / _MANIFEST))
-        return cls(path=path, plan=plan, sources=plain["sources"])
+        return cls(
+            path=path, plan=plan, sources=plain["sources"], controls=plain.get("controls", ())
+        )
 
     def manifest(self) -> dict[str, Any]:
         """What ``run.json`` holds."""
@@ -118,6 +127,7 @@ class RunDirectory:
             "digest": self.plan.digest,
             "plan": plan_as_mapping(self.plan),
             "sources": {name: dict(source) for name, source in self.sources.items()},
+            "controls": [dict(control) for control in self.controls],
         }
 
     def decisions(self, *, limits: Limits = DEFAULT_LIMITS) -> list[Decision]:

@@ -204,6 +204,14 @@ def test_each_mistake_has_its_exit_code_and_says_what_to_do(project, arguments, 
     assert "Traceback" not in done.stderr
 
 
+def test_a_manifest_that_does_not_fit_is_a_log_error(project, tmp_path):
+    manifest = json.loads((project / "run" / "run.json").read_text())
+    manifest["plan"]["contracts"]["readings"]["nonsense"] = 1
+    (tmp_path / "run.json").write_text(json.dumps(manifest))
+    done = sightline("verify", tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (6, False)
+
+
 def test_schemas_are_printed_for_editors():
     assert json.loads(sightline("schema", "contract").stdout)["title"] == "Contract"
 

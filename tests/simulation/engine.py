@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -156,6 +157,7 @@ class SimulatedEngine:
         frames: raw rows by source, in order of arrival.
         limits: bounds of the run.
         scoring: runs guarded stages; by default they never fail.
+        controls: operator inputs of the start.
     """
 
     def __init__(
@@ -165,12 +167,14 @@ class SimulatedEngine:
         *,
         limits: Limits = Limits(),
         scoring: Scoring | None = None,
+        controls: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.plan = plan
         self.sources = {n: MemorySource(n, {n: frame}) for n, frame in frames.items()}
         self.rows = sum(frame.height for frame in frames.values())
         self._limits = limits
         self._scoring = scoring or FaultyScoring(0, 0.0)
+        self._controls = controls
         opened = [(self.sources[n], plan.contracts[n]) for n in plan.contracts]
         # Epochs depend on the data alone, so every life is fed the same.
         self._epochs: tuple[Epoch, ...] = tuple(epochs(opened, tick_ns=plan.tick_ns, limits=limits))
@@ -237,6 +241,7 @@ class SimulatedEngine:
     def _live(self, disk: SimulatedDisk, faults: EngineFaults, seen: _Seen, life: int) -> None:
         driver = self._start(disk, faults, life)
         try:
+            driver.begin(self._controls)
             for number, epoch in enumerate(self._epochs, 1):
                 driver.feed(epoch)
                 if epoch.is_complete and (epoch.is_final or number % faults.commit_epochs == 0):

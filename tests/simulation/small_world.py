@@ -138,3 +138,8 @@ def small_rows(seed: int) -> pl.DataFrame:
 def _gap(rng: np.random.Generator) -> tuple[float, float]:
     begin_s = float(rng.uniform(5, 45))
     return begin_s, begin_s + float(rng.uniform(3, 30))
+
+
+def mask(sensor: str) -> dict[str, Any]:
+    """The operator input that hides everything about ``sensor``, always."""
+    return {"control": "mask", "subject": sensor, "from_ns": 0, "until_ns": 1 << 62}

@@ -23,6 +23,7 @@ from simulation.small_world import (
     DURATION_S,
     OUT_OF_ORDER_S,
     SENSORS,
+    mask,
     small_plan,
     small_rows,
 )
@@ -51,15 +52,21 @@ def small_world(seed: int) -> World:
     )
     rows = small_rows(seed)
     plan = small_plan()
-    fault_share = float(np.random.default_rng([seed, 17]).choice([0.0, 0.3, 0.8]))
+    rng = np.random.default_rng([seed, 17])
+    fault_share = float(rng.choice([0.0, 0.3, 0.8]))
     scoring = FaultyScoring(seed, fault_share)
-    engine = SimulatedEngine(plan, {"t": arrive(rows, arrival, COLUMNS)}, scoring=scoring)
+    masks = [mask(str(rng.choice(SENSORS)))] if rng.random() < 0.3 else []
+    engine = SimulatedEngine(
+        plan, {"t": arrive(rows, arrival, COLUMNS)}, scoring=scoring, controls=masks
+    )
     world = World(engine=engine, undisturbed=engine.run_through())
     assert_all_accounted(world.undisturbed, engine)
     verdict = world.undisturbed.replay(engine.sources)
     assert verdict, str(verdict.difference)
     if fault_share == 0.0:  # another arrival asks a scorer other questions
-        ordered = SimulatedEngine(plan, {"t": arrive(rows, arrival.in_order(), COLUMNS)})
+        ordered = SimulatedEngine(
+            plan, {"t": arrive(rows, arrival.in_order(), COLUMNS)}, controls=masks
+        )
         wanted = ordered.run_through()
         assert_all_accounted(wanted, ordered)
         changes = "\n".join(differences(wanted, world.undisturbed))

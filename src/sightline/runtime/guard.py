@@ -92,7 +92,7 @@ class Outcome:
                 scores=np.frombuffer(body, "<f8").astype(np.float64),
                 detail=plain["detail"],
             )
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise LogError(
                 expected="the outcome of a guarded stage",
                 got=f"{len(payload)} bytes that are none ({error})",

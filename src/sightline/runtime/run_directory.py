@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import LogError, UsageError
+from sightline.errors import LogError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.records import Accounts, Decision, EntryKind
@@ -115,10 +115,20 @@ class RunDirectory:
                 where=str(path / _MANIFEST),
                 action="open it with the version of Sightline that made it",
             )
-        plan = plan_from_mapping(plain["plan"], where=str(path / _MANIFEST))
-        return cls(
-            path=path, plan=plan, sources=plain["sources"], controls=plain.get("controls", ())
-        )
+        try:
+            return cls(
+                path=path,
+                plan=plan_from_mapping(plain["plan"], where=str(path / _MANIFEST)),
+                sources=plain["sources"],
+                controls=plain.get("controls", ()),
+            )
+        except (KeyError, TypeError, ValueError, PipelineError) as error:
+            raise LogError(
+                expected="the pipeline and contracts of the run",
+                got=" ".join(str(error).split())[:200],
+                where=str(path / _MANIFEST),
+                action="open it with the version of Sightline that made it",
+            ) from error
 
     def manifest(self) -> dict[str, Any]:
         """What ``run.json`` holds."""

@@ -58,7 +58,6 @@ def reference(constellation, folder):
     return go(constellation, folder / "reference")
 
 
-@pytest.fixture(scope="module")
 def test_a_run_is_equivalent_to_itself(reference):
     run = RunDirectory.open(reference.path)
     assert compare_runs(run, run)

@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sightline.act import Ledger
-from sightline.records import Accounts, Decision, Mode, Reason, Severity, Status, Transition
-from sightline.records.decision import decision_id, trace_id
+from sightline.records import Accounts, Decision
+from sightline.records.decision import (
+    Mode,
+    Reason,
+    Severity,
+    Status,
+    Transition,
+    decision_id,
+    trace_id,
+)
 from sightline.records.signals import NS_PER_S
 
 START_NS = 1_000 * NS_PER_S

@@ -13,7 +13,8 @@ from sightline.act import JsonLinesSink
 from sightline.act.sinks import DeliveryError
 from sightline.errors import SinkError
 from sightline.limits import Limits
-from sightline.records import Decision, Status
+from sightline.records import Decision
+from sightline.records.decision import Status
 
 LINES = [decision(n).canonical_bytes() + b"\n" for n in range(3)]
 

@@ -15,7 +15,8 @@ from act.act_cases import PARTITION, apply_all, decision, sqlite_url
 from sightline.act import Ledger
 from sightline.errors import SinkError, UsageError
 from sightline.limits import Limits
-from sightline.records import Accounts, Decision, Status
+from sightline.records import Accounts, Decision
+from sightline.records.decision import Status
 
 COMMIT_ENTRIES = 4
 COMMITS = 5

@@ -9,8 +9,7 @@ import pytest
 from act.act_cases import apply_all, decision
 from sightline.act import Ledger
 from sightline.errors import UsageError
-from sightline.records import Status
-from sightline.records.decision import decisions_digest, final_revisions
+from sightline.records.decision import Status, decisions_digest, final_revisions
 
 FIRST = decision(0)
 REVISED = decision(0, revision=1, status=Status.REVISED, score=0.5)

@@ -14,7 +14,8 @@ from sightline.act import Backoff, Ledger, OutboxDispatcher, Sink, WebhookSink
 from sightline.act.sinks import DeliveryError
 from sightline.errors import SinkError, UsageError
 from sightline.limits import Limits
-from sightline.records import Decision, Status
+from sightline.records import Decision
+from sightline.records.decision import Status
 from sightline.records.signals import NS_PER_S
 
 BACKOFF = Backoff(first_s=1.0, factor=2.0, cap_s=10.0)

@@ -1,6 +1,7 @@
 """Decisions for tests."""
 
-from sightline.records import Decision, Mode, Reason, Severity, Status, Transition
+from sightline.records import Decision
+from sightline.records.decision import Mode, Reason, Severity, Status, Transition
 
 
 def decision(event_ns=100, *, raised=True, score=1.0, subject="sat-1", kind="k", group="g"):

@@ -1,6 +1,6 @@
 from decide.making import decision
 from sightline.decide import IssuedDecisions
-from sightline.records import Status
+from sightline.records.decision import Status
 
 
 def say(issued, now, from_ns=0):

@@ -20,7 +20,7 @@ from sightline.apps.gateway import (
     simulate,
 )
 from sightline.apps.gateway.simulator import START_2026_NS
-from sightline.records import Transition
+from sightline.records.decision import Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import compare_runs, make_plan, replay_run
 from sightline.sense.arrival import Router

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.small_runs import of_kind, readings, run_small, windows
 from sightline.perceive import level_deviation, robust_deviation
-from sightline.records import Mode
+from sightline.records.decision import Mode
 from sightline.runtime.deciding import run_scorer
 from sightline.runtime.guard import Outcome, OutcomeStatus
 from sightline.runtime.scoring import DeadlineScoring

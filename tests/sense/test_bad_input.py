@@ -19,7 +19,7 @@ import pytest
 
 from sightline import errors
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, RECEIVED_NS, ROW
 from sightline.sense import Contract, admit, load_contract, open_source
 

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.sense import Contract, admit, feed_again_frame, refuse
 from sightline.sense.refused_rows import is_recoverable, rejected
 

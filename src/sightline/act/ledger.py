@@ -20,7 +20,8 @@ from sightline.act.ledger_schema import decisions as decisions_table
 from sightline.act.outbox_table import OutboxTable
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import Accounts, Decision, Status
+from sightline.records import Accounts, Decision
+from sightline.records.decision import Status
 
 _AFTER_ANY_TEXT = "\U0010ffff"  # the last code point, so it sorts after whatever follows a prefix
 _SHOWN_IDS = 3

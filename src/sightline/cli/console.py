@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.errors import SightlineError
-from sightline.records import Decision, Severity, Status
+from sightline.records import Decision
+from sightline.records.decision import Severity, Status
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Progress
 

@@ -15,8 +15,7 @@ from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, writ
 from sightline.cli.console import decision_line, print_json, progress_display
 from sightline.cli.sources import parse_speed
 from sightline.evidence import draw_svg, explain, summary_lines, write_report
-from sightline.records import Transition
-from sightline.records.decision import final_revisions
+from sightline.records.decision import Transition, final_revisions
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.sense import open_source
 

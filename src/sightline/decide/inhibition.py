@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sightline.records import Decision, Transition
+from sightline.records import Decision
+from sightline.records.decision import Transition
 
 _LASTS_NS = (1 << 63) - 1  # after all data
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sightline.records import Decision, Status, Transition
+from sightline.records import Decision
+from sightline.records.decision import Status, Transition
 
 
 class IssuedDecisions:

@@ -8,7 +8,8 @@ from html import escape
 import numpy as np
 
 from sightline.evidence.explanation import Explanation
-from sightline.records import Decision, Status
+from sightline.records import Decision
+from sightline.records.decision import Status
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 

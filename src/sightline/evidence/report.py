@@ -11,8 +11,8 @@ from typing import Any
 from sightline.evidence.drawing import draw_svg
 from sightline.evidence.explanation import explain
 from sightline.evidence.tables import quarantine_frame
-from sightline.records import Decision, Transition
-from sightline.records.decision import final_revisions
+from sightline.records import Decision
+from sightline.records.decision import Transition, final_revisions
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 

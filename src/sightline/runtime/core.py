@@ -18,7 +18,8 @@ from sightline.decide import IssuedDecisions
 from sightline.errors import InvariantViolation, LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
-from sightline.records import Accounts, Decision, Entry, EntryKind, Mode
+from sightline.records import Accounts, Decision, Entry, EntryKind
+from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.chain import ChainState, Changed

@@ -12,8 +12,8 @@ from sightline.assess import ContactPlan, SilenceEpisodes, loss_ratio, silence_e
 from sightline.decide import AlarmRule, alarm_states
 from sightline.perceive import level_deviation, robust_deviation
 from sightline.perceive.window_series import WindowSeries
-from sightline.records import Decision, Mode, Reason, Status, Transition
-from sightline.records.decision import decision_id, trace_id
+from sightline.records import Decision
+from sightline.records.decision import Mode, Reason, Status, Transition, decision_id, trace_id
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime.chain import ChainState, mode_column

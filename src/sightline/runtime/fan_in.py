@@ -20,7 +20,8 @@ from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.window_series import WindowSeries
 from sightline.recorder.checkpoint import StateParts
-from sightline.records import Accounts, Decision, Entry, EntryKind, Status, Transition
+from sightline.records import Accounts, Decision, Entry, EntryKind
+from sightline.records.decision import Status, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
 from sightline.runtime.core import CORE_STATE_VERSION

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.errors import PipelineError
-from sightline.records import Severity
+from sightline.records.decision import Severity
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Scope = Literal["key", "group", "global"]

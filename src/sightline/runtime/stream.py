@@ -13,7 +13,7 @@ import pyarrow as pa
 from sightline.limits import Limits
 from sightline.perceive.row_store import Rows, RowStore
 from sightline.recorder.checkpoint import StateParts
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.signals import GROUP, KEY, ORIGIN, ROW, SEQUENCE, TIME_NS
 from sightline.records.windows import FloatArray, IdArray, IntArray
 from sightline.sense import Contract, admit, refuse

@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.signals import (
     GROUP,
     KEY,

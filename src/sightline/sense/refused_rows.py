@@ -7,7 +7,7 @@ import io
 import polars as pl
 
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, QUARANTINE_SCHEMA, RECEIVED_NS, ROW
 
 CUT_MARK = "…"

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.windows import IntArray
 from sightline.sense.field_values import BoolArray
 

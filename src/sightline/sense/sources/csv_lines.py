@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.sense.field_values import BoolArray
 from sightline.sense.sources.byte_lines import LineBlock, line_blocks, open_bytes
 from sightline.sense.sources.line_chunks import chunk_of_lines, parse_lines

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.sense.contract import Contract
 from sightline.sense.field_values import BoolArray
 from sightline.sense.source_columns import plain_name

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.sense.field_values import BoolArray
 from sightline.sense.refused_rows import no_rejections, rejected
 from sightline.sense.sources.byte_lines import LineBlock

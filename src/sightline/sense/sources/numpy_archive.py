@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.windows import FloatArray
 from sightline.sense.contract import Archive
 from sightline.sense.refused_rows import no_rejections

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sightline.limits import Limits
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.sense.refused_rows import no_rejections
 from sightline.sense.sources.stream import Chunk, error_words, name_problem, placed, rejected_file
 

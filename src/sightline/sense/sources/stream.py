@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-from sightline.records import RefusalReason
+from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, RECEIVED_NS, ROW
 from sightline.sense.refused_rows import rejected
 

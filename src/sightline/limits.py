@@ -25,6 +25,10 @@ class Limits:
     max_raw_chars: int = 4096
     """Characters of a refused row kept for a person to read; the rest is cut with an ellipsis."""
 
+    spill_bytes: int = 8 << 30
+    """Rows of one live source that wait on disk. At the bound its reader waits."""
+    reader_join_s: float = 2.0
+    """Time a reader thread gets to end; one that hangs in a read is left behind as a daemon."""
     max_quiet_ticks: int = 10_000
     """Empty epochs given in a row. A longer gap in finite data is jumped over."""
 
@@ -55,6 +59,8 @@ class Limits:
     """Undelivered alerts. Beyond it the run stops with a SinkError: an alert is never dropped."""
     delivery_attempts: int = 8
     """Attempts per alert in one run before it is left in the outbox for the next."""
+    delivery_pass_s: float = 2.0
+    """Time deliveries may take in one commit; what is left waits for the next."""
     delivery_timeout_s: float = 5.0
     """Time for one delivery attempt."""
 

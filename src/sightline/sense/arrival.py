@@ -45,6 +45,7 @@ class Epoch:
             time, which does not depend on arrival.
         batches: (source, raw rows with ``_received_ns``), in order.
         rejected: (source, lines or files that could not be read into rows).
+        superseded: (source, rows that gave way to newer ones in the inbox of a live source).
         is_complete: False when the epoch was too dense for one step and goes on.
         is_final: nothing follows.
     """
@@ -53,12 +54,14 @@ class Epoch:
     tick_ns: int
     batches: tuple[tuple[str, pl.DataFrame], ...]
     rejected: tuple[tuple[str, pl.DataFrame], ...]
+    superseded: tuple[tuple[str, int], ...] = ()
     is_complete: bool = True
     is_final: bool = False
 
     @property
     def rows(self) -> int:
-        return sum(f.height for _, f in self.batches) + sum(f.height for _, f in self.rejected)
+        unread = sum(f.height for _, f in self.rejected) + sum(n for _, n in self.superseded)
+        return sum(f.height for _, f in self.batches) + unread
 
 
 def epochs(
@@ -121,7 +124,7 @@ def _take(
         for frame in cursor.take_until(end_ns, most - rows):
             batches.append((cursor.source, frame))
             rows += frame.height
-    return _join(batches)
+    return join_batches(batches)
 
 
 class _Cursor:
@@ -270,7 +273,7 @@ def _take_rejected(cursors: Sequence[_Cursor]) -> tuple[tuple[str, pl.DataFrame]
     return found
 
 
-def _join(batches: list[tuple[str, pl.DataFrame]]) -> tuple[tuple[str, pl.DataFrame], ...]:
+def join_batches(batches: list[tuple[str, pl.DataFrame]]) -> tuple[tuple[str, pl.DataFrame], ...]:
     """One batch per source where the columns allow it."""
     by_layout: dict[tuple[str, tuple[tuple[str, pl.DataType], ...]], list[pl.DataFrame]] = {}
     for source, frame in batches:

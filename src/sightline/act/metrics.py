@@ -70,7 +70,7 @@ class RunMetrics:
         )
         self._deadline_missed = Counter(
             "sightline_deadline_missed_total",
-            "Answers that came late, so that a fallback answered.",
+            "Stages, and decisions, that took longer than their budget.",
             ["stage"],
             registry=registry,
         )
@@ -110,9 +110,9 @@ class RunMetrics:
         """How far the event time of a source or partition is behind, in s."""
         self._watermark_lag_s.labels(source).set(lag_s)
 
-    def observe_deadline_missed(self, stage: str) -> None:
-        """A stage did not answer in time."""
-        self._deadline_missed.labels(stage).inc()
+    def observe_deadline_missed(self, stage: str, *, times: int = 1) -> None:
+        """A stage, or the whole way, took longer than its budget."""
+        self._deadline_missed.labels(stage).inc(times)
 
     def observe_breaker(self, stage: str, phase: str) -> None:
         """Phase of a circuit breaker: ``closed``, ``half_open`` or ``open``."""

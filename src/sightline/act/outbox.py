@@ -110,13 +110,16 @@ class OutboxDispatcher:
         self._limits = limits
         self._quiet_until_ns: dict[str, int] = {}
 
-    def deliver_due(self) -> DeliveryReport:
+    def deliver_due(self, *, deadline_ns: int | None = None) -> DeliveryReport:
         """Try every alert whose time has come, once each, oldest first.
+
+        Args:
+            deadline_ns: UTC ns after which no further attempt begins; None: try all.
 
         Raises:
             SinkError: the ledger's database failed. A sink that fails does not raise.
         """
-        return self._report(self._deliver(deadline_ns=None))
+        return self._report(self._deliver(deadline_ns=deadline_ns))
 
     def drain(self, deadline_ns: int) -> DeliveryReport:
         """Deliver, waiting for further attempts, until nothing is pending or the deadline comes.

@@ -21,6 +21,7 @@ __all__ = [
     "StateParts",
     "pack_state",
     "read_newest_checkpoint",
+    "read_oldest_checkpoint",
     "unpack_state",
     "write_checkpoint",
 ]
@@ -103,6 +104,24 @@ def read_newest_checkpoint(
         is_on_chain: says whether (sequence, chain hash) is a commit of the log.
     """
     for sequence in reversed(_sequences(storage, name)):
+        checkpoint = _read(storage, f"{_folder(name)}/{sequence}.ckpt", sequence, limits=limits)
+        if checkpoint is not None and is_on_chain(checkpoint.sequence, checkpoint.chain_hash):
+            return checkpoint
+    return None
+
+
+def read_oldest_checkpoint(
+    storage: Storage,
+    name: str,
+    *,
+    from_sequence: int,
+    is_on_chain: Callable[[int, str], bool],
+    limits: Limits = DEFAULT_LIMITS,
+) -> Checkpoint | None:
+    """The oldest intact checkpoint on the chain at or after ``from_sequence``; None if none is."""
+    for sequence in _sequences(storage, name):
+        if sequence < from_sequence:
+            continue
         checkpoint = _read(storage, f"{_folder(name)}/{sequence}.ckpt", sequence, limits=limits)
         if checkpoint is not None and is_on_chain(checkpoint.sequence, checkpoint.chain_hash):
             return checkpoint

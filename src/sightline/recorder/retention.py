@@ -38,6 +38,7 @@ def prune_log(
     *,
     keep_bytes: int | None,
     keep_after_ns: int | None,
+    keep_after: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Pruned:
     """Remove the payloads of the oldest segments until both bounds are met.
@@ -51,6 +52,7 @@ def prune_log(
     Args:
         keep_bytes: prune while the segments not yet pruned are larger together; None: no bound.
         keep_after_ns: prune segments whose entries are all older, UTC ns; None: no bound.
+        keep_after: never prune a segment with an entry of a higher sequence than this.
 
     Raises:
         LogError: a segment to be pruned is damaged; it is left as it is.
@@ -66,7 +68,8 @@ def prune_log(
         header, commits = _links(storage, name, index, limits=limits)
         is_old = keep_after_ns is not None and all(c.newest_ns < keep_after_ns for c in commits)
         is_over = keep_bytes is not None and kept_bytes > keep_bytes
-        if not (is_old or is_over):
+        is_needed = keep_after is not None and commits[-1].head.sequence > keep_after
+        if is_needed or not (is_old or is_over):
             break
         path = segment_path(name, index)
         _rewrite_pruned(storage, path, header, commits)
@@ -75,6 +78,20 @@ def prune_log(
         entries += sum(len(commit.entries) for commit in commits)
         paths.append(path)
     return Pruned(segments=tuple(paths), entries=entries, freed_bytes=freed_bytes)
+
+
+def first_kept(storage: Storage, name: str, *, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Sequence of the first entry whose payload was not pruned; 0 in a log that never was.
+
+    Raises:
+        LogError: the log is damaged.
+    """
+    for index in list_segments(storage, name):
+        with SegmentReader(storage, name, index, limits=limits) as reader:
+            header, _ = reader.header()
+            if not header.is_pruned:
+                return header.start.sequence + 1
+    return 0
 
 
 def _links(

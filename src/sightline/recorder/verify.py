@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sightline.errors import LogError
@@ -42,6 +43,7 @@ def verify_log(
     *,
     limits: Limits = DEFAULT_LIMITS,
     expected_head: ChainHead | None = None,
+    on_progress: Callable[[str, int], None] | None = None,
 ) -> ChainVerdict:
     """Check the integrity of a log. Any changed byte, missing segment or torn end is a problem.
 
@@ -82,6 +84,8 @@ def verify_log(
                     head = group.commit.head
                     pruned += len(group.entries) if is_pruned else 0
                     passed_expected = passed_expected or head == expected_head
+                    if on_progress is not None:
+                        on_progress(name, head.sequence)
     except LogError as error:
         problem = str(error)
     if not problem and not passed_expected:

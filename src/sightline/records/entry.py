@@ -44,6 +44,8 @@ class EntryKind(StrEnum):
     """JSON: digest of each stage's output in one step, so that two runs can be compared."""
     MEASUREMENT = "measurement"
     """JSON: latencies and counts; never part of a decision's bytes."""
+    DEADLINE_MISSED = "deadline_missed"
+    """JSON: a stage, or the way from receipt to decision, took longer than its budget."""
 
 
 CORE_INPUTS = frozenset(

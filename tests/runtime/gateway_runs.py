@@ -20,7 +20,7 @@ from sightline.apps.gateway import (
 from sightline.records import Decision
 from sightline.records.decision import final_revisions
 from sightline.runtime import Plan, RunDirectory, RunOptions, RunReport, run_pipeline
-from sightline.runtime.run import RunClocks
+from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
 from simulation.trials import gateway_plan
 

@@ -7,7 +7,7 @@ import pytest
 
 from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
 from sightline.runtime import RunDirectory, RunOptions, compare_runs, load_plan, run_pipeline
-from sightline.runtime.run import RunClocks
+from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
 
 SECONDS = 600

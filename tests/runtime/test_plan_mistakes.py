@@ -118,7 +118,6 @@ MISTAKES = {
     ),
     "an unknown kind of stage": ({"stages.w.use": "window"}, "windows"),
     "an unknown key": ({"stages.w.with_s": 60}, "not permitted"),
-    "an inbox policy of live sources": ({"sources.s.inbox": {"policy": "latest"}}, "policy: block"),
     "too many partitions": ({"partitions": 5000}, "at most 1024"),
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -75,6 +77,32 @@ def decision_line(decision: Decision) -> Text:
 
 def _unit(unit: str) -> str:
     return "" if unit == "1" else f" {unit}"
+
+
+@contextmanager
+def counting_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[str, int], None] | None]:
+    """How far a walk over the logs is: partition and log sequence, on a terminal only."""
+    console = Console(stderr=True, highlight=False)
+    if is_quiet or not console.is_terminal:
+        yield None
+        return
+    with console.status(title) as status:
+        yield lambda partition, at: status.update(f"{title}: {partition}, entry {at:,}")
+
+
+@contextmanager
+def stop_on_signal(*, is_armed: bool) -> Iterator[Callable[[], bool]]:
+    """Whether an interrupt or SIGTERM has come; not armed, they end the process as usual."""
+    stopped = threading.Event()
+    before = {}
+    if is_armed:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda *_: stopped.set())
+    try:
+        yield stopped.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 a replay, comparison or verification did not hold; 2 wrong
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,13 @@ import typer
 from rich.console import Console
 
 from sightline.cli import bench_commands, demo_command
-from sightline.cli.console import fail, print_json, progress_display
+from sightline.cli.console import (
+    counting_display,
+    fail,
+    print_json,
+    progress_display,
+    stop_on_signal,
+)
 from sightline.cli.feeding import feed_quarantine_again
 from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
 from sightline.errors import SightlineError, UsageError
@@ -42,6 +49,7 @@ from sightline.runtime import (
     replay_run,
     run_pipeline,
 )
+from sightline.runtime.pruning import prune_run
 from sightline.sense.contract_file import contract_json_schema
 
 app = typer.Typer(
@@ -79,6 +87,10 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
     source: Sources = None,
     speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Take rows as they come and tick by the wall clock."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: in this one.")] = 0,
     alerts: Annotated[
@@ -93,7 +105,11 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline over files, folders or standard input."""
+    """Run a pipeline over files, folders or standard input.
+
+    With --live, an interrupt (Ctrl-C, SIGTERM) commits what has come and ends the run; --resume
+    goes on with it.
+    """
     plan = load_plan(pipeline)
     if workers > DEFAULT_LIMITS.max_workers:
         raise UsageError(
@@ -104,12 +120,14 @@ def run(
         )
     options = RunOptions(
         speed=parse_speed(speed),
+        is_live=live,
         workers=workers,
         resume=resume,
         controls=parse_controls(control or []),
     )
     sources = open_sources(plan, source or [])
     with (
+        stop_on_signal(is_armed=live) as is_stopped,
         demo_command.metrics_server(metrics_port) as metrics,
         progress_display(plan.pipeline.pipeline, is_quiet=as_json) as on_progress,
     ):
@@ -121,6 +139,7 @@ def run(
             sinks=parse_sinks(alerts or []),
             metrics=metrics,
             on_progress=on_progress,
+            is_stopped=is_stopped,
         )
     show_report(report, as_json=as_json)
 
@@ -142,12 +161,18 @@ def replay(
         Path | None, typer.Option("--against", help="Another run, to compare with.")
     ] = None,
     source: Sources = None,
+    rerun_models: Annotated[
+        bool, typer.Option("--rerun-models", help="Ask the models again and compare.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Replay a run; exit 0 only if every decision is byte-identical."""
     directory = RunDirectory.open(path)
     sources = open_sources(directory.plan, source) if source else None
-    verdict = replay_run(directory, sources=sources)
+    with counting_display("replay", is_quiet=as_json) as on_progress:
+        verdict = replay_run(
+            directory, sources=sources, rerun_models=rerun_models, on_progress=on_progress
+        )
     comparison = compare_runs(directory, RunDirectory.open(against)) if against else None
     holds = bool(verdict) and (comparison is None or bool(comparison))
     if as_json:
@@ -159,6 +184,7 @@ def replay(
                 "digest": verdict.digest,
                 "final_digest": verdict.final_digest,
                 "difference": str(verdict.difference) if verdict.difference else None,
+                "began_at": dict(verdict.began_at),
                 "against": None
                 if comparison is None
                 else {
@@ -177,6 +203,10 @@ def replay(
 
 def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    for partition, after in verdict.began_at.items():
+        console.print(
+            f"{partition}: replayed from the checkpoint at entry {after:,} on; pruned before"
+        )
     if verdict:
         console.print(
             f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
@@ -209,7 +239,11 @@ def verify(
     """Verify the hash chain of every log, and the conservation equation."""
     directory = RunDirectory.open(path)
     expected = dict(item.split("=", 1) for item in head or [] if "=" in item)
-    verdicts = {name: verify_log(directory.storage, name) for name in directory.partitions}
+    with counting_display("verify", is_quiet=as_json) as on_progress:
+        verdicts = {
+            name: verify_log(directory.storage, name, on_progress=on_progress)
+            for name in directory.partitions
+        }
     heads = {n: n not in expected or v.head.hash == expected[n] for n, v in verdicts.items()}
     chains_hold = all(verdicts.values()) and all(heads.values())
     accounts = Accounts.total(directory.accounts().values()) if chains_hold else Accounts()
@@ -245,6 +279,50 @@ def verify(
         if chains_hold:
             console.print(f"conservation: {accounts.equation()}")
     raise typer.Exit(0 if holds else 1)
+
+
+@app.command()
+def prune(
+    path: Run,
+    keep_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Prune while a partition's log is larger.")
+    ] = None,
+    older_than_days: Annotated[
+        float | None, typer.Option(min=0, help="Prune what is older, by the wall clock.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Free the space of old log entries; their hashes stay, so that verify still holds.
+
+    Only what lies before the newest checkpoint goes. It cannot be replayed or explained any more.
+    """
+    if keep_bytes is None and older_than_days is None:
+        raise UsageError(
+            expected="--keep-bytes or --older-than-days",
+            got="neither",
+            where="prune",
+            action="say how much to keep",
+        )
+    keep_after_ns = None
+    if older_than_days is not None:
+        keep_after_ns = time.time_ns() - round(older_than_days * 86400e9)
+    done = prune_run(RunDirectory.open(path), keep_bytes=keep_bytes, keep_after_ns=keep_after_ns)
+    if as_json:
+        print_json(
+            {
+                "pruned": {
+                    n: {"entries": p.entries, "freed_bytes": p.freed_bytes}
+                    for n, p in done.pruned.items()
+                },
+                "kept": dict(done.kept),
+            }
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for name, pruned in done.pruned.items():
+        console.print(f"{name}: {pruned.entries:,} entries, {pruned.freed_bytes:,} bytes freed")
+    for name, why in done.kept.items():
+        console.print(f"{name}: nothing pruned ({why})")
 
 
 @app.command("explain")

@@ -13,6 +13,7 @@ import polars as pl
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
+from sightline.recorder.retention import first_kept
 from sightline.records import Decision, EntryKind
 from sightline.records.signals import GROUP, KEY, TIME_NS
 from sightline.records.windows import FloatArray, IntArray
@@ -194,6 +195,8 @@ def _rows(
     for name in run.partitions:
         if name == FAN_IN:
             continue
+        if first_kept(run.storage, name, limits=limits):
+            note = f"older rows of {source} were pruned from the log"
         for frame in _inputs(run, name, source, limits):
             if frame is None:
                 note = f"rows of {source} are not in the log: it refers to the source's files"

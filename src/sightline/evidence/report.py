@@ -102,7 +102,7 @@ def _cards(report: Mapping[str, Any], raised: int) -> str:
         ("latency p50 / p99", _pair(latency)),
         ("latency worst", _milliseconds(latency.get("worst"))),
         ("core step p50 / p99", _pair(step)),
-        ("deadlines missed", f"{report['deadline_missed']:,}"),
+        ("deadlines missed", f"{sum(report['deadline_missed'].values()):,}"),
     ]
     inner = "".join(
         f'<div class="card"><span class="soft">{name}</span><b>{value}</b></div>'

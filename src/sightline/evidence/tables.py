@@ -79,7 +79,11 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
             if count:
                 numbers.add_row("", f"{title} {cause}: {count:,}")
     numbers.add_row("speed", f"{report.rows_per_s:,.0f} rows/s, {report.wall_s:.1f} s")
-    for title, seconds in (("step", report.step_s), ("latency", report.latency_s)):
+    for title, seconds in (
+        ("latency", report.latency_s),
+        ("step", report.step_s),
+        *((f"  {stage}", seconds) for stage, seconds in report.stage_s.items()),
+    ):
         if seconds.get("count"):
             numbers.add_row(
                 title,
@@ -87,7 +91,10 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
                     f"{k} {seconds[k] * 1000:,.1f} ms" for k in ("p50", "p95", "p99", "worst")
                 ),
             )
-    numbers.add_row("deadlines", f"{report.deadline_missed} missed")
+    if not report.deadline_missed:
+        numbers.add_row("deadlines", "none missed")
+    for stage, times in report.deadline_missed.items():
+        numbers.add_row("deadlines", f"{stage}: {times} missed")
     for name, count in report.fallbacks.items():
         numbers.add_row("fallback", f"{name}: {count}")
     if report.undelivered:

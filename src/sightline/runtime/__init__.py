@@ -5,8 +5,9 @@ from sightline.runtime.pipeline import Pipeline
 from sightline.runtime.plan import Plan
 from sightline.runtime.planner import load_plan, make_plan
 from sightline.runtime.replay import ReplayVerdict, replay_run
-from sightline.runtime.run import Progress, RunOptions, run_pipeline
+from sightline.runtime.run import run_pipeline
 from sightline.runtime.run_directory import RunDirectory
+from sightline.runtime.run_options import Progress, RunOptions
 from sightline.runtime.run_report import RunReport
 
 __all__ = [

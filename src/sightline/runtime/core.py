@@ -15,40 +15,29 @@ import numpy as np
 import polars as pl
 
 from sightline.decide import IssuedDecisions
-from sightline.errors import InvariantViolation, LogError
+from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
-from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.chain import ChainState, Changed
-from sightline.runtime.deciding import (
-    SubjectTransitions,
-    alarm_transitions,
-    put_loss_ratio,
-    put_scores,
-    run_scorer,
-    score_request,
-)
-from sightline.runtime.guard import BreakerState, Outcome, OutcomeStatus, ScoreRequest
+from sightline.runtime.deciding import SubjectTransitions
+from sightline.runtime.guard import Outcome
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.outputs import StepOutput
-from sightline.runtime.pipeline import (
-    AlarmForm,
-    PacketLossForm,
-    ScorerForm,
-    SilenceForm,
-)
+from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan, Step
 from sightline.runtime.row_counts import RowCounts
 from sightline.runtime.silence_watch import SilenceWatch
+from sightline.runtime.stage_passes import StagePasses
 from sightline.runtime.stage_rows import StageRows, presence_summary, stage_rows
+from sightline.runtime.stage_timer import StageTimer, Untimed
 from sightline.runtime.stream import StreamState
 from sightline.runtime.summary import PresenceSummary, Summary
 from sightline.sense.event_time import NEVER_NS
 
-CORE_STATE_VERSION = 1
+CORE_STATE_VERSION = 2
 
 
 class PartitionCore:
@@ -59,6 +48,7 @@ class PartitionCore:
         partition: number of this partition, for messages.
         limits: bounds of its state.
         observe: called with the rows each stage wrote; used by the run comparison only.
+        timer: told where the work of each stage begins and ends; the core never reads it.
     """
 
     def __init__(
@@ -68,11 +58,13 @@ class PartitionCore:
         partition: int,
         limits: Limits = DEFAULT_LIMITS,
         observe: Callable[[StageRows], None] | None = None,
+        timer: StageTimer = Untimed(),
     ) -> None:
         self.plan = plan
         self.partition = partition
         self.limits = limits
         self._observe = observe
+        self._timer = timer
         idle_ns = round(plan.pipeline.idle_s * NS_PER_S)
         self.streams = {
             name: StreamState(contract, pane_ns=plan.pane_ns(name), idle_ns=idle_ns, limits=limits)
@@ -80,12 +72,11 @@ class PartitionCore:
         }
         self.chains = [ChainState(c, self.streams[c.source]) for c in plan.chains]
         self.issued = IssuedDecisions()
-        self.breakers: dict[str, BreakerState] = {}
-        self._breaker_rules = {
-            name: form.guarded.breaker
-            for name, form in plan.pipeline.stages.items()
-            if isinstance(form, ScorerForm) and form.guarded is not None
-        }
+        self.passes = StagePasses(
+            plan, partition=partition, say=self._say, wrote=self._wrote, timer=timer
+        )
+        self.models: dict[str, str] = {}
+        """Version of the model that is live, by stage, as logged."""
         self.epoch = -1
         self._inputs = OperatorInputs(plan.contracts)
         self._watches = {
@@ -99,8 +90,6 @@ class PartitionCore:
         # Up to where each key was settled before the current tick; nothing there is news.
         self._settled_ns = {name: np.empty(0, np.int64) for name in self.streams}
         self._counts = RowCounts()
-        self._parked: list[tuple[ChainState, int, IntArray]] = []
-        self._asked: dict[str, tuple[ChainState, int, IntArray, ScoreRequest]] = {}
         self._tick: dict[str, Any] | None = None
         self._presence_out: list[PresenceSummary] = []
         self._candidates_out: list[Decision] = []
@@ -143,7 +132,8 @@ class PartitionCore:
     def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput:
         """Apply an INPUT entry whose rows the caller already has as a frame."""
         stream = self.streams[source]
-        fed = stream.feed(raw)
+        with self._timer.span(source):
+            fed = stream.feed(raw)
         self._counts.received += fed.received
         self._counts.refuse(fed.refused)
         self._counts.drop("BUFFER_FULL", fed.dropped)
@@ -172,58 +162,33 @@ class PartitionCore:
         self._inputs.apply(entry.payload)
         return StepOutput()
 
+    def _on_model(self, entry: Entry) -> StepOutput:
+        self.models[entry.name] = str(json.loads(entry.payload)["version"])
+        return StepOutput()
+
     def _on_tick(self, entry: Entry) -> StepOutput:
-        if self._asked:
-            raise InvariantViolation(
-                expected="all outcomes before the next tick",
-                got=f"open requests {sorted(self._asked)}",
-                where=f"partition {self.partition}, sequence {entry.sequence}",
-                action="this is a defect of Sightline: keep the run directory and report it",
-            )
         self._tick = json.loads(entry.payload)
         assert self._tick is not None
         self.epoch = int(self._tick["epoch"])
+        self.passes.tick(self.epoch)
         for stream in self.streams.values():
             stream.clock.tick(int(self._tick["tick_ns"]), final=bool(self._tick["final"]))
-        for name, breaker in self.breakers.items():
-            self.breakers[name] = breaker.ticked(self._breaker_rules[name])
         output = StepOutput()
         for chain in self.chains:
-            changed = chain.close()
+            with self._timer.span(chain.chain.name):
+                changed = chain.close()
             if changed is not None:
                 self._closed(chain, changed, output)
-        self._continue(output)
+        self.passes.run(output)
+        if not self.passes.is_waiting:
+            self._finish_tick(output)
         return output
 
     def _on_outcome(self, entry: Entry) -> StepOutput:
-        outcome = Outcome.from_bytes(entry.payload)
-        asked = self._asked.pop(outcome.request_id, None)
-        if asked is None:
-            raise LogError(
-                expected="the outcome of an open request",
-                got=outcome.request_id,
-                where=f"partition {self.partition}, sequence {entry.sequence}",
-                action="run `sightline verify` on the run",
-            )
-        chain, index, targets, request = asked
-        step = chain.chain.steps[index]
-        form = step.form
-        assert isinstance(form, ScorerForm)
-        assert form.guarded is not None
-        ok = outcome.status is OutcomeStatus.OK
-        self.breakers[step.name] = self.breakers.get(step.name, BreakerState()).after(
-            ok, form.guarded.breaker
-        )
         output = StepOutput()
-        if ok:
-            put_scores(step, chain.series, targets, outcome.scores, Mode.PRIMARY)
-        else:
-            assert form.guarded.fallback is not None
-            scores = run_scorer(request, form.guarded.fallback)
-            put_scores(step, chain.series, targets, scores, Mode.FALLBACK)
-        self._wrote(step, chain, targets, output)
-        self._parked.append((chain, index + 1, targets))
-        self._continue(output)
+        self.passes.answer(Outcome.from_bytes(entry.payload), output)
+        if not self.passes.is_waiting:
+            self._finish_tick(output)
         return output
 
     _HANDLERS: Mapping[EntryKind, Callable[[PartitionCore, Entry], StepOutput]] = {
@@ -234,7 +199,7 @@ class PartitionCore:
         EntryKind.OUTCOME: _on_outcome,
         EntryKind.CONTROL: _on_control,
         EntryKind.CONFIGURATION: lambda core, entry: StepOutput(),
-        EntryKind.MODEL: lambda core, entry: StepOutput(),
+        EntryKind.MODEL: _on_model,
     }
 
     # --- a tick's work --------------------------------------------------------------------------
@@ -243,45 +208,7 @@ class PartitionCore:
         self._digest(chain.chain.name, chain, changed.rows, chain.chain.own_columns, output)
         if chain.is_presence and self.plan.has_fan_in:
             self._presence_out.append(presence_summary(chain, changed.rows))
-        self._parked.append((chain, 0, changed.targets))
-
-    def _continue(self, output: StepOutput) -> None:
-        """Run parked passes until each is done or waits for an outcome."""
-        while self._parked:
-            chain, index, targets = self._parked.pop(0)
-            self._run_steps(chain, index, targets, output)
-        if not self._asked:
-            self._finish_tick(output)
-
-    def _run_steps(
-        self, chain: ChainState, index: int, targets: IntArray, output: StepOutput
-    ) -> None:
-        for at in range(index, len(chain.chain.steps)):
-            step = chain.chain.steps[at]
-            form = step.form
-            if isinstance(form, ScorerForm):
-                request = score_request(
-                    step, chain.series, targets, request_id=f"{self.epoch}:{step.name}"
-                )
-                if form.guarded is None:
-                    scores = run_scorer(request, form.use)
-                    put_scores(step, chain.series, targets, scores, Mode.PRIMARY)
-                elif self.breakers.get(step.name, BreakerState()).lets_through:
-                    self._asked[request.request_id] = (chain, at, targets, request)
-                    output.requests.append(request)
-                    return
-                else:
-                    assert form.guarded.fallback is not None
-                    scores = run_scorer(request, form.guarded.fallback)
-                    put_scores(step, chain.series, targets, scores, Mode.FALLBACK)
-                self._wrote(step, chain, targets, output)
-            elif isinstance(form, PacketLossForm):
-                put_loss_ratio(step, chain.series, targets)
-                self._wrote(step, chain, targets, output)
-            elif isinstance(form, AlarmForm):
-                for change in alarm_transitions(self.plan, step, chain, targets):
-                    self._say(step, change, output)
-                self._wrote(step, chain, targets, output)
+        self.passes.add(chain, changed.targets)
 
     def _say(
         self,
@@ -307,7 +234,8 @@ class PartitionCore:
         assert self._tick is not None
         for chain in self.chains:
             for watch in self._watches[chain.chain.name]:
-                self._silences(chain, watch, output)
+                with self._timer.span(watch.step.name):
+                    self._silences(chain, watch, output)
         for name, stream in self.streams.items():
             self._settle(name, stream)
         tick = self._tick
@@ -377,6 +305,10 @@ class PartitionCore:
         """Where every row of this partition is now."""
         return self._counts.accounts(in_flight=self.open_rows())
 
+    def breaker_phases(self) -> tuple[tuple[str, str], ...]:
+        """(stage, phase) of every circuit breaker that was ever used."""
+        return tuple((name, str(b.phase)) for name, b in sorted(self.passes.breakers.items()))
+
     def open_rows(self) -> int:
         """Rows in windows that may still change."""
         return sum(len(s.store) for s in self.streams.values())
@@ -409,7 +341,8 @@ class PartitionCore:
             "epoch": self.epoch,
             "counts": self._counts.snapshot(),
             "inputs": self._inputs.snapshot(),
-            "breakers": {n: b.as_mapping() for n, b in self.breakers.items()},
+            "breakers": self.passes.snapshot(),
+            "models": self.models,
             "issued": self.issued.snapshot(),
             "silent": {
                 w.step.name: w.snapshot() for watches in self._watches.values() for w in watches
@@ -439,7 +372,8 @@ class PartitionCore:
         self.epoch = core["epoch"]
         self._counts.restore(core["counts"])
         self._inputs.restore(core["inputs"])
-        self.breakers = {n: BreakerState.from_mapping(b) for n, b in core["breakers"].items()}
+        self.passes.restore(core["breakers"])
+        self.models = dict(core["models"])
         self.issued.restore(core["issued"])
         for watches in self._watches.values():
             for watch in watches:

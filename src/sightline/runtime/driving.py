@@ -29,6 +29,8 @@ class EpochDriver:
         self._fan_in = fan_in
         self._router = Router(plan.contracts, self._partitions)
         self._waiting: dict[int, dict[int, Summary]] = {}
+        self.has_unlogged = False
+        """Whether something was fed that only the next commit makes durable."""
         if fan_in is not None:
             # The fan-in may be behind the partitions that were committed before it.
             self._wait(hosting.summaries_after(fan_in.committed_epoch))
@@ -40,6 +42,52 @@ class EpochDriver:
         if self._fan_in is not None and self._fan_in.recovery.cut_bytes:
             found[FAN_IN] = self._fan_in.recovery.message
         return found
+
+    @property
+    def committed_epoch(self) -> int:
+        """Last epoch that any partition has in its log, -1 for none."""
+        return max(self._hosting.committed_epochs.values())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the final epoch was in every log when they were opened."""
+        return all(self._hosting.finished.values())
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the final epoch was in some log: then no rows can be added."""
+        return any(self._hosting.finished.values())
+
+    def level(self) -> None:
+        """Let the partitions that missed an epoch in a crash pass through it, without rows.
+
+        For sources that cannot be read again: what was not committed is lost, but the fan-in must
+        not wait for it.
+        """
+        for number, summaries in sorted(self._waiting.items()):
+            known = next(iter(summaries.values()))
+            for partition in range(self._partitions):
+                if partition not in summaries:
+                    self.has_unlogged = True
+                    self._hosting.feed(
+                        partition,
+                        PartitionEpoch(
+                            number=number,
+                            tick_ns=known.tick_ns,
+                            is_complete=True,
+                            is_final=known.is_final,
+                            batches=(),
+                            rejected=(),
+                        ),
+                    )
+
+    def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
+        """Log an overrun in the partition called ``name``, with the next commit."""
+        self.has_unlogged = True
+        if self._fan_in is not None and name == self._fan_in.name:
+            self._fan_in.feed_missed(missed)
+        else:
+            self._hosting.feed_missed(name, missed)
 
     def begin(self, controls: Sequence[Mapping[str, Any]]) -> None:
         """Give the operator inputs of the start to every partition that has not begun yet.
@@ -68,11 +116,13 @@ class EpochDriver:
                     batches=tuple(batches),
                     # What could not be read has no key; partition 0 keeps account of it.
                     rejected=epoch.rejected if partition == 0 else (),
+                    superseded=epoch.superseded if partition == 0 else (),
                 ),
             )
 
     def commit(self) -> list[Committed]:
         """Commit the key partitions, then what the fan-in makes of their summaries."""
+        self.has_unlogged = False
         committed = self._hosting.commit()
         if self._fan_in is None:
             return committed

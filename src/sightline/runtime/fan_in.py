@@ -31,9 +31,13 @@ from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan, Step
 from sightline.runtime.silence_watch import SilenceWatch
 from sightline.runtime.stage_rows import StageRows
+from sightline.runtime.stage_timer import StageTimer, Untimed
 from sightline.runtime.stream import Names
 from sightline.runtime.summary import PresenceSummary, Summary
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
+
+INHIBITION = "inhibition"
+"""Name under which the release of held decisions is timed."""
 
 EVERYWHERE = "*"
 """Group name of everything, for stages of scope global."""
@@ -59,6 +63,7 @@ class FanInCore:
         partitions: number of key partitions to wait for.
         limits: bounds of its state.
         observe: called with the rows each stage wrote; used by the run comparison only.
+        timer: told where the work of each stage begins and ends; the core never reads it.
     """
 
     def __init__(
@@ -68,11 +73,15 @@ class FanInCore:
         partitions: int,
         limits: Limits = DEFAULT_LIMITS,
         observe: Callable[[StageRows], None] | None = None,
+        timer: StageTimer = Untimed(),
     ) -> None:
         self.plan = plan
         self.partitions = partitions
         self.limits = limits
         self._observe = observe
+        self._timer = timer
+        self.models: dict[str, str] = {}
+        """No model is live in the fan-in."""
         self.issued = IssuedDecisions()
         self.epoch = -1
         self.is_finished = False
@@ -130,12 +139,12 @@ class FanInCore:
             for candidate in summary.candidates:
                 touched.add(self._note(candidate))
         for presence in self._presence:
-            for decision in self._silences(
-                presence, tick_ns=tick_ns, is_final=is_final, output=output
-            ):
-                output.decisions.append(decision)
-                touched.add(self._note(decision))
-        self._release(touched, FOREVER_NS if is_final else now_ns, output)
+            with self._timer.span(presence.watch.step.name):
+                said = self._silences(presence, tick_ns=tick_ns, is_final=is_final, output=output)
+            output.decisions.extend(said)
+            touched.update(self._note(decision) for decision in said)
+        with self._timer.span(INHIBITION):
+            self._release(touched, FOREVER_NS if is_final else now_ns, output)
         self._settle(tick_ns)
         output.decisions.sort(key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
         output.accounts = Accounts()
@@ -260,6 +269,10 @@ class FanInCore:
     def accounts(self) -> Accounts:
         """The fan-in receives summaries, not rows: nothing to account for."""
         return Accounts()
+
+    def breaker_phases(self) -> tuple[tuple[str, str], ...]:
+        """The fan-in has no guarded stages."""
+        return ()
 
     def open_rows(self) -> int:
         """The fan-in holds no rows."""

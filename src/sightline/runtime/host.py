@@ -7,8 +7,9 @@ and accounts leave a host only from :meth:`PartitionHost.commit`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import polars as pl
@@ -28,7 +29,10 @@ from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.batches import encode_frame, frame_digest
 from sightline.runtime.outputs import StepOutput
+from sightline.runtime.references import entries_by_epoch, take_referenced
+from sightline.runtime.row_counts import SUPERSEDED
 from sightline.runtime.scoring import Scoring
+from sightline.runtime.stage_timer import MeasuredStages
 from sightline.runtime.summary import Summary
 
 
@@ -36,6 +40,7 @@ class Core(Protocol):
     """What a host needs of a core; key partitions and the fan-in both have it."""
 
     epoch: int
+    models: dict[str, str]
 
     @property
     def is_finished(self) -> bool: ...
@@ -45,6 +50,7 @@ class Core(Protocol):
     def restore(self, parts: StateParts) -> None: ...
     def accounts(self) -> Accounts: ...
     def open_rows(self) -> int: ...
+    def breaker_phases(self) -> tuple[tuple[str, str], ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,8 @@ class Committed:
         accounts: where the rows of the partition are.
         open_rows: rows in windows that may still change.
         step_s: seconds the core took per epoch.
+        stage_s: (stage, seconds) per epoch.
+        missed: stages that took longer than their budget, once per time.
         fallbacks: outcomes of guarded stages that were not OK, by ``stage:status``.
         breakers: phase of each circuit breaker that was ever used.
     """
@@ -70,6 +78,8 @@ class Committed:
     accounts: Accounts
     open_rows: int
     step_s: tuple[float, ...] = ()
+    stage_s: tuple[tuple[str, float], ...] = ()
+    missed: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
     breakers: tuple[tuple[str, str], ...] = ()
 
@@ -79,6 +89,8 @@ class _Pending:
     decisions: list[tuple[int, Decision]] = field(default_factory=list)
     summaries: list[Summary] = field(default_factory=list)
     step_s: list[float] = field(default_factory=list)
+    stage_s: list[tuple[str, float]] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
 
 
@@ -99,6 +111,9 @@ class PartitionHost:
         storage: the disk.
         scoring: runs guarded stages.
         clocks: wall clock for log stamps, monotonic clock for latencies.
+        timer: the one the core was given.
+        budgets_s: by stage; a stage that took longer is logged DEADLINE_MISSED.
+        models: version of the model that is live, by stage; a change is logged.
         references: sources whose rows are logged as references only.
         configuration: logged once, as the first entry.
         checkpoint_epochs: epochs between two checkpoints.
@@ -113,6 +128,9 @@ class PartitionHost:
         *,
         scoring: Scoring,
         clocks: HostClocks,
+        timer: MeasuredStages | None = None,
+        budgets_s: Mapping[str, float] = MappingProxyType({}),
+        models: Mapping[str, str] = MappingProxyType({}),
         references: frozenset[str] = frozenset(),
         configuration: bytes = b"{}",
         checkpoint_epochs: int = 200,
@@ -123,6 +141,9 @@ class PartitionHost:
         self._storage = storage
         self._scoring = scoring
         self._clocks = clocks
+        self._timer = timer or MeasuredStages(clocks.monotonic_s)
+        self._budgets_s = budgets_s
+        self._models = models
         self._references = references
         self._checkpoint_epochs = checkpoint_epochs
         self._limits = limits
@@ -176,7 +197,7 @@ class PartitionHost:
             needs_rows = True
             group.append(entry)
         if group:
-            self._catch_up = _by_epoch(group)
+            self._catch_up = entries_by_epoch(group)
             if self._catch_up:
                 self.core.epoch = min(self.core.epoch, min(self._catch_up) - 1)
 
@@ -192,7 +213,11 @@ class PartitionHost:
     def summaries_after(self, epoch: int) -> Iterator[Summary]:
         """Committed summaries of epochs after ``epoch``, from the log."""
         for entry in read_entries(
-            self._storage, self.name, kinds={EntryKind.SUMMARY_OUT}, limits=self._limits
+            self._storage,
+            self.name,
+            kinds={EntryKind.SUMMARY_OUT},
+            skip_pruned=True,  # pruned only when the ledger, and so the fan-in, had them
+            limits=self._limits,
         ):
             summary = Summary.from_bytes(entry.payload)
             if summary.epoch > epoch:
@@ -209,8 +234,19 @@ class PartitionHost:
         is_final: bool,
         batches: Sequence[tuple[str, pl.DataFrame]],
         rejected: Sequence[tuple[str, pl.DataFrame]],
+        superseded: Sequence[tuple[str, int]] = (),
     ) -> None:
-        """Take one epoch (or part of one); an epoch that is already in the log is passed over."""
+        """Take one epoch (or part of one); an epoch that is already in the log is passed over.
+
+        Args:
+            number: of the epoch.
+            tick_ns: its end, UTC ns.
+            is_complete: False when more of it follows.
+            is_final: nothing follows.
+            batches: (source, rows).
+            rejected: (source, lines or files that are no rows).
+            superseded: (source, rows that newer ones replaced in the inbox).
+        """
         if number in self._catch_up:
             if not is_complete:
                 raise LogError(
@@ -224,6 +260,8 @@ class PartitionHost:
         if number <= self.committed_epoch or self.is_finished:
             return
         started_s = self._clocks.monotonic_s()
+        for source, rows in superseded:
+            self.feed_drop(source, cause=SUPERSEDED, rows=rows)
         for source, frame in rejected:
             self._apply(EntryKind.REJECTED, source, encode_frame(frame))
         for source, frame in batches:
@@ -239,9 +277,36 @@ class PartitionHost:
         self._apply(EntryKind.TICK, "", _json(tick))
         self._epochs_since_checkpoint += 1
         self._pending.step_s.append(self._clocks.monotonic_s() - started_s)
+        self._measure_stages()
+
+    def _measure_stages(self) -> None:
+        """Note what each stage took in this epoch, and log those that took too long."""
+        for stage, took_s in sorted(self._timer.take().items()):
+            self._pending.stage_s.append((stage, took_s))
+            budget_s = self._budgets_s.get(stage)
+            if budget_s is not None and took_s > budget_s:
+                self._pending.missed.append(stage)
+                self.feed_missed(
+                    {
+                        "stage": stage,
+                        "epoch": self.core.epoch,
+                        "took_s": round(took_s, 6),
+                        "budget_s": budget_s,
+                    }
+                )
+
+    def feed_missed(self, missed: Mapping[str, Any]) -> None:
+        """Log an overrun beside the decisions: the core never reads it."""
+        self._append(EntryKind.DEADLINE_MISSED, str(missed["stage"]), _json(missed))
 
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:
-        """Take the operator inputs of the start, unless the log has them with its first epoch."""
+        """Log the models that are live, and the operator inputs of the start.
+
+        What the log has already, with its first epoch, is not said again.
+        """
+        for stage, version in sorted(self._models.items()):
+            if self.core.models.get(stage) != version:
+                self._apply(EntryKind.MODEL, stage, _json({"version": version}))
         if self.committed_epoch < 0:
             for control in controls:
                 self.feed_control(control)
@@ -259,7 +324,9 @@ class PartitionHost:
         if summary.epoch <= self.committed_epoch:
             return
         self._apply(EntryKind.SUMMARY_IN, f"p{summary.partition:03d}", summary.to_bytes())
-        self._epochs_since_checkpoint += self.core.epoch == summary.epoch
+        if self.core.epoch == summary.epoch:  # it was the last one of its epoch
+            self._epochs_since_checkpoint += 1
+            self._measure_stages()
 
     def _apply(self, kind: EntryKind, name: str, payload: bytes) -> None:
         sequence = self._append(kind, name, payload)
@@ -267,7 +334,10 @@ class PartitionHost:
         output = self.core.step(entry)
         self._take(output)
         while output.requests:
-            outcomes = self._scoring.run(output.requests)
+            outcomes = []
+            for request in output.requests:
+                with self._timer.span(request.stage):
+                    outcomes += self._scoring.run([request])
             output = StepOutput()
             for outcome in outcomes:
                 payload = outcome.to_bytes()
@@ -326,7 +396,6 @@ class PartitionHost:
         self.committed_epoch = max(self.core.epoch, self.committed_epoch)
         pending, self._pending = self._pending, _Pending()
         self._maybe_checkpoint(head)
-        breakers = getattr(self.core, "breakers", {})
         return Committed(
             name=self.name,
             decisions=tuple(pending.decisions),
@@ -335,8 +404,10 @@ class PartitionHost:
             accounts=accounts,
             open_rows=self.core.open_rows(),
             step_s=tuple(pending.step_s),
+            stage_s=tuple(pending.stage_s),
+            missed=tuple(pending.missed),
             fallbacks=tuple(pending.fallbacks),
-            breakers=tuple((stage, str(b.phase)) for stage, b in sorted(breakers.items())),
+            breakers=self.core.breaker_phases(),
         )
 
     def _maybe_checkpoint(self, head: ChainHead) -> None:
@@ -358,43 +429,6 @@ class PartitionHost:
     def close(self) -> None:
         """Finish the log; what was not committed is not there."""
         self._log.close()
-
-
-def take_referenced(
-    entry: Entry, waiting: list[tuple[str, pl.DataFrame]], partition: str
-) -> pl.DataFrame:
-    """The rows an INPUT_REFERENCE entry speaks of, checked against its digest.
-
-    Raises:
-        LogError: if the durable source does not give the same rows again.
-    """
-    reference = json.loads(entry.payload)
-    at = next((i for i, (s, _) in enumerate(waiting) if s == entry.name), None)
-    frame = waiting.pop(at)[1] if at is not None else None
-    if frame is None or frame_digest(frame) != reference["digest"]:
-        raise LogError(
-            expected=f"{reference['rows']} rows with digest {reference['digest']}",
-            got="no rows" if frame is None else f"{frame.height} rows with {frame_digest(frame)}",
-            where=f"partition {partition}, epoch {reference['epoch']}, source {entry.name}",
-            action="give the source files exactly as they were when the run was made",
-        )
-    return frame
-
-
-def _by_epoch(entries: list[Entry]) -> dict[int, list[Entry]]:
-    """Entries by the epoch whose tick ends them; outcomes follow their tick."""
-    found: dict[int, list[Entry]] = {}
-    current: list[Entry] = []
-    last: list[Entry] | None = None
-    for entry in entries:
-        if entry.kind is EntryKind.OUTCOME and last is not None:
-            last.append(entry)
-            continue
-        current.append(entry)
-        if entry.kind is EntryKind.TICK:
-            last = found[int(json.loads(entry.payload)["epoch"])] = current
-            current = []
-    return found
 
 
 def _json(plain: object) -> bytes:

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,8 +25,11 @@ from sightline.recorder import DirectoryStorage, Storage
 from sightline.runtime.batches import decode_frame, encode_frame
 from sightline.runtime.core import PartitionCore
 from sightline.runtime.host import Committed, HostClocks, PartitionHost
+from sightline.runtime.model_versions import live_models
+from sightline.runtime.pipeline import stage_budgets_s
 from sightline.runtime.plan import Plan
 from sightline.runtime.scoring import DeadlineScoring, Scoring
+from sightline.runtime.stage_timer import MeasuredStages
 from sightline.runtime.summary import Summary
 
 FAN_IN = "fan-in"
@@ -51,6 +54,7 @@ class PartitionEpoch:
     is_final: bool
     batches: tuple[tuple[str, pl.DataFrame], ...]
     rejected: tuple[tuple[str, pl.DataFrame], ...]
+    superseded: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,10 @@ class Hosting(Protocol):
         """Last epoch that is in the log, by partition."""
 
     @property
+    def finished(self) -> dict[int, bool]:
+        """Whether the final epoch is in the log, by partition, when it was opened."""
+
+    @property
     def recoveries(self) -> dict[str, str]:
         """What was cut from torn logs, by partition."""
 
@@ -82,6 +90,9 @@ class Hosting(Protocol):
 
     def commit(self) -> list[Committed]:
         """Commit every partition; results in order of partition."""
+
+    def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
+        """Log an overrun in the partition called ``name``, with its next commit."""
 
     def summaries_after(self, epoch: int) -> list[Summary]:
         """Committed summaries after ``epoch``, for a fan-in that is behind."""
@@ -113,13 +124,18 @@ class LocalHosting:
         scoring: Scoring,
     ) -> None:
         self._scoring = scoring
+        budgets_s, models = stage_budgets_s(plan.pipeline), live_models(plan)
+        timers = {p: MeasuredStages(clocks.monotonic_s) for p in partitions}
         self.hosts = {
             p: PartitionHost(
                 partition_name(p),
-                PartitionCore(plan, partition=p, limits=settings.limits),
+                PartitionCore(plan, partition=p, limits=settings.limits, timer=timers[p]),
                 storage,
                 scoring=scoring,
                 clocks=clocks,
+                timer=timers[p],
+                budgets_s=budgets_s,
+                models=models,
                 references=settings.references,
                 configuration=settings.configuration,
                 checkpoint_epochs=settings.checkpoint_epochs,
@@ -133,6 +149,10 @@ class LocalHosting:
         return {p: h.committed_epoch for p, h in self.hosts.items()}
 
     @property
+    def finished(self) -> dict[int, bool]:
+        return {p: h.is_finished for p, h in self.hosts.items()}
+
+    @property
     def recoveries(self) -> dict[str, str]:
         return {h.name: h.recovery.message for h in self.hosts.values() if h.recovery.cut_bytes}
 
@@ -144,6 +164,7 @@ class LocalHosting:
             is_final=epoch.is_final,
             batches=epoch.batches,
             rejected=epoch.rejected,
+            superseded=epoch.superseded,
         )
 
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:
@@ -152,6 +173,11 @@ class LocalHosting:
 
     def commit(self) -> list[Committed]:
         return [host.commit() for _, host in sorted(self.hosts.items())]
+
+    def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
+        for host in self.hosts.values():
+            if host.name == name:
+                host.feed_missed(missed)
 
     def summaries_after(self, epoch: int) -> list[Summary]:
         return [s for _, h in sorted(self.hosts.items()) for s in h.summaries_after(epoch)]
@@ -178,14 +204,20 @@ class WorkerHosting:
         ]
         self._committed_epochs: dict[int, int] = {}
         self._recoveries: dict[str, str] = {}
+        self._finished: dict[int, bool] = {}
         for worker in self._workers:
-            epochs, recoveries = worker.receive()
+            epochs, recoveries, finished = worker.receive()
+            self._finished.update(finished)
             self._committed_epochs.update(epochs)
             self._recoveries.update(recoveries)
 
     @property
     def committed_epochs(self) -> dict[int, int]:
         return self._committed_epochs
+
+    @property
+    def finished(self) -> dict[int, bool]:
+        return self._finished
 
     @property
     def recoveries(self) -> dict[str, str]:
@@ -199,12 +231,18 @@ class WorkerHosting:
             epoch.is_final,
             tuple((s, encode_frame(f)) for s, f in epoch.batches),
             tuple((s, encode_frame(f)) for s, f in epoch.rejected),
+            epoch.superseded,
         )
         self._workers[self._of[partition]].send(("feed", partition, packed))
 
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:
         for worker in self._workers:
             worker.send(("begin", controls))
+
+    def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
+        for partition, worker in self._of.items():
+            if partition_name(partition) == name:
+                self._workers[worker].send(("missed", name, dict(missed)))
 
     def commit(self) -> list[Committed]:
         for worker in self._workers:
@@ -298,7 +336,7 @@ def _work(
             clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.monotonic),
             scoring=DeadlineScoring(),
         )
-        pipe.send((hosting.committed_epochs, hosting.recoveries))
+        pipe.send((hosting.committed_epochs, hosting.recoveries, hosting.finished))
         while True:
             message = pipe.recv()
             match message[0]:
@@ -306,6 +344,8 @@ def _work(
                     hosting.feed(message[1], _unpack(message[2]))
                 case "begin":
                     hosting.begin(message[1])
+                case "missed":
+                    hosting.feed_missed(message[1], message[2])
                 case "commit":
                     pipe.send(hosting.commit())
                 case "summaries":
@@ -329,7 +369,7 @@ def _work(
 
 
 def _unpack(packed: tuple[Any, ...]) -> PartitionEpoch:
-    number, tick_ns, is_complete, is_final, batches, rejected = packed
+    number, tick_ns, is_complete, is_final, batches, rejected, superseded = packed
     return PartitionEpoch(
         number=number,
         tick_ns=tick_ns,
@@ -337,4 +377,5 @@ def _unpack(packed: tuple[Any, ...]) -> PartitionEpoch:
         is_final=is_final,
         batches=tuple((s, decode_frame(b)) for s, b in batches),
         rejected=tuple((s, decode_frame(b)) for s, b in rejected),
+        superseded=superseded,
     )

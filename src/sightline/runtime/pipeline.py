@@ -26,7 +26,7 @@ class _Form(BaseModel):
 
 
 class Inbox(_Form):
-    """The only queue of a source."""
+    """The only queue of a live source; finite ones are pulled and need none."""
 
     policy: Literal["block", "latest", "spill"] = "block"
     max_rows: Annotated[int, Field(ge=1)] = 500_000
@@ -40,6 +40,11 @@ class SourceForm(_Form):
     record: Literal["payload", "reference"] = "payload"
     """Log the rows themselves, or (durable sources only) a reference with their digest."""
     inbox: Inbox = Inbox()
+
+
+class _Stage(_Form):
+    budget_s: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """The stage's share of ``latency_budget_s``, per tick. More is logged DEADLINE_MISSED."""
 
 
 class Expression(_Form):
@@ -71,7 +76,7 @@ class Guard(_Form):
     breaker: Breaker = Breaker()
 
 
-class WindowsForm(_Form):
+class WindowsForm(_Stage):
     """Rows of one key in windows of event time."""
 
     use: Literal["windows"]
@@ -84,7 +89,7 @@ class WindowsForm(_Form):
     expressions: dict[Name, Expression] = {}
 
 
-class PresenceForm(_Form):
+class PresenceForm(_Stage):
     """When data exists at all; closed by the tick, so that silence is seen without data."""
 
     use: Literal["presence"]
@@ -93,7 +98,7 @@ class PresenceForm(_Form):
     width_s: Annotated[float, Field(gt=0)]
 
 
-class ScorerForm(_Form):
+class ScorerForm(_Stage):
     """How unusual a measure is against the windows before it."""
 
     use: Literal["robust_deviation", "level_deviation"]
@@ -107,7 +112,7 @@ class ScorerForm(_Form):
     guarded: Guard | None = None
 
 
-class PacketLossForm(_Form):
+class PacketLossForm(_Stage):
     """Share of a window's packets that did not arrive, from the sequence counter."""
 
     use: Literal["packet_loss"]
@@ -115,7 +120,7 @@ class PacketLossForm(_Form):
     scope: Scope = "key"
 
 
-class _Deciding(_Form):
+class _Deciding(_Stage):
     severity: Severity = Severity.WARNING
     code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
     inhibited_by: tuple[Name, ...] = ()
@@ -176,10 +181,24 @@ class Pipeline(_Form):
     stages: dict[Name, StageForm]
 
     def deciding_mapping(self) -> dict[str, Any]:
-        """What can change a decision: partitions, inboxes and recording cannot."""
+        """What can change a decision: partitions, inboxes, recording and budgets cannot."""
         plain = self.model_dump(mode="json", exclude={"partitions", "description", "sources"})
+        for stage in plain["stages"].values():
+            del stage["budget_s"]
         plain["sources"] = sorted(self.sources)
         return plain
+
+
+def stage_budgets_s(pipeline: Pipeline) -> dict[str, float]:
+    """Budgets of the stages that have one; of a guarded stage, that of its guard."""
+    found: dict[str, float] = {}
+    for name, form in pipeline.stages.items():
+        guarded = form.guarded if isinstance(form, ScorerForm) else None
+        if form.budget_s is not None:
+            found[name] = form.budget_s
+        elif guarded is not None:
+            found[name] = guarded.budget_s
+    return found
 
 
 def load_pipeline(path: Path) -> Pipeline:

@@ -29,6 +29,7 @@ from sightline.runtime.pipeline import (
     WindowsForm,
     digest,
     load_pipeline,
+    stage_budgets_s,
 )
 from sightline.runtime.plan import Chain, Measure, Plan, Step
 from sightline.sense import Contract, load_contract
@@ -116,6 +117,7 @@ class _Planner:
             if isinstance(f, SilenceForm) and f.scope != "key"
         )
         self._check_inhibitions()
+        self._check_budgets()
         inhibits = any(getattr(f, "inhibited_by", ()) for f in p.stages.values())
         return Plan(
             pipeline=p,
@@ -131,10 +133,6 @@ class _Planner:
 
     def _check_contract(self, source: str, contract: Contract) -> None:
         """What the engine asks of a source beyond what its contract asks of itself."""
-        policy = self.pipeline.sources[source].inbox.policy
-        if policy != "block":
-            # Finite sources are pulled; the other policies are for live ones, which come later.
-            self.fail(source, "inbox.policy: block, as finite sources have it", policy)
         if not set(contract.watermark_columns) <= set(contract.key):
             self.fail(
                 source,
@@ -195,6 +193,17 @@ class _Planner:
                     f"inhibit_hold_s within latency_budget_s ({self.pipeline.latency_budget_s:g})",
                     f"{form.inhibit_hold_s:g}",
                 )
+
+    def _check_budgets(self) -> None:
+        """The stages run one after the other, so their shares must fit the whole together."""
+        budgets_s = stage_budgets_s(self.pipeline)
+        whole_s = self.pipeline.latency_budget_s
+        if sum(budgets_s.values()) > whole_s:
+            self.fail(
+                max(budgets_s, key=lambda name: budgets_s[name]),
+                f"stage budgets of at most latency_budget_s ({whole_s:g} s) together",
+                f"{sum(budgets_s.values()):g} s",
+            )
 
     # --- chains -------------------------------------------------------------------------------
 
@@ -401,7 +410,8 @@ class _Planner:
                 self.fail(name, f"expressions.{key}.sql: numeric fields", root, fields)
 
     def _version(self, name: str, form: StageForm) -> str:
-        return f"{name}@{digest(form.model_dump(mode='json'))[:8]}"
+        plain = form.model_dump(mode="json", exclude={"budget_s"})  # no budget changes an answer
+        return f"{name}@{digest(plain)[:8]}"
 
     def fail(
         self, stage: str, expected: str, got: str, near: list[str] | tuple[str, ...] = ()

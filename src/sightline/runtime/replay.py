@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
+from sightline.recorder.checkpoint import read_oldest_checkpoint
+from sightline.recorder.retention import first_kept
+from sightline.recorder.walk import chain_hash_at
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.core import PartitionCore
+from sightline.runtime.deciding import run_scorer
 from sightline.runtime.fan_in import FanInCore
-from sightline.runtime.host import take_referenced
+from sightline.runtime.guard import Outcome, OutcomeStatus, ScoreRequest
 from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.references import take_referenced
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.stage_rows import StageRows
 from sightline.sense import Source
@@ -60,6 +65,13 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayStart:
+    """A replay that begins at a checkpoint, because the log before it was pruned."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayVerdict:
     """Whether a replay gave the same bytes; true only if every one is the same.
 
@@ -69,6 +81,8 @@ class ReplayVerdict:
         digest: over the replayed decisions.
         final_digest: over their final revisions.
         difference: None when all are the same.
+        began_at: log sequence after which the replay began, by partition, where the log before
+            it was pruned.
     """
 
     decisions: int
@@ -76,6 +90,7 @@ class ReplayVerdict:
     digest: str
     final_digest: str
     difference: Difference | None
+    began_at: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.difference is None
@@ -85,6 +100,7 @@ def replay_run(
     run: RunDirectory,
     *,
     sources: Mapping[str, Source] | None = None,
+    rerun_models: bool = False,
     on_progress: Callable[[str, int], None] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> ReplayVerdict:
@@ -93,6 +109,7 @@ def replay_run(
     Args:
         run: the run.
         sources: needed where the log holds references instead of rows.
+        rerun_models: ask the scorers again and compare with the answers in the log.
         on_progress: called with partition and log sequence now and then.
         limits: bounds.
 
@@ -102,12 +119,17 @@ def replay_run(
     replayed: list[Decision] = []
     fed = 0
     difference: Difference | None = None
+    began_at: dict[str, int] = {}
     for name in run.partitions:
-        for item in replay_partition(run, name, sources=sources, limits=limits):
-            if isinstance(item, Difference):
+        for item in replay_partition(
+            run, name, sources=sources, rerun_models=rerun_models, limits=limits
+        ):
+            if isinstance(item, ReplayStart):
+                began_at[name] = item.after
+            elif isinstance(item, Difference):
                 difference = difference or item
                 break
-            if isinstance(item, Decision):
+            elif isinstance(item, Decision):
                 replayed.append(item)
             else:
                 fed += 1
@@ -119,6 +141,7 @@ def replay_run(
         digest=decisions_digest(replayed),
         final_digest=decisions_digest(final_revisions(replayed)),
         difference=difference,
+        began_at=began_at,
     )
 
 
@@ -127,16 +150,20 @@ def replay_partition(
     name: str,
     *,
     sources: Mapping[str, Source] | None = None,
+    rerun_models: bool = False,
     observe: Callable[[StageRows], None] | None = None,
     until_epoch: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Iterator[Decision | Difference | int]:
+) -> Iterator[Decision | Difference | ReplayStart | int]:
     """Replay one partition: yields replayed decisions, entry sequences, and the first difference.
+
+    Of a pruned log first comes a :class:`ReplayStart`: the checkpoint it is replayed from.
 
     Args:
         run: the run.
         name: partition.
         sources: for logs that hold references.
+        rerun_models: compare the answers of guarded stages in the log with new ones.
         observe: sees the rows every stage writes.
         until_epoch: stop after this epoch.
         limits: bounds.
@@ -150,8 +177,12 @@ def replay_partition(
         core = PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=observe)
     rows = _RowsAgain(run, name, sources or {}, limits)
     expected: list[tuple[EntryKind, bytes, int]] = []
+    asked: dict[str, ScoreRequest] = {}
     sequence = -1
-    for entry in read_entries(run.storage, name, limits=limits):
+    if first_kept(run.storage, name, limits=limits):
+        sequence = _restore(run, name, core, limits=limits)
+        yield ReplayStart(after=sequence)
+    for entry in read_entries(run.storage, name, after=sequence, limits=limits):
         if entry.kind in _COMPARED:
             if not expected:
                 yield Difference(
@@ -186,10 +217,16 @@ def replay_partition(
             )
             return
         sequence = entry.sequence
+        if rerun_models and entry.kind is EntryKind.OUTCOME:
+            changed = _answered_anew(name, entry, asked)
+            if changed is not None:
+                yield changed
+                return
         if entry.kind is EntryKind.INPUT_REFERENCE:
             output = core.step_rows(entry.name, rows.take(entry))
         else:
             output = core.step(entry)
+        asked.update({request.request_id: request for request in output.requests})
         if output.digests:
             digests = {"epoch": core.epoch, "stages": output.digests}
             text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()
@@ -211,6 +248,52 @@ def replay_partition(
             logged="nothing",
             replayed=_short(payload),
         )
+
+
+def _restore(
+    run: RunDirectory, name: str, core: PartitionCore | FanInCore, *, limits: Limits
+) -> int:
+    """Bring ``core`` to the oldest checkpoint after what was pruned; its log sequence."""
+    storage = run.storage
+    first = first_kept(storage, name, limits=limits)
+    checkpoint = read_oldest_checkpoint(
+        storage,
+        name,
+        from_sequence=first - 1,
+        is_on_chain=lambda sequence, chain: (
+            chain_hash_at(storage, name, sequence, limits=limits) == chain
+        ),
+        limits=limits,
+    )
+    if checkpoint is None:
+        raise LogError(
+            expected=f"a checkpoint at or after entry {first - 1}, before which the log was pruned",
+            got="none",
+            where=f"partition {name}",
+            action="restore the checkpoints of the run",
+        )
+    core.restore(checkpoint.state)
+    return checkpoint.sequence
+
+
+def _answered_anew(
+    partition: str, entry: Entry, asked: dict[str, ScoreRequest]
+) -> Difference | None:
+    """Ask a scorer again; a difference if it now gives another answer than the log has."""
+    logged = Outcome.from_bytes(entry.payload)
+    request = asked.pop(logged.request_id, None)
+    if request is None or logged.status is not OutcomeStatus.OK:
+        return None  # why it was late, or broken, cannot be done again
+    scores = run_scorer(request, request.scorer)
+    if scores.tobytes() == logged.scores.tobytes():
+        return None
+    return Difference(
+        partition=partition,
+        sequence=entry.sequence,
+        what=f"answer of {logged.stage}",
+        logged=_short(str(logged.scores.tolist()).encode()),
+        replayed=_short(str(scores.tolist()).encode()),
+    )
 
 
 class _RowsAgain:

@@ -17,18 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sightline.act import Ledger
 from sightline.errors import LogError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
+from sightline.recorder.retention import first_kept
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.runtime.hosting import FAN_IN, partition_name
 from sightline.runtime.pipeline import parse_pipeline
 from sightline.runtime.plan import Plan
 from sightline.runtime.planner import make_plan
+from sightline.runtime.run_lock import LOCK_NAME
 from sightline.sense import Contract
 
 RUN_FORMAT_VERSION = 1
-_MANIFEST = "run.json"
+MANIFEST = "run.json"
+_UNFINISHED = f"{MANIFEST}.tmp"  # of a run that was killed before it had begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,21 +79,29 @@ class RunDirectory:
         Raises:
             UsageError: if the folder already holds something.
         """
-        unfinished = f"{_MANIFEST}.tmp"  # of a run that was killed before it had begun
-        if path.exists() and any(p.name != unfinished for p in path.iterdir()):
+        cls.check_vacant(path)
+        run = cls(path=path, plan=plan, sources=sources, controls=controls)
+        text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
+        storage = DirectoryStorage(path)
+        file = storage.create(_UNFINISHED)
+        try:
+            file.write(text.encode())
+            storage.sync(file)
+        finally:
+            file.close()
+        storage.replace(_UNFINISHED, MANIFEST)
+        return run
+
+    @staticmethod
+    def check_vacant(path: Path) -> None:
+        """Raise UsageError unless a run can begin at ``path``."""
+        if path.exists() and any(p.name not in (_UNFINISHED, LOCK_NAME) for p in path.iterdir()):
             raise UsageError(
                 expected="an absent or empty folder",
                 got=f"{path} with contents",
                 where="--out",
                 action="choose another folder, or go on with this run with --resume",
             )
-        path.mkdir(parents=True, exist_ok=True)
-        run = cls(path=path, plan=plan, sources=sources, controls=controls)
-        text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
-        temporary = path / unfinished
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path / _MANIFEST)
-        return run
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -99,11 +111,11 @@ class RunDirectory:
             LogError: if it is none, damaged, or of another format version.
         """
         try:
-            plain = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+            plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             version = plain["format"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LogError(
-                expected=f"a run directory with {_MANIFEST}",
+                expected=f"a run directory with {MANIFEST}",
                 got=f"{type(error).__name__}: {error}",
                 where=str(path),
                 action="give the folder that was passed as --out",
@@ -112,13 +124,13 @@ class RunDirectory:
             raise LogError(
                 expected=f"run format {RUN_FORMAT_VERSION}",
                 got=str(version),
-                where=str(path / _MANIFEST),
+                where=str(path / MANIFEST),
                 action="open it with the version of Sightline that made it",
             )
         try:
             return cls(
                 path=path,
-                plan=plan_from_mapping(plain["plan"], where=str(path / _MANIFEST)),
+                plan=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
                 sources=plain["sources"],
                 controls=plain.get("controls", ()),
             )
@@ -126,7 +138,7 @@ class RunDirectory:
             raise LogError(
                 expected="the pipeline and contracts of the run",
                 got=" ".join(str(error).split())[:200],
-                where=str(path / _MANIFEST),
+                where=str(path / MANIFEST),
                 action="open it with the version of Sightline that made it",
             ) from error
 
@@ -141,7 +153,10 @@ class RunDirectory:
         }
 
     def decisions(self, *, limits: Limits = DEFAULT_LIMITS) -> list[Decision]:
-        """Every revision of every decision, from the logs of all partitions."""
+        """Every revision of every decision: from the logs, or of a pruned run from the ledger."""
+        if any(first_kept(self.storage, name, limits=limits) for name in self.partitions):
+            with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:
+                return ledger.decisions()
         return [
             Decision.from_bytes(entry.payload)
             for name in self.partitions
@@ -156,7 +171,11 @@ class RunDirectory:
                 continue
             found[name] = Accounts()
             for entry in read_entries(
-                self.storage, name, kinds={EntryKind.MEASUREMENT}, limits=limits
+                self.storage,
+                name,
+                kinds={EntryKind.MEASUREMENT},
+                skip_pruned=True,
+                limits=limits,
             ):
                 found[name] = Accounts(**json.loads(entry.payload)["accounts"])
         return found

@@ -24,8 +24,12 @@ class RunReport:
         wall_s: seconds, reading included.
         rows_per_s: rows of this call over ``wall_s``.
         step_s: p50, p95, p99 and worst of the core's time per epoch.
-        latency_s: p50, p95, p99 and worst from an epoch's release to the commit of its decisions.
-        deadline_missed: decisions whose latency exceeded the pipeline's budget.
+        stage_s: the same per stage.
+        latency_s: p50, p95, p99 and worst from the receipt of a commit's oldest row to the
+            ledger; from its release where the source is finite.
+        deadline_missed: by stage how often it took longer than its budget, and under
+            ``receipt-to-decision`` the decisions that came later than the pipeline's. Each is a
+            DEADLINE_MISSED entry in the log.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         undelivered: alerts left in the outbox.
         recoveries: what was cut from torn logs, by partition.
@@ -40,8 +44,9 @@ class RunReport:
     wall_s: float
     rows_per_s: float
     step_s: Mapping[str, float]
+    stage_s: Mapping[str, Mapping[str, float]]
     latency_s: Mapping[str, float]
-    deadline_missed: int
+    deadline_missed: Mapping[str, int]
     fallbacks: Mapping[str, int]
     undelivered: int
     recoveries: Mapping[str, str]
@@ -67,8 +72,9 @@ class RunReport:
             "wall_s": round(self.wall_s, 3),
             "rows_per_s": round(self.rows_per_s),
             "step_s": dict(self.step_s),
+            "stage_s": {stage: dict(seconds) for stage, seconds in self.stage_s.items()},
             "latency_s": dict(self.latency_s),
-            "deadline_missed": self.deadline_missed,
+            "deadline_missed": dict(self.deadline_missed),
             "fallbacks": dict(self.fallbacks),
             "undelivered": self.undelivered,
             "recoveries": dict(self.recoveries),

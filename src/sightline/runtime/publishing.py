@@ -1,0 +1,165 @@
+"""Publishing: what is committed takes effect in ledger, outbox and metrics, and is measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sightline.act import (
+    Backoff,
+    LatencyRecorder,
+    Ledger,
+    OutboxDispatcher,
+    RunMetrics,
+    Sink,
+)
+from sightline.limits import Limits
+from sightline.recorder import read_entries
+from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.host import Committed
+from sightline.runtime.run_directory import RunDirectory
+
+FROM_RECEIPT = "receipt-to-decision"
+"""Stands for the whole way where a stage is named; no stage can be called so."""
+
+
+class Publisher:
+    """Carries out commits, and keeps the run's numbers.
+
+    Args:
+        run: the run.
+        ledger: of the run.
+        sinks: receivers of alerts, by name.
+        metrics: of the run.
+        wall_ns: UTC ns.
+        monotonic_s: for latencies.
+        sleep_s: waits.
+        limits: ``delivery_pass_s``.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        ledger: Ledger,
+        sinks: Mapping[str, Sink],
+        metrics: RunMetrics,
+        *,
+        wall_ns: Callable[[], int],
+        monotonic_s: Callable[[], float],
+        sleep_s: Callable[[float], None],
+        limits: Limits,
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._sinks = tuple(sinks)
+        self._metrics = metrics
+        self._wall_ns = wall_ns
+        self._monotonic_s = monotonic_s
+        self._limits = limits
+        self._dispatcher = OutboxDispatcher(
+            ledger, sinks, clock_ns=wall_ns, sleep_s=sleep_s, backoff=Backoff(), limits=limits
+        )
+        self.decisions = 0
+        self.step_s = LatencyRecorder()
+        self.latency_s = LatencyRecorder()
+        self.stage_s: dict[str, LatencyRecorder] = {}
+        self.missed: Counter[str] = Counter()
+        self.fallbacks: Counter[str] = Counter()
+
+    def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
+        """Let a commit of one partition take effect.
+
+        Args:
+            one: the commit.
+            released_s: when its oldest row was received, on the monotonic clock.
+
+        Returns:
+            What to log if its decisions took longer than the pipeline's budget.
+        """
+        self._ledger.apply(
+            one.name,
+            one.decisions,
+            through_sequence=one.through_sequence,
+            accounts=one.accounts,
+            sinks=self._sinks,
+        )
+        latency_s = self._monotonic_s() - released_s
+        for _, decision in one.decisions:
+            self.latency_s.record(latency_s)
+            self._metrics.observe_decision(decision, latency_s)
+        self.decisions += len(one.decisions)
+        for step_s in one.step_s:
+            self.step_s.record(step_s)
+            self._metrics.observe_stage("core", step_s)
+        for stage, took_s in one.stage_s:
+            self.stage_s.setdefault(stage, LatencyRecorder()).record(took_s)
+            self._metrics.observe_stage(stage, took_s)
+        for stage in one.missed:
+            self._miss(stage)
+        self.fallbacks.update(one.fallbacks)
+        for stage, phase in one.breakers:
+            self._metrics.observe_breaker(stage, phase)
+        self._metrics.observe_accounts(one.name, one.accounts)
+        budget_s = self._run.plan.pipeline.latency_budget_s
+        if not one.decisions or latency_s <= budget_s:
+            return None
+        self._miss(FROM_RECEIPT, times=len(one.decisions))
+        return {
+            "stage": FROM_RECEIPT,
+            "through_sequence": one.through_sequence,
+            "decisions": len(one.decisions),
+            "took_s": round(latency_s, 6),
+            "budget_s": budget_s,
+        }
+
+    def deliver(self) -> None:
+        """Send what is due, for at most ``delivery_pass_s`` and one time-out."""
+        if self._sinks:
+            self._dispatcher.deliver_due(
+                deadline_ns=self._wall_ns() + round(self._limits.delivery_pass_s * NS_PER_S)
+            )
+
+    def retry_failed(self) -> None:
+        """Put the alerts that an earlier run gave up back in line."""
+        self._dispatcher.retry_failed()
+
+    def drain(self, timeout_s: float) -> int:
+        """Send what is left, waiting for further attempts; how many alerts stay behind."""
+        wait_ns = round(timeout_s * NS_PER_S) if self._sinks else 0
+        report = self._dispatcher.drain(self._wall_ns() + wait_ns)
+        return report.pending + report.failed
+
+    def rebuild_ledger(self) -> None:
+        """The ledger is derived: bring it to where the logs are."""
+        for name in self._run.partitions:
+            found: list[tuple[int, Decision]] = []
+            through = after = self._ledger.applied_through(name)
+            for entry in read_entries(
+                self._run.storage,
+                name,
+                after=after,
+                kinds={EntryKind.DECISION, EntryKind.MEASUREMENT},
+                limits=self._limits,
+            ):
+                through = entry.sequence
+                if entry.kind is EntryKind.DECISION:
+                    found.append((entry.sequence, Decision.from_bytes(entry.payload)))
+            if found:
+                self._ledger.apply(
+                    name,
+                    found,
+                    through_sequence=through,
+                    accounts=self._run.accounts(limits=self._limits).get(name, Accounts()),
+                    sinks=self._sinks,
+                )
+
+    def _miss(self, stage: str, *, times: int = 1) -> None:
+        self.missed[stage] += times
+        self._metrics.observe_deadline_missed(stage, times=times)
+
+
+def newest(committed: Sequence[Committed]) -> tuple[Decision, ...]:
+    """The decisions of some commits, for a progress display."""
+    return tuple(decision for one in committed for _, decision in one.decisions)

@@ -1,0 +1,53 @@
+"""How to run a pipeline, and where a run is: values for :func:`.run.run_pipeline`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sightline.records import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunClocks:
+    """The clocks of a run, passed in so that tests need not wait."""
+
+    wall_ns: Callable[[], int] = time.time_ns
+    monotonic_s: Callable[[], float] = time.monotonic
+    sleep_s: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run; none of it can change a decision.
+
+    Attributes:
+        speed: seconds of data per second of wall clock; None: as fast as possible.
+        is_live: take rows as they come, and tick by the wall clock; sources end when they end.
+        workers: 0 hosts all partitions in this process, else that many worker processes.
+        resume: go on with the run in the folder.
+        checkpoint_epochs: epochs between two checkpoints of a partition.
+        durable: force each commit to the disk (survives power loss, not only a kill).
+        controls: operator inputs to log before the first epoch; a resumed run has its own.
+    """
+
+    speed: float | None = None
+    is_live: bool = False
+    workers: int = 0
+    resume: bool = False
+    checkpoint_epochs: int = 200
+    durable: bool = True
+    controls: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is, for a progress display."""
+
+    tick_ns: int
+    rows: int
+    decisions: int
+    open_rows: int
+    newest: tuple[Decision, ...]

@@ -1,0 +1,81 @@
+"""How long each stage took: measured by the shell, never seen by the core.
+
+The core only says where a stage begins and ends. In a replay nobody measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Protocol
+
+
+class StageTimer(Protocol):
+    """Told where the work of a stage begins and ends."""
+
+    def span(self, stage: str) -> AbstractContextManager[None]:
+        """A context around some work of ``stage``; spans do not nest."""
+
+
+class Untimed:
+    """Measures nothing.
+
+    >>> with Untimed().span("health"):
+    ...     pass
+    """
+
+    def span(self, stage: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class MeasuredStages:
+    """Adds up the time of each stage until it is taken.
+
+    >>> now_s = iter([1.0, 1.25])
+    >>> timer = MeasuredStages(lambda: next(now_s))
+    >>> with timer.span("health"):
+    ...     pass
+    >>> timer.take(), timer.take()
+    ({'health': 0.25}, {})
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self._monotonic_s = monotonic_s
+        self._took_s: dict[str, float] = {}
+
+    def span(self, stage: str) -> AbstractContextManager[None]:
+        return _Span(self, stage)
+
+    def add(self, stage: str, took_s: float) -> None:
+        """Count time that was measured elsewhere."""
+        self._took_s[stage] = self._took_s.get(stage, 0.0) + took_s
+
+    def take(self) -> dict[str, float]:
+        """Seconds by stage since the last call."""
+        found, self._took_s = self._took_s, {}
+        return found
+
+    def now_s(self) -> float:
+        """The clock that is measured with."""
+        return self._monotonic_s()
+
+
+class _Span:
+    __slots__ = ("_began_s", "_stage", "_timer")
+
+    def __init__(self, timer: MeasuredStages, stage: str) -> None:
+        self._timer = timer
+        self._stage = stage
+        self._began_s = 0.0
+
+    def __enter__(self) -> None:
+        self._began_s = self._timer.now_s()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._timer.add(self._stage, self._timer.now_s() - self._began_s)

@@ -224,7 +224,11 @@ class ChainState:
         columns = self._row_columns(rows, lo, hi, start_ns)
         for name in chain.fields:
             values = segment_statistics(
-                rows.values[name], lo, hi, statistics=chain.statistics, time_ns=rows.time_ns
+                rows.values[name],
+                lo,
+                hi,
+                statistics=chain.statistics_of(name),
+                time_ns=rows.time_ns,
             )
             columns.update({f"{name}.{s}": v for s, v in values.items()})
         form = chain.form

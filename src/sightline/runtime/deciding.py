@@ -231,6 +231,10 @@ def _alarm_decision(
                 version=step.version,
             )
         )
+    implausible = _implausible(chain, measure.field, row, but=measure.column)
+    if implausible:
+        reasons += implausible
+        mode = Mode.DEGRADED if mode is Mode.PRIMARY else mode
     rate_hz = chain.stream.contract.expected_rate_hz
     if mode is Mode.PRIMARY and rate_hz is not None:
         expected_rows = rate_hz * chain.chain.width_ns / NS_PER_S
@@ -250,6 +254,30 @@ def _alarm_decision(
         reasons=tuple(reasons),
         mode=mode,
     )
+
+
+def _implausible(chain: ChainState, field: str, row: int, *, but: str) -> list[Reason]:
+    """Why the window's values of ``field`` should not be trusted, by the contract's plausibility.
+
+    ``but`` is the column that is decided on: what an alarm is about does not speak against it.
+    """
+    found: list[Reason] = []
+    for check in chain.chain.plausibility:
+        if check.field != field or check.column == but:
+            continue
+        value = float(chain.series.column(check.column)[row])
+        if value > check.above:
+            found.append(
+                Reason(
+                    code=check.code,
+                    measure=check.column,
+                    value=value,
+                    threshold=check.above,
+                    unit=check.unit,
+                    version=check.version,
+                )
+            )
+    return found
 
 
 # --- silence ----------------------------------------------------------------------------------

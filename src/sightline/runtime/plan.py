@@ -39,6 +39,27 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlausibilityCheck:
+    """A sign of a broken sensor that a contract names, as a statistic of a window.
+
+    Attributes:
+        field: of the contract.
+        column: of the window series.
+        above: what is implausible, in ``unit``: any value greater than this.
+        unit: of the column.
+        code: reason code.
+        version: contract and digest.
+    """
+
+    field: str
+    column: str
+    above: float
+    unit: str
+    code: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """A windows or presence stage and everything that hangs on it, in order."""
 
@@ -54,6 +75,12 @@ class Chain:
     columns: tuple[str, ...]
     lookback: int
     """Settled windows that the steps look back on, at least 1."""
+    plausibility: tuple[PlausibilityCheck, ...] = ()
+
+    def statistics_of(self, field: str) -> tuple[str, ...]:
+        """Statistics of a field: those asked for, then those its plausibility needs."""
+        needed = (c.column.removeprefix(f"{field}.") for c in self.plausibility if c.field == field)
+        return tuple(dict.fromkeys([*self.statistics, *needed]))
 
     @property
     def own_columns(self) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ Everything that can be wrong with a pipeline is found here, before the first rec
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -29,9 +28,14 @@ from sightline.runtime.pipeline import (
     WindowsForm,
     digest,
     load_pipeline,
-    stage_budgets_s,
 )
-from sightline.runtime.plan import Chain, Measure, Plan, Step
+from sightline.runtime.plan import Chain, Measure, Plan, PlausibilityCheck, Step
+from sightline.runtime.plan_checks import (
+    check_budgets,
+    check_guard,
+    check_inhibitions,
+    check_thresholds,
+)
 from sightline.sense import Contract, load_contract
 
 PORTS: Mapping[str, tuple[str, str]] = {
@@ -116,8 +120,8 @@ class _Planner:
             for n, f in p.stages.items()
             if isinstance(f, SilenceForm) and f.scope != "key"
         )
-        self._check_inhibitions()
-        self._check_budgets()
+        check_inhibitions(p, self.fail)
+        check_budgets(p, self.fail)
         inhibits = any(getattr(f, "inhibited_by", ()) for f in p.stages.values())
         return Plan(
             pipeline=p,
@@ -172,39 +176,6 @@ class _Planner:
             seen.add(at)
             at = self.pipeline.stages[at].input
 
-    def _check_inhibitions(self) -> None:
-        stages = self.pipeline.stages
-        for name, form in stages.items():
-            if not isinstance(form, AlarmForm | SilenceForm) or not form.inhibited_by:
-                continue
-            for wider in form.inhibited_by:
-                other = stages.get(wider)
-                if not isinstance(other, AlarmForm | SilenceForm):
-                    self.fail(name, "inhibited_by: stages that decide", wider, near=list(stages))
-                if other.inhibited_by:
-                    self.fail(name, "inhibition one level deep", f"{wider!r} is itself inhibited")
-            if form.scope != "key":
-                self.fail(name, "inhibition of scope key", f"scope: {form.scope}")
-            if form.inhibit_hold_s is None:
-                self.fail(name, "inhibit_hold_s beside inhibited_by", "none")
-            if form.inhibit_hold_s > self.pipeline.latency_budget_s:
-                self.fail(
-                    name,
-                    f"inhibit_hold_s within latency_budget_s ({self.pipeline.latency_budget_s:g})",
-                    f"{form.inhibit_hold_s:g}",
-                )
-
-    def _check_budgets(self) -> None:
-        """The stages run one after the other, so their shares must fit the whole together."""
-        budgets_s = stage_budgets_s(self.pipeline)
-        whole_s = self.pipeline.latency_budget_s
-        if sum(budgets_s.values()) > whole_s:
-            self.fail(
-                max(budgets_s, key=lambda name: budgets_s[name]),
-                f"stage budgets of at most latency_budget_s ({whole_s:g} s) together",
-                f"{sum(budgets_s.values()):g} s",
-            )
-
     # --- chains -------------------------------------------------------------------------------
 
     def _chain(self, name: str, form: WindowsForm | PresenceForm) -> Chain:
@@ -214,6 +185,7 @@ class _Planner:
         numeric = {n: f for n, f in contract.fields.items() if f.type != "text"}
         fields: tuple[str, ...] = ()
         statistics: tuple[str, ...] = ()
+        plausibility: tuple[PlausibilityCheck, ...] = ()
         measures = [Measure(column=c, field="", unit=u) for c, u in ROW_COLUMNS.items()]
         if isinstance(form, WindowsForm):
             if form.slide_s is not None:
@@ -227,11 +199,18 @@ class _Planner:
             statistics = form.statistics
             for statistic in statistics:
                 self._check_statistic(name, statistic)
+            plausibility = self._plausibility(name, fields, contract, width_ns)
             for column in fields:
                 unit = numeric[column].unit or "1"
+                wanted = [f"{column}.{s}" for s in statistics]
+                wanted += [c.column for c in plausibility if c.field == column]
                 measures += [
-                    Measure(column=f"{column}.{s}", field=column, unit=_unit_of(s, unit))
-                    for s in statistics
+                    Measure(
+                        column=full,
+                        field=column,
+                        unit=_unit_of(full.removeprefix(f"{column}."), unit),
+                    )
+                    for full in dict.fromkeys(wanted)
                 ]
             for key, expression in form.expressions.items():
                 self._check_expression(name, key, expression.sql, list(numeric))
@@ -260,7 +239,43 @@ class _Planner:
             steps=tuple(steps),
             columns=tuple(columns),
             lookback=lookback + 1,
+            plausibility=plausibility,
         )
+
+    def _plausibility(
+        self, name: str, fields: tuple[str, ...], contract: Contract, width_ns: int
+    ) -> tuple[PlausibilityCheck, ...]:
+        """The plausibility of the contract as checks of each window."""
+        found: list[PlausibilityCheck] = []
+        for field_name in fields:
+            form = contract.fields[field_name]
+            rule = form.plausibility
+            if rule is None:
+                continue
+            if rule.stuck_for_s is not None and rule.stuck_for_s * NS_PER_S > width_ns:
+                self.fail(
+                    name,
+                    f"width_s of at least plausibility.stuck_for_s of {field_name} "
+                    f"({rule.stuck_for_s:g} s), or a shorter time in the contract",
+                    f"{width_ns / NS_PER_S:g}",
+                )
+            for statistic, above, code in (
+                ("stuck_s", rule.stuck_for_s, "IMPLAUSIBLE_STUCK"),
+                ("rate_max", rule.max_rate_per_s, "IMPLAUSIBLE_RATE"),
+                ("nan_share", rule.max_nan_share, "IMPLAUSIBLE_NAN_SHARE"),
+            ):
+                if above is not None:
+                    found.append(
+                        PlausibilityCheck(
+                            field=field_name,
+                            column=f"{field_name}.{statistic}",
+                            above=above,
+                            unit=_unit_of(statistic, form.unit or "1"),
+                            code=code,
+                            version=f"{contract.contract}@{contract.digest[:8]}",
+                        )
+                    )
+        return tuple(found)
 
     def _downstream(self, root: str) -> list[tuple[str, StageForm]]:
         """Stages that hang on ``root``, each after its own input."""
@@ -292,7 +307,7 @@ class _Planner:
             for measure in form.floor:
                 if measure not in form.measures:
                     self.fail(name, "floor: for measures of the stage", measure, form.measures)
-            self._check_guard(name, form)
+            check_guard(name, form, self.pipeline, self.fail)
         elif isinstance(form, PacketLossForm):
             if contract.sequence is None:
                 self.fail(name, "a contract with a sequence column", f"{contract.contract}: none")
@@ -330,26 +345,7 @@ class _Planner:
             )
 
     def _alarm_measures(self, name: str, form: AlarmForm) -> tuple[Measure, ...]:
-        high = form.raise_above is not None
-        low = form.raise_below is not None
-        if high == low:
-            self.fail(name, "either raise_above or raise_below", "both" if high else "neither")
-        clear = form.clear_below if high else form.clear_above
-        other = form.clear_above if high else form.clear_below
-        if other is not None:
-            self.fail(name, "the clear threshold on the quiet side", "the other one")
-        at = form.raise_above if high else form.raise_below
-        assert at is not None
-        if clear is not None and (clear > at if high else clear < at):
-            self.fail(
-                name,
-                "a clear threshold on the quiet side of the raise threshold",
-                f"{clear:g} for {at:g}",
-            )
-        if not math.isfinite(at):
-            self.fail(name, "a finite threshold", str(at))
-        if form.m > form.n:
-            self.fail(name, "m at most n", f"{form.m} of {form.n}")
+        check_thresholds(name, form, self.fail)
         if form.measure.startswith("*"):
             suffix = form.measure[1:]
             reads = tuple(m for m in self._offered(form.input) if m.column.endswith(suffix))
@@ -378,24 +374,6 @@ class _Planner:
             self.fail(name, f"a measure of stage {stage!r}", column, list(offered))
         return found
 
-    def _check_guard(self, name: str, form: ScorerForm) -> None:
-        if form.guarded is None:
-            return
-        fallback = form.guarded.fallback
-        if fallback is None:
-            self.fail(name, "guarded.fallback: who answers by the deadline", "none")
-        if fallback not in ("level_deviation", "robust_deviation") or fallback == form.use:
-            self.fail(
-                name,
-                "guarded.fallback: another scorer of the same type",
-                fallback,
-                ["level_deviation", "robust_deviation"],
-            )
-        if form.guarded.budget_s > self.pipeline.latency_budget_s:
-            self.fail(
-                name, "guarded.budget_s within latency_budget_s", f"{form.guarded.budget_s:g}"
-            )
-
     def _check_statistic(self, name: str, statistic: str) -> None:
         if not is_statistic(statistic):
             self.fail(name, "statistics: known ones, or pNN", statistic, PLAIN_STATISTICS)
@@ -413,9 +391,7 @@ class _Planner:
         plain = form.model_dump(mode="json", exclude={"budget_s"})  # no budget changes an answer
         return f"{name}@{digest(plain)[:8]}"
 
-    def fail(
-        self, stage: str, expected: str, got: str, near: list[str] | tuple[str, ...] = ()
-    ) -> NoReturn:
+    def fail(self, stage: str, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
         close = difflib.get_close_matches(got, near, n=1)
         action = f"did you mean {close[0]!r}?" if close else "mend the pipeline description"
         if near and not close:

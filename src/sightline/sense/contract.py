@@ -25,7 +25,12 @@ class SequenceColumn(Form):
 
 
 class Plausibility(Form):
-    """Signs of a broken sensor. They mark windows later on and never remove a row."""
+    """Signs of a broken sensor, looked for in every window, on rows in their canonical order.
+
+    They never remove a row: a decision on such a window gives them as reasons and is marked
+    degraded. (A row that is implausible only beside its neighbours cannot be refused when it
+    arrives without the order of arrival deciding which of them goes.)
+    """
 
     stuck_for_s: PositiveSeconds | None = None
     """The same value for at least this long."""

@@ -20,7 +20,7 @@ from sightline.apps.gateway import (
     simulate,
 )
 from sightline.apps.gateway.simulator import START_2026_NS
-from sightline.records.decision import Transition
+from sightline.records.decision import Severity, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import compare_runs, make_plan, replay_run
 from sightline.sense.arrival import Router
@@ -131,3 +131,33 @@ def test_no_row_of_a_backlog_is_late_however_long_the_outage():
     assert_all_accounted(found, engine)
     assert found.accounts.decided == engine.rows
     assert found.accounts.quarantined == {}
+
+
+def changed_run(folder, stage, **change):
+    stages = dict(plan().pipeline.stages)
+    stages[stage] = stages[stage].model_copy(update=change)
+    form = plan().pipeline.model_copy(update={"stages": stages})
+    return run_gateway(
+        folder / "run", with_plan=make_plan(form, plan().contracts), **arriving_within(0.0)
+    )
+
+
+def test_comparing_with_a_change_that_no_record_shows_names_the_first_decision(straight, tmp_path):
+    changed = changed_run(tmp_path, "sensor_stuck", severity=Severity.CRITICAL)
+    difference = compare_runs(straight.directory, changed.directory).difference
+    assert (difference.stage, difference.subject) == ("sensor_stuck", "sat-005/bus_voltage_v")
+    assert (difference.column, difference.value_a, difference.value_b) == (
+        "severity",
+        "warning",
+        "critical",
+    )
+
+
+def test_comparing_with_another_inhibition_names_the_decision_that_was_let_through(
+    straight, tmp_path
+):
+    changed = changed_run(tmp_path, "link_silence", inhibited_by=(), inhibit_hold_s=None)
+    difference = compare_runs(straight.directory, changed.directory).difference
+    assert difference.stage.startswith("link_silence")
+    assert difference.subject in REGION_NORTH
+    assert (difference.value_a, difference.value_b) == ("nothing", "said")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
-from sightline.records import EntryKind
+from sightline.records import Decision, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.windows import FloatArray
 from sightline.runtime.hosting import FAN_IN
@@ -30,7 +30,7 @@ class StageDifference:
         epoch: number of the epoch.
         subject: key of the first differing record.
         window_start_ns: its window; -1 where one run has no such record.
-        column: first column that differs.
+        column: first column, or field of a decision, that differs.
         value_a: in the first run; NaN where it has none.
         value_b: in the second run.
     """
@@ -41,12 +41,13 @@ class StageDifference:
     subject: str
     window_start_ns: int
     column: str
-    value_a: float
-    value_b: float
+    value_a: float | str
+    value_b: float | str
 
     def __str__(self) -> str:
+        where = f"partition {self.partition}, epoch {self.epoch}, " if self.partition else ""
         return (
-            f"stage {self.stage!r} differs first: partition {self.partition}, epoch {self.epoch}, "
+            f"stage {self.stage!r} differs first: {where}"
             f"{self.subject} window {self.window_start_ns}, {self.column}: "
             f"{self.value_a!r} against {self.value_b!r}"
         )
@@ -92,6 +93,10 @@ def compare_runs(
     difference = None
     if digest_a != digest_b and a.partitions == b.partitions:
         difference = _first_difference(a, b, limits)
+    if digest_a != digest_b and (difference is None or difference.window_start_ns < 0):
+        # No record says it, such as another severity: then the decisions themselves do.
+        kind = difference.stage.removesuffix(":inhibition") if difference else None
+        difference = _first_decision(said_a, said_b, kind) or difference
     return RunComparison(
         digest_a=digest_a,
         digest_b=digest_b,
@@ -122,6 +127,52 @@ def _first_difference(a: RunDirectory, b: RunDirectory, limits: Limits) -> Stage
     rows_a = _stage_rows(a, name, epoch, stage, limits)
     rows_b = _stage_rows(b, name, epoch, stage, limits)
     return _locate(stage, name, epoch, rows_a, rows_b)
+
+
+def _first_decision(
+    said_a: Sequence[Decision], said_b: Sequence[Decision], kind: str | None
+) -> StageDifference | None:
+    """The first decision, of ``kind`` if one is given, that only one run has or that differs.
+
+    Ids differ whenever the pipelines do; they are looked at last, with the versions.
+    """
+    for ignored in (frozenset({*_IDS, "version"}), frozenset(_IDS), frozenset[str]()):
+        by_a, by_b = _by_event(said_a, ignored), _by_event(said_b, ignored)
+        for key in sorted({*by_a, *by_b}):
+            left, right = by_a.get(key, {}), by_b.get(key, {})
+            if left == right or kind not in (None, key[2]):
+                continue
+            column = next(n for n in {**left, **right} if left.get(n) != right.get(n))
+            there = left or right
+            return StageDifference(
+                stage=key[2],
+                partition="",
+                epoch=-1,
+                subject=key[1],
+                window_start_ns=int(there["window_start_ns"]),
+                column=column if left and right else "decision",
+                value_a=left.get(column, "nothing") if right else "said",
+                value_b=right.get(column, "nothing") if left else "said",
+            )
+    return None
+
+
+_IDS = ("decision_id", "trace_id", "pipeline")
+
+
+def _by_event(
+    said: Sequence[Decision], ignored: frozenset[str]
+) -> dict[tuple[int, str, str, str, int], dict[str, str]]:
+    """Fields of each decision as text, its reasons taken apart, without the ignored ones."""
+    found: dict[tuple[int, str, str, str, int], dict[str, str]] = {}
+    for d in said:
+        plain = d.as_mapping()
+        reasons = plain.pop("reasons")
+        for i, reason in enumerate(reasons):
+            plain |= {f"reasons.{i}.{n}": v for n, v in reason.items() if n not in ignored}
+        key = (d.event_ns, d.subject, d.kind, str(d.transition), d.revision)
+        found[key] = {n: str(v) for n, v in plain.items() if n not in ignored}
+    return found
 
 
 def stage_order(plan: Plan) -> list[str]:

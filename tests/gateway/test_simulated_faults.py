@@ -55,6 +55,16 @@ def test_a_stuck_sensor_repeats_one_value() -> None:
     assert rows.filter(~during(fault))[field].n_unique() > 100
 
 
+def test_a_silent_sensor_has_no_value_in_packets_that_come_as_always() -> None:
+    fault = label(FaultKind.SENSOR_SILENT)
+    rows = rows_of(fault["subject"])
+    field = str(fault["field"])
+    inside = rows.filter(during(fault))
+    assert inside.height > 100
+    assert inside[field].is_nan().all()
+    assert rows.filter(~during(fault))[field].is_not_nan().all()
+
+
 def test_a_drift_reaches_its_magnitude_at_the_end_and_stops() -> None:
     fault = label(FaultKind.DRIFT)
     offset = offset_from_faultless(fault)

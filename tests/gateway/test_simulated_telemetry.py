@@ -61,7 +61,8 @@ def test_every_region_has_several_satellites() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_fields_stay_in_the_range_of_the_contract(field: str) -> None:
     low, high = telemetry_field(field).range
-    assert default_run().telemetry[field].is_between(low, high).all()
+    valid = default_run().telemetry[field].drop_nans()
+    assert valid.is_between(low, high).all()
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -16,6 +16,10 @@ from sightline.runtime import RunDirectory, RunReport
 from sightline.runtime.batches import decode_frame
 
 
+_STAGES_SHOWN = 3
+"""The slowest stages are shown to people; all of them are in the JSON of the report."""
+
+
 def decisions_frame(decisions: Iterable[Decision]) -> pl.DataFrame:
     """One row per revision, by event time: what a notebook shows."""
     rows = [
@@ -72,6 +76,8 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
     """What a run came to, for a terminal."""
     accounts = report.accounts
     numbers = Table.grid(padding=(0, 2))
+    numbers.add_column(no_wrap=True)
+    numbers.add_column(overflow="fold")
     numbers.add_row("pipeline", report.pipeline)
     numbers.add_row("rows", f"{accounts.equation()}")
     for title, causes in (("dropped", accounts.dropped), ("quarantined", accounts.quarantined)):
@@ -79,10 +85,11 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
             if count:
                 numbers.add_row("", f"{title} {cause}: {count:,}")
     numbers.add_row("speed", f"{report.rows_per_s:,.0f} rows/s, {report.wall_s:.1f} s")
+    slowest = sorted(report.stage_s, key=lambda stage: -report.stage_s[stage].get("p99", 0.0))
     for title, seconds in (
         ("latency", report.latency_s),
         ("step", report.step_s),
-        *((f"  {stage}", seconds) for stage, seconds in report.stage_s.items()),
+        *((f"  {stage}", report.stage_s[stage]) for stage in slowest[:_STAGES_SHOWN]),
     ):
         if seconds.get("count"):
             numbers.add_row(

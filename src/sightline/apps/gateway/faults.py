@@ -20,6 +20,8 @@ class FaultKind(StrEnum):
 
     STUCK_SENSOR = "stuck_sensor"
     """The field keeps its value (satellite; none)."""
+    SENSOR_SILENT = "sensor_silent"
+    """The field has no valid value, in packets that come as always (satellite; none)."""
     DRIFT = "drift"
     """The field moves away linearly (satellite; reached at the end, in the field's unit)."""
     STEP = "step"
@@ -43,7 +45,13 @@ class FaultKind(StrEnum):
 
 
 FIELD_FAULTS = frozenset(
-    {FaultKind.STUCK_SENSOR, FaultKind.DRIFT, FaultKind.STEP, FaultKind.SNR_FADE}
+    {
+        FaultKind.STUCK_SENSOR,
+        FaultKind.SENSOR_SILENT,
+        FaultKind.DRIFT,
+        FaultKind.STEP,
+        FaultKind.SNR_FADE,
+    }
 )
 """Faults that change what is measured; ``field`` says where."""
 QUIET_FAULTS = frozenset(
@@ -144,6 +152,13 @@ _DEFAULT_SCHEDULE = (
     _Planned(kind=FaultKind.PLANNED_LOSS_OF_CONTACT, start=0.50, length=0.15, at_least_s=120.0),
     _Planned(kind=FaultKind.REGIONAL_OUTAGE, start=0.65, length=0.10, at_least_s=120.0),
     _Planned(kind=FaultKind.STATION_FAULT, start=0.80, length=0.08, at_least_s=60.0),
+    _Planned(
+        kind=FaultKind.SENSOR_SILENT,
+        start=0.70,
+        length=0.12,
+        at_least_s=120.0,
+        field="temperature_c",
+    ),
 )
 
 
@@ -152,8 +167,8 @@ def default_faults(fleet: Fleet, *, duration_s: float) -> tuple[Fault, ...]:
 
     The last region has the outage; satellites of the other regions have their own faults, so no
     two faults concern the same satellite. A fault is left out where the run is too short for its
-    shortest meaningful length, or where no satellite is left: 600 s, and eight satellites outside
-    the last region, are enough for all ten.
+    shortest meaningful length, or where no satellite is left: 600 s, and nine satellites outside
+    the last region, are enough for all eleven.
     """
     last_region = len(fleet.regions) - 1
     healthy = iter(np.flatnonzero(fleet.satellite_region != last_region).tolist())
@@ -291,6 +306,8 @@ def apply_to_fields(
         match fault.kind:
             case FaultKind.STUCK_SENSOR:
                 values[:] = values[:1]
+            case FaultKind.SENSOR_SILENT:
+                values[:] = np.nan
             case FaultKind.DRIFT:
                 values += fault.magnitude * progress
             case FaultKind.STEP:

@@ -15,7 +15,6 @@ from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.runtime import RunDirectory, RunReport
 from sightline.runtime.batches import decode_frame
 
-
 _STAGES_SHOWN = 3
 """The slowest stages are shown to people; all of them are in the JSON of the report."""
 

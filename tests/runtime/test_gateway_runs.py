@@ -5,7 +5,9 @@ import json
 import polars as pl
 import pytest
 
+from sightline.act import JsonLinesSink, Ledger
 from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.errors import UsageError
 from sightline.runtime import RunDirectory, RunOptions, compare_runs, load_plan, run_pipeline
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
@@ -27,7 +29,7 @@ class FakeClock:
         self.now_s += seconds
 
 
-def go(constellation, out, **options):
+def go(constellation, out, *, sinks=None, **options):
     clock = FakeClock()
     return run_pipeline(
         load_plan(PIPELINE),
@@ -37,6 +39,7 @@ def go(constellation, out, **options):
         },
         out,
         options=RunOptions(durable=False, **options),
+        sinks=sinks,
         clocks=RunClocks(
             wall_ns=clock.wall_ns, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s
         ),
@@ -121,3 +124,26 @@ def test_a_masked_subject_is_not_decided_on(constellation, folder, reference):
 
 def test_the_run_report_is_plain_json(reference):
     assert json.loads(json.dumps(reference.as_mapping()))["accounts"]["balanced"]
+
+
+def test_what_is_shelved_is_decided_and_told_to_nobody(constellation, folder, reference, tmp_path):
+    told = tmp_path / "told.jsonl"
+    shelve = {"control": "shelve", "subject": "*", "kind": "sensor_stuck",
+              "from_ns": 0, "until_ns": 2**62}  # fmt: skip
+    shelved = go(
+        constellation, folder / "shelved", controls=(shelve,), sinks={"file": JsonLinesSink(told)}
+    )
+    assert shelved.digest == reference.digest
+    kinds = [json.loads(line)["kind"] for line in told.read_text().splitlines()]
+    assert kinds
+    assert "sensor_stuck" not in kinds
+    with Ledger.open(RunDirectory.open(shelved.path).ledger_url) as ledger:
+        assert ledger.outbox.counts()["shelved"] == sum(
+            n for name, n in reference.decisions.items() if name.startswith("sensor_stuck")
+        )
+
+
+def test_an_operator_input_that_lacks_something_is_refused_before_the_run(constellation, tmp_path):
+    with pytest.raises(UsageError, match="operator input"):
+        go(constellation, tmp_path / "run", controls=({"control": "shelve", "subject": "a"},))
+    assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ log was applied. After a crash the same entries can be applied again without a s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -87,6 +87,7 @@ class Ledger:
         through_sequence: int,
         accounts: Accounts,
         sinks: Sequence[str] = (),
+        shelved: Collection[str] = (),
     ) -> int:
         """Apply one commit of one partition's log, in one transaction.
 
@@ -99,6 +100,7 @@ class Ledger:
             through_sequence: last log sequence of the commit.
             accounts: of the partition after the commit.
             sinks: names of the sinks that get an outbox row for each new decision.
+            shelved: ids of decisions that are kept in the outbox but told to nobody.
 
         Returns:
             How many (decision id, revision) were new to the ledger.
@@ -125,7 +127,9 @@ class Ledger:
                 connection.execute(
                     insert(connection, decisions_table).on_conflict_do_nothing(), rows
                 )
-                new = self._outbox.fill(connection, partition, after=before, sinks=sinks)
+                new = self._outbox.fill(
+                    connection, partition, after=before, sinks=sinks, shelved=shelved
+                )
             connection.execute(
                 sa.update(applied_table)
                 .where(applied_table.c.partition == partition)

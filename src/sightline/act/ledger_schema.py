@@ -13,6 +13,7 @@ LEDGER_VERSION = 1
 PENDING = "pending"
 DELIVERED = "delivered"
 FAILED = "failed"
+SHELVED = "shelved"
 
 metadata = sa.MetaData()
 
@@ -79,7 +80,7 @@ outbox = sa.Table(
     sa.Column("decision_id", _Text, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("subject", _Text, nullable=False),
-    sa.Column("state", _Text, nullable=False),  # pending, delivered or failed
+    sa.Column("state", _Text, nullable=False),  # pending, delivered, failed or shelved
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_attempt_ns", sa.BigInteger, nullable=False),
     sa.Column("last_error", _Text, nullable=False),

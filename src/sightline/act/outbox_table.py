@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sightline.act.ledger_database import insert, reading, writing
-from sightline.act.ledger_schema import DELIVERED, FAILED, PENDING, decisions, outbox
+from sightline.act.ledger_schema import (
+    DELIVERED,
+    FAILED,
+    PENDING,
+    SHELVED,
+    decisions,
+    outbox,
+)
 from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Decision
@@ -65,11 +72,18 @@ class OutboxTable:
         self._limits = limits
 
     def fill(
-        self, connection: sa.Connection, partition: str, *, after: int, sinks: Sequence[str]
+        self,
+        connection: sa.Connection,
+        partition: str,
+        *,
+        after: int,
+        sinks: Sequence[str],
+        shelved: Collection[str] = (),
     ) -> int:
         """Put the decisions of ``partition`` beyond log sequence ``after`` in line.
 
-        Part of the transaction that stored them.
+        Part of the transaction that stored them. Rows of decisions whose id is in ``shelved`` are
+        kept beside the line: nobody is told, and nothing is lost.
 
         Returns:
             The number of decisions, each of which got one row per sink.
@@ -93,7 +107,10 @@ class OutboxTable:
                     decisions.c.decision_id,
                     decisions.c.revision,
                     decisions.c.subject,
-                    sa.literal(PENDING),
+                    sa.case(
+                        (decisions.c.decision_id.in_(list(shelved)), sa.literal(SHELVED)),
+                        else_=sa.literal(PENDING),
+                    ),
                     sa.literal(0),
                     sa.literal(0),
                     sa.literal(""),
@@ -158,7 +175,7 @@ class OutboxTable:
         statement = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
         with reading(self._engine) as connection:
             found = {state: int(count) for state, count in connection.execute(statement)}
-        return {state: found.get(state, 0) for state in (PENDING, DELIVERED, FAILED)}
+        return {state: found.get(state, 0) for state in (PENDING, DELIVERED, FAILED, SHELVED)}
 
     def mark_delivered(self, row: OutboxRow, *, delivered_ns: int) -> None:
         """The sink has taken it."""

@@ -1,6 +1,7 @@
 """What operators tell a run: planned contacts and masks, as state that replays.
 
-Acknowledgement and shelving are logged too, for the record; they change no decision.
+Acknowledgement and shelving are logged too; they change no decision. What is shelved is decided
+and kept in the outbox, and told to nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from sightline.assess import ContactPlan
 from sightline.assess.silence import EVERYONE
 from sightline.decide import Mask, unmasked
-from sightline.errors import LogError
+from sightline.errors import LogError, UsageError
 from sightline.records import Decision
 from sightline.sense import Contract
 
@@ -43,6 +44,8 @@ class OperatorInputs:
                     ]
                 case "mask":
                     self._masks.append(Mask.from_mapping(plain))
+                case "shelve":
+                    Mask.from_mapping(plain)
         except (ValueError, KeyError, TypeError) as error:
             raise LogError(
                 expected="an operator input",
@@ -50,6 +53,22 @@ class OperatorInputs:
                 where="log entry of kind control",
                 action="mend the operator input and start the run again",
             ) from error
+
+    @classmethod
+    def check(
+        cls, contracts: Mapping[str, Contract], controls: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Raise UsageError unless every control can be applied."""
+        for control in controls:
+            try:
+                cls(contracts).apply(json.dumps(dict(control)).encode())
+            except LogError as error:
+                raise UsageError(
+                    expected=error.expected,
+                    got=error.got,
+                    where="operator inputs",
+                    action="mend the operator input",
+                ) from error
 
     def plans(
         self, source: str, names: Sequence[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sightline.act import (
@@ -14,6 +14,7 @@ from sightline.act import (
     RunMetrics,
     Sink,
 )
+from sightline.decide import Mask
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
@@ -61,6 +62,11 @@ class Publisher:
         self._dispatcher = OutboxDispatcher(
             ledger, sinks, clock_ns=wall_ns, sleep_s=sleep_s, backoff=Backoff(), limits=limits
         )
+        self._shelves = [
+            Mask.from_mapping(control)
+            for control in run.controls
+            if control.get("control") == "shelve"
+        ]
         self.decisions = 0
         self.step_s = LatencyRecorder()
         self.latency_s = LatencyRecorder()
@@ -84,6 +90,7 @@ class Publisher:
             through_sequence=one.through_sequence,
             accounts=one.accounts,
             sinks=self._sinks,
+            shelved=self._shelved(decision for _, decision in one.decisions),
         )
         latency_s = self._monotonic_s() - released_s
         for _, decision in one.decisions:
@@ -153,7 +160,12 @@ class Publisher:
                     through_sequence=through,
                     accounts=self._run.accounts(limits=self._limits).get(name, Accounts()),
                     sinks=self._sinks,
+                    shelved=self._shelved(decision for _, decision in found),
                 )
+
+    def _shelved(self, decisions: Iterable[Decision]) -> set[str]:
+        """Ids of the decisions that an operator wants to be decided but not to hear of."""
+        return {d.decision_id for d in decisions if any(shelf.hides(d) for shelf in self._shelves)}
 
     def _miss(self, stage: str, *, times: int = 1) -> None:
         self.missed[stage] += times

@@ -27,6 +27,7 @@ from sightline.runtime.hosting import (
     WorkerHosting,
 )
 from sightline.runtime.live_feed import live_feed
+from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import stage_budgets_s
 from sightline.runtime.plan import Plan
 from sightline.runtime.publishing import Publisher
@@ -78,6 +79,7 @@ def run_pipeline(
             committed is kept and ``resume`` goes on from there.
     """
     _check_sources(plan, sources, options)
+    OperatorInputs.check(plan.contracts, options.controls)
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)

@@ -1,0 +1,67 @@
+"""Settings of the tracker, in units of the world, each with the rule it was chosen by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerSettings:
+    """One setting for all scenes: lengths are metres and times seconds, never pixels or frames.
+
+    Without a camera model a metre is what a box of ``assumed_height_m`` makes of it, so the same
+    numbers hold for a person near the camera and far from it.
+
+    >>> TrackerSettings(max_unseen_s=5.0).max_unseen_s
+    5.0
+    """
+
+    # how things move
+    acceleration_m_s2: float = 0.7
+    """Spread of the acceleration, as white noise of this much per square root of a second: someone
+    who walks changes speed by half of it within a second, and stops or turns within two."""
+    start_speed_m_s: float = 1.5
+    """Spread of the speed of something new: walking speed."""
+    assumed_height_m: float = 1.7
+    """Height of a thing where no camera model tells metres: a person's."""
+
+    # how well detectors see
+    foot_sd: float = 0.08
+    """Standard deviation of the lower edge of a box, in box heights. A common detector measured
+    0.06 to 0.075 against two sets of truth; with a margin."""
+    side_sd: float = 0.05
+    """Standard deviation of the middle of a box, in box heights; measured 0.043 to 0.052."""
+    size_sd: float = 0.15
+    """Standard deviation of the logarithm of width and height; measured 0.10 to 0.20."""
+    size_drift: float = 0.2
+    """How much that logarithm changes, per square root of a second: limbs move, things turn."""
+
+    # which detections count
+    high_score: float = 0.6
+    """Detections at or above it are matched first (Zhang et al., ByteTrack, ECCV 2022)."""
+    low_score: float = 0.1
+    """Those between it and ``high_score`` may only continue tracks; below it they are ignored."""
+    new_score: float = 0.7
+    """What a detection needs to begin a track."""
+
+    # what belongs together
+    gate: float = 16.0
+    """Largest squared Mahalanobis distance: 99.97 % of a plane's normal distribution, because the
+    errors of detectors have heavier tails than it."""
+    size_gate: float = 4.0
+    """Largest difference in log height, in standard deviations."""
+    overlap_weight: float = 2.0
+    """Cost of two boxes that do not overlap at all, beside the squared distance."""
+
+    # how long
+    confirm_hits: int = 3
+    """Detections in a row until a track is reported and gets its id."""
+    max_unseen_s: float = 3.0
+    """A track that was not seen for longer ends: time to walk past an obstacle four metres wide."""
+    report_unseen_s: float = 0.1
+    """A track is still reported, propagated, when it was last seen this long ago: one missed frame
+    at 10 Hz is no reason to lose sight."""
+
+    # bounds
+    max_tracks: int = 2000
+    """Tracks held at once. At the bound nothing new begins, which is counted."""

@@ -1,0 +1,1 @@
+"""Frames through the engine: the same log, host and replay as for telemetry."""

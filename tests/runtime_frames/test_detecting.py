@@ -1,0 +1,178 @@
+"""Detectors with a deadline: someone answers by then, and the outcome says who."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.errors import LogError
+from sightline.records import Detections, Frame
+from sightline.records.decision import Mode
+from sightline.runtime.frames.detecting import DeadlineDetection, DetectionRequest
+from sightline.runtime.frames.entries import (
+    DetectionOutcome,
+    DetectionStatus,
+    FrameHeader,
+    HealthSign,
+)
+
+BUDGET_S = 0.2
+
+
+class Seeing:
+    """A detector that sees one thing, with this score."""
+
+    def __init__(self, score):
+        self.score = score
+        self.asked = 0
+
+    def detect(self, frame):
+        self.asked += 1
+        return Detections.of(
+            frame.stream, frame.capture_ns, box_px=[[1, 2, 3, 4]], score=[self.score]
+        )
+
+
+class Broken:
+    def detect(self, frame):
+        raise RuntimeError("no such layer")
+
+
+class Hanging:
+    """Answers only when it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.asked = 0
+
+    def detect(self, frame):
+        self.asked += 1
+        self.go.wait(30)
+        return Seeing(0.9).detect(frame)
+
+
+def frame(index=0):
+    return Frame(
+        stream="yard",
+        index=index,
+        capture_ns=index * 10**8,
+        received_ns=index * 10**8,
+        pixels=np.zeros((4, 4, 3), np.uint8),
+    )
+
+
+def ask(detection, index=0, *, ask_primary=True):
+    request = DetectionRequest(
+        request_id=f"yard:{index}", stage="people", camera="yard", ask_primary=ask_primary
+    )
+    return detection.run(request, frame(index))
+
+
+def deadline(primary, fallback=None):
+    return DeadlineDetection(primary, fallback, budget_s=BUDGET_S, monotonic_s=time.monotonic)
+
+
+def test_a_detector_in_time_answers_itself():
+    outcome = ask(deadline(Seeing(0.9), Seeing(0.1)))
+    assert (outcome.status, outcome.mode) == (DetectionStatus.OK, Mode.PRIMARY)
+    assert outcome.detections.score.tolist() == [0.9]
+
+
+@pytest.mark.parametrize(
+    ("primary", "status"),
+    [
+        (Broken(), DetectionStatus.CRASH),
+        (Hanging(), DetectionStatus.TIMEOUT),
+        (Seeing(float("nan")), DetectionStatus.NAN),
+    ],
+    ids=["crash", "timeout", "nan"],
+)
+def test_the_fallback_answers_for_a_detector_that_does_not(primary, status):
+    outcome = ask(deadline(primary, Seeing(0.1)))
+    assert (outcome.status, outcome.mode) == (status, Mode.FALLBACK)
+    assert outcome.detections.score.tolist() == [0.1]
+
+
+@pytest.mark.parametrize("fallback", [None, Broken(), Seeing(float("inf"))])
+def test_without_a_usable_fallback_nobody_answers_and_the_outcome_says_so(fallback):
+    outcome = ask(deadline(Broken(), fallback))
+    assert (outcome.mode, outcome.detections) == (Mode.FALLBACK, None)
+
+
+def test_a_detector_that_hangs_is_not_asked_again_until_it_is_back():
+    primary = Hanging()
+    detection = deadline(primary, Seeing(0.1))
+    assert ask(detection, 0).status is DetectionStatus.TIMEOUT
+    assert ask(detection, 1).detail == "still busy with an earlier frame"
+    assert primary.asked == 1
+    primary.go.set()
+    for index in range(2, 50):
+        outcome = ask(detection, index)
+        if outcome.status is DetectionStatus.OK:
+            break
+        time.sleep(0.01)
+    assert outcome.mode is Mode.PRIMARY
+    assert outcome.detections.capture_ns == frame(index).capture_ns
+
+
+def test_behind_an_open_breaker_only_the_fallback_is_asked():
+    primary = Seeing(0.9)
+    outcome = ask(deadline(primary, Seeing(0.1)), ask_primary=False)
+    assert (outcome.status, primary.asked) == (DetectionStatus.SKIPPED, 0)
+
+
+def test_an_answer_about_another_frame_is_none():
+    class Stale:
+        def detect(self, looked_at):
+            return Seeing(0.9).detect(frame(7))
+
+    assert ask(deadline(Stale(), Seeing(0.1))).status is DetectionStatus.NAN
+
+
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(0, 1e4)] * 4, st.floats(0, 1)), max_size=5),
+    is_answered=st.booleans(),
+)
+def test_an_outcome_survives_the_log(boxes, is_answered):
+    found = Detections.of(
+        "yard", 5, box_px=[b[:4] for b in boxes], score=[b[4] for b in boxes], class_names=("a",)
+    )
+    outcome = DetectionOutcome(
+        request_id="yard:0",
+        stage="people",
+        status=DetectionStatus.TIMEOUT,
+        mode=Mode.FALLBACK,
+        detections=found if is_answered else None,
+        detail="0.2 s",
+        batch=("yard:0", "gate:3"),
+    )
+    again = DetectionOutcome.from_bytes(outcome.to_bytes())
+    assert again.to_bytes() == outcome.to_bytes()
+    assert (again.detections is None) == (not is_answered)
+    assert again.batch == outcome.batch
+
+
+def test_a_header_survives_the_log():
+    sign = HealthSign(code="BLACK", measure="dark_share", value=0.99, threshold=0.98, unit="1")
+    header = FrameHeader(
+        camera="yard", index=3, capture_ns=4, received_ns=5, width_px=6, height_px=7,
+        digest="ab", signs=(sign,), is_usable=False,
+    )  # fmt: skip
+    assert FrameHeader.from_bytes(header.to_bytes()) == header
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"not json\nrest", b'{"camera": 1}'])
+def test_what_is_neither_is_a_log_error(payload):
+    with pytest.raises(LogError):
+        FrameHeader.from_bytes(payload)
+    with pytest.raises(LogError):
+        DetectionOutcome.from_bytes(payload)
+
+
+def test_an_outcome_that_lost_bytes_is_a_log_error():
+    payload = ask(deadline(Seeing(0.9))).to_bytes()
+    with pytest.raises(LogError, match="bytes for 1 detections"):
+        DetectionOutcome.from_bytes(payload[:-1])

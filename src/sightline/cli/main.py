@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.cli import bench_commands, demo_command
+from sightline.cli import bench_commands, demo_command, tracking_commands
 from sightline.cli.console import (
     counting_display,
     fail,
@@ -60,7 +60,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(tracking_commands.app, name="evaluate")
 app.command("demo")(demo_command.demo)
+app.command("track")(tracking_commands.track)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

@@ -1,0 +1,291 @@
+"""``sightline track`` and ``sightline evaluate mot``: tracks from MOTChallenge files, scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from sightline.cli.console import print_json
+from sightline.errors import StorageError, UsageError
+from sightline.evidence.tracking import ScoringRules, score_tracks
+from sightline.perceive.tracking import Tracker
+from sightline.records import Detections, Tracks
+from sightline.records.signals import NS_PER_S
+from sightline.records.windows import IntArray
+from sightline.sense.camera_files import load_camera
+from sightline.sense.frames.mot_files import (
+    MotDetections,
+    MotTable,
+    read_detections,
+    read_frame_times,
+    read_tracks,
+    read_truth,
+    write_tracks,
+)
+
+app = typer.Typer(help="Compare results with the truth.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+ASSUMED_FPS = 30.0
+MIN_FPS, MAX_FPS = 0.01, 1e6
+_SHOWN_REFUSED = 20
+_QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}
+
+
+class FrameTracker(Protocol):
+    """What ``sightline track`` asks of a tracker."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Detections that were not used, by why."""
+        ...
+
+    def update(self, detections: Detections) -> Tracks:
+        """Take the detections of the next frame; the tracks as they are then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """What a tracker made of a file.
+
+    Attributes:
+        tracks: frame number and tracks of each frame.
+        update_ms: wall-clock time of each update.
+    """
+
+    tracks: list[tuple[int, Tracks]]
+    update_ms: list[float]
+
+
+def track(
+    detections: Annotated[Path, typer.Argument(help="Detections in MOTChallenge form.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Tracks in MOTChallenge form.")],
+    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    timestamps: Annotated[
+        Path | None, typer.Option(help="Capture time of each frame in seconds, one a line.")
+    ] = None,
+    camera: Annotated[
+        Path | None, typer.Option(help="Camera model, so that motion is in metres.")
+    ] = None,
+    ignore_scores: Annotated[
+        bool, typer.Option("--ignore-scores", help="For scores that are no probabilities.")
+    ] = False,
+    max_unseen: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Write no track unseen for longer."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Follow the things in a file of detections."""
+    stream = detections.stem
+    model = load_camera(camera) if camera else None
+    found = read_detections(detections, uses_scores=not ignore_scores)
+    capture_ns, clock = _capture_times(found, fps=fps, timestamps=timestamps)
+    if clock["source"] == "assumed":
+        typer.echo(f"no --fps or --timestamps: {ASSUMED_FPS:g} fps assumed", err=True)
+    tracker = Tracker(stream, model)
+    with _progress("track", len(capture_ns), is_quiet=as_json) as step:
+        followed = follow(tracker, _stepped(found.by_frame(stream, capture_ns), step))
+    try:
+        rows = write_tracks(out, followed.tracks, max_unseen_s=max_unseen)
+    except OSError as error:
+        raise StorageError(
+            expected="a file that can be written",
+            got=str(error),
+            where=str(out),
+            action="check folder, permissions and space",
+        ) from error
+    summary = {
+        "detections_file": str(detections),
+        "tracks_file": str(out),
+        "camera": str(camera) if camera else None,
+        "time": clock,
+        "frames": len(capture_ns),
+        "rows": found.rows,
+        "detections": len(found.table),
+        "rows_out_of_order": found.rows_out_of_order,
+        "refused": _by_reason(found),
+        "refused_rows": _refused_rows(found),
+        "unused_by_tracker": dict(tracker.refused),
+        "tracks": len({i for _, seen in followed.tracks for i in seen.track_id.tolist()}),
+        "track_rows": rows,
+        "update_ms": _quantiles(followed.update_ms),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        _show_tracking(summary)
+
+
+def follow(tracker: FrameTracker, frames: Iterable[Detections]) -> Followed:
+    """Give a tracker one frame after the other, timing each update."""
+    tracks, update_ms = [], []
+    for number, detections in enumerate(frames, start=1):
+        start_s = time.perf_counter()
+        found = tracker.update(detections)
+        update_ms.append(1000 * (time.perf_counter() - start_s))
+        tracks.append((number, found))
+    return Followed(tracks=tracks, update_ms=update_ms)
+
+
+@app.command("mot")
+def evaluate_mot(
+    truth: Annotated[Path, typer.Option(help="Truth in MOTChallenge form.")],
+    tracks: Annotated[Path, typer.Option(help="Tracks in MOTChallenge form.")],
+    frames: Annotated[
+        str | None,
+        typer.Option(metavar="FIRST:LAST", help="Frames to score, from 1, both included."),
+    ] = None,
+    min_iou: Annotated[
+        float, typer.Option(help="Overlap of a match in CLEAR MOT and ID measures.")
+    ] = 0.5,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="mot15 (no classes), mot16, mot17 or mot20; by the truth's columns."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score tracks: HOTA, CLEAR MOT and ID measures."""
+    true, followed = read_truth(truth), read_tracks(tracks)
+    rules = ScoringRules.named(benchmark) if benchmark else ScoringRules.fitting(true)
+    span = _frame_range(frames)
+    score = score_tracks(true, followed, rules=rules, frames=span, min_iou=min_iou)
+    notes = _coverage_notes(true, followed) if span is None else []
+    result = {
+        **score.as_mapping(),
+        "truth_file": str(truth),
+        "tracks_file": str(tracks),
+        "first_frame": span[0] if span else 1,
+        "last_frame": span[1] if span else score.frames,
+        "min_iou": min_iou,
+        "rules": rules.name,
+        "notes": notes,
+    }
+    if as_json:
+        print_json(result)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in result.items():
+        if isinstance(value, list):
+            continue
+        number = f"{value:.4f}" if isinstance(value, float) else value
+        shown = "undefined" if value is None else number
+        console.print(f"{name:16} {shown}", markup=False)
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+
+
+def _capture_times(
+    found: MotDetections, *, fps: float | None, timestamps: Path | None
+) -> tuple[IntArray, dict[str, Any]]:
+    """int64[frames], UTC ns, and where they are from."""
+    if fps is not None and timestamps is not None:
+        raise UsageError(
+            expected="--fps or --timestamps",
+            got="both",
+            where="track",
+            action="give the one that is known",
+        )
+    if timestamps is not None:
+        return read_frame_times(timestamps), {"source": "timestamps", "file": str(timestamps)}
+    rate = ASSUMED_FPS if fps is None else fps
+    if not MIN_FPS <= rate <= MAX_FPS:
+        raise UsageError(
+            expected=f"{MIN_FPS:g} to {MAX_FPS:g} frames per second",
+            got=f"{rate:g}",
+            where="--fps",
+            action="give the rate of the recording",
+        )
+    offset_ns = np.rint(np.arange(found.last_frame) * (NS_PER_S / rate)).astype(np.int64)
+    return offset_ns, {"source": "assumed" if fps is None else "fps", "fps": rate}
+
+
+def _frame_range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not colon or not first.strip().isdecimal() or not last.strip().isdecimal():
+        raise UsageError(
+            expected="FIRST:LAST, such as 1:400",
+            got=text,
+            where="--frames",
+            action="give two frame numbers",
+        )
+    return int(first), int(last)
+
+
+def _coverage_notes(truth: MotTable, tracks: MotTable) -> list[str]:
+    if not len(truth) or not len(tracks) or tracks.frame[-1] <= truth.frame[-1]:
+        return []
+    last = int(truth.frame[-1])
+    beyond = int((tracks.frame > last).sum())
+    return [
+        f"truth ends at frame {last}: {beyond} boxes of tracks behind it count as false; "
+        f"--frames {int(truth.frame[0])}:{last} scores the part that has truth"
+    ]
+
+
+def _quantiles(update_ms: list[float]) -> dict[str, float | None]:
+    if not update_ms:
+        return dict.fromkeys(_QUANTILES)
+    return {name: float(np.percentile(update_ms, q)) for name, q in _QUANTILES.items()}
+
+
+def _by_reason(found: MotDetections) -> dict[str, int]:
+    counts = found.refused.group_by("reason").len().sort("reason")
+    return dict(counts.iter_rows())
+
+
+def _refused_rows(found: MotDetections) -> list[dict[str, Any]]:
+    shown = found.refused.head(_SHOWN_REFUSED)
+    return shown.rename({"_row": "row"}).select("row", "reason", "field", "detail").to_dicts()
+
+
+def _show_tracking(summary: Mapping[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    refused = sum(summary["refused"].values())
+    console.print(
+        f"{summary['frames']:,} frames, {summary['detections']:,} detections, {refused:,} refused"
+    )
+    for reason, count in summary["refused"].items():
+        console.print(f"  {reason:24} {count:>9,}", markup=False)
+    for row in summary["refused_rows"]:
+        place = f"row {row['row']}" if row["row"] >= 0 else "file"
+        console.print(f"  {place}: {row['reason']} {row['field']}: {row['detail']}", markup=False)
+    for why, count in summary["unused_by_tracker"].items():
+        console.print(f"  not used by the tracker: {why} {count:,}", markup=False)
+    console.print(f"{summary['tracks']:,} tracks in {summary['track_rows']:,} boxes", markup=False)
+    times = [f"{k} {v:.3g}" for k, v in summary["update_ms"].items() if v is not None]
+    if times:
+        console.print(f"ms per update: {', '.join(times)}", markup=False)
+    console.print(f"tracks: {summary['tracks_file']}", markup=False)
+
+
+@contextmanager
+def _progress(title: str, total: int, *, is_quiet: bool) -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True, highlight=False)
+    if is_quiet or not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as progress:
+        progress.add_task(title, total=total)
+        yield progress
+
+
+def _stepped(frames: Iterable[Detections], progress: Progress | None) -> Iterator[Detections]:
+    for frame in frames:
+        yield frame
+        if progress is not None:
+            progress.advance(progress.task_ids[0])

@@ -8,6 +8,7 @@ augmenting path). ``scipy.optimize.linear_sum_assignment`` on the whole matrix i
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
@@ -16,7 +17,10 @@ from sightline.records.windows import FloatArray, IntArray
 IMPOSSIBLE = 1e9
 """Stands for an impossible pair inside: far above any cost, so that more pairs win over cheaper."""
 
+BoolArray = npt.NDArray[np.bool_]
+
 _M = types.Array(types.float64, 2, "C", readonly=True)
+_B = types.Array(types.boolean, 1, "C", readonly=True)
 
 
 @inner_loop
@@ -86,12 +90,8 @@ def _solve(
                 match[row] = column
 
 
-@kernel(_M)
-def assign(cost: FloatArray) -> IntArray:
-    """int64[n], the column of each row of ``cost`` (float64[n, m]), -1 for none.
-
-    As many finite pairs as possible, at the least total cost. Costs must stay below 1e9 / n.
-    """
+@inner_loop
+def _assign(cost: FloatArray) -> IntArray:
     n, m = cost.shape
     match = np.full(n, -1, np.int64)
     if n == 0 or m == 0:
@@ -124,3 +124,49 @@ def assign(cost: FloatArray) -> IntArray:
                 _solve(cost, columns, rows, True, match)
         begin = end
     return match
+
+
+@kernel(_M)
+def assign(cost: FloatArray) -> IntArray:
+    """int64[n], the column of each row of ``cost`` (float64[n, m]), -1 for none.
+
+    As many finite pairs as possible, at the least total cost. Costs must stay below 1e9 / n.
+    """
+    found: IntArray = _assign(cost)
+    return found
+
+
+@kernel(_M, _B, _B)
+def assign_in_rounds(cost: FloatArray, is_confirmed: BoolArray, is_high: BoolArray) -> IntArray:
+    """int64[m], the row (track) of each column (detection), -1 for none.
+
+    Three rounds, each with what the ones before left over: confirmed tracks with high scores,
+    confirmed tracks with low ones, tracks to be confirmed with high ones.
+    """
+    n, m = cost.shape
+    found = np.full(m, -1, np.int64)
+    taken = np.zeros(n, np.bool_)
+    for stage in range(3):
+        rows = np.empty(n, np.int64)
+        columns = np.empty(m, np.int64)
+        many_rows = many_columns = 0
+        for i in range(n):
+            if not taken[i] and is_confirmed[i] == (stage < 2):
+                rows[many_rows] = i
+                many_rows += 1
+        for j in range(m):
+            if found[j] < 0 and is_high[j] == (stage != 1):
+                columns[many_columns] = j
+                many_columns += 1
+        if many_rows == 0 or many_columns == 0:
+            continue
+        part = np.empty((many_rows, many_columns))
+        for i in range(many_rows):
+            for j in range(many_columns):
+                part[i, j] = cost[rows[i], columns[j]]
+        match = _assign(part)
+        for i in range(many_rows):
+            if match[i] >= 0:
+                found[columns[match[i]]] = rows[i]
+                taken[rows[i]] = True
+    return found

@@ -8,13 +8,14 @@ import numpy as np
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
-from sightline.records.windows import FloatArray
+from sightline.records.windows import FloatArray, IntArray
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _M = types.Array(types.float64, 2, "C", readonly=True)
 _T = types.Array(types.float64, 3, "C", readonly=True)
 _M_OUT = types.Array(types.float64, 2, "C")
 _T_OUT = types.Array(types.float64, 3, "C")
+_I = types.Array(types.int64, 1, "C", readonly=True)
 _F = types.float64
 
 
@@ -44,48 +45,77 @@ def predict_in_place(
             p[axis + 2, axis + 2] += power * dt_s
 
 
+@inner_loop
+def _update(
+    state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
+) -> None:
+    """One track: float64[4], [4, 4], [2] and [2, 2]."""
+    p = covariance
+    s00 = p[0, 0] + spread[0, 0]
+    s01 = p[0, 1] + spread[0, 1]
+    s11 = p[1, 1] + spread[1, 1]
+    determinant = s00 * s11 - s01 * s01
+    gain = np.empty((4, 2))
+    left = np.eye(4)
+    half = np.empty((4, 4))
+    for row in range(4):
+        gain[row, 0] = (p[row, 0] * s11 - p[row, 1] * s01) / determinant
+        gain[row, 1] = (p[row, 1] * s00 - p[row, 0] * s01) / determinant
+    dx = position[0] - state[0]
+    dy = position[1] - state[1]
+    for row in range(4):
+        state[row] += gain[row, 0] * dx + gain[row, 1] * dy
+        left[row, 0] -= gain[row, 0]
+        left[row, 1] -= gain[row, 1]
+    for row in range(4):
+        for column in range(4):
+            total = 0.0
+            for k in range(4):
+                total += left[row, k] * p[k, column]
+            half[row, column] = total
+    for row in range(4):
+        for column in range(row, 4):
+            total = 0.0
+            for k in range(4):
+                total += half[row, k] * left[column, k]
+            for a in range(2):
+                for b in range(2):
+                    total += gain[row, a] * spread[a, b] * gain[column, b]
+            p[row, column] = total
+            p[column, row] = total
+
+
 @kernel(_M_OUT, _T_OUT, _M, _T)
 def update_in_place(
     state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
 ) -> None:
     """:func:`.kalman_reference.update`, written into its arguments."""
-    gain = np.empty((4, 2))
-    left = np.empty((4, 4))
-    half = np.empty((4, 4))
     for i in range(len(state)):
-        p = covariance[i]
-        s00 = p[0, 0] + spread[i, 0, 0]
-        s01 = p[0, 1] + spread[i, 0, 1]
-        s11 = p[1, 1] + spread[i, 1, 1]
-        determinant = s00 * s11 - s01 * s01
-        for row in range(4):
-            gain[row, 0] = (p[row, 0] * s11 - p[row, 1] * s01) / determinant
-            gain[row, 1] = (p[row, 1] * s00 - p[row, 0] * s01) / determinant
-        dx = position[i, 0] - state[i, 0]
-        dy = position[i, 1] - state[i, 1]
-        for row in range(4):
-            state[i, row] += gain[row, 0] * dx + gain[row, 1] * dy
-        for row in range(4):
-            for column in range(4):
-                left[row, column] = 1.0 if row == column else 0.0
-            left[row, 0] -= gain[row, 0]
-            left[row, 1] -= gain[row, 1]
-        for row in range(4):
-            for column in range(4):
-                total = 0.0
-                for k in range(4):
-                    total += left[row, k] * p[k, column]
-                half[row, column] = total
-        for row in range(4):
-            for column in range(row, 4):
-                total = 0.0
-                for k in range(4):
-                    total += half[row, k] * left[column, k]
-                for a in range(2):
-                    for b in range(2):
-                        total += gain[row, a] * spread[i, a, b] * gain[column, b]
-                p[row, column] = total
-                p[column, row] = total
+        _update(state[i], covariance[i], position[i], spread[i])
+
+
+@kernel(_M_OUT, _T_OUT, _M_OUT, _M_OUT, _M, _T, _M, _I, _F)
+def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    size_variance: FloatArray,
+    position: FloatArray,
+    spread: FloatArray,
+    seen_log_size: FloatArray,
+    track: IntArray,
+    size_sd: float,
+) -> None:
+    """Filter each sighting into its track (-1: none): position and size."""
+    for j in range(len(track)):
+        i = track[j]
+        if i < 0:
+            continue
+        _update(state[i], covariance[i], position[j], spread[j])
+        for k in range(2):
+            gain = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
+            log_size[i, k] += gain * (seen_log_size[j, k] - log_size[i, k])
+            size_variance[i, k] *= 1 - gain
 
 
 @inner_loop

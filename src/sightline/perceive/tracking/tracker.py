@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from sightline.errors import UsageError
 from sightline.perceive.tracking import kalman
-from sightline.perceive.tracking.assignment import assign
+from sightline.perceive.tracking.assignment import assign_in_rounds
 from sightline.perceive.tracking.motion_plane import (
     CameraGeometry,
     Sightings,
@@ -117,28 +117,13 @@ class Tracker:
 
     def _match(self, seen: Detections, points: Sightings) -> IntArray:
         """int64[detections], the track of each detection, -1 for none."""
-        settings = self.settings
-        table = self._tracks
-        found = np.full(len(seen), -1, np.int64)
-        if not len(table) or not len(seen):
-            return found
-        is_confirmed = table.track_id > 0
-        is_high = seen.score >= settings.high_score
-        cost = self._costs(seen, points)
-        taken = np.zeros(len(table), np.bool_)
-        for tracks, detections in (
-            (is_confirmed, is_high),
-            (is_confirmed, ~is_high),
-            (~is_confirmed, is_high),
-        ):
-            rows = np.flatnonzero(tracks & ~taken)
-            columns = np.flatnonzero(detections & (found < 0))
-            if not len(rows) or not len(columns):
-                continue
-            match = assign(np.ascontiguousarray(cost[np.ix_(rows, columns)]))
-            hit = match >= 0
-            found[columns[match[hit]]] = rows[hit]
-            taken[rows[hit]] = True
+        if not len(self._tracks) or not len(seen):
+            return np.full(len(seen), -1, np.int64)
+        found: IntArray = assign_in_rounds(
+            self._costs(seen, points),
+            self._tracks.track_id > 0,
+            seen.score >= self.settings.high_score,
+        )
         return found
 
     def _costs(self, seen: Detections, points: Sightings) -> FloatArray:
@@ -168,15 +153,17 @@ class Tracker:
         if not len(columns):
             return
         table, rows = self._tracks, matched[columns]
-        state, covariance = table.state[rows], table.covariance[rows]
-        kalman.update_in_place(
-            state, covariance, points.position[columns], points.covariance[columns]
+        kalman.take_in_place(
+            table.state,
+            table.covariance,
+            table.log_size,
+            table.size_variance,
+            points.position,
+            points.covariance,
+            points.log_size,
+            matched,
+            self.settings.size_sd,
         )
-        table.state[rows], table.covariance[rows] = state, covariance
-        before = table.size_variance[rows]
-        gain = before / (before + self.settings.size_sd**2)
-        table.log_size[rows] += gain * (points.log_size[columns] - table.log_size[rows])
-        table.size_variance[rows] = before * (1 - gain)
         table.hits[rows] += 1
         table.score[rows] = seen.score[columns]
         table.seen_ns[rows] = self._now_ns

@@ -44,11 +44,11 @@ soak: $(STAMP) ## 10,000 simulated fault schedules and 50 kills at random points
 	$(BIN)/python -m pytest tests/soak -m soak -n 2 --dist worksteal
 
 .PHONY: peers
-peers: $(PEERS)/.installed ## install the stream engines the benchmarks compare with
+peers: $(PEERS)/.installed ## install the stream engines and trackers that ours are compared with
 
 $(PEERS)/.installed:
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet bytewax==0.21.1 quixstreams==3.28.1 pyarrow==26.0.1
+	$(PEERS)/bin/pip install --quiet bytewax==0.21.1 quixstreams==3.28.1 pyarrow==26.0.1 trackers==2.6.1
 	@touch $@
 
 .PHONY: bench

@@ -104,6 +104,20 @@ def test_hota_asks_for_more_overlap_step_by_step():
     assert (score.mota, score.motp) == (1, 0.6)
 
 
+def test_hota_prefers_the_track_that_stays_to_the_one_that_is_closer():
+    truth = path(1, [1, 2, 3])
+    tracks = [(1, 1, 0, 0, 10, 3), (2, 1, 0, 0, 10, 3), (3, 1, 0, 0, 10, 6), (3, 2, 0, 0, 10, 10)]
+    score = scored(truth, tracks)
+    # Chances of track 1: alone in frames 1 and 2, so 1 each; in frame 3 0.6 / (0.6 + 1) = 0.375.
+    # Its alignment 2.375 / (3 + 3 - 2.375) = 0.655 times 0.6 beats that of track 2:
+    # 1 / 1.6 / (3 + 1 - 0.625) = 0.185 times 1.
+    # α = 0.05 … 0.30: 3 matches, track 2 false: DetA = 3 / 4, AssA = 1.
+    # α = 0.35 … 0.60: 1 match, 2 missed, 3 false: DetA = 1 / 6, AssA = 1 / (3 + 3 - 1).
+    # α = 0.65 … 0.95: none.
+    assert score.det_a == pytest.approx((6 * 3 / 4 + 6 * 1 / 6) / 19, abs=1e-15)
+    assert score.ass_a == pytest.approx((6 * 1 + 6 * 1 / 5) / 19, abs=1e-15)
+
+
 def test_the_threshold_decides_what_is_a_match():
     truth, tracks = [(1, 1, 0, 0, 10, 10)], [(1, 1, 0, 0, 10, 6)]  # overlap 0.6
     score = scored(truth, tracks, min_iou=0.7)

@@ -49,6 +49,7 @@ class Inbox:
         spill: where ``spill`` puts what finds no room.
         limits: ``spill_bytes``.
 
+    >>> import polars as pl
     >>> frame = pl.DataFrame({"snr_db": [1.0, 2.0]})
     >>> def chunk(n): return Chunk(origin=str(n), frame=frame, rejected=pl.DataFrame())
     >>> inbox = Inbox("telemetry", policy="latest", max_rows=4)

@@ -50,11 +50,11 @@ class Inbox:
         limits: ``spill_bytes``.
 
     >>> import polars as pl
-    >>> frame = pl.DataFrame({"snr_db": [1.0, 2.0]})
-    >>> def chunk(n): return Chunk(origin=str(n), frame=frame, rejected=pl.DataFrame())
+    >>> rows = pl.DataFrame({"snr_db": [1.0, 2.0]})
     >>> inbox = Inbox("telemetry", policy="latest", max_rows=4)
     >>> for n in range(3):
-    ...     inbox.put(chunk(n), received_ns=n)
+    ...     chunk = Chunk(origin=str(n), frame=rows, rejected=pl.DataFrame())
+    ...     _ = inbox.put(chunk, received_ns=n)
     >>> taken = inbox.take()
     >>> [c.origin for c, _ in taken.chunks], taken.superseded
     (['1', '2'], 2)

@@ -1,1 +1,27 @@
-"""Frames and what detectors saw in them: files of detections and tracks."""
+"""Frames: get images in and say which of them, and which camera, can be trusted.
+
+Sources give frames and faults; the contract says what a camera promises; health watches its
+picture. Videos are best read with the extra ``video`` (PyAV); without it OpenCV reads them.
+"""
+
+from sightline.sense.frames.camera_health import CameraHealth
+from sightline.sense.frames.delivery import FrameFault
+from sightline.sense.frames.frame_contract import FrameContract
+from sightline.sense.frames.frame_contract_file import load_frame_contract
+from sightline.sense.frames.image_directory import ImageDirectory
+from sightline.sense.frames.live_camera import LiveCamera
+from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.simulated_camera import SimulatedCamera
+from sightline.sense.frames.video_file import VideoFile
+
+__all__ = [
+    "CameraHealth",
+    "FrameContract",
+    "FrameFault",
+    "FrameReason",
+    "ImageDirectory",
+    "LiveCamera",
+    "SimulatedCamera",
+    "VideoFile",
+    "load_frame_contract",
+]

@@ -1,0 +1,172 @@
+"""What a frame source gives: frames, and faults where a frame should have been."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+from sightline.records.frames import Frame, Image
+from sightline.sense.frames.reasons import FrameReason
+
+NO_TIME_NS = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFault:
+    """Something that is wrong in a stream, with its reason.
+
+    Attributes:
+        stream: name of the camera.
+        origin: what it was read from: a file, an image of a directory, an address without its
+            secrets.
+        index: the place in the source's frame counter; for a fault that takes no frame, of the
+            frame that follows.
+        reason: why.
+        detail: for a person, on one line, without secrets.
+        frames: source frames that were refused by it: 1 for a frame, a packet, an image or a file
+            that could not be read (or the rest of one); 0 where nothing was lost.
+        capture_ns: when it was taken, UTC ns; -1 where that is not known.
+    """
+
+    stream: str
+    origin: str
+    index: int
+    reason: FrameReason
+    detail: str
+    frames: int
+    capture_ns: int = NO_TIME_NS
+
+
+FrameItem = Frame | FrameFault
+
+
+class FrameSource(Protocol):
+    """Something that frames come from.
+
+    Attributes:
+        stream: name of the camera in the pipeline.
+    """
+
+    @property
+    def stream(self) -> str: ...
+
+    def __iter__(self) -> Iterator[FrameItem]:
+        """Frames by ascending capture time, and faults; raises nothing for bad content."""
+        ...
+
+
+class Delivery:
+    """Numbers what one stream gives, and refuses frames that go back in time.
+
+    ``received = delivered + refused`` holds at any time, in source frames.
+
+    Args:
+        stream: name of the camera.
+        origin: what is read.
+
+    >>> import numpy as np
+    >>> delivery = Delivery("yard", "yard.mp4")
+    >>> picture = np.zeros((4, 6, 3), np.uint8)
+    >>> [item.index for item in delivery.frame(picture, capture_ns=10)]
+    [0]
+    >>> [str(item.reason) for item in delivery.frame(picture, capture_ns=10)]
+    ['TIME_BACKWARDS']
+    """
+
+    def __init__(self, stream: str, origin: str) -> None:
+        self.stream = stream
+        self.origin = origin
+        self._index = 0
+        self._delivered = 0
+        self._refused: Counter[FrameReason] = Counter()
+        self._last_ns = NO_TIME_NS
+        self._shape: tuple[int, ...] | None = None
+
+    def frame(
+        self, pixels: Image, *, capture_ns: int, received_ns: int | None = None
+    ) -> list[FrameItem]:
+        """The next picture as a frame, after a fault where its size is new; or its refusal.
+
+        Args:
+            pixels: as in :class:`Frame`.
+            capture_ns: when it was taken, UTC ns.
+            received_ns: when it reached us, UTC ns; None for recordings: then, like the rows of a
+                file, it arrives when it was taken.
+        """
+        if capture_ns <= self._last_ns:
+            detail = f"{capture_ns} ns is not after {self._last_ns} ns"
+            return [self.refuse(FrameReason.TIME_BACKWARDS, detail, capture_ns=capture_ns)]
+        items: list[FrameItem] = []
+        if self._shape is not None and self._shape != pixels.shape:
+            detail = f"from {_size(self._shape)} to {_size(pixels.shape)}"
+            items.append(self.note(FrameReason.RESOLUTION_CHANGED, detail, capture_ns=capture_ns))
+        items.append(
+            Frame(
+                stream=self.stream,
+                index=self._index,
+                capture_ns=capture_ns,
+                received_ns=capture_ns if received_ns is None else received_ns,
+                pixels=pixels,
+            )
+        )
+        self._last_ns, self._shape = capture_ns, pixels.shape
+        self._index += 1
+        self._delivered += 1
+        return items
+
+    def refuse(
+        self,
+        reason: FrameReason,
+        detail: str,
+        *,
+        frames: int = 1,
+        capture_ns: int = NO_TIME_NS,
+        origin: str = "",
+    ) -> FrameFault:
+        """Source frames (or a file, which counts as one) that become no frames.
+
+        ``origin`` names the image where the stream consists of many.
+        """
+        fault = self._fault(reason, detail, frames, capture_ns, origin)
+        self._index += frames
+        if frames:
+            self._refused[reason] += frames
+        return fault
+
+    def note(self, reason: FrameReason, detail: str, *, capture_ns: int = NO_TIME_NS) -> FrameFault:
+        """A fault that costs no frame."""
+        return self._fault(reason, detail, 0, capture_ns, "")
+
+    @property
+    def received(self) -> int:
+        """Source frames so far."""
+        return self._index
+
+    @property
+    def delivered(self) -> int:
+        return self._delivered
+
+    @property
+    def refused(self) -> Mapping[FrameReason, int]:
+        """Refused source frames by reason."""
+        return MappingProxyType(dict(self._refused))
+
+    def _fault(
+        self, reason: FrameReason, detail: str, frames: int, capture_ns: int, origin: str
+    ) -> FrameFault:
+        return FrameFault(
+            stream=self.stream,
+            origin=origin or self.origin,
+            index=self._index,
+            reason=reason,
+            detail=detail,
+            frames=frames,
+            capture_ns=capture_ns,
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]} px{' grey' if len(shape) == 2 else ''}"

@@ -1,0 +1,269 @@
+"""A camera on the network: its own thread, the newest frame wins, and it is found again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from sightline.errors import UsageError
+from sightline.records.frames import Frame
+from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
+from sightline.sense.frames.capture_clock import CaptureClock, SlewedClock
+from sightline.sense.frames.delivery import NO_TIME_NS, Delivery, FrameItem
+from sightline.sense.frames.mailbox import FrameMailbox
+from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.video_parts import Damage, VideoLocation, VideoReader, best_reader
+
+_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
+_LOOK_AGAIN_S = 1.0
+_MAX_DOUBLINGS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """Exponential waits between attempts, spread by a hash of the camera's name.
+
+    Attributes:
+        first_s: full wait after a connection that gave frames.
+        factor: growth per further attempt that gave none, at least 1.
+        cap_s: longest wait. There is no last attempt: a camera may come back after a week.
+
+    >>> [Reconnect(first_s=1, factor=2, cap_s=5).full_wait_s(n) for n in range(4)]
+    [1.0, 2.0, 4.0, 5.0]
+    """
+
+    first_s: float = 0.5
+    factor: float = 2.0
+    cap_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.first_s <= self.cap_s and self.factor >= 1):
+            raise UsageError(
+                expected="0 < first_s <= cap_s and factor >= 1",
+                got=f"first_s={self.first_s}, cap_s={self.cap_s}, factor={self.factor}",
+                where="reconnection",
+                action="mend the numbers",
+            )
+
+    def full_wait_s(self, failures: int) -> float:
+        """Seconds after ``failures`` attempts in a row without a frame, before spreading."""
+        return float(min(self.first_s * self.factor ** min(failures, _MAX_DOUBLINGS), self.cap_s))
+
+    def wait_s(self, failures: int, *, key: str) -> float:
+        """Half to all of the full wait, so that cameras lost together do not return together."""
+        digest = hashlib.blake2b(f"{key}:{failures}".encode(), digest_size=2).digest()
+        return self.full_wait_s(failures) * (0.5 + 0.5 * int.from_bytes(digest, "big") / 0xFFFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveStatus:
+    """How a live camera does. ``received = taken + waiting + superseded + refused``.
+
+    Attributes:
+        stream: name of the camera.
+        is_connected: whether the present connection has given a frame.
+        newest_age_s: age of the newest frame, from its capture; infinite before the first one.
+            This is the health of a camera, whatever its frame rate.
+        received: source frames so far.
+        taken: frames handed out.
+        waiting: frames that wait to be taken.
+        superseded: frames that gave way to newer ones.
+        refused: refused frames by reason.
+        connections: connections that gave at least one frame.
+        attempts: attempts to connect.
+    """
+
+    stream: str
+    is_connected: bool
+    newest_age_s: float
+    received: int
+    taken: int
+    waiting: int
+    superseded: int
+    refused: Mapping[FrameReason, int]
+    connections: int
+    attempts: int
+
+
+class LiveCamera:
+    """Frames of an RTSP or HTTP (MJPEG) camera, as they come.
+
+    A thread decodes without ever waiting for the taker. A connection that ends, or gives nothing
+    for ``bounds.read_timeout_s``, is a fault NO_CONNECTION and is tried again. Use it in a
+    ``with`` block, and take from one thread.
+
+    Args:
+        stream: name of the camera.
+        address: ``rtsp``, ``rtsps``, ``http`` or ``https`` URL. User and password in it are used
+            and never shown.
+        wall_ns: UTC ns; stamps the receipt. Where it is set back, see :class:`.SlewedClock`.
+        wait_s: waits that many seconds between attempts; by default it ends early on stop.
+        reconnect: how long those waits are.
+        bounds: mailbox and time-outs.
+        reader: decodes; by default PyAV, or OpenCV where PyAV is not installed.
+
+    Raises:
+        UsageError: an address of another kind. It is not repeated.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        address: str,
+        *,
+        wall_ns: Callable[[], int],
+        wait_s: Callable[[float], object] | None = None,
+        reconnect: Reconnect = Reconnect(),
+        bounds: FrameBounds = DEFAULT_BOUNDS,
+        reader: VideoReader | None = None,
+    ) -> None:
+        self.stream = stream
+        self._delivery = Delivery(stream, _shown(stream, address))
+        self._location = VideoLocation(address=address, is_live=True)
+        self._clock = SlewedClock(wall_ns)
+        self._stopping = threading.Event()
+        self._wait_s = wait_s or self._stopping.wait
+        self._reconnect = reconnect
+        self._bounds = bounds
+        self._reader = reader or best_reader()
+        self._mailbox = FrameMailbox(frames=bounds.mailbox_frames, faults=bounds.waiting_faults)
+        self._lock = threading.Lock()  # guards what follows and the delivery
+        self._newest_ns = NO_TIME_NS
+        self._is_connected = False
+        self._connections = self._attempts = 0
+        # A daemon: a read that never returns must not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._capture, name=f"camera {stream}", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"LiveCamera({self.stream!r}, {self._delivery.origin!r})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to capture; once."""
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Capture no more; what waits can still be taken.
+
+        Returns:
+            False where the thread hangs in a read and was left behind.
+        """
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(self._bounds.join_timeout_s)
+        self._mailbox.close()
+        return not self._thread.is_alive()
+
+    def take(self, timeout_s: float) -> FrameItem | None:
+        """The oldest frame or fault that waits; None where none came within ``timeout_s``."""
+        return self._mailbox.take(timeout_s)
+
+    def __iter__(self) -> Iterator[FrameItem]:
+        """What comes, until the camera is stopped."""
+        while not self._mailbox.is_finished:
+            item = self._mailbox.take(_LOOK_AGAIN_S)
+            if item is not None:
+                yield item
+
+    def status(self, now_ns: int) -> LiveStatus:
+        """How the camera does at ``now_ns`` (UTC ns)."""
+        with self._lock:
+            age_s = (now_ns - self._newest_ns) / NS_PER_S
+            return LiveStatus(
+                stream=self.stream,
+                is_connected=self._is_connected,
+                newest_age_s=age_s if self._newest_ns != NO_TIME_NS else float("inf"),
+                received=self._delivery.received,
+                taken=self._mailbox.taken,
+                waiting=self._mailbox.waiting,
+                superseded=self._mailbox.superseded,
+                refused=MappingProxyType(dict(self._delivery.refused)),
+                connections=self._connections,
+                attempts=self._attempts,
+            )
+
+    # --- the capture thread -------------------------------------------------------------------
+
+    def _capture(self) -> None:
+        failures = 0
+        try:
+            while not self._stopping.is_set():
+                failures = 0 if self._read_one_connection() else failures + 1
+                if not self._stopping.is_set():
+                    self._wait_s(self._reconnect.wait_s(failures, key=self.stream))
+        except BaseException as error:  # noqa: BLE001 - handed to the taker, which raises it
+            self._mailbox.close(error)
+
+    def _read_one_connection(self) -> bool:
+        """Read until the connection ends; whether it gave a frame."""
+        clock = CaptureClock()
+        with self._lock:
+            self._attempts += 1
+        parts = self._reader(self._location, self._bounds)
+        with contextlib.closing(parts):
+            for part in parts:
+                if self._stopping.is_set():
+                    break
+                received_ns = self._clock.now_ns()
+                with self._lock:
+                    if isinstance(part, Damage):
+                        items = [self._fault(part)]
+                    else:
+                        capture_ns = clock.capture_ns(pts_ns=part.pts_ns, received_ns=received_ns)
+                        items = self._delivery.frame(
+                            part.pixels, capture_ns=capture_ns, received_ns=received_ns
+                        )
+                    for item in items:
+                        self._note(item)
+        with self._lock:
+            had_frames, self._is_connected = self._is_connected, False
+        return had_frames
+
+    def _fault(self, part: Damage) -> FrameItem:
+        if part.frames:
+            return self._delivery.refuse(part.reason, part.detail, frames=part.frames)
+        return self._delivery.note(part.reason, part.detail)
+
+    def _note(self, item: FrameItem) -> None:
+        if isinstance(item, Frame):
+            self._newest_ns = item.capture_ns
+            if not self._is_connected:
+                self._is_connected = True
+                self._connections += 1
+        self._mailbox.put(item)
+
+
+def _shown(stream: str, address: str) -> str:
+    """The address without user, password, path and query: each of them may be a secret."""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        port = parts.port
+    except ValueError:
+        parts, port = urllib.parse.urlsplit(""), None
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise UsageError(
+            expected=f"an address that begins with {', '.join(sorted(_SCHEMES))}",
+            got="something else",
+            where=f"stream {stream}",
+            action="mend the camera's address",
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")

@@ -1,0 +1,191 @@
+"""What a camera usually sees: its recent level of contrast and sharpness, and its lasting edges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from sightline.sense.frames.picture_measures import COLUMNS, ROWS, Directions, PictureMeasures
+
+FLAT_CONTRAST = 0.05
+"""Contrast below which nothing can be told apart (WMO-No. 8, 9.1)."""
+
+_KEPT_QUANTILE = 0.75
+_LOST_CONTRAST = 0.25  # of the usual level
+_LEAST_TEXTURED = ROWS * COLUMNS // 8
+_LASTING = 0.5
+"""Length of a mean direction beyond which an edge lasts: it was there most of the time."""
+_LEAST_LASTING_SHARE = 0.005
+_LEAST_AGREEMENT = 0.2
+"""Usual agreement that is clearly above the 0 of chance."""
+_LEAST_GAIN = 0.1
+"""Part of the usual agreement by which a shift must be better than none."""
+_SMALLEST = 1e-9  # keeps the logarithm of an even block finite
+_REFERENCE_STEP_S = 1.0
+"""How often the reference takes a picture: it is slow, and its transform costs."""
+_LONGEST_STEP_S = 1.0
+"""Time one frame may count for, so that the first one after an outage does not weigh most."""
+
+
+class UsualView:
+    """Means over capture time that forget exponentially.
+
+    During the first time constant they are plain means of what was seen so far.
+
+    Args:
+        level_s: time constant of contrast, sharpness and agreement.
+        reference_s: time constant of the edges.
+        learn_s: how long to watch before there is a usual level.
+    """
+
+    def __init__(self, *, level_s: float, reference_s: float, learn_s: float) -> None:
+        self._level_s = level_s
+        self._reference_s = reference_s
+        self._learn_s = learn_s
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._watched_s = 0.0
+        self._log_contrast = np.zeros((ROWS, COLUMNS))
+        self._log_sharpness = np.zeros((ROWS, COLUMNS))
+        self._agreement = 0.0
+        self._unseen_s = 0.0  # watched since the reference took its last picture
+        self._reference: Directions = np.zeros((2, 0, 0), np.float32)
+        self._lasting: npt.NDArray[np.complex64] | None = None
+
+    @property
+    def is_learnt(self) -> bool:
+        """Whether it was watched for ``learn_s``."""
+        return self._watched_s >= self._learn_s
+
+    @property
+    def usual_agreement(self) -> float:
+        """Usual agreement of edges; NaN until learnt, and where it is hardly above chance."""
+        is_usable = self.is_learnt and self._agreement >= _LEAST_AGREEMENT
+        return self._agreement if is_usable else float("nan")
+
+    def flat_share(self, seen: PictureMeasures) -> float:
+        """Share of the usually textured blocks that have lost their texture, 0 to 1.
+
+        Before a level is learnt: share of all blocks without texture. NaN where the view usually
+        has hardly any texture.
+        """
+        is_flat = seen.contrast < FLAT_CONTRAST
+        if not self.is_learnt:
+            return float(is_flat.mean())
+        is_textured = self._is_textured()
+        if np.count_nonzero(is_textured) < _LEAST_TEXTURED:
+            return float("nan")
+        is_lost = is_flat | (seen.contrast < _LOST_CONTRAST * np.exp(self._log_contrast))
+        return float(is_lost[is_textured].mean())
+
+    def sharpness_ratio(self, seen: PictureMeasures) -> float:
+        """Sharpness over its usual level; NaN as above.
+
+        Of the usually sharper half of the textured blocks (the others hold more noise than
+        detail) the upper quartile: a bad focus takes detail everywhere, a thing that leaves only
+        where it was.
+        """
+        is_textured = self._is_textured()
+        if not self.is_learnt or np.count_nonzero(is_textured) < _LEAST_TEXTURED:
+            return float("nan")
+        usual = self._log_sharpness[is_textured]
+        log_ratio = np.log(seen.sharpness[is_textured] + _SMALLEST) - usual
+        return float(np.exp(np.quantile(log_ratio[usual >= np.median(usual)], _KEPT_QUANTILE)))
+
+    def edges_in_place(self, seen: PictureMeasures) -> tuple[float, float]:
+        """How well the edges agree with the lasting ones, and how far the picture has shifted.
+
+        Orientation correlation: the cross-correlation, over all shifts, of the unit vectors
+        across the edges, by the Fourier transform.
+
+        Returns:
+            Agreement: mean cosine at no shift, weighted by how lasting the edges are; 1: all in
+            place, 0: as by chance; NaN where there are hardly any lasting edges. Shift: length of
+            the shift with the best agreement, in parts of the picture's longer side; 0 where none
+            is clearly better than no shift; NaN where the view is not recognised at any shift, or
+            its usual agreement is not known.
+        """
+        if self._lasting is None or self._reference.shape != seen.directions.shape:
+            return float("nan"), float("nan")
+        shape = seen.directions.shape[1:]
+        spectrum = (fft.rfft2(seen.directions) * self._lasting).sum(axis=0)
+        along = fft.irfft2(spectrum, s=shape)
+        agreement, best = float(along[0, 0]), int(along.argmax())
+        usual, found = self.usual_agreement, float(along.flat[best])
+        # Not below half the usual, where chance begins to be as near: else it is another view.
+        if not found >= usual / 2:
+            return agreement, float("nan")
+        # Along a straight edge every shift is as good as none (the aperture problem).
+        if found - agreement < _LEAST_GAIN * usual:
+            return agreement, 0.0
+        down, right = divmod(best, shape[1])
+        down, right = min(down, shape[0] - down), min(right, shape[1] - right)
+        return agreement, math.hypot(down, right) / max(shape)
+
+    def learn(self, seen: PictureMeasures, *, agreement: float, passed_s: float) -> None:
+        """Let a picture of a camera that is well count as usual.
+
+        Args:
+            seen: the picture.
+            agreement: its :meth:`edges_in_place`.
+            passed_s: capture time since the one before.
+        """
+        step_s = min(max(passed_s, 0.0), _LONGEST_STEP_S)
+        self._watched_s = min(self._watched_s + step_s, max(self._level_s, self._reference_s))
+        share = _share(step_s, min(self._watched_s, self._level_s))
+        self._log_contrast += share * (np.log(seen.contrast + _SMALLEST) - self._log_contrast)
+        self._log_sharpness += share * (np.log(seen.sharpness + _SMALLEST) - self._log_sharpness)
+        if np.isfinite(agreement):
+            self._agreement += share * (agreement - self._agreement)
+        self._unseen_s += step_s
+        if self._reference.shape != seen.directions.shape:
+            self._reference = seen.directions.copy()
+        elif self._unseen_s >= _REFERENCE_STEP_S:
+            share = _share(self._unseen_s, min(self._watched_s, self._reference_s))
+            self._reference += np.float32(share) * (seen.directions - self._reference)
+        else:
+            return
+        self._unseen_s = 0.0
+        self._find_lasting()
+
+    def snapshot(self) -> dict[str, npt.NDArray[np.generic]]:
+        """State as arrays."""
+        return {
+            "levels": np.array([self._watched_s, self._unseen_s, self._agreement]),
+            "log_contrast": self._log_contrast.copy(),
+            "log_sharpness": self._log_sharpness.copy(),
+            "reference": self._reference.copy(),
+        }
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        levels = arrays["levels"].astype(np.float64).tolist()
+        self._watched_s, self._unseen_s, self._agreement = levels
+        self._log_contrast = arrays["log_contrast"].astype(np.float64)
+        self._log_sharpness = arrays["log_sharpness"].astype(np.float64)
+        self._reference = arrays["reference"].astype(np.float32)
+        self._find_lasting()
+
+    def _find_lasting(self) -> None:
+        """Follow the reference with what is computed from it."""
+        weight = np.sqrt(self._reference[0] ** 2 + self._reference[1] ** 2)
+        is_lasting = weight >= _LASTING
+        self._lasting = None
+        if np.count_nonzero(is_lasting) > _LEAST_LASTING_SHARE * weight.size:
+            # The reference's own length is the weight already.
+            spectrum = np.conj(fft.rfft2(self._reference * is_lasting))
+            self._lasting = spectrum / np.float32(weight[is_lasting].sum())
+
+    def _is_textured(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._log_contrast >= np.log(FLAT_CONTRAST))
+
+
+def _share(step_s: float, over_s: float) -> float:
+    """Weight of the newest in a mean over ``over_s``; all of it where there is nothing yet."""
+    return step_s / over_s if over_s > 0 else 1.0

@@ -1,0 +1,78 @@
+"""The frames of a video file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sightline.errors import SourceError, UsageError
+from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
+from sightline.sense.frames.delivery import Delivery, FrameItem
+from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.video_parts import Damage, VideoLocation, VideoReader, best_reader
+
+
+class VideoFile:
+    """Every frame of a video file, in order, taken at ``start_ns`` plus its presentation time.
+
+    Durable: it can be iterated any number of times and gives the same frames. One decoded
+    picture is held at a time.
+
+    Args:
+        stream: name of the camera.
+        path: the file, in any container and codec that FFmpeg reads.
+        start_ns: capture time of the file's first frame, UTC ns, at least 0.
+        rate_hz: frame rate to assume where the file carries no times (raw H.264); None: such
+            frames are refused TIME_MISSING.
+        bounds: of pictures and of recovery after damage.
+        reader: decodes; by default PyAV, or OpenCV where PyAV is not installed.
+
+    Raises:
+        SourceError: there is no such file.
+        UsageError: a start or a rate that cannot be.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        path: Path,
+        *,
+        start_ns: int = 0,
+        rate_hz: float | None = None,
+        bounds: FrameBounds = DEFAULT_BOUNDS,
+        reader: VideoReader | None = None,
+    ) -> None:
+        if not path.is_file():
+            raise SourceError(
+                expected="a video file",
+                got="a directory" if path.is_dir() else "nothing",
+                where=f"stream {stream}, {path}",
+                action="check the path",
+            )
+        if start_ns < 0 or (rate_hz is not None and not rate_hz > 0):
+            raise UsageError(
+                expected="start_ns >= 0 and rate_hz > 0",
+                got=f"start_ns={start_ns}, rate_hz={rate_hz}",
+                where=f"stream {stream}, {path}",
+                action="mend the numbers",
+            )
+        self.stream = stream
+        self._path = path
+        self._start_ns = start_ns
+        self._period_ns = None if rate_hz is None else round(NS_PER_S / rate_hz)
+        self._bounds = bounds
+        self._reader = reader or best_reader()
+
+    def __iter__(self) -> Iterator[FrameItem]:
+        location = VideoLocation(
+            address=str(self._path.absolute()), is_live=False, period_ns=self._period_ns
+        )
+        delivery = Delivery(self.stream, self._path.name)
+        for part in self._reader(location, self._bounds):
+            if isinstance(part, Damage):
+                yield delivery.refuse(part.reason, part.detail, frames=part.frames)
+            elif part.pts_ns is None:
+                yield delivery.refuse(FrameReason.TIME_MISSING, "give the video's frame rate")
+            else:
+                yield from delivery.frame(part.pixels, capture_ns=self._start_ns + part.pts_ns)

@@ -8,11 +8,15 @@ re-running them after a revision means computing the same columns again from the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
+
+BoolArray = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _WINDOW_BITS = 42  # 2^42 windows: 139 years of millisecond windows; leaves 2^21 keys
 
@@ -59,6 +63,10 @@ class WindowSeries:
         """float64[n], a view that may be written to."""
         return self.values[:, self._position[name]]
 
+    def table(self, rows: IntArray, names: Sequence[str]) -> FloatArray:
+        """float64[rows, names]: a copy of the columns ``names`` at ``rows``."""
+        return self.values[rows[:, None], [self._position[name] for name in names]]
+
     def upsert(self, table: WindowTable) -> IntArray:
         """Insert rows, or replace the given columns of rows that are there.
 
@@ -66,25 +74,40 @@ class WindowSeries:
         concluded from the row before is what its new conclusion is compared with. In new rows
         they are NaN.
 
+        Args:
+            table: sorted by key, then window, without repeats.
+
         Returns:
             int64[len(table)], positions of the rows in the series afterwards.
         """
         code = (table.key.astype(np.int64) << _WINDOW_BITS) | table.window
+        at, known = self.find(code)
+        fresh = np.full((len(code), len(self.columns)), np.nan)
+        is_any_known = bool(known.any())
+        if is_any_known:
+            fresh[known] = self.values[at[known]]
+        for name, column in table.columns.items():
+            fresh[:, self._position[name]] = column
+        if is_any_known:
+            self.values[at[known]] = fresh[known]
+        new = ~known
+        if not new.any():
+            return at
+        # Every row moves up by the new ones before it.
+        position: IntArray = at + np.cumsum(new) - new
+        is_old = np.ones(len(self.code) + int(new.sum()), np.bool_)
+        is_old[position[new]] = False
+        self.code = _merged(self.code, is_old, code[new])
+        self.values = _merged(self.values, is_old, fresh[new])
+        return position
+
+    def find(self, code: IntArray) -> tuple[IntArray, BoolArray]:
+        """int64[c], bool[c]: where each of ``code`` is or belongs, and whether it is there."""
         at = np.searchsorted(self.code, code)
         known = np.zeros(len(code), np.bool_)
         inside = at < len(self.code)
         known[inside] = self.code[at[inside]] == code[inside]
-        fresh = np.full((len(code), len(self.columns)), np.nan)
-        fresh[known] = self.values[at[known]]
-        for name, column in table.columns.items():
-            fresh[:, self._position[name]] = column
-        self.values[at[known]] = fresh[known]
-        if not known.all():
-            new = ~known
-            self.values = np.insert(self.values, at[new], fresh[new], axis=0)
-            self.code = np.insert(self.code, at[new], code[new])
-        positions: IntArray = np.searchsorted(self.code, code)
-        return positions
+        return at, known
 
     def rows_from(self, key: IdArray, window: IntArray) -> IntArray:
         """Positions of all rows of ``key[i]`` at or after ``window[i]``, ascending.
@@ -153,6 +176,16 @@ class WindowSeries:
         """Inverse of :meth:`snapshot`."""
         self.code = arrays["code"].astype(np.int64)
         self.values = arrays["values"].astype(np.float64)
+
+
+def _merged(
+    old: npt.NDArray[Scalar], is_old: BoolArray, new: npt.NDArray[Scalar]
+) -> npt.NDArray[Scalar]:
+    """Rows of ``old`` where ``is_old`` is true and rows of ``new`` elsewhere, both in order."""
+    merged = np.empty((len(is_old), *old.shape[1:]), old.dtype)
+    merged[is_old] = old
+    merged[~is_old] = new
+    return merged
 
 
 def ranges(lo: IntArray, hi: IntArray) -> IntArray:

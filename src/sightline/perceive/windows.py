@@ -223,12 +223,55 @@ def is_statistic(name: str) -> bool:
     return name in PLAIN_STATISTICS or _QUANTILE.fullmatch(name) is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Names of statistics, checked, and what has to be computed for them.
+
+    Attributes:
+        names: as asked for.
+        has_moments: whether any is found in one pass over the values.
+        has_changes: whether any needs the times of the values.
+        quantiles: names of the quantiles, by probability.
+        probability: float64[q], of the quantiles, ascending.
+    """
+
+    names: tuple[str, ...]
+    has_moments: bool
+    has_changes: bool
+    quantiles: tuple[str, ...]
+    probability: FloatArray
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Statistics:
+        """Check ``names``; see :func:`segment_statistics` for those that there are.
+
+        Raises:
+            UsageError: for an unknown statistic.
+        """
+        for name in names:
+            if not is_statistic(name):
+                raise UsageError(
+                    expected="a known statistic",
+                    got=repr(name),
+                    where="windows",
+                    action=f"use one of {', '.join(PLAIN_STATISTICS)} or p00 to p99",
+                )
+        by_probability = sorted((p, n) for n in set(names) if (p := _probability(n)) >= 0)
+        return cls(
+            names=tuple(names),
+            has_moments=any(n in _MOMENTS or n == "nan_share" for n in names),
+            has_changes=any(n in _CHANGES for n in names),
+            quantiles=tuple(n for _, n in by_probability),
+            probability=np.array([p for p, _ in by_probability], np.float64),
+        )
+
+
 def segment_statistics(
     values: FloatArray,
     lo: IntArray,
     hi: IntArray,
     *,
-    statistics: Sequence[str],
+    statistics: Sequence[str] | Statistics,
     time_ns: IntArray | None = None,
 ) -> dict[str, FloatArray]:
     """Statistics of each range of rows.
@@ -253,7 +296,7 @@ def segment_statistics(
         values: float64[m], in canonical order.
         lo: int64[s], first row of each range.
         hi: int64[s], row behind the last.
-        statistics: names from the table.
+        statistics: names from the table, or those names checked before.
         time_ns: int64[m], in canonical order; needed for ``stuck_s`` and ``rate_max``.
 
     Returns:
@@ -262,31 +305,22 @@ def segment_statistics(
     Raises:
         UsageError: for an unknown statistic, or one that lacks its times.
     """
-    for name in statistics:
-        if not is_statistic(name):
-            raise UsageError(
-                expected="a known statistic",
-                got=repr(name),
-                where="windows",
-                action=f"use one of {', '.join(PLAIN_STATISTICS)} or p00 to p99",
-            )
+    wanted = statistics if isinstance(statistics, Statistics) else Statistics.of(statistics)
     values = np.ascontiguousarray(values, np.float64)
     lo, hi = np.ascontiguousarray(lo, np.int64), np.ascontiguousarray(hi, np.int64)
     found: dict[str, FloatArray] = {}
-    if any(name in _MOMENTS or name == "nan_share" for name in statistics):
-        found.update(
-            zip(_MOMENTS, kernels.moments(values, lo, hi, "std" in statistics), strict=True)
-        )
-        rows = hi - lo
-        invalid = np.full(len(lo), np.nan)
-        np.divide(rows - found["count"], rows, out=invalid, where=rows > 0)
-        found["nan_share"] = invalid
-    by_probability = sorted((p, name) for name in set(statistics) if (p := _probability(name)) >= 0)
-    if by_probability:
-        probability = np.array([p for p, _ in by_probability])
-        table = kernels.quantiles(values, lo, hi, probability)
-        found.update(zip((name for _, name in by_probability), table, strict=True))
-    if any(name in _CHANGES for name in statistics):
+    if wanted.has_moments:
+        table = kernels.moments(values, lo, hi, "std" in wanted.names)
+        found.update(zip(_MOMENTS, table, strict=True))
+        if "nan_share" in wanted.names:
+            rows = hi - lo
+            invalid = np.full(len(lo), np.nan)
+            np.divide(rows - found["count"], rows, out=invalid, where=rows > 0)
+            found["nan_share"] = invalid
+    if wanted.quantiles:
+        table = kernels.quantiles(values, lo, hi, wanted.probability)
+        found.update(zip(wanted.quantiles, table, strict=True))
+    if wanted.has_changes:
         if time_ns is None:
             raise UsageError(
                 expected="time_ns for statistics of time",
@@ -296,7 +330,7 @@ def segment_statistics(
             )
         table = kernels.changes(values, np.ascontiguousarray(time_ns), lo, hi)
         found.update(zip(_CHANGES, table, strict=True))
-    return {name: found[name] for name in statistics}
+    return {name: found[name] for name in wanted.names}
 
 
 def _probability(name: str) -> float:
@@ -349,6 +383,9 @@ def segment_expressions(
     """
     length = found.hi - found.lo
     columns = {name: np.full(len(found), np.nan) for name in expressions}
+    if 0 < frame.height <= _EXPRESSION_ROWS and _is_partition(found, frame.height):
+        _aggregate(frame, np.repeat(np.arange(len(found)), length), expressions, columns)
+        return columns
     # Ranges that overlap are copied, a bounded number of rows at a time.
     chunk = np.concatenate([[0], np.cumsum(length)[:-1]]) // _EXPRESSION_ROWS
     for number in np.unique(chunk):
@@ -357,12 +394,28 @@ def segment_expressions(
             continue
         size = length[at]
         row = np.arange(size.sum()) + np.repeat(found.lo[at] - (np.cumsum(size) - size), size)
-        segment = pl.Series(np.repeat(at, size)).set_sorted()
-        grouped = frame[row].group_by(segment.alias("_segment"), maintain_order=True)
-        table = grouped.agg(**expressions)
-        for name, column in columns.items():
-            column[table["_segment"].to_numpy()] = _numbers(name, table[name])
+        _aggregate(frame[row], np.repeat(at, size), expressions, columns)
     return columns
+
+
+def _is_partition(found: Segments, rows: int) -> bool:
+    """Whether the ranges follow each other and cover all rows, so that none has to be copied."""
+    lo, hi = found.lo, found.hi
+    return bool(len(lo) and lo[0] == 0 and hi[-1] == rows and (lo[1:] == hi[:-1]).all())
+
+
+def _aggregate(
+    frame: pl.DataFrame,
+    segment: IntArray,
+    expressions: Mapping[str, pl.Expr],
+    columns: Mapping[str, FloatArray],
+) -> None:
+    """Evaluate ``expressions`` over the rows of each segment, into ``columns`` at its number."""
+    by_segment = pl.Series("_segment", segment).set_sorted()
+    table = frame.group_by(by_segment, maintain_order=True).agg(**expressions)
+    at = table["_segment"].to_numpy()
+    for name, column in columns.items():
+        column[at] = _numbers(name, table[name])
 
 
 def _numbers(name: str, result: pl.Series) -> FloatArray:

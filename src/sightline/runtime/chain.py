@@ -13,6 +13,7 @@ from sightline.perceive.row_store import Rows
 from sightline.perceive.window_series import WindowSeries
 from sightline.perceive.windows import (
     Segments,
+    Statistics,
     row_statistics,
     segment_expressions,
     segment_statistics,
@@ -61,6 +62,11 @@ class ChainState:
         """int64[keys], windows before this number are closed."""
         self._dirty: list[IntArray] = []  # codes (key << 42 | window) of closed windows to redo
         self._presence: list[PresenceRows] = []
+        # What follows from the description alone, worked out once and not at every tick.
+        self._statistics = {n: Statistics.of(chain.statistics_of(n)) for n in chain.fields}
+        form = chain.form
+        expressions = form.expressions if isinstance(form, WindowsForm) else {}
+        self._expressions = {n: pl.sql_expr(e.sql) for n, e in expressions.items()}
 
     @property
     def is_presence(self) -> bool:
@@ -118,23 +124,21 @@ class ChainState:
             return []
         parts, self._presence = self._presence, []
         rows = parts[0] if len(parts) == 1 else _merge(parts)
+        first_ns, last_ns, group = rows.first_ns, rows.last_ns, rows.group
         # What is already in the series for these slots widens with the new rows.
-        code = (rows.key.astype(np.int64) << _CODE_BITS) | rows.window
-        at = np.searchsorted(self.series.code, code)
-        inside = at < len(self.series)
-        known = np.zeros(len(rows), np.bool_)
-        known[inside] = self.series.code[at[inside]] == code[inside]
+        at, known = self.series.find((rows.key.astype(np.int64) << _CODE_BITS) | rows.window)
         if known.any():
             old = at[known]
             start = self.series.start_ns(old)
-            before = PresenceRows(
-                key=rows.key[known],
-                window=rows.window[known],
-                first_ns=start + self.series.column("first_offset_ns")[old].astype(np.int64),
-                last_ns=start + self.series.column("last_offset_ns")[old].astype(np.int64),
-                group=self.series.column("group")[old].astype(np.uint32),
+            old_first_ns = start + self.series.column("first_offset_ns")[old].astype(np.int64)
+            old_last_ns = start + self.series.column("last_offset_ns")[old].astype(np.int64)
+            old_group = self.series.column("group")[old].astype(np.uint32)
+            is_later = (old_last_ns > last_ns[known]) | (
+                (old_last_ns == last_ns[known]) & (old_group > group[known])
             )
-            rows = _merge([rows, before])
+            first_ns[known] = np.minimum(first_ns[known], old_first_ns)
+            last_ns[known] = np.maximum(last_ns[known], old_last_ns)
+            group[known] = np.where(is_later, old_group, group[known])
         start = rows.window * self.chain.slide_ns
         return [
             WindowTable(
@@ -143,9 +147,9 @@ class ChainState:
                 slide_ns=self.chain.slide_ns,
                 width_ns=self.chain.width_ns,
                 columns={
-                    "first_offset_ns": (rows.first_ns - start).astype(np.float64),
-                    "last_offset_ns": (rows.last_ns - start).astype(np.float64),
-                    "group": rows.group.astype(np.float64),
+                    "first_offset_ns": (first_ns - start).astype(np.float64),
+                    "last_offset_ns": (last_ns - start).astype(np.float64),
+                    "group": group.astype(np.float64),
                 },
             )
         ]
@@ -227,21 +231,15 @@ class ChainState:
                 rows.values[name],
                 lo,
                 hi,
-                statistics=chain.statistics_of(name),
+                statistics=self._statistics[name],
                 time_ns=rows.time_ns,
             )
             columns.update({f"{name}.{s}": v for s, v in values.items()})
-        form = chain.form
-        if isinstance(form, WindowsForm) and form.expressions:
+        if self._expressions:
             frame = pl.DataFrame({n: rows.values[n] for n in self.stream.fields})
             number = np.full(len(lo), window, np.int64)
-            columns.update(
-                segment_expressions(
-                    frame,
-                    Segments(key=key, window=number, lo=lo, hi=hi),
-                    {n: pl.sql_expr(e.sql) for n, e in form.expressions.items()},
-                )
-            )
+            found = Segments(key=key, window=number, lo=lo, hi=hi)
+            columns.update(segment_expressions(frame, found, self._expressions))
         return WindowTable(
             key=key,
             window=np.full(len(key), window, np.int64),

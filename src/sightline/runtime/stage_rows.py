@@ -47,18 +47,25 @@ def stage_rows(
     Names, not dictionary ids, give the order: ids depend on arrival.
     """
     series, names = chain.series, chain.stream.keys
-    key = series.code[rows] >> 42
-    present = np.unique(key).tolist()
-    rank = np.zeros(max(present, default=0) + 1, np.int64)
-    rank[sorted(present, key=names.__getitem__)] = np.arange(len(present))
-    order = np.lexsort((series.code[rows], rank[key]))
+    key = (series.code[rows] >> 42).tolist()
+    present = list(dict.fromkeys(key))
+    by_name = sorted(present, key=names.__getitem__)
+    if present != by_name or not _is_ascending(rows):
+        rank = {k: i for i, k in enumerate(by_name)}
+        order = np.lexsort((series.code[rows], np.array([rank[k] for k in key], np.int64)))
+        rows = rows[order]
+        key = (series.code[rows] >> 42).tolist()
     return StageRows(
         stage=stage,
-        subjects=tuple(names[k] for k in key[order].tolist()),
-        start_ns=series.start_ns(rows)[order],
-        values=np.column_stack([series.column(c)[rows] for c in columns])[order],
+        subjects=tuple(names[k] for k in key),
+        start_ns=series.start_ns(rows),
+        values=series.table(rows, columns),
         columns=columns,
     )
+
+
+def _is_ascending(rows: IntArray) -> bool:
+    return bool((rows[1:] > rows[:-1]).all())
 
 
 def presence_summary(chain: ChainState, rows: IntArray) -> PresenceSummary:

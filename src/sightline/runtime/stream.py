@@ -14,12 +14,17 @@ from sightline.limits import Limits
 from sightline.perceive.row_store import Rows, RowStore
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.refusal import RefusalReason
-from sightline.records.signals import GROUP, KEY, ORIGIN, ROW, SEQUENCE, TIME_NS
+from sightline.records.signals import GROUP, KEY, SEQUENCE, TIME_NS
 from sightline.records.windows import FloatArray, IdArray, IntArray
-from sightline.sense import Contract, admit, refuse
+from sightline.sense import Contract, refuse
+from sightline.sense.admission import Admitter
 from sightline.sense.event_time import StreamClock, TimeBounds
+from sightline.sense.few_rows import rows_where
 
-_UNKNOWN = np.iinfo(np.uint32).max
+BoolArray = npt.NDArray[np.bool_]
+
+_UNKNOWN = int(np.iinfo(np.uint32).max)
+_FEW_NAMES = 256  # rows up to which looking up every row is faster than finding the distinct ones
 
 
 class Names:
@@ -41,21 +46,23 @@ class Names:
 
     def encode(self, column: pl.Series, *, most: int) -> IdArray:
         """uint32[n] ids of the names in ``column``; 2^32-1 for names beyond the limit ``most``."""
+        if len(column) <= _FEW_NAMES:
+            return self._encode_few(column.to_list(), most)
         encoded = column.to_arrow().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        ids = np.empty(len(encoded.dictionary), np.uint32)
-        for i, name in enumerate(encoded.dictionary.to_pylist()):  # distinct names only
-            known = self._ids.get(name)
-            if known is None:
-                if len(self._names) >= most:
-                    ids[i] = _UNKNOWN
-                    continue
-                known = self._ids[name] = len(self._names)
-                self._names.append(name)
-            ids[i] = known
+        ids = self._encode_few(encoded.dictionary.to_pylist(), most)
         found: IdArray = ids[encoded.indices.to_numpy(zero_copy_only=False)]
         return found
+
+    def _encode_few(self, names: list[str], most: int) -> IdArray:
+        """As :meth:`encode`; new names get their ids in the order given."""
+        known = self._ids
+        for name in dict.fromkeys(names):
+            if name not in known and len(self._names) < most:
+                known[name] = len(self._names)
+                self._names.append(name)
+        return np.array([known.get(name, _UNKNOWN) for name in names], np.uint32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,7 @@ class StreamState:
     def __init__(self, contract: Contract, *, pane_ns: int, idle_ns: int, limits: Limits) -> None:
         self.contract = contract
         self.limits = limits
+        self._admitter = Admitter(contract, limits=limits)
         self.keys = Names()
         self.groups = Names()
         self.clock = StreamClock(
@@ -100,46 +108,49 @@ class StreamState:
 
     def feed(self, raw: pl.DataFrame) -> Fed:
         """Admit a batch of raw rows and keep what is punctual enough."""
-        admission = admit(self.contract, raw, limits=self.limits)
+        admission = self._admitter.admit(raw)
         refused = [admission.refused]
         signals = admission.signals
         key = self.keys.encode(signals[KEY], most=self.limits.max_keys)
         self._resize()
         time_ns: IntArray = signals[TIME_NS].to_numpy()
-        known = key != _UNKNOWN
-        if not known.all():
+        at_hand = _BatchRows(admission.kept, raw)
+        unknown = key == _UNKNOWN
+        if unknown.any():
+            detail = f"at most {self.limits.max_keys} keys per partition"
             refused.append(
                 refuse(
-                    _raw_rows(raw, signals.filter(pl.Series(~known))),
+                    at_hand.raw_where(unknown),
                     reason=RefusalReason.KEY_LIMIT,
                     field=KEY,
-                    detail=f"at most {self.limits.max_keys} keys per partition",
+                    detail=detail,
                     limits=self.limits,
                 )
             )
-            signals, key, time_ns = signals.filter(pl.Series(known)), key[known], time_ns[known]
+            signals, key, time_ns = rows_where(signals, ~unknown), key[~unknown], time_ns[~unknown]
+            at_hand.keep(~unknown)
         clock_group = self.clock_group[key]
         too_old = self.clock.is_beyond_backlog(time_ns)
         late = ~too_old & self.clock.is_late(clock_group, time_ns)
-        for mask, reason, detail in (
-            (late, RefusalReason.LATE_BEYOND_ALLOWANCE, self._late_detail()),
-            (too_old, RefusalReason.LATE_BEYOND_BACKLOG, self._backlog_detail()),
-        ):
-            if mask.any():
-                refused.append(
-                    refuse(
-                        _raw_rows(raw, signals.filter(pl.Series(mask))),
-                        reason=reason,
-                        field=TIME_NS,
-                        detail=detail,
-                        limits=self.limits,
+        unpunctual = late | too_old
+        if unpunctual.any():
+            for mask, reason, detail in (
+                (late, RefusalReason.LATE_BEYOND_ALLOWANCE, self._late_detail()),
+                (too_old, RefusalReason.LATE_BEYOND_BACKLOG, self._backlog_detail()),
+            ):
+                if mask.any():
+                    refused.append(
+                        refuse(
+                            at_hand.raw_where(mask),
+                            reason=reason,
+                            field=TIME_NS,
+                            detail=detail,
+                            limits=self.limits,
+                        )
                     )
-                )
-        punctual = ~(late | too_old)
-        if not punctual.all():
-            signals = signals.filter(pl.Series(punctual))
-            key, time_ns = key[punctual], time_ns[punctual]
-            clock_group = clock_group[punctual]
+            punctual = ~unpunctual
+            signals = rows_where(signals, punctual)
+            key, time_ns, clock_group = key[punctual], time_ns[punctual], clock_group[punctual]
         room = max(self.limits.max_open_rows - len(self.store), 0)
         dropped = max(signals.height - room, 0)
         if dropped:
@@ -249,9 +260,30 @@ def _clock_parts(contract: Contract) -> tuple[int, ...] | None:
     return None if parts == tuple(range(len(contract.key))) else parts
 
 
-def _raw_rows(raw: pl.DataFrame, signals: pl.DataFrame) -> pl.DataFrame:
-    """The raw rows that ``signals`` came from, so that they can be fed in again."""
-    return raw.join(signals.select(ORIGIN, ROW), on=[ORIGIN, ROW], how="semi")
+class _BatchRows:
+    """Where the rows still at hand are in the batch, so that they can be quarantined as given.
+
+    Worked out only when one of them is refused.
+    """
+
+    def __init__(self, kept: BoolArray | None, raw: pl.DataFrame) -> None:
+        self._raw = raw
+        self._kept = kept
+
+    def raw_where(self, mask: BoolArray) -> pl.DataFrame:
+        """The raw rows of those at hand where ``mask`` is true."""
+        return rows_where(self._raw, self._in_batch(mask))
+
+    def keep(self, mask: BoolArray) -> None:
+        """Go on with those at hand where ``mask`` is true."""
+        self._kept = self._in_batch(mask)
+
+    def _in_batch(self, mask: BoolArray) -> BoolArray:
+        if self._kept is None:
+            return mask
+        found = np.zeros(self._raw.height, np.bool_)
+        found[np.flatnonzero(self._kept)[mask]] = True
+        return found
 
 
 def _floats(column: pl.Series) -> FloatArray:

@@ -16,6 +16,7 @@ clean batch costs little more than reading its columns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +35,12 @@ from sightline.records.signals import (
     TIME_NS,
 )
 from sightline.sense.contract import Contract, FieldForm
+from sightline.sense.few_rows import rows_outside, rows_where
 from sightline.sense.field_values import (
     MAX_EXACT_INTEGER,
     BoolArray,
+    blank_rows,
+    extremes,
     read_field,
     read_sequence,
     read_text,
@@ -57,10 +61,12 @@ class Admission:
         signals: admitted rows in their order: SIGNAL_SCHEMA, then numeric fields as Float64, then
             text fields as String, each in the contract's order.
         refused: the others in their order, in QUARANTINE_SCHEMA.
+        kept: bool[height of the batch], the rows that ``signals`` are; None when that is all.
     """
 
     signals: pl.DataFrame
     refused: pl.DataFrame
+    kept: BoolArray | None = None
 
 
 def admit(contract: Contract, raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS) -> Admission:
@@ -84,23 +90,54 @@ def admit(contract: Contract, raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIM
     >>> done.refused.select("_row", "reason", "detail").row(0)
     (1, 'RANGE', 'expected 0 to 50 L/s, got "99"')
     """
-    checks = RowChecks(raw)
-    found = find_columns(contract, raw.columns)
-    if found.problem is not None:
-        field, expected, got = found.problem
-        checks.fail_all(RefusalReason.SCHEMA, field, expected, got=got)
-        return Admission(signals=_no_signals(contract), refused=checks.refused(limits))
-    columns = _place_columns(contract, raw, found, checks)
-    values = {
-        name: _field(name, form, raw, found, checks) for name, form in contract.fields.items()
-    }
-    numeric = [v for n, v in values.items() if contract.fields[n].is_numeric]
-    text = [v for n, v in values.items() if not contract.fields[n].is_numeric]
-    signals = pl.DataFrame([*columns, *numeric, *text])
-    kept = checks.kept()
-    if kept is None:
-        return Admission(signals=signals, refused=no_rejections())
-    return Admission(signals=signals.filter(kept), refused=checks.refused(limits))
+    return Admitter(contract, limits=limits).admit(raw)
+
+
+class Admitter:
+    """Admits the batches of one source: what its contract comes to is worked out once.
+
+    Args:
+        contract: what the rows should be.
+        limits: ``max_raw_chars`` bounds the copy of a refused row.
+    """
+
+    def __init__(self, contract: Contract, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._contract = contract
+        self._limits = limits
+        self._fields = [_FieldAdmitter(name, form) for name, form in contract.fields.items()]
+        # Stable: numeric fields first, both kinds in the contract's order.
+        self._order = sorted(range(len(self._fields)), key=lambda i: not self._fields[i].is_numeric)
+        self._places = _Places(contract)
+        self._layout: tuple[list[str], SourceColumns] | None = None
+
+    def admit(self, raw: pl.DataFrame) -> Admission:
+        """As :func:`admit`."""
+        checks = RowChecks(raw)
+        found = self._columns(raw)
+        if found.problem is not None:
+            field, expected, got = found.problem
+            checks.fail_all(RefusalReason.SCHEMA, field, expected, got=got)
+            return Admission(
+                signals=_no_signals(self._contract),
+                refused=checks.refused(self._limits),
+                kept=checks.kept(),
+            )
+        places = self._places.read(raw, checks)
+        values = [field.read(raw, found, checks) for field in self._fields]
+        signals = pl.DataFrame([*places, *(values[i] for i in self._order)])
+        kept = checks.kept()
+        if kept is None:
+            return Admission(signals=signals, refused=no_rejections())
+        return Admission(
+            signals=rows_where(signals, kept), refused=checks.refused(self._limits), kept=kept
+        )
+
+    def _columns(self, raw: pl.DataFrame) -> SourceColumns:
+        """Batches of one source mostly have the same columns, so the last answer is kept."""
+        names = raw.columns
+        if self._layout is None or self._layout[0] != names:
+            self._layout = (names, find_columns(self._contract, names))
+        return self._layout[1]
 
 
 def event_time_ns(contract: Contract, raw: pl.DataFrame) -> pl.Series:
@@ -137,61 +174,6 @@ def receipt_time_ns(contract: Contract, raw: pl.DataFrame) -> pl.Series | None:
     return ns.alias(RECEIVED_NS)
 
 
-def _place_columns(
-    contract: Contract, raw: pl.DataFrame, found: SourceColumns, checks: RowChecks
-) -> list[pl.Series]:
-    """Key, group, time, sequence, origin and row of every row, in SIGNAL_SCHEMA's order."""
-    key = _key(contract, raw, checks)
-    if contract.group is None:
-        group = pl.Series(GROUP, [""]).new_from_index(0, raw.height)
-    else:
-        group = _text_part(contract.group, raw, checks)
-    time_ns = _time(contract, raw, checks)
-    if contract.sequence is None:
-        sequence = pl.Series(SEQUENCE, [-1], dtype=pl.Int64).new_from_index(0, raw.height)
-    else:
-        name = contract.sequence.column
-        sequence, unusable = read_sequence(raw[name])
-        expected = "an integer from 0 to 2^63-1"
-        checks.fail(unusable, RefusalReason.SEQUENCE, name, expected, raw[name])
-    return [
-        key.alias(KEY),
-        group.alias(GROUP),
-        time_ns.alias(TIME_NS),
-        sequence.alias(SEQUENCE),
-        raw[ORIGIN].cast(pl.String),
-        raw[ROW].cast(pl.Int64),
-    ]
-
-
-def _key(contract: Contract, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
-    parts = [_text_part(name, raw, checks) for name in contract.key]
-    if len(parts) == 1:
-        key = parts[0]
-    else:
-        for name, part in zip(contract.key, parts, strict=True):
-            # Otherwise a/b + c and a + b/c would be one key.
-            holds = part.str.contains(KEY_SEPARATOR, literal=True)
-            expected = f"no {KEY_SEPARATOR} in a part of the key"
-            checks.fail(_mask(holds), RefusalReason.SCHEMA, name, expected, part)
-        key = pl.select(pl.concat_str(parts, separator=KEY_SEPARATOR)).to_series()
-    if contract.known_keys is not None:
-        unknown = ~key.is_in(list(contract.known_keys))
-        checks.fail(
-            _mask(unknown), RefusalReason.UNKNOWN_KEY, "/".join(contract.key), "a known key", key
-        )
-    return key
-
-
-def _text_part(name: str, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
-    text, unreadable = read_text(raw[name])
-    expected = "a text or an integer"
-    checks.fail(unreadable, RefusalReason.SCHEMA, name, expected, raw[name])
-    empty = text.is_null() | (text == "")
-    checks.fail(_mask(empty), RefusalReason.SCHEMA, name, f"{expected}, not empty", raw[name])
-    return text
-
-
 def _event_times(contract: Contract, raw: pl.DataFrame) -> ParsedTimes | None:
     form = contract.event_time
     if form.assumed is not None:
@@ -204,73 +186,170 @@ def _event_times(contract: Contract, raw: pl.DataFrame) -> ParsedTimes | None:
     return parse_times(raw[form.column], form.format)
 
 
-def _time(contract: Contract, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
-    form = contract.event_time
-    times = _event_times(contract, raw)
-    assert times is not None  # a missing column has failed the whole batch before
-    name = form.column or ROW
-    ns, found = times.ns, raw[name]
-    checks.fail(
-        _mask(ns.is_null()), RefusalReason.TIME_UNREADABLE, name, f"a time ({form.format})", found
-    )
-    if form.time_zone == "required" and times.zone_missing is not None:
-        checks.fail(
-            _mask(times.zone_missing), RefusalReason.TIME_ZONE, name, "a time with a zone", found
-        )
-    outside = (ns < form.earliest_ns) | (ns >= form.latest_ns)
-    between = f"a time from {form.earliest} until {form.latest}"
-    checks.fail(_mask(outside), RefusalReason.TIME_RANGE, name, between, found)
-    if RECEIVED_NS in raw.columns:
+class _Places:
+    """Key, group, time, sequence, origin and row of each row."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        time = contract.event_time
+        self._known_keys = None if contract.known_keys is None else frozenset(contract.known_keys)
+        self._earliest_ns, self._latest_ns = time.earliest_ns, time.latest_ns
+        self._clock_skew_ns = contract.clock_skew_ns
+        self._time_expected = f"a time ({time.format})"
+        self._range_expected = f"a time from {time.earliest} until {time.latest}"
+        skew_s = contract.timing.clock_skew_s
+        self._skew_expected = f"a time at most {skew_s:g} s after its receipt"
+        self._no_group = pl.Series(GROUP, [""])
+        self._no_sequence = pl.Series(SEQUENCE, [-1], dtype=pl.Int64)
+
+    def read(self, raw: pl.DataFrame, checks: RowChecks) -> list[pl.Series]:
+        """The columns, in SIGNAL_SCHEMA's order."""
+        contract = self._contract
+        key = self._key(raw, checks)
+        if contract.group is None:
+            group = self._no_group.new_from_index(0, raw.height)
+        else:
+            group = _text_part(contract.group, raw, checks)
+        time_ns = self._time(raw, checks)
+        if contract.sequence is None:
+            sequence = self._no_sequence.new_from_index(0, raw.height)
+        else:
+            name = contract.sequence.column
+            sequence, unusable = read_sequence(raw[name])
+            expected = "an integer from 0 to 2^63-1"
+            checks.fail(unusable, RefusalReason.SEQUENCE, name, expected, raw[name])
+        return [
+            key.alias(KEY),
+            group.alias(GROUP),
+            time_ns.alias(TIME_NS),
+            sequence.alias(SEQUENCE),
+            raw[ORIGIN].cast(pl.String),
+            raw[ROW].cast(pl.Int64),
+        ]
+
+    def _key(self, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
+        names = self._contract.key
+        parts = [_text_part(name, raw, checks) for name in names]
+        if len(parts) == 1:
+            key = parts[0]
+        else:
+            for name, part in zip(names, parts, strict=True):
+                # Otherwise a/b + c and a + b/c would be one key.
+                holds = part.str.contains(KEY_SEPARATOR, literal=True)
+                expected = f"no {KEY_SEPARATOR} in a part of the key"
+                checks.fail(_mask(holds), RefusalReason.SCHEMA, name, expected, part)
+            key = pl.select(pl.concat_str(parts, separator=KEY_SEPARATOR)).to_series()
+        if self._known_keys is not None:
+            unknown = rows_outside(key, self._known_keys)
+            field = KEY_SEPARATOR.join(names)
+            checks.fail(unknown, RefusalReason.UNKNOWN_KEY, field, "a known key", key)
+        return key
+
+    def _time(self, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
+        form = self._contract.event_time
+        times = _event_times(self._contract, raw)
+        assert times is not None  # a missing column has failed the whole batch before
+        name = form.column or ROW
+        ns, found = times.ns, raw[name]
+        if ns.null_count():
+            unread = ns.is_null().to_numpy()
+            checks.fail(unread, RefusalReason.TIME_UNREADABLE, name, self._time_expected, found)
+        if form.time_zone == "required" and times.zone_missing is not None:
+            zone_missing = _mask(times.zone_missing)
+            checks.fail(zone_missing, RefusalReason.TIME_ZONE, name, "a time with a zone", found)
+        lowest_ns, highest_ns = extremes(ns)
+        if lowest_ns < self._earliest_ns or highest_ns >= self._latest_ns:
+            outside = _mask((ns < self._earliest_ns) | (ns >= self._latest_ns))
+            checks.fail(outside, RefusalReason.TIME_RANGE, name, self._range_expected, found)
+        if RECEIVED_NS in raw.columns:
+            ahead = self._is_ahead(ns, raw[RECEIVED_NS].cast(pl.Int64))
+            checks.fail(ahead, RefusalReason.CLOCK_SKEW, name, self._skew_expected, found)
+        return ns
+
+    def _is_ahead(self, ns: pl.Series, received_ns: pl.Series) -> BoolArray | None:
+        """bool[n], times too far ahead of their receipt; None when there is none."""
         # Subtracting cannot overflow: both are non-negative where the checks before passed.
-        ahead = ns.clip(lower_bound=0) - raw[RECEIVED_NS].cast(pl.Int64).clip(lower_bound=0)
-        bound = f"a time at most {contract.timing.clock_skew_s:g} s after its receipt"
-        checks.fail(
-            _mask(ahead > contract.clock_skew_ns), RefusalReason.CLOCK_SKEW, name, bound, found
-        )
-    return ns
+        if ns.null_count() or received_ns.null_count():
+            difference_ns = ns.clip(lower_bound=0) - received_ns.clip(lower_bound=0)
+            return _mask(difference_ns > self._clock_skew_ns)
+        there = np.maximum(ns.to_numpy(), 0) - np.maximum(received_ns.to_numpy(), 0)
+        ahead: BoolArray = there > self._clock_skew_ns
+        return ahead
 
 
-def _field(
-    name: str, form: FieldForm, raw: pl.DataFrame, found: SourceColumns, checks: RowChecks
-) -> pl.Series:
-    source = found.of_field[name]
-    if source is None:  # optional and absent
-        dtype = pl.Float64() if form.is_numeric else pl.String()
-        blank = float("nan") if form.is_numeric else None
-        return pl.Series(name, [blank], dtype=dtype).new_from_index(0, raw.height)
-    column = raw[source]
-    read = read_field(column, form)
-    if form.required:
-        checks.fail(read.missing, RefusalReason.SCHEMA, name, f"a {form.type}", "null")
-    checks.fail(read.unreadable, RefusalReason.SCHEMA, name, _type_words(form), column)
-    checks.fail(
-        read.not_finite,
-        RefusalReason.NOT_FINITE,
-        name,
-        "a finite number" if form.nan == "refuse" else "a finite number or NaN",
-        column,
-    )
-    stated = found.unit_of_field.get(name)
-    if stated is not None and stated != form.unit:
-        checks.fail_all(RefusalReason.UNIT, name, f"{form.unit}", got=stated)
-    if form.unit_column is not None:
-        unit, _ = read_text(raw[form.unit_column])
-        other = (unit != form.unit).fill_null(True)
-        checks.fail(_mask(other), RefusalReason.UNIT, name, f"{form.unit}", raw[form.unit_column])
-    if form.range is not None:
-        low, high = form.range
-        numbers = read.values.to_numpy()
-        outside = np.zeros(len(numbers), np.bool_)
-        if low is not None:
-            outside |= numbers < low
-        if high is not None:
-            outside |= numbers > high
-        checks.fail(outside, RefusalReason.RANGE, name, _range_words(form), column)
-    if form.allowed is not None:
-        other = ~read.values.is_in(list(form.allowed)).fill_null(True)
-        allowed = f"one of {', '.join(form.allowed)}"
-        checks.fail(_mask(other), RefusalReason.UNKNOWN_VALUE, name, allowed, column)
-    return read.values.alias(name)
+def _text_part(name: str, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
+    text, unreadable = read_text(raw[name])
+    expected = "a text or an integer"
+    checks.fail(unreadable, RefusalReason.SCHEMA, name, expected, raw[name])
+    blank = blank_rows(text)
+    checks.fail(blank, RefusalReason.SCHEMA, name, f"{expected}, not empty", raw[name])
+    return text
+
+
+class _FieldAdmitter:
+    """One field of a contract."""
+
+    def __init__(self, name: str, form: FieldForm) -> None:
+        self._name = name
+        self._form = form
+        self.is_numeric = form.is_numeric
+        self._type_expected = _type_words(form)
+        self._range_expected = "" if form.range is None else _range_words(form)
+        self._allowed = None if form.allowed is None else frozenset(form.allowed)
+        blank = float("nan") if self.is_numeric else None
+        dtype = pl.Float64() if self.is_numeric else pl.String()
+        self._absent = pl.Series(name, [blank], dtype=dtype)
+
+    def read(self, raw: pl.DataFrame, found: SourceColumns, checks: RowChecks) -> pl.Series:
+        """Float64[n] or String[n], named as the field."""
+        name, form = self._name, self._form
+        source = found.of_field[name]
+        if source is None:  # optional and absent
+            return self._absent.new_from_index(0, raw.height)
+        column = raw[source]
+        read = read_field(column, form)
+        if form.required:
+            checks.fail(read.missing, RefusalReason.SCHEMA, name, f"a {form.type}", "null")
+        checks.fail(read.unreadable, RefusalReason.SCHEMA, name, self._type_expected, column)
+        finite = "a finite number" if form.nan == "refuse" else "a finite number or NaN"
+        checks.fail(read.not_finite, RefusalReason.NOT_FINITE, name, finite, column)
+        self._check_unit(raw, found.unit_of_field, checks)
+        self._check_range(read.values, column, checks)
+        if form.allowed is not None and self._allowed is not None:
+            other = rows_outside(read.values, self._allowed)
+            expected = f"one of {', '.join(form.allowed)}"
+            checks.fail(other, RefusalReason.UNKNOWN_VALUE, name, expected, column)
+        return read.values.alias(name)
+
+    def _check_unit(
+        self, raw: pl.DataFrame, unit_of_field: Mapping[str, str], checks: RowChecks
+    ) -> None:
+        name, form = self._name, self._form
+        stated = unit_of_field.get(name)
+        if stated is not None and stated != form.unit:
+            checks.fail_all(RefusalReason.UNIT, name, f"{form.unit}", got=stated)
+        if form.unit_column is not None:
+            unit, _ = read_text(raw[form.unit_column])
+            other = (unit != form.unit).fill_null(True)
+            checks.fail(
+                _mask(other), RefusalReason.UNIT, name, f"{form.unit}", raw[form.unit_column]
+            )
+
+    def _check_range(self, values: pl.Series, column: pl.Series, checks: RowChecks) -> None:
+        if self._form.range is None:
+            return
+        low, high = self._form.range
+        lowest, highest = extremes(values)
+        is_under = low is not None and lowest < low
+        is_over = high is not None and highest > high
+        if is_under or is_over:
+            numbers = values.to_numpy()
+            outside = np.zeros(len(numbers), np.bool_)
+            if low is not None:
+                outside |= numbers < low
+            if high is not None:
+                outside |= numbers > high
+            checks.fail(outside, RefusalReason.RANGE, self._name, self._range_expected, column)
 
 
 def _type_words(form: FieldForm) -> str:

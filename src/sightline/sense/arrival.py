@@ -27,6 +27,7 @@ from sightline.records.windows import IntArray
 from sightline.sense.admission import event_time_ns, receipt_time_ns
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
+from sightline.sense.few_rows import FEW_ROWS, rows_where
 from sightline.sense.sources import Chunk, Source, Stream
 
 BoolArray = npt.NDArray[np.bool_]
@@ -303,22 +304,35 @@ class Router:
         columns = self._contracts[source].key
         if any(c not in frame.columns for c in columns):
             return [(0, frame)]
-        key = frame.select(
-            pl.concat_str([pl.col(c).cast(pl.String, strict=False) for c in columns], separator="/")
-        ).to_series()
+        parts = [frame[c].cast(pl.String, strict=False) for c in columns]
+        partition = self._of_few(parts) if frame.height <= FEW_ROWS else self._of_many(parts)
+        present = np.unique(partition).tolist()
+        if len(present) == 1:
+            return [(present[0], frame)]
+        return [(p, rows_where(frame, partition == p)) for p in present]
+
+    def _of_few(self, parts: list[pl.Series]) -> npt.NDArray[np.int32]:
+        """int32[n]: partition of each row, by the parts of its key."""
+        names: list[str | None] = parts[0].to_list()
+        if len(parts) > 1:
+            rows = zip(*(part.to_list() for part in parts), strict=True)
+            names = [None if None in row else "/".join(row) for row in rows]
+        of_name = {name: self._partition(name) for name in set(names)}
+        return np.array([of_name[name] for name in names], np.int32)
+
+    def _of_many(self, parts: list[pl.Series]) -> npt.NDArray[np.int32]:
+        """As :meth:`_of_few`, without a Python object per row."""
+        key = pl.select(pl.concat_str(parts, separator="/")).to_series()
         encoded = key.to_arrow().dictionary_encode()
         names = encoded.dictionary.to_pylist()
         of_name = np.array([self._partition(n) for n in names] or [0], np.int32)
         index: npt.NDArray[np.int64] = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        partition = np.where(index >= 0, of_name[np.maximum(index, 0)], 0)
-        present = np.unique(partition).tolist()
-        if len(present) == 1:
-            return [(present[0], frame)]
-        return [(p, frame.filter(pl.Series(partition == p))) for p in present]
+        return np.where(index >= 0, of_name[np.maximum(index, 0)], 0)
 
-    def _partition(self, name: str) -> int:
+    def _partition(self, name: str | None) -> int:
         known = self._known.get(name)
         if known is None:
+            assert name is not None  # it is known from the start
             digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
             known = int.from_bytes(digest, "big") % self._partitions
             if len(self._known) < (1 << 20):  # a cache, not state: beyond it hash again

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
 
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, QUARANTINE_SCHEMA, RECEIVED_NS, ROW
+from sightline.sense.few_rows import FEW_ROWS
 
 CUT_MARK = "…"
+_SHOWN = 80  # characters of a value at fault
+_ADDED = (ORIGIN, ROW, RECEIVED_NS)
+_NO_REJECTIONS = pl.DataFrame(schema=QUARANTINE_SCHEMA)
 _ROW_REASONS_WITHOUT_JSON = (
     RefusalReason.FILE_UNREADABLE,
     RefusalReason.FILE_EMPTY,
@@ -27,6 +33,7 @@ def refuse(
     reason: RefusalReason,
     field: str,
     detail: str,
+    found: pl.Series | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> pl.DataFrame:
     """Every row of ``raw`` as a quarantined row (QUARANTINE_SCHEMA), for one reason.
@@ -36,20 +43,42 @@ def refuse(
         reason: why.
         field: the field at fault, ``""`` for the whole row.
         detail: expected and found, for a person.
+        found: the value at fault of each row; what JSON shows of it is put behind ``detail``.
         limits: ``max_raw_chars`` bounds the copy of the row.
 
     >>> raw = pl.DataFrame({"x": [1.5], "_origin": ["a.csv"], "_row": [7]})
     >>> refuse(raw, reason=RefusalReason.RANGE, field="x", detail="at most 1").row(0)
     ('a.csv', 7, 'RANGE', 'x', 'at most 1', '{"x":1.5}')
     """
-    return raw.select(
-        pl.col(ORIGIN).cast(pl.String),
-        pl.col(ROW).cast(pl.Int64),
-        pl.lit(reason.value).alias("reason"),
-        pl.lit(field).alias("field"),
-        pl.lit(detail).alias("detail"),
-        rows_as_json(raw, limits=limits).alias("raw"),
+    n = raw.height
+    copied = [raw[name] for name in raw.columns if name not in _ADDED]
+    if found is None:
+        (copy,) = _as_json([copied], n, limits)
+        details = _repeated("detail", detail, n)
+    else:
+        copy, shown = _as_json([copied, [found.alias("v")]], n, limits)
+        details = _details(detail, shown)
+    return pl.DataFrame(
+        [
+            raw[ORIGIN].cast(pl.String),
+            raw[ROW].cast(pl.Int64),
+            _repeated("reason", reason.value, n),
+            _repeated("field", field, n),
+            details,
+            copy.alias("raw"),
+        ]
     )
+
+
+def _details(detail: str, shown: pl.Series) -> pl.Series:
+    """String[n]: ``detail`` and the value in each of ``shown``, objects of the one column ``v``."""
+    # '{"v":12.5}' without its frame is the value as JSON shows it.
+    before, after = '{"v":', "}"
+    if len(shown) <= FEW_ROWS:
+        values = [t.removeprefix(before).removesuffix(after)[:_SHOWN] for t in shown.to_list()]
+        return pl.Series("detail", [detail + value for value in values], dtype=pl.String)
+    value = shown.str.strip_prefix(before).str.strip_suffix(after).str.head(_SHOWN)
+    return (detail + value).alias("detail")
 
 
 def rejected(
@@ -90,21 +119,30 @@ def rejected(
 
 def no_rejections() -> pl.DataFrame:
     """An empty frame in the quarantine layout."""
-    return pl.DataFrame(schema=QUARANTINE_SCHEMA)
+    return _NO_REJECTIONS.clone()
 
 
-def rows_as_json(raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS) -> pl.Series:
-    """String[n]: each row as a JSON object of the source's own columns, cut at a limit.
+def _as_json(
+    objects: Sequence[Sequence[pl.Series]], n: int, limits: Limits
+) -> tuple[pl.Series, ...]:
+    """String[n] each: JSON objects of the given columns, row by row, cut at a limit.
 
     What JSON has no form for is written as text: NaN and ±inf, times (ISO 8601), bytes (hex).
     """
-    columns = [
-        _json_ready(raw[name]) for name in raw.columns if name not in (ORIGIN, ROW, RECEIVED_NS)
-    ]
-    if not columns or not raw.height:
-        return pl.Series("raw", ["{}"] * raw.height, dtype=pl.String)
-    as_json = pl.select(pl.struct(columns).struct.json_encode().alias("raw"))
-    return as_json.select(_cut(pl.col("raw"), limits)).to_series()
+    if not n:
+        return tuple(pl.Series([], dtype=pl.String) for _ in objects)
+    table = pl.select(
+        (
+            pl.struct([_json_ready(column) for column in columns]).struct.json_encode()
+            if columns
+            else pl.repeat("{}", n)
+        ).alias(str(i))
+        for i, columns in enumerate(objects)
+    )
+    most = limits.max_raw_chars
+    if n > FEW_ROWS or any(len(row) > most for text in table for row in text.to_list()):
+        table = table.select(_cut(pl.col(name), limits) for name in table.columns)
+    return tuple(table.get_columns())
 
 
 def is_recoverable(refused: pl.DataFrame) -> pl.Series:
@@ -147,7 +185,7 @@ def feed_again_frame(refused: pl.DataFrame) -> pl.DataFrame:
 def _json_ready(column: pl.Series) -> pl.Series:
     dtype = column.dtype
     if dtype.is_float():
-        return column if column.is_finite().fill_null(True).all() else column.cast(pl.String)
+        return column if _is_finite(column) else column.cast(pl.String)
     if dtype.is_temporal():
         return column.dt.to_string("iso:strict")
     if isinstance(dtype, pl.Binary):
@@ -157,6 +195,17 @@ def _json_ready(column: pl.Series) -> pl.Series:
     if _is_writable(dtype):
         return column
     return pl.Series(column.name, [f"<{dtype}>"]).new_from_index(0, len(column))
+
+
+def _is_finite(column: pl.Series) -> bool:
+    """Whether no value is NaN or ±inf; nulls do not count."""
+    if column.null_count():
+        return bool(column.is_finite().fill_null(True).all())
+    return bool(np.isfinite(column.to_numpy()).all())
+
+
+def _repeated(name: str, text: str, n: int) -> pl.Series:
+    return pl.Series(name, [text], dtype=pl.String).new_from_index(0, n)
 
 
 def _is_writable(dtype: pl.DataType) -> bool:

@@ -9,9 +9,9 @@ import polars as pl
 
 from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
-from sightline.records.signals import ORIGIN, ROW
+from sightline.sense.few_rows import rows_where
 from sightline.sense.field_values import BoolArray
-from sightline.sense.refused_rows import no_rejections, rows_as_json
+from sightline.sense.refused_rows import no_rejections, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,43 +49,38 @@ class RowChecks:
     def fail_all(self, reason: RefusalReason, field: str, expected: str, *, got: str) -> None:
         self.fail(np.ones(self._raw.height, np.bool_), reason, field, expected, got)
 
-    def kept(self) -> pl.Series | None:
-        """Boolean[n], rows that failed nothing; None when that is all of them."""
-        return None if self._first is None else pl.Series(self._first < 0)
+    def kept(self) -> BoolArray | None:
+        """bool[n], rows that failed nothing; None when that is all of them."""
+        return None if self._first is None else self._first < 0
 
     def refused(self, limits: Limits) -> pl.DataFrame:
         """The rows that failed, in their order, with reason and explanation."""
         if self._first is None:
             return no_rejections()
         parts: list[pl.DataFrame] = []
+        places: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
         for number, failure in enumerate(self._failures):
-            rows = np.flatnonzero(self._first == number)
-            if len(rows):
-                parts.append(self._explained(failure, rows, limits))
-        places = np.concatenate(
-            [np.flatnonzero(self._first == number) for number in range(len(self._failures))]
-        )
-        order = np.argsort(places, kind="stable")
+            failed = self._first == number
+            if failed.any():
+                parts.append(self._explained(failure, failed, limits))
+                places.append(np.flatnonzero(failed))
+        if len(parts) == 1:
+            return parts[0]
+        order = np.argsort(np.concatenate(places), kind="stable")
         return pl.concat(parts)[order]
 
-    def _explained(
-        self, failure: _Failure, rows: np.ndarray[tuple[int], np.dtype[np.int64]], limits: Limits
-    ) -> pl.DataFrame:
-        raw = self._raw[rows]
-        expected = f"expected {failure.expected}"
-        detail: pl.Expr | pl.Series = pl.lit(expected)
+    def _explained(self, failure: _Failure, failed: BoolArray, limits: Limits) -> pl.DataFrame:
+        detail, found = f"expected {failure.expected}", None
         if isinstance(failure.found, str):
-            detail = pl.lit(f"{expected}, got {failure.found}")
+            detail += f", got {failure.found}"
         elif failure.found is not None:
-            found = rows_as_json(failure.found[rows].alias("v").to_frame(), limits=limits)
-            # '{"v":12.5}' without its frame is the value as JSON shows it.
-            shown = found.str.strip_prefix('{"v":').str.strip_suffix("}").str.head(80)
-            detail = (f"{expected}, got " + shown).alias("detail")
-        return raw.select(
-            pl.col(ORIGIN).cast(pl.String),
-            pl.col(ROW).cast(pl.Int64),
-            pl.lit(failure.reason.value).alias("reason"),
-            pl.lit(failure.field).alias("field"),
-            detail.alias("detail"),
-            rows_as_json(raw, limits=limits).alias("raw"),
+            detail += ", got "
+            found = failure.found.filter(pl.Series(failed))
+        return refuse(
+            rows_where(self._raw, failed),
+            reason=failure.reason,
+            field=failure.field,
+            detail=detail,
+            found=found,
+            limits=limits,
         )

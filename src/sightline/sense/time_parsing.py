@@ -6,6 +6,7 @@ fails a range check instead of wrapping around into a believable year.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 
 from sightline.records.signals import NS_PER_S
 from sightline.sense.contract_time import TimeFormat
+from sightline.sense.field_values import extremes
 
 MAX_NS = int(np.iinfo(np.int64).max)
 MIN_NS = -MAX_NS
@@ -83,7 +85,8 @@ def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
 def assumed_times(row: pl.Series, *, start_ns: int, period_ns: int) -> pl.Series:
     """Int64[n]: ``start_ns + row * period_ns``, saturating."""
     offset = _times(row, period_ns)
-    return offset.clip(upper_bound=MAX_NS - start_ns) + start_ns
+    most = MAX_NS - start_ns
+    return (offset.clip(upper_bound=most) if extremes(offset)[1] > most else offset) + start_ns
 
 
 def _iso(text: pl.Series) -> ParsedTimes:
@@ -102,9 +105,7 @@ def _read(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
     """Int64[n]: each row by the first of ``formats`` that fits it."""
     ns = _nothing(text)
     rest = text
-    probe = text.drop_nulls().head(1)
-    # The format of the first row is tried first: a column rarely has more than one.
-    for time_format in sorted(formats, key=lambda f: _utc_ns(probe, f).null_count()):
+    for time_format in _likely_first(text, formats):
         if rest.null_count() == len(rest):
             break
         read = _utc_ns(rest, time_format)
@@ -117,6 +118,18 @@ def _read(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
     return _saturated(ns, text)
 
 
+def _likely_first(text: pl.Series, formats: tuple[str, ...]) -> Iterator[str]:
+    """The formats that fit the first row, then the others: a column rarely has more than one."""
+    probe = text.drop_nulls().head(1) if text.null_count() else text.head(1)
+    others = []
+    for time_format in formats:
+        if _utc_ns(probe, time_format).null_count():
+            others.append(time_format)
+        else:
+            yield time_format
+    yield from others
+
+
 def _utc_ns(text: pl.Series, time_format: str) -> pl.Series:
     return text.str.to_datetime(time_format, time_unit="ns", strict=False).to_physical()
 
@@ -126,6 +139,14 @@ def _has_unread(ns: pl.Series, text: pl.Series) -> bool:
 
 
 def _saturated(ns: pl.Series, text: pl.Series) -> pl.Series:
+    lowest, highest = text.min(), text.max()
+    if (
+        isinstance(lowest, str)
+        and isinstance(highest, str)
+        and lowest >= _FIRST_SAFE_YEAR
+        and highest < _FIRST_UNSAFE_YEAR
+    ):
+        return ns
     is_signed = text < "0"  # a year with a sign, or a leading blank
     if is_signed.any():
         ns = ns.set(is_signed, None)
@@ -155,8 +176,8 @@ def _unix_numbers(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     if column.dtype.is_integer():
         whole = column.cast(pl.Int64, strict=False)
         ns = _times(whole, unit_ns)
-        beyond = whole.is_null() & column.is_not_null()
-        ns = ns.set(beyond, MAX_NS) if beyond.any() else ns
+        if whole.null_count() > column.null_count():
+            ns = ns.set(whole.is_null() & column.is_not_null(), MAX_NS)
     else:
         ns = _float_times(column.cast(pl.Float64), unit_ns)
     return ParsedTimes(ns=ns, zone_missing=None)
@@ -181,6 +202,9 @@ def _times(count: pl.Series, unit_ns: int) -> pl.Series:
     if unit_ns == 1 or not len(count):
         return count
     bound = MAX_NS // unit_ns
+    lowest, highest = extremes(count)
+    if -bound <= lowest and highest <= bound:
+        return count * unit_ns
     above, below = count > bound, count < -bound
     ns = count.clip(-bound, bound) * unit_ns
     if above.any():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.errors import LogError
+from sightline.errors import LogError, UsageError
 from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
-from sightline.runtime.frames.detecting import DeadlineDetection, DetectionRequest
+from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
 from sightline.runtime.frames.entries import (
     DetectionOutcome,
     DetectionStatus,
@@ -29,15 +29,16 @@ class Seeing:
         self.score = score
         self.asked = 0
 
-    def detect(self, frame):
+    def detect_batch(self, frames):
         self.asked += 1
-        return Detections.of(
-            frame.stream, frame.capture_ns, box_px=[[1, 2, 3, 4]], score=[self.score]
-        )
+        return [
+            Detections.of(f.stream, f.capture_ns, box_px=[[1, 2, 3, 4]], score=[self.score])
+            for f in frames
+        ]
 
 
 class Broken:
-    def detect(self, frame):
+    def detect_batch(self, frames):
         raise RuntimeError("no such layer")
 
 
@@ -48,15 +49,15 @@ class Hanging:
         self.go = threading.Event()
         self.asked = 0
 
-    def detect(self, frame):
+    def detect_batch(self, frames):
         self.asked += 1
         self.go.wait(30)
-        return Seeing(0.9).detect(frame)
+        return Seeing(0.9).detect_batch(frames)
 
 
-def frame(index=0):
+def frame(index=0, stream="yard"):
     return Frame(
-        stream="yard",
+        stream=stream,
         index=index,
         capture_ns=index * 10**8,
         received_ns=index * 10**8,
@@ -68,11 +69,13 @@ def ask(detection, index=0, *, ask_primary=True):
     request = DetectionRequest(
         request_id=f"yard:{index}", stage="people", camera="yard", ask_primary=ask_primary
     )
-    return detection.run(request, frame(index))
+    detection.hold(frame(index))
+    return detection.run([request])[0]
 
 
-def deadline(primary, fallback=None):
-    return DeadlineDetection(primary, fallback, budget_s=BUDGET_S, monotonic_s=time.monotonic)
+def deadline(primary, fallback=None, cameras=("yard",)):
+    one = CameraDetectors(primary=primary, fallback=fallback, budget_s=BUDGET_S)
+    return FrameGuard(dict.fromkeys(cameras, one), monotonic_s=time.monotonic)
 
 
 def test_a_detector_in_time_answers_itself():
@@ -126,10 +129,38 @@ def test_behind_an_open_breaker_only_the_fallback_is_asked():
 
 def test_an_answer_about_another_frame_is_none():
     class Stale:
-        def detect(self, looked_at):
-            return Seeing(0.9).detect(frame(7))
+        def detect_batch(self, frames):
+            return Seeing(0.9).detect_batch([frame(7)])
 
     assert ask(deadline(Stale(), Seeing(0.1))).status is DetectionStatus.NAN
+
+
+def test_cameras_that_share_a_detector_share_a_batch_and_the_outcomes_say_which():
+    primary = Seeing(0.9)
+    guard = deadline(primary, cameras=("east", "west"))
+    requests = []
+    for stream in ("east", "west"):
+        guard.hold(frame(3, stream))
+        requests.append(
+            DetectionRequest(
+                request_id=f"{stream}:3", stage="people", camera=stream, ask_primary=True
+            )
+        )
+    outcomes = guard.run(requests)
+    assert primary.asked == 1
+    assert [o.batch for o in outcomes] == [("east:3", "west:3")] * 2
+    assert [o.detections.stream for o in outcomes] == ["east", "west"]
+
+
+def test_a_frame_that_is_not_held_cannot_be_asked_about():
+    request = DetectionRequest(request_id="yard:0", stage="people", camera="yard", ask_primary=True)
+    with pytest.raises(UsageError, match="to be held"):
+        deadline(Seeing(0.9)).run([request])
+
+
+def test_a_fallback_that_hangs_is_no_answer():
+    outcome = ask(deadline(Broken(), Hanging()))
+    assert (outcome.mode, outcome.detections) == (Mode.FALLBACK, None)
 
 
 @given(

@@ -28,8 +28,9 @@ from sightline.runtime.deciding import run_scorer
 from sightline.runtime.driving import EpochDriver
 from sightline.runtime.fan_in import FanInCore
 from sightline.runtime.guard import Outcome, OutcomeStatus, ScoreRequest
-from sightline.runtime.host import HostClocks, PartitionHost
+from sightline.runtime.host import PartitionHost
 from sightline.runtime.hosting import FAN_IN, HostSettings, LocalHosting
+from sightline.runtime.logged_core import HostClocks
 from sightline.runtime.replay import ReplayVerdict
 from sightline.runtime.scoring import Scoring
 from sightline.sense import MemorySource

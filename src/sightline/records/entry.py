@@ -31,11 +31,17 @@ class EntryKind(StrEnum):
     """JSON: operator input (acknowledgement, shelving, mask, contact schedule)."""
     MODEL = "model"
     """JSON: a model version became live in a stage."""
+    FRAME = "frame"
+    """JSON: a frame without its pixels, and what its contract found."""
+    FRAME_FAULT = "frame_fault"
+    """JSON: frames that could not be read, or a change of the stream, with the reason."""
     SUMMARY_IN = "summary_in"
     """What a fan-in partition received from a key partition for one epoch."""
 
     DECISION = "decision"
     """JSON: canonical bytes of one decision."""
+    COMMAND = "command"
+    """JSON: canonical bytes of one command to a machine."""
     QUARANTINE = "quarantine"
     """Arrow IPC stream: refused rows with their reason codes."""
     SUMMARY_OUT = "summary_out"
@@ -59,6 +65,8 @@ CORE_INPUTS = frozenset(
         EntryKind.OUTCOME,
         EntryKind.CONTROL,
         EntryKind.MODEL,
+        EntryKind.FRAME,
+        EntryKind.FRAME_FAULT,
         EntryKind.SUMMARY_IN,
     }
 )

@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from sightline.runtime.host import Committed, PartitionHost
+from sightline.runtime.host import PartitionHost
 from sightline.runtime.hosting import FAN_IN, Hosting, PartitionEpoch
+from sightline.runtime.logged_core import Committed
 from sightline.runtime.plan import Plan
 from sightline.runtime.summary import Summary
 from sightline.sense.arrival import Epoch, Router

@@ -24,7 +24,8 @@ from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage, Storage
 from sightline.runtime.batches import decode_frame, encode_frame
 from sightline.runtime.core import PartitionCore
-from sightline.runtime.host import Committed, HostClocks, PartitionHost
+from sightline.runtime.host import PartitionHost
+from sightline.runtime.logged_core import Committed, HostClocks
 from sightline.runtime.model_versions import live_models
 from sightline.runtime.pipeline import stage_budgets_s
 from sightline.runtime.plan import Plan

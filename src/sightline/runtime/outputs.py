@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import polars as pl
 
 from sightline.records import Accounts, Decision
-from sightline.runtime.guard import ScoreRequest
+from sightline.records.command import ActuatorCommand
 from sightline.runtime.summary import Summary
+
+
+class GuardedRequest(Protocol):
+    """Something a core asks of its shell: it is answered by an outcome in the log."""
+
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -17,7 +27,8 @@ class StepOutput:
 
     decisions: list[Decision] = field(default_factory=list)
     refused: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
-    requests: list[ScoreRequest] = field(default_factory=list)
+    requests: list[GuardedRequest] = field(default_factory=list)
+    commands: list[ActuatorCommand] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     summary: Summary | None = None
     accounts: Accounts | None = None

@@ -19,7 +19,7 @@ from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.host import Committed
+from sightline.runtime.logged_core import Committed
 from sightline.runtime.run_directory import RunDirectory
 
 FROM_RECEIPT = "receipt-to-decision"

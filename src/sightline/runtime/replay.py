@@ -226,7 +226,7 @@ def replay_partition(
             output = core.step_rows(entry.name, rows.take(entry))
         else:
             output = core.step(entry)
-        asked.update({request.request_id: request for request in output.requests})
+        asked.update({r.request_id: r for r in output.requests if isinstance(r, ScoreRequest)})
         if output.digests:
             digests = {"epoch": core.epoch, "stages": output.digests}
             text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()

@@ -32,6 +32,11 @@ class RowCounts:
                 dict(zip(counts["reason"].to_list(), counts["count"].to_list(), strict=True))
             )
 
+    def refused(self, reason: str, rows: int) -> None:
+        """Count rows that were refused for one reason."""
+        if rows:
+            self._quarantined[reason] += rows
+
     def drop(self, cause: str, rows: int) -> None:
         """Count rows that were lost or superseded before any decision."""
         if cause == SUPERSEDED:

@@ -18,7 +18,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
 from sightline.runtime.driving import EpochDriver
 from sightline.runtime.fan_in import FanInCore
-from sightline.runtime.host import HostClocks, PartitionHost
+from sightline.runtime.host import PartitionHost
 from sightline.runtime.hosting import (
     FAN_IN,
     Hosting,
@@ -27,6 +27,7 @@ from sightline.runtime.hosting import (
     WorkerHosting,
 )
 from sightline.runtime.live_feed import live_feed
+from sightline.runtime.logged_core import HostClocks
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.pipeline import stage_budgets_s
 from sightline.runtime.plan import Plan

@@ -25,6 +25,7 @@ MAX_CAMERA_FILE_BYTES = 256 << 10
 """One camera file. A larger one is refused before it is read."""
 
 MAX_SHOWN_CHARS = 100
+_TSAI = "tsai"
 _Form = PinholeForm | HomographyForm | PointsForm
 _YAML: pydantic.TypeAdapter[_Form] = pydantic.TypeAdapter(
     Annotated[_Form, pydantic.Field(discriminator="kind")]
@@ -58,8 +59,24 @@ def load_camera(path: Path) -> CameraModel:
     )
 
 
+def read_camera_mapping(path: Path) -> object:
+    """What a camera file says, unchecked but JSON-ready: :func:`parse_camera` takes it.
+
+    So that a pipeline can hold a camera, instead of a path that may lead elsewhere tomorrow.
+
+    Raises:
+        ContractError: the file cannot be read, or is of another kind.
+    """
+    if path.suffix.lower() == ".xml":
+        return {"kind": _TSAI, **_read_tsai(path)}
+    load_camera(path)  # refuses other endings
+    return _read_yaml(path)
+
+
 def parse_camera(plain: object, *, where: str) -> CameraModel:
     """Validate a mapping in the form of our YAML; ``where`` names it in errors.
+
+    ``kind: tsai`` with the attributes of a Tsai file is taken too.
 
     Raises:
         ContractError: on the first problem, with the number of problems in all.
@@ -70,6 +87,9 @@ def parse_camera(plain: object, *, where: str) -> CameraModel:
     'homography'
     """
     try:
+        if isinstance(plain, dict) and plain.get("kind") == _TSAI:
+            parts = {name: part for name, part in plain.items() if name != "kind"}
+            return _model(TsaiForm.model_validate(parts), where)
         return _model(_YAML.validate_python(plain), where)
     except pydantic.ValidationError as error:
         # The union begins each place with the kind, which is no field of the file.

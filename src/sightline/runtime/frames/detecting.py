@@ -1,30 +1,35 @@
-"""Running detectors with a deadline: the fallback has its answer ready before it comes.
+"""Running detectors with a deadline: primary and fallback side by side, and whoever has answered.
 
-The primary detector runs on a thread of its own. The fallback runs here at once, on the caller's
-time, so that by the deadline one of them has answered. A primary that overruns cannot be stopped:
-it is left to finish, what it then says is thrown away, and until then it is not asked again.
+Each detector has a thread of its own. A frame goes to the primary and to the fallback at once, so
+that by the deadline the fallback has its answer ready. One that overruns cannot be stopped: it is
+left to finish, what it then says is thrown away, and until then it is not asked again.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from sightline.errors import UsageError
 from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
 from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
 
 
 class Detecting(Protocol):
-    """Looks at one frame and says what is there."""
+    """Looks at frames and says what is there."""
 
-    def detect(self, frame: Frame) -> Detections:
-        """Things seen in ``frame``."""
+    @property
+    def version(self) -> str:
+        """Changes with whatever could change an answer."""
+
+    def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Things seen in each of ``frames``, in their order; one failure fails them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,128 +49,201 @@ class DetectionRequest:
     ask_primary: bool
 
 
-class DeadlineDetection:
-    """Answers requests about frames, each within the budget.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraDetectors:
+    """Who looks at the frames of one camera.
+
+    Attributes:
+        primary: the detector; one object may serve many cameras, whose frames then share batches.
+        fallback: answers when the primary does not; None: nobody does, and tracks are carried on.
+        budget_s: time for one answer, from the moment it is asked.
+    """
+
+    primary: Detecting
+    fallback: Detecting | None
+    budget_s: float
+
+
+class FrameGuard:
+    """Answers requests about frames, each within the budget of its camera.
 
     Args:
-        primary: the detector.
-        fallback: answers when the primary does not; None: nobody does, and the core propagates
-            its tracks.
-        budget_s: time for one answer, from the moment it is asked.
-        monotonic_s: clock of the budget.
-
-    A fallback that raises counts as no answer at all.
+        cameras: who looks at whose frames.
+        monotonic_s: clock of the budgets.
     """
 
     def __init__(
-        self,
-        primary: Detecting,
-        fallback: Detecting | None,
-        *,
-        budget_s: float,
-        monotonic_s: Callable[[], float],
+        self, cameras: Mapping[str, CameraDetectors], *, monotonic_s: Callable[[], float]
     ) -> None:
-        self._primary = primary
-        self._fallback = fallback
-        self._budget_s = budget_s
+        self._cameras = dict(cameras)
         self._monotonic_s = monotonic_s
-        self._worker: _Worker | None = None
-        self._stuck: _Worker | None = None
+        detectors = [d for c in cameras.values() for d in (c.primary, c.fallback) if d is not None]
+        self._workers = {id(detector): _Worker(detector) for detector in detectors}
+        self._held: dict[str, Frame] = {}
 
-    def run(self, request: DetectionRequest, frame: Frame) -> DetectionOutcome:
-        """The outcome of one request; never raises for a detector that is late or broken."""
-        deadline_s = self._monotonic_s() + self._budget_s
-        asked = self._ask(frame) if request.ask_primary else None
-        second = self._second(frame)
-        if asked is None:
-            status = DetectionStatus.TIMEOUT if request.ask_primary else DetectionStatus.SKIPPED
-            detail = "still busy with an earlier frame" if request.ask_primary else "breaker open"
-            return _answer(request, status, second, detail)
-        try:
-            answer = asked.answers.get(timeout=max(deadline_s - self._monotonic_s(), 0.0))
-        except queue.Empty:
-            self._stuck, self._worker = asked, None
-            detail = f"{self._budget_s:g} s"
-            return _answer(request, DetectionStatus.TIMEOUT, second, detail)
-        if isinstance(answer, str):
-            return _answer(request, DetectionStatus.CRASH, second, answer)
-        problem = unusable(answer, frame)
-        if problem or not isinstance(answer, Detections):
-            return _answer(request, DetectionStatus.NAN, second, problem)
+    def hold(self, frame: Frame) -> None:
+        """Keep a frame until it is asked about, or its camera has a newer one."""
+        self._held[frame.stream] = frame
+
+    def run(self, requests: Sequence[DetectionRequest]) -> list[DetectionOutcome]:
+        """One outcome per request, in their order; never raises for a late or broken detector.
+
+        Frames whose primary is the same object are given to it as one batch.
+
+        Raises:
+            UsageError: a request about a frame that is not held.
+        """
+        began_s = self._monotonic_s()
+        frames = [self._frame(request) for request in requests]
+        batches: dict[int, list[int]] = {}
+        asked_second: list[_Asked | None] = []
+        for i, request in enumerate(requests):
+            detectors = self._cameras[request.camera]
+            if request.ask_primary:
+                batches.setdefault(id(detectors.primary), []).append(i)
+            second = detectors.fallback
+            asked_second.append(None if second is None else self._worker(second).ask([frames[i]]))
+        asked: dict[int, tuple[_Asked | None, list[int]]] = {}
+        for key, members in batches.items():
+            answer = self._workers[key].ask([frames[i] for i in members])
+            asked.update(dict.fromkeys(members, (answer, members)))
+        outcomes = []
+        for i, request in enumerate(requests):
+            deadline_s = began_s + self._cameras[request.camera].budget_s
+            first, members = asked.get(i, (None, [i]))
+            outcomes.append(
+                self._outcome(
+                    request,
+                    frames[i],
+                    first,
+                    asked_second[i],
+                    place=members.index(i),
+                    batch=tuple(requests[m].request_id for m in members),
+                    deadline_s=deadline_s,
+                )
+            )
+        return outcomes
+
+    def close(self) -> None:
+        """End the threads, unless they hang."""
+        for worker in self._workers.values():
+            worker.end()
+
+    def _frame(self, request: DetectionRequest) -> Frame:
+        frame = self._held.pop(request.camera, None)
+        if frame is None or request.request_id != f"{frame.stream}:{frame.index}":
+            raise UsageError(
+                expected=f"the frame {request.request_id} to be held",
+                got="none" if frame is None else f"{frame.stream}:{frame.index}",
+                where=f"stage {request.stage}",
+                action="hold each frame before its header is fed",
+            )
+        return frame
+
+    def _worker(self, detector: Detecting) -> _Worker:
+        return self._workers[id(detector)]
+
+    def _outcome(
+        self,
+        request: DetectionRequest,
+        frame: Frame,
+        first: _Asked | None,
+        second: _Asked | None,
+        *,
+        place: int,
+        batch: tuple[str, ...],
+        deadline_s: float,
+    ) -> DetectionOutcome:
+        status, detail, found = DetectionStatus.SKIPPED, "breaker open", None
+        if request.ask_primary and first is None:
+            status, detail = DetectionStatus.TIMEOUT, "still busy with an earlier frame"
+        elif first is not None:
+            answer = first.wait(deadline_s - self._monotonic_s())
+            if answer is None:
+                budget_s = self._cameras[request.camera].budget_s
+                status, detail = DetectionStatus.TIMEOUT, f"{budget_s:g} s"
+            elif isinstance(answer, str):
+                status, detail = DetectionStatus.CRASH, answer
+            else:
+                found, detail = _usable(answer, place, frame)
+                status = DetectionStatus.NAN if found is None else DetectionStatus.OK
+        mode = Mode.PRIMARY
+        if found is None:
+            mode = Mode.FALLBACK
+            # The fallback began with the primary, so by now it is done, or late itself.
+            answer = None if second is None else second.wait(deadline_s - self._monotonic_s())
+            if isinstance(answer, list):
+                found, _ = _usable(answer, 0, frame)
         return DetectionOutcome(
             request_id=request.request_id,
             stage=request.stage,
-            status=DetectionStatus.OK,
-            mode=Mode.PRIMARY,
-            detections=answer,
-            batch=(request.request_id,),
+            status=status,
+            mode=mode,
+            detections=found,
+            detail=detail if status is not DetectionStatus.OK else "",
+            batch=batch,
         )
 
-    def close(self) -> None:
-        """End the worker thread, unless it hangs."""
-        if self._worker is not None:
-            self._worker.frames.put(None)
-            self._worker = None
 
-    def _ask(self, frame: Frame) -> _Worker | None:
-        """Hand the frame to a worker; None while the only one there may be is stuck."""
-        if self._stuck is not None:
-            if self._stuck.answers.empty():
-                return None
-            self._stuck.answers.get()  # too late: nobody waits for it any more
-            self._worker, self._stuck = self._stuck, None
-        if self._worker is None:
-            self._worker = _Worker(self._primary)
-        self._worker.frames.put(frame)
-        return self._worker
-
-    def _second(self, frame: Frame) -> Detections | None:
-        if self._fallback is None:
-            return None
-        try:
-            answer = self._fallback.detect(frame)
-        except Exception:  # noqa: BLE001 - a broken fallback is no answer; the outcome says so
-            return None
-        return None if unusable(answer, frame) else answer
+def _usable(answer: object, place: int, frame: Frame) -> tuple[Detections | None, str]:
+    """The detections of one frame of a batch, or what is wrong with them."""
+    if not isinstance(answer, list) or len(answer) <= place:
+        return None, f"no list of detections but {type(answer).__name__}"
+    found = answer[place]
+    if not isinstance(found, Detections):
+        return None, f"no detections but {type(found).__name__}"
+    if (found.stream, found.capture_ns) != (frame.stream, frame.capture_ns):
+        return None, "detections of another frame"
+    if not (np.isfinite(found.box_px).all() and np.isfinite(found.score).all()):
+        return None, "boxes or scores that are not finite"
+    return found, ""
 
 
-def unusable(answer: object, frame: Frame) -> str:
-    """What is wrong with an answer; empty if it can be used."""
-    if not isinstance(answer, Detections):
-        return f"no detections but {type(answer).__name__}"
-    if answer.capture_ns != frame.capture_ns:
-        return "detections of another frame"
-    if not (np.isfinite(answer.box_px).all() and np.isfinite(answer.score).all()):
-        return "boxes or scores that are not finite"
-    return ""
+class _Asked:
+    """One batch that a worker was given; its answer comes once."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self.frames = frames
+        self._answer: object = None
+        self._is_there = threading.Event()
+
+    def give(self, answer: object) -> None:
+        self._answer = answer
+        self._is_there.set()
+
+    def wait(self, timeout_s: float) -> object:
+        """The answer, a text for what was raised, or None where there is none in time."""
+        # Even at the deadline a look costs nothing.
+        return self._answer if self._is_there.wait(max(timeout_s, 0.0)) else None
+
+    @property
+    def is_answered(self) -> bool:
+        return self._is_there.is_set()
 
 
 class _Worker:
-    """A daemon thread that looks at one frame after the other."""
+    """A daemon thread that gives one batch after the other to a detector."""
 
     def __init__(self, detector: Detecting) -> None:
         self._detector = detector
-        self.frames: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
-        self.answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._last: _Asked | None = None
         threading.Thread(target=self._work, name="detector", daemon=True).start()
 
+    def ask(self, frames: Sequence[Frame]) -> _Asked | None:
+        """Hand frames over; None while it is still busy with earlier ones."""
+        if self._last is not None and not self._last.is_answered:
+            return None
+        self._last = _Asked(frames)
+        self._batches.put(self._last)
+        return self._last
+
+    def end(self) -> None:
+        self._batches.put(None)
+
     def _work(self) -> None:
-        while (frame := self.frames.get()) is not None:
+        while (batch := self._batches.get()) is not None:
             try:
-                self.answers.put(self._detector.detect(frame))
+                batch.give(self._detector.detect_batch(batch.frames))
             except Exception as error:  # noqa: BLE001 - whatever it raises is its CRASH outcome
-                self.answers.put(f"{type(error).__name__}: {error}")
-
-
-def _answer(
-    request: DetectionRequest, status: DetectionStatus, second: Detections | None, detail: str
-) -> DetectionOutcome:
-    return DetectionOutcome(
-        request_id=request.request_id,
-        stage=request.stage,
-        status=status,
-        mode=Mode.FALLBACK,
-        detections=second,
-        detail=detail,
-        batch=(request.request_id,),
-    )
+                batch.give(f"{type(error).__name__}: {error}")

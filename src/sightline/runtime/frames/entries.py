@@ -7,7 +7,8 @@ replays whether the images were kept or not.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -63,7 +64,10 @@ class FrameHeader:
             "received_ns": self.received_ns,
             "size_px": [self.width_px, self.height_px],
             "digest": self.digest,
-            "signs": [[s.code, s.measure, s.value, s.threshold, s.unit] for s in self.signs],
+            "signs": [
+                [s.code, s.measure, _or_null(s.value), _or_null(s.threshold), s.unit]
+                for s in self.signs
+            ],
             "usable": self.is_usable,
         }
         return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
@@ -87,13 +91,52 @@ class FrameHeader:
                 height_px=int(height_px),
                 digest=plain["digest"],
                 signs=tuple(
-                    HealthSign(code=c, measure=m, value=v, threshold=t, unit=u)
+                    HealthSign(code=c, measure=m, value=_number(v), threshold=_number(t), unit=u)
                     for c, m, v, t, u in plain["signs"]
                 ),
                 is_usable=bool(plain["usable"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("a frame header", payload, error) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFaultNote:
+    """Frames that could not be read, or a change of the stream; see ``sense.frames.FrameFault``.
+
+    Attributes:
+        camera: name of the stream.
+        index: place in the camera's frame counter.
+        reason: why.
+        detail: for a person.
+        origin: what was read.
+        frames: how many frames were lost by it.
+        capture_ns: when it was taken, UTC ns; -1 where that is not known.
+    """
+
+    camera: str
+    index: int
+    reason: str
+    detail: str
+    origin: str
+    frames: int
+    capture_ns: int
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> FrameFaultNote:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            LogError: if the payload is no such note.
+        """
+        try:
+            return cls(**json.loads(payload))
+        except (ValueError, TypeError) as error:
+            raise _unreadable("a fault of a frame", payload, error) from error
 
 
 class DetectionStatus(StrEnum):
@@ -193,6 +236,15 @@ class DetectionOutcome:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("the outcome of a detector", payload, error) from error
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _unreadable(what: str, payload: bytes, error: Exception) -> LogError:

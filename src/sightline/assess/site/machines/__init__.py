@@ -1,0 +1,22 @@
+"""Moving machines among people: distance, time to collision, braking, and the risks of pairs."""
+
+from sightline.assess.site.machines.braking import Braking
+from sightline.assess.site.machines.conflict import conflict_probability
+from sightline.assess.site.machines.heading import Headings, TowedPoints, follow_headings
+from sightline.assess.site.machines.lost_near_machine import PairsAtRisk, watch_pairs
+from sightline.assess.site.machines.machine import MachineRule
+from sightline.assess.site.machines.pair_risk import pair_risk
+from sightline.assess.site.machines.relative_motion import RelativeMotion
+
+__all__ = [
+    "Braking",
+    "Headings",
+    "MachineRule",
+    "PairsAtRisk",
+    "RelativeMotion",
+    "TowedPoints",
+    "conflict_probability",
+    "follow_headings",
+    "pair_risk",
+    "watch_pairs",
+]

@@ -1,0 +1,116 @@
+"""What a machine needs to stop: distance and time, in SI units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.errors import UsageError
+from sightline.records.windows import FloatArray
+
+WALKING_SPEED_M_S = 1.6
+"""Approach speed K of a walking person, ISO 13855:2010 (1600 mm/s)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Braking:
+    """The braking of one kind of machine, as its maker guarantees it in the worst case.
+
+    Attributes:
+        response_s: from the command to the first effect of the brake, >= 0.
+        least_deceleration_m_s2: on the worst ground with the heaviest load, > 0.
+        margin_m: of measurement: what the distance measured may be too long, >= 0.
+
+    Raises:
+        UsageError: a value out of its range.
+
+    >>> yard_truck = Braking(response_s=0.3, least_deceleration_m_s2=2.0)
+    >>> yard_truck.stopping_distance_m(np.array([4.0]), sensing_latency_s=0.2).tolist()
+    [6.0]
+    >>> yard_truck.stopping_time_s(np.array([4.0]), sensing_latency_s=0.2).tolist()
+    [2.5]
+    """
+
+    response_s: float
+    least_deceleration_m_s2: float
+    margin_m: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = (self.response_s, self.least_deceleration_m_s2, self.margin_m)
+        is_in_range = self.response_s >= 0 < self.least_deceleration_m_s2 and self.margin_m >= 0
+        if not (is_in_range and all(map(math.isfinite, values))):
+            raise UsageError(
+                expected="response_s >= 0, least_deceleration_m_s2 > 0, margin_m >= 0, all finite",
+                got=str(values),
+                where="braking",
+                action="take the guaranteed values from the machine's documentation",
+            )
+
+    def stopping_distance_m(
+        self, speed_m_s: FloatArray, *, sensing_latency_s: npt.ArrayLike
+    ) -> FloatArray:
+        """float64[n]: v (sensing latency + response) + v² / (2 a) + margin.
+
+        Args:
+            speed_m_s: float64[n], >= 0.
+            sensing_latency_s: from what the picture shows to the command, a number or float64[n].
+
+        The terms are those of ISO/TS 15066:2016, 5.5.4 (speed and separation monitoring) for the
+        machine: its way during the reaction, its way while it stops, and the uncertainty of its
+        position.
+        """
+        reaction_s = np.asarray(sensing_latency_s, np.float64) + self.response_s
+        found: FloatArray = (
+            speed_m_s * reaction_s
+            + speed_m_s**2 / (2 * self.least_deceleration_m_s2)
+            + self.margin_m
+        )
+        return found
+
+    def stopping_time_s(
+        self, speed_m_s: FloatArray, *, sensing_latency_s: npt.ArrayLike
+    ) -> FloatArray:
+        """float64[n]: from what the picture shows to standstill."""
+        reaction_s = np.asarray(sensing_latency_s, np.float64) + self.response_s
+        found: FloatArray = reaction_s + speed_m_s / self.least_deceleration_m_s2
+        return found
+
+    def protective_separation_m(
+        self,
+        speed_m_s: FloatArray,
+        *,
+        sensing_latency_s: npt.ArrayLike,
+        approach_speed_m_s: npt.ArrayLike = WALKING_SPEED_M_S,
+        intrusion_m: float = 0.0,
+        position_uncertainty_m: npt.ArrayLike = 0.0,
+    ) -> FloatArray:
+        """float64[n]: least distance at which the machine still stops before a person arrives.
+
+        Sp = Sh + Sr + Ss + C + Zd + Zr of ISO/TS 15066:2016, 5.5.4: the way of the person
+        until standstill, the way of the machine during its reaction and while it stops, the
+        intrusion distance, and the uncertainties. For a machine that stands this is
+        S = (K × T) + C of ISO 13855:2010.
+
+        Args:
+            speed_m_s: float64[n], of the machine towards the person, >= 0.
+            sensing_latency_s: from what the picture shows to the command.
+            approach_speed_m_s: K, of the person towards the machine, >= 0.
+            intrusion_m: C, what of a person may be in before it is seen.
+            position_uncertainty_m: Zd, of the person's position; the machine's is ``margin_m``.
+
+        >>> Braking(response_s=0.5, least_deceleration_m_s2=1.0).protective_separation_m(
+        ...     np.array([0.0]), sensing_latency_s=0.5, intrusion_m=0.2).round(6).tolist()
+        [1.8]
+        """
+        needed_s = self.stopping_time_s(speed_m_s, sensing_latency_s=sensing_latency_s)
+        own_m = self.stopping_distance_m(speed_m_s, sensing_latency_s=sensing_latency_s)
+        found: FloatArray = (
+            np.asarray(approach_speed_m_s, np.float64) * needed_s
+            + own_m
+            + intrusion_m
+            + np.asarray(position_uncertainty_m, np.float64)
+        )
+        return found

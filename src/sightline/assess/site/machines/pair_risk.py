@@ -1,0 +1,245 @@
+"""Risks of pairs of a person and a machine: too close, in its way, on collision course."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtri
+
+from sightline.assess.site.assessment import RiskCode, SiteAssessment
+from sightline.assess.site.gaussian import probability_above
+from sightline.assess.site.machines.conflict import conflict_probability
+from sightline.assess.site.machines.drive import Drive
+from sightline.assess.site.machines.heading import Headings
+from sightline.assess.site.machines.machine import MachineRule
+from sightline.assess.site.machines.relative_motion import RelativeMotion
+from sightline.errors import UsageError
+from sightline.records import Tracks
+from sightline.records.detections import BoolArray
+from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray, IntArray
+
+MAX_PAIRS = 100_000
+"""Pairs of a person and a machine in one frame; more is a UsageError."""
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Pairs:
+    """n pairs: who, how they move, and what the machine needs to stop."""
+
+    person_id: IntArray
+    machine_id: IntArray
+    motion: RelativeMotion
+    is_disc: BoolArray
+    stopping_m: FloatArray
+    horizon_s: FloatArray
+    heading_std_rad: FloatArray
+
+
+def pair_risk(
+    tracks: Tracks,
+    rule: MachineRule,
+    *,
+    event_ns: int,
+    headings: Headings | None = None,
+) -> SiteAssessment:
+    """The risks of every person from every machine of one kind in one frame.
+
+    The sensing latency, the age of the frame, is made up for by carrying all tracks on to the
+    time of the decision. With S the stopping distance from there, at the machine's speed (two
+    standard deviations higher, and not below its restart speed) and after one more decision
+    step, a risk is said when its probability reaches that of the rule:
+
+    - TOO_CLOSE: the footprints are nearer than ``clearance_m``;
+    - IN_STOPPING_PATH: the person is where the machine will be, or within the clearance of it,
+      when it stops as late as it can: if the person stays there, it must stop now;
+    - COLLISION_COURSE: if both go on, the footprints come nearer than the clearance before they
+      have used up S and what the person walks towards the machine until it stands: if it does
+      not stop now, it stands too late;
+    - APPROACHING: the same for ``warn_ahead_s`` more.
+
+    A machine whose heading is not known may set off anywhere: its footprint is the disc around
+    its box, and the clearance is longer by S. UNLOCATED is said of pairs without a position.
+    Tracks that coast are assessed where they are thought to be. Nothing is said of machines that
+    are not among the tracks: whoever commands one must see to it that it is.
+
+    Args:
+        tracks: of the frame.
+        rule: of the kind of machine.
+        event_ns: time of the decision, not before the capture.
+        headings: of the tracks, from ``follow_headings`` or from the machines themselves; None:
+            as their velocities show. A machine is taken to drive where it heads.
+
+    Raises:
+        UsageError: a decision before its frame, or more than MAX_PAIRS pairs.
+    """
+    if event_ns < tracks.capture_ns:
+        raise UsageError(
+            expected=f"a decision at or after the capture at {tracks.capture_ns}",
+            got=str(event_ns),
+            where=f"pair_risk of stream {tracks.stream}",
+            action="synchronise the clocks of camera and decision",
+        )
+    pairs = _pairs(_carried_on(tracks, event_ns), rule, headings)
+    motion, is_disc = pairs.motion, pairs.is_disc
+    if len(motion) == 0:
+        return SiteAssessment.none(tracks.stream, tracks.capture_ns)
+
+    separation_m, separation_std_m = motion.separation_m()
+    lower_m = separation_m + np.nan_to_num(separation_std_m) * float(ndtri(rule.probability))
+    limit_m = rule.clearance_m + np.where(is_disc, pairs.stopping_m, 0.0)
+    in_path = np.where(is_disc, 0.0, _path_probability(pairs, rule))
+    soon, later = conflict_probability(
+        motion,
+        limit_m=np.full(len(motion), rule.clearance_m),
+        horizon_s=pairs.horizon_s + np.array([[0.0], [rule.warn_ahead_s]]),
+    )
+    contact_s, _ = motion.time_to_distance(np.zeros(len(motion)))
+
+    is_unlocated = np.isnan(separation_m)
+    is_course = soon >= rule.probability
+    said: list[tuple[RiskCode, BoolArray, FloatArray, float | FloatArray]] = [
+        (RiskCode.TOO_CLOSE, lower_m <= limit_m, lower_m, limit_m),
+        (RiskCode.IN_STOPPING_PATH, in_path >= rule.probability, in_path, rule.probability),
+        (RiskCode.COLLISION_COURSE, is_course, soon, rule.probability),
+        (RiskCode.APPROACHING, (later >= rule.probability) & ~is_course, later, rule.probability),
+        (RiskCode.UNLOCATED, is_unlocated, separation_m, rule.clearance_m),
+    ]
+    parts = [
+        SiteAssessment.of_code(
+            code,
+            stream=tracks.stream,
+            capture_ns=tracks.capture_ns,
+            subject=pairs.person_id[holds],
+            other=pairs.machine_id[holds],
+            value=value[holds],
+            threshold=np.broadcast_to(threshold, holds.shape)[holds],
+            contact_s=contact_s[holds],
+        )
+        for code, holds, value, threshold in said
+    ]
+    return SiteAssessment.joined(tracks.stream, tracks.capture_ns, parts)
+
+
+def _path_probability(pairs: _Pairs, rule: MachineRule) -> FloatArray:
+    """float64[n]: probability of being in the machine's box, longer ahead by S, and the clearance.
+
+    Along and across as if independent; the corners are square, not round. Across counts also
+    where the machine will get to, since its heading is no better known than its velocity.
+    """
+    motion = pairs.motion
+    reach = motion.radius_m + rule.clearance_m
+    x, y = motion.position_m.T
+    half_length, half_width = motion.half_size_m.T
+    std_x = np.sqrt(np.maximum(motion.covariance[:, 0, 0], 0.0))
+    std_y = np.sqrt(np.maximum(motion.covariance[:, 1, 1], 0.0) + (x * pairs.heading_std_rad) ** 2)
+    ahead = probability_above(x, std_x, -half_length - reach) - probability_above(
+        x, std_x, half_length + pairs.stopping_m + reach
+    )
+    beside = probability_above(y, std_y, -half_width - reach) - probability_above(
+        y, std_y, half_width + reach
+    )
+    found: FloatArray = ahead * beside
+    return found
+
+
+def _carried_on(tracks: Tracks, event_ns: int) -> Tracks:
+    """The tracks where they are by now if they went on as in the frame."""
+    age_s = (event_ns - tracks.capture_ns) / NS_PER_S
+    move = np.eye(4)
+    move[0, 2] = move[1, 3] = age_s
+    return replace(
+        tracks,
+        ground_m=tracks.ground_m + age_s * tracks.velocity_m_s,
+        ground_covariance=move @ tracks.ground_covariance @ move.T,
+    )
+
+
+def _pairs(tracks: Tracks, rule: MachineRule, headings: Headings | None) -> _Pairs:
+    names = np.array(tracks.class_names)
+    person = np.flatnonzero(np.isin(names, rule.person_classes)[tracks.class_id])
+    machine = np.flatnonzero((names == rule.machine_class)[tracks.class_id])
+    if len(person) * len(machine) > MAX_PAIRS:
+        raise UsageError(
+            expected=f"at most {MAX_PAIRS} pairs of a person and a machine",
+            got=f"{len(person)} persons and {len(machine)} machines",
+            where=f"pair_risk of stream {tracks.stream}",
+            action="restrict the classes, or find out why there are so many tracks",
+        )
+    shown = headings or Headings.of_velocity(tracks)
+    heading = shown.heading_rad[machine]
+    known = Headings(heading_rad=heading, std_rad=shown.std_rad[machine])
+    is_disc = np.isnan(heading)
+    is_machine = np.isin(np.arange(len(tracks)), machine)
+    drive = Drive.of(tracks.only(is_machine), known, least_m_s=rule.restart_speed_m_s)
+    stopping_m = rule.braking.stopping_distance_m(
+        drive.fastest_m_s, sensing_latency_s=rule.decision_step_s
+    )
+
+    stopping_s = rule.braking.stopping_time_s(
+        drive.fastest_m_s, sensing_latency_s=rule.decision_step_s
+    )
+
+    p = np.repeat(np.arange(len(person)), len(machine))
+    m = np.tile(np.arange(len(machine)), len(person))
+    to_machine = _rotation(np.where(is_disc, 0.0, heading))[m]
+    both = np.zeros((len(m), 4, 4))
+    both[:, :2, :2] = both[:, 2:, 2:] = to_machine
+    covariance = tracks.ground_covariance[person[p]] + drive.covariance[m]
+    half_size = np.array([rule.length_m, rule.width_m]) / 2
+    walk_m_s = np.einsum("nij,nj->ni", to_machine, tracks.velocity_m_s[person[p]])
+    motion = RelativeMotion(
+        position_m=np.einsum(
+            "nij,nj->ni", to_machine, tracks.ground_m[person[p]] - tracks.ground_m[machine[m]]
+        ),
+        velocity_m_s=walk_m_s - np.einsum("nij,nj->ni", to_machine, drive.velocity_m_s[m]),
+        covariance=both @ covariance @ both.transpose(0, 2, 1),
+        half_size_m=np.where(is_disc[m, None], 0.0, half_size),
+        radius_m=rule.person_radius_m + np.where(is_disc[m], np.hypot(*half_size), 0.0),
+    )
+    return _Pairs(
+        person_id=tracks.track_id[person[p]],
+        machine_id=tracks.track_id[machine[m]],
+        motion=motion,
+        is_disc=is_disc[m],
+        stopping_m=stopping_m[m],
+        horizon_s=_horizon_s(
+            motion,
+            walk_m_s,
+            is_disc=is_disc[m],
+            speed_m_s=drive.assumed_m_s[m],
+            stopping_m=stopping_m[m],
+            stopping_s=stopping_s[m],
+        ),
+        heading_std_rad=np.where(is_disc, 0.0, known.std_rad)[m],
+    )
+
+
+def _horizon_s(
+    motion: RelativeMotion,
+    walk_m_s: FloatArray,
+    *,
+    is_disc: BoolArray,
+    speed_m_s: FloatArray,
+    stopping_m: FloatArray,
+    stopping_s: FloatArray,
+) -> FloatArray:
+    """float64[n]: time in which both, going on as now, use up the distance needed to stop.
+
+    Until the machine stands, after T, it drives S and a person who comes towards it with u walks
+    u T. At their present speeds that distance is used up after (S + u T) / (v + u). It is the
+    protective separation of ISO/TS 15066:2016, 5.5.4, as a time.
+    """
+    away_m = np.maximum(np.hypot(*motion.position_m.T), _TINY)
+    towards = -np.einsum("nc,nc->n", walk_m_s, motion.position_m) / away_m
+    closing_m_s = np.maximum(np.where(is_disc, towards, -walk_m_s[:, 0]), 0.0)
+    horizon = (stopping_m + closing_m_s * stopping_s) / (speed_m_s + closing_m_s)
+    return np.nan_to_num(horizon, nan=0.0)
+
+
+def _rotation(angle_rad: FloatArray) -> FloatArray:
+    """float64[n, 2, 2]: from site coordinates into those of machines that head that way."""
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return np.stack([np.stack([cos, sin], axis=1), np.stack([-sin, cos], axis=1)], axis=1)

@@ -1,0 +1,282 @@
+"""Who is in which zone: entries and exits with hysteresis in space and time, dwell, the lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.assess.site.zones.membership import inside_probability
+from sightline.assess.site.zones.zone import SiteZone
+from sightline.errors import UsageError
+from sightline.records import Tracks
+from sightline.records.detections import BoolArray
+from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray, IntArray
+
+MAX_WATCHED = 10_000
+"""Tracks watched at a time, the lost included; more is a UsageError, since none may be left out."""
+_NEVER = -1
+
+
+class Crossing(IntEnum):
+    """What happened between a track and a zone."""
+
+    ENTERED = 1
+    LEFT = 2
+    FORGOTTEN = 3
+    """To be treated as inside when last seen, and not seen for ``lost_timeout_s``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ZoneState:
+    """What is known of k tracks in z zones after a frame. Times are UTC ns, -1 for never.
+
+    Attributes:
+        capture_ns: capture time of the last frame.
+        track_id: int64[k], ascending: the tracks of the last frame and those last seen inside.
+        class_id: int32[k].
+        seen_ns: int64[k], last frame in which the track was seen.
+        is_in: bool[z, k], entered and not left.
+        is_suspect: bool[z, k], to be treated as inside.
+        inward_ns: int64[z, k], since when all evidence has been of being inside.
+        outward_ns: int64[z, k], since when all evidence has been of being outside.
+        entered_ns: int64[z, k], when it entered last.
+    """
+
+    capture_ns: int
+    track_id: IntArray
+    class_id: npt.NDArray[np.int32]
+    seen_ns: IntArray
+    is_in: BoolArray
+    is_suspect: BoolArray
+    inward_ns: IntArray
+    outward_ns: IntArray
+    entered_ns: IntArray
+
+    @classmethod
+    def start(cls, n_zones: int) -> ZoneState:
+        """Before the first frame."""
+        return cls(
+            capture_ns=_NEVER,
+            track_id=np.empty(0, np.int64),
+            class_id=np.empty(0, np.int32),
+            seen_ns=np.empty(0, np.int64),
+            is_in=np.empty((n_zones, 0), np.bool_),
+            is_suspect=np.empty((n_zones, 0), np.bool_),
+            inward_ns=np.empty((n_zones, 0), np.int64),
+            outward_ns=np.empty((n_zones, 0), np.int64),
+            entered_ns=np.empty((n_zones, 0), np.int64),
+        )
+
+    def with_columns(self, track_id: IntArray) -> ZoneState:
+        """The same for other tracks, ascending ids; new ones have never been seen anywhere."""
+        _, new, old = np.intersect1d(
+            track_id, self.track_id, assume_unique=True, return_indices=True
+        )
+        z = len(self.is_in)
+        columns: dict[str, Any] = {
+            "class_id": np.full(len(track_id), _NEVER, np.int32),
+            "seen_ns": np.full(len(track_id), _NEVER, np.int64),
+            "is_in": np.zeros((z, len(track_id)), np.bool_),
+            "is_suspect": np.zeros((z, len(track_id)), np.bool_),
+            "inward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+            "outward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+            "entered_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+        }
+        for name, column in columns.items():
+            column[..., new] = getattr(self, name)[..., old]
+        return replace(self, track_id=track_id, **columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ZonePresence:
+    """Who is to be treated as inside after a frame (m rows), and what happened in it (e events).
+
+    Both are sorted by (zone, track id).
+
+    Attributes:
+        capture_ns: capture time of the frame.
+        zone: int64[m], index of the zone.
+        track_id: int64[m].
+        probability: float64[m], of being inside, from this frame; NaN for who is not seen in it.
+        unseen_s: float64[m], capture time since last seen; 0 for who is seen.
+        dwell_s: float64[m], capture time from entry to last sight; NaN before the entry counts.
+        is_counted: bool[m], whether it has entered.
+        event_zone: int64[e].
+        event_track_id: int64[e].
+        event: int8[e], a ``Crossing``.
+        event_ns: int64[e], the first sight of the evidence that counted; for FORGOTTEN the last
+            sight.
+    """
+
+    capture_ns: int
+    zone: IntArray
+    track_id: IntArray
+    probability: FloatArray
+    unseen_s: FloatArray
+    dwell_s: FloatArray
+    is_counted: BoolArray
+    event_zone: IntArray
+    event_track_id: IntArray
+    event: npt.NDArray[np.int8]
+    event_ns: IntArray
+
+    def occupancy(self, n_zones: int) -> IntArray:
+        """int64[z]: how many have entered each zone and not left, the lost included."""
+        found: IntArray = np.bincount(self.zone[self.is_counted], minlength=n_zones)
+        return found
+
+
+def watch_zones(
+    zones: Sequence[SiteZone], state: ZoneState, tracks: Tracks, *, foot_std_px: float = 0.0
+) -> tuple[ZoneState, ZonePresence]:
+    """Take in one frame. Only sights are evidence: a coasting track moves nobody in or out.
+
+    Args:
+        zones: z zones, the same and in the same order at each call.
+        state: after the frame before; ``ZoneState.start(z)`` before the first.
+        tracks: of the frame, later than the one before. Zones in metres look at ``ground_m`` and
+            its covariance, zones in pixels at the middle of the lower edge of the box.
+        foot_std_px: standard deviation of that point in x and y.
+
+    Raises:
+        UsageError: frames out of order, more than MAX_WATCHED tracks, or a state of other zones.
+    """
+    now_ns = tracks.capture_ns
+    if now_ns <= state.capture_ns or len(state.is_in) != len(zones):
+        raise UsageError(
+            expected=f"a frame after {state.capture_ns} and the {len(state.is_in)} zones of before",
+            got=f"capture_ns {now_ns} and {len(zones)} zones",
+            where=f"zones of stream {tracks.stream}",
+            action="give frames in order of capture, and a new state to new zones",
+        )
+    order = np.argsort(tracks.track_id, kind="stable")
+    seen = order[tracks.unseen_s[order] == 0]
+    known = state.with_columns(np.union1d(state.track_id, tracks.track_id))
+    if len(known.track_id) > MAX_WATCHED:
+        raise UsageError(
+            expected=f"at most {MAX_WATCHED} tracks, seen or lost inside zones",
+            got=str(len(known.track_id)),
+            where=f"zones of stream {tracks.stream}",
+            action="shorten lost_timeout_s, or find out why tracks break so often",
+        )
+    column = np.searchsorted(known.track_id, tracks.track_id[seen])
+    known.class_id[np.searchsorted(known.track_id, tracks.track_id)] = tracks.class_id
+    known.seen_ns[column] = now_ns
+
+    depth, probability = _measured(
+        zones, tracks, seen=seen, column=column, k=len(known.track_id), foot_std_px=foot_std_px
+    )
+    advanced, presence = _advanced(zones, known, now_ns, depth, probability)
+    is_kept = np.isin(known.track_id, tracks.track_id)
+    is_kept |= (advanced.is_in | advanced.is_suspect).any(axis=0)
+    return advanced.with_columns(known.track_id[is_kept]), presence
+
+
+def _measured(
+    zones: Sequence[SiteZone],
+    tracks: Tracks,
+    *,
+    seen: IntArray,
+    column: IntArray,
+    k: int,
+    foot_std_px: float,
+) -> tuple[FloatArray, FloatArray]:
+    """float64[z, k] each: signed distance and probability of the seen ones, NaN elsewhere."""
+    depth = np.full((len(zones), k), np.nan)
+    probability = np.full((len(zones), k), np.nan)
+    foot_px = np.stack(
+        [(tracks.box_px[seen, 0] + tracks.box_px[seen, 2]) / 2, tracks.box_px[seen, 3]], axis=1
+    )
+    spread_px = np.broadcast_to(foot_std_px**2 * np.eye(2), (len(seen), 2, 2))
+    for row, zone in enumerate(zones):
+        wanted = [i for i, name in enumerate(tracks.class_names) if name in zone.classes]
+        concerned = np.isin(tracks.class_id[seen], wanted)
+        is_ground = zone.polygon.unit == "m"
+        points = (tracks.ground_m[seen] if is_ground else foot_px)[concerned]
+        spread = tracks.ground_covariance[seen, :2, :2] if is_ground else spread_px
+        depth[row, column[concerned]] = zone.polygon.signed_distance(points)
+        probability[row, column[concerned]] = inside_probability(
+            zone.polygon, points, spread[concerned]
+        )
+    return depth, probability
+
+
+def _advanced(
+    zones: Sequence[SiteZone],
+    known: ZoneState,
+    now_ns: int,
+    depth: FloatArray,
+    probability: FloatArray,
+) -> tuple[ZoneState, ZonePresence]:
+    margin = np.array([[z.margin] for z in zones]).reshape(-1, 1)
+    confidence = np.array([[z.confidence] for z in zones]).reshape(-1, 1)
+    suspicion = np.array([[z.suspect_probability] for z in zones]).reshape(-1, 1)
+    hold_ns = np.array([[z.hold_ns] for z in zones], np.int64).reshape(-1, 1)
+    timeout_ns = np.array([[z.lost_timeout_ns] for z in zones], np.int64).reshape(-1, 1)
+
+    is_sight = np.isfinite(depth)
+    is_inward = (depth >= margin) & (probability >= confidence)
+    is_outward = (depth <= -margin) & (probability <= 1 - confidence)
+    inward_ns = _since(known.inward_ns, is_inward, is_sight, now_ns)
+    outward_ns = _since(known.outward_ns, is_outward, is_sight, now_ns)
+    has_gone_in = is_inward & (now_ns - inward_ns >= hold_ns)
+    has_gone_out = is_outward & (now_ns - outward_ns >= hold_ns)
+
+    enters = has_gone_in & ~known.is_in
+    leaves = has_gone_out & known.is_in
+    unseen_ns = now_ns - known.seen_ns
+    is_over = unseen_ns[None, :] > timeout_ns
+    forgets = is_over & (known.is_in | known.is_suspect)
+    is_in = (known.is_in | enters) & ~leaves & ~is_over
+    is_suspect = (known.is_suspect | has_gone_in | (probability >= suspicion)) & ~is_over
+    is_suspect &= ~has_gone_out
+    entered_ns = np.where(enters, inward_ns, known.entered_ns)
+
+    zone, column = np.nonzero(is_suspect | is_in)
+    event_zone, event_column = np.nonzero(enters | leaves | forgets)
+    where = (event_zone, event_column)
+    seen_ns = np.broadcast_to(known.seen_ns, is_in.shape)
+    kinds = [Crossing.ENTERED, Crossing.LEFT]
+    event = np.select([enters[where], leaves[where]], kinds, Crossing.FORGOTTEN)
+    event_ns = np.select(
+        [enters[where], leaves[where]], [inward_ns[where], outward_ns[where]], seen_ns[where]
+    )
+    stayed_s = (seen_ns - entered_ns)[zone, column] / NS_PER_S
+    presence = ZonePresence(
+        capture_ns=now_ns,
+        zone=zone.astype(np.int64),
+        track_id=known.track_id[column],
+        probability=probability[zone, column],
+        unseen_s=unseen_ns[column] / NS_PER_S,
+        dwell_s=np.where(is_in[zone, column], stayed_s, np.nan),
+        is_counted=is_in[zone, column],
+        event_zone=event_zone.astype(np.int64),
+        event_track_id=known.track_id[event_column],
+        event=event.astype(np.int8),
+        event_ns=event_ns.astype(np.int64),
+    )
+    state = replace(
+        known,
+        capture_ns=now_ns,
+        is_in=is_in,
+        is_suspect=is_suspect,
+        inward_ns=inward_ns,
+        outward_ns=outward_ns,
+        entered_ns=entered_ns,
+    )
+    return state, presence
+
+
+def _since(
+    since_ns: IntArray, is_evidence: BoolArray, is_sight: BoolArray, now_ns: int
+) -> IntArray:
+    """int64[z, k]: a sight with evidence starts or keeps the time, one without ends it."""
+    started = np.where(since_ns == _NEVER, now_ns, since_ns)
+    found: IntArray = np.where(is_evidence, started, np.where(is_sight, _NEVER, since_ns))
+    return found

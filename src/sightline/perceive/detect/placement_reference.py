@@ -1,0 +1,167 @@
+"""What the kernels that place and measure people compute: the specification, slow and plain.
+
+Same names, arguments and results as in :mod:`.silhouettes`, :mod:`.person_extent` and
+:mod:`.ghosts`, equal to the bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.perceive.detect import person_extent as extents
+from sightline.perceive.detect import silhouettes as shape
+
+Table = npt.NDArray[np.float64]
+
+
+def explain_foreground(
+    labels: npt.NDArray[np.uint8],
+    height_px: npt.NDArray[np.float32],
+    sizes: Table,
+    least: Table,
+    people: Table,
+) -> int:
+    """Place people greedily.
+
+    The gain of a person of height t at a place, in pixels, is (shown - least) · area(t), where
+    shown = (worth of unexplained evidence - cost of background) / area, inside its silhouette.
+    The best place on the grid is refined to the best pixel around it; its evidence, with a
+    margin, is explained then.
+    """
+    worth = np.array([0, shape.SHADOW_WORTH, shape.FULL_WORTH, 0])
+    left_over = labels.copy()
+    empty = np.where(labels == 0, shape.FULL_WORTH, 0)
+    rows, width = height_px.shape
+
+    def best_gain(x: int, y: int) -> tuple[float, float]:
+        best = (0.0, 0.0)
+        for size in sizes:
+            tall = float(height_px[y, x]) * size
+            if tall >= least[0]:
+                gain = (shown(x, y, tall) - least[1]) * shape.AREA_SHARE * tall * tall
+                best = max(best, (gain, tall), key=lambda both: both[0])
+        return best
+
+    def shown(x: float, y: float, tall: float) -> float:
+        inside = _silhouette(x, y, tall)
+        found = sum(worth[left_over[part]].sum() for part in inside)
+        if found == 0:
+            return 0.0
+        cost = shape.BACKGROUND_COST * sum(empty[part].sum() for part in inside)
+        return float((found - cost) / (shape.FULL_WORTH * shape.AREA_SHARE * tall * tall))
+
+    places, y = [], 1
+    while y < rows:
+        stride = max(1, int(height_px[y, width // 2] / shape.STEPS_PER_HEIGHT))
+        places += [(x, y) for x in range(0, width, stride)]
+        y += stride
+
+    found = 0
+    while found < len(people):
+        gains = [best_gain(*place)[0] for place in places]
+        best = int(np.argmax(gains))
+        if gains[best] <= 0:
+            break
+        x0, y0 = places[best]
+        reach = max(1, int(height_px[y0, x0] / shape.STEPS_PER_HEIGHT))
+        around = [
+            (x, y)
+            for y in range(max(1, y0 - reach), min(rows, y0 + reach + 1))
+            for x in range(max(0, x0 - reach), min(width, x0 + reach + 1))
+        ]
+        x, y = max(around, key=lambda place: best_gain(*place)[0])
+        tall = best_gain(x, y)[1]
+        people[found] = x, y, tall, shown(x, y, tall)
+        found += 1
+        claimed = left_over[
+            max(0, int(y - shape.CLAIM_ABOVE * tall)) : int(y + shape.CLAIM_BELOW * tall) + 1,
+            max(0, int(x - shape.CLAIM_HALF * tall)) : int(x + shape.CLAIM_HALF * tall) + 1,
+        ]
+        claimed[claimed > 0] = 3
+    return found
+
+
+def _silhouette(x: float, y: float, tall: float) -> list[tuple[slice, slice]]:
+    """Head, torso and legs as slices of the image, edges rounded half up."""
+    neck, hips = y - (1 - shape.HEAD_TO) * tall, y - (1 - shape.TORSO_TO) * tall
+    parts = [
+        (y - tall, neck, shape.HEAD_HALF),
+        (neck, hips, shape.TORSO_HALF),
+        (hips, y, shape.LEGS_HALF),
+    ]
+
+    def edge(value: float) -> int:
+        return max(0, int(np.floor(value + 0.5)))
+
+    return [
+        (
+            slice(edge(top), edge(bottom)),
+            slice(edge(x - half * tall), edge(x + half * tall)),
+        )
+        for top, bottom, half in parts
+    ]
+
+
+def measure_people(
+    cleaned: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    people: Table,
+    owner: npt.NDArray[np.int32],
+    extent: Table,
+) -> None:
+    """A pixel belongs to the nearest person, in units of an ellipse, among those that reach it.
+
+    A box edge is where more than ``TAIL`` of a person's pixels lie beyond.
+    """
+    height, width = labels.shape
+    row, column = np.mgrid[0:height, 0:width]
+    nearest = np.full(labels.shape, np.inf)
+    owner[:] = -1
+    for i, (x, y, tall) in enumerate(people[:, :3]):
+        down, aside = row + 0.5 - y, column + 0.5 - x
+        is_reached = (
+            (row >= int(y - extents.REACH_ABOVE * tall))
+            & (row <= int(y + extents.REACH_BELOW * tall))
+            & (column >= int(x - extents.REACH_HALF * tall))
+            & (column <= int(x + extents.REACH_HALF * tall))
+        )
+        is_clothes = (
+            (labels == 1)
+            & (np.abs(aside) <= extents.SHADOW_HALF * tall)
+            & (down >= -tall)
+            & (down <= extents.SHADOW_BELOW * tall)
+        )
+        across = aside / (extents.ELLIPSE_HALF * tall)
+        along = (down + 0.5 * tall) / (extents.ELLIPSE_UP * tall)
+        far = across * across + along * along
+        is_body = (cleaned == 2) | (labels == 2) | is_clothes
+        is_own = is_reached & is_body & (far < nearest)
+        nearest[is_own], owner[is_own] = far[is_own], i
+    for i, (x, y) in enumerate(people[:, :2]):
+        own_row, own_column = np.nonzero(owner == i)
+        pixels = len(own_row)
+        extent[i] = x, y, x, y, pixels
+        if pixels:
+            skipped = int(extents.TAIL * pixels)  # whole pixels that may lie beyond an edge
+            for axis, values in ((0, np.sort(own_column)), (1, np.sort(own_row))):
+                extent[i, axis] = values[skipped]
+                extent[i, axis + 2] = values[pixels - 1 - skipped] + 1
+
+
+def contour_contrast(
+    image: npt.NDArray[np.uint8],
+    picture: npt.NDArray[np.float32],
+    owner: npt.NDArray[np.int32],
+    contrast: Table,
+) -> None:
+    """Sums of absolute central differences on the contour of each object."""
+    middle = (slice(1, -1), slice(1, -1))
+    up, down = (slice(None, -2), slice(1, -1)), (slice(2, None), slice(1, -1))
+    left, right = (slice(1, -1), slice(None, -2)), (slice(1, -1), slice(2, None))
+    own = owner[middle]
+    is_inside = np.minimum.reduce([owner[part] for part in (up, down, left, right)]) >= 0
+    for column, pixels in enumerate((image.astype(np.float64), picture.astype(np.float64))):
+        change = np.abs(pixels[down] - pixels[up]) + np.abs(pixels[right] - pixels[left])
+        for i in range(len(contrast)):
+            contrast[i, column] = change[(own == i) & ~is_inside].sum()

@@ -210,7 +210,7 @@ class SimulatedEngine:
         raise AssertionError(f"not finished after {_MOST_LIVES} lives")
 
     def _result(self, disk: SimulatedDisk, seen: _Seen, lives: int) -> SimulatedResult:
-        run = SimulatedRun(path=Path("simulated"), plan=self.plan, sources={}, disk=disk)
+        run = SimulatedRun(path=Path("simulated"), planned=self.plan, sources={}, disk=disk)
         return SimulatedResult(
             run=run,
             logged=frozenset(

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.cli import bench_commands, demo_command, tracking_commands
+from sightline.cli import bench_commands, demo_command, prediction_commands, tracking_commands
 from sightline.cli.console import (
     counting_display,
     fail,
@@ -24,6 +24,7 @@ from sightline.cli.console import (
     stop_on_signal,
 )
 from sightline.cli.feeding import feed_quarantine_again
+from sightline.cli.site_commands import is_site_file, run_site_file
 from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence import (
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(tracking_commands.app, name="evaluate")
+prediction_commands.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
 
@@ -68,7 +70,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", metavar="NAME=LOCATION", help="File, folder, or - for stdin."),
+    typer.Option(
+        "--source",
+        metavar="NAME=LOCATION",
+        help="File, folder, - for stdin; cameras: also rtsp:// or http(s)://.",
+    ),
 ]
 
 
@@ -102,16 +108,37 @@ def run(
     control: Annotated[
         list[Path] | None, typer.Option("--control", help="Operator inputs (JSON lines).")
     ] = None,
+    actuator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--actuator",
+            metavar="MACHINE=LOCATION",
+            help="Of a site: mqtt://HOST/PREFIX, http(s)://… or jsonl:FILE.",
+        ),
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve /metrics on this port of localhost.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a pipeline over files, folders or standard input.
+    """Run a pipeline over files, folders or standard input, or a site over its cameras.
 
-    With --live, an interrupt (Ctrl-C, SIGTERM) commits what has come and ends the run; --resume
-    goes on with it.
+    With --live, or of a site, an interrupt (Ctrl-C, SIGTERM) commits what has come and ends the
+    run; --resume goes on with it.
     """
+    if is_site_file(pipeline):
+        run_site_file(
+            pipeline,
+            out,
+            source=source or [],
+            speed=speed,
+            resume=resume,
+            actuator=actuator or [],
+            alerts=alerts or [],
+            metrics_port=metrics_port,
+            as_json=as_json,
+        )
+        return
     plan = load_plan(pipeline)
     if workers > DEFAULT_LIMITS.max_workers:
         raise UsageError(

@@ -44,6 +44,11 @@ SEQUENCE_MODULUS = 1 << 32
 
 _ARROW_KINDS = frozenset({EntryKind.INPUT, EntryKind.REJECTED, EntryKind.QUARANTINE})
 _OPAQUE_KINDS = frozenset({EntryKind.OUTCOME, EntryKind.SUMMARY_IN, EntryKind.SUMMARY_OUT})
+_FOXGLOVE_SCHEMAS = {
+    EntryKind.IMAGE: "foxglove.CompressedImage",
+    EntryKind.ANNOTATION: "foxglove.ImageAnnotations",
+}
+"""Kinds in the standard forms that viewers know by name (https://docs.foxglove.dev/docs/sdk/schemas)."""
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}")
 _SEGMENT_NAME = re.compile(r"\d{6,9}\.mcap")
 TEMPORARY_SUFFIX = ".tmp"
@@ -186,7 +191,8 @@ def schema_of(kind: EntryKind, *, schema_id: int) -> Schema | None:
     """JSON schema of a kind; None where the encoding describes itself or is opaque."""
     if message_encoding(kind) != "json":
         return None
-    return _json_schema(f"sightline.{kind}", kind.value, schema_id=schema_id)
+    name = _FOXGLOVE_SCHEMAS.get(kind, f"sightline.{kind}")
+    return _json_schema(name, kind.value, schema_id=schema_id)
 
 
 def schema_kind(schema_name: str) -> EntryKind:
@@ -195,6 +201,9 @@ def schema_kind(schema_name: str) -> EntryKind:
     Raises:
         ValueError: if there is none.
     """
+    for kind, name in _FOXGLOVE_SCHEMAS.items():
+        if name == schema_name:
+            return kind
     return EntryKind(schema_name.removeprefix("sightline."))
 
 

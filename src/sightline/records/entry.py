@@ -50,6 +50,10 @@ class EntryKind(StrEnum):
     """JSON: digest of each stage's output in one step, so that two runs can be compared."""
     MEASUREMENT = "measurement"
     """JSON: latencies and counts; never part of a decision's bytes."""
+    IMAGE = "image"
+    """JSON, ``foxglove.CompressedImage``: a picture that the policy of the pipeline keeps."""
+    ANNOTATION = "annotation"
+    """JSON, ``foxglove.ImageAnnotations``: what was seen in it, for viewers."""
     DEADLINE_MISSED = "deadline_missed"
     """JSON: a stage, or the way from receipt to decision, took longer than its budget."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -97,6 +97,19 @@ class Committed:
     breakers: tuple[tuple[str, str], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
 
+    def then(self, later: Committed) -> Committed:
+        """Join this commit and the next one of the same partition into one."""
+        return replace(
+            later,
+            decisions=self.decisions + later.decisions,
+            summaries=self.summaries + later.summaries,
+            step_s=self.step_s + later.step_s,
+            stage_s=self.stage_s + later.stage_s,
+            missed=self.missed + later.missed,
+            fallbacks=self.fallbacks + later.fallbacks,
+            commands=self.commands + later.commands,
+        )
+
 
 @dataclass(slots=True)
 class _Pending:
@@ -166,6 +179,11 @@ class LoggedCore:
     def is_new(self) -> bool:
         """Whether the log is empty."""
         return self._log.head.sequence < 0
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether anything was decided since the last commit."""
+        return bool(self._pending.decisions)
 
     # --- resume ---------------------------------------------------------------------------------
 

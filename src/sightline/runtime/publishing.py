@@ -109,7 +109,7 @@ class Publisher:
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
-        budget_s = self._run.plan.pipeline.latency_budget_s
+        budget_s = self._run.planned.pipeline.latency_budget_s
         if not one.decisions or latency_s <= budget_s:
             return None
         self._miss(FROM_RECEIPT, times=len(one.decisions))

@@ -24,6 +24,7 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.core import PartitionCore
 from sightline.runtime.deciding import run_scorer
 from sightline.runtime.fan_in import FanInCore
+from sightline.runtime.frames.frame_core import FrameCore
 from sightline.runtime.guard import Outcome, OutcomeStatus, ScoreRequest
 from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.references import take_referenced
@@ -34,6 +35,7 @@ from sightline.sense.arrival import Router, epochs
 
 _COMPARED = {
     EntryKind.DECISION: "decision",
+    EntryKind.COMMAND: "command",
     EntryKind.SUMMARY_OUT: "summary",
     EntryKind.STAGE_DIGEST: "stage digests",
 }
@@ -168,13 +170,7 @@ def replay_partition(
         until_epoch: stop after this epoch.
         limits: bounds.
     """
-    core: PartitionCore | FanInCore
-    if name == FAN_IN:
-        core = FanInCore(
-            run.plan, partitions=run.plan.pipeline.partitions, limits=limits, observe=observe
-        )
-    else:
-        core = PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=observe)
+    core = _fresh_core(run, name, observe=observe, limits=limits)
     rows = _RowsAgain(run, name, sources or {}, limits)
     expected: list[tuple[EntryKind, bytes, int]] = []
     asked: dict[str, ScoreRequest] = {}
@@ -217,12 +213,12 @@ def replay_partition(
             )
             return
         sequence = entry.sequence
-        if rerun_models and entry.kind is EntryKind.OUTCOME:
+        if rerun_models and entry.kind is EntryKind.OUTCOME and not run.is_site:
             changed = _answered_anew(name, entry, asked)
             if changed is not None:
                 yield changed
                 return
-        if entry.kind is EntryKind.INPUT_REFERENCE:
+        if entry.kind is EntryKind.INPUT_REFERENCE and not isinstance(core, FrameCore):
             output = core.step_rows(entry.name, rows.take(entry))
         else:
             output = core.step(entry)
@@ -231,6 +227,8 @@ def replay_partition(
             digests = {"epoch": core.epoch, "stages": output.digests}
             text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()
             expected.append((EntryKind.STAGE_DIGEST, text, sequence))
+        for command in output.commands:
+            expected.append((EntryKind.COMMAND, command.canonical_bytes(), sequence))
         for decision in output.decisions:
             expected.append((EntryKind.DECISION, decision.canonical_bytes(), sequence))
             yield decision
@@ -250,9 +248,26 @@ def replay_partition(
         )
 
 
-def _restore(
-    run: RunDirectory, name: str, core: PartitionCore | FanInCore, *, limits: Limits
-) -> int:
+_AnyCore = PartitionCore | FanInCore | FrameCore
+
+
+def _fresh_core(
+    run: RunDirectory,
+    name: str,
+    *,
+    observe: Callable[[StageRows], None] | None,
+    limits: Limits,
+) -> _AnyCore:
+    if run.is_site:
+        return FrameCore(run.site)
+    if name == FAN_IN:
+        return FanInCore(
+            run.plan, partitions=run.plan.pipeline.partitions, limits=limits, observe=observe
+        )
+    return PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=observe)
+
+
+def _restore(run: RunDirectory, name: str, core: _AnyCore, *, limits: Limits) -> int:
     """Bring ``core`` to the oldest checkpoint after what was pruned; its log sequence."""
     storage = run.storage
     first = first_kept(storage, name, limits=limits)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from sightline.act import Ledger
-from sightline.errors import LogError, PipelineError, UsageError
+from sightline.errors import ContractError, LogError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.recorder.retention import first_kept
 from sightline.records import Accounts, Decision, EntryKind
+from sightline.runtime.frames.site_plan import SitePlan, site_plan_from_mapping
 from sightline.runtime.hosting import FAN_IN, partition_name
 from sightline.runtime.pipeline import parse_pipeline
 from sightline.runtime.plan import Plan
@@ -41,15 +42,52 @@ class RunDirectory:
 
     Attributes:
         path: its folder.
-        plan: the pipeline it ran.
+        planned: the pipeline it ran, of rows or of a site's cameras.
         sources: by name: ``fingerprint``, a list of origin, bytes and sha256 per stream.
         controls: operator inputs of the start.
     """
 
     path: Path
-    plan: Plan
+    planned: Plan | SitePlan
     sources: Mapping[str, Mapping[str, Any]]
     controls: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The pipeline of a run of rows.
+
+        Raises:
+            UsageError: it is a run of cameras.
+        """
+        if not isinstance(self.planned, Plan):
+            raise UsageError(
+                expected="a run of telemetry",
+                got=f"a run of the cameras of {self.planned.pipeline.pipeline}",
+                where=str(self.path),
+                action="use replay, verify or render for it",
+            )
+        return self.planned
+
+    @property
+    def site(self) -> SitePlan:
+        """The pipeline of a run of cameras.
+
+        Raises:
+            UsageError: it is a run of rows.
+        """
+        if not isinstance(self.planned, SitePlan):
+            raise UsageError(
+                expected="a run of cameras",
+                got=f"a run of telemetry, {self.planned.pipeline.pipeline}",
+                where=str(self.path),
+                action="give the folder of a site's run",
+            )
+        return self.planned
+
+    @property
+    def is_site(self) -> bool:
+        """Whether it is a run of cameras."""
+        return isinstance(self.planned, SitePlan)
 
     @property
     def storage(self) -> Storage:
@@ -62,14 +100,14 @@ class RunDirectory:
     @property
     def partitions(self) -> list[str]:
         """Names of the partitions that have a log, the fan-in last."""
-        names = [partition_name(p) for p in range(self.plan.pipeline.partitions)]
-        return [*names, FAN_IN] if self.plan.has_fan_in else names
+        names = [partition_name(p) for p in range(self.planned.pipeline.partitions)]
+        return [*names, FAN_IN] if self.planned.has_fan_in else names
 
     @classmethod
     def create(
         cls,
         path: Path,
-        plan: Plan,
+        plan: Plan | SitePlan,
         sources: Mapping[str, Mapping[str, Any]],
         *,
         controls: Sequence[Mapping[str, Any]] = (),
@@ -80,7 +118,7 @@ class RunDirectory:
             UsageError: if the folder already holds something.
         """
         cls.check_vacant(path)
-        run = cls(path=path, plan=plan, sources=sources, controls=controls)
+        run = cls(path=path, planned=plan, sources=sources, controls=controls)
         text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
         storage = DirectoryStorage(path)
         file = storage.create(_UNFINISHED)
@@ -130,11 +168,11 @@ class RunDirectory:
         try:
             return cls(
                 path=path,
-                plan=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
+                planned=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
                 sources=plain["sources"],
                 controls=plain.get("controls", ()),
             )
-        except (KeyError, TypeError, ValueError, PipelineError) as error:
+        except (KeyError, TypeError, ValueError, PipelineError, ContractError) as error:
             raise LogError(
                 expected="the pipeline and contracts of the run",
                 got=" ".join(str(error).split())[:200],
@@ -146,8 +184,8 @@ class RunDirectory:
         """What ``run.json`` holds."""
         return {
             "format": RUN_FORMAT_VERSION,
-            "digest": self.plan.digest,
-            "plan": plan_as_mapping(self.plan),
+            "digest": self.planned.digest,
+            "plan": plan_as_mapping(self.planned),
             "sources": {name: dict(source) for name, source in self.sources.items()},
             "controls": [dict(control) for control in self.controls],
         }
@@ -181,16 +219,20 @@ class RunDirectory:
         return found
 
 
-def plan_as_mapping(plan: Plan) -> dict[str, Any]:
+def plan_as_mapping(plan: Plan | SitePlan) -> dict[str, Any]:
     """JSON-ready form of a plan; :func:`plan_from_mapping` makes the same plan again."""
+    if isinstance(plan, SitePlan):
+        return {"site": plan.pipeline.model_dump(mode="json")}
     return {
         "pipeline": plan.pipeline.model_dump(mode="json"),
         "contracts": {n: c.model_dump(mode="json") for n, c in sorted(plan.contracts.items())},
     }
 
 
-def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan:
+def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan | SitePlan:
     """Inverse of :func:`plan_as_mapping`."""
+    if "site" in plain:
+        return site_plan_from_mapping(plain["site"], where=where)
     pipeline = parse_pipeline(plain["pipeline"], where=where)
     contracts = {n: Contract.model_validate(c) for n, c in plain["contracts"].items()}
     return make_plan(pipeline, contracts, where=where)

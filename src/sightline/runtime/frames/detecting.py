@@ -64,6 +64,14 @@ class CameraDetectors:
     budget_s: float
 
 
+class FrameAnswers(Protocol):
+    """What a host asks for detections; :class:`FrameGuard` with real detectors."""
+
+    def hold(self, frame: Frame) -> None: ...
+    def run(self, requests: Sequence[DetectionRequest]) -> Sequence[DetectionOutcome]: ...
+    def warm(self, frame: Frame) -> None: ...
+
+
 class FrameGuard:
     """Answers requests about frames, each within the budget of its camera.
 
@@ -123,6 +131,14 @@ class FrameGuard:
                 )
             )
         return outcomes
+
+    def warm(self, frame: Frame) -> None:
+        """Show a frame to the detectors of its camera and wait; what they say does not matter."""
+        detectors = self._cameras[frame.stream]
+        for detector in (detectors.primary, detectors.fallback):
+            asked = None if detector is None else self._worker(detector).ask([frame])
+            if asked is not None:
+                asked.wait(detectors.budget_s)
 
     def close(self) -> None:
         """End the threads, unless they hang."""

@@ -1,0 +1,163 @@
+"""Cameras as they come: a thread per camera, and of each the newest frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from sightline.records import Frame
+from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
+from sightline.sense.frames.delivery import FrameItem, FrameSource
+from sightline.sense.frames.mailbox import FrameMailbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a recording is played as if it were a camera.
+
+    Attributes:
+        first_ns: capture time at which the clock stood when it began.
+        speed: seconds of recording per second.
+        sleep_s: waits; called on the threads of the cameras.
+    """
+
+    first_ns: int
+    speed: float
+    sleep_s: Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What one look into the inbox has found.
+
+    Attributes:
+        items: at most one frame per camera, after its faults.
+        superseded: by camera, frames that gave way to newer ones since the last look.
+    """
+
+    items: tuple[FrameItem, ...]
+    superseded: Mapping[str, int]
+
+
+class CameraInbox:
+    """The only queue between cameras and engine: newest wins, the rest is counted.
+
+    Args:
+        sources: by camera.
+        now_ns: the clock of the run; stamps recordings that are played.
+        pace: of recordings; None: sources are live and stamp their frames themselves.
+        bounds: ``mailbox_frames``, ``waiting_faults``, ``join_timeout_s``.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, FrameSource],
+        *,
+        now_ns: Callable[[], int],
+        pace: Pace | None = None,
+        bounds: FrameBounds = DEFAULT_BOUNDS,
+    ) -> None:
+        self._sources = dict(sources)
+        self._now_ns = now_ns
+        self._pace = pace
+        self._bounds = bounds
+        self._boxes = {
+            name: FrameMailbox(frames=bounds.mailbox_frames, faults=bounds.waiting_faults)
+            for name in sources
+        }
+        self._told = dict.fromkeys(sources, 0)
+        self._arrived = threading.Event()
+        self._is_stopping = False
+        self._order = list(sources)
+        self._threads = [
+            threading.Thread(target=self._read, args=(name,), name=f"camera {name}", daemon=True)
+            for name in sources
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_stopping = True
+        for source in self._sources.values():
+            stop = getattr(source, "stop", None)
+            if stop is not None:
+                stop()
+        for thread in self._threads:
+            thread.join(self._bounds.join_timeout_s)
+
+    def wait(self, timeout_s: float) -> None:
+        """Until something has come, or the time is over."""
+        self._arrived.wait(max(timeout_s, 0.0))
+
+    def take(self) -> Arrival:
+        """What waits now: of each camera its faults, and its newest frame.
+
+        Raises:
+            Exception: what ended a camera's thread, if it was no ordinary end.
+        """
+        self._arrived.clear()
+        items: list[FrameItem] = []
+        superseded: dict[str, int] = {}
+        for name in self._order:
+            box = self._boxes[name]
+            # What counts as superseded goes before the frame that replaced it.
+            while (item := box.take(0.0)) is not None:
+                items.append(item)
+                if isinstance(item, Frame):
+                    break
+            given_way = box.superseded - self._told[name]
+            if given_way:
+                superseded[name] = given_way
+                self._told[name] += given_way
+        self._order = self._order[1:] + self._order[:1]
+        return Arrival(items=tuple(items), superseded=superseded)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing waits and nothing more comes."""
+        return all(box.is_finished for box in self._boxes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return sum(box.waiting for box in self._boxes.values())
+
+    def missing(self, cameras: Sequence[str]) -> bool:
+        """Whether one of ``cameras`` has no frame waiting and may still send one."""
+        boxes = [self._boxes[name] for name in cameras]
+        return any(not box.waiting and not box.is_finished for box in boxes)
+
+    def _read(self, name: str) -> None:
+        """Main of a camera's thread."""
+        box = self._boxes[name]
+        failure: BaseException | None = None
+        try:
+            for item in self._sources[name]:
+                if self._is_stopping:
+                    break
+                box.put(self._when_due(item))
+                self._arrived.set()
+        except Exception as error:  # noqa: BLE001 - raised again where frames are taken
+            failure = error
+        box.close(failure)
+        self._arrived.set()
+
+    def _when_due(self, item: FrameItem) -> FrameItem:
+        if self._pace is None or not isinstance(item, Frame):
+            return item
+        wait_s = (item.capture_ns - self._now_ns()) / NS_PER_S / self._pace.speed
+        if wait_s > 0:
+            self._pace.sleep_s(wait_s)
+        return replace(item, received_ns=max(self._now_ns(), item.capture_ns))

@@ -1,0 +1,113 @@
+"""Which pictures go into the log, and in what form: the policy ``images`` of a site pipeline."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from dataclasses import dataclass
+
+import cv2
+
+from sightline.errors import UsageError
+from sightline.records import Frame
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.frames.site_form import ImagesForm
+
+MAX_HELD_BYTES = 256 << 20
+"""Encoded pictures held for ``around_decisions``. At the bound the oldest are let go."""
+_PNG_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    camera: str
+    capture_ns: int
+    payload: bytes
+
+
+class ImageLog:
+    """Says for each frame which pictures are to be logged now.
+
+    A picture is a ``foxglove.CompressedImage`` in JSON: PNG (without loss) or JPEG.
+
+    Args:
+        policy: of the pipeline.
+    """
+
+    def __init__(self, policy: ImagesForm) -> None:
+        self._policy = policy
+        self._held: deque[_Held] = deque()
+        self._held_bytes = 0
+        self._newest_ns = 0
+        self._until_ns = -1
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any picture is ever kept."""
+        return self._policy.keep != "digest"
+
+    def take(self, frame: Frame) -> list[tuple[str, bytes]]:
+        """The next frame; what is to be logged: (camera, payload)."""
+        if not self.is_on:
+            return []
+        payload = image_message(frame, quality=self._policy.quality)
+        self._newest_ns = max(self._newest_ns, frame.capture_ns)
+        if self._policy.keep == "full" or frame.capture_ns <= self._until_ns:
+            return [(frame.stream, payload)]
+        self._held.append(_Held(frame.stream, frame.capture_ns, payload))
+        self._held_bytes += len(payload)
+        oldest_ns = self._newest_ns - round(self._policy.before_s * NS_PER_S)
+        while self._held and (
+            self._held[0].capture_ns < oldest_ns or self._held_bytes > MAX_HELD_BYTES
+        ):
+            self._held_bytes -= len(self._held.popleft().payload)
+        return []
+
+    def decided(self) -> list[tuple[str, bytes]]:
+        """Something was decided: what is held goes into the log, and so does what follows."""
+        if self._policy.keep != "around_decisions":
+            return []
+        self._until_ns = self._newest_ns + round(self._policy.after_s * NS_PER_S)
+        held = [(one.camera, one.payload) for one in self._held]
+        self._held.clear()
+        self._held_bytes = 0
+        return held
+
+
+def image_message(frame: Frame, *, quality: int | None) -> bytes:
+    """A frame as ``foxglove.CompressedImage`` in JSON.
+
+    Args:
+        frame: the picture.
+        quality: of JPEG, 1 to 100; None: PNG.
+
+    Raises:
+        UsageError: a picture that cannot be encoded.
+
+    >>> import numpy as np
+    >>> black = Frame(stream="yard", index=0, capture_ns=1_500_000_000, received_ns=0,
+    ...               pixels=np.zeros((2, 3), np.uint8))
+    >>> message = json.loads(image_message(black, quality=None))
+    >>> message["format"], message["frame_id"], message["timestamp"]
+    ('png', 'yard', {'nsec': 500000000, 'sec': 1})
+    """
+    if quality is None:
+        is_done, data = cv2.imencode(".png", frame.pixels, _PNG_FAST)
+    else:
+        is_done, data = cv2.imencode(".jpg", frame.pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not is_done:
+        raise UsageError(
+            expected="a picture that can be encoded",
+            got=f"{frame.width_px} x {frame.height_px} px",
+            where=f"frame {frame.index} of stream {frame.stream}",
+            action="keep: digest, or smaller pictures",
+        )
+    seconds, nanoseconds = divmod(frame.capture_ns, NS_PER_S)
+    message = {
+        "timestamp": {"sec": seconds, "nsec": nanoseconds},
+        "frame_id": frame.stream,
+        "format": "png" if quality is None else "jpeg",
+        "data": base64.b64encode(data.tobytes()).decode(),
+    }
+    return json.dumps(message, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,127 @@
+"""The detectors of a site pipeline: made from what its file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sightline.errors import PipelineError, UsageError
+from sightline.perceive.detect import (
+    CameraPersonSize,
+    MotionDetector,
+    MotionSettings,
+    OnnxDetector,
+    OnnxSettings,
+    ReplayedDetector,
+    RowPersonSize,
+)
+from sightline.perceive.detect.person_size import PersonSize
+from sightline.records import Frame
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.frames.detecting import CameraDetectors, Detecting
+from sightline.runtime.frames.site_form import GivenForm, MotionForm, OnnxForm
+from sightline.runtime.frames.site_plan import CameraPlan, SitePlan
+from sightline.sense.frames.mot_files import read_detections
+
+
+def site_detectors(plan: SitePlan) -> dict[str, CameraDetectors]:
+    """Detectors by camera. An ONNX model is loaded once, and serves all cameras that name it.
+
+    Args:
+        plan: the checked pipeline; paths begin at its ``folder``.
+
+    Raises:
+        PipelineError: a file is missing, is another one, or cannot be used.
+    """
+    shared: dict[str, Detecting] = {}
+    found: dict[str, CameraDetectors] = {}
+    for name, camera in plan.cameras.items():
+        form = plan.pipeline.cameras[name]
+        second = form.fallback
+        found[name] = CameraDetectors(
+            primary=_detector(plan, camera, form.detector, shared),
+            fallback=None if second is None else _detector(plan, camera, second, shared),
+            budget_s=plan.pipeline.detectors[form.detector].budget_s,
+        )
+    return found
+
+
+def _detector(
+    plan: SitePlan, camera: CameraPlan, name: str, shared: dict[str, Detecting]
+) -> Detecting:
+    form = plan.pipeline.detectors[name]
+    try:
+        if isinstance(form, MotionForm):
+            return _motion(form, camera)
+        if isinstance(form, GivenForm):
+            return _given(form, plan.folder)
+        if name not in shared:
+            shared[name] = _onnx(form, plan.folder)
+    except UsageError as error:
+        raise PipelineError(
+            expected=error.expected,
+            got=error.got,
+            where=f"detectors.{name} of camera {camera.name} ({error.where})",
+            action=error.action,
+        ) from error
+    return shared[name]
+
+
+def _motion(form: MotionForm, camera: CameraPlan) -> MotionDetector:
+    settings = MotionSettings(person_heights_m=form.person_heights_m)
+    size: PersonSize | None = None
+    if form.person_px is not None:
+        at_top_px, at_bottom_px = form.person_px
+        size = RowPersonSize(at_top_px=at_top_px, at_bottom_px=at_bottom_px)
+    elif camera.geometry is not None:
+        size = CameraPersonSize(camera=camera.geometry)
+    detector = MotionDetector(size=size, settings=settings)
+    _warm_up(detector, camera)
+    return detector
+
+
+def _warm_up(detector: MotionDetector, camera: CameraPlan) -> None:
+    """Let the first frame find compiled kernels and tables: else it alone would be late."""
+    contract = camera.contract
+    shape = (contract.height_px, contract.width_px, contract.channels)
+    grey = np.full(shape if contract.channels > 1 else shape[:2], 128, np.uint8)
+    spot = grey.copy()
+    spot[contract.height_px // 3 : contract.height_px // 2, : contract.width_px // 8] = 255
+    for index, pixels in enumerate((grey, spot)):
+        detector.detect(
+            Frame(
+                stream=camera.name,
+                index=index,
+                capture_ns=index * NS_PER_S,
+                received_ns=index * NS_PER_S,
+                pixels=pixels,
+            )
+        )
+    detector.reset()
+
+
+def _onnx(form: OnnxForm, folder: Path) -> OnnxDetector:
+    settings = OnnxSettings(min_score=form.min_score, keep_classes=form.classes)
+    return OnnxDetector.load(folder / form.model, sha256=form.sha256, settings=settings)
+
+
+def _given(form: GivenForm, folder: Path) -> ReplayedDetector:
+    read = read_detections(folder / form.file)
+    if read.refused.height:
+        reasons: Mapping[str, int] = dict(
+            read.refused["reason"].value_counts().iter_rows()  # of a handful
+        )
+        raise UsageError(
+            expected="a file of detections in which every row can be read",
+            got=f"{read.refused.height} rows refused: {reasons}",
+            where=form.file,
+            action="mend the file; `sightline track` says which rows",
+        )
+    table = read.table
+    return ReplayedDetector.from_columns(
+        frame_index=table.frame - 1,
+        box_px=table.box_px,
+        score=np.clip(table.score, 0.0, 1.0),
+    )

@@ -1,0 +1,94 @@
+"""Commands beside the loop: the newest goes out, and a slow machine holds nobody up."""
+
+import threading
+import time
+
+from sightline.act.actuators import CommandSender
+from sightline.act.sinks import DeliveryError
+from sightline.records.command import ActuatorCommand, CommandLevel
+from sightline.records.decision import Mode
+
+
+def command(revision, level=CommandLevel.NONE):
+    return ActuatorCommand(
+        command_id="c",
+        machine="saw",
+        level=level,
+        issued_ns=revision,
+        valid_until_ns=revision + 10,
+        revision=revision,
+        reasons=(),
+        mode=Mode.PRIMARY,
+    )
+
+
+class Slow:
+    """Takes a command only when it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.took = []
+        self.is_closed = False
+
+    def send(self, one):
+        self.go.wait(5)
+        self.took.append(one.revision)
+
+    def close(self):
+        self.is_closed = True
+
+
+class Refusing:
+    def send(self, one):
+        raise DeliveryError(expected="a", got="b", where="c", action="d")
+
+    def close(self):
+        pass
+
+
+def test_handing_over_does_not_wait_for_the_machine():
+    actuator = Slow()
+    with CommandSender(actuator) as sender:
+        began_s = time.monotonic()
+        for n in range(100):
+            sender.send(command(n))
+        assert time.monotonic() - began_s < 2.0
+        actuator.go.set()
+
+
+def test_the_newest_command_always_goes_out_and_every_one_is_counted():
+    actuator = Slow()
+    with CommandSender(actuator) as sender:
+        for n in range(50):
+            sender.send(command(n))
+        actuator.go.set()
+    assert actuator.took[-1] == 49
+    assert sender.sent + sender.superseded == 50
+    assert sender.sent == len(actuator.took)
+
+
+def test_a_command_that_is_not_taken_is_counted_with_its_reason():
+    with CommandSender(Refusing()) as sender:
+        sender.send(command(0))
+    assert (sender.sent, sender.failed) == (0, 1)
+    assert "expected" in sender.last_error
+
+
+def test_closing_sends_what_waits_and_then_lets_go_of_the_actuator():
+    actuator = Slow()
+    actuator.go.set()
+    sender = CommandSender(actuator)
+    sender.send(command(7, CommandLevel.STOP))
+    sender.close()
+    assert actuator.took == [7]
+    assert actuator.is_closed
+
+
+def test_an_actuator_that_hangs_is_left_behind():
+    actuator = Slow()
+    sender = CommandSender(actuator, join_timeout_s=0.05)
+    sender.send(command(0))
+    time.sleep(0.02)
+    sender.close()
+    assert not actuator.is_closed
+    actuator.go.set()

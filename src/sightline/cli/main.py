@@ -15,7 +15,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.cli import bench_commands, demo_command, prediction_commands, tracking_commands
+from sightline.cli import (
+    bench_commands,
+    demo_command,
+    prediction_commands,
+    site_score_command,
+    tracking_commands,
+)
 from sightline.cli.console import (
     counting_display,
     fail,
@@ -63,6 +69,7 @@ app = typer.Typer(
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(tracking_commands.app, name="evaluate")
 prediction_commands.register(tracking_commands.app)
+site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
 

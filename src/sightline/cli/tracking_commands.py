@@ -159,7 +159,7 @@ def evaluate_mot(
     """Score tracks: HOTA, CLEAR MOT and ID measures."""
     true, followed = read_truth(truth), read_tracks(tracks)
     rules = ScoringRules.named(benchmark) if benchmark else ScoringRules.fitting(true)
-    span = _frame_range(frames)
+    span = frame_range(frames)
     score = score_tracks(true, followed, rules=rules, frames=span, min_iou=min_iou)
     notes = _coverage_notes(true, followed) if span is None else []
     result = {
@@ -211,7 +211,8 @@ def _capture_times(
     return offset_ns, {"source": "assumed" if fps is None else "fps", "fps": rate}
 
 
-def _frame_range(text: str | None) -> tuple[int, int] | None:
+def frame_range(text: str | None) -> tuple[int, int] | None:
+    """``FIRST:LAST`` as two frame numbers; None for None."""
     if text is None:
         return None
     first, colon, last = text.partition(":")

@@ -7,7 +7,8 @@ import pytest
 from runtime_frames.site_cases import plan_of, two_cameras, yard
 from sightline.errors import ContractError, PipelineError
 from sightline.records.command import CommandLevel
-from sightline.runtime.frames.site_plan import load_site_plan, site_plan_from_mapping
+from sightline.runtime.frames.site_plan import load_site_plan
+from sightline.runtime.run_directory import plan_as_mapping, plan_from_mapping
 
 GROUND = {
     "kind": "homography",
@@ -93,8 +94,8 @@ def test_a_calibration_of_another_shape_is_refused():
 
 def test_a_plan_survives_the_run_directory():
     plan = plan_of(two_cameras())
-    plain = json.loads(json.dumps(plan.pipeline.model_dump(mode="json")))
-    again = site_plan_from_mapping(plain, where="run.json")
+    plain = json.loads(json.dumps(plan_as_mapping(plan)))
+    again = plan_from_mapping(plain, where="run.json")
     assert again.digest == plan.digest
     assert again.pipeline == plan.pipeline
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, walker, yard
-from sightline.errors import SourceError, UsageError
+from sightline.errors import LogError, SourceError, UsageError
 from sightline.recorder import read_entries, verify_log
 from sightline.records import Decision, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
@@ -14,6 +14,7 @@ from sightline.records.decision import Mode, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.frames.detecting import CameraDetectors
+from sightline.runtime.frames.rerun import detected_anew
 from sightline.runtime.frames.site_detectors import site_detectors
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
@@ -295,3 +296,36 @@ def test_decisions_name_who_where_and_why(tmp_path):
     assert (reason.code, reason.measure) == ("IN_FORBIDDEN_ZONE", "inside_probability")
     assert np.isfinite(reason.value)
     assert isinstance(found[0], Decision)
+
+
+# --- detectors again ------------------------------------------------------------------------------
+
+
+def recorded(tmp_path, images, things=(walker(),)):
+    plan = plan_of(yard(images=images))
+    run(plan, tmp_path / "run", [camera(seconds=4, things=things)], site_detectors(plan))
+    return RunDirectory.open(tmp_path / "run")
+
+
+def test_detectors_run_again_on_the_log_give_the_same_answers(tmp_path):
+    again = recorded(tmp_path, {"keep": "full"})
+    assert list(detected_anew(again, site_detectors(again.site))) == []
+
+
+def test_a_detector_that_answers_otherwise_is_found_at_its_frame(tmp_path):
+    again = recorded(tmp_path, {"keep": "full"})
+    found = list(detected_anew(again, told(again.site, lambda _: INSIDE)))
+    assert len(found) == 40
+    assert "east:0" in found[0][1]
+
+
+def test_detectors_cannot_be_run_again_without_the_pictures(tmp_path):
+    again = recorded(tmp_path, {"keep": "digest"})
+    with pytest.raises(LogError, match="every picture"):
+        list(detected_anew(again, told(again.site)))
+
+
+def test_a_lossy_picture_is_not_taken_for_the_one_that_was_looked_at(tmp_path):
+    again = recorded(tmp_path, {"keep": "full", "quality": 50})
+    with pytest.raises(LogError, match="digest"):
+        list(detected_anew(again, told(again.site)))

@@ -30,7 +30,7 @@ from sightline.cli.console import (
     stop_on_signal,
 )
 from sightline.cli.feeding import feed_quarantine_again
-from sightline.cli.site_commands import is_site_file, run_site_file
+from sightline.cli.site_commands import is_site_file, replay_site, run_site_file
 from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence import (
@@ -204,6 +204,9 @@ def replay(
 ) -> None:
     """Replay a run; exit 0 only if every decision is byte-identical."""
     directory = RunDirectory.open(path)
+    if directory.is_site:
+        replay_site(directory, rerun_models=rerun_models, against=against, as_json=as_json)
+        return
     sources = open_sources(directory.plan, source) if source else None
     with counting_display("replay", is_quiet=as_json) as on_progress:
         verdict = replay_run(

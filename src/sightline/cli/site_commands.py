@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 from rich.console import Console
 
@@ -13,10 +14,15 @@ from sightline.cli.console import print_json, progress_display, stop_on_signal
 from sightline.cli.demo_command import metrics_server
 from sightline.cli.site_sources import is_live_location, open_cameras, parse_actuators
 from sightline.cli.sources import parse_sinks, parse_speed
+from sightline.records.decision import decisions_digest
+from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime.frames.rerun import detected_anew
 from sightline.runtime.frames.site_detectors import site_detectors
 from sightline.runtime.frames.site_plan import load_site_plan
 from sightline.runtime.frames.site_report import SiteReport
 from sightline.runtime.frames.site_run import SiteOptions, run_site
+
+_SHOWN_DIFFERENCES = 10
 
 
 def is_site_file(path: Path) -> bool:
@@ -64,6 +70,53 @@ def run_site_file(
             is_stopped=is_stopped,
         )
     show_site_report(report, as_json=as_json)
+
+
+def replay_site(
+    run: RunDirectory, *, rerun_models: bool, against: Path | None, as_json: bool
+) -> None:
+    """Replay a run of cameras; leaves with 1 if anything differs.
+
+    Args:
+        run: the run.
+        rerun_models: ask its detectors again about the pictures in its log.
+        against: another run, whose decisions must be the same.
+        as_json: print one JSON document.
+    """
+    verdict = replay_run(run)
+    changed = list(detected_anew(run, site_detectors(run.site))) if rerun_models else []
+    other = decisions_digest(RunDirectory.open(against).decisions()) if against else None
+    is_same = other is None or other == verdict.digest
+    if as_json:
+        print_json(
+            {
+                "identical": bool(verdict),
+                "decisions": verdict.decisions,
+                "entries": verdict.entries,
+                "digest": verdict.digest,
+                "difference": str(verdict.difference) if verdict.difference else None,
+                "detectors_differ": [text for _, text in changed] if rerun_models else None,
+                "against": None if other is None else {"equivalent": is_same, "digest": other},
+            }
+        )
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        if verdict:
+            console.print(
+                f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
+                f"[green]every one the same bytes[/green]\n  digest {verdict.digest}"
+            )
+        else:
+            console.print(f"[red]replay differs[/red]\n{verdict.difference}")
+        if rerun_models and not changed:
+            console.print("detectors: run again, [green]every answer the same[/green]")
+        for sequence, text in changed[:_SHOWN_DIFFERENCES]:
+            console.print(f"[red]detectors differ[/red] log sequence {sequence}, {text}")
+        if len(changed) > _SHOWN_DIFFERENCES:
+            console.print(f"… and {len(changed) - _SHOWN_DIFFERENCES} more")
+        if not is_same:
+            console.print(f"[red]the other run decided otherwise[/red]: {other}")
+    raise typer.Exit(0 if verdict and not changed and is_same else 1)
 
 
 def show_site_report(report: SiteReport, *, as_json: bool) -> None:

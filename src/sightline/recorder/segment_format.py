@@ -22,6 +22,7 @@ from mcap.records import Channel, Header, McapRecord, Metadata, Schema
 
 from sightline.errors import LogError, UsageError
 from sightline.recorder.chain import ChainHead
+from sightline.recorder.foxglove_schemas import FOXGLOVE_SCHEMAS
 from sightline.recorder.storage import Storage
 from sightline.records import EntryKind
 
@@ -44,11 +45,6 @@ SEQUENCE_MODULUS = 1 << 32
 
 _ARROW_KINDS = frozenset({EntryKind.INPUT, EntryKind.REJECTED, EntryKind.QUARANTINE})
 _OPAQUE_KINDS = frozenset({EntryKind.OUTCOME, EntryKind.SUMMARY_IN, EntryKind.SUMMARY_OUT})
-_FOXGLOVE_SCHEMAS = {
-    EntryKind.IMAGE: "foxglove.CompressedImage",
-    EntryKind.ANNOTATION: "foxglove.ImageAnnotations",
-}
-"""Kinds in the standard forms that viewers know by name (https://docs.foxglove.dev/docs/sdk/schemas)."""
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}")
 _SEGMENT_NAME = re.compile(r"\d{6,9}\.mcap")
 TEMPORARY_SUFFIX = ".tmp"
@@ -191,8 +187,12 @@ def schema_of(kind: EntryKind, *, schema_id: int) -> Schema | None:
     """JSON schema of a kind; None where the encoding describes itself or is opaque."""
     if message_encoding(kind) != "json":
         return None
-    name = _FOXGLOVE_SCHEMAS.get(kind, f"sightline.{kind}")
-    return _json_schema(name, kind.value, schema_id=schema_id)
+    standard = FOXGLOVE_SCHEMAS.get(kind)
+    if standard is not None:
+        text = json.dumps(standard, sort_keys=True)
+        name = standard["title"]
+        return Schema(id=schema_id, name=name, encoding="jsonschema", data=text.encode())
+    return _json_schema(f"sightline.{kind}", kind.value, schema_id=schema_id)
 
 
 def schema_kind(schema_name: str) -> EntryKind:
@@ -201,8 +201,8 @@ def schema_kind(schema_name: str) -> EntryKind:
     Raises:
         ValueError: if there is none.
     """
-    for kind, name in _FOXGLOVE_SCHEMAS.items():
-        if name == schema_name:
+    for kind, standard in FOXGLOVE_SCHEMAS.items():
+        if standard["title"] == schema_name:
             return kind
     return EntryKind(schema_name.removeprefix("sightline."))
 

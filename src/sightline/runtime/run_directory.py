@@ -23,7 +23,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.recorder.retention import first_kept
 from sightline.records import Accounts, Decision, EntryKind
-from sightline.runtime.frames.site_plan import SitePlan, site_plan_from_mapping
+from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
 from sightline.runtime.hosting import FAN_IN, partition_name
 from sightline.runtime.pipeline import parse_pipeline
 from sightline.runtime.plan import Plan
@@ -222,7 +222,8 @@ class RunDirectory:
 def plan_as_mapping(plan: Plan | SitePlan) -> dict[str, Any]:
     """JSON-ready form of a plan; :func:`plan_from_mapping` makes the same plan again."""
     if isinstance(plan, SitePlan):
-        return {"site": plan.pipeline.model_dump(mode="json")}
+        folder = str(plan.folder.absolute())  # where the weights of detectors lie
+        return {"site": plan.pipeline.model_dump(mode="json"), "folder": folder}
     return {
         "pipeline": plan.pipeline.model_dump(mode="json"),
         "contracts": {n: c.model_dump(mode="json") for n, c in sorted(plan.contracts.items())},
@@ -232,7 +233,7 @@ def plan_as_mapping(plan: Plan | SitePlan) -> dict[str, Any]:
 def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan | SitePlan:
     """Inverse of :func:`plan_as_mapping`."""
     if "site" in plain:
-        return site_plan_from_mapping(plain["site"], where=where)
+        return make_site_plan(plain["site"], where=where, folder=Path(plain["folder"]))
     pipeline = parse_pipeline(plain["pipeline"], where=where)
     contracts = {n: Contract.model_validate(c) for n, c in plain["contracts"].items()}
     return make_plan(pipeline, contracts, where=where)

@@ -22,6 +22,7 @@ from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_options import Progress, RunClocks
 from sightline.sense.frames import FrameFault
 
+
 class Inbox(Protocol):
     """What the loop asks of the cameras; :class:`.CameraInbox` with real ones."""
 

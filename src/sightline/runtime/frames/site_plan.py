@@ -351,8 +351,3 @@ def _made(make: Callable[[], MadeT], where: str) -> MadeT:
             where=f"{where} ({error.where})",
             action=error.action,
         ) from error
-
-
-def site_plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> SitePlan:
-    """The plan of a mapping in which everything is written out already, as in a run directory."""
-    return make_site_plan(plain, where=where, folder=Path())

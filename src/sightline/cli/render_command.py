@@ -1,0 +1,89 @@
+"""``sightline render``: a site's run as a video, or one moment of it as a picture."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sightline.cli.console import counting_display, print_json
+from sightline.cli.site_sources import is_live_location, open_cameras
+from sightline.errors import UsageError
+from sightline.evidence.site_drawing import render_still, render_video
+from sightline.runtime import RunDirectory
+
+
+def render(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a site's run.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="X.mp4, or X.png together with --at.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="CAMERA=LOCATION",
+            help="Recording the run was made from, for pictures that the log did not keep.",
+        ),
+    ] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="A still, this long after the first frame."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
+    run = RunDirectory.open(path)
+    plan = run.site
+    for item in source or []:
+        if is_live_location(item.partition("=")[2]):
+            raise UsageError(
+                expected="the recording of what the run saw",
+                got=item.partition("=")[0] + " as a live stream",
+                where="--source",
+                action="give a file or folder; a live picture cannot be seen again",
+            )
+    if (at is None) == (out.suffix.lower() == ".png"):
+        raise UsageError(
+            expected="--at SECONDS with X.png, and X.mp4 without it",
+            got=out.name + ("" if at is None else f" with --at {at:g}"),
+            where="-o",
+            action="mend the options",
+        )
+    sources = open_cameras(plan, source or [])
+    began_s = time.monotonic()
+    if at is not None:
+        done = render_still(run, out, at_s=at, sources=sources)
+    else:
+        with counting_display("render", is_quiet=as_json) as show:
+            done = render_video(
+                run,
+                out,
+                sources=sources,
+                on_progress=None if show is None else lambda count: show("pictures", count),
+            )
+    took_s = time.monotonic() - began_s
+    if as_json:
+        print_json(
+            {
+                "path": str(done.path),
+                "pictures": done.pictures,
+                "size_px": list(done.size_px),
+                "with_picture": done.with_picture,
+                "without_picture": done.without,
+                "at_s": done.at_s,
+                "took_s": round(took_s, 3),
+            }
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    width, height = done.size_px
+    console.print(f"{done.path}: {done.pictures:,} pictures of {width} x {height} px", markup=False)
+    if done.without:
+        console.print(
+            f"{done.without:,} camera pictures are not in the log; give --source CAMERA=LOCATION"
+        )
+    console.print(f"{done.pictures / took_s:,.1f} pictures/s")

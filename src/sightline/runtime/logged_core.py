@@ -180,11 +180,6 @@ class LoggedCore:
         """Whether the log is empty."""
         return self._log.head.sequence < 0
 
-    @property
-    def has_decisions(self) -> bool:
-        """Whether anything was decided since the last commit."""
-        return bool(self._pending.decisions)
-
     # --- resume ---------------------------------------------------------------------------------
 
     def restore(self) -> int:

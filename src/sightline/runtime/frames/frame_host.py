@@ -60,6 +60,8 @@ class FrameHost:
         self._clocks = clocks
         self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
         self._images = ImageLog(plan.pipeline.images)
+        self._to_show: list[Frame] = []
+        self._has_decided = False
         self._logged = LoggedCore(
             SITE_PARTITION,
             self.core,
@@ -127,9 +129,7 @@ class FrameHost:
             entries.append((EntryKind.FRAME, item.stream, header.to_bytes()))
             frames.append(item)
         self._logged.apply_together(entries)
-        if self._images.is_on:
-            with self._timer.span("images"):
-                self._show(frames)
+        self._to_show += frames
         if frames:
             self._logged.took(self._clocks.monotonic_s() - began_s)
 
@@ -158,9 +158,19 @@ class FrameHost:
 
     def commit(self) -> Committed:
         """Make everything so far durable, and hand out what may now take effect."""
-        if self._logged.has_decisions:
-            self._keep(self._images.decided())
-        return self._logged.commit()
+        committed = self._logged.commit()
+        self._has_decided |= bool(committed.decisions)
+        return committed
+
+    def keep_pictures(self) -> None:
+        """Log the pictures of what was fed, with the next commit: commands go first."""
+        frames, self._to_show = self._to_show, []
+        if self._images.is_on and frames:
+            with self._timer.span("pictures"):
+                self._show(frames)
+                if self._has_decided:
+                    self._keep(self._images.decided())
+        self._has_decided = False
 
     def close(self) -> None:
         """Finish the log; what was not committed is not there."""

@@ -48,6 +48,7 @@ def detected_anew(
     """
     headers: dict[str, FrameHeader] = {}
     outcomes: dict[str, tuple[int, DetectionOutcome]] = {}
+    seen: set[str] = set()
     for entry in read_entries(run.storage, SITE_PARTITION, kinds=_KINDS, limits=limits):
         if entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
@@ -57,13 +58,16 @@ def detected_anew(
             outcome = DetectionOutcome.from_bytes(entry.payload)
             outcomes[outcome.request_id.rpartition(":")[0]] = (entry.sequence, outcome)
         elif entry.name in outcomes:
+            seen.add(entry.name)
             sequence, outcome = outcomes.pop(entry.name)
             frame = _frame(headers[entry.name], entry.payload, entry.sequence)
             difference = _difference(detectors[entry.name], frame, outcome)
             if difference:
                 yield sequence, difference
+    # Pictures follow with the next commit: of a run that was cut off the last may be missing.
     for camera, (sequence, _) in outcomes.items():
-        raise _missing(f"{camera}, log sequence {sequence}")
+        if camera not in seen:
+            raise _missing(f"{camera}, log sequence {sequence}")
 
 
 def _check_no_picture_is_missing(

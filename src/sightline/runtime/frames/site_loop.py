@@ -88,7 +88,7 @@ class SiteLoop:
                 self._tick(moment.at_ns, is_final=moment.is_final)
             if is_stopped():
                 break
-        self._publish()
+        self._end()
 
     def go_live(
         self, inbox: Inbox, now_ns: Callable[[], int], is_stopped: Callable[[], bool]
@@ -120,7 +120,7 @@ class SiteLoop:
                 next_tick_ns = tick_at_ns + tick_ns
             if is_last:
                 break
-        self._publish()
+        self._end()
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -165,11 +165,16 @@ class SiteLoop:
         for item in items:
             if isinstance(item, Frame):
                 self._note_latency(item, latency_s(item))
+        self.host.keep_pictures()
         self.frames += sum(isinstance(item, Frame) for item in items)
         self._waiting = committed if self._waiting is None else self._waiting.then(committed)
         self._unpublished += 1
         if committed.decisions or self._unpublished >= _PUBLISH_FRAMES:
             self._publish()
+
+    def _end(self) -> None:
+        self._commit((), lambda frame: 0.0)  # the last pictures
+        self._publish()
 
     def _send(self, command: ActuatorCommand) -> None:
         self.commands[f"{command.machine} {command.level}"] += 1

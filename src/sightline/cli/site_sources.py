@@ -64,9 +64,7 @@ def open_cameras(plan: SitePlan, given: Sequence[str]) -> dict[str, FrameSource]
 
 def _camera(camera: CameraPlan, location: str) -> FrameSource:
     if is_live_location(location):
-        source = LiveCamera(camera.name, location, wall_ns=time.time_ns)
-        source.start()
-        return source
+        return LiveCamera(camera.name, location, wall_ns=time.time_ns)
     path, rate_hz = Path(location), camera.contract.rate_hz
     if path.is_dir():
         return ImageDirectory(camera.name, path, times=RateTimes(start_ns=0, rate_hz=rate_hz))

@@ -10,6 +10,7 @@ from typing import Self
 
 from sightline.records import Frame
 from sightline.records.signals import NS_PER_S
+from sightline.sense.frames import LiveCamera
 from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.delivery import FrameItem, FrameSource
 from sightline.sense.frames.mailbox import FrameMailbox
@@ -79,6 +80,9 @@ class CameraInbox:
         ]
 
     def __enter__(self) -> Self:
+        for source in self._sources.values():
+            if isinstance(source, LiveCamera):
+                source.start()
         for thread in self._threads:
             thread.start()
         return self
@@ -91,9 +95,8 @@ class CameraInbox:
     ) -> None:
         self._is_stopping = True
         for source in self._sources.values():
-            stop = getattr(source, "stop", None)
-            if stop is not None:
-                stop()
+            if isinstance(source, LiveCamera):
+                source.stop()
         for thread in self._threads:
             thread.join(self._bounds.join_timeout_s)
 
@@ -117,7 +120,7 @@ class CameraInbox:
                 items.append(item)
                 if isinstance(item, Frame):
                     break
-            given_way = box.superseded - self._told[name]
+            given_way = self._superseded(name) - self._told[name]
             if given_way:
                 superseded[name] = given_way
                 self._told[name] += given_way
@@ -138,6 +141,12 @@ class CameraInbox:
         """Whether one of ``cameras`` has no frame waiting and may still send one."""
         boxes = [self._boxes[name] for name in cameras]
         return any(not box.waiting and not box.is_finished for box in boxes)
+
+    def _superseded(self, name: str) -> int:
+        """Frames of a camera that gave way, here or in its own mailbox."""
+        source = self._sources[name]
+        before = source.status(self._now_ns()).superseded if isinstance(source, LiveCamera) else 0
+        return self._boxes[name].superseded + before
 
     def _read(self, name: str) -> None:
         """Main of a camera's thread."""

@@ -271,3 +271,72 @@ def test_the_order_of_detections_does_not_matter(seed):
         assert len(first) == len(second)
         near = np.sort(first.box_px[:, 0]) - np.sort(second.box_px[:, 0])
         np.testing.assert_allclose(near, 0, atol=1e-9)
+
+
+def test_boxes_may_be_columns_of_a_wider_table():
+    tracker = Tracker("yard")
+    for t in (0.0, 0.1, 0.2):
+        wide = np.concatenate([[[7.0]], boxes_at(100 + 60 * t), [[0.9]]], axis=1)
+        seen_wide = Detections.of("yard", round(t * S), box_px=wide[:, 1:5], score=wide[:, 5])
+        tracks = tracker.update(seen_wide)
+    assert tracks.track_id.tolist() == [1]
+
+
+def walkers(time_s, camera_px):
+    """Six people in a row, each at a speed of their own, as a camera sees them that has moved."""
+    x = 60.0 + 90 * np.arange(6) + np.linspace(-40, 40, 6) * time_s
+    return x + camera_px
+
+
+def swinging(time_s):
+    return 40 * np.sin(2 * np.pi * 0.8 * time_s)
+
+
+def test_a_camera_that_swings_loses_nobody():
+    still, swung = Tracker("yard"), Tracker("yard")
+    for i in range(40):
+        t = i / 10
+        expected = still.update(seen(t, walkers(t, 0.0)))
+        found = swung.update(seen(t, walkers(t, swinging(t))))
+    assert found.track_id.tolist() == expected.track_id.tolist()
+    off_px = found.box_px[:, 0] - expected.box_px[:, 0] - swinging(t)
+    assert np.abs(off_px).max() < 8
+
+
+def test_without_learning_the_camera_s_motion_people_are_lost():
+    blind = Tracker("yard", settings=TrackerSettings(camera_memory_s=0.0))
+    ids = set()
+    for i in range(40):
+        ids |= set(blind.update(seen(i / 10, walkers(i / 10, swinging(i / 10)))).track_id.tolist())
+    assert len(ids) > 6
+
+
+def test_a_camera_that_stands_still_is_learned_to_stand_still():
+    tracker, blind = (
+        Tracker("yard", settings=TrackerSettings(camera_memory_s=memory_s))
+        for memory_s in (1.0, 0.0)
+    )
+    for i in range(40):
+        frame = seen(i / 10, walkers(i / 10, 0.0))
+        assert all_bytes(tracker.update(frame)) == all_bytes(blind.update(frame))
+    assert tracker.snapshot()[0]["camera_variance_px2"] == [0.0, 0.0]
+
+
+def test_one_who_turns_does_not_pass_for_the_camera():
+    tracker = Tracker("yard")
+    for i in range(40):
+        turned = walkers(i / 10, 0.0)
+        turned[2] += 4 * swinging(i / 10) / 10
+        tracks = tracker.update(seen(i / 10, turned))
+    assert len(tracks) == 6
+    assert tracker.snapshot()[0]["camera_variance_px2"] == [0.0, 0.0]
+
+
+def test_a_detection_far_from_where_a_lost_track_may_be_is_someone_new():
+    def ids_after_gap(foot_x):
+        tracker = Tracker("yard")
+        walk(tracker, np.arange(0, 2, 0.1), speed_px_s=0.0)
+        return [tracker.update(seen(4.0 + i / 10, foot_x)) for i in range(3)][-1].track_id.tolist()
+
+    assert ids_after_gap(100.0) == [1]
+    assert ids_after_gap(400.0) == [2]

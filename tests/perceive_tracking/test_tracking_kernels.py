@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
-from sightline.perceive.tracking import kalman, kalman_reference
-from sightline.perceive.tracking.assignment import assign
+from sightline.perceive.tracking import camera_motion, kalman, kalman_reference
+from sightline.perceive.tracking.assignment import assign_in_rounds
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -36,15 +35,16 @@ def scene(seed):
 
 
 @settings(deadline=None)
-@given(seeds, st.floats(0, 5))
-def test_predictions_agree(seed, dt_s):
+@given(seeds, st.floats(0, 5), st.sampled_from([0.0, 1.7]))
+def test_predictions_agree(seed, dt_s, assumed_height_m):
     made = scene(seed)
-    acceleration = np.random.default_rng(seed).uniform(0, 3, len(made["state"]))
-    expected = kalman_reference.predict(made["state"], made["covariance"], acceleration, dt_s)
-    state, covariance = made["state"].copy(), made["covariance"].copy()
-    kalman.predict_in_place(state, covariance, acceleration, dt_s)
-    np.testing.assert_allclose(state, expected[0], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(covariance, expected[1], rtol=1e-9, atol=1e-9)
+    before = [made[name] for name in ("state", "covariance", "log_size", "size_variance")]
+    numbers = (dt_s, 0.7, assumed_height_m, 0.2)
+    expected = kalman_reference.predict(*before, *numbers)
+    state, covariance, log_size, size_variance = (array.copy() for array in before)
+    kalman.predict_in_place(state, covariance, log_size, size_variance, *numbers)
+    for found, wanted in zip((state, covariance, size_variance), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
 
 
 @settings(deadline=None)
@@ -62,12 +62,23 @@ def test_updates_agree(seed):
 
 
 @settings(deadline=None)
-@given(seeds, st.floats(1, 100))
-def test_costs_agree(seed, gate):
+@given(seeds, st.floats(1, 100), st.floats(0, 30), st.booleans())
+def test_costs_agree(seed, gate, new_cost, by_class):
     made = scene(seed)
-    numbers = {"size_sd": 0.15, "gate": gate, "size_gate": 4.0, "overlap_weight": 2.0}
+    n, m = len(made["state"]), len(made["position"])
+    classes = np.random.default_rng(seed).integers(0, 2, n + m)
+    numbers = {"size_sd": 0.15, "gate": gate, "new_cost": new_cost}
+    numbers |= {"size_gate": 4.0, "overlap_weight": 2.0}
     expected = kalman_reference.costs(**made, **numbers)
-    found = kalman.costs(*made.values(), *numbers.values())
+    if by_class:
+        expected[classes[:n, None] != classes[None, n:]] = np.inf
+    tracks, seen = list(made.values())[:5], list(made.values())[5:]
+    track, sighting, cost = kalman.possible_pairs(
+        *tracks, classes[:n], *seen, classes[n:].astype(np.int32), by_class, *numbers.values()
+    )
+    found = np.full((n, m), np.inf)
+    found[track, sighting] = cost
+    assert len(track) == np.isfinite(expected).sum()
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
@@ -84,6 +95,21 @@ def test_an_update_makes_surer_and_stays_positive(seed):
     assert (np.linalg.eigvalsh(made["covariance"] - covariance) > -1e-9).all()
 
 
+@settings(deadline=None)
+@given(seeds)
+def test_common_shifts_agree(seed):
+    made, rng = scene(seed), np.random.default_rng(seed)
+    n, m = len(made["state"]), len(made["position"])
+    matched = np.full(m, -1)
+    matched[: min(n, m)] = rng.permutation(n)[: min(n, m)]
+    arguments = (
+        made["state"], made["covariance"], rng.integers(0, 9, n), rng.integers(5, 11, n) * 10**8,
+        10**9, made["position"], made["spread"], matched,
+    )  # fmt: skip
+    found = camera_motion.common_shift(*arguments)
+    np.testing.assert_allclose(found, kalman_reference.common_shift(*arguments), rtol=1e-9)
+
+
 def sparse(seed):
     rng = np.random.default_rng(seed)
     n, m = rng.integers(0, 14, 2)
@@ -92,28 +118,45 @@ def sparse(seed):
     return cost
 
 
-def pairs_and_total(cost, rows, columns):
-    finite = np.isfinite(cost[rows, columns])
-    return finite.sum(), cost[rows, columns][finite].sum()
+def pairs_of(cost):
+    row, column = np.nonzero(np.isfinite(cost))
+    order = np.random.default_rng(len(row)).permutation(len(row))
+    return row[order], column[order], cost[row, column][order]
+
+
+def pairs_and_total(cost, found):
+    columns = np.flatnonzero(found >= 0)
+    return len(columns), cost[found[columns], columns].sum()
 
 
 @settings(max_examples=300, deadline=None)
 @given(seeds)
 def test_assignments_are_as_many_and_as_cheap_as_scipy_s(seed):
     cost = sparse(seed)
-    match = assign(cost)
-    rows = np.flatnonzero(match >= 0)
-    found = pairs_and_total(cost, rows, match[rows])
-    expected = pairs_and_total(cost, *linear_sum_assignment(np.where(np.isinf(cost), 1e6, cost)))
-    assert found[0] == expected[0]
-    assert found[1] == pytest.approx(expected[1])
+    n, m = cost.shape
+    found = assign_in_rounds(*pairs_of(cost), np.ones(n, np.int64), np.ones(m), 0.5)
+    expected = kalman_reference.assign_in_rounds(cost, np.ones(n), np.ones(m), 0.5)
+    assert pairs_and_total(cost, found)[0] == pairs_and_total(cost, expected)[0]
+    assert pairs_and_total(cost, found)[1] == pytest.approx(pairs_and_total(cost, expected)[1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(seeds)
+def test_assignments_in_rounds_agree(seed):
+    cost = sparse(seed)
+    rng = np.random.default_rng(seed)
+    track_id, score = rng.integers(0, 3, cost.shape[0]), rng.random(cost.shape[1])
+    found = assign_in_rounds(*pairs_of(cost), track_id, score, 0.6)
+    expected = kalman_reference.assign_in_rounds(cost, track_id, score, 0.6)
+    np.testing.assert_array_equal(found, expected)  # random costs: the cheapest is only one
 
 
 @settings(deadline=None)
 @given(seeds)
-def test_no_column_is_given_twice_and_none_that_is_impossible(seed):
+def test_no_track_is_given_twice_and_none_that_is_impossible(seed):
     cost = sparse(seed)
-    match = assign(cost)
-    given_away = match[match >= 0]
+    n, m = cost.shape
+    found = assign_in_rounds(*pairs_of(cost), np.ones(n, np.int64), np.ones(m), 0.5)
+    given_away = found[found >= 0]
     assert len(set(given_away.tolist())) == len(given_away)
-    assert np.isfinite(cost[match >= 0, given_away]).all()
+    assert np.isfinite(cost[given_away, found >= 0]).all()

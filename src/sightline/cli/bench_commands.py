@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightline.bench.pipeline import bench_pipeline
+from sightline.bench.tracker import bench_tracker
 from sightline.bench.windows import bench_windows
 from sightline.cli.console import print_json
 
@@ -33,6 +34,15 @@ def pipeline(
     _show(bench_pipeline(rows=rows), as_json=as_json)
 
 
+@app.command()
+def tracker(
+    peers: Annotated[bool, typer.Option("--peers", help="Also time ByteTrack.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Updates of the tracker with 50 and 200 objects in sight, on one core."""
+    _show(bench_tracker(peers=peers, progress=_say), as_json=as_json)
+
+
 def _say(message: str) -> None:
     typer.echo(message, err=True)
 
@@ -48,4 +58,8 @@ def _show(result: dict[str, object], *, as_json: bool) -> None:
 def _flat(plain: object, prefix: str = "") -> list[tuple[str, object]]:
     if isinstance(plain, dict):
         return [item for key, value in plain.items() for item in _flat(value, f"{prefix}{key}.")]
+    if isinstance(plain, list) and any(isinstance(item, dict) for item in plain):
+        return [
+            item for place, value in enumerate(plain) for item in _flat(value, f"{prefix}{place}.")
+        ]
     return [(prefix.rstrip("."), plain)]

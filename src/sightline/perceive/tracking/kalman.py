@@ -1,27 +1,42 @@
-"""Compiled loops of the tracker; specified in :mod:`.kalman_reference`."""
+"""Compiled loops of the tracker's filter; specified in :mod:`.kalman_reference`."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
 from sightline.records.windows import FloatArray, IntArray
 
+ClassArray = npt.NDArray[np.int32]
+
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _M = types.Array(types.float64, 2, "C", readonly=True)
 _T = types.Array(types.float64, 3, "C", readonly=True)
+_V_OUT = types.Array(types.float64, 1, "C")
 _M_OUT = types.Array(types.float64, 2, "C")
 _T_OUT = types.Array(types.float64, 3, "C")
 _I = types.Array(types.int64, 1, "C", readonly=True)
+_I_OUT = types.Array(types.int64, 1, "C")
+_C = types.Array(types.int32, 1, "C", readonly=True)
 _F = types.float64
+_N = types.int64
+_B = types.boolean
 
 
-@kernel(_M_OUT, _T_OUT, _V, _F)
-def predict_in_place(
-    state: FloatArray, covariance: FloatArray, acceleration: FloatArray, dt_s: float
+@kernel(_M_OUT, _T_OUT, _M, _M_OUT, _F, _F, _F, _F)
+def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    size_variance: FloatArray,
+    dt_s: float,
+    acceleration_m_s2: float,
+    assumed_height_m: float,
+    size_drift: float,
 ) -> None:
     """:func:`.kalman_reference.predict`, written into its arguments."""
     q_pos = dt_s * dt_s * dt_s / 3
@@ -37,52 +52,53 @@ def predict_in_place(
         for row in range(4):
             p[row, 0] += dt_s * p[row, 2]
             p[row, 1] += dt_s * p[row, 3]
-        power = acceleration[i] * acceleration[i]
+        unit_per_m = 1.0
+        if assumed_height_m > 0:
+            unit_per_m = math.exp(log_size[i, 1]) / assumed_height_m
+        spread = acceleration_m_s2 * unit_per_m
+        power = spread * spread
         for axis in range(2):
             p[axis, axis] += power * q_pos
             p[axis, axis + 2] += power * q_mix
             p[axis + 2, axis] += power * q_mix
             p[axis + 2, axis + 2] += power * dt_s
+            size_variance[i, axis] += size_drift * size_drift * dt_s
 
 
 @inner_loop
 def _update(
-    state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
+    state: FloatArray, p: FloatArray, position: FloatArray, spread: FloatArray, gain: FloatArray
 ) -> None:
-    """One track: float64[4], [4, 4], [2] and [2, 2]."""
-    p = covariance
+    """One track: float64[4], [4, 4], [2] and [2, 2]; ``gain`` is float64[4, 4] to work in.
+
+    Joseph's form, (I - K H) P (I - K H)' + K R K', where H picks the first two of the state: each
+    product with I - K H only takes away what the gain says of the first two rows or columns.
+    """
     s00 = p[0, 0] + spread[0, 0]
     s01 = p[0, 1] + spread[0, 1]
     s11 = p[1, 1] + spread[1, 1]
     determinant = s00 * s11 - s01 * s01
-    gain = np.empty((4, 2))
-    left = np.eye(4)
-    half = np.empty((4, 4))
-    for row in range(4):
-        gain[row, 0] = (p[row, 0] * s11 - p[row, 1] * s01) / determinant
-        gain[row, 1] = (p[row, 1] * s00 - p[row, 0] * s01) / determinant
     dx = position[0] - state[0]
     dy = position[1] - state[1]
     for row in range(4):
+        gain[row, 0] = (p[row, 0] * s11 - p[row, 1] * s01) / determinant
+        gain[row, 1] = (p[row, 1] * s00 - p[row, 0] * s01) / determinant
+        gain[row, 2] = gain[row, 0] * spread[0, 0] + gain[row, 1] * spread[1, 0]
+        gain[row, 3] = gain[row, 0] * spread[0, 1] + gain[row, 1] * spread[1, 1]
         state[row] += gain[row, 0] * dx + gain[row, 1] * dy
-        left[row, 0] -= gain[row, 0]
-        left[row, 1] -= gain[row, 1]
+    for column in range(4):
+        first, second = p[0, column], p[1, column]
+        for row in range(4):
+            p[row, column] -= gain[row, 0] * first + gain[row, 1] * second
     for row in range(4):
-        for column in range(4):
-            total = 0.0
-            for k in range(4):
-                total += left[row, k] * p[k, column]
-            half[row, column] = total
-    for row in range(4):
+        first, second = p[row, 0], p[row, 1]
         for column in range(row, 4):
-            total = 0.0
-            for k in range(4):
-                total += half[row, k] * left[column, k]
-            for a in range(2):
-                for b in range(2):
-                    total += gain[row, a] * spread[a, b] * gain[column, b]
+            total = p[row, column] - first * gain[column, 0] - second * gain[column, 1]
+            total += gain[row, 2] * gain[column, 0] + gain[row, 3] * gain[column, 1]
             p[row, column] = total
-            p[column, row] = total
+    for row in range(4):
+        for column in range(row):
+            p[row, column] = p[column, row]
 
 
 @kernel(_M_OUT, _T_OUT, _M, _T)
@@ -90,80 +106,123 @@ def update_in_place(
     state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
 ) -> None:
     """:func:`.kalman_reference.update`, written into its arguments."""
+    gain = np.empty((4, 4))
     for i in range(len(state)):
-        _update(state[i], covariance[i], position[i], spread[i])
+        _update(state[i], covariance[i], position[i], spread[i], gain)
 
 
-@kernel(_M_OUT, _T_OUT, _M_OUT, _M_OUT, _M, _T, _M, _I, _F)
+@kernel(_M_OUT, _T_OUT, _M_OUT, _M_OUT, _I_OUT, _V_OUT, _I_OUT, _M, _T, _M, _V, _I, _F, _N)
 def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
     covariance: FloatArray,
     log_size: FloatArray,
     size_variance: FloatArray,
+    hits: IntArray,
+    score: FloatArray,
+    seen_ns: IntArray,
     position: FloatArray,
     spread: FloatArray,
     seen_log_size: FloatArray,
-    track: IntArray,
+    seen_score: FloatArray,
+    matched: IntArray,
     size_sd: float,
+    now_ns: int,
 ) -> None:
-    """Filter each sighting into its track (-1: none): position and size."""
-    for j in range(len(track)):
-        i = track[j]
+    """Filter each sighting into its track (``matched``, -1: none): position, size and the rest."""
+    gain = np.empty((4, 4))
+    for j in range(len(matched)):
+        i = matched[j]
         if i < 0:
             continue
-        _update(state[i], covariance[i], position[j], spread[j])
+        _update(state[i], covariance[i], position[j], spread[j], gain)
         for k in range(2):
-            gain = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
-            log_size[i, k] += gain * (seen_log_size[j, k] - log_size[i, k])
-            size_variance[i, k] *= 1 - gain
+            share = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
+            log_size[i, k] += share * (seen_log_size[j, k] - log_size[i, k])
+            size_variance[i, k] *= 1 - share
+        hits[i] += 1
+        score[i] = seen_score[j]
+        seen_ns[i] = now_ns
 
 
 @inner_loop
-def _overlap(a: FloatArray, i: int, b: FloatArray, j: int) -> float:
-    width = min(a[i, 2], b[j, 2]) - max(a[i, 0], b[j, 0])
-    height = min(a[i, 3], b[j, 3]) - max(a[i, 1], b[j, 1])
+def _overlap(a: FloatArray, b: FloatArray) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
     if not (width > 0 and height > 0):  # NaN too
         return 0.0
     shared = width * height
-    area_a = (a[i, 2] - a[i, 0]) * (a[i, 3] - a[i, 1])
-    area_b = (b[j, 2] - b[j, 0]) * (b[j, 3] - b[j, 1])
+    area_a = (a[2] - a[0]) * (a[3] - a[1])
+    area_b = (b[2] - b[0]) * (b[3] - b[1])
     return float(shared / (area_a + area_b - shared))
 
 
-@kernel(_M, _T, _M, _M, _M, _M, _T, _M, _M, _F, _F, _F, _F)
-def costs(  # noqa: PLR0917 - compiled functions take no keywords
+@kernel(_M, _T, _M, _M, _M, _I, _M, _T, _M, _M, _C, _B, _F, _F, _F, _F, _F)
+def possible_pairs(  # noqa: PLR0915, PLR0917 - one loop; compiled functions take no keywords
     state: FloatArray,
     covariance: FloatArray,
     log_size: FloatArray,
     size_variance: FloatArray,
     box_px: FloatArray,
+    class_id: IntArray,
     position: FloatArray,
     spread: FloatArray,
     seen_log_size: FloatArray,
     seen_box_px: FloatArray,
+    seen_class_id: ClassArray,
+    by_class: bool,
     size_sd: float,
     gate: float,
+    new_cost: float,
     size_gate: float,
     overlap_weight: float,
-) -> FloatArray:
-    """:func:`.kalman_reference.costs`; what is far away is left before the logarithm."""
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """What is finite of :func:`.kalman_reference.costs`: int64[k], int64[k], float64[k].
+
+    Track, sighting and cost of each pair, in no particular order. Sightings are sorted along x, so
+    that each track only meets those within its gate there.
+    """
     n, m = len(state), len(position)
-    found = np.full((n, m), np.inf)
+    along_x = np.argsort(position[:, 0], kind="mergesort")
+    x, y, v_x, v_y = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
+    widest = 0.0
+    for k in range(m):
+        j = along_x[k]
+        x[k], y[k] = position[j, 0], position[j, 1]
+        v_x[k], v_y[k] = spread[j, 0, 0], spread[j, 1, 1]
+        widest = max(widest, v_x[k])
+    room = 4 * (n + m)
+    track = np.empty(room, np.int64)
+    seen = np.empty(room, np.int64)
+    cost = np.empty(room)
+    pairs = 0
     for i in range(n):
         v_width = size_variance[i, 0] + size_sd * size_sd
         v_height = size_variance[i, 1] + size_sd * size_sd
-        for j in range(m):
-            dx = position[j, 0] - state[i, 0]
-            dy = position[j, 1] - state[i, 1]
-            s00 = covariance[i, 0, 0] + spread[j, 0, 0]
-            s11 = covariance[i, 1, 1] + spread[j, 1, 1]
+        x_i, y_i = state[i, 0], state[i, 1]
+        p00, p01, p11 = covariance[i, 0, 0], covariance[i, 0, 1], covariance[i, 1, 1]
+        # Rounded outwards: the gate itself is below.
+        reach = 1.000001 * math.sqrt(gate * (p00 + widest))
+        for k in range(np.searchsorted(x, x_i - reach), m):
+            dx = x[k] - x_i
+            if dx > reach:
+                break
+            dy = y[k] - y_i
+            s00 = p00 + v_x[k]
+            s11 = p11 + v_y[k]
             # Of a positive definite matrix the distance is at least that along either axis.
-            if dx * dx > gate * s00 or dy * dy > gate * s11:
+            if (dx * dx > gate * s00) | (dy * dy > gate * s11):
                 continue
-            s01 = covariance[i, 0, 1] + spread[j, 0, 1]
+            j = along_x[k]
+            if by_class and class_id[i] != seen_class_id[j]:
+                continue
+            s01 = p01 + spread[j, 0, 1]
             determinant = s00 * s11 - s01 * s01
             distance = (dx * dx * s11 - 2 * dx * dy * s01 + dy * dy * s00) / determinant
             if not distance <= gate:
+                continue
+            own = spread[j, 0, 0] * spread[j, 1, 1] - spread[j, 0, 1] * spread[j, 0, 1]
+            wider = math.log(determinant / own)
+            if distance + wider > new_cost:
                 continue
             d_height = seen_log_size[j, 1] - log_size[i, 1]
             height = d_height * d_height / v_height
@@ -171,11 +230,15 @@ def costs(  # noqa: PLR0917 - compiled functions take no keywords
                 continue
             d_width = seen_log_size[j, 0] - log_size[i, 0]
             width = d_width * d_width / v_width
-            overlapping = _overlap(box_px, i, seen_box_px, j)
-            found[i, j] = (
-                distance
-                + math.log(determinant)
-                + (width + height) / 2
-                + overlap_weight * (1 - overlapping)
+            if pairs == room:
+                room *= 2
+                track = np.concatenate((track, np.empty(pairs, np.int64)))
+                seen = np.concatenate((seen, np.empty(pairs, np.int64)))
+                cost = np.concatenate((cost, np.empty(pairs)))
+            overlapping = _overlap(box_px[i], seen_box_px[j])
+            track[pairs], seen[pairs] = i, j
+            cost[pairs] = (
+                distance + wider + (width + height) / 2 + overlap_weight * (1 - overlapping)
             )
-    return found
+            pairs += 1
+    return track[:pairs], seen[:pairs], cost[:pairs]

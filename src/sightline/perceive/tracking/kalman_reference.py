@@ -7,14 +7,26 @@ logarithms of width and height, each a scalar filter of its own.
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-from sightline.records.windows import FloatArray
+from sightline.perceive.tracking.camera_motion import MIN_TRACKS, RECENT_S
+from sightline.records.windows import FloatArray, IntArray
+
+_FAR = 1e6
+"""Stands for an impossible pair: above the sum of any costs."""
 
 
-def predict(
-    state: FloatArray, covariance: FloatArray, acceleration: FloatArray, dt_s: float
-) -> tuple[FloatArray, FloatArray]:
-    """State and covariance ``dt_s`` later under white-noise acceleration.
+def predict(  # noqa: PLR0917 - the arguments of the kernel
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    size_variance: FloatArray,
+    dt_s: float,
+    acceleration_m_s2: float,
+    assumed_height_m: float,
+    size_drift: float,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """State, covariance and variance of size ``dt_s`` later under white-noise acceleration.
 
     Bar-Shalom, Li & Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001,
     6.2.2 (continuous white-noise acceleration model).
@@ -22,9 +34,17 @@ def predict(
     Args:
         state: float64[n, 4].
         covariance: float64[n, 4, 4].
-        acceleration: float64[n], spread of the acceleration in plane units.
+        log_size: float64[n, 2].
+        size_variance: float64[n, 2].
         dt_s: elapsed time.
+        acceleration_m_s2: spread of the acceleration.
+        assumed_height_m: what makes a box height metres on a plane in pixels; 0 where the plane is
+            in metres.
+        size_drift: change of log sizes, per square root of a second.
     """
+    unit_per_m = np.ones(len(state))
+    if assumed_height_m > 0:
+        unit_per_m = np.exp(log_size[:, 1]) / assumed_height_m
     transition = np.eye(4)
     transition[0, 2] = transition[1, 3] = dt_s
     noise = np.zeros((4, 4))
@@ -32,8 +52,9 @@ def predict(
         noise[axis, axis] = dt_s**3 / 3
         noise[axis, axis + 2] = noise[axis + 2, axis] = dt_s**2 / 2
         noise[axis + 2, axis + 2] = dt_s
-    grown = transition @ covariance @ transition.T + (acceleration**2)[:, None, None] * noise
-    return state @ transition.T, grown
+    power = (acceleration_m_s2 * unit_per_m) ** 2
+    grown = transition @ covariance @ transition.T + power[:, None, None] * noise
+    return state @ transition.T, grown, size_variance + size_drift**2 * dt_s
 
 
 def update(
@@ -71,6 +92,7 @@ def costs(
     seen_box_px: FloatArray,
     size_sd: float,
     gate: float,
+    new_cost: float,
     size_gate: float,
     overlap_weight: float,
 ) -> FloatArray:
@@ -85,10 +107,11 @@ def costs(
     innovation = covariance[:, None, :2, :2] + spread[None]
     determinant = np.linalg.det(innovation)
     distance = np.einsum("nmi,nmij,nmj->nm", residual, np.linalg.inv(innovation), residual)
+    likely = distance + np.log(determinant / np.linalg.det(spread))
     size = (seen_log_size[None] - log_size[:, None]) ** 2 / (size_variance[:, None] + size_sd**2)
-    found: FloatArray = distance + np.log(determinant) + size.sum(axis=2) / 2
+    found: FloatArray = likely + size.sum(axis=2) / 2
     found += overlap_weight * (1 - overlap(box_px, seen_box_px))
-    found[(distance > gate) | (size[:, :, 1] > size_gate**2)] = np.inf
+    found[(distance > gate) | (likely > new_cost) | (size[:, :, 1] > size_gate**2)] = np.inf
     return found
 
 
@@ -100,4 +123,77 @@ def overlap(a_px: FloatArray, b_px: FloatArray) -> FloatArray:
     area_a = (a_px[:, 2:] - a_px[:, :2]).prod(axis=1)
     area_b = (b_px[:, 2:] - b_px[:, :2]).prod(axis=1)
     found: FloatArray = np.nan_to_num(shared / (area_a[:, None] + area_b[None] - shared), nan=0.0)
+    return found
+
+
+def common_shift(  # noqa: PLR0917 - the arguments of the kernel
+    state: FloatArray,
+    covariance: FloatArray,
+    track_id: IntArray,
+    seen_ns: IntArray,
+    now_ns: int,
+    position: FloatArray,
+    spread: FloatArray,
+    matched: IntArray,
+) -> FloatArray:
+    """float64[2, 2], by how much confirmed tracks seen lately are off in x and y, and its variance.
+
+    A mean weighted by variance, and robust: with the weights of Student's t with four degrees of
+    freedom, iterated three times from the median (Lange, Little & Taylor, 1989). NaN for fewer than
+    three tracks.
+
+    Args:
+        state: float64[n, 4].
+        covariance: float64[n, 4, 4].
+        track_id: int64[n], 0 until confirmed.
+        seen_ns: int64[n].
+        now_ns: capture time.
+        position: float64[m, 2].
+        spread: float64[m, 2, 2].
+        matched: int64[m], the track of each sighting, -1 for none.
+    """
+    columns = np.flatnonzero(matched >= 0)
+    counts = track_id[matched[columns]] > 0
+    counts &= (now_ns - seen_ns[matched[columns]]) / 1e9 <= RECENT_S
+    columns = columns[counts]
+    rows = matched[columns]
+    if len(rows) < MIN_TRACKS:
+        return np.full((2, 2), np.nan)
+    off = position[columns] - state[rows, :2]
+    both = covariance[rows, :2, :2] + spread[columns]
+    variance = both.diagonal(axis1=1, axis2=2)
+    centre = np.median(off, axis=0)
+    for _ in range(3):
+        weight = 1 / (variance + (off - centre) ** 2 / 4)
+        centre = (weight * off).sum(axis=0) / weight.sum(axis=0)
+    return np.stack([centre, 1 / weight.sum(axis=0)])
+
+
+def assign_in_rounds(
+    cost: FloatArray, track_id: IntArray, score: FloatArray, high_score: float
+) -> IntArray:
+    """int64[m], the track of each detection, -1 for none; three rounds.
+
+    Confirmed tracks (with an id) with scores of at least ``high_score``, confirmed tracks with
+    lower ones, tracks to be confirmed with high ones; each with what the rounds before left over.
+
+    Args:
+        cost: float64[n, m], inf for what is impossible.
+        track_id: int64[n], 0 until confirmed.
+        score: float64[m].
+        high_score: the least that is high.
+    """
+    found = np.full(len(score), -1, np.int64)
+    is_confirmed, is_high = track_id > 0, score >= high_score
+    for rows_in, columns_in in (
+        (is_confirmed, is_high),
+        (is_confirmed, ~is_high),
+        (~is_confirmed, is_high),
+    ):
+        rows = np.setdiff1d(np.flatnonzero(rows_in), found)
+        columns = np.flatnonzero(columns_in & (found < 0))
+        part = cost[np.ix_(rows, columns)]
+        a, b = linear_sum_assignment(np.where(np.isfinite(part), part, _FAR))
+        is_possible = np.isfinite(part[a, b])
+        found[columns[b[is_possible]]] = rows[a[is_possible]]
     return found

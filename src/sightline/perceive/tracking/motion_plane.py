@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sightline.perceive.tracking.box_kernels import boxes_of, usable
 from sightline.perceive.tracking.settings import TrackerSettings
+from sightline.records import Detections
+from sightline.records.detections import ClassArray
 from sightline.records.windows import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class CameraGeometry(Protocol):
@@ -32,61 +33,80 @@ class CameraGeometry(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sightings:
-    """Detections as points on the plane.
+    """Detections that can be tracked, as points on the plane; all arrays C-contiguous.
 
     Attributes:
+        box_px: float64[n, 4].
+        score: float64[n].
+        class_id: int32[n].
         position: float64[n, 2], where they stand, in plane units.
         covariance: float64[n, 2, 2] of it.
         log_size: float64[n, 2], logarithm of width and height in px.
-        unit_per_m: float64[n], plane units per metre there: 1, or pixels.
-        is_on_plane: bool[n]; False above the horizon.
+        refused: how many detections cannot be tracked, by why: ``not_finite``, ``no_area``,
+            ``off_plane`` (above the horizon).
     """
 
+    box_px: FloatArray
+    score: FloatArray
+    class_id: ClassArray
     position: FloatArray
     covariance: FloatArray
     log_size: FloatArray
-    unit_per_m: FloatArray
-    is_on_plane: BoolArray
+    refused: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def with_noise(self, covariance: FloatArray) -> Sightings:
+        """The same, each less sure by ``covariance`` (float64[2, 2])."""
+        return replace(self, covariance=self.covariance + covariance)
 
 
 def sightings(
-    box_px: FloatArray, camera: CameraGeometry | None, settings: TrackerSettings
+    detections: Detections, camera: CameraGeometry | None, settings: TrackerSettings
 ) -> Sightings:
-    """Boxes (float64[n, 4], left, top, right, bottom) as points where they touch the plane."""
-    size_px = box_px[:, 2:] - box_px[:, :2]
-    height_px = size_px[:, 1]
-    foot_px = np.stack([(box_px[:, 0] + box_px[:, 2]) / 2, box_px[:, 3]], axis=1)
-    spread_px = np.zeros((len(box_px), 2, 2))
-    spread_px[:, 0, 0] = (settings.side_sd * height_px) ** 2
-    spread_px[:, 1, 1] = (settings.foot_sd * height_px) ** 2
-    if camera is None:
-        position, covariance = foot_px, spread_px
-        unit_per_m = height_px / settings.assumed_height_m
-    else:
-        position = camera.ground_from_pixel(foot_px)
-        covariance = camera.ground_covariance(foot_px, spread_px)
-        unit_per_m = np.ones(len(box_px))
-    finite: BoolArray = np.asarray(
-        np.isfinite(position).all(axis=1) & np.isfinite(covariance).all(axis=(1, 2))
+    """Detections as points where they touch the plane; those that count."""
+    box_px, score, class_id, foot_px, spread_px, log_size, not_finite, no_area = usable(
+        np.ascontiguousarray(detections.box_px, np.float64),
+        np.ascontiguousarray(detections.score, np.float64),
+        np.ascontiguousarray(detections.class_id, np.int32),
+        settings.low_score,
+        settings.side_sd,
+        settings.foot_sd,
     )
+    refused = {"not_finite": not_finite, "no_area": no_area}
+    if camera is None or not len(score):
+        return Sightings(
+            box_px=box_px,
+            score=score,
+            class_id=class_id,
+            position=foot_px,
+            covariance=spread_px,
+            log_size=log_size,
+            refused=refused,
+        )
+    position = camera.ground_from_pixel(foot_px)
+    covariance = camera.ground_covariance(foot_px, spread_px)
+    on_plane = np.isfinite(position).all(axis=1) & np.isfinite(covariance).all(axis=(1, 2))
+    # Boolean indexing also makes what the camera gave contiguous.
     return Sightings(
-        position=position,
-        covariance=covariance,
-        log_size=np.log(size_px),
-        unit_per_m=unit_per_m,
-        is_on_plane=finite,
+        box_px=box_px[on_plane],
+        score=score[on_plane],
+        class_id=class_id[on_plane],
+        position=position[on_plane],
+        covariance=covariance[on_plane],
+        log_size=log_size[on_plane],
+        refused=refused | {"off_plane": len(score) - int(on_plane.sum())},
     )
 
 
-def predicted_boxes(
-    position: FloatArray, log_size: FloatArray, camera: CameraGeometry | None
+def boxes_on_plane(
+    state: FloatArray, log_size: FloatArray, camera: CameraGeometry | None
 ) -> FloatArray:
-    """float64[n, 4] boxes in px of things at ``position`` with this size; NaN out of sight."""
-    foot_px = position if camera is None else camera.pixel_from_ground(position)
-    size_px = np.exp(log_size)
-    half_px = size_px[:, 0] / 2
-    found: FloatArray = np.stack(
-        [foot_px[:, 0] - half_px, foot_px[:, 1] - size_px[:, 1], foot_px[:, 0] + half_px,
-         foot_px[:, 1]], axis=1,
-    )  # fmt: skip
-    return found
+    """float64[n, 4] boxes in px of things of this size there (float64[n, 2] or [n, 4], x and y
+    first); NaN out of sight.
+    """
+    if camera is None:
+        return boxes_of(state, log_size)
+    foot_px = camera.pixel_from_ground(state[:, :2])
+    return boxes_of(np.ascontiguousarray(foot_px, np.float64), log_size)

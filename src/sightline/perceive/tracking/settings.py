@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -45,13 +46,22 @@ class TrackerSettings:
     """What a detection needs to begin a track."""
 
     # what belongs together
-    gate: float = 16.0
-    """Largest squared Mahalanobis distance: 99.97 % of a plane's normal distribution, because the
-    errors of detectors have heavier tails than it."""
+    gate: float = 25.0
+    """Largest squared Mahalanobis distance: five standard deviations, because the errors of
+    detectors have heavier tails than a normal distribution."""
+    new_density: float = 0.005
+    """New and false detections per frame in a square of one box height: one in two hundred such
+    squares. A track must explain a detection better than that (Reid, "An algorithm for tracking
+    multiple targets", 1979), so one that was lost long ago, and could be anywhere, explains none.
+    """
     size_gate: float = 4.0
     """Largest difference in log height, in standard deviations."""
     overlap_weight: float = 2.0
     """Cost of two boxes that do not overlap at all, beside the squared distance."""
+
+    # how the camera moves, where there is no camera model
+    camera_memory_s: float = 1.0
+    """Time over which is learned how much it shakes or turns; 0: it stands still."""
 
     # how long
     confirm_hits: int = 3
@@ -65,3 +75,12 @@ class TrackerSettings:
     # bounds
     max_tracks: int = 2000
     """Tracks held at once. At the bound nothing new begins, which is counted."""
+
+    @property
+    def new_cost(self) -> float:
+        """Squared distance plus :attr:`new_density` as cost: at more, a detection is a new thing.
+
+        Twice the negative logarithm of a track's density where the detection is, over that of new
+        things, both in units of the detector's own error.
+        """
+        return -2 * math.log(2 * math.pi * self.new_density * self.side_sd * self.foot_sd)

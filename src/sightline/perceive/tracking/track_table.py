@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from sightline.records.windows import FloatArray, IntArray
 
-BoolArray = npt.NDArray[np.bool_]
-
 
 @dataclass(slots=True, eq=False)
 class TrackTable:
@@ -61,20 +59,19 @@ class TrackTable:
     def __len__(self) -> int:
         return len(self.track_id)
 
-    def kept(self, keep: BoolArray) -> TrackTable:
-        """Those for which ``keep`` (bool[n]) is true."""
-        if keep.all():
-            return self
-        return TrackTable(**{name: array[keep] for name, array in self.arrays().items()})
-
-    def joined(self, other: TrackTable) -> TrackTable:
-        """These, then ``other``."""
-        mine, theirs = self.arrays(), other.arrays()
-        return TrackTable(**{n: np.concatenate([mine[n], theirs[n]]) for n in mine})
-
     def copied(self) -> TrackTable:
         """The same values in arrays of their own."""
         return TrackTable(**{name: array.copy() for name, array in self.arrays().items()})
+
+    def columns(self) -> tuple[
+        FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, IntArray, FloatArray,
+        IntArray, IntArray,
+    ]:  # fmt: skip
+        """Every array, in the order of the fields."""
+        return (
+            self.state, self.covariance, self.log_size, self.size_variance, self.track_id,
+            self.class_id, self.hits, self.score, self.seen_ns, self.began_ns,
+        )  # fmt: skip
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Every array by name."""

@@ -13,6 +13,7 @@ linear, so the gap is one prediction with its true ``dt``.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -21,22 +22,31 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.errors import UsageError
-from sightline.perceive.tracking import kalman
 from sightline.perceive.tracking.assignment import assign_in_rounds
+from sightline.perceive.tracking.camera_motion import CameraMotion, common_shift
+from sightline.perceive.tracking.kalman import possible_pairs, predict_in_place, take_in_place
 from sightline.perceive.tracking.motion_plane import (
     CameraGeometry,
     Sightings,
-    predicted_boxes,
+    boxes_on_plane,
     sightings,
 )
 from sightline.perceive.tracking.settings import TrackerSettings
+from sightline.perceive.tracking.table_kernels import (
+    carried_over,
+    confirm_in_place,
+    ended_and_begun,
+    reported,
+)
 from sightline.perceive.tracking.track_table import TrackTable
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray, IntArray
+from sightline.records.windows import IntArray
 
 NEVER_NS = -1
-FORMAT = 1
+FORMAT = 2
+_ROUNDING_S = 1e-6
+"""A frame at 10 Hz later is not more than 0.1 s later."""
 
 
 class Tracker:
@@ -66,35 +76,41 @@ class Tracker:
         self.stream = stream
         self.settings = settings
         self._camera = camera
+        self._height_of_a_box_m = settings.assumed_height_m if camera is None else 0.0
+        """0: the plane is in metres, whatever the height of boxes."""
+        self._new_cost = settings.new_cost
         self._tracks = TrackTable.empty()
         self._class_names: tuple[str, ...] = ()
+        self._motion = CameraMotion.none()
         self._now_ns = NEVER_NS
         self._next_id = 1
         self.refused: Counter[str] = Counter()
         """Detections that were not used, by why: ``not_finite``, ``no_area``, ``off_plane``,
         ``too_many``."""
 
-    def update(self, detections: Detections, *, shift: npt.ArrayLike = (0.0, 0.0)) -> Tracks:
+    def update(self, detections: Detections, *, shift: npt.ArrayLike | None = None) -> Tracks:
         """Take the detections of the next frame; the tracks as they are then.
 
         Args:
             detections: of this stream, later than those before.
             shift: float64[2], how far everything on the plane was moved since the frame before, by
-                a belt or by the camera's own motion: metres with a camera model, else pixels.
+                a belt or by the camera's own motion: metres with a camera model, else pixels;
+                None: not at all.
 
         Raises:
             UsageError: another stream, or a capture time not after the one before.
         """
         self._check(detections.stream, detections.capture_ns, is_update=True)
         self._class_names = detections.class_names
-        seen = self._usable(detections)
+        seen = sightings(detections, self._camera, self.settings)
+        self._refuse(seen.refused)
         dt_s = self._advance(self._tracks, detections.capture_ns)
-        self._tracks.state[:, :2] += np.asarray(shift, np.float64)
-        self._tracks.size_variance += self.settings.size_drift**2 * dt_s
-        points = sightings(seen.box_px, self._camera, self.settings)
-        matched = self._match(seen, points)
-        self._take(seen, points, matched)
-        self._end_and_begin(seen, points, matched)
+        self._now_ns = detections.capture_ns
+        if shift is not None:
+            self._tracks.state[:, :2] += np.asarray(shift, np.float64)
+        matched = self._match_from_moving_camera(seen, dt_s)
+        self._take(seen, matched)
+        self._end_and_begin(seen, matched)
         return self._reported(self._tracks, detections.capture_ns)
 
     def predict_to(self, capture_ns: int) -> Tracks:
@@ -105,123 +121,176 @@ class Tracker:
         """
         self._check(self.stream, capture_ns, is_update=False)
         table = self._tracks.copied()
-        self._advance(table, capture_ns, is_update=False)
+        self._advance(table, capture_ns)
         return self._reported(table, capture_ns)
 
     def reset(self) -> None:
         """Forget all tracks; ids go on."""
         self._tracks = TrackTable.empty()
+        self._motion = CameraMotion.none()
         self._now_ns = NEVER_NS
 
-    # --- matching -----------------------------------------------------------------------------
+    # --- one frame ----------------------------------------------------------------------------
 
-    def _match(self, seen: Detections, points: Sightings) -> IntArray:
-        """int64[detections], the track of each detection, -1 for none."""
+    def _advance(self, table: TrackTable, capture_ns: int) -> float:
+        """Predict ``table`` to ``capture_ns``; the seconds from the last update until then."""
+        if self._now_ns == NEVER_NS:
+            return 0.0
+        dt_s = (capture_ns - self._now_ns) / NS_PER_S
+        if len(table):
+            predict_in_place(
+                table.state,
+                table.covariance,
+                table.log_size,
+                table.size_variance,
+                dt_s,
+                self.settings.acceleration_m_s2,
+                self._height_of_a_box_m,
+                self.settings.size_drift,
+            )
+        return dt_s
+
+    def _match_from_moving_camera(self, seen: Sightings, dt_s: float) -> IntArray:
+        """:meth:`_match`, and the camera's own motion taken out first if it moves."""
+        table, motion, memory_s = self._tracks, self._motion, self.settings.camera_memory_s
+        if self._camera is not None or memory_s <= 0:
+            return self._match(seen)
+        was_moving = motion.is_moving
+        matched = self._match(seen.with_noise(np.diag(motion.variance_px2)) if was_moving else seen)
+        (dx, dy), (noise_x, noise_y) = common_shift(
+            table.state,
+            table.covariance,
+            table.track_id,
+            table.seen_ns,
+            self._now_ns,
+            seen.position,
+            seen.covariance,
+            matched,
+        ).tolist()
+        if not math.isfinite(dx):
+            return matched
+        motion.learn((dx, dy), (noise_x, noise_y), dt_s=dt_s, memory_s=memory_s)
+        if not (was_moving or motion.is_moving):
+            return matched
+        table.state[:, :2] += (motion.share[0] * dx, motion.share[1] * dy)
+        return self._match(seen)
+
+    def _match(self, seen: Sightings) -> IntArray:
+        """int64[sightings], the track of each, -1 for none."""
         if not len(self._tracks) or not len(seen):
             return np.full(len(seen), -1, np.int64)
-        found: IntArray = assign_in_rounds(
-            self._costs(seen, points),
-            self._tracks.track_id > 0,
-            seen.score >= self.settings.high_score,
-        )
-        return found
-
-    def _costs(self, seen: Detections, points: Sightings) -> FloatArray:
         settings, table = self.settings, self._tracks
-        cost: FloatArray = kalman.costs(
+        track, sighting, cost = possible_pairs(
             table.state,
             table.covariance,
             table.log_size,
             table.size_variance,
-            predicted_boxes(table.state[:, :2], table.log_size, self._camera),
-            points.position,
-            points.covariance,
-            points.log_size,
+            boxes_on_plane(table.state, table.log_size, self._camera),
+            table.class_id,
+            seen.position,
+            seen.covariance,
+            seen.log_size,
             seen.box_px,
+            seen.class_id,
+            len(self._class_names) > 1,
             settings.size_sd,
             settings.gate,
+            self._new_cost,
             settings.size_gate,
             settings.overlap_weight,
         )
-        if len(seen.class_names) > 1:
-            cost[table.class_id[:, None] != seen.class_id[None]] = np.inf
-        return cost
+        return assign_in_rounds(
+            track, sighting, cost, table.track_id, seen.score, settings.high_score
+        )
 
-    def _take(self, seen: Detections, points: Sightings, matched: IntArray) -> None:
-        """Filter the matched detections in."""
-        columns = np.flatnonzero(matched >= 0)
-        if not len(columns):
-            return
-        table, rows = self._tracks, matched[columns]
-        kalman.take_in_place(
+    def _take(self, seen: Sightings, matched: IntArray) -> None:
+        """Filter the matched sightings in."""
+        table = self._tracks
+        take_in_place(
             table.state,
             table.covariance,
             table.log_size,
             table.size_variance,
-            points.position,
-            points.covariance,
-            points.log_size,
+            table.hits,
+            table.score,
+            table.seen_ns,
+            seen.position,
+            seen.covariance,
+            seen.log_size,
+            seen.score,
             matched,
             self.settings.size_sd,
+            self._now_ns,
         )
-        table.hits[rows] += 1
-        table.score[rows] = seen.score[columns]
-        table.seen_ns[rows] = self._now_ns
-        newly = rows[(table.hits[rows] >= self.settings.confirm_hits) & (table.track_id[rows] == 0)]
-        newly = np.sort(newly)
-        table.track_id[newly] = np.arange(self._next_id, self._next_id + len(newly))
-        self._next_id += len(newly)
 
-    def _end_and_begin(self, seen: Detections, points: Sightings, matched: IntArray) -> None:
+    def _end_and_begin(self, seen: Sightings, matched: IntArray) -> None:
+        """Drop what was not seen for too long, begin with what is left over, give ids."""
         settings, table = self.settings, self._tracks
-        unseen_s = (self._now_ns - table.seen_ns) / NS_PER_S
-        lives = np.where(table.track_id > 0, unseen_s <= settings.max_unseen_s, unseen_s <= 0)
-        table = self._tracks = table.kept(lives)
-        new = np.flatnonzero((matched < 0) & (seen.score >= settings.new_score))
-        room = max(settings.max_tracks - len(table), 0)
-        if len(new) > room:
-            self.refused["too_many"] += len(new) - room
-            new = new[:room]
-        if not len(new):
-            return
-        n = len(new)
-        covariance = np.zeros((n, 4, 4))
-        covariance[:, :2, :2] = points.covariance[new]
-        speed = settings.start_speed_m_s * points.unit_per_m[new]
-        covariance[:, 2, 2] = covariance[:, 3, 3] = speed**2
-        is_confirmed = settings.confirm_hits <= 1
-        ids = np.arange(self._next_id, self._next_id + n) if is_confirmed else np.zeros(n, np.int64)
-        self._next_id += n if is_confirmed else 0
-        self._tracks = table.joined(
-            TrackTable(
-                state=np.concatenate([points.position[new], np.zeros((n, 2))], axis=1),
-                covariance=covariance,
-                log_size=points.log_size[new],
-                size_variance=np.full((n, 2), settings.size_sd**2),
-                track_id=ids,
-                class_id=seen.class_id[new].astype(np.int64),
-                hits=np.ones(n, np.int64),
-                score=seen.score[new],
-                seen_ns=np.full(n, self._now_ns),
-                began_ns=np.full(n, self._now_ns),
+        kept, begun, too_many = ended_and_begun(
+            table.track_id,
+            table.seen_ns,
+            self._now_ns,
+            settings.max_unseen_s,
+            matched,
+            seen.score,
+            settings.new_score,
+            settings.max_tracks,
+        )
+        self._refuse({"too_many": too_many})
+        if len(kept) < len(table) or len(begun):
+            table = self._tracks = TrackTable(
+                *carried_over(
+                    *table.columns(),
+                    seen.position,
+                    seen.covariance,
+                    seen.log_size,
+                    seen.class_id,
+                    seen.score,
+                    kept,
+                    begun,
+                    settings.size_sd,
+                    settings.start_speed_m_s,
+                    self._height_of_a_box_m,
+                    self._now_ns,
+                )
             )
+        self._next_id = confirm_in_place(
+            table.track_id, table.hits, settings.confirm_hits, self._next_id
         )
 
-    # --- time, input, output ------------------------------------------------------------------
-
-    def _advance(self, table: TrackTable, capture_ns: int, *, is_update: bool = True) -> float:
-        """Predict ``table`` to ``capture_ns``; the elapsed seconds."""
-        dt_s = 0.0 if self._now_ns == NEVER_NS else (capture_ns - self._now_ns) / NS_PER_S
-        if is_update:
-            self._now_ns = capture_ns
-        if len(table) and dt_s > 0:
-            unit_per_m = np.ones(len(table))
-            if self._camera is None:
-                unit_per_m = np.exp(table.log_size[:, 1]) / self.settings.assumed_height_m
-            kalman.predict_in_place(
-                table.state, table.covariance, self.settings.acceleration_m_s2 * unit_per_m, dt_s
+    def _reported(self, table: TrackTable, capture_ns: int) -> Tracks:
+        ids, box_px, score, class_id, unseen_s, age_s, ground_m, velocity_m_s, covariance = (
+            reported(
+                table.track_id,
+                boxes_on_plane(table.state, table.log_size, self._camera),
+                table.score,
+                table.class_id,
+                table.seen_ns,
+                table.began_ns,
+                table.state,
+                table.covariance,
+                capture_ns,
+                self._now_ns,
+                self.settings.report_unseen_s + _ROUNDING_S,
+                self._camera is not None,
             )
-        return dt_s
+        )
+        return Tracks(
+            stream=self.stream,
+            capture_ns=capture_ns,
+            track_id=ids,
+            box_px=box_px,
+            score=score,
+            class_id=class_id,
+            class_names=self._class_names,
+            unseen_s=unseen_s,
+            age_s=age_s,
+            ground_m=ground_m,
+            velocity_m_s=velocity_m_s,
+            ground_covariance=covariance,
+        )
+
+    # --- input --------------------------------------------------------------------------------
 
     def _check(self, stream: str, capture_ns: int, *, is_update: bool) -> None:
         first = self._now_ns + 1 if is_update else self._now_ns
@@ -233,52 +302,10 @@ class Tracker:
                 action="give frames of one stream in order of capture, each once",
             )
 
-    def _usable(self, seen: Detections) -> Detections:
-        """Detections that can be tracked; the others are counted."""
-        is_finite = np.isfinite(seen.box_px).all(axis=1) & np.isfinite(seen.score)
-        has_area = (seen.box_px[:, 2] > seen.box_px[:, 0]) & (seen.box_px[:, 3] > seen.box_px[:, 1])
-        counted = is_finite & has_area & (seen.score >= self.settings.low_score)
-        self._refuse("not_finite", ~is_finite)
-        self._refuse("no_area", is_finite & ~has_area)
-        usable = seen if counted.all() else seen.only(counted)
-        if self._camera is not None and len(usable):
-            on_plane = sightings(usable.box_px, self._camera, self.settings).is_on_plane
-            self._refuse("off_plane", ~on_plane)
-            usable = usable if on_plane.all() else usable.only(on_plane)
-        return usable
-
-    def _refuse(self, why: str, which: npt.NDArray[np.bool_]) -> None:
-        if which.any():
-            self.refused[why] += int(which.sum())
-
-    def _reported(self, table: TrackTable, capture_ns: int) -> Tracks:
-        unseen_s = (capture_ns - table.seen_ns) / NS_PER_S
-        box_px = predicted_boxes(table.state[:, :2], table.log_size, self._camera)
-        # Rounding: a frame at 10 Hz later is not more than 0.1 s later.
-        shown = (table.track_id > 0) & (unseen_s <= self.settings.report_unseen_s + 1e-6)
-        if capture_ns > self._now_ns:  # propagated: whatever was shown last is shown again
-            shown = (table.track_id > 0) & (
-                (self._now_ns - table.seen_ns) / NS_PER_S <= self.settings.report_unseen_s + 1e-6
-            )
-        shown &= np.isfinite(box_px).all(axis=1)
-        at = np.flatnonzero(shown)
-        at = at[np.argsort(table.track_id[at])]
-        n = len(at)
-        on_ground = self._camera is not None
-        return Tracks(
-            stream=self.stream,
-            capture_ns=capture_ns,
-            track_id=table.track_id[at],
-            box_px=box_px[at],
-            score=table.score[at],
-            class_id=table.class_id[at].astype(np.int32),
-            class_names=self._class_names,
-            unseen_s=unseen_s[at],
-            age_s=(capture_ns - table.began_ns[at]) / NS_PER_S,
-            ground_m=table.state[at, :2] if on_ground else np.full((n, 2), np.nan),
-            velocity_m_s=table.state[at, 2:] if on_ground else np.full((n, 2), np.nan),
-            ground_covariance=table.covariance[at] if on_ground else np.full((n, 4, 4), np.nan),
-        )
+    def _refuse(self, counts: Mapping[str, int]) -> None:
+        for why, count in counts.items():
+            if count:
+                self.refused[why] += count
 
     # --- checkpoint ---------------------------------------------------------------------------
 
@@ -288,6 +315,8 @@ class Tracker:
             "format": FORMAT,
             "now_ns": self._now_ns,
             "next_id": self._next_id,
+            "camera_variance_px2": list(self._motion.variance_px2),
+            "camera_share": list(self._motion.share),
             "class_names": list(self._class_names),
             "refused": dict(self.refused),
         }
@@ -309,5 +338,9 @@ class Tracker:
         self._now_ns = int(plain["now_ns"])
         self._next_id = int(plain["next_id"])
         self._class_names = tuple(plain["class_names"])
+        self._motion = CameraMotion(
+            variance_px2=tuple(plain["camera_variance_px2"]),
+            share=tuple(plain["camera_share"]),
+        )
         self.refused = Counter(plain["refused"])
         self._tracks = TrackTable.from_arrays(arrays)

@@ -1,0 +1,58 @@
+"""The plain specification of :mod:`.box_kernels`: the same in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.records.windows import FloatArray
+
+ClassArray = npt.NDArray[np.int32]
+
+
+def usable(  # noqa: PLR0917 - the arguments of the kernel
+    box_px: FloatArray,
+    score: FloatArray,
+    class_id: ClassArray,
+    low_score: float,
+    side_sd: float,
+    foot_sd: float,
+) -> tuple[FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, int, int]:
+    """Detections that can be tracked, and where they stand in the image.
+
+    Args:
+        box_px: float64[m, 4], left, top, right, bottom.
+        score: float64[m].
+        class_id: int32[m].
+        low_score: those below it are left out.
+        side_sd: standard deviation of the middle of a box, in box heights.
+        foot_sd: the same of its lower edge.
+
+    Returns:
+        Box, score and class of the k that can be used; the middle of their lower edge,
+        float64[k, 2], and its covariance, float64[k, 2, 2]; the logarithm of width and height,
+        float64[k, 2]; how many had a number that is not finite, and no area.
+    """
+    is_finite = np.isfinite(box_px).all(axis=1) & np.isfinite(score)
+    has_area = (box_px[:, 2] > box_px[:, 0]) & (box_px[:, 3] > box_px[:, 1])
+    counted = is_finite & has_area & (score >= low_score)
+    box = box_px[counted]
+    size_px = box[:, 2:] - box[:, :2]
+    spread_px = np.zeros((len(box), 2, 2))
+    spread_px[:, 0, 0] = (side_sd * size_px[:, 1]) ** 2
+    spread_px[:, 1, 1] = (foot_sd * size_px[:, 1]) ** 2
+    foot_px = np.stack([(box[:, 0] + box[:, 2]) / 2, box[:, 3]], axis=1)
+    not_finite, no_area = int((~is_finite).sum()), int((is_finite & ~has_area).sum())
+    return (
+        box, score[counted], class_id[counted], foot_px, spread_px, np.log(size_px), not_finite,
+        no_area,
+    )  # fmt: skip
+
+
+def boxes_of(foot_px: FloatArray, log_size: FloatArray) -> FloatArray:
+    """float64[n, 4] boxes of this size on these feet, the first two columns of ``foot_px``."""
+    size_px = np.exp(log_size)
+    half_px = size_px[:, 0] / 2
+    x, y = foot_px[:, 0], foot_px[:, 1]
+    found: FloatArray = np.stack([x - half_px, y - size_px[:, 1], x + half_px, y], axis=1)
+    return found

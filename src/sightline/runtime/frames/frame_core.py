@@ -62,6 +62,7 @@ class FrameCore:
 
     Attributes:
         epoch: ticks so far, less one.
+        tick_ns: time of the newest tick, UTC ns; -1 before the first.
         models: version of each detector that is live, by camera.
     """
 
@@ -88,6 +89,7 @@ class FrameCore:
         )
         self._counts = RowCounts()
         self._now_ns = _NEVER_NS
+        self.tick_ns = _NEVER_NS
         self._is_finished = False
 
     @property
@@ -199,8 +201,8 @@ class FrameCore:
     def _on_tick(self, entry: Entry) -> StepOutput:
         output = StepOutput()
         plain = json.loads(entry.payload)
-        self.epoch = int(plain["epoch"])
-        at_ns = self._advance(int(plain["tick_ns"]))
+        self.epoch, self.tick_ns = int(plain["epoch"]), int(plain["tick_ns"])
+        at_ns = self._advance(self.tick_ns)
         for name, camera in self._cameras.items():
             camera.tick()
             self._say(f"{name}/silence", at_ns, self._silence(camera, at_ns), output)
@@ -339,6 +341,7 @@ class FrameCore:
             "plan": self.plan.digest,
             "epoch": self.epoch,
             "now_ns": self._now_ns,
+            "tick_ns": self.tick_ns,
             "finished": self._is_finished,
             "models": self.models,
             "counts": self._counts.snapshot(),
@@ -365,6 +368,7 @@ class FrameCore:
                 action="resume with the pipeline file the run was started with",
             )
         self.epoch, self._now_ns = core["epoch"], core["now_ns"]
+        self.tick_ns = core["tick_ns"]
         self._is_finished = core["finished"]
         self.models = dict(core["models"])
         self._counts.restore(core["counts"])

@@ -103,6 +103,10 @@ class FrameHost:
         """Whether the log has this frame or fault already, from before a restart."""
         return item.index <= self.core.last_index(item.stream)
 
+    def knows_tick(self, tick_ns: int) -> bool:
+        """Whether the log has this tick already."""
+        return tick_ns <= self.core.tick_ns
+
     def warm(self, frame: Frame) -> None:
         """Show a frame that the log has to whoever remembers frames: contract, health, detectors.
 

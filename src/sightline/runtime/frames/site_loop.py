@@ -84,7 +84,7 @@ class SiteLoop:
                 began_s = self.clocks.monotonic_s()
                 self.host.feed(fresh)
                 self._commit(fresh, partial(self._since, began_s))
-            elif not moment.items:
+            elif not (moment.items or self.host.knows_tick(moment.at_ns)):
                 self._tick(moment.at_ns, is_final=moment.is_final)
             if is_stopped():
                 break

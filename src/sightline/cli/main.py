@@ -19,6 +19,7 @@ from sightline.cli import (
     bench_commands,
     demo_command,
     prediction_commands,
+    render_command,
     site_score_command,
     tracking_commands,
 )
@@ -72,6 +73,7 @@ prediction_commands.register(tracking_commands.app)
 site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
+app.command("render")(render_command.render)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

@@ -196,6 +196,17 @@ def test_without_sizes_what_moves_is_a_region():
     assert overlap(seen.box_px[0], np.array([30.0, 20, 90, 50])) > 0.9
 
 
+def test_the_larger_a_region_the_surer():
+    picture = yard()
+    detector = detector_that_knows(picture, size=None, least_blob_share=0.005)  # 96 px
+    moved = picture.copy()
+    moved[20:50, 20:60] = 15
+    moved[80:90, 100:110] = 15
+    large, small = detector.detect(frame(moved, 10)).score
+    assert 0.5 <= small < 0.6
+    assert 0.9 < large < 1.0
+
+
 def test_a_camera_model_gives_the_sizes():
     # 6 m above the ground, tilted down by 20°; a person 12 m away.
     tilt_rad = np.deg2rad(20.0)

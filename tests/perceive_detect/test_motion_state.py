@@ -90,6 +90,15 @@ def test_a_state_without_an_array_is_refused(name):
         MotionDetector(size=SIZE).restore(plain, arrays)
 
 
+def test_a_snapshot_of_a_detector_that_saw_nothing_may_be_restored_into_one_that_did():
+    used = MotionDetector(size=SIZE)
+    for number in range(5):
+        used.detect(walker(number))
+    used.restore(*MotionDetector(size=SIZE).snapshot())
+    new = MotionDetector(size=SIZE)
+    assert all(same(used.detect(walker(n)), new.detect(walker(n))) for n in range(5, 15))
+
+
 def test_arrays_of_another_size_than_the_frames_are_refused():
     detector = MotionDetector(size=SIZE)
     detector.detect(walker(0))

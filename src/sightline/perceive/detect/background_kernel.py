@@ -16,6 +16,7 @@ MODES = 3
 """Gaussians per pixel: what is there, what comes and goes (leaves, tape), what is new."""
 
 BACKGROUND, SHADOW, FOREGROUND = 0, 1, 2
+"""What a pixel shows; values of a label image."""
 
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)

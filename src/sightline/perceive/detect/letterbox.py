@@ -72,18 +72,7 @@ class Letterbox:
 
     def to_image(self, box_px: FloatArray) -> FloatArray:
         """float64[n, 4] left, top, right, bottom, from px of the input to px of the image."""
-        found: FloatArray = (box_px - self._offset()) / self._scale()
+        offset = np.array(self.offset_px * 2, np.float64)
+        scale = np.array(self.inside_px * 2) / np.array(self.image_px * 2)
+        found: FloatArray = (box_px - offset) / scale
         return found
-
-    def to_input(self, box_px: FloatArray) -> FloatArray:
-        """The inverse of :meth:`to_image`."""
-        found: FloatArray = box_px * self._scale() + self._offset()
-        return found
-
-    def _scale(self) -> FloatArray:
-        return np.array(
-            [self.inside_px[0] / self.image_px[0], self.inside_px[1] / self.image_px[1]] * 2
-        )
-
-    def _offset(self) -> FloatArray:
-        return np.array([*self.offset_px, *self.offset_px], np.float64)

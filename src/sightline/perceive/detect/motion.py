@@ -32,17 +32,20 @@ from sightline.perceive.detect.motion_settings import (
 )
 from sightline.perceive.detect.person_extent import measure_people, person_boxes
 from sightline.perceive.detect.person_size import REFERENCE_HEIGHT_M, PersonSize, height_map
+from sightline.perceive.detect.reduction import reduced
 from sightline.perceive.detect.silhouettes import explain_foreground
 from sightline.records.detections import Detections
 from sightline.records.frames import Frame, Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 
-PROGRAM = 1
+PROGRAM = 2
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
+"""Around an object the background learns as slowly as in it: blurred edges, the next step."""
 _CONTRAST_FLOOR = 1.0
+"""Grey levels, over a whole contour: without any contrast nothing is a ghost."""
 
 
 class MotionDetector:
@@ -129,7 +132,8 @@ class MotionDetector:
         """What stands out in ``frame``; the frame then becomes part of what is known.
 
         Boxes are in px of the frame and clipped to it. The score is the share of the silhouette
-        that is foreground, less half of the share that is not; for regions, the share of the box.
+        that is foreground, less half of the share that is not; for regions it grows with their
+        area, from a half at the least that is no noise.
 
         Raises:
             UsageError: if the frame is of another camera, or of a shape the sizes do not fit.
@@ -145,7 +149,9 @@ class MotionDetector:
         frame_size_px = (frame.width_px, frame.height_px)
         size_changed = self._frame_size_px not in ((0, 0), frame_size_px)
         if self._frame_size_px != frame_size_px:
-            self._resize(frame_size_px)
+            self._prepare(frame_size_px)
+            self._background.reset()
+            self._changed_ns = -1
         image = self._work_image(frame)
         if self._background.frames == 0:
             return self._start(frame, image, size_changed=size_changed)
@@ -225,8 +231,7 @@ class MotionDetector:
             self._background.restore(int(plain["frames"]), arrays)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise _unusable(f"{type(error).__name__}: {error}") from error
-        if (width_px, height_px) != (0, 0):
-            self._resize((width_px, height_px), keep_background=True)
+        self._prepare((width_px, height_px))
         if care.shape != self._care.shape or self._background.shape != care.shape:
             raise _unusable(f"arrays for {list(care.shape)}")
         self._care = care
@@ -234,30 +239,24 @@ class MotionDetector:
 
     def _work_size_px(self, frame_size_px: tuple[int, int]) -> tuple[int, int]:
         width_px, height_px = frame_size_px
+        if frame_size_px == (0, 0):
+            return 0, 0
         shrink = min(1.0, sqrt(self._settings.work_px / (width_px * height_px)))
         return max(1, round(width_px * shrink)), max(1, round(height_px * shrink))
 
-    def _resize(self, frame_size_px: tuple[int, int], *, keep_background: bool = False) -> None:
-        """Prepare for frames of another size; a change in mid-stream makes the model start anew."""
+    def _prepare(self, frame_size_px: tuple[int, int]) -> None:
+        """Tables for frames of this size; (0, 0) before the first frame."""
         work_size_px = self._work_size_px(frame_size_px)
-        if self._size is not None:
+        if self._size is not None and frame_size_px != (0, 0):
             self._heights = height_map(
                 self._size, frame_size_px=frame_size_px, work_size_px=work_size_px
             )
         self._frame_size_px = frame_size_px
         self._care = np.zeros(work_size_px[::-1], np.uint8)
-        if not keep_background:
-            self._background.reset()
-            self._changed_ns = -1
 
     def _work_image(self, frame: Frame) -> Image:
         """uint8[h, w, 3] at most ``work_px`` large; its finest noise smoothed away."""
-        pixels = frame.pixels
-        size = self._work_size_px(self._frame_size_px)
-        if size != self._frame_size_px:
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(
-                np.uint8, copy=False
-            )
+        pixels = reduced(frame.pixels, self._work_size_px(self._frame_size_px))
         if pixels.ndim == 2:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
         return cv2.GaussianBlur(pixels, (3, 3), 0).astype(np.uint8, copy=False)
@@ -285,9 +284,8 @@ class MotionDetector:
         if self._size is None:
             least_px = max(1, round(self._settings.least_blob_share * labels.size))
             extent, owner = connected_blobs(cleaned, least_px=least_px, most=most)
-            boxes = extent[:, :4]
-            area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-            return boxes, np.clip(extent[:, 4] / area, 0.0, 1.0), extent, owner
+            area_px = extent[:, 4]
+            return extent[:, :4], area_px / (area_px + least_px), extent, owner
         people = np.zeros((most, 4))
         sizes = np.array(sorted(self._settings.person_heights_m)) / REFERENCE_HEIGHT_M
         least = np.array([self._settings.least_height_px, self._settings.least_visible])

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import kernel
+from sightline.perceive.detect.background_kernel import FOREGROUND, SHADOW
 
 REACH_HALF, REACH_ABOVE, REACH_BELOW = 0.3, 1.12, 0.1
 """Foreground this far around a silhouette, in heights, may belong to its person."""
@@ -64,10 +65,10 @@ def measure_people(
             ):
                 aside = column + 0.5 - x
                 is_body = (
-                    cleaned[row, column] == 2
-                    or labels[row, column] == 2
+                    cleaned[row, column] == FOREGROUND
+                    or labels[row, column] == FOREGROUND
                     or (
-                        labels[row, column] == 1
+                        labels[row, column] == SHADOW
                         and abs(aside) <= SHADOW_HALF * tall
                         and -tall <= down <= SHADOW_BELOW * tall
                     )

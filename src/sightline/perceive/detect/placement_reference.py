@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sightline.perceive.detect import person_extent as extents
 from sightline.perceive.detect import silhouettes as shape
+from sightline.perceive.detect.background_kernel import BACKGROUND, FOREGROUND, SHADOW
 
 Table = npt.NDArray[np.float64]
 
@@ -24,14 +25,15 @@ def explain_foreground(
 ) -> int:
     """Place people greedily.
 
-    The gain of a person of height t at a place, in pixels, is (shown - least) · area(t), where
-    shown = (worth of unexplained evidence - cost of background) / area, inside its silhouette.
+    The gain of a person of height t at a place, in pixels, is (shown - enough) · area(t), where
+    shown = (worth of unexplained evidence - cost of background) / area, inside its silhouette,
+    and enough grows with the difference of t from the usual height.
     The best place on the grid is refined to the best pixel around it; its evidence, with a
     margin, is explained then.
     """
     worth = np.array([0, shape.SHADOW_WORTH, shape.FULL_WORTH, 0])
     left_over = labels.copy()
-    empty = np.where(labels == 0, shape.FULL_WORTH, 0)
+    empty = np.where(labels == BACKGROUND, shape.FULL_WORTH, 0)
     rows, width = height_px.shape
 
     def best_gain(x: int, y: int) -> tuple[float, float]:
@@ -39,7 +41,8 @@ def explain_foreground(
         for size in sizes:
             tall = float(height_px[y, x]) * size
             if tall >= least[0]:
-                gain = (shown(x, y, tall) - least[1]) * shape.AREA_SHARE * tall * tall
+                enough = least[1] + shape.ODD_SIZE_COST * abs(size - 1.0)
+                gain = (shown(x, y, tall) - enough) * shape.AREA_SHARE * tall * tall
                 best = max(best, (gain, tall), key=lambda both: both[0])
         return best
 
@@ -78,7 +81,7 @@ def explain_foreground(
             max(0, int(y - shape.CLAIM_ABOVE * tall)) : int(y + shape.CLAIM_BELOW * tall) + 1,
             max(0, int(x - shape.CLAIM_HALF * tall)) : int(x + shape.CLAIM_HALF * tall) + 1,
         ]
-        claimed[claimed > 0] = 3
+        claimed[claimed != BACKGROUND] = shape.CLAIMED
     return found
 
 
@@ -127,7 +130,7 @@ def measure_people(
             & (column <= int(x + extents.REACH_HALF * tall))
         )
         is_clothes = (
-            (labels == 1)
+            (labels == SHADOW)
             & (np.abs(aside) <= extents.SHADOW_HALF * tall)
             & (down >= -tall)
             & (down <= extents.SHADOW_BELOW * tall)
@@ -135,7 +138,7 @@ def measure_people(
         across = aside / (extents.ELLIPSE_HALF * tall)
         along = (down + 0.5 * tall) / (extents.ELLIPSE_UP * tall)
         far = across * across + along * along
-        is_body = (cleaned == 2) | (labels == 2) | is_clothes
+        is_body = (cleaned == FOREGROUND) | (labels == FOREGROUND) | is_clothes
         is_own = is_reached & is_body & (far < nearest)
         nearest[is_own], owner[is_own] = far[is_own], i
     for i, (x, y) in enumerate(people[:, :2]):

@@ -12,8 +12,12 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
+from sightline.perceive.detect.background_kernel import BACKGROUND
 
 Integral = npt.NDArray[np.int32]
+
+CLAIMED = 3
+"""Label of shadow and foreground that somebody explains already: neither gain nor cost."""
 
 HEAD_TO, TORSO_TO = 0.15, 0.55
 """Parts of the body from the top, as shares of the height (8-head canon: head 1/8, hips 1/2)."""
@@ -29,6 +33,9 @@ FULL_WORTH, SHADOW_WORTH = 4, 1
 person must show, so a shadow alone is nobody, but dark clothes in front of a like colour help."""
 BACKGROUND_COST = 0.5
 """What a background pixel inside a silhouette costs, against 1 for foreground gained."""
+ODD_SIZE_COST = 0.4
+"""Share of its silhouette that a person must show in addition, per share by which its height
+differs from the usual one: of two explanations that are as good, the usual height is right."""
 CLAIM_HALF, CLAIM_ABOVE, CLAIM_BELOW = 0.2, 1.08, 0.06
 """An accepted person takes the foreground this far around, in heights; others may not use it."""
 STEPS_PER_HEIGHT = 12
@@ -104,7 +111,8 @@ def _best_gain(  # noqa: PLR0917 - numba takes no keyword-only arguments
         if tall < least[0]:
             continue
         shown = _visible(free, empty, float(x), float(y), tall)
-        gain = (shown - least[1] - 0.05 * abs(size - 1.0) / 0.12) * AREA_SHARE * tall * tall
+        enough = least[1] + ODD_SIZE_COST * abs(size - 1.0)
+        gain = (shown - enough) * AREA_SHARE * tall * tall
         if gain > best:
             best, best_tall = gain, tall
     return best, best_tall
@@ -120,8 +128,8 @@ def _claim(left_over: npt.NDArray[np.uint8], x: float, y: float, tall: float) ->
         for column in range(
             max(0, int(x - CLAIM_HALF * tall)), min(width, int(x + CLAIM_HALF * tall) + 1)
         ):
-            if left_over[row, column] > 0:
-                left_over[row, column] = 3
+            if left_over[row, column] != BACKGROUND:
+                left_over[row, column] = CLAIMED
 
 
 @inner_loop
@@ -172,7 +180,7 @@ def explain_foreground(
     placed, so after each one only its neighbours are looked at again.
 
     Args:
-        labels: uint8[h, w], 0 background, 1 shadow, 2 foreground; 3 is neither gain nor cost.
+        labels: uint8[h, w], 0 background, 1 shadow, 2 foreground.
         height_px: float32[h + below + 1, w], height of a person of size 1 whose feet are at the
             upper edge of that row.
         sizes: float64[s], sizes tried, ascending.

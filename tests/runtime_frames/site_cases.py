@@ -39,7 +39,7 @@ YARD = {
             "lost_timeout_s": 2.0,
         }
     },
-    "machines": {"saw": {"cameras": ["east"], "zones": ["pit"], "hold_s": 1.0}},
+    "machines": {"saw": {"cameras": ["east"], "zones": ["pit"], "hold_s": 1.0, "valid_s": 3.0}},
 }
 
 

@@ -162,6 +162,9 @@ class SimulatedInbox:
     def missing(self, cameras):
         return False
 
+    def stop(self):
+        pass
+
     def take(self):
         self._arrive()
         items = tuple(self.newest.pop(n) for n in tuple(self.order) if n in self.newest)

@@ -9,9 +9,12 @@ import typer
 from sightline.bench.pipeline import bench_pipeline
 from sightline.bench.tracker import bench_tracker
 from sightline.bench.windows import bench_windows
+from sightline.cli import safety_commands
 from sightline.cli.console import print_json
 
 app = typer.Typer(help="Measure speed.", no_args_is_help=True)
+
+safety_commands.register(app)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from sightline.cli import (
     bench_commands,
     demo_command,
+    frame_bench_commands,
     prediction_commands,
     render_command,
     site_score_command,
@@ -74,6 +75,8 @@ site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
 app.command("render")(render_command.render)
+app.command("profile")(frame_bench_commands.profile)
+frame_bench_commands.register(bench_commands.app)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
@@ -144,6 +147,7 @@ def run(
             resume=resume,
             actuator=actuator or [],
             alerts=alerts or [],
+            control=control or [],
             metrics_port=metrics_port,
             as_json=as_json,
         )

@@ -53,7 +53,7 @@ def render(
             where="-o",
             action="mend the options",
         )
-    sources = open_cameras(plan, source or [])
+    sources = open_cameras(plan, source or [], wall_ns=time.time_ns)
     began_s = time.monotonic()
     if at is not None:
         done = render_still(run, out, at_s=at, sources=sources)

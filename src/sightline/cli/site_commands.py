@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,14 @@ from rich.console import Console
 
 from sightline.cli.console import print_json, progress_display, stop_on_signal
 from sightline.cli.demo_command import metrics_server
-from sightline.cli.site_sources import is_live_location, open_cameras, parse_actuators
+from sightline.cli.site_sources import (
+    follow_controls,
+    is_live_location,
+    open_cameras,
+    parse_actuators,
+)
 from sightline.cli.sources import parse_sinks, parse_speed
+from sightline.errors import UsageError
 from sightline.records.decision import decisions_digest
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.frames.rerun import detected_anew
@@ -21,6 +28,8 @@ from sightline.runtime.frames.site_detectors import site_detectors
 from sightline.runtime.frames.site_plan import load_site_plan
 from sightline.runtime.frames.site_report import SiteReport
 from sightline.runtime.frames.site_run import SiteOptions, run_site
+from sightline.runtime.frames.steady_clock import steady_clock
+from sightline.runtime.run_options import RunClocks
 
 _SHOWN_DIFFERENCES = 10
 
@@ -43,12 +52,21 @@ def run_site_file(
     resume: bool,
     actuator: Sequence[str],
     alerts: Sequence[str],
+    control: Sequence[Path],
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
     """Run a site pipeline and print what it came to."""
     plan = load_site_plan(pipeline)
-    cameras = open_cameras(plan, source)
+    if len(control) > 1:
+        raise UsageError(
+            expected="one file of operator inputs for a site",
+            got=str(len(control)),
+            where="--control",
+            action="join them",
+        )
+    wall_ns = steady_clock(time.time_ns, time.monotonic)
+    cameras = open_cameras(plan, source, wall_ns=wall_ns)
     is_live = any(is_live_location(item.partition("=")[2]) for item in source)
     with (
         stop_on_signal(is_armed=True) as is_stopped,
@@ -63,7 +81,9 @@ def run_site_file(
             options=SiteOptions(
                 speed=None if is_live else parse_speed(speed), is_live=is_live, resume=resume
             ),
-            actuators=parse_actuators(plan, actuator),
+            actuators=parse_actuators(plan, actuator, wall_ns=wall_ns),
+            controls=follow_controls(control[0] if control else None),
+            clocks=RunClocks(wall_ns=wall_ns),
             sinks=parse_sinks(alerts),
             metrics=metrics,
             on_progress=on_progress,
@@ -140,8 +160,10 @@ def show_site_report(report: SiteReport, *, as_json: bool) -> None:
         ("decisions", report.decisions),
     ):
         console.print(f"{what:17} {_counts(counts)}")
-    for machine, counts in report.actuators.items():
-        console.print(f"actuator {machine:8} {_counts(counts)}")
+    for machine, sending in report.actuators.items():
+        console.print(f"actuator {machine:8} {_counts(sending)}", markup=False)
+    if report.refused_controls:
+        console.print(f"operator inputs   {report.refused_controls} refused: they are none")
     if report.undelivered:
         console.print(f"[red]undelivered       {report.undelivered} alerts[/red]")
     if report.recovery:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from sightline.act.actuators import (
@@ -24,16 +25,20 @@ from sightline.sense.frames.image_times import RateTimes
 
 _LIVE = ("rtsp://", "rtsps://", "http://", "https://")
 _MQTT_PORT = 1883
+MAX_CONTROL_BYTES = 1 << 16
+"""Operator inputs read at a time; the rest waits for the next tick."""
 MQTT_USER, MQTT_PASSWORD = "SIGHTLINE_MQTT_USER", "SIGHTLINE_MQTT_PASSWORD"
 """Environment variables with the credentials of a broker, which belong into no command line."""
 
 
 def is_live_location(location: str) -> bool:
     """Whether a camera's location is an address rather than a file or folder."""
-    return location.startswith(_LIVE)
+    return location.lower().startswith(_LIVE)
 
 
-def open_cameras(plan: SitePlan, given: Sequence[str]) -> dict[str, FrameSource]:
+def open_cameras(
+    plan: SitePlan, given: Sequence[str], *, wall_ns: Callable[[], int]
+) -> dict[str, FrameSource]:
     """``CAMERA=LOCATION`` options as frame sources; every one must belong to the pipeline.
 
     Raises:
@@ -43,10 +48,11 @@ def open_cameras(plan: SitePlan, given: Sequence[str]) -> dict[str, FrameSource]
     pairs: dict[str, str] = {}
     for item in given:
         name, equals, location = item.partition("=")
-        if not equals or name not in plan.cameras:
+        if not equals or name not in plan.cameras or name in pairs:
+            # Never the location: it may hold a password.
             raise UsageError(
-                expected=f"CAMERA=LOCATION with CAMERA one of {', '.join(plan.cameras)}",
-                got=item,
+                expected=f"CAMERA=LOCATION, once for each of {', '.join(plan.cameras)}",
+                got=f"{name if equals else 'no CAMERA='}{' again' if name in pairs else ''}",
                 where="--source",
                 action="mend the option",
             )
@@ -59,29 +65,41 @@ def open_cameras(plan: SitePlan, given: Sequence[str]) -> dict[str, FrameSource]
             where="--source",
             action="serve the recording as a stream, or leave one kind out",
         )
-    return {name: _camera(plan.cameras[name], location) for name, location in pairs.items()}
+    return {
+        name: _camera(plan.cameras[name], location, wall_ns) for name, location in pairs.items()
+    }
 
 
-def _camera(camera: CameraPlan, location: str) -> FrameSource:
+def _camera(camera: CameraPlan, location: str, wall_ns: Callable[[], int]) -> FrameSource:
     if is_live_location(location):
-        return LiveCamera(camera.name, location, wall_ns=time.time_ns)
+        return LiveCamera(camera.name, location, wall_ns=wall_ns)
     path, rate_hz = Path(location), camera.contract.rate_hz
     if path.is_dir():
         return ImageDirectory(camera.name, path, times=RateTimes(start_ns=0, rate_hz=rate_hz))
     return VideoFile(camera.name, path, rate_hz=rate_hz)
 
 
-def parse_actuators(plan: SitePlan, given: Sequence[str]) -> dict[str, Actuator]:
+def parse_actuators(
+    plan: SitePlan, given: Sequence[str], *, wall_ns: Callable[[], int]
+) -> dict[str, Actuator]:
     """``MACHINE=LOCATION`` options as actuators.
 
     Locations: ``mqtt://HOST[:PORT]/PREFIX``, ``http(s)://…`` or ``jsonl:FILE``.
     """
     found: dict[str, Actuator] = {}
     for item in given:
-        name, _, location = item.partition("=")
-        url = urlsplit(location)
-        if name not in plan.machines:
-            _refuse(f"MACHINE=LOCATION with MACHINE one of {', '.join(plan.machines)}", item)
+        name, equals, location = item.partition("=")
+        if not equals or name not in plan.machines or name in found:
+            again = " again" if name in found else ""
+            _refuse(
+                f"MACHINE=LOCATION, once for each of {', '.join(plan.machines)}",
+                f"{name if equals else 'no MACHINE='}{again}",
+            )
+        try:
+            url = urlsplit(location)
+            port = url.port or _MQTT_PORT
+        except ValueError:
+            _refuse("an address with a port from 1 to 65535", f"another one for {name}")
         if location.startswith("jsonl:"):
             found[name] = JsonLinesActuator(Path(location.removeprefix("jsonl:")))
         elif url.scheme in ("http", "https"):
@@ -90,19 +108,48 @@ def parse_actuators(plan: SitePlan, given: Sequence[str]) -> dict[str, Actuator]
             found[name] = MqttActuator(
                 BrokerAddress(
                     host=url.hostname,
-                    port=url.port or _MQTT_PORT,
+                    port=port,
                     username=os.environ.get(MQTT_USER),
                     password=os.environ.get(MQTT_PASSWORD),
                 ),
                 prefix=url.path.strip("/"),
                 controller=f"sightline-{plan.pipeline.pipeline}-{name}",
-                wall_ns=time.time_ns,
+                wall_ns=wall_ns,
                 timeout_s=DEFAULT_LIMITS.delivery_timeout_s,
             )
         else:
-            _refuse("mqtt://HOST[:PORT]/PREFIX, http(s)://… or jsonl:FILE", item)
+            _refuse("mqtt://HOST[:PORT]/PREFIX, http(s)://… or jsonl:FILE", f"another for {name}")
     return found
 
 
-def _refuse(expected: str, got: str) -> None:
+def follow_controls(path: Path | None) -> Callable[[], list[Mapping[str, Any]]]:
+    """Operator inputs from a file of JSON lines that grows while a run goes on.
+
+    Only whole lines are read, each once; what is no JSON object is handed on as an empty one, so
+    that it is counted.
+    """
+    place = [0]
+
+    def newest() -> list[Mapping[str, Any]]:
+        if path is None or not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(place[0])
+            text = file.read(MAX_CONTROL_BYTES)
+        whole = text[: text.rfind(b"\n") + 1]
+        place[0] += len(whole)
+        return [_control(line) for line in whole.splitlines() if line.strip()]
+
+    return newest
+
+
+def _control(line: bytes) -> Mapping[str, Any]:
+    try:
+        plain = json.loads(line)
+    except ValueError:
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _refuse(expected: str, got: str) -> NoReturn:
     raise UsageError(expected=expected, got=got, where="--actuator", action="mend the option")

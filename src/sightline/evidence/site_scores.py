@@ -11,7 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from sightline.errors import UsageError
 from sightline.evidence.tracking import TrackingScore, score_tracks
 from sightline.evidence.tracking.overlaps import iou_matrix, shared_frames
+from sightline.perceive.tracking import TrackerSettings
 from sightline.recorder import read_entries
+from sightline.records import Tracks
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
@@ -22,6 +24,7 @@ from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.sense.frames.mot_files import MotTable
 
 _MIN_IOU = 0.5
+_ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,8 @@ class SiteScore:
 def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]:
     """What a camera of a run followed, and where on the ground: float64[n, 2] in metres, or NaN.
 
-    Frame n of the source, from 0, is frame n + 1 of the table. Tracks that were only carried on
-    are there as they were reported.
+    Frame n of the source, from 0, is frame n + 1 of the table. Tracks that are carried on for
+    longer than ``sightline track`` would report them are left out.
 
     Raises:
         UsageError: the run has no such camera.
@@ -65,17 +68,18 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
             action="name a camera of the pipeline",
         )
     frames: list[int] = []
-    views: list[CameraView] = []
+    seen: list[Tracks] = []
+    most_unseen_s = TrackerSettings().report_unseen_s + _ROUNDING_S
 
     def observe(header: FrameHeader, view: CameraView) -> None:
         if header.camera == camera:
             frames.append(header.index + 1)
-            views.append(view)
+            seen.append(view.tracks.only(view.tracks.unseen_s <= most_unseen_s))
 
     core = FrameCore(run.site, observe=observe)
     for entry in read_entries(run.storage, SITE_PARTITION, kinds=CORE_INPUTS):
         core.step(entry)
-    counts = [len(view.tracks) for view in views]
+    counts = [len(tracks) for tracks in seen]
     if not sum(counts):
         none = np.empty(0, np.int64)
         empty = MotTable(
@@ -84,12 +88,12 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
         return empty, np.empty((0, 2))
     table = MotTable(
         frame=np.repeat(np.array(frames, np.int64), counts),
-        track_id=np.concatenate([view.tracks.track_id for view in views]),
-        box_px=np.concatenate([view.tracks.box_px for view in views]),
-        score=np.concatenate([view.tracks.score for view in views]),
+        track_id=np.concatenate([tracks.track_id for tracks in seen]),
+        box_px=np.concatenate([tracks.box_px for tracks in seen]),
+        score=np.concatenate([tracks.score for tracks in seen]),
         class_id=np.full(sum(counts), -1, np.int64),
     )
-    return table, np.concatenate([view.tracks.ground_m for view in views])
+    return table, np.concatenate([tracks.ground_m for tracks in seen])
 
 
 def score_site(

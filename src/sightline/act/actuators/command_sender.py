@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 from sightline.act.actuators.actuator import Actuator
-from sightline.act.sinks import DeliveryError
 from sightline.records.command import ActuatorCommand
 
 
@@ -91,6 +90,6 @@ class CommandSender:
             try:
                 self._actuator.send(command)
                 self._sent += 1
-            except DeliveryError as error:
+            except Exception as error:  # noqa: BLE001 - the next heartbeat must still be sent
                 self._failed += 1
                 self._last_error = str(error)

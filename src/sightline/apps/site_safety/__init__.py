@@ -1,18 +1,18 @@
-"""The site safety application: machines that stop for people."""
+"""The site safety application: machines that stop for people, and the trial that shows it."""
 
-from sightline.apps.site_safety.scene import Scene, SceneConfig, Walk, draw_scene
+from sightline.apps.site_safety.scene import Person, Scene
+from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
 from sightline.apps.site_safety.sensor import SensorModel
-from sightline.apps.site_safety.trial import Tracker, Trial, run_trial
-from sightline.apps.site_safety.vehicle import VehicleModel
+from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
 
 __all__ = [
+    "Deployment",
+    "Person",
     "Scene",
     "SceneConfig",
     "SensorModel",
-    "Tracker",
     "Trial",
-    "VehicleModel",
-    "Walk",
-    "draw_scene",
+    "draw_clear",
+    "draw_conflict",
     "run_trial",
 ]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
 from sightline.apps.site_safety.scene import Scene
-from sightline.apps.site_safety.sensor import SensorModel
+from sightline.apps.site_safety.sensor import (
+    CLASSES,
+    PERSON,
+    VEHICLE,
+    SensorModel,
+    mast_camera,
+)
 from sightline.apps.site_safety.vehicle import Vehicle
-from sightline.assess.site import SiteAssessment
+from sightline.assess.site import RiskCode, SiteAssessment
 from sightline.assess.site.machines import (
+    Braking,
     Headings,
     MachineRule,
     PairsAtRisk,
@@ -22,178 +31,246 @@ from sightline.assess.site.machines import (
     watch_pairs,
 )
 from sightline.decide.actuation import ActuationRule, ActuationState, Situation, advance
-from sightline.records import Tracks
-from sightline.records.command import CommandLevel
-from sightline.records.decision import Reason
+from sightline.perceive.tracking import Tracker, TrackerSettings
+from sightline.records import Detections, Tracks
+from sightline.records.camera import CameraModel
+from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray, IntArray
 
-STEP_S = 0.02
-"""Step of the physics."""
-RUN_UP_M = 10.0
-"""Way at cruise speed before the person becomes visible: the machine is in service."""
-CLASSES = ("person", "vehicle")
-PERSON, VEHICLE = 0, 1
+STREAM = "yard"
+STEPS_PER_PICTURE = 4
+"""Steps of the physics from one picture to the next."""
+RUN_UP_S, RUN_UP_M = 2.0, 6.0
+"""Time and way at cruise speed, at least, before the people become visible: it is in service."""
+MAX_RUN_UP_S = 60.0
+"""A vehicle that has not come so far by then has failed, and so has the run."""
+
+LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
+    {
+        **dict.fromkeys(RiskCode, CommandLevel.STOP),
+        # To be slow beforehand would help; here a STOP alone must do.
+        RiskCode.APPROACHING: CommandLevel.WARN,
+    }
+)
 
 
-class Tracker(Protocol):
-    """Follows what is seen; one per trial."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What a deployment sets: how it sees, follows, judges and commands.
 
-    def update(
-        self, stream: str, capture_ns: int, ground_m: FloatArray, class_id: IntArray
-    ) -> Tracks:
-        """Take the positions of one picture: float64[n, 2] in metres, classes int[n]."""
-        ...
+    The longest time without sight, 1 s, is what 30 % of dropped pictures ask for: half of it is
+    reached about once a minute by chance alone. Tracks are reported for as long.
+
+    Attributes:
+        sensor: camera and detector.
+        tracker: settings of the tracker.
+        clearance_m: see ``MachineRule``.
+        probability: see there.
+        rope_lengths: rope of ``follow_headings``, in lengths of the vehicle.
+        actuation: from reasons to commands.
+        lost_timeout_s: see ``watch_pairs``.
+    """
+
+    sensor: SensorModel = field(default_factory=SensorModel)
+    tracker: TrackerSettings = field(default_factory=lambda: TrackerSettings(report_unseen_s=1.0))
+    clearance_m: float = 0.5
+    probability: float = 0.5
+    rope_lengths: float = 1.0
+    actuation: ActuationRule = field(
+        default_factory=lambda: ActuationRule(
+            pipeline="site-safety-trial",
+            machine="vehicle",
+            level_of=LEVELS,
+            max_age_s=1.0,
+        )
+    )
+    lost_timeout_s: float = 10.0
+
+    def machine_rule(self, scene: Scene) -> MachineRule:
+        """What is declared of the vehicle of a scene."""
+        declared = scene.declared
+        return MachineRule(
+            machine_class=CLASSES[VEHICLE],
+            length_m=scene.vehicle.length_m,
+            width_m=scene.vehicle.width_m,
+            braking=Braking(
+                response_s=declared.response_s,
+                least_deceleration_m_s2=declared.deceleration_m_s2,
+                acceleration_m_s2=declared.acceleration_m_s2,
+                top_speed_m_s=declared.top_speed_m_s,
+            ),
+            person_radius_m=scene.person_radius_m,
+            clearance_m=self.clearance_m,
+            probability=self.probability,
+            decision_step_s=self.sensor.period_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A STOP that was commanded to a vehicle in service.
+
+    Attributes:
+        time_s: scene time; below 0 before anybody was visible.
+        reasons: its reason codes, most important first.
+    """
+
+    time_s: float
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What came of one scene. Times are scene times in s: 0 when the person becomes visible.
+    """What came of one scene. Times are scene times in s: 0 when the people become visible.
 
     Attributes:
         seed: of the scene.
-        first_stop_s: first STOP after the vehicle was let go; inf if there was none.
-        first_reasons: reason codes of that command.
-        least_moving_m: least true distance between the footprints while the vehicle moved and
-            the person was there.
+        stops: all STOP commands after the vehicle was let go, without their repetitions.
+        latest_stop_s: see ``Scene.latest_stop_s``.
         hit_m_s: speed of the vehicle at the first contact; 0 if there was none while it moved.
+        least_moving_m: least true distance between footprints while the vehicle moved and the
+            people were there.
+        is_complete: whether the vehicle came so far that the people became visible.
     """
 
     seed: int
-    first_stop_s: float
-    first_reasons: tuple[str, ...]
-    least_moving_m: float
+    stops: tuple[Stop, ...]
+    latest_stop_s: float
     hit_m_s: float
+    least_moving_m: float
+    is_complete: bool
 
     @property
-    def is_hit(self) -> bool:
-        """The vehicle moved into the person."""
-        return self.hit_m_s > 0
+    def spare_s(self) -> float:
+        """Time from the first STOP for the people to the latest good one; -inf without a STOP."""
+        times = [stop.time_s for stop in self.stops if stop.time_s >= 0]
+        return self.latest_stop_s - times[0] if times else -math.inf
 
     @property
-    def has_stopped(self) -> bool:
-        """A STOP was said."""
-        return math.isfinite(self.first_stop_s)
+    def is_in_time(self) -> bool:
+        """A STOP came while the declared brakes sufficed, and the vehicle hit nobody."""
+        return self.is_complete and self.spare_s >= 0 and self.hit_m_s == 0
 
 
-class _Loop:
-    """The deciding side: what a deployment runs, fed by the simulated camera."""
-
-    def __init__(
-        self, machine: MachineRule, actuation: ActuationRule, tracker: Tracker, timeout_s: float
-    ) -> None:
-        self.machine, self.actuation, self.tracker = machine, actuation, tracker
-        self.lost_timeout_s = timeout_s
-        self.state = ActuationState()
-        self.pairs = PairsAtRisk.start()
-        self.tracks: Tracks | None = None
-        self.lost = SiteAssessment.none("yard", 0)
-        self.towed = TowedPoints.start()
-        self.headings: Headings | None = None
-        self.is_new = False
-
-    def take(self, capture_ns: int, measured: FloatArray) -> None:
-        """Take the positions of one picture."""
-        is_seen = ~np.isnan(measured[:, 0])
-        classes = np.array([PERSON, VEHICLE])[is_seen]
-        self.tracks = self.tracker.update("yard", capture_ns, measured[is_seen], classes)
-        self.towed, self.headings = follow_headings(
-            self.towed, self.tracks, rope_m=self.machine.length_m
-        )
-        self.is_new = True
-
-    def situation(self, event_ns: int) -> Situation:
-        if self.tracks is None:
-            return Situation(event_ns=event_ns, newest_capture_ns=None)
-        # Between two pictures the last tracks are carried on.
-        risk = pair_risk(self.tracks, self.machine, event_ns=event_ns, headings=self.headings)
-        if self.is_new:
-            self.pairs, self.lost = watch_pairs(
-                self.pairs, self.tracks, risk, lost_timeout_s=self.lost_timeout_s
-            )
-            self.is_new = False
-        reasons: tuple[Reason, ...] = risk.reasons("pair_risk@1") + self.lost.reasons("lost@1")
-        is_vehicle = self.tracks.class_id == VEHICLE
-        is_located = bool((self.tracks.unseen_s[is_vehicle] <= self.actuation.max_age_s).any())
-        return Situation(
-            event_ns=event_ns,
-            newest_capture_ns=self.tracks.capture_ns,
-            reasons=reasons,
-            has_answer=is_located,
-        )
-
-
-def run_trial(
-    scene: Scene,
-    *,
-    sensor: SensorModel,
-    tracker: Tracker,
-    machine: MachineRule,
-    actuation: ActuationRule,
-    lost_timeout_s: float = 10.0,
-) -> Trial:
-    """Run one scene to its end.
-
-    The vehicle stands, is let go, speeds up and reaches x = 0 at cruise speed; then the person
-    becomes visible, and the scene runs for its duration. Steps of the decision come at the
-    period of the camera, with or without a picture.
+class Loop:
+    """The deciding side: what a deployment runs, fed by the simulated camera.
 
     Args:
-        scene: what happens.
-        sensor: how it is seen; draws from the seed of the scene.
-        tracker: a new one.
+        deployment: its settings.
         machine: what is declared of the vehicle.
-        actuation: how commands follow.
-        lost_timeout_s: see ``watch_pairs``.
+        camera: where the camera stands.
     """
-    random = np.random.default_rng([scene.seed, 0x5EE])
-    cruise_m_s = scene.vehicle.cruise_m_s
-    run_up_m = cruise_m_s**2 / (2 * scene.vehicle.acceleration_m_s2) + RUN_UP_M
-    vehicle = Vehicle(model=scene.vehicle, x_m=-scene.vehicle.length_m / 2 - run_up_m)
-    loop = _Loop(machine, actuation, tracker, lost_timeout_s)
 
-    steps_per_picture = round(sensor.period_s / STEP_S)
-    pictures: list[tuple[int, FloatArray]] = []
-    visible_ns: int | None = None
-    was_let_go = False
-    first_stop_s = math.inf
-    first_reasons: tuple[str, ...] = ()
+    def __init__(self, deployment: Deployment, machine: MachineRule, camera: CameraModel) -> None:
+        self._rule = deployment.actuation
+        self._lost_timeout_s = deployment.lost_timeout_s
+        self._machine = machine
+        self._rope_m = deployment.rope_lengths * machine.length_m
+        self._tracker = Tracker(STREAM, camera, deployment.tracker)
+        self._state = ActuationState()
+        self._pairs = PairsAtRisk.start()
+        self._towed = TowedPoints.start()
+        self._headings: Headings | None = None
+        self._lost = SiteAssessment.none(STREAM, 0)
+        self.tracks: Tracks | None = None
+
+    def step(self, event_ns: int, seen: Detections | None) -> ActuatorCommand | None:
+        """Take one step, with the detections that have just arrived, if any."""
+        if seen is not None:
+            self.tracks = self._tracker.update(seen)
+            self._towed, self._headings = follow_headings(
+                self._towed, self.tracks, rope_m=self._rope_m
+            )
+        situation = Situation(event_ns=event_ns, newest_capture_ns=None)
+        if self.tracks is not None:
+            situation = self._situation(self.tracks, event_ns, is_new=seen is not None)
+        self._state, command = advance(self._rule, self._state, situation)
+        return command
+
+    def _situation(self, tracks: Tracks, event_ns: int, *, is_new: bool) -> Situation:
+        # Between two pictures the last tracks are carried on.
+        risk = pair_risk(tracks, self._machine, event_ns=event_ns, headings=self._headings)
+        if is_new:
+            self._pairs, self._lost = watch_pairs(
+                self._pairs, tracks, risk, lost_timeout_s=self._lost_timeout_s
+            )
+        unseen_s = tracks.unseen_s[tracks.class_id == VEHICLE]
+        return Situation(
+            event_ns=event_ns,
+            newest_capture_ns=tracks.capture_ns,
+            reasons=risk.reasons("pair_risk@1") + self._lost.reasons("lost@1"),
+            has_answer=bool((unseen_s <= self._rule.max_age_s).any()),
+        )
+
+
+def run_trial(scene: Scene, deployment: Deployment) -> Trial:
+    """Run one scene to its end.
+
+    The vehicle stands, is let go, speeds up and reaches x = 0 at cruise speed; then the people
+    become visible, and the scene runs for its duration. Steps of the decision come at the period
+    of the camera, with or without a picture. The noise is drawn from the seed of the scene.
+    """
+    sensor, model = deployment.sensor, scene.vehicle
+    random = np.random.default_rng([scene.seed, 0x5EE])
+    run_up_m = model.cruise_m_s**2 / (2 * model.acceleration_m_s2)
+    run_up_m += max(RUN_UP_S * model.cruise_m_s, RUN_UP_M)
+    vehicle = Vehicle(model=model, x_m=-model.length_m / 2 - run_up_m)
+    camera = mast_camera(scene.camera_m, scene.looks_at_m)
+    loop = Loop(deployment, deployment.machine_rule(scene), camera)
+    class_id = np.array([PERSON] * len(scene.people) + [VEHICLE], np.int32)
+
+    step_s = sensor.period_s / STEPS_PER_PICTURE
+    walks_m = scene.people_m(np.arange(0.0, scene.duration_s + 2 * step_s, step_s))
+    latency_ns = round(sensor.latency_s * NS_PER_S)
+    on_the_way: deque[Detections] = deque()
+    visible_step: int | None = None
+    is_stopped = True
+    stops: list[Stop] = []
     least_m, hit_m_s = math.inf, 0.0
-    for step in range(round((60.0 + scene.duration_s) / STEP_S)):
-        now_ns = round(step * STEP_S * NS_PER_S)
+    for step in range(round((MAX_RUN_UP_S + scene.duration_s) / step_s)):
+        now_ns = round(step * step_s * NS_PER_S)
         # The last step before the front is at x = 0: never later, so the lead is never shorter.
-        front_m = vehicle.x_m + scene.vehicle.length_m / 2
-        if visible_ns is None and front_m + vehicle.speed_m_s * STEP_S > 0:
-            visible_ns = now_ns
-        time_s = math.inf if visible_ns is None else (now_ns - visible_ns) / NS_PER_S
-        if visible_ns is not None and time_s > scene.duration_s:
+        front_m = vehicle.x_m + model.length_m / 2
+        if visible_step is None and front_m + vehicle.speed_m_s * step_s > 0:
+            visible_step = step
+        steps_on = 0 if visible_step is None else step - visible_step
+        time_s = steps_on * step_s
+        if time_s > scene.duration_s:
             break
-        if step % steps_per_picture == 0:
-            person = scene.person_m(np.array([0.0 if visible_ns is None else time_s]))
-            truth = scene.on_site(np.array([person[0], [vehicle.x_m, 0.0]]))
-            measured = sensor.see(truth, np.array([visible_ns is not None, 1.0]), random)
-            if measured is not None:
-                pictures.append((now_ns, measured))
-            while pictures and pictures[0][0] + round(sensor.latency_s * NS_PER_S) <= now_ns:
-                loop.take(*pictures.pop(0))
-            loop.state, command = advance(actuation, loop.state, loop.situation(now_ns))
+        people_m = walks_m[steps_on]
+        if step % STEPS_PER_PICTURE == 0:
+            seen = sensor.detect(
+                STREAM,
+                now_ns,
+                camera=camera,
+                ground_m=np.concatenate([people_m, [[vehicle.x_m, 0.0]]]),
+                class_id=class_id,
+                is_visible=(class_id == VEHICLE) | (visible_step is not None),
+                random=random,
+            )
+            if seen is not None:
+                on_the_way.append(seen)
+            has_arrived = on_the_way and on_the_way[0].capture_ns + latency_ns <= now_ns
+            command = loop.step(now_ns, on_the_way.popleft() if has_arrived else None)
             if command is not None:
                 vehicle.receive(command)
-                was_let_go |= command.level is not CommandLevel.STOP
-                is_stop = command.level is CommandLevel.STOP and was_let_go
-                if is_stop and not math.isfinite(first_stop_s):
-                    first_stop_s = time_s if visible_ns is not None else -1.0
-                    first_reasons = tuple(reason.code for reason in command.reasons)
-        if visible_ns is not None and vehicle.speed_m_s > 0:
-            separation = scene.separation_m(np.array([vehicle.x_m]), np.array([time_s]))[0]
-            least_m = min(least_m, float(separation))
-            if separation <= 0 and hit_m_s == 0:
+                stops_now = command.level is CommandLevel.STOP
+                if stops_now and not is_stopped:
+                    codes = tuple(reason.code for reason in command.reasons)
+                    at_s = -1.0 if visible_step is None else time_s
+                    stops.append(Stop(time_s=at_s, reasons=codes))
+                is_stopped = stops_now
+        if visible_step is not None and vehicle.speed_m_s > 0:
+            apart_m = scene.separation_m(people_m, np.full(len(people_m), vehicle.x_m))
+            least_m = min(least_m, float(apart_m.min()))
+            if least_m <= 0 and hit_m_s == 0:
                 hit_m_s = vehicle.speed_m_s
-        vehicle.drive(now_ns, STEP_S)
+        vehicle.drive(now_ns, step_s)
     return Trial(
         seed=scene.seed,
-        first_stop_s=first_stop_s,
-        first_reasons=first_reasons,
-        least_moving_m=least_m,
+        stops=tuple(stops),
+        latest_stop_s=scene.latest_stop_s(),
         hit_m_s=hit_m_s,
+        least_moving_m=least_m,
+        is_complete=visible_step is not None,
     )

@@ -39,6 +39,11 @@ class Vehicle:
         model: how it drives.
         x_m: of its centre.
         speed_m_s: forwards, >= 0.
+
+    >>> parked = Vehicle(model=VehicleModel(), x_m=0.0)
+    >>> parked.drive(0, 0.02)
+    >>> parked.x_m, parked.speed_m_s
+    (0.0, 0.0)
     """
 
     model: VehicleModel

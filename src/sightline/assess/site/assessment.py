@@ -94,7 +94,17 @@ class SiteAssessment:
     @classmethod
     def none(cls, stream: str, capture_ns: int) -> SiteAssessment:
         """Nothing wrong."""
-        return cls.joined(stream, capture_ns, [])
+        return cls(
+            stream=stream,
+            capture_ns=capture_ns,
+            code=np.empty(0, np.int8),
+            subject=np.empty(0, np.int64),
+            other=np.empty(0, np.int64),
+            zone=np.empty(0, np.int64),
+            value=np.empty(0),
+            threshold=np.empty(0),
+            contact_s=np.empty(0),
+        )
 
     @classmethod
     def of_code(
@@ -141,12 +151,10 @@ class SiteAssessment:
                 where="SiteAssessment.joined",
                 action="join what was found in the same frame",
             )
+        if not parts:
+            return cls.none(stream, capture_ns)
         names = [f.name for f in fields(cls)][2:]
-        empty: dict[str, npt.NDArray[np.generic]] = {
-            name: np.empty(0, kind)
-            for name, kind in zip(names, ["i1", "i8", "i8", "i8", "f8", "f8", "f8"], strict=True)
-        }
-        columns = {n: np.concatenate([empty[n], *(getattr(p, n) for p in parts)]) for n in names}
+        columns = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
         order = np.lexsort([columns[n] for n in ("other", "subject", "zone", "code")])
         return cls(
             stream=stream, capture_ns=capture_ns, **{n: c[order] for n, c in columns.items()}

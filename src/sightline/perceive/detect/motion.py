@@ -115,6 +115,11 @@ class MotionDetector:
         return self._version
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """``person``; without sizes ``moving``."""
+        return self._class_names
+
+    @property
     def report(self) -> MotionReport:
         """About the frame looked at last."""
         return self._report

@@ -113,6 +113,11 @@ class ReplayedDetector:
         return self._version
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the table."""
+        return self._class_names
+
+    @property
     def missing(self) -> int:
         """Frames asked for that were not in the table, since the start."""
         return self._missing

@@ -19,6 +19,7 @@ def annotation_message(view: CameraView) -> bytes:
     """Boxes and ids of the tracks of one frame; red for who is at risk in a zone.
 
     >>> from sightline.assess.site import SiteAssessment
+    >>> from sightline.records import Tracks
     >>> from sightline.records.decision import Mode
     >>> view = CameraView(tracks=Tracks.none("yard", 0), mode=Mode.PRIMARY,
     ...                   zone_risk=SiteAssessment.none("yard", 0))

@@ -93,6 +93,10 @@ class CameraInbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let the cameras go; what waits can still be taken."""
         self._is_stopping = True
         for source in self._sources.values():
             if isinstance(source, LiveCamera):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class CameraWatch:
     Attributes:
         waiting: the header whose detections were asked for; None between frames.
         newest: the header of the newest frame; None before the first.
+        looked_ns: receipt of the newest frame that kept its contract, UTC ns; None before it.
         sighted_ns: capture time of the newest frame that a detector has answered, UTC ns; None
             before the first. Tracks that are only carried on are no sight.
         view: after the newest frame; None before the first.
@@ -59,18 +60,22 @@ class CameraWatch:
         self.plan = plan
         self._rule = breaker
         self._timer = timer
-        self._tracker = Tracker(plan.name, plan.geometry, TrackerSettings())
+        settings = TrackerSettings(report_unseen_s=plan.carried_on_s)
+        self._tracker = Tracker(plan.name, plan.geometry, settings)
         self._zones = ZoneState.start(len(plan.zones))
         self.waiting: FrameHeader | None = None
         self.newest: FrameHeader | None = None
         self.sighted_ns: int | None = None
+        self.looked_ns: int | None = None
         self.view: CameraView | None = None
         self.breaker = BreakerState()
         self.last_index = -1
+        self._class_names: tuple[str, ...] = ()
 
     def take(self, header: FrameHeader) -> None:
         """Take a frame that a detector shall look at."""
         self.waiting = self.newest = header
+        self.looked_ns = header.received_ns
 
     def refuse(self, header: FrameHeader) -> None:
         """Take a frame that broke its contract: nothing is seen by it."""
@@ -89,7 +94,7 @@ class CameraWatch:
             elif found is None:
                 tracks = self._tracker.predict_to(header.capture_ns)
             else:
-                tracks = self._tracker.update(_as_of(found, header.capture_ns))
+                tracks = self._tracker.update(self._in_one_vocabulary(found))
                 self.sighted_ns = header.capture_ns
         with self._timer.span("zones"):
             risk = self._assess(tracks)
@@ -99,6 +104,19 @@ class CameraWatch:
     def tick(self) -> None:
         """Time has gone on."""
         self.breaker = self.breaker.ticked(self._rule)
+
+    def _in_one_vocabulary(self, found: Detections) -> Detections:
+        """The same with class ids that mean the same whichever detector answers."""
+        new = tuple(name for name in found.class_names if name not in self._class_names)
+        self._class_names += new
+        if found.class_names == self._class_names:
+            return found
+        places = [self._class_names.index(name) for name in found.class_names]
+        return replace(
+            found,
+            class_names=self._class_names,
+            class_id=np.array(places, np.int32)[found.class_id],
+        )
 
     def _assess(self, tracks: Tracks) -> SiteAssessment:
         zones = self.plan.zones
@@ -120,6 +138,8 @@ class CameraWatch:
             "newest": None if self.newest is None else self.newest.to_bytes().decode(),
             "sighted_ns": self.sighted_ns,
             "last_index": self.last_index,
+            "looked_ns": self.looked_ns,
+            "class_names": list(self._class_names),
             "view": None if self.view is None else _view_mapping(self.view),
         }
         for name, array in arrays.items():
@@ -141,13 +161,9 @@ class CameraWatch:
         self.newest = None if newest is None else FrameHeader.from_bytes(newest.encode())
         self.sighted_ns = plain["sighted_ns"]
         self.last_index = plain["last_index"]
+        self.looked_ns = plain["looked_ns"]
+        self._class_names = tuple(plain["class_names"])
         self.view = None if plain["view"] is None else _view(plain["view"])
-
-
-def _as_of(found: Detections, capture_ns: int) -> Detections:
-    """Detections of this frame: a detector that answers about another one was refused before."""
-    assert found.capture_ns == capture_ns
-    return found
 
 
 def _view_mapping(view: CameraView) -> dict[str, Any]:

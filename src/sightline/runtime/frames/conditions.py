@@ -41,7 +41,7 @@ def risk_conditions(
             strict=True,
         ):
             group = zones[zone].name if zone != NOBODY else machine
-            parts = [camera]
+            parts = [machine, camera] if machine else [camera]
             if subject != NOBODY:
                 parts.append(f"track-{subject}")
             if other != NOBODY:

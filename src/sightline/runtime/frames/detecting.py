@@ -20,6 +20,9 @@ from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
 from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
 
+MOST_WARMING_S = 60.0
+"""Time for one frame that is shown again on resume: there a deadline has no meaning."""
+
 
 class Detecting(Protocol):
     """Looks at frames and says what is there."""
@@ -96,49 +99,46 @@ class FrameGuard:
     def run(self, requests: Sequence[DetectionRequest]) -> list[DetectionOutcome]:
         """One outcome per request, in their order; never raises for a late or broken detector.
 
-        Frames whose primary is the same object are given to it as one batch.
+        Frames that are for the same detector, in whatever role, are given to it as one batch.
 
         Raises:
             UsageError: a request about a frame that is not held.
         """
         began_s = self._monotonic_s()
         frames = [self._frame(request) for request in requests]
-        batches: dict[int, list[int]] = {}
-        asked_second: list[_Asked | None] = []
+        asked = {
+            key: (self._workers[key].ask([frames[i] for i in members]), members)
+            for key, members in self._batches(requests).items()
+        }
+        return [
+            self._outcome(request, i, frames[i], requests, asked, began_s=began_s)
+            for i, request in enumerate(requests)
+        ]
+
+    def _batches(self, requests: Sequence[DetectionRequest]) -> dict[int, list[int]]:
+        """Which requests each detector is to look at, in whatever role: it can be asked once."""
+        found: dict[int, list[int]] = {}
         for i, request in enumerate(requests):
             detectors = self._cameras[request.camera]
             if request.ask_primary:
-                batches.setdefault(id(detectors.primary), []).append(i)
-            second = detectors.fallback
-            asked_second.append(None if second is None else self._worker(second).ask([frames[i]]))
-        asked: dict[int, tuple[_Asked | None, list[int]]] = {}
-        for key, members in batches.items():
-            answer = self._workers[key].ask([frames[i] for i in members])
-            asked.update(dict.fromkeys(members, (answer, members)))
-        outcomes = []
-        for i, request in enumerate(requests):
-            deadline_s = began_s + self._cameras[request.camera].budget_s
-            first, members = asked.get(i, (None, [i]))
-            outcomes.append(
-                self._outcome(
-                    request,
-                    frames[i],
-                    first,
-                    asked_second[i],
-                    place=members.index(i),
-                    batch=tuple(requests[m].request_id for m in members),
-                    deadline_s=deadline_s,
-                )
-            )
-        return outcomes
+                found.setdefault(id(detectors.primary), []).append(i)
+            if detectors.fallback is not None:
+                found.setdefault(id(detectors.fallback), []).append(i)
+        return found
 
     def warm(self, frame: Frame) -> None:
         """Show a frame to the detectors of its camera and wait; what they say does not matter."""
         detectors = self._cameras[frame.stream]
         for detector in (detectors.primary, detectors.fallback):
-            asked = None if detector is None else self._worker(detector).ask([frame])
-            if asked is not None:
-                asked.wait(detectors.budget_s)
+            if detector is not None:
+                asked = self._workers[id(detector)].ask([frame])
+                if asked is None or asked.wait(MOST_WARMING_S) is None:
+                    raise UsageError(
+                        expected=f"an answer within {MOST_WARMING_S:g} s",
+                        got="none",
+                        where=f"frame {frame.index} of {frame.stream}, shown again on resume",
+                        action="mend the detector, then resume again",
+                    )
 
     def close(self) -> None:
         """End the threads, unless they hang."""
@@ -156,40 +156,40 @@ class FrameGuard:
             )
         return frame
 
-    def _worker(self, detector: Detecting) -> _Worker:
-        return self._workers[id(detector)]
-
     def _outcome(
         self,
         request: DetectionRequest,
-        frame: Frame,
-        first: _Asked | None,
-        second: _Asked | None,
-        *,
         place: int,
-        batch: tuple[str, ...],
-        deadline_s: float,
+        frame: Frame,
+        requests: Sequence[DetectionRequest],
+        asked: Mapping[int, tuple[_Asked | None, list[int]]],
+        *,
+        began_s: float,
     ) -> DetectionOutcome:
-        status, detail, found = DetectionStatus.SKIPPED, "breaker open", None
-        if request.ask_primary and first is None:
-            status, detail = DetectionStatus.TIMEOUT, "still busy with an earlier frame"
-        elif first is not None:
-            answer = first.wait(deadline_s - self._monotonic_s())
-            if answer is None:
-                budget_s = self._cameras[request.camera].budget_s
-                status, detail = DetectionStatus.TIMEOUT, f"{budget_s:g} s"
+        detectors = self._cameras[request.camera]
+        deadline_s = began_s + detectors.budget_s
+        status, detail, found, members = DetectionStatus.SKIPPED, "breaker open", None, [place]
+        if request.ask_primary:
+            first, members = asked[id(detectors.primary)]
+            answer = None if first is None else first.wait(deadline_s - self._monotonic_s())
+            if first is None:
+                status, detail = DetectionStatus.TIMEOUT, "still busy with an earlier frame"
+            elif answer is None:
+                status, detail = DetectionStatus.TIMEOUT, f"{detectors.budget_s:g} s"
             elif isinstance(answer, str):
                 status, detail = DetectionStatus.CRASH, answer
             else:
-                found, detail = _usable(answer, place, frame)
+                found, detail = _usable(answer, members.index(place), frame)
                 status = DetectionStatus.NAN if found is None else DetectionStatus.OK
         mode = Mode.PRIMARY
         if found is None:
             mode = Mode.FALLBACK
-            # The fallback began with the primary, so by now it is done, or late itself.
-            answer = None if second is None else second.wait(deadline_s - self._monotonic_s())
-            if isinstance(answer, list):
-                found, _ = _usable(answer, 0, frame)
+            if detectors.fallback is not None:
+                # It began with the primary, so by now it is done, or late itself.
+                second, places = asked[id(detectors.fallback)]
+                answer = None if second is None else second.wait(deadline_s - self._monotonic_s())
+                if isinstance(answer, list):
+                    found, _ = _usable(answer, places.index(place), frame)
         return DetectionOutcome(
             request_id=request.request_id,
             stage=request.stage,
@@ -197,7 +197,7 @@ class FrameGuard:
             mode=mode,
             detections=found,
             detail=detail if status is not DetectionStatus.OK else "",
-            batch=batch,
+            batch=tuple(requests[member].request_id for member in members),
         )
 
 

@@ -39,10 +39,13 @@ from sightline.runtime.frames.standing import Condition, StandingConditions, con
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.row_counts import RowCounts
 from sightline.runtime.stage_timer import StageTimer, Untimed
+from sightline.sense.frames import FrameReason
 
 FRAME_STATE_VERSION = 1
 NO_FRAMES = "NO_FRAMES"
 """A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
+RESET = "reset"
+"""The operator input that says whether a machine's reset button is down."""
 _NEVER_NS = -1
 _SEVERITY = {
     CommandLevel.NONE: Severity.INFO,
@@ -127,6 +130,10 @@ class FrameCore:
         camera.last_index = header.index
         self._counts.received += 1
         at_ns = self._advance(header.received_ns)
+        if camera.newest is not None and header.capture_ns <= camera.newest.capture_ns:
+            # The source sees to the order, but a clock may have been set back before a restart.
+            self._counts.refused(FrameReason.TIME_BACKWARDS, 1)
+            return output
         self._signs[header.camera] = tuple(sign_reason(sign, camera.plan) for sign in header.signs)
         if header.is_usable:
             camera.take(header)
@@ -168,7 +175,9 @@ class FrameCore:
                     fresh[machine.plan.name] = {name: machine.look(camera, at_ns)}
         conditions = [*sign_conditions(header, camera.plan), *fallback_condition(name, outcome)]
         self._say(f"{name}/health", at_ns, conditions, output, mode=outcome.mode)
-        found = risk_conditions(self.plan, name, view, {m: one[name] for m, one in fresh.items()})
+        with self._timer.span("decide"):
+            pairs = {machine: one[name] for machine, one in fresh.items()}
+            found = risk_conditions(self.plan, name, view, pairs)
         self._say(f"{name}/risk", at_ns, found, output, mode=outcome.mode)
         for machine_name, seen in fresh.items():
             self._command(self._machines[machine_name], at_ns, output, fresh=seen)
@@ -215,8 +224,8 @@ class FrameCore:
 
     def _on_control(self, entry: Entry) -> StepOutput:
         plain = json.loads(entry.payload)
-        if plain.get("control") == "reset" and plain.get("machine") in self._machines:
-            self._machines[plain["machine"]].press_reset(bool(plain["is_down"]))
+        if plain.get("control") == RESET and plain.get("machine") in self._machines:
+            self._machines[plain["machine"]].press_reset(bool(plain.get("is_down")))
         return StepOutput()
 
     def _on_model(self, entry: Entry) -> StepOutput:
@@ -233,6 +242,10 @@ class FrameCore:
         EntryKind.MODEL: _on_model,
         EntryKind.CONFIGURATION: lambda core, entry: StepOutput(),
     }
+
+    def newest(self, camera: str) -> FrameHeader | None:
+        """Header of a camera's newest frame; None before the first."""
+        return self._cameras[camera].newest
 
     def last_index(self, camera: str) -> int:
         """Place of the newest frame, or lost frame, in a camera's counter; -1 before the first."""
@@ -258,9 +271,9 @@ class FrameCore:
             output.decisions += self._standing.update(scope, at_ns, list(conditions), mode=mode)
 
     def _silence(self, camera: CameraWatch, at_ns: int) -> list[Condition]:
-        newest, allowed_s = camera.newest, camera.plan.contract.max_age_s
-        age_s = math.nan if newest is None else (at_ns - newest.received_ns) / NS_PER_S
-        if newest is not None and age_s <= allowed_s + 1.0 / camera.plan.contract.rate_hz:
+        looked_ns, allowed_s = camera.looked_ns, camera.plan.contract.max_age_s
+        age_s = math.nan if looked_ns is None else (at_ns - looked_ns) / NS_PER_S
+        if looked_ns is not None and age_s <= allowed_s + 1.0 / camera.plan.contract.rate_hz:
             return []
         sign = HealthSign(
             code=NO_FRAMES, measure="frame_age", value=age_s, threshold=allowed_s, unit="s"

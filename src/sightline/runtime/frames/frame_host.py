@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sightline.errors import LogError
+from sightline.errors import LogError, SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage
 from sightline.records import EntryKind, Frame
 from sightline.runtime.frames.annotations import annotation_message
 from sightline.runtime.frames.camera_watch import CameraView
 from sightline.runtime.frames.detecting import FrameAnswers
-from sightline.runtime.frames.frame_core import FrameCore
+from sightline.runtime.frames.frame_core import RESET, FrameCore
 from sightline.runtime.frames.image_log import ImageLog
 from sightline.runtime.frames.intake import FrameIntake, fault_note
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
@@ -21,6 +21,8 @@ from sightline.runtime.row_counts import SUPERSEDED
 from sightline.runtime.stage_timer import MeasuredStages
 from sightline.sense.frames import FrameFault
 
+STOPPED = "STOPPED"
+"""Cause of a drop: the frame waited when the run was stopped."""
 SITE_PARTITION = "p000"
 """The one partition of a site pipeline, named as the first of any other."""
 
@@ -75,6 +77,8 @@ class FrameHost:
             limits=limits,
         )
         self.recovery = self._logged.recovery
+        self._machines = frozenset(plan.machines)
+        self.refused_controls = 0
         self._resume()
         for role, version in sorted(versions.items()):
             if self.core.models.get(role) != version:
@@ -113,6 +117,15 @@ class FrameHost:
         So that a run that goes on over recordings says what an uninterrupted one would.
         """
         header = self._intakes[frame.stream].header(frame)
+        newest = self.core.newest(frame.stream)
+        is_newest = newest is not None and newest.index == header.index
+        if newest is not None and is_newest and newest.digest != header.digest:
+            raise SourceError(
+                expected=f"the recording of the run: a picture with digest {newest.digest}",
+                got=header.digest,
+                where=f"frame {frame.index} of {frame.stream}",
+                action="resume with the recording the run was started with",
+            )
         if header.is_usable:
             self._guard.warm(frame)
 
@@ -143,8 +156,23 @@ class FrameHost:
             drop = {"cause": SUPERSEDED, "rows": frames}
             self._logged.apply(EntryKind.DROP, camera, plain_json(drop))
 
+    def feed_left_behind(self, item: Frame | FrameFault) -> None:
+        """Account for a frame that waited when the run was stopped."""
+        if isinstance(item, FrameFault):
+            self._logged.apply(EntryKind.FRAME_FAULT, item.stream, fault_note(item).to_bytes())
+        else:
+            drop = {"cause": STOPPED, "rows": 1}
+            self._logged.apply(EntryKind.DROP, item.stream, plain_json(drop))
+
     def feed_control(self, control: Mapping[str, Any]) -> None:
-        """Take an operator input: ``control: reset``, ``machine``, ``is_down``."""
+        """Take an operator input: ``control: reset``, ``machine``, ``is_down``.
+
+        What is no such input is counted, and not logged: it must not end a run.
+        """
+        is_reset = control.get("control") == RESET and control.get("machine") in self._machines
+        if not (is_reset and isinstance(control.get("is_down"), bool)):
+            self.refused_controls += 1
+            return
         self._logged.apply(
             EntryKind.CONTROL, str(control.get("control", "")), plain_json(dict(control))
         )

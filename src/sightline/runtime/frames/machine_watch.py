@@ -103,13 +103,15 @@ class MachineWatch:
             if camera.view is None or camera.sighted_ns is None:
                 has_sight = False
                 continue
-            sighted_ns = min(sighted_ns or camera.sighted_ns, camera.sighted_ns)
+            at_ns = camera.sighted_ns
+            sighted_ns = at_ns if sighted_ns is None else min(sighted_ns, at_ns)
             modes.append(camera.view.mode)
             reasons += self._zone_risk(camera).reasons(version)
             risk = fresh.get(name)
             reasons += (self._again(camera, event_ns) if risk is None else risk).reasons(version)
             is_located = is_located or self._is_located(camera.view.tracks)
         mode = Mode.FALLBACK if Mode.FALLBACK in modes else Mode.PRIMARY
+        has_sign = any(signs.get(name) for name in self.plan.cameras)
         self.state, command = advance(
             self.plan.rule,
             self.state,
@@ -119,7 +121,7 @@ class MachineWatch:
                 reasons=tuple(reasons),
                 has_answer=is_located,
                 is_reset_pressed=self._is_reset_pressed,
-                mode=Mode.DEGRADED if mode is Mode.PRIMARY and any(signs.values()) else mode,
+                mode=Mode.DEGRADED if mode is Mode.PRIMARY and has_sign else mode,
             ),
         )
         return command

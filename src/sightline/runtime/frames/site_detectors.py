@@ -45,7 +45,30 @@ def site_detectors(plan: SitePlan) -> dict[str, CameraDetectors]:
             fallback=None if second is None else _detector(plan, camera, second, shared),
             budget_s=plan.pipeline.detectors[form.detector].budget_s,
         )
+        _check_classes(plan, name, found[name])
     return found
+
+
+def _check_classes(plan: SitePlan, camera: str, detectors: CameraDetectors) -> None:
+    """A class that nobody ever reports would make a zone or a machine silently blind."""
+    known: set[str] = set()
+    for detector in (detectors.primary, detectors.fallback):
+        if isinstance(detector, MotionDetector | OnnxDetector | ReplayedDetector):
+            known.update(detector.class_names)
+    wanted = {f"zones.{z.name}": set(z.classes) for z in plan.cameras[camera].zones}
+    for name, machine in plan.machines.items():
+        if machine.moving is not None and camera in machine.cameras:
+            rule = machine.moving
+            wanted[f"machines.{name}.moving"] = {rule.machine_class, *rule.person_classes}
+    for place, classes in wanted.items():
+        if classes - known:
+            raise PipelineError(
+                expected=f"classes that {camera}'s detectors report: {', '.join(sorted(known))}",
+                got=", ".join(sorted(classes - known)),
+                where=place,
+                action="mend the class; a motion detector tells people only with a geometry or "
+                "person_px",
+            )
 
 
 def _detector(

@@ -112,6 +112,10 @@ class MovingForm(_Form):
     """From the command to the first effect of the brake, as its maker guarantees."""
     least_deceleration_m_s2: Positive
     margin_m: NotNegative = 0.0
+    acceleration_m_s2: NotNegative = 0.0
+    """How fast it may gain speed: a tracker sees it late. 0: it drives as it is seen to drive."""
+    top_speed_m_s: Positive | None = None
+    """What it never exceeds; null: unknown."""
     person_classes: tuple[str, ...] = ("person",)
     person_radius_m: NotNegative = 0.3
     clearance_m: NotNegative = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,11 +34,13 @@ class Inbox(Protocol):
     def wait(self, timeout_s: float) -> None: ...
     def missing(self, cameras: Sequence[str]) -> bool: ...
     def take(self) -> Arrival: ...
+    def stop(self) -> None: ...
 
 
 CAPTURE_TO_COMMAND = "capture-to-command"
 """Stands for the whole way where a stage is named; no stage can be called so."""
 _PUBLISH_FRAMES = 64  # frames without a decision until the ledger hears of them
+_SENDS_S = 1.0  # a camera that gave nothing for so long is not waited for
 _LONGEST_WAIT_S = 0.05  # so that a stop is heeded, and a batch looked for, in time
 
 
@@ -53,11 +56,13 @@ class SiteLoop:
         clocks: of the shell.
         on_progress: called after each published commit.
         controls: asked at each tick for operator inputs.
+        deliver: told that there may be alerts to send; must not wait for them.
         latency_s: capture to command.
         age_s: of frames when they were taken.
         missed: frames that took longer than the pipeline's budget.
         frames: fed in this call.
         commands: by ``machine level``.
+        speed: seconds of the frames' clock per second.
     """
 
     plan: SitePlan
@@ -67,11 +72,14 @@ class SiteLoop:
     clocks: RunClocks
     on_progress: Callable[[Progress], None] | None
     controls: Callable[[], Sequence[Mapping[str, Any]]]
+    deliver: Callable[[], None] = lambda: None
     latency_s: LatencyRecorder = field(default_factory=LatencyRecorder)
     age_s: LatencyRecorder = field(default_factory=LatencyRecorder)
     missed: int = 0
     frames: int = 0
     commands: Counter[str] = field(default_factory=Counter)
+    speed: float = 1.0
+    _came_s: dict[str, float] = field(default_factory=dict)
     _waiting: Committed | None = None
     _unpublished: int = 0
 
@@ -102,7 +110,7 @@ class SiteLoop:
             if not inbox.waiting:
                 inbox.wait(wait_s)
             if inbox.waiting:
-                self._wait_for_batch(inbox, shares)
+                self._wait_for_batch(inbox, shares, most_s=wait_s)
             is_last = inbox.is_finished
             arrival = inbox.take()
             for camera, count in arrival.superseded.items():
@@ -110,9 +118,13 @@ class SiteLoop:
             if arrival.items:
                 for item in arrival.items:
                     if isinstance(item, Frame):
-                        self.age_s.record((now_ns() - item.capture_ns) / NS_PER_S)
+                        self._came_s[item.stream] = self.clocks.monotonic_s()
+                        self.age_s.record((now_ns() - item.capture_ns) / NS_PER_S / self.speed)
                 self.host.feed(arrival.items)
-                self._commit(arrival.items, lambda frame: (now_ns() - frame.capture_ns) / NS_PER_S)
+                self._commit(
+                    arrival.items,
+                    lambda frame: (now_ns() - frame.capture_ns) / NS_PER_S / self.speed,
+                )
             if now_ns() >= next_tick_ns or is_last:
                 # A loop that was held up has one tick to catch up with, not many.
                 tick_at_ns = max(now_ns() // tick_ns * tick_ns, next_tick_ns)
@@ -120,6 +132,7 @@ class SiteLoop:
                 next_tick_ns = tick_at_ns + tick_ns
             if is_last:
                 break
+        self._count_left_behind(inbox)
         self._end()
 
     # --- parts ----------------------------------------------------------------------------------
@@ -141,8 +154,20 @@ class SiteLoop:
         uses = Counter(camera.detector for camera in cameras.values())
         return tuple(name for name, camera in cameras.items() if uses[camera.detector] > 1)
 
-    def _wait_for_batch(self, inbox: Inbox, shares: Sequence[str]) -> None:
-        until_s = self.clocks.monotonic_s() + self.plan.pipeline.batch_wait_s
+    def _count_left_behind(self, inbox: Inbox) -> None:
+        """Frames that came and are not looked at any more, because the run was stopped."""
+        inbox.stop()
+        arrival = inbox.take()
+        for camera, count in arrival.superseded.items():
+            self.host.feed_superseded(camera, count)
+        for item in arrival.items:
+            self.host.feed_left_behind(item)
+
+    def _wait_for_batch(self, inbox: Inbox, shares: Sequence[str], *, most_s: float) -> None:
+        """Wait for the cameras that still send; a tick never waits for a batch."""
+        now_s = self.clocks.monotonic_s()
+        until_s = now_s + min(self.plan.pipeline.batch_wait_s, most_s)
+        shares = [n for n in shares if now_s - self._came_s.get(n, -math.inf) <= _SENDS_S]
         while shares and inbox.missing(shares):
             left_s = until_s - self.clocks.monotonic_s()
             if left_s <= 0:
@@ -203,7 +228,7 @@ class SiteLoop:
             return
         self.publisher.publish(committed, released_s=self.clocks.monotonic_s())
         if committed.decisions:
-            self.publisher.deliver()
+            self.deliver()
         if self.on_progress is not None:
             self.on_progress(
                 Progress(

@@ -5,6 +5,7 @@ What only the shell needs (the weights of a detector) stays a path with a digest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,14 @@ from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import Braking, MachineRule
 from sightline.assess.site.zones import Polygon, SiteZone
 from sightline.decide.actuation import ActuationRule
+from sightline.decide.actuation.situation import (
+    COMMAND_EXPIRED,
+    FALLBACKS_FAILED,
+    NO_SIGHT,
+    STALE_SIGHT,
+)
 from sightline.errors import PipelineError, UsageError
+from sightline.perceive.tracking import TrackerSettings
 from sightline.records.camera import CameraModel
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S
@@ -28,6 +36,13 @@ from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, FrameReason, load_frame_contract
 from sightline.sense.frames.frame_contract_file import parse_frame_contract
 
+_BRAKING = (
+    "response_s",
+    "least_deceleration_m_s2",
+    "margin_m",
+    "acceleration_m_s2",
+    "top_speed_m_s",
+)
 MadeT = TypeVar("MadeT")
 
 _ROUNDED_PX = 1.0
@@ -63,6 +78,9 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
     }
 )
 """What each reason asks for where a machine says nothing else; any other asks for STOP."""
+_KNOWN_CODES = frozenset(
+    {*RiskCode, *FrameReason, CLOCK_SKEW, NO_SIGHT, STALE_SIGHT, FALLBACKS_FAILED, COMMAND_EXPIRED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,12 +92,15 @@ class CameraPlan:
         contract: what it promises.
         geometry: camera model; None: nothing is known in metres.
         zones: in its picture or on its ground.
+        carried_on_s: for how long a track that is not seen is carried on: for a machine that moves
+            as long as it may go without sight, so that a missed detection is no lost machine.
     """
 
     name: str
     contract: FrameContract
     geometry: CameraModel | None
     zones: tuple[SiteZone, ...]
+    carried_on_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -162,6 +183,7 @@ def make_site_plan(plain: object, *, where: str, folder: Path) -> SitePlan:
     """
     form = _written_out(_parsed(plain, where), folder)
     _check_names(form, where)
+    _check_times(form, where)
     cameras = {}
     for name, camera in form.cameras.items():
         assert isinstance(camera.contract, dict)
@@ -184,7 +206,20 @@ def make_site_plan(plain: object, *, where: str, folder: Path) -> SitePlan:
                 action="give the camera's geometry, or polygon_px",
             )
         cameras[name] = CameraPlan(
-            name=name, contract=contract, geometry=geometry, zones=tuple(zones)
+            name=name,
+            contract=contract,
+            geometry=geometry,
+            zones=tuple(zones),
+            carried_on_s=max(
+                [
+                    TrackerSettings().report_unseen_s,
+                    *(
+                        machine.max_age_s
+                        for machine in form.machines.values()
+                        if machine.moving is not None and name in machine.cameras
+                    ),
+                ]
+            ),
         )
     identity = digest(_deciding_mapping(form, cameras))
     machines = {
@@ -225,6 +260,17 @@ def _written_out(form: SitePipeline, folder: Path) -> SitePipeline:
     return form.model_copy(update={"cameras": cameras})
 
 
+def _check_times(form: SitePipeline, where: str) -> None:
+    slowest_s = max(form.detectors[c.detector].budget_s for c in form.cameras.values())
+    if form.batch_wait_s + slowest_s > form.latency_budget_s:
+        raise PipelineError(
+            expected=f"batch_wait_s and the slowest budget_s within {form.latency_budget_s:g} s",
+            got=f"{form.batch_wait_s:g} + {slowest_s:g} s",
+            where=f"{where}, latency_budget_s",
+            action="a fallback that answers after the deadline is none: make the budgets fit",
+        )
+
+
 def _check_names(form: SitePipeline, where: str) -> None:
     def known(names: Mapping[str, Any], name: str, what: str, place: str) -> None:
         if name not in names:
@@ -239,6 +285,13 @@ def _check_names(form: SitePipeline, where: str) -> None:
         known(form.detectors, camera.detector, "detectors", f"cameras.{name}.detector")
         if camera.fallback is not None:
             known(form.detectors, camera.fallback, "detectors", f"cameras.{name}.fallback")
+            if camera.fallback == camera.detector:
+                raise PipelineError(
+                    expected="another detector than the first",
+                    got=camera.fallback,
+                    where=f"{where}, cameras.{name}.fallback",
+                    action="name another one, or leave it out: then tracks are carried on",
+                )
     for name, zone in form.zones.items():
         known(form.cameras, zone.camera, "cameras", f"zones.{name}.camera")
     for name, machine in form.machines.items():
@@ -301,12 +354,32 @@ def _machine(
     if form.moving is not None:
         plain = form.moving.model_dump()
         lost_timeout_s = plain.pop("lost_timeout_s")
-        brakes = {k: plain.pop(k) for k in ("response_s", "least_deceleration_m_s2", "margin_m")}
+        brakes = {name: plain.pop(name) for name in _BRAKING}
+        if brakes["top_speed_m_s"] is None:
+            brakes["top_speed_m_s"] = math.inf
         moving = _made(
             lambda: MachineRule(
                 braking=Braking(**brakes), decision_step_s=pipeline.tick_s, **plain
             ),
             f"{where}.moving",
+        )
+    unknown = sorted(set(form.level_of) - _KNOWN_CODES)
+    if unknown:
+        raise PipelineError(
+            expected=f"reason codes, such as {', '.join(sorted(RiskCode)[:3])}",
+            got=", ".join(unknown),
+            where=f"{where}.level_of",
+            action="mend the code: as it is it would never come",
+        )
+    slowest_s = max(detector.budget_s for detector in pipeline.detectors.values())
+    apart_s = form.heartbeat_s + pipeline.tick_s + pipeline.batch_wait_s + slowest_s
+    if apart_s >= form.valid_s:
+        raise PipelineError(
+            expected=f"valid_s above {apart_s:g}: heartbeat_s + tick_s + batch_wait_s + the "
+            "slowest detector's budget_s",
+            got=f"{form.valid_s:g}",
+            where=where,
+            action="make it longer, or the others shorter: else commands run out while all is well",
         )
     if form.heartbeat_s < pipeline.tick_s or form.max_age_s < pipeline.tick_s:
         raise PipelineError(

@@ -32,7 +32,8 @@ class SiteReport:
             ``capture-to-command`` frames that took longer than the pipeline's.
         fallbacks: detections that were not answered by the detector itself, by ``stage:status``.
         undelivered: alerts left in the outbox.
-        actuators: by machine: commands sent, superseded, failed.
+        actuators: by machine: commands sent, superseded, failed, and why the last one failed.
+        refused_controls: operator inputs that are none.
         recovery: what was cut from a torn log; empty for nothing.
     """
 
@@ -50,8 +51,9 @@ class SiteReport:
     deadline_missed: Mapping[str, int]
     fallbacks: Mapping[str, int]
     undelivered: int
-    actuators: Mapping[str, Mapping[str, int]]
+    actuators: Mapping[str, Mapping[str, int | str]]
     recovery: str
+    refused_controls: int = 0
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -81,4 +83,5 @@ class SiteReport:
             "undelivered": self.undelivered,
             "actuators": {name: dict(counts) for name, counts in self.actuators.items()},
             "recovery": self.recovery,
+            "refused_controls": self.refused_controls,
         }

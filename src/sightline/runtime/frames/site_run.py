@@ -7,7 +7,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import numpy as np
 import sightline
 from sightline.act import Ledger, RunMetrics, Sink
 from sightline.act.actuators import Actuator, CommandSender
-from sightline.errors import SourceError
+from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Frame
 from sightline.records.decision import decisions_digest
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.frames.alert_delivery import AlertDelivery
 from sightline.runtime.frames.camera_inbox import CameraInbox, Pace
 from sightline.runtime.frames.detecting import CameraDetectors, FrameGuard
 from sightline.runtime.frames.frame_host import FrameHost
@@ -31,6 +32,7 @@ from sightline.runtime.frames.recorded_feed import recorded_moments
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND, SiteLoop
 from sightline.runtime.frames.site_plan import SitePlan
 from sightline.runtime.frames.site_report import SiteReport
+from sightline.runtime.frames.steady_clock import steady_clock
 from sightline.runtime.logged_core import HostClocks
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_directory import MANIFEST, RunDirectory, plan_as_mapping
@@ -103,6 +105,8 @@ def run_site(
             committed is kept.
     """
     _check_names(plan, sources, detectors, actuators or {})
+    _check_options(options)
+    clocks = replace(clocks, wall_ns=steady_clock(clocks.wall_ns, clocks.monotonic_s))
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)
@@ -140,6 +144,16 @@ def run_site(
             sleep_s=clocks.sleep_s,
             limits=limits,
         )
+        publisher.rebuild_ledger()
+        alerts = stack.enter_context(
+            AlertDelivery(
+                run.ledger_url,
+                sinks or {},
+                wall_ns=clocks.wall_ns,
+                sleep_s=clocks.sleep_s,
+                limits=limits,
+            )
+        )
         loop = SiteLoop(
             plan=plan,
             host=host,
@@ -148,11 +162,13 @@ def run_site(
             clocks=clocks,
             on_progress=on_progress,
             controls=controls,
+            deliver=alerts.there_may_be_some,
+            speed=options.speed or 1.0,
         )
-        publisher.rebuild_ledger()
         started_s = clocks.monotonic_s()
         if not host.core.is_finished:
             _go(loop, sources, options, limits=limits, is_stopped=is_stopped)
+        alerts.close()
         undelivered = publisher.drain(_DRAIN_S)
         return _report(run, loop, clocks.monotonic_s() - started_s, undelivered, limits)
 
@@ -242,6 +258,23 @@ def _check_names(
         )
 
 
+def _check_options(options: SiteOptions) -> None:
+    if options.resume and options.speed is not None:
+        raise UsageError(
+            expected="a recording that goes on at full speed, or a live camera",
+            got=f"a resumed run at speed {options.speed:g}",
+            where="run options",
+            action="leave the speed out: which frames were superseded cannot be done again",
+        )
+    if options.is_live and options.speed is not None:
+        raise UsageError(
+            expected="live cameras, or a speed",
+            got=f"both (speed {options.speed:g})",
+            where="run options",
+            action="leave one out: live cameras come at their own speed",
+        )
+
+
 def _again(out: Path, plan: SitePlan) -> RunDirectory:
     run = RunDirectory.open(out)
     if run.site.digest != plan.digest:
@@ -303,8 +336,14 @@ def _report(
         fallbacks=dict(sorted(numbers.fallbacks.items())),
         undelivered=undelivered,
         actuators={
-            name: {"sent": s.sent, "superseded": s.superseded, "failed": s.failed}
+            name: {
+                "sent": s.sent,
+                "superseded": s.superseded,
+                "failed": s.failed,
+                "last_error": s.last_error,
+            }
             for name, s in loop.senders.items()
         },
+        refused_controls=loop.host.refused_controls,
         recovery=loop.host.recovery.message if loop.host.recovery.cut_bytes else "",
     )

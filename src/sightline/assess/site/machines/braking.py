@@ -23,6 +23,8 @@ class Braking:
         response_s: from the command to the first effect of the brake, >= 0.
         least_deceleration_m_s2: on the worst ground with the heaviest load, > 0.
         margin_m: of measurement: what the distance measured may be too long, >= 0.
+        acceleration_m_s2: with which it may speed up until the brake has its effect, >= 0.
+        top_speed_m_s: beyond which it does not speed up, > 0; inf where that is not known.
 
     Raises:
         UsageError: a value out of its range.
@@ -37,14 +39,18 @@ class Braking:
     response_s: float
     least_deceleration_m_s2: float
     margin_m: float = 0.0
+    acceleration_m_s2: float = 0.0
+    top_speed_m_s: float = math.inf
 
     def __post_init__(self) -> None:
-        values = (self.response_s, self.least_deceleration_m_s2, self.margin_m)
-        is_in_range = self.response_s >= 0 < self.least_deceleration_m_s2 and self.margin_m >= 0
-        if not (is_in_range and all(map(math.isfinite, values))):
+        least_0 = (self.response_s, self.margin_m, self.acceleration_m_s2)
+        brakes = self.least_deceleration_m_s2
+        is_in_range = min(least_0) >= 0 < brakes and self.top_speed_m_s > 0
+        if not (is_in_range and all(map(math.isfinite, (*least_0, brakes)))):
             raise UsageError(
-                expected="response_s >= 0, least_deceleration_m_s2 > 0, margin_m >= 0, all finite",
-                got=str(values),
+                expected="response_s, margin_m, acceleration_m_s2 >= 0, least_deceleration_m_s2 "
+                "and top_speed_m_s > 0, all but the last finite",
+                got=f"{least_0}, {brakes}, {self.top_speed_m_s}",
                 where="braking",
                 action="take the guaranteed values from the machine's documentation",
             )
@@ -52,7 +58,9 @@ class Braking:
     def stopping_distance_m(
         self, speed_m_s: FloatArray, *, sensing_latency_s: npt.ArrayLike
     ) -> FloatArray:
-        """float64[n]: v (sensing latency + response) + v² / (2 a) + margin.
+        """float64[n]: (v + v') / 2 (sensing latency + response) + v'² / (2 a) + margin.
+
+        v' is the speed when the brake takes hold: v, unless the machine may speed up until then.
 
         Args:
             speed_m_s: float64[n], >= 0.
@@ -63,9 +71,10 @@ class Braking:
         position.
         """
         reaction_s = np.asarray(sensing_latency_s, np.float64) + self.response_s
+        braked_m_s = self.sped_up_m_s(speed_m_s, reaction_s)
         found: FloatArray = (
-            speed_m_s * reaction_s
-            + speed_m_s**2 / (2 * self.least_deceleration_m_s2)
+            (speed_m_s + braked_m_s) / 2 * reaction_s
+            + braked_m_s**2 / (2 * self.least_deceleration_m_s2)
             + self.margin_m
         )
         return found
@@ -75,7 +84,19 @@ class Braking:
     ) -> FloatArray:
         """float64[n]: from what the picture shows to standstill."""
         reaction_s = np.asarray(sensing_latency_s, np.float64) + self.response_s
-        found: FloatArray = reaction_s + speed_m_s / self.least_deceleration_m_s2
+        braked_m_s = self.sped_up_m_s(speed_m_s, reaction_s)
+        found: FloatArray = reaction_s + braked_m_s / self.least_deceleration_m_s2
+        return found
+
+    def sped_up_m_s(self, speed_m_s: FloatArray, time_s: npt.ArrayLike) -> FloatArray:
+        """float64[n]: the fastest that machines of these speeds can be after some time.
+
+        >>> Braking(response_s=0.3, least_deceleration_m_s2=2.0, acceleration_m_s2=1.0,
+        ...         top_speed_m_s=3.0).sped_up_m_s(np.array([1.0, 2.8, 4.0]), 0.5).tolist()
+        [1.5, 3.0, 4.0]
+        """
+        gained = speed_m_s + self.acceleration_m_s2 * np.asarray(time_s, np.float64)
+        found: FloatArray = np.maximum(np.minimum(gained, self.top_speed_m_s), speed_m_s)
         return found
 
     def protective_separation_m(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from sightline.assess.site.speed import Speed
 from sightline.records import Tracks
 from sightline.records.windows import FloatArray
 
-_UPPER_STD = float(os.environ.get("UP", "2.0"))
+_UPPER_STD = 2.0  # standard deviations above the estimated speed that it may have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

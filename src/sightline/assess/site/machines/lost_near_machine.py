@@ -68,6 +68,8 @@ def watch_pairs(
             action="give a time after which somebody has surely looked",
         )
     now_ns = tracks.capture_ns
+    if len(risk) == len(state.person_id) == 0:  # which is nearly always so
+        return state, SiteAssessment.none(tracks.stream, now_ns)
     seen_id = tracks.track_id[tracks.unseen_s == 0]
     at_risk = risk.only(risk.has(*_AT_RISK) & np.isin(risk.subject, seen_id))
     fresh = np.unique(np.stack([at_risk.subject, at_risk.other], axis=1), axis=0)

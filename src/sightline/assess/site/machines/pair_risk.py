@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
 from sightline.assess.site.assessment import RiskCode, SiteAssessment
@@ -49,8 +50,9 @@ def pair_risk(
 
     The sensing latency, the age of the frame, is made up for by carrying all tracks on to the
     time of the decision. With S the stopping distance from there, at the machine's speed (two
-    standard deviations higher, and not below its restart speed) and after one more decision
-    step, a risk is said when its probability reaches that of the rule:
+    standard deviations higher, not below its restart speed, and sped up since the frame as its
+    braking says) and after one more decision step, a risk is said when its probability reaches
+    that of the rule:
 
     - TOO_CLOSE: the footprints are nearer than ``clearance_m``;
     - IN_STOPPING_PATH: the person is where the machine will be, or within the clearance of it,
@@ -82,10 +84,21 @@ def pair_risk(
             where=f"pair_risk of stream {tracks.stream}",
             action="synchronise the clocks of camera and decision",
         )
-    pairs = _pairs(_carried_on(tracks, event_ns), rule, headings)
-    motion, is_disc = pairs.motion, pairs.is_disc
-    if len(motion) == 0:
+    names = np.array(tracks.class_names)
+    person = np.flatnonzero(np.isin(names, rule.person_classes)[tracks.class_id])
+    machine = np.flatnonzero((names == rule.machine_class)[tracks.class_id])
+    if len(person) * len(machine) > MAX_PAIRS:
+        raise UsageError(
+            expected=f"at most {MAX_PAIRS} pairs of a person and a machine",
+            got=f"{len(person)} persons and {len(machine)} machines",
+            where=f"pair_risk of stream {tracks.stream}",
+            action="restrict the classes, or find out why there are so many tracks",
+        )
+    if len(person) == 0 or len(machine) == 0:
         return SiteAssessment.none(tracks.stream, tracks.capture_ns)
+    age_s = (event_ns - tracks.capture_ns) / NS_PER_S
+    pairs = _pairs(_carried_on(tracks, age_s), person, machine, rule, headings, age_s=age_s)
+    motion, is_disc = pairs.motion, pairs.is_disc
 
     separation_m, separation_std_m = motion.separation_m()
     lower_m = separation_m + np.nan_to_num(separation_std_m) * float(ndtri(rule.probability))
@@ -96,8 +109,6 @@ def pair_risk(
         limit_m=np.full(len(motion), rule.clearance_m),
         horizon_s=pairs.horizon_s + np.array([[0.0], [rule.warn_ahead_s]]),
     )
-    contact_s, _ = motion.time_to_distance(np.zeros(len(motion)))
-
     is_unlocated = np.isnan(separation_m)
     is_course = soon >= rule.probability
     said: list[tuple[RiskCode, BoolArray, FloatArray, float | FloatArray]] = [
@@ -107,6 +118,9 @@ def pair_risk(
         (RiskCode.APPROACHING, (later >= rule.probability) & ~is_course, later, rule.probability),
         (RiskCode.UNLOCATED, is_unlocated, separation_m, rule.clearance_m),
     ]
+    if not any(holds.any() for _, holds, _, _ in said):
+        return SiteAssessment.none(tracks.stream, tracks.capture_ns)
+    contact_s, _ = motion.time_to_distance(np.zeros(len(motion)))
     parts = [
         SiteAssessment.of_code(
             code,
@@ -119,6 +133,7 @@ def pair_risk(
             contact_s=contact_s[holds],
         )
         for code, holds, value, threshold in said
+        if holds.any()
     ]
     return SiteAssessment.joined(tracks.stream, tracks.capture_ns, parts)
 
@@ -145,9 +160,8 @@ def _path_probability(pairs: _Pairs, rule: MachineRule) -> FloatArray:
     return found
 
 
-def _carried_on(tracks: Tracks, event_ns: int) -> Tracks:
+def _carried_on(tracks: Tracks, age_s: float) -> Tracks:
     """The tracks where they are by now if they went on as in the frame."""
-    age_s = (event_ns - tracks.capture_ns) / NS_PER_S
     move = np.eye(4)
     move[0, 2] = move[1, 3] = age_s
     return replace(
@@ -157,30 +171,27 @@ def _carried_on(tracks: Tracks, event_ns: int) -> Tracks:
     )
 
 
-def _pairs(tracks: Tracks, rule: MachineRule, headings: Headings | None) -> _Pairs:
-    names = np.array(tracks.class_names)
-    person = np.flatnonzero(np.isin(names, rule.person_classes)[tracks.class_id])
-    machine = np.flatnonzero((names == rule.machine_class)[tracks.class_id])
-    if len(person) * len(machine) > MAX_PAIRS:
-        raise UsageError(
-            expected=f"at most {MAX_PAIRS} pairs of a person and a machine",
-            got=f"{len(person)} persons and {len(machine)} machines",
-            where=f"pair_risk of stream {tracks.stream}",
-            action="restrict the classes, or find out why there are so many tracks",
-        )
+def _pairs(
+    tracks: Tracks,
+    person: npt.NDArray[np.intp],
+    machine: npt.NDArray[np.intp],
+    rule: MachineRule,
+    headings: Headings | None,
+    *,
+    age_s: float,
+) -> _Pairs:
+    """All pairs of the persons and machines at these rows of the tracks."""
     shown = headings or Headings.of_velocity(tracks)
     heading = shown.heading_rad[machine]
     known = Headings(heading_rad=heading, std_rad=shown.std_rad[machine])
     is_disc = np.isnan(heading)
     is_machine = np.isin(np.arange(len(tracks)), machine)
     drive = Drive.of(tracks.only(is_machine), known, least_m_s=rule.restart_speed_m_s)
+    fastest_m_s = rule.braking.sped_up_m_s(drive.fastest_m_s, age_s)
     stopping_m = rule.braking.stopping_distance_m(
-        drive.fastest_m_s, sensing_latency_s=rule.decision_step_s
+        fastest_m_s, sensing_latency_s=rule.decision_step_s
     )
-
-    stopping_s = rule.braking.stopping_time_s(
-        drive.fastest_m_s, sensing_latency_s=rule.decision_step_s
-    )
+    stopping_s = rule.braking.stopping_time_s(fastest_m_s, sensing_latency_s=rule.decision_step_s)
 
     p = np.repeat(np.arange(len(person)), len(machine))
     m = np.tile(np.arange(len(machine)), len(person))

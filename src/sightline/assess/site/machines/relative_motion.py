@@ -63,7 +63,8 @@ class RelativeMotion:
             distance_m: float64[n], negative when the footprints overlap.
             std_m: float64[n], first order: at the least distance a change of the time changes
                 nothing (envelope theorem), so the gradient is the outward normal n by the
-                position and n t by the velocity.
+                position and n t by the velocity. Too small where they pass along a side: then
+                the least distance lasts, and which end of it counts is as uncertain.
 
         >>> pair = RelativeMotion(position_m=np.array([[10.0, 3.0]]),
         ...     velocity_m_s=np.array([[-2.0, 0.0]]), covariance=np.zeros((1, 4, 4)),
@@ -79,7 +80,7 @@ class RelativeMotion:
         hx, hy = self.half_size_m.T
         square = np.maximum(vx**2 + vy**2, _STANDS_M_S**2)
         times = [np.zeros(len(self)), horizon_s]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             times += [(hx - x) / vx, (-hx - x) / vx, -x / vx]
             times += [(hy - y) / vy, (-hy - y) / vy, -y / vy]
             times += [((s * (hx - hy)) - x + y) / (vx - vy) for s in (1, -1)]
@@ -115,7 +116,7 @@ class RelativeMotion:
         enter_m, leave_m = line_passage(
             self.position_m, direction, self.half_size_m, self.radius_m + limit_m
         )
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             enter_s = np.where(leave_m >= 0, np.maximum(enter_m, 0.0) / speed, np.inf)
         time_s = np.where(moves & ~np.isnan(enter_m), enter_s, np.inf)
         is_within = self._distance_at(np.zeros(len(self))) <= limit_m
@@ -189,7 +190,7 @@ def line_passage(
     half = half_size_m[:, None, :] + radius_m[:, None, None] * np.eye(2)
     at, along = position_m[:, None, :], direction[:, None, :]
     is_parallel = along == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         one, other = (-half - at) / along, (half - at) / along
     # Parallel to a side: between the sides all along, or never.
     low = np.where(is_parallel, -np.inf, np.minimum(one, other)).max(axis=2)

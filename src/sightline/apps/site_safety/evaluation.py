@@ -1,0 +1,130 @@
+"""How often the stop comes in time, and how often for nothing: counts with exact bounds."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import beta
+
+from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
+from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
+
+TUNING_SEEDS = range(100_000)
+"""Seeds that settings may be chosen by, and that tests run."""
+EVALUATION_SEEDS = range(1_000_000, 1_100_000)
+"""Seeds that figures are reported on; nothing is ever chosen by them."""
+MISS_BOUND, FALSE_STOP_BOUND = 0.003, 0.01
+"""What the upper bounds of the two rates must not exceed."""
+_CONFIDENCE = 0.95
+_TELL_EVERY = 100
+
+Progress = Callable[[str], None]
+
+
+def upper_bound(failures: int, runs: int) -> float:
+    """One-sided 95 % upper bound of a rate, exact (Clopper & Pearson, 1934).
+
+    >>> round(upper_bound(0, 1000), 5), round(upper_bound(4, 1000), 5), upper_bound(2, 2)
+    (0.00299, 0.00913, 1.0)
+    """
+    if failures >= runs:
+        return 1.0
+    return float(beta.ppf(_CONFIDENCE, failures + 1, runs - failures))
+
+
+def evaluate_safety(
+    *,
+    runs: int,
+    first_seed: int = EVALUATION_SEEDS.start,
+    config: SceneConfig | None = None,
+    deployment: Deployment | None = None,
+    progress: Progress = lambda _: None,
+) -> dict[str, object]:
+    """Run scenes with and without conflict, as many of each; the figures as JSON-ready mapping.
+
+    A conflict counts as stopped in time when a STOP is commanded after the person has become
+    visible and while the declared brakes still suffice, and the vehicle hits nobody until the end
+    of the scene, also not after it was let go again. A run without conflict counts as falsely
+    stopped when any STOP is commanded after the vehicle was first let go, for whatever reason,
+    loss of sight among them.
+
+    Args:
+        runs: scenes of each kind.
+        first_seed: of both kinds; they draw from different random numbers.
+        config: what scenes are drawn from.
+        deployment: what decides.
+        progress: told now and then.
+    """
+    config, deployment = config or SceneConfig(), deployment or Deployment()
+    seeds = range(first_seed, first_seed + runs)
+    begun_s = time.perf_counter()
+    conflicts = []
+    for seed in seeds:
+        conflicts.append(run_trial(draw_conflict(config, seed), deployment))
+        _tell(progress, "conflict", len(conflicts), runs)
+    between_s = time.perf_counter()
+    clear = []
+    for seed in seeds:
+        clear.append(run_trial(draw_clear(config, seed), deployment))
+        _tell(progress, "clear", len(clear), runs)
+    ended_s = time.perf_counter()
+    lost = [trial for trial in conflicts if not trial.is_in_time]
+    false = [trial for trial in clear if trial.stops]
+    # A vehicle that never got going would never stop falsely: it is a failure of its own.
+    idle = [trial for trial in (*conflicts, *clear) if not trial.is_complete]
+    miss_bound, false_bound = upper_bound(len(lost), runs), upper_bound(len(false), runs)
+    return {
+        "seeds": {
+            "first": seeds.start,
+            "last": seeds.stop - 1,
+            "are_for_evaluation": seeds.start in EVALUATION_SEEDS,
+        },
+        "conflict": {
+            "runs": runs,
+            "stopped_in_time": runs - len(lost),
+            "missed": len(lost),
+            "hits": sum(trial.hit_m_s > 0 for trial in conflicts),
+            "miss_rate_upper_95": miss_bound,
+            "miss_rate_allowed": MISS_BOUND,
+            "spare_s": _percentiles([trial.spare_s for trial in conflicts]),
+            "least_distance_m": _percentiles([trial.least_moving_m for trial in conflicts]),
+            "first_reasons": _first_reasons(conflicts),
+            "missed_seeds": [trial.seed for trial in lost],
+            "wall_s": between_s - begun_s,
+        },
+        "clear": {
+            "runs": runs,
+            "false_stops": len(false),
+            "false_stop_rate_upper_95": false_bound,
+            "false_stop_rate_allowed": FALSE_STOP_BOUND,
+            "hits": sum(trial.hit_m_s > 0 for trial in clear),
+            "first_reasons": _first_reasons(false),
+            "false_stop_seeds": [trial.seed for trial in false],
+            "wall_s": ended_s - between_s,
+        },
+        "never_in_service": [trial.seed for trial in idle],
+        "passed": miss_bound <= MISS_BOUND and false_bound <= FALSE_STOP_BOUND and not idle,
+    }
+
+
+def _tell(progress: Progress, kind: str, done: int, runs: int) -> None:
+    if done % _TELL_EVERY == 0:
+        progress(f"{kind}: {done} of {runs}")
+
+
+def _percentiles(values: list[float]) -> dict[str, float | None]:
+    """By nearest rank, so that runs without a number (-inf) stay what they are; None for inf."""
+    found = np.percentile(values, [0, 1, 5, 50], method="inverted_cdf")
+    return {
+        name: float(value) if np.isfinite(value) else None
+        for name, value in zip(("least", "p1", "p5", "p50"), found, strict=True)
+    }
+
+
+def _first_reasons(trials: list[Trial]) -> dict[str, int]:
+    """How often each code was the most important reason of the first STOP."""
+    counts = Counter(trial.stops[0].reasons[0] if trial.stops else "NONE" for trial in trials)
+    return dict(sorted(counts.items()))

@@ -92,3 +92,27 @@ def test_an_actuator_that_hangs_is_left_behind():
     sender.close()
     assert not actuator.is_closed
     actuator.go.set()
+
+
+def test_whatever_an_actuator_raises_the_next_command_is_still_sent():
+    class Surprising:
+        def __init__(self):
+            self.took = []
+
+        def send(self, one):
+            if one.revision == 0:
+                raise ValueError("a surprise")
+            self.took.append(one.revision)
+
+        def close(self):
+            pass
+
+    actuator = Surprising()
+    with CommandSender(actuator) as sender:
+        sender.send(command(0))
+        end = time.monotonic() + 5
+        while not sender.failed and time.monotonic() < end:
+            time.sleep(0.005)
+        sender.send(command(1))
+    assert actuator.took == [1]
+    assert (sender.sent, sender.failed) == (1, 1)

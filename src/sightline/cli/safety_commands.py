@@ -15,13 +15,17 @@ def safety(
     first_seed: Annotated[
         int, typer.Option(min=0, help="Below 100,000 are the seeds that settings are chosen by.")
     ] = EVALUATION_SEEDS.start,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
     """People before a moving vehicle, simulated: stops in time, and stops for nothing."""
     result = evaluate_safety(
-        runs=runs, first_seed=first_seed, progress=lambda message: typer.echo(message, err=True)
+        runs=runs,
+        first_seed=first_seed,
+        workers=workers,
+        progress=lambda message: typer.echo(message, err=True),
     )
     if as_json:
         print_json(result)

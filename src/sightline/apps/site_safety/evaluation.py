@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 from scipy.stats import beta
 
+from sightline.apps.site_safety.scene import Scene
 from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
 from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
+from sightline.errors import UsageError
 
 TUNING_SEEDS = range(100_000)
 """Seeds that settings may be chosen by, and that tests run."""
@@ -20,6 +26,7 @@ MISS_BOUND, FALSE_STOP_BOUND = 0.003, 0.01
 """What the upper bounds of the two rates must not exceed."""
 _CONFIDENCE = 0.95
 _TELL_EVERY = 100
+_CHUNK = 10
 
 Progress = Callable[[str], None]
 
@@ -41,6 +48,7 @@ def evaluate_safety(
     first_seed: int = EVALUATION_SEEDS.start,
     config: SceneConfig | None = None,
     deployment: Deployment | None = None,
+    workers: int = 1,
     progress: Progress = lambda _: None,
 ) -> dict[str, object]:
     """Run scenes with and without conflict, as many of each; the figures as JSON-ready mapping.
@@ -56,20 +64,30 @@ def evaluate_safety(
         first_seed: of both kinds; they draw from different random numbers.
         config: what scenes are drawn from.
         deployment: what decides.
+        workers: processes; the figures do not depend on their number. More than one only with
+            the default deployment.
         progress: told now and then.
     """
-    config, deployment = config or SceneConfig(), deployment or Deployment()
+    if workers > 1 and deployment is not None:
+        raise UsageError(
+            expected="one worker, or the default deployment, which workers make themselves",
+            got=f"{workers} workers and a deployment",
+            where="evaluate_safety",
+            action="leave one out: rules do not travel between processes",
+        )
+    config = config or SceneConfig()
     seeds = range(first_seed, first_seed + runs)
     begun_s = time.perf_counter()
-    conflicts = []
-    for seed in seeds:
-        conflicts.append(run_trial(draw_conflict(config, seed), deployment))
-        _tell(progress, "conflict", len(conflicts), runs)
-    between_s = time.perf_counter()
-    clear = []
-    for seed in seeds:
-        clear.append(run_trial(draw_clear(config, seed), deployment))
-        _tell(progress, "clear", len(clear), runs)
+    with _mapped(workers) as mapped:
+        conflicts = []
+        for trial in mapped(partial(_run, draw_conflict, config, deployment), seeds):
+            conflicts.append(trial)
+            _tell(progress, "conflict", len(conflicts), runs)
+        between_s = time.perf_counter()
+        clear = []
+        for trial in mapped(partial(_run, draw_clear, config, deployment), seeds):
+            clear.append(trial)
+            _tell(progress, "clear", len(clear), runs)
     ended_s = time.perf_counter()
     lost = [trial for trial in conflicts if not trial.is_in_time]
     false = [trial for trial in clear if trial.stops]
@@ -108,6 +126,25 @@ def evaluate_safety(
         "never_in_service": [trial.seed for trial in idle],
         "passed": miss_bound <= MISS_BOUND and false_bound <= FALSE_STOP_BOUND and not idle,
     }
+
+
+def _run(
+    draw: Callable[[SceneConfig, int], Scene],
+    config: SceneConfig,
+    deployment: Deployment | None,
+    seed: int,
+) -> Trial:
+    return run_trial(draw(config, seed), deployment or Deployment())
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable[..., Iterator[Trial]]]:
+    """A ``map`` that keeps the order: in this process, or over several."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=_CHUNK)
 
 
 def _tell(progress: Progress, kind: str, done: int, runs: int) -> None:

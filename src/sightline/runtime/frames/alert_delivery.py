@@ -58,14 +58,15 @@ class AlertDelivery:
         self.close()
 
     def there_may_be_some(self) -> None:
-        """Look at the outbox soon; never waits.
-
-        Raises:
-            Exception: what ended the thread: the ledger or the outbox has failed.
-        """
-        if self._failure is not None:
-            raise self._failure
+        """Look at the outbox soon; never waits. Raises what :meth:`check` does."""
+        self.check()
         self._due.set()
+
+    def check(self) -> None:
+        """Raise what ended the thread, once: the ledger or the outbox has failed."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """End after the pass that is under way, or leave a hanging receiver behind."""

@@ -169,6 +169,7 @@ def run_site(
         if not host.core.is_finished:
             _go(loop, sources, options, limits=limits, is_stopped=is_stopped)
         alerts.close()
+        alerts.check()
         undelivered = publisher.drain(_DRAIN_S)
         return _report(run, loop, clocks.monotonic_s() - started_s, undelivered, limits)
 

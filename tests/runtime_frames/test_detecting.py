@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.errors import LogError, UsageError
-from sightline.records import Detections, Frame
+from sightline.records import Detections, Entry, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
 from sightline.runtime.frames.entries import (
@@ -184,6 +185,60 @@ def test_an_outcome_survives_the_log(boxes, is_answered):
     assert again.to_bytes() == outcome.to_bytes()
     assert (again.detections is None) == (not is_answered)
     assert again.batch == outcome.batch
+
+
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(0, 1e4)] * 4, st.floats(0, 1)), max_size=3),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_an_outcome_that_was_just_encoded_is_read_as_the_log_reads_it(boxes, dtype):
+    found = Detections(
+        stream="yard",
+        capture_ns=5,
+        box_px=np.asfortranarray(np.array([b[:4] for b in boxes], dtype).reshape(-1, 4)),
+        score=np.array([b[4] for b in boxes], dtype),
+        class_id=np.zeros(len(boxes), np.int32),
+    )
+    outcome = DetectionOutcome(
+        request_id="yard:0", stage="people", status=DetectionStatus.OK, mode=Mode.PRIMARY,
+        detections=found, batch=("yard:0",),
+    )  # fmt: skip
+    logged = Entry(
+        sequence=0, kind=EntryKind.OUTCOME, name="people", time_ns=0, payload=outcome.to_bytes()
+    )
+    fresh, read = (
+        DetectionOutcome.of(entry) for entry in (replace(logged, decoded=outcome), logged)
+    )
+    assert fresh.to_bytes() == read.to_bytes()
+    for name in ("box_px", "score", "class_id"):
+        ours, theirs = getattr(fresh.detections, name), getattr(read.detections, name)
+        assert (ours.dtype, ours.flags.c_contiguous) == (theirs.dtype, theirs.flags.c_contiguous)
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_detector_that_goes_on_writing_changes_nothing_that_was_read():
+    boxes = np.array([[1.0, 2.0, 3.0, 4.0]])
+    outcome = DetectionOutcome(
+        request_id="yard:0", stage="people", status=DetectionStatus.OK, mode=Mode.PRIMARY,
+        detections=Detections.of("yard", 5, box_px=boxes, score=[0.5]), batch=("yard:0",),
+    )  # fmt: skip
+    entry = Entry(
+        sequence=0, kind=EntryKind.OUTCOME, name="people", time_ns=0,
+        payload=outcome.to_bytes(), decoded=outcome,
+    )  # fmt: skip
+    read = DetectionOutcome.of(entry)
+    boxes[:] = 9.0
+    assert read.to_bytes() == entry.payload
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3, np.float64(0.25)])
+def test_a_sign_is_the_same_before_and_after_the_log(value):
+    sign = HealthSign(code="BLACK", measure="dark_share", value=value, threshold=1, unit="1")
+    header = FrameHeader(
+        camera="yard", index=3, capture_ns=4, received_ns=5, width_px=6, height_px=7,
+        digest="ab", signs=(sign,), is_usable=False,
+    )  # fmt: skip
+    assert repr(FrameHeader.from_bytes(header.to_bytes())) == repr(header)
 
 
 def test_a_header_survives_the_log():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -52,6 +52,8 @@ class EntryKind(StrEnum):
     """JSON: latencies and counts; never part of a decision's bytes."""
     IMAGE = "image"
     """JSON, ``foxglove.CompressedImage``: a picture that the policy of the pipeline keeps."""
+    VIDEO = "video"
+    """JSON, ``foxglove.CompressedVideo``: a packet of a camera's own compression."""
     ANNOTATION = "annotation"
     """JSON, ``foxglove.ImageAnnotations``: what was seen in it, for viewers."""
     DEADLINE_MISSED = "deadline_missed"
@@ -87,6 +89,8 @@ class Entry:
         name: source, stage or channel it belongs to; ``""`` where there is only one.
         time_ns: logged receipt time, UTC ns; for people and retention, never read by the core.
         payload: the bytes, in the format the kind states.
+        decoded: what the payload was encoded from, where the shell has just done so: it spares
+            the core the decoding. It equals what the payload decodes to; from a log it is None.
     """
 
     sequence: int
@@ -94,3 +98,4 @@ class Entry:
     name: str
     time_ns: int
     payload: bytes
+    decoded: object = field(default=None, compare=False, repr=False)

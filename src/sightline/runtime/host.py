@@ -16,8 +16,9 @@ from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage, read_entries
 from sightline.records import Entry, EntryKind
+from sightline.records.plain_json import plain_json
 from sightline.runtime.batches import encode_frame, frame_digest
-from sightline.runtime.logged_core import Committed, Core, HostClocks, LoggedCore, plain_json
+from sightline.runtime.logged_core import Committed, Core, HostClocks, LoggedCore
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.references import entries_by_epoch, take_referenced
 from sightline.runtime.row_counts import SUPERSEDED

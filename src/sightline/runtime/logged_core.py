@@ -6,12 +6,11 @@ Nothing leaves before it is durable: decisions, commands, summaries and accounts
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import PartitionLog, Storage, read_entries
@@ -26,6 +25,7 @@ from sightline.recorder.walk import chain_hash_at
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
+from sightline.records.plain_json import plain_json
 from sightline.runtime.batches import encode_frame
 from sightline.runtime.outputs import GuardedRequest, StepOutput
 from sightline.runtime.stage_timer import MeasuredStages
@@ -46,6 +46,15 @@ class Core(Protocol):
     def accounts(self) -> Accounts: ...
     def open_rows(self) -> int: ...
     def breaker_phases(self) -> tuple[tuple[str, str], ...]: ...
+
+
+class Input(NamedTuple):
+    """An entry to be: its kind, its name, its payload, and what that was encoded from, if known."""
+
+    kind: EntryKind
+    name: str
+    payload: bytes
+    decoded: object = None
 
 
 class GuardedOutcome(Protocol):
@@ -217,19 +226,21 @@ class LoggedCore:
 
     def apply(self, kind: EntryKind, name: str, payload: bytes) -> None:
         """Log an entry, give it to the core, and run what the core then asks for."""
-        self.apply_together([(kind, name, payload)])
+        self.apply_together([Input(kind, name, payload)])
 
-    def apply_together(self, entries: Sequence[tuple[EntryKind, str, bytes]]) -> None:
+    def apply_together(self, entries: Sequence[Input]) -> None:
         """The same for entries whose requests may share a batch of a guarded stage."""
         requests: list[GuardedRequest] = []
-        for kind, name, payload in entries:
-            requests += self._step(kind, name, payload)
+        for entry in entries:
+            requests += self._step(entry)
         while requests:
             asked, requests = requests, []
             for outcome in self._answers(asked):
                 if outcome.status != "ok":
                     self._pending.fallbacks.append(f"{outcome.stage}:{outcome.status}")
-                requests += self._step(EntryKind.OUTCOME, outcome.stage, outcome.to_bytes())
+                requests += self._step(
+                    Input(EntryKind.OUTCOME, outcome.stage, outcome.to_bytes(), outcome)
+                )
 
     def _answers(self, requests: Sequence[GuardedRequest]) -> list[GuardedOutcome]:
         """Run requests, those of one stage that follow each other together."""
@@ -239,10 +250,18 @@ class LoggedCore:
                 answers += self._guard.run(list(ones))
         return answers
 
-    def _step(self, kind: EntryKind, name: str, payload: bytes) -> Sequence[GuardedRequest]:
+    def _step(self, given: Input) -> Sequence[GuardedRequest]:
+        kind, name, payload, decoded = given
         sequence = self.append(kind, name, payload)
         output = self.core.step(
-            Entry(sequence=sequence, kind=kind, name=name, time_ns=0, payload=payload)
+            Entry(
+                sequence=sequence,
+                kind=kind,
+                name=name,
+                time_ns=0,
+                payload=payload,
+                decoded=decoded,
+            )
         )
         self.take(output)
         return output.requests
@@ -351,12 +370,3 @@ class LoggedCore:
     def close(self) -> None:
         """Finish the log; what was not committed is not there."""
         self._log.close()
-
-
-# Made once: making an encoder takes longer than encoding a tick.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def plain_json(plain: object) -> bytes:
-    """Compact JSON with sorted keys."""
-    return _ENCODER.encode(plain).encode()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from sightline.records.plain_json import plain_json
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.camera_watch import CameraView
 
@@ -59,4 +59,4 @@ def annotation_message(view: CameraView) -> bytes:
             }
         )
     message = {"circles": [], "points": points, "texts": texts}
-    return json.dumps(message, sort_keys=True, separators=(",", ":")).encode()
+    return plain_json(message)

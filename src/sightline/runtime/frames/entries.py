@@ -15,19 +15,27 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import LogError
-from sightline.records import Detections
+from sightline.records import Detections, Entry
 from sightline.records.decision import Mode
+from sightline.records.plain_json import plain_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSign:
-    """Something that is wrong with a frame: reason code, measured value, threshold and unit."""
+    """Something that is wrong with a frame: reason code, measured value, threshold and unit.
+
+    JSON has no infinity: an infinite value counts as NaN, from the start.
+    """
 
     code: str
     measure: str
     value: float
     threshold: float
     unit: str
+
+    def __post_init__(self) -> None:
+        for name in ("value", "threshold"):
+            object.__setattr__(self, name, _number(_or_null(float(getattr(self, name)))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,7 @@ class FrameHeader:
             ],
             "usable": self.is_usable,
         }
-        return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+        return plain_json(plain)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> FrameHeader:
@@ -99,6 +107,16 @@ class FrameHeader:
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("a frame header", payload, error) from error
 
+    @classmethod
+    def of(cls, entry: Entry) -> FrameHeader:
+        """The header that an entry holds: as it was given, or read from the payload.
+
+        Raises:
+            LogError: if the payload is no header.
+        """
+        given = entry.decoded
+        return given if isinstance(given, cls) else cls.from_bytes(entry.payload)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFaultNote:
@@ -124,7 +142,7 @@ class FrameFaultNote:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+        return plain_json(asdict(self))
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> FrameFaultNote:
@@ -199,7 +217,7 @@ class DetectionOutcome:
                 + found.score.astype("<f8").tobytes()
                 + found.class_id.astype("<i4").tobytes()
             )
-        return json.dumps(head, sort_keys=True).encode() + b"\n" + body
+        return plain_json(head) + b"\n" + body
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> DetectionOutcome:
@@ -236,6 +254,38 @@ class DetectionOutcome:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("the outcome of a detector", payload, error) from error
+
+    @classmethod
+    def of(cls, entry: Entry) -> DetectionOutcome:
+        """The outcome that an entry holds: as it was given, or read from the payload.
+
+        A detector may go on writing into arrays that it gave away, so they are copied.
+
+        Raises:
+            LogError: if the payload is no such outcome.
+        """
+        given = entry.decoded
+        if not isinstance(given, cls):
+            return cls.from_bytes(entry.payload)
+        found = given.detections
+        if found is None:
+            return given
+        return cls(
+            request_id=given.request_id,
+            stage=given.stage,
+            status=given.status,
+            mode=given.mode,
+            detections=Detections(
+                stream=found.stream,
+                capture_ns=found.capture_ns,
+                box_px=np.array(found.box_px, np.float64, order="C"),
+                score=np.array(found.score, np.float64, order="C"),
+                class_id=np.array(found.class_id, np.int32, order="C"),
+                class_names=found.class_names,
+            ),
+            detail=given.detail,
+            batch=given.batch,
+        )
 
 
 def _or_null(value: float) -> float | None:

@@ -125,7 +125,7 @@ class FrameCore:
 
     def _on_frame(self, entry: Entry) -> StepOutput:
         output = StepOutput()
-        header = FrameHeader.from_bytes(entry.payload)
+        header = FrameHeader.of(entry)
         camera = self._cameras[header.camera]
         camera.last_index = header.index
         self._counts.received += 1
@@ -153,7 +153,7 @@ class FrameCore:
 
     def _on_outcome(self, entry: Entry) -> StepOutput:
         output = StepOutput()
-        outcome = DetectionOutcome.from_bytes(entry.payload)
+        outcome = DetectionOutcome.of(entry)
         name = outcome.request_id.rpartition(":")[0]
         camera = self._cameras[name]
         header = camera.waiting

@@ -9,6 +9,7 @@ from sightline.errors import LogError, SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage
 from sightline.records import EntryKind, Frame
+from sightline.records.plain_json import plain_json
 from sightline.runtime.frames.annotations import annotation_message
 from sightline.runtime.frames.camera_watch import CameraView
 from sightline.runtime.frames.detecting import FrameAnswers
@@ -16,7 +17,7 @@ from sightline.runtime.frames.frame_core import RESET, FrameCore
 from sightline.runtime.frames.image_log import ImageLog
 from sightline.runtime.frames.intake import FrameIntake, fault_note
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
-from sightline.runtime.logged_core import Committed, HostClocks, LoggedCore, plain_json
+from sightline.runtime.logged_core import Committed, HostClocks, Input, LoggedCore
 from sightline.runtime.row_counts import SUPERSEDED
 from sightline.runtime.stage_timer import MeasuredStages
 from sightline.sense.frames import FrameFault
@@ -132,18 +133,18 @@ class FrameHost:
     def feed(self, items: Sequence[Frame | FrameFault]) -> None:
         """Take faults, and frames of different cameras whose detections may share a batch."""
         began_s = self._clocks.monotonic_s()
-        entries: list[tuple[EntryKind, str, bytes]] = []
+        entries: list[Input] = []
         frames: list[Frame] = []
         for item in items:
             if isinstance(item, FrameFault):
                 note = fault_note(item).to_bytes()
-                entries.append((EntryKind.FRAME_FAULT, item.stream, note))
+                entries.append(Input(EntryKind.FRAME_FAULT, item.stream, note))
                 continue
             with self._timer.span("sense"):
                 header = self._intakes[item.stream].header(item)
             if header.is_usable:
                 self._guard.hold(item)
-            entries.append((EntryKind.FRAME, item.stream, header.to_bytes()))
+            entries.append(Input(EntryKind.FRAME, item.stream, header.to_bytes(), header))
             frames.append(item)
         self._logged.apply_together(entries)
         self._to_show += frames

@@ -141,8 +141,9 @@ class MachineWatch:
         """What was found in the zones that count for this machine."""
         assert camera.view is not None
         found = camera.view.zone_risk
-        counts = [i for i, z in enumerate(camera.plan.zones) if z.name in self.plan.zones]
-        return found.only(np.isin(found.zone, counts))
+        # One place more, for what is in no zone: NOBODY is -1.
+        counts = np.array([z.name in self.plan.zones for z in camera.plan.zones] + [False])
+        return found.only(counts[found.zone])
 
     def _is_located(self, tracks: Tracks) -> bool:
         """Whether the machine itself has been seen lately: else nobody knows where it is."""

@@ -1,12 +1,24 @@
-"""The probability of being in a zone, given the uncertainty of the position."""
+"""Whom a zone concerns, and how likely they are in it, given the uncertainty of the position."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 
 from sightline.assess.site.gaussian import probability_above, std_along
 from sightline.assess.site.zones.polygon import Polygon
+from sightline.records import Tracks
+from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray
+
+
+def of_classes(tracks: Tracks, classes: Collection[str]) -> BoolArray:
+    """bool[n]: which tracks are of one of the named classes."""
+    # A table of the few classes: looking them up in sets of ids costs ten times as much.
+    is_wanted = np.array([name in classes for name in tracks.class_names], np.bool_)
+    found: BoolArray = is_wanted[tracks.class_id]
+    return found
 
 
 def inside_probability(
@@ -31,7 +43,13 @@ def inside_probability(
     >>> inside_probability(square, np.array([[0.0, 2.0]]), 0.04 * np.eye(2)[None]).tolist()
     [0.5]
     """
-    distance, direction = polygon.nearest_border(points)
-    spread = np.zeros(len(points)) if covariance is None else std_along(covariance, direction)
+    return probability_within(*polygon.nearest_border(points), covariance)
+
+
+def probability_within(
+    distance: FloatArray, direction: FloatArray, covariance: FloatArray | None = None
+) -> FloatArray:
+    """The same from what ``Polygon.nearest_border`` says of the points."""
+    spread = np.zeros(len(distance)) if covariance is None else std_along(covariance, direction)
     found = probability_above(distance, spread, 0.0)
     return np.where(np.isnan(distance), np.nan, found)

@@ -9,6 +9,7 @@ import numpy as np
 
 from sightline.assess.site.assessment import NOBODY, RiskCode, SiteAssessment
 from sightline.assess.site.speed import Speed
+from sightline.assess.site.zones.membership import of_classes
 from sightline.assess.site.zones.zone import SiteZone
 from sightline.assess.site.zones.zone_watch import ZonePresence
 from sightline.errors import UsageError
@@ -105,8 +106,7 @@ def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks)
 
 def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:
     names = {name for z in zones if z.polygon.unit == "m" for name in z.classes}
-    wanted = [i for i, name in enumerate(tracks.class_names) if name in names]
-    is_concerned = np.isin(tracks.class_id, wanted) & (tracks.unseen_s == 0)
+    is_concerned = of_classes(tracks, names) & (tracks.unseen_s == 0)
     is_unlocated = is_concerned & ~np.isfinite(tracks.ground_m).all(axis=1)
     return SiteAssessment.of_code(
         RiskCode.UNLOCATED,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sightline.assess.site.zones.membership import inside_probability
+from sightline.assess.site.zones.membership import of_classes, probability_within
 from sightline.assess.site.zones.zone import SiteZone
 from sightline.errors import UsageError
 from sightline.records import Tracks
@@ -166,15 +166,16 @@ def watch_zones(
             action="shorten lost_timeout_s, or find out why tracks break so often",
         )
     column = np.searchsorted(known.track_id, tracks.track_id[seen])
-    known.class_id[np.searchsorted(known.track_id, tracks.track_id)] = tracks.class_id
+    present = np.searchsorted(known.track_id, tracks.track_id)
+    known.class_id[present] = tracks.class_id
     known.seen_ns[column] = now_ns
 
     depth, probability = _measured(
         zones, tracks, seen=seen, column=column, k=len(known.track_id), foot_std_px=foot_std_px
     )
     advanced, presence = _advanced(zones, known, now_ns, depth, probability)
-    is_kept = np.isin(known.track_id, tracks.track_id)
-    is_kept |= (advanced.is_in | advanced.is_suspect).any(axis=0)
+    is_kept = (advanced.is_in | advanced.is_suspect).any(axis=0)
+    is_kept[present] = True
     return advanced.with_columns(known.track_id[is_kept]), presence
 
 
@@ -195,14 +196,14 @@ def _measured(
     )
     spread_px = np.broadcast_to(foot_std_px**2 * np.eye(2), (len(seen), 2, 2))
     for row, zone in enumerate(zones):
-        wanted = [i for i, name in enumerate(tracks.class_names) if name in zone.classes]
-        concerned = np.isin(tracks.class_id[seen], wanted)
+        concerned = of_classes(tracks, zone.classes)[seen]
         is_ground = zone.polygon.unit == "m"
         points = (tracks.ground_m[seen] if is_ground else foot_px)[concerned]
         spread = tracks.ground_covariance[seen, :2, :2] if is_ground else spread_px
-        depth[row, column[concerned]] = zone.polygon.signed_distance(points)
-        probability[row, column[concerned]] = inside_probability(
-            zone.polygon, points, spread[concerned]
+        distance, direction = zone.polygon.nearest_border(points)
+        depth[row, column[concerned]] = distance
+        probability[row, column[concerned]] = probability_within(
+            distance, direction, spread[concerned]
         )
     return depth, probability
 

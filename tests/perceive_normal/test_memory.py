@@ -48,6 +48,39 @@ def test_the_kernel_chooses_centres_as_specified(vectors, size):
         assert radius == pytest.approx(plain_radius)
 
 
+@given(
+    start=arrays(np.float64, (3, 2), elements=VALUES),
+    seed=st.integers(0, 200),
+    size=st.integers(3, 6),
+    forgets=st.booleans(),
+    is_gridded=st.booleans(),
+)
+def test_the_kernel_follows_a_stream_as_specified(start, seed, size, forgets, is_gridded):
+    rng = np.random.default_rng(seed)
+    queries, normal = rng.normal(scale=40, size=(2, 30, 2))
+    if is_gridded:  # with ties, and with vectors that come again
+        queries, normal = np.round(queries / 20), np.round(normal / 20)
+    queries[4, 1] = normal[7, 0] = np.nan
+    memory = NormalMemory.of(start, size=size, forgets=forgets)
+    room = size + 1 - len(memory)
+    columns = (
+        np.concatenate([memory.vectors, np.zeros((room, 2))]),
+        np.concatenate([memory.count, np.zeros(room, np.int64)]),
+        np.concatenate([memory.used, np.zeros(room, np.int64)]),
+        len(memory),
+        memory.seen,
+        memory.spacing,
+    )
+    plain, after = memory_reference.followed(columns, size, forgets, queries, normal)
+    ours, followed = memory.follow(queries, normal)
+    np.testing.assert_array_equal(ours, plain)
+    vectors, count, used, filled, seen, spacing = after
+    assert followed.vectors.tolist() == vectors[:filled].tolist()
+    assert followed.count.tolist() == count[:filled].tolist()
+    assert followed.used.tolist() == used[:filled].tolist()
+    assert (followed.seen, followed.spacing) == (seen, spacing)
+
+
 # --- what is kept -------------------------------------------------------------------------------
 
 

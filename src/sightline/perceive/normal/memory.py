@@ -9,7 +9,7 @@ become alike), or with features on different scales (the widest decides alone: s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -98,13 +98,7 @@ class NormalMemory:
         Raises:
             UsageError: queries of another dimension.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
-            raise UsageError(
-                expected=f"float64[n, {self.vectors.shape[1]}]",
-                got=str(list(queries.shape)),
-                where="NormalMemory.nearest",
-                action="make the features as those that are remembered were made",
-            )
+        self._check(queries)
         return memory_kernels.nearest(self.vectors, np.ascontiguousarray(queries, np.float64))
 
     def with_normal(self, vectors: FloatArray) -> Self:
@@ -113,35 +107,56 @@ class NormalMemory:
         One after the other: cutting them into several calls gives the same memory. Rows that are
         not finite are passed over.
         """
-        known, count, used = list(self.vectors), list(self.count), list(self.used)
-        spacing, seen = self.spacing, self.seen
-        for vector in vectors[np.isfinite(vectors).all(axis=1)]:
-            seen += 1
-            square = ((np.array(known) - vector) ** 2).sum(axis=1)
-            at = int(np.argmin(square))
-            if square[at] <= spacing**2:
-                count[at] += 1
-                used[at] = seen
-                continue
-            known.append(vector)
-            count.append(np.int64(1))
-            used.append(np.int64(seen))
-            if len(known) > self.size and self.forgets:
-                oldest = int(np.argmin(used))
-                for column in (known, count, used):
-                    del column[oldest]
-            while len(known) > self.size:
-                spacing = 2 * spacing if spacing > 0 else _least_gap(np.array(known))
-                known, count, used = _merged(known, count, used, spacing)
-        return type(self)(
-            vectors=np.array(known),
-            count=np.array(count, np.int64),
-            used=np.array(used, np.int64),
+        return self.follow(np.full_like(vectors, np.nan), vectors)[1]
+
+    def follow(self, queries: FloatArray, normal: FloatArray) -> tuple[FloatArray, Self]:
+        """Score a stream while learning from it, later: row by row a query, then what is normal.
+
+        Args:
+            queries: float64[n, d].
+            normal: float64[n, d], of each row what is known to be normal by then, for example the
+                query of an hour ago; NaN where nothing is.
+
+        Returns:
+            float64[n], distance of each query to the memory of its time, NaN for rows that are not
+            finite; the memory after the last row.
+
+        Raises:
+            UsageError: arrays of another shape.
+        """
+        self._check(queries)
+        self._check(normal)
+        room = self.size + 1 - len(self)
+        distance, vectors, count, used, filled, seen, spacing = memory_kernels.followed(
+            np.concatenate([self.vectors, np.zeros((room, self.vectors.shape[1]))]),
+            np.concatenate([self.count, np.zeros(room, np.int64)]),
+            np.concatenate([self.used, np.zeros(room, np.int64)]),
+            len(self),
+            self.seen,
+            self.spacing,
+            self.size,
+            self.forgets,
+            np.ascontiguousarray(queries, np.float64),
+            np.ascontiguousarray(normal, np.float64),
+        )
+        after = replace(
+            self,
+            vectors=vectors[:filled],
+            count=count[:filled],
+            used=used[:filled],
             seen=seen,
             spacing=spacing,
-            size=self.size,
-            forgets=self.forgets,
         )
+        return distance, after
+
+    def _check(self, vectors: FloatArray) -> None:
+        if vectors.ndim != 2 or vectors.shape[1] != self.vectors.shape[1]:
+            raise UsageError(
+                expected=f"float64[n, {self.vectors.shape[1]}]",
+                got=str(list(vectors.shape)),
+                where="memory of normal",
+                action="make the features as those that are remembered were made",
+            )
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -180,30 +195,3 @@ class NormalMemory:
             size=int(plain["size"]),
             forgets=bool(plain["forgets"]),
         )
-
-
-_Columns = tuple[list[FloatArray], list[np.int64], list[np.int64]]
-
-
-def _least_gap(vectors: FloatArray) -> float:
-    """The smallest distance between two of them that is not zero."""
-    square = ((vectors[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
-    return float(np.sqrt(square[square > 0].min()))
-
-
-def _merged(
-    known: list[FloatArray], count: list[np.int64], used: list[np.int64], spacing: float
-) -> _Columns:
-    """Keep a vector unless one that is kept already is within ``spacing``; that stands for it."""
-    kept: list[int] = []
-    new_count, new_used = list(count), list(used)
-    for i, vector in enumerate(known):
-        if kept:
-            square = ((np.array([known[j] for j in kept]) - vector) ** 2).sum(axis=1)
-            near = int(np.argmin(square))
-            if square[near] <= spacing**2:
-                new_count[kept[near]] += count[i]
-                new_used[kept[near]] = max(new_used[kept[near]], used[i])
-                continue
-        kept.append(i)
-    return [known[i] for i in kept], [new_count[i] for i in kept], [new_used[i] for i in kept]

@@ -59,3 +59,70 @@ def k_centre(vectors: FloatArray, size: int) -> tuple[IntArray, float]:
             other += (vectors[:, axis] - vectors[farthest, axis]) ** 2
         square = np.minimum(square, other)
     return np.array(chosen, np.int64), float(np.sqrt(square.max()))
+
+
+Columns = tuple[FloatArray, IntArray, IntArray, int, int, float]
+"""vectors float64[size + 1, d], count and used int64[size + 1]; then how many of them are filled,
+vectors seen, and the spacing."""
+
+
+def followed(
+    columns: Columns, size: int, forgets: bool, queries: FloatArray, normal: FloatArray
+) -> tuple[FloatArray, Columns]:
+    """Score each query by the memory of that time, then take in the vector that is normal by then.
+
+    A vector within the spacing of its nearest adds to that one's count. Any other is remembered;
+    with more than ``size`` either the one that was not used for longest goes, or the spacing
+    doubles (from 0: the least gap) and each that is within it of an earlier one is merged into the
+    nearest of those, until there is room.
+
+    Args:
+        columns: the memory; not changed.
+        size: bound, >= 1.
+        forgets: which of the two happens at the bound.
+        queries: float64[n, d]; NaN rows score NaN.
+        normal: float64[n, d], taken in after the query of the same row; NaN rows are not.
+
+    Returns:
+        float64[n], distances as of :func:`nearest`; the memory after the last row.
+    """
+    vectors, count, used, filled, seen, spacing = columns
+    vectors, count, used = vectors.copy(), count.copy(), used.copy()
+    distance = np.full(len(queries), np.nan)
+    for row in range(len(queries)):
+        distance[row] = nearest(vectors[:filled], queries[row : row + 1])[0][0]
+        vector = normal[row]
+        if not np.isfinite(vector).all():
+            continue
+        seen += 1
+        gap, index = nearest(vectors[:filled], vector[None])
+        if gap[0] <= spacing:
+            count[index[0]] += 1
+            used[index[0]] = seen
+            continue
+        vectors[filled], count[filled], used[filled] = vector, 1, seen
+        filled += 1
+        if filled > size and forgets:
+            oldest = int(np.argmin(used[:filled]))
+            vectors[oldest : filled - 1] = vectors[oldest + 1 : filled].copy()
+            count[oldest : filled - 1] = count[oldest + 1 : filled].copy()
+            used[oldest : filled - 1] = used[oldest + 1 : filled].copy()
+            filled -= 1
+        while filled > size:
+            gaps = [
+                nearest(np.delete(vectors[:filled], i, axis=0), vectors[i : i + 1])[0][0]
+                for i in range(filled)
+            ]
+            spacing = 2 * spacing if spacing > 0 else float(min(gaps))
+            kept = 0
+            for i in range(filled):
+                if kept:
+                    gap, index = nearest(vectors[:kept], vectors[i : i + 1])
+                    if gap[0] <= spacing:
+                        count[index[0]] += count[i]
+                        used[index[0]] = max(used[index[0]], used[i])
+                        continue
+                vectors[kept], count[kept], used[kept] = vectors[i], count[i], used[i]
+                kept += 1
+            filled = kept
+    return distance, (vectors, count, used, filled, seen, spacing)

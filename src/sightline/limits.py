@@ -74,5 +74,19 @@ class Limits:
     max_workers: int = 64
     """Worker processes; more is a UsageError."""
 
+    # isolated detectors
+    detector_hang_s: float = 5.0
+    """Beyond its budget_s an isolated detector may be late by this; then its process is killed and
+    started again."""
+    detector_start_s: float = 60.0
+    """Time to start the process of a detector, and again to build it. Longer: killed; before the
+    first frame that is a PipelineError, later it is tried again."""
+    detector_restart_s: float = 60.0
+    """Longest wait before a dead process of a detector is started again. Waits double from 1 s up
+    to it, and begin anew after a life of this length; starts are tried for ever."""
+    detector_message_bytes: int = 16 << 20
+    """One message to or from the process of a detector, pictures apart. A larger answer of the
+    detector is its CRASH outcome."""
+
 
 DEFAULT_LIMITS = Limits()

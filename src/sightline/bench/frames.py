@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,12 +34,14 @@ from sightline.bench.frame_cases import (
 )
 from sightline.recorder import DirectoryStorage
 from sightline.records import Frame
+from sightline.records.windows import FloatArray
 from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
 from sightline.runtime.frames.entries import DetectionStatus
 from sightline.runtime.frames.frame_host import FrameHost
 from sightline.runtime.frames.image_log import image_message
 from sightline.runtime.frames.intake import pixel_digest
 from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.frames.site_form import GivenForm
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.logged_core import HostClocks
@@ -146,6 +148,7 @@ def bench_frames(
             "detector_and_fallback": _us(_handed_over(scene, has_fallback=True, samples=samples)),
         }
     }
+    start_s, isolated_s = _handed_to_a_process(plan, scene, samples=samples)
     with _one_core() as is_one:
         if is_one:
             hand_over["one_core"] = {
@@ -183,6 +186,7 @@ def bench_frames(
         "inline_stages_us": {stage: _us(plain.stage_s[stage]) for stage in INLINE_STAGES},
         "sense_us": _us(plain.stage_s["sense"]),
         "hand_over_us": hand_over,
+        "hand-over to an isolated stage": {"us": _us(isolated_s), "start_s": round(start_s, 2)},
         "recording_us": recording,
         "capture_to_command_ms": {
             "full_speed_from_having_the_frame": _ms(full["latency_s"]),
@@ -322,6 +326,31 @@ def _handed_over(scene: DrawnScene, *, has_fallback: bool, samples: int) -> Any:
         fallback=AnswersAtOnce(scene, frames) if has_fallback else None,
         budget_s=10.0,
     )
+    return _asked(detectors, frames)
+
+
+def _handed_to_a_process(
+    plan: SitePlan, scene: DrawnScene, *, samples: int
+) -> tuple[float, FloatArray]:
+    """Seconds to start the process of a detector, and those of :func:`_handed_over` to it."""
+    frames = [frame_of(scene, index) for index in range(_WARM_FRAMES + samples)]
+    with tempfile.TemporaryDirectory(prefix="sightline-frames-") as folder:
+        rows = [
+            f"{frame.index + 1},-1,{left},{top},{right - left},{bottom - top},0.9"
+            for frame in frames
+            for left, top, right, bottom in scene.boxes_px[scene.place(frame.index)]
+        ]
+        (Path(folder) / "boxes.txt").write_text("\n".join(rows))
+        told = GivenForm(use="given", file="boxes.txt", isolated=True, budget_s=DETECTION_BUDGET_S)
+        pipeline = plan.pipeline.model_copy(update={"detectors": {"primary": told}})
+        began_s = time.perf_counter()
+        found = site_detectors(replace(plan, pipeline=pipeline, folder=Path(folder)))
+        start_s = time.perf_counter() - began_s
+        return start_s, _asked(replace(found[CAMERA], budget_s=10.0), frames)
+
+
+def _asked(detectors: CameraDetectors, frames: Sequence[Frame]) -> FloatArray:
+    """float64[frames without those to warm up], s from asking the guard to having its outcome."""
     guard = FrameGuard({CAMERA: detectors}, monotonic_s=time.perf_counter)
     took_s = []
     for frame in frames:
@@ -334,7 +363,7 @@ def _handed_over(scene: DrawnScene, *, has_fallback: bool, samples: int) -> Any:
         took_s.append(time.perf_counter() - began_s)
         assert outcome.status is DetectionStatus.OK, outcome
     guard.close()
-    return np.array(took_s[_WARM_FRAMES:])
+    return np.array(took_s[_WARM_FRAMES:], np.float64)
 
 
 @contextmanager

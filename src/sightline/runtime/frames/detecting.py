@@ -2,7 +2,8 @@
 
 Each detector has a thread of its own. A frame goes to the primary and to the fallback at once, so
 that by the deadline the fallback has its answer ready. One that overruns cannot be stopped: it is
-left to finish, what it then says is thrown away, and until then it is not asked again.
+left to finish, what it then says is thrown away, and until then it is not asked again. One in a
+process (:mod:`.isolated_detector`) is killed some time after its deadline, and started again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +34,21 @@ class Detecting(Protocol):
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
         """Things seen in each of ``frames``, in their order; one failure fails them all."""
+
+
+@runtime_checkable
+class Restarted(Protocol):
+    """A detector in a process that is started again when it has died."""
+
+    @property
+    def instance(self) -> int:
+        """1 for the first process; a later one remembers no frame from before it."""
+
+    def await_ready(self, timeout_s: float) -> bool:
+        """Wait for a process that is being started; whether it is there."""
+
+    def close(self) -> None:
+        """End the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +147,8 @@ class FrameGuard:
         detectors = self._cameras[frame.stream]
         for detector in (detectors.primary, detectors.fallback):
             if detector is not None:
+                if isinstance(detector, Restarted):
+                    detector.await_ready(MOST_WARMING_S)  # it died of an earlier frame
                 asked = self._workers[id(detector)].ask([frame])
                 if asked is None or asked.wait(MOST_WARMING_S) is None:
                     raise UsageError(
@@ -141,7 +159,7 @@ class FrameGuard:
                     )
 
     def close(self) -> None:
-        """End the threads, unless they hang."""
+        """End the threads, unless they hang, and the processes of detectors that have one."""
         for worker in self._workers.values():
             worker.end()
 
@@ -181,6 +199,7 @@ class FrameGuard:
             else:
                 found, detail = _usable(answer, members.index(place), frame)
                 status = DetectionStatus.NAN if found is None else DetectionStatus.OK
+                detail = detail or first.note
         mode = Mode.PRIMARY
         if found is None:
             mode = Mode.FALLBACK
@@ -188,15 +207,16 @@ class FrameGuard:
                 # It began with the primary, so by now it is done, or late itself.
                 second, places = asked[id(detectors.fallback)]
                 answer = None if second is None else second.wait(deadline_s - self._monotonic_s())
-                if isinstance(answer, list):
+                if second is not None and isinstance(answer, list):
                     found, _ = _usable(answer, places.index(place), frame)
+                    detail += f"; fallback {second.note}" if second.note else ""
         return DetectionOutcome(
             request_id=request.request_id,
             stage=request.stage,
             status=status,
             mode=mode,
             detections=found,
-            detail=detail if status is not DetectionStatus.OK else "",
+            detail=detail,
             batch=tuple(requests[member].request_id for member in members),
         )
 
@@ -220,10 +240,12 @@ class _Asked:
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self.frames = frames
+        self.note = ""
         self._answer: object = None
         self._is_there = threading.Event()
 
-    def give(self, answer: object) -> None:
+    def give(self, answer: object, *, note: str = "") -> None:
+        self.note = note
         self._answer = answer
         self._is_there.set()
 
@@ -256,10 +278,18 @@ class _Worker:
 
     def end(self) -> None:
         self._batches.put(None)
+        if isinstance(self._detector, Restarted):
+            self._detector.close()
 
     def _work(self) -> None:
         while (batch := self._batches.get()) is not None:
             try:
-                batch.give(self._detector.detect_batch(batch.frames))
+                batch.give(self._detector.detect_batch(batch.frames), note=self._note())
             except Exception as error:  # noqa: BLE001 - whatever it raises is its CRASH outcome
                 batch.give(f"{type(error).__name__}: {error}")
+
+    def _note(self) -> str:
+        """What is to be known of an answer beside it: whose memory began later than the run's."""
+        if not isinstance(self._detector, Restarted) or self._detector.instance == 1:
+            return ""
+        return f"from process {self._detector.instance}, which remembers nothing from before it"

@@ -27,18 +27,27 @@ class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class MotionForm(_Form):
+class _DetectorForm(_Form):
+    """What every detector has."""
+
+    budget_s: Deadline = _DETECTION_BUDGET_S
+    """Time for one answer; beyond it the fallback answers."""
+    # Not part of the identity: answers are the same bytes with and without, so a run may go on, and
+    # its detectors may be run again, in the other way.
+    isolated: Annotated[bool, Field(exclude=True)] = False
+    """In a process of its own, which may hang or crash; see ``isolated_detector``."""
+
+
+class MotionForm(_DetectorForm):
     """What moves against the background; needs no weights. One is made per camera."""
 
     use: Literal["motion"]
-    budget_s: Deadline = _DETECTION_BUDGET_S
-    """Time for one answer; beyond it the fallback answers."""
     person_heights_m: tuple[Positive, ...] = (1.45, 1.7, 1.9)
     person_px: tuple[Positive, Positive] | None = None
     """Without a camera geometry: how tall people appear at the top and bottom of the picture."""
 
 
-class OnnxForm(_Form):
+class OnnxForm(_DetectorForm):
     """A detector from an ONNX file; it may serve many cameras, whose frames then share batches."""
 
     use: Literal["onnx"]
@@ -46,19 +55,17 @@ class OnnxForm(_Form):
     """Path, relative to the pipeline file."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Of the file; another one is refused."""
-    budget_s: Deadline = _DETECTION_BUDGET_S
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.25
     classes: tuple[str, ...] | None = None
     """Names of the classes to keep; null: all."""
 
 
-class GivenForm(_Form):
+class GivenForm(_DetectorForm):
     """Detections that were made elsewhere, in MOTChallenge form; by frame number."""
 
     use: Literal["given"]
     file: str
     """Path, relative to the pipeline file."""
-    budget_s: Deadline = _DETECTION_BUDGET_S
 
 
 DetectorForm = Annotated[MotionForm | OnnxForm | GivenForm, Field(discriminator="use")]
@@ -152,6 +159,14 @@ class ImagesForm(_Form):
     after_s: NotNegative = 2.0
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
     """JPEG quality of what is kept; null: without loss (PNG), as running detectors again needs."""
+    form: Literal["images", "packets"] = "images"
+    """``packets``: what the camera itself has compressed, in whole groups from a key frame on."""
+
+    @model_validator(mode="after")
+    def _packets_have_their_quality(self) -> Self:
+        if self.form == "packets" and self.quality is not None:
+            raise ValueError("no quality with form: packets: they are kept as the camera sent them")
+        return self
 
 
 class SitePipeline(_Form):

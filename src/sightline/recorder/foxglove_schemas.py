@@ -1,7 +1,8 @@
 """The standard forms of pictures and annotations, so that viewers show them without our code.
 
-The field names and types are those of Foxglove's schemas ``CompressedImage`` and
-``ImageAnnotations`` (https://docs.foxglove.dev/docs/sdk/schemas), in JSON Schema; bytes are base64.
+The field names and types are those of Foxglove's schemas ``CompressedImage``, ``CompressedVideo``
+and ``ImageAnnotations`` (https://docs.foxglove.dev/docs/sdk/schemas), in JSON Schema; bytes are
+base64.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ _TIME = _object(
 _POINT = _object("foxglove.Point2", x=_NUMBER, y=_NUMBER)
 _COLOUR = _object("foxglove.Color", r=_NUMBER, g=_NUMBER, b=_NUMBER, a=_NUMBER)
 
-_IMAGE = _object(
-    "foxglove.CompressedImage",
-    timestamp=_TIME,
-    frame_id=_TEXT,
-    data={"type": "string", "contentEncoding": "base64"},
-    format=_TEXT,
-)
+_COMPRESSED = {
+    "timestamp": _TIME,
+    "frame_id": _TEXT,
+    "data": {"type": "string", "contentEncoding": "base64"},
+    "format": _TEXT,
+}
+_IMAGE = _object("foxglove.CompressedImage", **_COMPRESSED)
+_VIDEO = _object("foxglove.CompressedVideo", **_COMPRESSED)
 _ANNOTATIONS = _object(
     "foxglove.ImageAnnotations",
     circles=_array(
@@ -74,5 +76,7 @@ _ANNOTATIONS = _object(
     ),
 )
 
-FOXGLOVE_SCHEMAS = MappingProxyType({EntryKind.IMAGE: _IMAGE, EntryKind.ANNOTATION: _ANNOTATIONS})
+FOXGLOVE_SCHEMAS = MappingProxyType(
+    {EntryKind.IMAGE: _IMAGE, EntryKind.VIDEO: _VIDEO, EntryKind.ANNOTATION: _ANNOTATIONS}
+)
 """JSON schemas of the kinds that are in a standard form; the name of each is its title."""

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from sightline.errors import LogError, SourceError, UsageError
+from sightline.errors import SourceError, UsageError
 from sightline.evidence.site_drawing.scene import NOT_KEPT, CameraScene, SiteScene
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
-from sightline.records import EntryKind, Frame
+from sightline.records import Frame
 from sightline.records.frames import Image
-from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.frames.intake import pixel_digest
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS
+from sightline.runtime.frames.logged_pictures import (
+    PICTURE_KINDS,
+    LoggedPicture,
+    LoggedPictures,
+)
 from sightline.sense.frames.delivery import FrameItem, FrameSource
-from sightline.sense.frames.image_decoding import decode_image
-from sightline.sense.frames.video_parts import Damage
 
 
 class RunPictures:
@@ -63,7 +62,9 @@ class RunPictures:
 
         Raises:
             SourceError: a recording has another picture in the place of a frame, or none.
-            LogError: the log, or a picture in it, is damaged.
+            LogError: the log, or a picture in it, is damaged; or packets are decoded here to
+                another picture than in the run.
+            UsageError: packets, and no decoder for them is installed.
         """
         cameras = [self._cameras[camera.name].shown(camera) for camera in scene.cameras]
         return replace(scene, cameras=tuple(cameras))
@@ -97,19 +98,14 @@ class _CameraPictures:
         return replace(camera, picture=self._picture, note=NOT_KEPT)
 
     def _from_log(self, camera: CameraScene) -> Image | None:
-        while self._image is not None and self._image[0] < camera.capture_ns:
+        while self._image is not None and self._image.capture_ns < camera.capture_ns:
             self._image = next(self._images, None)
-        if self._image is None or self._image[0] != camera.capture_ns:
+        image = self._image
+        if image is None or image.capture_ns != camera.capture_ns:
             return None
-        picture = decode_image(self._image[1], max_frame_px=DEFAULT_BOUNDS.max_frame_px)
-        if isinstance(picture, Damage):
-            raise LogError(
-                expected="a picture that can be decoded",
-                got=picture.detail,
-                where=f"frame {camera.index} of {self._where}",
-                action="run `sightline verify` on the run",
-            )
-        return picture
+        if image.logged is None:  # a file: JPEG is not bit by bit what was looked at
+            return image.pixels()
+        return image.frame(index=camera.index, received_ns=0, digest=camera.digest).pixels
 
     def _from_source(self, camera: CameraScene, items: Iterator[FrameItem]) -> Image:
         """The frame of the same number; another picture is no evidence and is refused."""
@@ -133,27 +129,17 @@ class _CameraPictures:
         )
 
 
-def _logged(run: RunDirectory, camera: str, limits: Limits) -> Iterator[tuple[int, bytes]]:
-    """(capture time, file) of each picture of a camera that the log kept, ascending."""
+def _logged(run: RunDirectory, camera: str, limits: Limits) -> Iterator[LoggedPicture]:
+    """Each picture of a camera that the log kept, ascending; some twice where it was resumed."""
+    pictures = LoggedPictures()
     entries = read_entries(
         run.storage,
         SITE_PARTITION,
-        kinds={EntryKind.IMAGE},
+        kinds=PICTURE_KINDS,
         skip_pruned=True,
         limits=limits,
     )
     for entry in entries:
-        if entry.name != camera:
-            continue
-        try:
-            plain = json.loads(entry.payload)
-            stamp = plain["timestamp"]
-            capture_ns = int(stamp["sec"]) * NS_PER_S + int(stamp["nsec"])
-            yield capture_ns, base64.b64decode(plain["data"], validate=True)
-        except (ValueError, KeyError, TypeError) as error:
-            raise LogError(
-                expected="a foxglove.CompressedImage in JSON",
-                got=f"{type(error).__name__}: {error}",
-                where=f"{run.path}, log sequence {entry.sequence}",
-                action="run `sightline verify` on the run",
-            ) from error
+        if entry.name == camera:
+            yield from pictures.take(entry)
+    yield from pictures.rest()

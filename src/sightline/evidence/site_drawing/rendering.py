@@ -79,7 +79,7 @@ def render_video(
             if on_progress is not None:
                 on_progress(count)
         if not count:
-            raise _nothing(run)
+            raise nothing_to_draw(run)
     return Rendered(
         path=out,
         pictures=count,
@@ -120,7 +120,7 @@ def render_still(
         )
     scene = RunPictures(run, sources or {}, limits=limits).shown(scene_at(run, at_s, limits=limits))
     layout = SiteLayout.of(run.site)
-    _write_png(out, draw_site(scene, layout))
+    write_png(out, draw_site(scene, layout))
     found = sum(camera.picture is not None for camera in scene.cameras)
     return Rendered(
         path=out,
@@ -150,11 +150,16 @@ def scene_at(run: RunDirectory, at_s: float, *, limits: Limits = DEFAULT_LIMITS)
         if last is not None and at_s > last.at_s:
             raise _outside(run, at_s, f"the end of the run, {last.at_s:.2f} s")
     if last is None:
-        raise _nothing(run)
+        raise nothing_to_draw(run)
     return last
 
 
-def _write_png(path: Path, image: Image) -> None:
+def write_png(path: Path, image: Image) -> None:
+    """Write a drawing; an existing file is replaced.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     is_done, data = cv2.imencode(".png", image, _PNG_SMALL)
     assert is_done
     try:
@@ -177,7 +182,8 @@ def _outside(run: RunDirectory, at_s: float, end: str) -> UsageError:
     )
 
 
-def _nothing(run: RunDirectory) -> UsageError:
+def nothing_to_draw(run: RunDirectory) -> UsageError:
+    """The error of a run without a frame."""
     return UsageError(
         expected="a run with at least one frame",
         got="none",

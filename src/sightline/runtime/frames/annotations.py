@@ -18,6 +18,7 @@ _BEHIND = {"r": 0.0, "g": 0.0, "b": 0.0, "a": 0.6}
 def annotation_message(view: CameraView) -> bytes:
     """Boxes and ids of the tracks of one frame; red for who is at risk in a zone.
 
+    >>> import json
     >>> from sightline.assess.site import SiteAssessment
     >>> from sightline.records import Tracks
     >>> from sightline.records.decision import Mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sightline.errors import LogError, SourceError
@@ -16,11 +17,13 @@ from sightline.runtime.frames.detecting import FrameAnswers
 from sightline.runtime.frames.frame_core import RESET, FrameCore
 from sightline.runtime.frames.image_log import ImageLog
 from sightline.runtime.frames.intake import FrameIntake, fault_note
+from sightline.runtime.frames.packet_log import PacketLog
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
 from sightline.runtime.logged_core import Committed, HostClocks, Input, LoggedCore
 from sightline.runtime.row_counts import SUPERSEDED
 from sightline.runtime.stage_timer import MeasuredStages
 from sightline.sense.frames import FrameFault
+from sightline.sense.frames.packets import PacketTape
 
 STOPPED = "STOPPED"
 """Cause of a drop: the frame waited when the run was stopped."""
@@ -39,6 +42,7 @@ class FrameHost:
         clocks: of the shell.
         configuration: logged once, as the first entry.
         checkpoint_ticks: ticks between two checkpoints.
+        tapes: by camera, its packets, where they are to be kept.
         limits: bounds.
     """
 
@@ -52,6 +56,7 @@ class FrameHost:
         clocks: HostClocks,
         configuration: bytes = b"{}",
         checkpoint_ticks: int = 3000,
+        tapes: Mapping[str, PacketTape] = MappingProxyType({}),
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._timer = MeasuredStages(clocks.monotonic_s)
@@ -62,7 +67,7 @@ class FrameHost:
         self._guard = guard
         self._clocks = clocks
         self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
-        self._images = ImageLog(plan.pipeline.images)
+        self._images = ImageLog(plan.pipeline.images, PacketLog(plan.pipeline.images, tapes))
         self._to_show: list[Frame] = []
         self._has_decided = False
         self._logged = LoggedCore(
@@ -129,6 +134,7 @@ class FrameHost:
             )
         if header.is_usable:
             self._guard.warm(frame)
+        self._images.pass_by(frame)
 
     def feed(self, items: Sequence[Frame | FrameFault]) -> None:
         """Take faults, and frames of different cameras whose detections may share a batch."""
@@ -198,11 +204,13 @@ class FrameHost:
     def keep_pictures(self) -> None:
         """Log the pictures of what was fed, with the next commit: commands go first."""
         frames, self._to_show = self._to_show, []
-        if self._images.is_on and frames:
+        if self._images.is_on and (frames or self._has_decided or self._images.has_packets):
             with self._timer.span("pictures"):
                 self._show(frames)
                 if self._has_decided:
                     self._keep(self._images.decided())
+                for kind, camera, payload in self._images.packets():
+                    self._logged.append(kind, camera, payload)
         self._has_decided = False
 
     def close(self) -> None:

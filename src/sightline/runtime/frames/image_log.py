@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import cv2
 
 from sightline.errors import UsageError
-from sightline.records import Frame
+from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.frames.packet_log import PacketLog
 from sightline.runtime.frames.site_form import ImagesForm
 
 MAX_HELD_BYTES = 256 << 20
@@ -29,14 +30,18 @@ class _Held:
 class ImageLog:
     """Says for each frame which pictures are to be logged now.
 
-    A picture is a ``foxglove.CompressedImage`` in JSON: PNG (without loss) or JPEG.
+    A picture is a ``foxglove.CompressedImage`` in JSON: PNG (without loss) or JPEG; or it is kept
+    as the packets of its camera, which cost no encoding.
 
     Args:
         policy: of the pipeline.
+        packets: of the cameras, where the policy asks for packets.
     """
 
-    def __init__(self, policy: ImagesForm) -> None:
+    def __init__(self, policy: ImagesForm, packets: PacketLog | None = None) -> None:
         self._policy = policy
+        self._packets = packets or PacketLog(policy, {})
+        self._has_decided = False
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._newest_ns = 0
@@ -47,12 +52,20 @@ class ImageLog:
         """Whether any picture is ever kept."""
         return self._policy.keep != "digest"
 
+    @property
+    def has_packets(self) -> bool:
+        """Whether something may be to be logged although no frame has come."""
+        return self._packets.is_on
+
     def take(self, frame: Frame) -> list[tuple[str, bytes]]:
         """The next frame; what is to be logged: (camera, payload)."""
         if not self.is_on:
             return []
-        payload = image_message(frame, quality=self._policy.quality)
         self._newest_ns = max(self._newest_ns, frame.capture_ns)
+        self._packets.note(frame)
+        if self._packets.takes(frame.stream):
+            return []
+        payload = image_message(frame, quality=self._policy.quality)
         if self._policy.keep == "full" or frame.capture_ns <= self._until_ns:
             return [(frame.stream, payload)]
         self._held.append(_Held(frame.stream, frame.capture_ns, payload))
@@ -69,10 +82,25 @@ class ImageLog:
         if self._policy.keep != "around_decisions":
             return []
         self._until_ns = self._newest_ns + round(self._policy.after_s * NS_PER_S)
+        self._has_decided = True
         held = [(one.camera, one.payload) for one in self._held]
         self._held.clear()
         self._held_bytes = 0
         return held
+
+    def packets(self) -> list[tuple[EntryKind, str, bytes]]:
+        """What of the cameras' packets is to be logged now: (kind, camera, payload).
+
+        They come later than their frames: a decoder holds pictures back.
+        """
+        has_decided, self._has_decided = self._has_decided, False
+        return self._packets.take(
+            newest_ns=self._newest_ns, until_ns=self._until_ns, has_decided=has_decided
+        )
+
+    def pass_by(self, frame: Frame) -> None:
+        """A frame that the log has, of a recording that is read again from its beginning."""
+        self._packets.pass_by(frame)
 
 
 def image_message(frame: Frame, *, quality: int | None) -> bytes:

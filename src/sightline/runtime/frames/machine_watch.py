@@ -12,8 +12,10 @@ from sightline.assess.site import SiteAssessment, from_snapshot, snapshot
 from sightline.assess.site.machines import (
     Headings,
     PairsAtRisk,
+    SuspectedPairs,
     TowedPoints,
     follow_headings,
+    look_at_pairs,
     pair_risk,
     watch_pairs,
 )
@@ -32,6 +34,7 @@ class _Surroundings:
 
     towed: TowedPoints
     pairs: PairsAtRisk
+    suspected: SuspectedPairs
     headings: Headings | None
     lost: SiteAssessment | None
 
@@ -50,7 +53,9 @@ class MachineWatch:
         self.plan = plan
         self.state = ActuationState()
         self._around = {
-            camera: _Surroundings(TowedPoints.start(), PairsAtRisk.start(), None, None)
+            camera: _Surroundings(
+                TowedPoints.start(), PairsAtRisk.start(), SuspectedPairs.start(), None, None
+            )
             for camera in plan.cameras
         }
         self._is_reset_pressed = False
@@ -68,7 +73,9 @@ class MachineWatch:
             return SiteAssessment.none(tracks.stream, tracks.capture_ns)
         around = self._around[camera.plan.name]
         around.towed, around.headings = follow_headings(around.towed, tracks, rope_m=rule.length_m)
-        risk = pair_risk(tracks, rule, event_ns=event_ns, headings=around.headings)
+        around.suspected, risk = look_at_pairs(
+            around.suspected, tracks, rule, event_ns=event_ns, headings=around.headings
+        )
         around.pairs, around.lost = watch_pairs(
             around.pairs, tracks, risk, lost_timeout_s=self.plan.lost_timeout_s
         )
@@ -133,7 +140,13 @@ class MachineWatch:
         if rule is None:
             return SiteAssessment.none(tracks.stream, tracks.capture_ns)
         around = self._around[camera.plan.name]
-        risk = pair_risk(tracks, rule, event_ns=event_ns, headings=around.headings)
+        risk = pair_risk(
+            tracks,
+            rule,
+            event_ns=event_ns,
+            headings=around.headings,
+            suspected=around.suspected,
+        )
         lost = [] if around.lost is None else [around.lost]
         return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, *lost])
 
@@ -164,6 +177,7 @@ class MachineWatch:
                 name: {
                     "towed": snapshot(around.towed),
                     "pairs": snapshot(around.pairs),
+                    "suspected": snapshot(around.suspected),
                     "headings": None if around.headings is None else snapshot(around.headings),
                     "lost": None if around.lost is None else snapshot(around.lost),
                 }
@@ -181,6 +195,7 @@ class MachineWatch:
             self._around[name] = _Surroundings(
                 towed=from_snapshot(TowedPoints, one["towed"]),
                 pairs=from_snapshot(PairsAtRisk, one["pairs"]),
+                suspected=from_snapshot(SuspectedPairs, one["suspected"]),
                 headings=None if headings is None else from_snapshot(Headings, headings),
                 lost=None if lost is None else from_snapshot(SiteAssessment, lost),
             )

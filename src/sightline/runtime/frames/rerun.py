@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
-
-import cv2
-import numpy as np
 
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -17,10 +14,16 @@ from sightline.records.decision import Mode
 from sightline.runtime.frames.detecting import CameraDetectors, Detecting
 from sightline.runtime.frames.entries import DetectionOutcome, FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.frames.intake import pixel_digest
+from sightline.runtime.frames.logged_pictures import (
+    PICTURE_KINDS,
+    LoggedPicture,
+    LoggedPictures,
+)
 from sightline.runtime.run_directory import RunDirectory
 
-_KINDS = frozenset({EntryKind.FRAME, EntryKind.OUTCOME, EntryKind.IMAGE})
+_KINDS = PICTURE_KINDS | {EntryKind.FRAME, EntryKind.OUTCOME, EntryKind.TICK}
+_MAX_WAITING = 1024
+"""Frames whose picture may still come: a decoder holds back tens, and so does the log."""
 
 
 def detected_anew(
@@ -32,8 +35,9 @@ def detected_anew(
     """Ask the detectors again about every picture, in order; where they now say something else.
 
     The pictures must all be there, and bit by bit what they were: ``images: {keep: full}`` without
-    a quality. A detector that had not answered in time is asked all the same, because some
-    remember the frames they have seen; what it says then is not compared.
+    a quality, as PNG or as packets, which are decoded again. A detector that had not answered in
+    time is asked all the same, because some remember the frames they have seen; what it says then
+    is not compared.
 
     Args:
         run: a run of cameras.
@@ -45,67 +49,75 @@ def detected_anew(
 
     Raises:
         LogError: a picture is missing, or is not the one that was looked at.
+        UsageError: packets, and no decoder for them is installed.
     """
     headers: dict[str, FrameHeader] = {}
-    outcomes: dict[str, tuple[int, DetectionOutcome]] = {}
-    seen: set[str] = set()
+    waiting: dict[str, _Waiting] = {name: _Waiting() for name in run.site.cameras}
+    pictures = LoggedPictures()
+    is_final = False
     for entry in read_entries(run.storage, SITE_PARTITION, kinds=_KINDS, limits=limits):
         if entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
-            _check_no_picture_is_missing(outcomes, header)
             headers[header.camera] = header
         elif entry.kind is EntryKind.OUTCOME:
             outcome = DetectionOutcome.from_bytes(entry.payload)
-            outcomes[outcome.request_id.rpartition(":")[0]] = (entry.sequence, outcome)
-        elif entry.name in outcomes:
-            seen.add(entry.name)
-            sequence, outcome = outcomes.pop(entry.name)
-            frame = _frame(headers[entry.name], entry.payload, entry.sequence)
-            difference = _difference(detectors[entry.name], frame, outcome)
-            if difference:
-                yield sequence, difference
-    # Pictures follow with the next commit: of a run that was cut off the last may be missing.
-    for camera, (sequence, _) in outcomes.items():
-        if camera not in seen:
-            raise _missing(f"{camera}, log sequence {sequence}")
+            camera = outcome.request_id.rpartition(":")[0]
+            waiting[camera].add(entry.sequence, headers[camera], outcome)
+        elif entry.kind is EntryKind.TICK:
+            is_final = bool(json.loads(entry.payload)["final"])
+        else:
+            for picture in pictures.take(entry):
+                yield from waiting[entry.name].compared(detectors[entry.name], picture)
+    for picture in pictures.rest():
+        yield from waiting[picture.camera].compared(detectors[picture.camera], picture)
+    for one in waiting.values():
+        one.check_end(is_final=is_final)
 
 
-def _check_no_picture_is_missing(
-    outcomes: Mapping[str, tuple[int, DetectionOutcome]], header: FrameHeader
-) -> None:
-    if header.camera in outcomes:
-        raise _missing(outcomes[header.camera][1].request_id)
+class _Waiting:
+    """What was answered about one camera's frames whose pictures have not come yet."""
 
+    def __init__(self) -> None:
+        self._outcomes: deque[tuple[int, FrameHeader, DetectionOutcome]] = deque()
+        self._has_seen = False
 
-def _missing(where: str) -> LogError:
-    return LogError(
-        expected="every picture that was looked at",
-        got="none",
-        where=where,
-        action="record with images: {keep: full}; then detectors can be run again",
-    )
+    def add(self, sequence: int, header: FrameHeader, outcome: DetectionOutcome) -> None:
+        if len(self._outcomes) >= _MAX_WAITING:
+            raise self._missing()
+        self._outcomes.append((sequence, header, outcome))
 
-
-def _frame(header: FrameHeader, payload: bytes, sequence: int) -> Frame:
-    data = base64.b64decode(json.loads(payload)["data"])
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        pixels = np.zeros((1, 1), np.uint8)
-    frame = Frame(
-        stream=header.camera,
-        index=header.index,
-        capture_ns=header.capture_ns,
-        received_ns=header.received_ns,
-        pixels=np.asarray(pixels, np.uint8),
-    )
-    if pixel_digest(frame) != header.digest:
-        raise LogError(
-            expected=f"the picture with digest {header.digest}",
-            got=pixel_digest(frame),
-            where=f"image of {header.camera}:{header.index}, log sequence {sequence}",
-            action="record without a quality (PNG): JPEG is not the picture that was looked at",
+    def compared(
+        self, detectors: CameraDetectors, picture: LoggedPicture
+    ) -> Iterator[tuple[int, str]]:
+        if not self._outcomes:
+            return
+        sequence, header, outcome = self._outcomes[0]
+        if picture.capture_ns < header.capture_ns:
+            return  # nobody was asked about it, or a resumed run has logged it again
+        if picture.capture_ns > header.capture_ns:
+            raise self._missing()
+        self._outcomes.popleft()
+        self._has_seen = True
+        frame = picture.frame(
+            index=header.index, received_ns=header.received_ns, digest=header.digest
         )
-    return frame
+        difference = _difference(detectors, frame, outcome)
+        if difference:
+            yield sequence, difference
+
+    def check_end(self, *, is_final: bool) -> None:
+        """Pictures follow with later commits: of a run that was cut off the last may be missing."""
+        if self._outcomes and (is_final or not self._has_seen):
+            raise self._missing()
+
+    def _missing(self) -> LogError:
+        sequence, _, outcome = self._outcomes[0]
+        return LogError(
+            expected="every picture that was looked at",
+            got="none",
+            where=f"{outcome.request_id}, log sequence {sequence}",
+            action="record with images: {keep: full}; then detectors can be run again",
+        )
 
 
 def _difference(detectors: CameraDetectors, frame: Frame, outcome: DetectionOutcome) -> str:

@@ -198,6 +198,7 @@ class SiteLoop:
             self._publish()
 
     def _end(self) -> None:
+        self.host.keep_pictures()  # packets of the last moment
         self._commit((), lambda frame: 0.0)  # the last pictures
         self._publish()
 

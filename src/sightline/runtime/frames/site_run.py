@@ -28,6 +28,7 @@ from sightline.runtime.frames.alert_delivery import AlertDelivery
 from sightline.runtime.frames.camera_inbox import CameraInbox, Pace
 from sightline.runtime.frames.detecting import CameraDetectors, FrameGuard
 from sightline.runtime.frames.frame_host import FrameHost
+from sightline.runtime.frames.packet_log import packet_tapes
 from sightline.runtime.frames.recorded_feed import recorded_moments
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND, SiteLoop
 from sightline.runtime.frames.site_plan import SitePlan
@@ -100,12 +101,14 @@ def run_site(
 
     Raises:
         SourceError: a camera of the pipeline was not given, or one too many.
-        UsageError: ``out`` is not empty and ``resume`` is off.
+        UsageError: ``out`` is not empty and ``resume`` is off; or packets are to be kept of a
+            source that has none.
         StorageError, LogError, SinkError: the disk, the log or the ledger failed; what was
             committed is kept.
     """
     _check_names(plan, sources, detectors, actuators or {})
     _check_options(options)
+    tapes = packet_tapes(plan.pipeline.images, sources)
     clocks = replace(clocks, wall_ns=steady_clock(clocks.wall_ns, clocks.monotonic_s))
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
@@ -126,6 +129,7 @@ def run_site(
             clocks=HostClocks(wall_ns=clocks.wall_ns, monotonic_s=clocks.monotonic_s),
             configuration=_configuration(plan),
             checkpoint_ticks=options.checkpoint_ticks,
+            tapes=tapes,
             limits=limits,
         )
         stack.callback(host.close)

@@ -8,15 +8,15 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.av_packets import PacketCopies, decoder_options, picture_pixels
 from sightline.sense.frames.bounds import FrameBounds
+from sightline.sense.frames.packets import NO_PACKET
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation, VideoPart
 
@@ -24,7 +24,6 @@ _FILE_PROTOCOLS = "file"
 _LIVE_PROTOCOLS = "rtsp,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 _WITHOUT_PRESENTATION_TIMES = frozenset({"avi"})
 _TIMED_BY_ARRIVAL = frozenset({"mpjpeg", "mjpeg", "mjpeg_2000", "image2", "jpeg_pipe"})
-_GREY = frozenset({"gray", "gray8"})
 _MISSING_PERIODS = 2
 _MISSING_NS = NS_PER_S
 
@@ -34,7 +33,8 @@ def read_with_av(location: VideoLocation, bounds: FrameBounds) -> Generator[Vide
 
     A packet that does not decode without error gives damage instead of the picture that the
     decoder would make up, and so does every picture computed from it, up to the next key frame.
-    Presentation times of a file count from the stream's start.
+    Presentation times of a file count from the stream's start. Where the location asks for packets,
+    each comes before what it is decoded to.
     """
     try:
         container = av.open(
@@ -67,10 +67,8 @@ class _Decoding:
         self._location = location
         self._bounds = bounds
         self._stream: VideoStream = container.streams.video[0]
-        self._stream.codec_context.options = {
-            "err_detect": "explode",
-            "max_pixels": str(bounds.max_frame_px),
-        }
+        self._stream.codec_context.options = decoder_options(bounds)
+        self._copies = PacketCopies.of(self._stream) if location.gives_packets else None
         names = set(container.format.name.split(","))
         self._is_sorted_by_us = bool(names & _WITHOUT_PRESENTATION_TIMES)
         self._has_times = not (location.is_live and names & _TIMED_BY_ARRIVAL)
@@ -108,6 +106,10 @@ class _Decoding:
             time = packet.dts
         if is_data:
             self._note(packet, time)
+            if self._copies is not None:
+                copy = self._copies.copy(packet)
+                if copy is not None:
+                    yield copy
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
@@ -157,7 +159,8 @@ class _Decoding:
             detail = "computed from a damaged picture"
             return Damage(reason=FrameReason.REFERENCE_DAMAGED, detail=detail, frames=1)
         try:
-            return Picture(pixels=_pixels(frame), pts_ns=pts_ns)
+            number = frame.opaque if isinstance(frame.opaque, int) else NO_PACKET
+            return Picture(pixels=picture_pixels(frame), pts_ns=pts_ns, packet=number)
         except (av.FFmpegError, ValueError) as error:  # a pixel format it cannot convert
             return Damage(reason=FrameReason.PACKET_CORRUPT, detail=_words(error), frames=1)
 
@@ -223,11 +226,6 @@ class _Times:
         if is_there:
             self._times.remove(time)
         return is_there
-
-
-def _pixels(frame: VideoFrame) -> Image:
-    name = "gray" if frame.format.name in _GREY else "bgr24"
-    return np.ascontiguousarray(frame.to_ndarray(format=name), np.uint8)
 
 
 def _ns(count: int, base: Fraction) -> int:

@@ -19,6 +19,9 @@ class FrameBounds:
         reorder_frames: packets a decoder may hold back (H.264 and H.265: 16).
         mailbox_frames: frames of a live camera that wait. At the bound the newest wins, the
             oldest is counted as superseded.
+        tape_packets: compressed packets of a camera that wait to be logged. At the bound new ones
+            are lost up to the next key packet, and counted.
+        tape_bytes: the same in bytes.
         waiting_faults: faults of a live camera that wait to be taken; further ones are only
             counted.
         open_timeout_s: time for a live camera to answer.
@@ -34,6 +37,8 @@ class FrameBounds:
     recovery_frames: int = 300
     reorder_frames: int = 16
     mailbox_frames: int = 1
+    tape_packets: int = 4096
+    tape_bytes: int = 64 << 20
     waiting_faults: int = 256
     open_timeout_s: float = 5.0
     read_timeout_s: float = 5.0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
 from sightline.records.frames import Frame, Image
+from sightline.sense.frames.packets import PacketTape
 from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.video_parts import Picture
 
 NO_TIME_NS = -1
 
@@ -166,6 +168,13 @@ class Delivery:
             frames=frames,
             capture_ns=capture_ns,
         )
+
+
+def note_shown(tape: PacketTape, picture: Picture, items: Sequence[FrameItem]) -> None:
+    """Tell the tape which frame a picture has become."""
+    for item in items:
+        if isinstance(item, Frame):
+            tape.shown(picture.packet, index=item.index, capture_ns=item.capture_ns)
 
 
 def _size(shape: tuple[int, ...]) -> str:

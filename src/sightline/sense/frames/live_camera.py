@@ -7,7 +7,7 @@ import hashlib
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -16,10 +16,17 @@ from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.capture_clock import CaptureClock, SlewedClock
-from sightline.sense.frames.delivery import NO_TIME_NS, Delivery, FrameItem
+from sightline.sense.frames.delivery import NO_TIME_NS, Delivery, FrameItem, note_shown
 from sightline.sense.frames.mailbox import FrameMailbox
+from sightline.sense.frames.packets import PacketTape, StreamPacket
 from sightline.sense.frames.reasons import FrameReason
-from sightline.sense.frames.video_parts import Damage, VideoLocation, VideoReader, best_reader
+from sightline.sense.frames.video_parts import (
+    Damage,
+    VideoLocation,
+    VideoReader,
+    best_reader,
+    knows_packets,
+)
 
 _SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
 _LOOK_AGAIN_S = 1.0
@@ -138,6 +145,7 @@ class LiveCamera:
         self._newest_ns = NO_TIME_NS
         self._is_connected = False
         self._connections = self._attempts = 0
+        self._tape: PacketTape | None = None
         # A daemon: a read that never returns must not keep the interpreter from ending.
         self._thread = threading.Thread(target=self._capture, name=f"camera {stream}", daemon=True)
 
@@ -155,6 +163,16 @@ class LiveCamera:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    @property
+    def gives_packets(self) -> bool:
+        """Whether :meth:`record_packets` can be called: the reader is PyAV."""
+        return knows_packets(self._reader)
+
+    def record_packets(self, tape: PacketTape) -> None:
+        """Put every packet onto ``tape``, also those of frames that give way; before the start."""
+        self._tape = tape
+        self._location = replace(self._location, gives_packets=True)
 
     def start(self) -> None:
         """Begin to capture; once."""
@@ -222,6 +240,10 @@ class LiveCamera:
             for part in parts:
                 if self._stopping.is_set():
                     break
+                if isinstance(part, StreamPacket):
+                    if self._tape is not None:
+                        self._tape.add(part)
+                    continue
                 received_ns = self._clock.now_ns()
                 with self._lock:
                     if isinstance(part, Damage):
@@ -231,8 +253,12 @@ class LiveCamera:
                         items = self._delivery.frame(
                             part.pixels, capture_ns=capture_ns, received_ns=received_ns
                         )
+                        if self._tape is not None:
+                            note_shown(self._tape, part, items)
                     for item in items:
                         self._note(item)
+        if self._tape is not None:
+            self._tape.end()
         with self._lock:
             had_frames, self._is_connected = self._is_connected, False
         return had_frames

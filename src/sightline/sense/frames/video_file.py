@@ -8,9 +8,16 @@ from pathlib import Path
 from sightline.errors import SourceError, UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
-from sightline.sense.frames.delivery import Delivery, FrameItem
+from sightline.sense.frames.delivery import Delivery, FrameItem, note_shown
+from sightline.sense.frames.packets import PacketTape, StreamPacket
 from sightline.sense.frames.reasons import FrameReason
-from sightline.sense.frames.video_parts import Damage, VideoLocation, VideoReader, best_reader
+from sightline.sense.frames.video_parts import (
+    Damage,
+    VideoLocation,
+    VideoReader,
+    best_reader,
+    knows_packets,
+)
 
 
 class VideoFile:
@@ -63,16 +70,38 @@ class VideoFile:
         self._period_ns = None if rate_hz is None else round(NS_PER_S / rate_hz)
         self._bounds = bounds
         self._reader = reader or best_reader()
+        self._tape: PacketTape | None = None
+
+    @property
+    def gives_packets(self) -> bool:
+        """Whether :meth:`record_packets` can be called: the reader is PyAV."""
+        return knows_packets(self._reader)
+
+    def record_packets(self, tape: PacketTape) -> None:
+        """Put the packets of what is read from now on onto ``tape``."""
+        self._tape = tape
 
     def __iter__(self) -> Iterator[FrameItem]:
+        tape = self._tape
         location = VideoLocation(
-            address=str(self._path.absolute()), is_live=False, period_ns=self._period_ns
+            address=str(self._path.absolute()),
+            is_live=False,
+            period_ns=self._period_ns,
+            gives_packets=tape is not None,
         )
         delivery = Delivery(self.stream, self._path.name)
         for part in self._reader(location, self._bounds):
-            if isinstance(part, Damage):
+            if isinstance(part, StreamPacket):
+                if tape is not None:
+                    tape.add(part)
+            elif isinstance(part, Damage):
                 yield delivery.refuse(part.reason, part.detail, frames=part.frames)
             elif part.pts_ns is None:
                 yield delivery.refuse(FrameReason.TIME_MISSING, "give the video's frame rate")
             else:
-                yield from delivery.frame(part.pixels, capture_ns=self._start_ns + part.pts_ns)
+                items = delivery.frame(part.pixels, capture_ns=self._start_ns + part.pts_ns)
+                if tape is not None:
+                    note_shown(tape, part, items)
+                yield from items
+        if tape is not None:
+            tape.end()

@@ -174,7 +174,7 @@ def watch_zones(
         zones, tracks, seen=seen, column=column, k=len(known.track_id), foot_std_px=foot_std_px
     )
     advanced, presence = _advanced(zones, known, now_ns, depth, probability)
-    is_kept = (advanced.is_in | advanced.is_suspect).any(axis=0)
+    is_kept: BoolArray = np.any(advanced.is_in | advanced.is_suspect, axis=0)
     is_kept[present] = True
     return advanced.with_columns(known.track_id[is_kept]), presence
 

@@ -18,9 +18,11 @@ from rich.console import Console
 from sightline.cli import (
     bench_commands,
     demo_command,
+    explain_command,
     frame_bench_commands,
     prediction_commands,
     render_command,
+    report_command,
     site_score_command,
     tracking_commands,
 )
@@ -36,10 +38,6 @@ from sightline.cli.site_commands import is_site_file, replay_site, run_site_file
 from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence import (
-    Explanation,
-    draw_svg,
-    draw_terminal,
-    explain,
     quarantine_frame,
     summary_lines,
 )
@@ -75,6 +73,8 @@ site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
 app.command("render")(render_command.render)
+app.command("explain")(explain_command.explain_command)
+app.command("report")(report_command.report)
 app.command("profile")(frame_bench_commands.profile)
 frame_bench_commands.register(bench_commands.app)
 
@@ -368,26 +368,6 @@ def prune(
         console.print(f"{name}: {pruned.entries:,} entries, {pruned.freed_bytes:,} bytes freed")
     for name, why in done.kept.items():
         console.print(f"{name}: nothing pruned ({why})")
-
-
-@app.command("explain")
-def explain_command(
-    path: Run,
-    decision_id: Annotated[str, typer.Argument(help="Id of a decision, or its beginning.")],
-    svg: Annotated[Path | None, typer.Option(help="Write the picture here.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Why: reason codes, values, thresholds, versions, and the input window drawn."""
-    found: Explanation = explain(RunDirectory.open(path), decision_id)
-    if svg is not None:
-        svg.write_text(draw_svg(found), encoding="utf-8")
-    if as_json:
-        print_json(found.as_mapping())
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(draw_terminal(found), soft_wrap=True, markup=False)
-    if svg is not None:
-        console.print(f"picture: {svg}")
 
 
 @app.command()

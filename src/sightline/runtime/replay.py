@@ -15,7 +15,7 @@ import polars as pl
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
-from sightline.recorder.checkpoint import read_oldest_checkpoint
+from sightline.recorder.checkpoint import Checkpoint, read_oldest_checkpoint
 from sightline.recorder.retention import first_kept
 from sightline.recorder.walk import chain_hash_at
 from sightline.records import Decision, Entry, EntryKind
@@ -175,8 +175,10 @@ def replay_partition(
     expected: list[tuple[EntryKind, bytes, int]] = []
     asked: dict[str, ScoreRequest] = {}
     sequence = -1
-    if first_kept(run.storage, name, limits=limits):
-        sequence = _restore(run, name, core, limits=limits)
+    checkpoint = first_checkpoint(run, name, limits=limits)
+    if checkpoint is not None:
+        core.restore(checkpoint.state)
+        sequence = checkpoint.sequence
         yield ReplayStart(after=sequence)
     for entry in read_entries(run.storage, name, after=sequence, limits=limits):
         if entry.kind in _COMPARED:
@@ -267,10 +269,21 @@ def _fresh_core(
     return PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=observe)
 
 
-def _restore(run: RunDirectory, name: str, core: _AnyCore, *, limits: Limits) -> int:
-    """Bring ``core`` to the oldest checkpoint after what was pruned; its log sequence."""
+def first_checkpoint(
+    run: RunDirectory, name: str, *, limits: Limits = DEFAULT_LIMITS
+) -> Checkpoint | None:
+    """Where a replay of a partition begins: at its oldest checkpoint after what was pruned.
+
+    Returns:
+        None of a log that is whole: it is replayed from its first entry on.
+
+    Raises:
+        LogError: the log was pruned and there is no such checkpoint.
+    """
     storage = run.storage
     first = first_kept(storage, name, limits=limits)
+    if not first:
+        return None
     checkpoint = read_oldest_checkpoint(
         storage,
         name,
@@ -287,8 +300,7 @@ def _restore(run: RunDirectory, name: str, core: _AnyCore, *, limits: Limits) ->
             where=f"partition {name}",
             action="restore the checkpoints of the run",
         )
-    core.restore(checkpoint.state)
-    return checkpoint.sequence
+    return checkpoint
 
 
 def _answered_anew(

@@ -64,7 +64,7 @@ class RunDirectory:
                 expected="a run of telemetry",
                 got=f"a run of the cameras of {self.planned.pipeline.pipeline}",
                 where=str(self.path),
-                action="use replay, verify or render for it",
+                action="use replay, verify, render, explain or report for it",
             )
         return self.planned
 

@@ -10,6 +10,7 @@ import numpy as np
 from sightline.assess.site import RiskCode
 from sightline.assess.site.assessment import NOBODY
 from sightline.evidence.site_drawing.scene import CameraScene
+from sightline.evidence.site_subjects import subject_of
 from sightline.records import Decision, Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Transition
@@ -22,17 +23,6 @@ from sightline.runtime.frames.site_plan import DEFAULT_LEVELS, CameraPlan
 TRAIL_S = 2.0
 TRAIL_POINTS = 64
 """Points of one trail; at the bound the oldest go. Tracks that have ended have none."""
-_PAIRS = {
-    str(code).lower()
-    for code in (
-        RiskCode.TOO_CLOSE,
-        RiskCode.IN_STOPPING_PATH,
-        RiskCode.COLLISION_COURSE,
-        RiskCode.APPROACHING,
-        RiskCode.LOST_NEAR_MACHINE,
-        RiskCode.UNLOCATED,
-    )
-}
 _CODES = tuple(RiskCode)
 _NO_TIME_NS = -1
 
@@ -79,13 +69,14 @@ class CameraTrace:
 
     def heed(self, decision: Decision) -> None:
         """A decision about this camera; those about pairs are kept while they stand."""
-        if decision.kind not in _PAIRS:
+        about = subject_of(decision)
+        if not about.is_pair:
             return
         key = (decision.kind, decision.subject)
         if decision.transition is Transition.CLEARED:
             self._pairs.pop(key, None)
-        else:
-            self._pairs[key] = int(decision.subject.split("/")[1].removeprefix("track-"))
+        elif about.tracks:
+            self._pairs[key] = about.tracks[0]
 
     def took(self, step_s: float) -> None:
         """What the newest frame took."""

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Iterator
 
-from sightline.errors import LogError
 from sightline.evidence.site_drawing.camera_trace import CameraTrace
 from sightline.evidence.site_drawing.scene import MachineScene, SiteScene
+from sightline.evidence.site_replay import SAID, SiteReplay
+from sightline.evidence.site_subjects import subject_of
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.recorder import read_entries
-from sightline.recorder.checkpoint import read_oldest_checkpoint
-from sightline.recorder.retention import first_kept
-from sightline.recorder.walk import chain_hash_at
 from sightline.records import Decision, Entry, EntryKind
-from sightline.records.command import ActuatorCommand, CommandLevel
-from sightline.records.entry import CORE_INPUTS
+from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.frames.camera_watch import CameraView
 from sightline.runtime.frames.entries import FrameHeader
-from sightline.runtime.frames.frame_core import FrameCore
-from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
 
-_SAID = (EntryKind.COMMAND, EntryKind.DECISION)
 _MEASURED = (EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED)
 _SILENT_PERIODS = 2.0
 """Periods of the fastest camera without any frame, after which a command gets its own picture."""
@@ -50,27 +42,20 @@ def run_scenes(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> Iterato
 class _Replay:
     def __init__(self, run: RunDirectory, limits: Limits) -> None:
         self._run = run
-        self._limits = limits
-        self._core = FrameCore(run.site, observe=self._see)
+        self._replay = SiteReplay(run, observe=self._see, limits=limits)
         cameras = run.site.cameras
         self._traces = {name: CameraTrace(plan) for name, plan in cameras.items()}
-        self._commands: dict[str, ActuatorCommand] = {}
         self._shown: tuple[MachineScene, ...] = self._machines()
-        self._said: deque[tuple[EntryKind, bytes]] = deque()
         self._group: dict[str, int] = {}  # cameras with a new frame, and when it came
         self._first_ns: int | None = None
         self._newest_ns = 0
         self._period_ns = round(NS_PER_S / max(c.contract.rate_hz for c in cameras.values()))
 
     def scenes(self) -> Iterator[SiteScene]:
-        after = self._restore()
-        kinds = {*CORE_INPUTS, *_SAID, *_MEASURED}
-        entries = read_entries(
-            self._run.storage, SITE_PARTITION, after=after, kinds=kinds, limits=self._limits
-        )
-        for entry in entries:
-            if entry.kind in _SAID:
-                self._compare(entry)
+        self._begin()
+        for entry in self._replay.entries(*_MEASURED):
+            if entry.kind in SAID:
+                self._replay.compare(entry)
             elif entry.kind in _MEASURED:
                 self._measure(entry)
             elif entry.kind is EntryKind.FRAME:
@@ -89,68 +74,20 @@ class _Replay:
         if self._group:
             yield self._scene(self._newest_ns)
 
-    def _restore(self) -> int:
-        """Begin where the log begins; of a pruned one at its oldest checkpoint."""
-        storage, limits = self._run.storage, self._limits
-        first = first_kept(storage, SITE_PARTITION, limits=limits)
-        if not first:
-            return -1
-        checkpoint = read_oldest_checkpoint(
-            storage,
-            SITE_PARTITION,
-            from_sequence=first - 1,
-            is_on_chain=lambda sequence, chain: (
-                chain_hash_at(storage, SITE_PARTITION, sequence, limits=limits) == chain
-            ),
-            limits=limits,
-        )
-        if checkpoint is None:
-            raise LogError(
-                expected=f"a checkpoint at or after entry {first - 1}, where the log was pruned",
-                got="none",
-                where=f"partition {SITE_PARTITION}",
-                action="restore the checkpoints of the run",
-            )
-        self._core.restore(checkpoint.state)
-        meta = checkpoint.state.meta
-        for name in self._run.site.machines:
-            plain = meta[f"machine.{name}"]["interlock"]["last_command"]
-            if plain is not None:
-                self._commands[name] = ActuatorCommand.from_mapping(plain)
-        for one in meta["core"]["standing"]:
-            self._heed(Decision.from_mapping(one["decision"]))
+    def _begin(self) -> None:
+        """What stands where the log begins; of a pruned one that is its oldest checkpoint."""
+        for decision in self._replay.standing.values():
+            self._heed(decision)
         self._shown = self._machines()
-        return checkpoint.sequence
 
     # --- entries --------------------------------------------------------------------------------
 
     def _step(self, entry: Entry) -> None:
-        if self._said:
-            self._differs(entry.sequence, "nothing", self._said[0][1])
-        output = self._core.step(entry)
-        for command in output.commands:
-            self._commands[command.machine] = command
-            self._said.append((EntryKind.COMMAND, command.canonical_bytes()))
-        for decision in output.decisions:
+        for decision in self._replay.step(entry).decisions:
             self._heed(decision)
-            self._said.append((EntryKind.DECISION, decision.canonical_bytes()))
-
-    def _compare(self, entry: Entry) -> None:
-        """What is drawn must be what was decided."""
-        kind, payload = self._said.popleft() if self._said else (entry.kind, b"nothing")
-        if kind is not entry.kind or payload != entry.payload:
-            self._differs(entry.sequence, entry.payload.decode(errors="replace"), payload)
-
-    def _differs(self, sequence: int, logged: str, replayed: bytes) -> None:
-        raise LogError(
-            expected=f"what the log says was decided: {logged[:200]}",
-            got=replayed.decode(errors="replace")[:200],
-            where=f"{self._run.path}, log sequence {sequence}",
-            action="run `sightline replay` on the run; draw it with the version that made it",
-        )
 
     def _heed(self, decision: Decision) -> None:
-        trace = self._traces.get(decision.subject.partition("/")[0])
+        trace = self._traces.get(subject_of(decision).camera)
         if trace is not None:
             trace.heed(decision)
 
@@ -166,7 +103,7 @@ class _Replay:
 
     def _is_another(self, header: FrameHeader) -> bool:
         """Whether a frame belongs to a new scene."""
-        if not self._group or self._core.open_rows():
+        if not self._group or self._replay.core.open_rows():
             return False
         began_ns = min(self._group.values())
         return header.camera in self._group or header.received_ns - began_ns > self._period_ns // 2
@@ -201,7 +138,7 @@ class _Replay:
         """Commands in force; a machine begins stopped."""
         found = []
         for name in self._run.site.machines:
-            command = self._commands.get(name)
+            command = self._replay.commands.get(name)
             if command is None:
                 found.append(MachineScene(name=name, level=CommandLevel.STOP))
                 continue

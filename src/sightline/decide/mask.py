@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sightline.records import Decision
 
 ANY = "*"
+
+
+class Maskable(Protocol):
+    """What a mask can hide: a decision, or an alert made of one."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def event_ns(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +60,7 @@ class Mask:
             "until_ns": self.until_ns,
         }
 
-    def hides(self, decision: Decision) -> bool:
+    def hides(self, decision: Maskable) -> bool:
         """Whether ``decision`` is covered."""
         subject = decision.subject
         return (

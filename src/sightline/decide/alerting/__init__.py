@@ -1,0 +1,24 @@
+"""What one operator is told: masks, repeats, common causes, storms and the life cycle of alarms.
+
+The budget of false alerts is in :mod:`sightline.decide.alerting.budget`, the minimum gap between
+events in :mod:`sightline.decide.alerting.merging`.
+"""
+
+from sightline.decide.alerting.alert import Alert
+from sightline.decide.alerting.desk import AlertingStep, advance
+from sightline.decide.alerting.grouping import GroupingRule
+from sightline.decide.alerting.rules import AlertingRules, Cleared, OperatorAction
+from sightline.decide.alerting.state import AlertingState
+from sightline.decide.alerting.storm import StormRule
+
+__all__ = [
+    "Alert",
+    "AlertingRules",
+    "AlertingState",
+    "AlertingStep",
+    "Cleared",
+    "GroupingRule",
+    "OperatorAction",
+    "StormRule",
+    "advance",
+]

@@ -1,0 +1,203 @@
+"""An alert, what is told of it, and what became of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sightline.records import Decision
+from sightline.records.decision import Severity
+
+SEVERITY_RANK: Mapping[Severity, int] = {
+    Severity.INFO: 0,
+    Severity.WARNING: 1,
+    Severity.CRITICAL: 2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A state that was raised and may have to be told.
+
+    Attributes:
+        alert_id: unique: the id of the decision that raised it.
+        subject: what it is about; with ``code`` it names the alarm point.
+        code: reason code.
+        kind: the deciding stage.
+        event_ns: when it was raised, UTC ns of event time.
+        severity: for the operator.
+        score: the deciding measure; the higher of equally severe ones is told first.
+        attributes: (name, value) pairs that it may share with others: gateway, firmware, region,
+            satellite; sorted, each name once.
+    """
+
+    alert_id: str
+    subject: str
+    code: str
+    kind: str
+    event_ns: int
+    severity: Severity
+    score: float = math.nan
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_decision(cls, decision: Decision, attributes: Mapping[str, str]) -> Alert:
+        """Of a raised decision; attributes come from the fleet's description."""
+        return cls(
+            alert_id=decision.decision_id,
+            subject=decision.subject,
+            code=decision.reasons[0].code,
+            kind=decision.kind,
+            event_ns=decision.event_ns,
+            severity=decision.severity,
+            score=decision.score,
+            attributes=tuple(sorted(attributes.items())),
+        )
+
+    @property
+    def rank(self) -> int:
+        """0 for the least severe."""
+        return SEVERITY_RANK[self.severity]
+
+    @property
+    def worst_first(self) -> tuple[int, float, int, str]:
+        """Sort key."""
+        score = -self.score if math.isfinite(self.score) else 0.0
+        return -self.rank, score, self.event_ns, self.alert_id
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready; NaN becomes null."""
+        return {
+            "alert_id": self.alert_id,
+            "subject": self.subject,
+            "code": self.code,
+            "kind": self.kind,
+            "event_ns": self.event_ns,
+            "severity": str(self.severity),
+            "score": self.score if math.isfinite(self.score) else None,
+            "attributes": [list(pair) for pair in self.attributes],
+        }
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Alert:
+        """Inverse of :meth:`as_mapping`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if ``plain`` is no such mapping.
+        """
+        score = plain["score"]
+        return cls(
+            alert_id=str(plain["alert_id"]),
+            subject=str(plain["subject"]),
+            code=str(plain["code"]),
+            kind=str(plain["kind"]),
+            event_ns=int(plain["event_ns"]),
+            severity=Severity(plain["severity"]),
+            score=math.nan if score is None else float(score),
+            attributes=tuple((str(name), str(value)) for name, value in plain["attributes"]),
+        )
+
+
+class Fate(StrEnum):
+    """Where an alert is. Each raised alert has exactly one at any time."""
+
+    WAITING = "waiting"
+    """Held for others of the same cause, for ``hold_ns`` at most."""
+    TOLD = "told"
+    """In a message of its own, or named in that of its group."""
+    IN_DIGEST = "in_digest"
+    """Named or counted in a digest: there was a storm."""
+    SUPPRESSED = "suppressed"
+    """Counted on an alert or group that was told before."""
+    MASKED = "masked"
+    """An operator's command or maintenance covers it."""
+    SHELVED = "shelved"
+    """An operator has shelved it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disposition:
+    """What became of an alert, and why. The last one of an alert stands.
+
+    Attributes:
+        alert_id: which.
+        fate: where it is now.
+        before: where it was; None for a new one.
+        cause: upper snake case, for example ``REPEAT``.
+        reason: what the operator gave for a mask or shelf; ``""`` for all else.
+        held_by: id of the message that tells it, or of the alert it is counted on; ``""``: none.
+        at_ns: UTC ns of event time.
+    """
+
+    alert_id: str
+    fate: Fate
+    before: Fate | None
+    cause: str
+    reason: str
+    held_by: str
+    at_ns: int
+
+
+class MessageKind(StrEnum):
+    """What a message is."""
+
+    ALERT = "alert"
+    GROUP = "group"
+    UPDATE = "update"
+    DIGEST = "digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestRow:
+    """One line of a digest.
+
+    Attributes:
+        group: common cause (``gateway=g-7``), or the subject's own group.
+        code: reason code.
+        severity: the worst of them.
+        count: alerts.
+        first_ns, last_ns: event times of the first and the last.
+        named: ids of some, worst first.
+    """
+
+    group: str
+    code: str
+    severity: Severity
+    count: int
+    first_ns: int
+    last_ns: int
+    named: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is said to the operator.
+
+    Attributes:
+        message_id: unique within the desk.
+        kind: alert, group, update or digest.
+        at_ns: when, UTC ns of event time.
+        subject: of the alert; ``attribute=value`` of a group; ``""`` of a digest.
+        code: of the alert; of a group where all members share one, else ``""``.
+        severity: the worst of what it holds.
+        count: alerts it stands for. Of an update: since the first message.
+        named: alert ids, worst first, up to the bound of the rules.
+        update_of: id of the message that it updates; ``""`` for all others.
+        tail: of a group: probability of so many members by chance; NaN for others.
+        rows: of a digest, worst first.
+    """
+
+    message_id: str
+    kind: MessageKind
+    at_ns: int
+    subject: str
+    code: str
+    severity: Severity
+    count: int
+    named: tuple[str, ...] = ()
+    update_of: str = ""
+    tail: float = math.nan
+    rows: tuple[DigestRow, ...] = ()

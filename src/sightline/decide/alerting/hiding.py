@@ -1,0 +1,97 @@
+"""Masks and shelves: what is hidden is decided, recorded with its reason, and told to nobody.
+
+Extends :class:`sightline.decide.Mask`, by which decisions are not made at all: here they are made,
+and the alert gets a state and a reason instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sightline.decide.alerting.life_cycle import AlarmEvent, AlarmState
+from sightline.decide.alerting.rules import ActionKind, OperatorAction
+from sightline.decide.mask import Mask, Maskable
+
+HIDING_STATE: Mapping[ActionKind, AlarmState] = {
+    ActionKind.SHELVE: AlarmState.SHELVED,
+    ActionKind.SUPPRESS: AlarmState.SUPPRESSED,
+    ActionKind.TAKE_OUT: AlarmState.OUT_OF_SERVICE,
+}
+ENTERING: Mapping[AlarmState, AlarmEvent] = {
+    AlarmState.SHELVED: AlarmEvent.SHELVE,
+    AlarmState.SUPPRESSED: AlarmEvent.SUPPRESS,
+    AlarmState.OUT_OF_SERVICE: AlarmEvent.TAKE_OUT,
+}
+_PRECEDENCE = (AlarmState.OUT_OF_SERVICE, AlarmState.SUPPRESSED, AlarmState.SHELVED)
+"""Of several at once: the one that says most about the source comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hiding:
+    """A mask with what it means for the points it covers.
+
+    Attributes:
+        mask: what and when.
+        state: of the points it covers; one of the hidden states.
+        reason: for people.
+    """
+
+    mask: Mask
+    state: AlarmState
+    reason: str
+
+    @classmethod
+    def of(cls, action: OperatorAction, *, max_shelve_ns: int) -> Hiding | None:
+        """From an action that hides; None if it has no end, or ends before it begins.
+
+        Only shelving is cut to ``max_shelve_ns``: maintenance lasts as long as it was planned.
+        """
+        from_ns = action.event_ns if action.from_ns is None else action.from_ns
+        until_ns = action.until_ns
+        if until_ns is None or until_ns <= from_ns:
+            return None
+        state = HIDING_STATE[action.kind]
+        if state is AlarmState.SHELVED:
+            until_ns = min(until_ns, from_ns + max_shelve_ns)
+        return cls(
+            mask=Mask(
+                kind=action.decided_by, subject=action.subject, from_ns=from_ns, until_ns=until_ns
+            ),
+            state=state,
+            reason=action.reason,
+        )
+
+    def ended(self, at_ns: int) -> Hiding:
+        """The same, over at ``at_ns`` at the latest."""
+        until_ns = min(self.mask.until_ns, max(at_ns, self.mask.from_ns))
+        return replace(self, mask=replace(self.mask, until_ns=until_ns))
+
+    def as_mapping(self) -> dict[str, Any]:
+        return {"mask": self.mask.as_mapping(), "state": str(self.state), "reason": self.reason}
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Hiding:
+        """Inverse of :meth:`as_mapping`.
+
+        Raises:
+            KeyError, TypeError, ValueError: if ``plain`` is no such mapping.
+        """
+        return cls(
+            mask=Mask.from_mapping(plain["mask"]),
+            state=AlarmState(plain["state"]),
+            reason=str(plain["reason"]),
+        )
+
+
+def covering(hidings: Iterable[Hiding], item: Maskable) -> Hiding | None:
+    """The hiding that applies to ``item`` at its event time; None if it is to be told."""
+    found = [hiding for hiding in hidings if hiding.mask.hides(item)]
+    return min(found, key=lambda hiding: _PRECEDENCE.index(hiding.state)) if found else None
+
+
+def next_boundary_ns(hidings: Sequence[Hiding], after_ns: int) -> int | None:
+    """When something next begins or ceases to be hidden."""
+    times = [t for h in hidings for t in (h.mask.from_ns, h.mask.until_ns) if t > after_ns]
+    return min(times, default=None)

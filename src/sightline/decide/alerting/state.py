@@ -1,0 +1,184 @@
+"""The state of an alert desk: a value that can be kept and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from sightline.decide.alerting.alert import Alert, Fate
+from sightline.decide.alerting.hiding import Hiding
+from sightline.decide.alerting.life_cycle import AlarmState
+from sightline.decide.alerting.storm import StormState
+from sightline.errors import UsageError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """An alarm point: subject and code.
+
+    Attributes:
+        state: in its life cycle.
+        is_active: whether the process is in the alarm state.
+        is_latched: whether it has to be reset by hand.
+        alert: the newest alert of it.
+        fate: of that alert.
+    """
+
+    state: AlarmState
+    is_active: bool
+    is_latched: bool
+    alert: Alert
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An alert or group that was told, or waits, on which others are counted.
+
+    Attributes:
+        first_id: the alert, or the message of the group, that others are counted on.
+        message_id: what an update refers to; ``""`` while the alert waits.
+        rank: of its severity: a worse one is told and not counted.
+        since_ns: when it began.
+        count: alerts, the first included.
+        told: of those, how many the operator knows of.
+        updated_ns: when that was last said.
+    """
+
+    first_id: str
+    message_id: str
+    rank: int
+    since_ns: int
+    count: int
+    told: int
+    updated_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertingState:
+    """A desk after a step. Times are UTC ns of event time.
+
+    Attributes:
+        through_ns: up to when it has gone; None before the first step.
+        points: by (subject, code); normal ones are not kept.
+        hidings: masks and shelves, in the order they were given.
+        repeats: by (subject, code).
+        groups: by ``attribute=value``.
+        waiting: (since when, alert), oldest first.
+        digest: (group, alert) of the next digest.
+        storm: what was offered lately.
+        messages: said so far.
+        counts: raised alerts by where they are.
+        untracked: alerts that found no room for a point.
+    """
+
+    through_ns: int | None = None
+    points: Mapping[tuple[str, str], Point] = field(default_factory=lambda: MappingProxyType({}))
+    hidings: tuple[Hiding, ...] = ()
+    repeats: Mapping[tuple[str, str], Standing] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    groups: Mapping[str, Standing] = field(default_factory=lambda: MappingProxyType({}))
+    waiting: tuple[tuple[int, Alert], ...] = ()
+    digest: tuple[tuple[str, Alert], ...] = ()
+    digest_id: str = ""
+    storm: StormState = field(default_factory=StormState)
+    messages: int = 0
+    counts: Mapping[Fate, int] = field(default_factory=lambda: MappingProxyType({}))
+    untracked: int = 0
+
+    @property
+    def raised(self) -> int:
+        """Alerts taken in: each is counted in ``counts`` once."""
+        return sum(self.counts.values())
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "format": FORMAT,
+            "through_ns": self.through_ns,
+            "points": [
+                {
+                    "state": str(p.state),
+                    "is_active": p.is_active,
+                    "is_latched": p.is_latched,
+                    "alert": p.alert.as_mapping(),
+                    "fate": str(p.fate),
+                }
+                for _, p in sorted(self.points.items())
+            ],
+            "hidings": [hiding.as_mapping() for hiding in self.hidings],
+            "repeats": [[*key, _standing(s)] for key, s in sorted(self.repeats.items())],
+            "groups": [[key, _standing(s)] for key, s in sorted(self.groups.items())],
+            "waiting": [[since, alert.as_mapping()] for since, alert in self.waiting],
+            "digest": [[group, alert.as_mapping()] for group, alert in self.digest],
+            "digest_id": self.digest_id,
+            "storm": {
+                "offered_ns": list(self.storm.offered_ns),
+                "is_storm": self.storm.is_storm,
+                "digest_ns": self.storm.digest_ns,
+            },
+            "messages": self.messages,
+            "counts": {str(fate): count for fate, count in sorted(self.counts.items())},
+            "untracked": self.untracked,
+        }
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> AlertingState:
+        """Inverse of :meth:`as_mapping`.
+
+        Raises:
+            UsageError: if ``plain`` is no such mapping, or of another format.
+        """
+        try:
+            if plain["format"] != FORMAT:
+                raise ValueError(f"format {plain['format']}")
+            points = [_point(p) for p in plain["points"]]
+            storm = plain["storm"]
+            return cls(
+                through_ns=_time(plain["through_ns"]),
+                points={(p.alert.subject, p.alert.code): p for p in points},
+                hidings=tuple(Hiding.from_mapping(h) for h in plain["hidings"]),
+                repeats={(str(s), str(c)): Standing(**v) for s, c, v in plain["repeats"]},
+                groups={str(key): Standing(**v) for key, v in plain["groups"]},
+                waiting=tuple((int(t), Alert.from_mapping(a)) for t, a in plain["waiting"]),
+                digest=tuple((str(g), Alert.from_mapping(a)) for g, a in plain["digest"]),
+                digest_id=str(plain["digest_id"]),
+                storm=StormState(
+                    offered_ns=tuple(int(t) for t in storm["offered_ns"]),
+                    is_storm=bool(storm["is_storm"]),
+                    digest_ns=_time(storm["digest_ns"]),
+                ),
+                messages=int(plain["messages"]),
+                counts={Fate(fate): int(n) for fate, n in plain["counts"].items()},
+                untracked=int(plain["untracked"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                expected=f"an alerting state of format {FORMAT}",
+                got=f"{type(error).__name__}: {error}",
+                where="alerting state, from_mapping",
+                action="rebuild it from the log",
+            ) from error
+
+
+def _time(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    return {name: getattr(standing, name) for name in Standing.__slots__}
+
+
+def _point(plain: Mapping[str, Any]) -> Point:
+    return Point(
+        state=AlarmState(plain["state"]),
+        is_active=bool(plain["is_active"]),
+        is_latched=bool(plain["is_latched"]),
+        alert=Alert.from_mapping(plain["alert"]),
+        fate=Fate(plain["fate"]),
+    )

@@ -52,13 +52,16 @@ class NormalMemory:
     forgets: bool
 
     @classmethod
-    def of(cls, vectors: FloatArray, *, size: int, forgets: bool = False) -> Self:
+    def of(
+        cls, vectors: FloatArray, *, size: int, forgets: bool = False, spacing: float = 0.0
+    ) -> Self:
         """The ``size`` vectors that cover all of ``vectors`` best, chosen greedily.
 
         Args:
             vectors: float64[n, d]; rows that are not finite are passed over.
             size: most vectors to remember, >= 1.
             forgets: see the class.
+            spacing: least spacing; the radius that ``size`` vectors can cover, if that is more.
 
         Raises:
             UsageError: no finite vector, or a size below 1.
@@ -81,7 +84,7 @@ class NormalMemory:
             count=np.bincount(index, minlength=len(chosen)).astype(np.int64),
             used=used,
             seen=len(known),
-            spacing=radius,
+            spacing=max(radius, spacing),
             size=size,
             forgets=forgets,
         )

@@ -21,7 +21,6 @@ from sightline.perceive.normal.memory import NormalMemory
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.perceive.normal.usual_distance import UsualDistance
 from sightline.perceive.normal.window_features import window_features
-from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray
 
 DETECTOR_FORMAT = 1
@@ -43,14 +42,16 @@ class SeriesScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Width:
-    """What is known of windows of one width; ``waiting`` may be learnt in the order of rows."""
+    """What is known of windows of one width, in looks, the newest last."""
 
     width: int
-    spread: FloatArray
+    spread: FloatArray  # float64[6]
     memory: NormalMemory
     usual: UsualDistance
-    waiting: FloatArray  # float64[delay, 6]
-    waiting_distance: FloatArray  # float64[delay]
+    waiting: FloatArray  # float64[waits, 6], looks that are to be learnt
+    waiting_distance: FloatArray  # float64[waits]
+    waiting_score: FloatArray  # float64[waits], of all widths together, for `learns_below`
+    stands: float  # deviations at the last look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +60,8 @@ class SeriesDetector:
 
     Attributes:
         settings: how it compares.
-        rows: samples taken in, those it learnt from included.
+        learnt_rows: samples it has begun with.
+        rows: samples taken in, those included.
 
     >>> rng = np.random.default_rng(0)
     >>> series = np.sin(np.arange(3000) / 20) + rng.normal(0, 0.05, 3000)
@@ -71,9 +73,9 @@ class SeriesDetector:
     """
 
     settings: NormalSettings
+    learnt_rows: int
     rows: int
     _recent: FloatArray
-    _scored: FloatArray  # the scores of the rows that wait, for `learns_below`
     _widths: tuple[_Width, ...]
 
     @classmethod
@@ -108,9 +110,9 @@ class SeriesDetector:
             raise _nothing_known(settings, "no two windows of one width that are apart")
         return cls(
             settings=settings,
+            learnt_rows=len(values),
             rows=len(values),
             _recent=values[-settings.widths[-1] :].astype(np.float64),
-            _scored=np.full(max(_delay(settings, w.width) for w in widths), np.nan),
             _widths=tuple(widths),
         )
 
@@ -130,66 +132,81 @@ class SeriesDetector:
         parts: list[FloatArray] = []
         state = self
         # No longer than the shortest delay: what a piece learns was scored in pieces before.
-        step = min(_delay(self.settings, one.width) for one in self._widths)
-        for begin in range(0, len(values), step):
-            by_width, state = state._follow_piece(values[begin : begin + step])
+        settings = self.settings
+        most = min(settings.waits(w) * settings.step(w) for w in self.widths)
+        for begin in range(0, len(values), most):
+            by_width, state = state._follow_piece(values[begin : begin + most])
             parts.append(by_width)
         found = np.concatenate(parts) if parts else np.empty((0, len(self._widths)))
         return SeriesScores(score=combined(found), by_width=found), state
 
     def _follow_piece(self, values: FloatArray) -> tuple[FloatArray, Self]:
+        """At most as many samples as are learnt later than they are scored."""
         settings = self.settings
         features = window_features(values, widths=self.widths, before=self._recent)
-        may_learn = np.ones(len(self._scored), np.bool_)
-        if settings.learns_below is not None:
-            may_learn = ~(self._scored >= settings.learns_below)
-        by_width, widths = [], []
+        looked = []
+        by_width = np.empty((len(values), len(self._widths)))
         for place, one in enumerate(self._widths):
-            scaled = features[:, place] / one.spread
+            step = settings.step(one.width)
+            first = -(self.rows - self.learnt_rows) % step
+            scaled = features[first::step, place] / one.spread
+            n = len(scaled)
             waiting = np.concatenate([one.waiting, scaled])
-            normal = waiting[: len(values)].copy()
-            normal[~_released(may_learn, len(one.waiting), len(values))] = np.nan
+            normal, learnt = waiting[:n].copy(), one.waiting_distance[:n].copy()
+            if settings.learns_below is not None:
+                is_anomalous = one.waiting_score[:n] >= settings.learns_below
+                normal[is_anomalous] = learnt[is_anomalous] = np.nan
             distance, memory = one.memory.follow(scaled, normal)
-            waiting_distance = np.concatenate([one.waiting_distance, distance])
-            learnt = waiting_distance[: len(values)].copy()
-            learnt[~_released(may_learn, len(one.waiting_distance), len(values))] = np.nan
             deviations, usual = one.usual.follow(distance, learnt)
-            by_width.append(deviations)
-            widths.append(
-                replace(
-                    one,
-                    memory=memory,
-                    usual=usual,
-                    waiting=waiting[len(values) :],
-                    waiting_distance=waiting_distance[len(values) :],
-                )
+            # Between two looks the last one stands.
+            shown = np.concatenate([[one.stands], deviations])
+            by_width[:, place] = shown[(np.arange(len(values)) - first) // step + 1]
+            after = replace(
+                one,
+                memory=memory,
+                usual=usual,
+                waiting=waiting[n:],
+                waiting_distance=np.concatenate([one.waiting_distance, distance])[n:],
+                stands=float(shown[-1]),
             )
-        found = np.stack(by_width, axis=1)
-        after = replace(
+            looked.append((after, first, step))
+        score = combined(by_width)
+        widths = [
+            replace(
+                one,
+                waiting_score=np.concatenate([one.waiting_score, score[first::step]])[
+                    -len(one.waiting_score) :
+                ],
+            )
+            for one, first, step in looked
+        ]
+        after_all = replace(
             self,
             rows=self.rows + len(values),
             _recent=np.concatenate([self._recent, values])[-settings.widths[-1] :],
-            _scored=np.concatenate([self._scored, combined(found)])[len(values) :],
             _widths=tuple(widths),
         )
-        return found, after
+        return by_width, after_all
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN as None."""
         return {
             "format": DETECTOR_FORMAT,
             "settings": self.settings.as_mapping(),
+            "learnt_rows": self.learnt_rows,
             "rows": self.rows,
             "recent": _plain(self._recent),
-            "scored": _plain(self._scored),
             "widths": [
                 {
                     "width": one.width,
                     "spread": one.spread.tolist(),
                     "memory": one.memory.as_mapping(),
                     "usual": [one.usual.count, one.usual.mean, one.usual.variance],
+                    "middle": one.usual.middle,
                     "waiting": [_plain(row) for row in one.waiting],
                     "waiting_distance": _plain(one.waiting_distance),
+                    "waiting_score": _plain(one.waiting_score),
+                    "stands": None if np.isnan(one.stands) else one.stands,
                 }
                 for one in self._widths
             ],
@@ -213,9 +230,9 @@ class SeriesDetector:
         settings = NormalSettings.from_mapping(plain["settings"])
         return cls(
             settings=settings,
+            learnt_rows=int(plain["learnt_rows"]),
             rows=int(plain["rows"]),
             _recent=np.array(plain["recent"], np.float64),
-            _scored=np.array(plain["scored"], np.float64),
             _widths=tuple(
                 _Width(
                     width=int(one["width"]),
@@ -225,11 +242,15 @@ class SeriesDetector:
                         count=int(one["usual"][0]),
                         mean=float(one["usual"][1]),
                         variance=float(one["usual"][2]),
+                        middle=float(one["middle"]),
                         clip=settings.clip,
                         least=settings.least_distance,
+                        least_weight=settings.least_weight * settings.step(int(one["width"])),
                     ),
                     waiting=np.array(one["waiting"], np.float64).reshape(-1, 6),
                     waiting_distance=np.array(one["waiting_distance"], np.float64),
+                    waiting_score=np.array(one["waiting_score"], np.float64),
+                    stands=np.nan if one["stands"] is None else float(one["stands"]),
                 )
                 for one in plain["widths"]
             ),
@@ -255,40 +276,44 @@ def combined(by_width: FloatArray) -> FloatArray:
     return found
 
 
-def _released(may_learn: BoolArray, delay: int, rows: int) -> BoolArray:
-    """bool[rows]: of the rows that have waited for ``delay``, which may be learnt now."""
-    return may_learn[len(may_learn) - delay :][:rows]
-
-
-def _delay(settings: NormalSettings, width: int) -> int:
-    return max(settings.delay, width + 1)
-
-
 def _learnt(
     features: FloatArray, width: int, settings: NormalSettings, least: float
 ) -> _Width | None:
     """What the learning stretch says of one width; None if it is too short for it."""
-    is_known = np.isfinite(features).all(axis=1)
-    if is_known.sum() < width + 2:
+    step = settings.step(width)
+    # On a grid that ends with the stretch; the one of later looks begins where it ends.
+    looks = features[::-1][::step][::-1]
+    is_known = np.isfinite(looks).all(axis=1)
+    apart = max(width, round(settings.apart_share * len(features)))
+    if is_known.sum() * step < apart + width:
         return None
-    spread = np.maximum(features[is_known].std(axis=0), least)
-    scaled = features / spread
+    spread = np.maximum(looks[is_known].std(axis=0), least)
+    scaled = looks / spread
     usual = UsualDistance.of(
-        scaled[np.argmax(is_known) :],
-        exclude=width + 1,
+        scaled,
+        exclude=-(-apart // step),
         clip=settings.clip,
         least=settings.least_distance,
+        least_weight=settings.least_weight * step,
     )
     if usual is None:
         return None
+    waits = settings.waits(width)
     return _Width(
         width=width,
         spread=spread,
-        memory=NormalMemory.of(scaled, size=settings.memory_size, forgets=settings.forgets),
+        memory=NormalMemory.of(
+            scaled,
+            size=settings.memory_size,
+            forgets=settings.forgets,
+            spacing=settings.spacing_share * usual.middle,
+        ),
         usual=usual,
         # All of the stretch is learnt already: what waits at first is nothing.
-        waiting=np.full((_delay(settings, width), 6), np.nan),
-        waiting_distance=np.full(_delay(settings, width), np.nan),
+        waiting=np.full((waits, 6), np.nan),
+        waiting_distance=np.full(waits, np.nan),
+        waiting_score=np.full(waits, np.nan),
+        stands=np.nan,
     )
 
 

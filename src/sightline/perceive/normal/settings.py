@@ -20,16 +20,24 @@ class NormalSettings:
 
     Attributes:
         widths: of the windows, in samples, ascending powers of two. An anomaly is seen best by a
-            window of about its length; five octaves see most.
+            window of about its length; a few octaves see most.
+        steps_per_width: a window is looked at every width / steps_per_width samples: two that
+            overlap by seven eighths are nearly the same. In between its last score stands.
         memory_size: vectors that stand for the past of one width.
         forgets: whether what has not been needed for longest is forgotten at that bound.
+        spacing_share: a window nearer than this to a remembered one adds nothing, as a share of
+            the median distance between windows that were learnt.
         delay: samples until a window may count as normal, and no fewer than its width: whoever
             compares a sample with itself finds nothing.
         learns_below: only windows that scored less are learnt, so that what is surely an anomaly
             never becomes normal by lasting. None: whatever has lasted for ``delay`` is normal from
-            then on, and a lasting change is told once.
+            then on, and a lasting change is told once. 0: nothing is learnt after the beginning.
+        apart_share: while learning, windows are compared if they are further apart than their
+            width and than this share of the stretch: else a slow wave would be its own neighbour.
         clip: distances further than this many deviations above their mean move neither as far:
             what is anomalous must not make itself usual.
+        least_weight: of a sample's distance in mean and variance of the usual ones; until
+            1 / least_weight samples all count alike.
         least_distance: added to the spread of the distances, in deviations of the features.
         least_share_of_range: smallest deviation of a feature, as a share of the range that was
             seen while learning.
@@ -37,13 +45,17 @@ class NormalSettings:
             never moved, what would be a movement.
     """
 
-    widths: tuple[int, ...] = (8, 16, 32, 64, 128)
-    memory_size: int = 512
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    steps_per_width: int = 8
+    memory_size: int = 256
     forgets: bool = True
-    delay: int = 128
+    spacing_share: float = 0.25
+    delay: int = 1
     learns_below: float | None = None
-    clip: float = 5.0
-    least_distance: float = 1e-3
+    apart_share: float = 0.125
+    clip: float = 4.0
+    least_weight: float = 1 / 1500
+    least_distance: float = 1e-2
     least_share_of_range: float = 5e-3
     least_share_of_size: float = 5e-4
 
@@ -53,7 +65,11 @@ class NormalSettings:
             bool(self.widths)
             and is_power
             and list(self.widths) == sorted(set(self.widths))
+            and self.steps_per_width >= 1
             and 1 <= self.memory_size <= MAX_MEMORY
+            and 0 <= self.spacing_share <= 1
+            and 0 <= self.apart_share < 0.5
+            and 0 <= self.least_weight < 1
             and 1 <= self.delay <= MAX_DELAY
             and self.clip > 0
             and min(self.least_distance, self.least_share_of_range, self.least_share_of_size) > 0
@@ -66,6 +82,14 @@ class NormalSettings:
                 where="NormalSettings",
                 action="see its docstring",
             )
+
+    def step(self, width: int) -> int:
+        """Samples from one look at a window of ``width`` to the next."""
+        return max(1, width // self.steps_per_width)
+
+    def waits(self, width: int) -> int:
+        """Looks until one at a window of ``width`` may be learnt."""
+        return -(-max(self.delay, width + 1) // self.step(width))
 
     @property
     def least_learning(self) -> int:

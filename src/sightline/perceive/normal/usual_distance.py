@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -10,8 +10,6 @@ import numpy as np
 from sightline.perceive.deviation import MAD_TO_SIGMA
 from sightline.perceive.normal import usual_distance_kernels
 from sightline.records.windows import FloatArray
-
-_COMPARED_STEP = 3  # neighbours in time are alike: every third row says as much as all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,30 +20,42 @@ class UsualDistance:
         count: distances learnt.
         mean: in the unit of the distances.
         variance: in that unit squared.
+        middle: median of the first distances.
         clip, least: see ``NormalSettings.clip`` and ``least_distance``.
+        least_weight: of one distance; until 1 / least_weight of them all count alike.
     """
 
     count: int
     mean: float
     variance: float
+    middle: float
     clip: float
     least: float
+    least_weight: float
 
     @classmethod
-    def of(cls, vectors: FloatArray, *, exclude: int, clip: float, least: float) -> Self | None:
+    def of(
+        cls,
+        vectors: FloatArray,
+        *,
+        exclude: int,
+        clip: float,
+        least: float,
+        least_weight: float = 0.0,
+    ) -> Self | None:
         """From normal vectors: how far each is from the others that are not of its own time.
 
         Args:
             vectors: float64[n, d], in order of time.
             exclude: rows nearer in time than this are not compared.
             clip: see the class; at first twice as much, around the median.
-            least: see the class.
+            least, least_weight: see the class.
 
         Returns:
             None if no two rows can be compared: nothing is known yet.
         """
         distance = usual_distance_kernels.left_out(
-            np.ascontiguousarray(vectors, np.float64), exclude, _COMPARED_STEP
+            np.ascontiguousarray(vectors, np.float64), exclude, 1
         )
         known = distance[np.isfinite(distance)]
         if not len(known):
@@ -57,8 +67,10 @@ class UsualDistance:
             count=len(known),
             mean=float(pulled.mean()),
             variance=float(pulled.var()),
+            middle=middle,
             clip=clip,
             least=least,
+            least_weight=least_weight,
         )
 
     def follow(self, distance: FloatArray, learnt: FloatArray) -> tuple[FloatArray, Self]:
@@ -79,8 +91,6 @@ class UsualDistance:
             self.variance,
             self.clip,
             self.least,
+            self.least_weight,
         )
-        after = type(self)(
-            count=count, mean=mean, variance=variance, clip=self.clip, least=self.least
-        )
-        return found, after
+        return found, replace(self, count=count, mean=mean, variance=variance)

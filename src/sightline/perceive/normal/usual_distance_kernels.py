@@ -36,7 +36,7 @@ def left_out(vectors: FloatArray, exclude: int, step: int) -> FloatArray:
     return found
 
 
-@kernel(_V, _V, types.int64, _F, _F, _F, _F)
+@kernel(_V, _V, types.int64, _F, _F, _F, _F, _F)
 def standardised(  # noqa: PLR0917 - compiled functions take no keywords
     distance: FloatArray,
     learnt: FloatArray,
@@ -45,6 +45,7 @@ def standardised(  # noqa: PLR0917 - compiled functions take no keywords
     variance: float,
     clip: float,
     least: float,
+    least_weight: float,
 ) -> tuple[FloatArray, int, float, float]:
     """:func:`.usual_distance_reference.standardised`."""
     found = np.full(len(distance), np.nan)
@@ -53,7 +54,8 @@ def standardised(  # noqa: PLR0917 - compiled functions take no keywords
         if math.isfinite(learnt[row]):
             value = min(learnt[row], mean + clip * (math.sqrt(variance) + least))
             count += 1
+            weight = max(1.0 / count, least_weight)
             gap = value - mean
-            mean += gap / count
-            variance += (gap * (value - mean) - variance) / count
+            mean += weight * gap
+            variance += weight * (gap * (value - mean) - variance)
     return found, count, mean, variance

@@ -32,21 +32,23 @@ def left_out(vectors: FloatArray, exclude: int, step: int) -> FloatArray:
     return found
 
 
-def standardised(
+def standardised(  # noqa: PLR0917 - the arguments of the kernel
     distance: FloatArray,
     learnt: FloatArray,
     usual: tuple[int, float, float],
     clip: float,
     least: float,
+    least_weight: float,
 ) -> tuple[FloatArray, tuple[int, float, float]]:
     """How many deviations each distance is beyond the usual, while the usual goes on.
 
     Args:
         distance: float64[n]; NaN scores NaN.
         learnt: float64[n], the distance that is learnt after each row; NaN for none.
-        usual: how many were learnt, their mean and variance (all of them with equal weight).
+        usual: how many were learnt, their mean and variance.
         clip: a distance counts at most as the mean and so many deviations.
         least: added to the deviation.
+        least_weight: of one distance; until 1 / least_weight of them all count alike.
 
     Returns:
         float64[n]; the usual after the last row.
@@ -58,7 +60,8 @@ def standardised(
         if math.isfinite(learnt[row]):
             value = min(learnt[row], mean + clip * (math.sqrt(variance) + least))
             count += 1
+            weight = max(1.0 / count, least_weight)
             gap = value - mean
-            mean += gap / count
-            variance += (gap * (value - mean) - variance) / count
+            mean += weight * gap
+            variance += weight * (gap * (value - mean) - variance)
     return found, (count, mean, variance)

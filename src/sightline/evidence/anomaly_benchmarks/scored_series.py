@@ -1,0 +1,58 @@
+"""How the benchmarks run the detector: one set of settings for all series of all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sightline.errors import UsageError
+from sightline.perceive.normal.series_detector import SeriesDetector
+from sightline.perceive.normal.settings import NormalSettings
+from sightline.records.windows import FloatArray
+
+LEARNING_SHARE = 0.15
+LEARNING_MOST_ROWS = 750
+"""As NAB's probationary period: 15 % of a series, at most 750 rows."""
+
+
+def learning_rows(rows: int) -> int:
+    """How many rows at the beginning of a series are learnt from and not scored.
+
+    >>> [learning_rows(n) for n in (100, 4000, 9000)]
+    [15, 600, 750]
+    """
+    return min(int(LEARNING_SHARE * rows), LEARNING_MOST_ROWS)
+
+
+def series_scores(
+    values: FloatArray, settings: NormalSettings, *, learning: int | None = None
+) -> FloatArray:
+    """float64[n]: scores, 0 while learning and where nothing is known.
+
+    Args:
+        values: float64[n], in order of time.
+        settings: of the detector.
+        learning: rows to learn from; default: :func:`learning_rows`.
+    """
+    begin = learning_rows(len(values)) if learning is None else learning
+    found = np.zeros(len(values))
+    try:
+        detector = SeriesDetector.learn(values[:begin], settings)
+    except UsageError:
+        # Too little to learn from: nothing can be said of such a series, and nothing is.
+        return found
+    scores, _ = detector.follow(values[begin:])
+    found[begin:] = np.nan_to_num(scores.score, nan=0.0)
+    return found
+
+
+def joint_scores(scores: FloatArray) -> FloatArray:
+    """float64[n] of float64[m, n]: the strongest of m sensors, less ln m.
+
+    Scores fall off about exponentially, in units of one deviation: of m of them the strongest is
+    higher by ln m (union bound).
+
+    >>> joint_scores(np.array([[3.0, 1.0], [2.0, 5.0]])).round(3).tolist()
+    [2.307, 4.307]
+    """
+    found: FloatArray = scores.max(axis=0) - np.log(len(scores))
+    return found

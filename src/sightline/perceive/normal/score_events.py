@@ -1,0 +1,135 @@
+"""From scores to events: threshold with an absolute floor, minimum gap, pruning; and what is told.
+
+Each is a rule of its own with a version. :func:`score_events` is for a recording that is there as a
+whole (pruning compares an event with the strongest of them all); :func:`told` is for a stream.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import types
+
+from sightline.errors import UsageError
+from sightline.perceive.compiled import kernel
+from sightline.records.windows import FloatArray, IntArray
+
+_V = types.Array(types.float64, 1, "C", readonly=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRule:
+    """When scores are an event of a recording.
+
+    Attributes:
+        threshold: a score at or above it is unusual. An absolute floor: a recording in which
+            nothing happens has no events.
+        gap_rows: unusual rows no further apart than this belong to one event.
+        least_share: an event whose greatest score is a smaller share of the greatest of the
+            recording is dropped (in the sense of Hundman et al. 2018, section 3.3: what is little
+            beside the true anomalies is noise). 0 keeps all.
+        version: of the rule.
+    """
+
+    threshold: float = 4.0
+    gap_rows: int = 128
+    least_share: float = 0.5
+    version: str = "events/1"
+
+    def __post_init__(self) -> None:
+        if not (self.threshold > 0 and self.gap_rows >= 1 and 0 <= self.least_share <= 1):
+            raise UsageError(
+                expected="a threshold above 0, a gap of 1 row or more, a share from 0 to 1",
+                got=str(self),
+                where="EventRule",
+                action="see its docstring",
+            )
+
+
+def score_events(score: FloatArray, rule: EventRule) -> IntArray:
+    """int64[e, 2]: first and last row of each event, in order, both included.
+
+    Args:
+        score: float64[n]; NaN is not unusual.
+        rule: see there.
+
+    >>> score = np.array([0.0, 9.0, 0.0, 8.0, 0.0, 0.0, 0.0, 5.0, 2.0])
+    >>> score_events(score, EventRule(gap_rows=2)).tolist()
+    [[1, 3], [7, 7]]
+    >>> score_events(score, EventRule(gap_rows=2, least_share=0.8)).tolist()
+    [[1, 3]]
+    """
+    rows = np.flatnonzero(score >= rule.threshold)
+    if not len(rows):
+        return np.empty((0, 2), np.int64)
+    is_first = np.append(True, np.diff(rows) > rule.gap_rows)
+    start = np.flatnonzero(is_first)
+    greatest = np.maximum.reduceat(score[rows], start)
+    found = np.stack([rows[start], rows[np.append(start[1:], len(rows)) - 1]], axis=1)
+    kept: IntArray = found[greatest >= rule.least_share * greatest.max()].astype(np.int64)
+    return kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellingRule:
+    """When a stream of scores is worth telling again.
+
+    Attributes:
+        hold_rows: for so long after something was told, only what is much stronger is told.
+        times: how many times as strong.
+        version: of the rule.
+    """
+
+    hold_rows: int = 256
+    times: float = 2.0
+    version: str = "telling/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellingState:
+    """The score that was told last, and rows since then; ``math.inf`` before anything was."""
+
+    level: float = 0.0
+    rows_ago: float = math.inf
+
+
+def told(
+    score: FloatArray, rule: TellingRule, state: TellingState | None = None
+) -> tuple[FloatArray, TellingState]:
+    """The scores that are told, 0 elsewhere: an engineer is woken once, and again if it is worse.
+
+    Args:
+        score: float64[n]; NaN and what is not above 0 is never told.
+        rule: see there.
+        state: after the row before; default: nothing was told.
+
+    >>> told(np.array([1.0, 1.5, 2.5, 2.0, 4.0]), TellingRule(hold_rows=2))[0].tolist()
+    [1.0, 0.0, 2.5, 0.0, 0.0]
+    """
+    before = state or TellingState()
+    found, level, rows_ago = _told(
+        np.ascontiguousarray(score, np.float64),
+        before.level,
+        before.rows_ago,
+        float(rule.hold_rows),
+        rule.times,
+    )
+    return found, TellingState(level=level, rows_ago=rows_ago)
+
+
+@kernel(_V, types.float64, types.float64, types.float64, types.float64)
+def _told(
+    score: FloatArray, level: float, rows_ago: float, hold_rows: float, times: float
+) -> tuple[FloatArray, float, float]:
+    # The loop is the specification: each row depends on what was told before it.
+    found = np.zeros(len(score))
+    for row in range(len(score)):
+        rows_ago += 1.0
+        if rows_ago > hold_rows:
+            level = 0.0
+        if score[row] > 0.0 and score[row] > times * level:
+            found[row] = level = score[row]
+            rows_ago = 0.0
+    return found, level, rows_ago

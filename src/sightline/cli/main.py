@@ -19,6 +19,7 @@ from sightline.cli import (
     anomaly_benchmark_commands,
     bench_commands,
     demo_command,
+    detect_command,
     explain_command,
     frame_bench_commands,
     prediction_commands,
@@ -75,6 +76,7 @@ site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)
 app.command("track")(tracking_commands.track)
 app.command("render")(render_command.render)
+app.command("detect")(detect_command.detect)
 app.command("explain")(explain_command.explain_command)
 app.command("report")(report_command.report)
 app.command("profile")(frame_bench_commands.profile)

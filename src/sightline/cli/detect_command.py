@@ -1,0 +1,157 @@
+"""``sightline detect``: the anomaly detector alone, on anybody's file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from sightline.cli.console import print_json
+from sightline.errors import StorageError, UsageError
+from sightline.evidence.series_detection import (
+    DetectedSeries,
+    detect_series,
+    draw_detections,
+    write_detections,
+)
+from sightline.evidence.series_file import SeriesFile, read_series
+from sightline.perceive.normal.score_events import EventRule
+from sightline.records.signals import NS_PER_S
+from sightline.sense.time_parsing import parse_times
+
+_SHOWN_EVENTS = 20
+
+
+def detect(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz file.")],
+    value: Annotated[str, typer.Option(metavar="COL", help="Column of values.")],
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of times. Default: rows are even.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column that tells series apart.")
+    ] = None,
+    train: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N_OR_TIME",
+            help="Rows to learn from, or until when. Default: 15 %, at most 750 rows.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.1, help="Score from which rows are an event.")
+    ] = 4.0,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="Scores of all rows.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Draw values, scores and events.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Find what is unlike the past of each series, without labels.
+
+    The beginning is taken as normal and not scored. A score of 1 is one deviation beyond what is
+    usual, at every scale of time at once.
+    """
+    rows, until_ns = _train(train)
+    if until_ns is not None and time is None:
+        raise UsageError(
+            expected="--time, to learn until a time",
+            got="none",
+            where="--train",
+            action="give a number of rows, or --time",
+        )
+    read = read_series(path, time=time, value=value, key=key)
+    rule = EventRule(threshold=threshold)
+    found = [
+        detect_series(series, train=rows, train_until_ns=until_ns, rule=rule)
+        for series in read.series
+    ]
+    notes = _notes(read, found)
+    if out is not None:
+        try:
+            write_detections(out, found)
+        except OSError as error:
+            raise StorageError(
+                expected="a file that can be written",
+                got=str(error),
+                where=str(out),
+                action="choose another place",
+            ) from error
+    if plot is not None and found:
+        left_out = draw_detections(plot, found, title=f"{path.name}, {value}")
+        if left_out:
+            notes.append(f"{left_out} series are not in the picture")
+    if as_json:
+        print_json({"rows": read.rows, "series": [f.as_mapping() for f in found], "notes": notes})
+        return
+    _print(found, notes)
+
+
+def _train(text: str | None) -> tuple[int | None, int | None]:
+    if text is None:
+        return None, None
+    if text.isdigit():
+        return int(text), None
+    until = parse_times(pl.Series([text]), "iso8601").ns[0]
+    if until is None:
+        raise UsageError(
+            expected="a number of rows or an ISO 8601 time",
+            got=text,
+            where="--train",
+            action="for example 1000 or 2026-01-31T00:00:00Z",
+        )
+    return None, int(until)
+
+
+def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
+    notes = []
+    if read.without_time:
+        notes.append(f"{read.without_time} rows without a readable time were left out")
+    if read.out_of_order:
+        notes.append(f"{read.out_of_order} rows came late and were sorted")
+    unknown = [f.series.key or "the series" for f in found if not f.widths]
+    if unknown:
+        notes.append(f"too little to learn from, not scored: {', '.join(unknown[:10])}")
+    uneven = sum(f.uneven_steps for f in found)
+    if uneven:
+        notes.append(f"{uneven} gaps in time: windows count samples, not seconds")
+    return notes
+
+
+def _print(found: list[DetectedSeries], notes: list[str]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    shown = 0
+    for one in found:
+        name = one.series.key or "series"
+        console.print(
+            f"{name}: {len(one.score)} rows, learnt from {one.learnt_rows}, "
+            f"windows of {', '.join(map(str, one.widths)) or 'none'}; {len(one.events)} events",
+            markup=False,
+        )
+        for first, last in one.events[: max(_SHOWN_EVENTS - shown, 0)]:
+            shown += 1
+            greatest = float(max(one.score[first : last + 1]))
+            console.print(
+                f"  {_place(one, first)} to {_place(one, last)}  score {greatest:.3g}",
+                markup=False,
+            )
+    events = sum(len(one.events) for one in found)
+    if events > shown:
+        console.print(f"and {events - shown} more events: see -o or --json", markup=False)
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+
+
+def _place(one: DetectedSeries, at: int) -> str:
+    if one.series.time_ns is None:
+        return f"row {one.series.row[at]}"
+    seconds = int(one.series.time_ns[at]) / NS_PER_S
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sightline.bench.detector import bench_detector
 from sightline.bench.pipeline import bench_pipeline
 from sightline.bench.tracker import bench_tracker
 from sightline.bench.windows import bench_windows
@@ -44,6 +45,15 @@ def tracker(
 ) -> None:
     """Updates of the tracker with 50 and 200 objects in sight, on one core."""
     _show(bench_tracker(peers=peers, progress=_say), as_json=as_json)
+
+
+@app.command()
+def detector(
+    as_json: Json = False,
+    samples: Annotated[int, typer.Option(min=10_000, help="Of the series.")] = 300_000,
+) -> None:
+    """Samples per second through features, memory and threshold, on one core."""
+    _show(bench_detector(samples=samples), as_json=as_json)
 
 
 def _say(message: str) -> None:

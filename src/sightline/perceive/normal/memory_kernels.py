@@ -15,27 +15,47 @@ _I = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @inner_loop
-def _nearest_one(
-    memory: FloatArray, filled: int, query: FloatArray, hint: int
-) -> tuple[float, int]:
-    """Square of the distance, and the row, of the nearest of the first ``filled`` vectors."""
-    # Windows that follow each other are alike: the last answer is a good bound to begin with, and
-    # a sum that has passed the bound need not be finished.
-    d = len(query)
-    best = 0.0
-    for axis in range(d):
-        best += (memory[hint, axis] - query[axis]) ** 2
-    found = hint
-    for i in range(filled):
-        square = 0.0
+def _turned(matrix: FloatArray) -> FloatArray:
+    """The transpose, row after row: ``.T.copy()`` keeps the order of the columns."""
+    n, d = matrix.shape
+    found = np.empty((d, n))
+    for i in range(n):
         for axis in range(d):
-            square += (memory[i, axis] - query[axis]) ** 2
-            if square > best:
-                break
-        if square < best or (square == best and i < found):
-            best = square
-            found = i
-    return best, found
+            found[axis, i] = matrix[i, axis]
+    return found
+
+
+@inner_loop
+def _nearest_one(
+    axes: FloatArray, filled: int, query: FloatArray, work: FloatArray
+) -> tuple[float, int]:
+    """Square of the distance, and the row, of the nearest of the first ``filled`` vectors.
+
+    Args:
+        axes: float64[d, k], the memory turned round: of each axis all vectors lie side by side, so
+            that the processor takes several at once. Each sum is still made axis by axis.
+        filled: how many of them count.
+        query: float64[d], finite.
+        work: float64[k], written to.
+    """
+    first = query[0]
+    for i in range(filled):
+        gap = axes[0, i] - first
+        work[i] = gap * gap
+    for axis in range(1, len(query)):
+        value = query[axis]
+        for i in range(filled):
+            gap = axes[axis, i] - value
+            work[i] += gap * gap
+    # Floating-point numbers that are not negative are ordered as their bits are.
+    bits = work.view(np.int64)
+    least = bits[0]
+    for i in range(1, filled):
+        least = min(least, bits[i])
+    found = 0
+    while bits[found] != least:
+        found += 1
+    return work[found], found
 
 
 @inner_loop
@@ -52,12 +72,12 @@ def nearest(memory: FloatArray, queries: FloatArray) -> tuple[FloatArray, IntArr
     n = len(queries)
     distance = np.full(n, np.nan)
     index = np.full(n, -1, np.int64)
-    hint = 0
+    axes = _turned(memory)
+    work = np.empty(len(memory))
     for row in range(n):
         if _is_finite(queries[row]):
-            best, hint = _nearest_one(memory, len(memory), queries[row], hint)
-            index[row] = hint
-            distance[row] = math.sqrt(best)
+            square, index[row] = _nearest_one(axes, len(memory), queries[row], work)
+            distance[row] = math.sqrt(square)
     return distance, index
 
 
@@ -99,45 +119,46 @@ def k_centre(vectors: FloatArray, size: int) -> tuple[IntArray, float]:
 
 
 @inner_loop
-def _without_oldest(vectors: FloatArray, count: IntArray, used: IntArray, filled: int) -> int:
-    """Take the vector that was not used for longest out; how many are left."""
-    oldest = 0
+def _oldest(used: IntArray, filled: int) -> int:
+    found = 0
     for i in range(filled):
-        if used[i] < used[oldest]:
-            oldest = i
-    for i in range(oldest, filled - 1):
-        vectors[i] = vectors[i + 1]
-        count[i] = count[i + 1]
-        used[i] = used[i + 1]
-    return filled - 1
+        if used[i] < used[found]:
+            found = i
+    return found
 
 
 @inner_loop
-def _least_gap(vectors: FloatArray, filled: int) -> float:
+def _least_gap(axes: FloatArray, filled: int) -> float:
     least = math.inf
     for i in range(filled):
         for j in range(i):
             square = 0.0
-            for axis in range(vectors.shape[1]):
-                square += (vectors[j, axis] - vectors[i, axis]) ** 2
+            for axis in range(len(axes)):
+                square += (axes[axis, j] - axes[axis, i]) ** 2
             least = min(least, square)
     return math.sqrt(least)
 
 
 @inner_loop
-def _merge(
-    vectors: FloatArray, count: IntArray, used: IntArray, filled: int, spacing: float
+def _merge(  # noqa: PLR0917 - compiled functions take no keywords
+    axes: FloatArray,
+    count: IntArray,
+    used: IntArray,
+    filled: int,
+    spacing: float,
+    work: FloatArray,
 ) -> int:
     """Merge each vector into the nearest earlier one within ``spacing``; how many are left."""
     kept = 0
     for i in range(filled):
+        vector = axes[:, i].copy()
         if kept > 0:
-            square, near = _nearest_one(vectors, kept, vectors[i], 0)
+            square, near = _nearest_one(axes, kept, vector, work)
             if math.sqrt(square) <= spacing:
                 count[near] += count[i]
                 used[near] = max(used[near], used[i])
                 continue
-        vectors[kept] = vectors[i]
+        axes[:, kept] = vector
         count[kept] = count[i]
         used[kept] = used[i]
         kept += 1
@@ -158,28 +179,28 @@ def followed(  # noqa: PLR0917 - compiled functions take no keywords
     normal: FloatArray,
 ) -> tuple[FloatArray, FloatArray, IntArray, IntArray, int, int, float]:
     """:func:`.memory_reference.followed`."""
-    vectors, count, used = old_vectors.copy(), old_count.copy(), old_used.copy()
+    axes, count, used = _turned(old_vectors), old_count.copy(), old_used.copy()
     distance = np.full(len(queries), np.nan)
-    hint = near = 0
+    work = np.empty(len(old_vectors))
     for row in range(len(queries)):
         if _is_finite(queries[row]):
-            square, hint = _nearest_one(vectors, filled, queries[row], min(hint, filled - 1))
+            square, near = _nearest_one(axes, filled, queries[row], work)
             distance[row] = math.sqrt(square)
         if not _is_finite(normal[row]):
             continue
         seen += 1
-        square, near = _nearest_one(vectors, filled, normal[row], min(near, filled - 1))
+        square, near = _nearest_one(axes, filled, normal[row], work)
         if math.sqrt(square) <= spacing:
             count[near] += 1
             used[near] = seen
             continue
-        vectors[filled] = normal[row]
-        count[filled] = 1
-        used[filled] = seen
-        filled += 1
-        if filled > size and forgets:
-            filled = _without_oldest(vectors, count, used, filled)
+        place = _oldest(used, filled) if forgets and filled == size else filled
+        for axis in range(len(axes)):
+            axes[axis, place] = normal[row, axis]
+        count[place] = 1
+        used[place] = seen
+        filled = max(filled, place + 1)
         while filled > size:
-            spacing = 2 * spacing if spacing > 0.0 else _least_gap(vectors, filled)
-            filled = _merge(vectors, count, used, filled, spacing)
-    return distance, vectors, count, used, filled, seen, spacing
+            spacing = 2 * spacing if spacing > 0.0 else _least_gap(axes, filled)
+            filled = _merge(axes, count, used, filled, spacing, work)
+    return distance, _turned(axes), count, used, filled, seen, spacing

@@ -72,7 +72,7 @@ def followed(
     """Score each query by the memory of that time, then take in the vector that is normal by then.
 
     A vector within the spacing of its nearest adds to that one's count. Any other is remembered;
-    with more than ``size`` either the one that was not used for longest goes, or the spacing
+    at ``size`` either it takes the place of the one that was not used for longest, or the spacing
     doubles (from 0: the least gap) and each that is within it of an earlier one is merged into the
     nearest of those, until there is room.
 
@@ -100,14 +100,9 @@ def followed(
             count[index[0]] += 1
             used[index[0]] = seen
             continue
-        vectors[filled], count[filled], used[filled] = vector, 1, seen
-        filled += 1
-        if filled > size and forgets:
-            oldest = int(np.argmin(used[:filled]))
-            vectors[oldest : filled - 1] = vectors[oldest + 1 : filled].copy()
-            count[oldest : filled - 1] = count[oldest + 1 : filled].copy()
-            used[oldest : filled - 1] = used[oldest + 1 : filled].copy()
-            filled -= 1
+        place = int(np.argmin(used[:filled])) if forgets and filled == size else filled
+        vectors[place], count[place], used[place] = vector, 1, seen
+        filled = max(filled, place + 1)
         while filled > size:
             gaps = [
                 nearest(np.delete(vectors[:filled], i, axis=0), vectors[i : i + 1])[0][0]

@@ -21,9 +21,11 @@ from sightline.perceive.normal.memory import NormalMemory
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.perceive.normal.usual_distance import UsualDistance
 from sightline.perceive.normal.window_features import window_features
+from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray
 
 DETECTOR_FORMAT = 1
+_PIECE_ROWS = 1 << 12  # so that what is worked on stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,17 +133,23 @@ class SeriesDetector:
         """
         parts: list[FloatArray] = []
         state = self
-        # No longer than the shortest delay: what a piece learns was scored in pieces before.
-        settings = self.settings
-        most = min(settings.waits(w) * settings.step(w) for w in self.widths)
+        most = self._piece_rows()
         for begin in range(0, len(values), most):
             by_width, state = state._follow_piece(values[begin : begin + most])
             parts.append(by_width)
         found = np.concatenate(parts) if parts else np.empty((0, len(self._widths)))
         return SeriesScores(score=combined(found), by_width=found), state
 
+    def _piece_rows(self) -> int:
+        """Samples that are taken at a time."""
+        settings = self.settings
+        if settings.learns_below is None or settings.learns_below <= 0:
+            return _PIECE_ROWS
+        # No longer than the shortest delay: whether a look is learnt hangs on the score that all
+        # widths gave it together, so that must be known.
+        return min(settings.waits(w) * settings.step(w) for w in self.widths)
+
     def _follow_piece(self, values: FloatArray) -> tuple[FloatArray, Self]:
-        """At most as many samples as are learnt later than they are scored."""
         settings = self.settings
         features = window_features(values, widths=self.widths, before=self._recent)
         looked = []
@@ -152,11 +160,16 @@ class SeriesDetector:
             scaled = features[first::step, place] / one.spread
             n = len(scaled)
             waiting = np.concatenate([one.waiting, scaled])
-            normal, learnt = waiting[:n].copy(), one.waiting_distance[:n].copy()
+            normal = waiting[:n]
             if settings.learns_below is not None:
-                is_anomalous = one.waiting_score[:n] >= settings.learns_below
-                normal[is_anomalous] = learnt[is_anomalous] = np.nan
+                normal = normal.copy()
+                normal[~self._may_learn(one, n)] = np.nan
             distance, memory = one.memory.follow(scaled, normal)
+            waiting_distance = np.concatenate([one.waiting_distance, distance])
+            learnt = waiting_distance[:n]
+            if settings.learns_below is not None:
+                learnt = learnt.copy()
+                learnt[~self._may_learn(one, n)] = np.nan
             deviations, usual = one.usual.follow(distance, learnt)
             # Between two looks the last one stands.
             shown = np.concatenate([[one.stands], deviations])
@@ -166,7 +179,7 @@ class SeriesDetector:
                 memory=memory,
                 usual=usual,
                 waiting=waiting[n:],
-                waiting_distance=np.concatenate([one.waiting_distance, distance])[n:],
+                waiting_distance=waiting_distance[n:],
                 stands=float(shown[-1]),
             )
             looked.append((after, first, step))
@@ -187,6 +200,14 @@ class SeriesDetector:
             _widths=tuple(widths),
         )
         return by_width, after_all
+
+    def _may_learn(self, one: _Width, looks: int) -> BoolArray:
+        """bool[looks]: of the looks that have waited, which were not unusual."""
+        most = self.settings.learns_below
+        assert most is not None
+        if most <= 0:
+            return np.zeros(looks, np.bool_)
+        return ~(one.waiting_score[:looks] >= most)
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN as None."""

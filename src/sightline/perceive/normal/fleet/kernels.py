@@ -8,9 +8,11 @@ import numpy as np
 from numba import types
 
 from sightline.perceive.compiled import kernel
+from sightline.perceive.normal.fleet.reference import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
+_B = types.Array(types.boolean, 1, "C", readonly=True)
 _I = types.Array(types.int64, 1, "C", readonly=True)
 _N = types.int64
 _F = types.float64
@@ -140,18 +142,59 @@ def moving_mean(values: FloatArray, width: int) -> FloatArray:
     return found
 
 
-@kernel(_V, _F, _N, _F)
-def local_noise(values: FloatArray, usual: float, width: int, least: float) -> FloatArray:
-    """:func:`.reference.local_noise`."""
+@kernel(_V, _B, _N)
+def held_level(values: FloatArray, is_settling: BoolArray, width: int) -> FloatArray:
+    """:func:`.reference.held_level`."""
     n = len(values)
-    found = np.empty(n)
-    variance = usual * usual
-    weight = 1.0 / width
+    found = values.copy()
+    recent = np.zeros(width)
+    count = 0
+    total = 0.0
     for i in range(n):
-        if i > 0:
-            gap = values[i] - values[i - 1]
-            if not math.isnan(gap):
-                square = min(gap * gap / 2.0, 16.0 * variance)
-                variance += weight * (square - variance)
-        found[i] = math.sqrt(max(variance, least * least * usual * usual))
+        if is_settling[i] and count >= width:
+            found[i] = total / width
+        elif math.isnan(values[i]):
+            count = 0
+            total = 0.0
+        else:
+            place = count % width
+            if count >= width:
+                total -= recent[place]
+            recent[place] = values[i]
+            total += values[i]
+            count += 1
+    return found
+
+
+@kernel(_V, _B, _N)
+def known_mean(values: FloatArray, is_settling: BoolArray, width: int) -> FloatArray:
+    """:func:`.reference.known_mean`."""
+    n = len(values)
+    found = np.full(n, np.nan)
+    total = 0.0
+    count = 0
+    for i in range(n):
+        if not is_settling[i] and not math.isnan(values[i]):
+            total += values[i]
+            count += 1
+        gone = i - width
+        if gone >= 0 and not is_settling[gone] and not math.isnan(values[gone]):
+            total -= values[gone]
+            count -= 1
+        if i >= width - 1 and count > 0.6 * width:
+            found[i] = total / count
+    return found
+
+
+@kernel(_V, _V, _V, _V)
+def relaxed(time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray) -> FloatArray:
+    """:func:`.reference.relaxed`."""
+    found = np.empty(len(time_s))
+    k = 0
+    value = goal[0]
+    for i in range(len(time_s)):
+        while k + 1 < len(at_s) and at_s[k + 1] <= time_s[i]:
+            value = goal[k] + (value - goal[k]) * math.exp(-(at_s[k + 1] - at_s[k]) / lag_s[k])
+            k += 1
+        found[i] = goal[k] + (value - goal[k]) * math.exp(-(time_s[i] - at_s[k]) / lag_s[k])
     return found

@@ -6,8 +6,12 @@ All series are float64[n] at even distances; NaN is "no value".
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from sightline.records.windows import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+_KNOWN_SHARE = 0.6
 
 
 def median_of_5(values: FloatArray) -> FloatArray:
@@ -80,22 +84,54 @@ def moving_mean(values: FloatArray, width: int) -> FloatArray:
     return found
 
 
-def local_noise(values: FloatArray, usual: float, width: int, least: float) -> FloatArray:
-    """float64[n]: noise from differences of neighbours, forgetting with ``width`` samples.
+def held_level(values: FloatArray, is_settling: BoolArray, width: int) -> FloatArray:
+    """float64[n]: ``values``, and while settling the mean of the last ``width`` known before.
 
-    No single difference counts for more than four times the noise, so steps hardly move it.
+    Without so many known samples in a row (NaN begins anew) values stay as they are.
+    """
+    found = values.copy()
+    known: list[float] = []
+    for i, value in enumerate(values):
+        if is_settling[i] and len(known) >= width:
+            found[i] = np.mean(known[-width:])
+        elif np.isnan(value):
+            known = []
+        else:
+            known.append(value)
+    return found
+
+
+def known_mean(values: FloatArray, is_settling: BoolArray, width: int) -> FloatArray:
+    """float64[n]: mean of the known, settled samples among the last ``width``.
+
+    NaN where they are no more than six tenths of them.
+    """
+    found = np.full(len(values), np.nan)
+    known = np.where(is_settling, np.nan, values)
+    for i in range(width - 1, len(values)):
+        window = known[i - width + 1 : i + 1]
+        window = window[~np.isnan(window)]
+        if len(window) > _KNOWN_SHARE * width:
+            found[i] = window.mean()
+    return found
+
+
+def relaxed(time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray) -> FloatArray:
+    """float64[n]: a first-order lag towards a goal that is constant between switches.
+
+    It stands at its goal at the first switch.
 
     Args:
-        values: float64[n].
-        usual: standard deviation to begin with, above 0.
-        width: samples of memory.
-        least: the estimate is no less than this share of ``usual``.
+        time_s: float64[n], ascending, from ``at_s[0]`` on.
+        at_s: float64[k], switches, ascending.
+        goal: float64[k], from each switch on.
+        lag_s: float64[k], time constant from each switch on, above 0.
     """
-    found = np.empty(len(values))
-    variance = usual**2
-    for i in range(len(values)):
-        gap = values[i] - values[i - 1] if i else np.nan
-        if not np.isnan(gap):
-            variance += (min(gap * gap / 2, 16 * variance) - variance) / width
-        found[i] = max(np.sqrt(variance), least * usual)
+    found = np.empty(len(time_s))
+    start = goal[0]
+    for k in range(len(at_s)):
+        end = at_s[k + 1] if k + 1 < len(at_s) else np.inf
+        within = (time_s >= at_s[k]) & (time_s < end)
+        found[within] = goal[k] + (start - goal[k]) * np.exp(-(time_s[within] - at_s[k]) / lag_s[k])
+        start = goal[k] + (start - goal[k]) * np.exp(-(end - at_s[k]) / lag_s[k])
     return found

@@ -36,7 +36,8 @@ app = typer.Typer(help="Compare results with the truth.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
-ASSUMED_FPS = 30.0
+ASSUMED_FPS = 25.0
+"""Recordings for trackers have 7 to 30 a second; what matters is to give the true rate."""
 MIN_FPS, MAX_FPS = 0.01, 1e6
 _SHOWN_REFUSED = 20
 _QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}

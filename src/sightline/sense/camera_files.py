@@ -19,7 +19,7 @@ from sightline.sense.camera_form import (
     PointsForm,
     TsaiForm,
 )
-from sightline.sense.contract_file import _UniqueKeyLoader
+from sightline.sense.yaml_form import UniqueKeyLoader
 
 MAX_CAMERA_FILE_BYTES = 256 << 10
 """One camera file. A larger one is refused before it is read."""
@@ -152,7 +152,7 @@ def _text(path: Path) -> str:
 
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.load(_text(path), Loader=_UniqueKeyLoader)  # noqa: S506 - a safe loader
+        return yaml.load(_text(path), Loader=UniqueKeyLoader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _unreadable(path, "YAML", error) from error
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pydantic
-import yaml
-
-from sightline.errors import ContractError
-from sightline.sense.contract_file import _action, _shown, _UniqueKeyLoader
 from sightline.sense.frames.frame_contract import FrameContract
+from sightline.sense.yaml_form import load_form, parse_form
 
 
 def load_frame_contract(path: Path) -> FrameContract:
@@ -18,16 +14,7 @@ def load_frame_contract(path: Path) -> FrameContract:
     Raises:
         ContractError: naming the file, the field, what was expected and what was found.
     """
-    try:
-        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ContractError(
-            expected="a readable YAML file",
-            got=" ".join(str(error).split()),
-            where=str(path),
-            action="check the path and the YAML syntax",
-        ) from error
-    return parse_frame_contract(plain, where=str(path))
+    return load_form(path, FrameContract)
 
 
 def parse_frame_contract(plain: object, *, where: str) -> FrameContract:
@@ -40,14 +27,4 @@ def parse_frame_contract(plain: object, *, where: str) -> FrameContract:
     ...                      where="yard").health.frozen.after_s
     10.0
     """
-    try:
-        return FrameContract.model_validate(plain)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ContractError(
-            expected=first["msg"].removeprefix("Value error, "),
-            got=_shown(first.get("input")),
-            where=f"{where}, {field}",
-            action=_action(first["type"], error.error_count()),
-        ) from error
+    return parse_form(plain, FrameContract, where=where)

@@ -107,3 +107,39 @@ def test_a_state_that_was_kept_and_taken_back_goes_on_the_same(path, cut):
     _, whole = followed(path)
     np.testing.assert_array_equal(after.heading_rad, whole.heading_rad)
     np.testing.assert_array_equal(after.std_rad, whole.std_rad)
+
+
+def test_a_long_straight_way_shows_the_heading_better_than_a_short_one():
+    random = np.random.default_rng(3)
+    short, long = (
+        followed(way + random.normal(0.0, 0.1, way.shape), position_std_m=0.12)[1]
+        for way in (straight(0.5, 7.0), straight(0.5, 40.0))
+    )
+    assert long.std_rad[0] < 0.6 * short.std_rad[0]
+    assert abs(long.heading_rad[0] - 0.5) < 2 * long.std_rad[0]
+
+
+def test_on_a_bend_the_longer_ropes_are_not_believed():
+    angle = np.arange(0.0, 2.0, 0.01)
+    bend = 15.0 * np.stack([np.sin(angle), 1 - np.cos(angle)], axis=1)
+    _, headings = followed(bend, position_std_m=0.1)
+    lag = abs(headings.heading_rad[0] - angle[-1])
+    # A rope of 4 m on a radius of 15 m lags by asin(4 / 15) = 0.27; one of 16 m has no answer.
+    assert lag < 0.3
+
+
+def test_the_time_since_a_track_stood_is_told():
+    path = np.zeros((1, 2))
+    state, _ = followed(np.repeat(path, 5, axis=0))
+    for first in (5, 15):
+        state, headings = followed(
+            np.repeat(path, 10, axis=0), state=state, first=first, velocity=[(3.0, 0.0)]
+        )
+    assert headings.driven_s[0] == pytest.approx(2.0)
+    state, headings = followed(path, state=state, first=25)
+    assert headings.driven_s[0] == 0.0
+
+
+def test_what_is_first_seen_driving_is_taken_to_have_stood_until_then():
+    _, headings = followed(np.zeros((1, 2)), velocity=[(3.0, 0.0)])
+    assert headings.driven_s[0] == 0.0

@@ -9,14 +9,15 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from sightline.apps.site_safety.scene import Scene
 from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
 from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
 from sightline.errors import UsageError
+from sightline.evidence.alerts.bounds import binomial_upper
 
 TUNING_SEEDS = range(100_000)
 """Seeds that settings may be chosen by, and that tests run."""
@@ -37,9 +38,7 @@ def upper_bound(failures: int, runs: int) -> float:
     >>> round(upper_bound(0, 1000), 5), round(upper_bound(4, 1000), 5), upper_bound(2, 2)
     (0.00299, 0.00913, 1.0)
     """
-    if failures >= runs:
-        return 1.0
-    return float(beta.ppf(_CONFIDENCE, failures + 1, runs - failures))
+    return binomial_upper(failures, runs, confidence=_CONFIDENCE)
 
 
 def evaluate_safety(
@@ -50,7 +49,7 @@ def evaluate_safety(
     deployment: Deployment | None = None,
     workers: int = 1,
     progress: Progress = lambda _: None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Run scenes with and without conflict, as many of each; the figures as JSON-ready mapping.
 
     A conflict counts as stopped in time when a STOP is commanded after the person has become

@@ -198,7 +198,9 @@ def _drawn_conflict(config: SceneConfig, seed: int, random: np.random.Generator)
         sway_m=config.sway_m,
         sway_hz=random.uniform(0.8, 1.2),
     )
-    return replace(scene, people=(person,), contact_s=contact_s)
+    drawn = replace(scene, people=(person,), contact_s=contact_s)
+    # Who would be there only inside the vehicle, or walk into it before, is no such conflict.
+    return drawn if drawn.latest_stop_s() > -math.inf else None
 
 
 def _drawn_bystander(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -25,8 +25,10 @@ from sightline.assess.site.machines import (
     Headings,
     MachineRule,
     PairsAtRisk,
+    SuspectedPairs,
     TowedPoints,
     follow_headings,
+    look_at_pairs,
     pair_risk,
     watch_pairs,
 )
@@ -35,7 +37,9 @@ from sightline.perceive.tracking import Tracker, TrackerSettings
 from sightline.records import Detections, Tracks
 from sightline.records.camera import CameraModel
 from sightline.records.command import ActuatorCommand, CommandLevel
+from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray
 
 STREAM = "yard"
 STEPS_PER_PICTURE = 4
@@ -152,6 +156,33 @@ class Trial:
         return self.is_complete and self.spare_s >= 0 and self.hit_m_s == 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moment:
+    """One step of the decision, for whoever looks on.
+
+    Attributes:
+        time_s: scene time; -inf before anybody is visible.
+        vehicle_x_m: true middle of the vehicle.
+        speed_m_s: its true speed.
+        people_m: float64[p, 2], where the people truly are.
+        tracks: of the newest picture that was answered; None before the first.
+        headings: of these tracks.
+        risk: of the pairs, as of this step.
+        level: of the command in force.
+        reasons: of that command.
+    """
+
+    time_s: float
+    vehicle_x_m: float
+    speed_m_s: float
+    people_m: FloatArray
+    tracks: Tracks | None
+    headings: Headings | None
+    risk: SiteAssessment
+    level: CommandLevel
+    reasons: tuple[Reason, ...]
+
+
 class Loop:
     """The deciding side: what a deployment runs, fed by the simulated camera.
 
@@ -159,6 +190,11 @@ class Loop:
         deployment: its settings.
         machine: what is declared of the vehicle.
         camera: where the camera stands.
+
+    Attributes:
+        tracks: of the newest picture that was answered; None before the first.
+        headings: of these tracks.
+        risk: of the pairs, as of the newest step.
     """
 
     def __init__(self, deployment: Deployment, machine: MachineRule, camera: CameraModel) -> None:
@@ -169,16 +205,18 @@ class Loop:
         self._tracker = Tracker(STREAM, camera, deployment.tracker)
         self._state = ActuationState()
         self._pairs = PairsAtRisk.start()
+        self._suspected = SuspectedPairs.start()
         self._towed = TowedPoints.start()
-        self._headings: Headings | None = None
         self._lost = SiteAssessment.none(STREAM, 0)
         self.tracks: Tracks | None = None
+        self.headings: Headings | None = None
+        self.risk = self._lost
 
     def step(self, event_ns: int, seen: Detections | None) -> ActuatorCommand | None:
         """Take one step, with the detections that have just arrived, if any."""
         if seen is not None:
             self.tracks = self._tracker.update(seen)
-            self._towed, self._headings = follow_headings(
+            self._towed, self.headings = follow_headings(
                 self._towed, self.tracks, rope_m=self._rope_m
             )
         situation = Situation(event_ns=event_ns, newest_capture_ns=None)
@@ -188,27 +226,41 @@ class Loop:
         return command
 
     def _situation(self, tracks: Tracks, event_ns: int, *, is_new: bool) -> Situation:
-        # Between two pictures the last tracks are carried on.
-        risk = pair_risk(tracks, self._machine, event_ns=event_ns, headings=self._headings)
+        machine, headings = self._machine, self.headings
         if is_new:
+            self._suspected, self.risk = look_at_pairs(
+                self._suspected, tracks, machine, event_ns=event_ns, headings=headings
+            )
             self._pairs, self._lost = watch_pairs(
-                self._pairs, tracks, risk, lost_timeout_s=self._lost_timeout_s
+                self._pairs, tracks, self.risk, lost_timeout_s=self._lost_timeout_s
+            )
+        else:
+            # Between two pictures the last tracks are carried on.
+            self.risk = pair_risk(
+                tracks, machine, event_ns=event_ns, headings=headings, suspected=self._suspected
             )
         unseen_s = tracks.unseen_s[tracks.class_id == VEHICLE]
         return Situation(
             event_ns=event_ns,
             newest_capture_ns=tracks.capture_ns,
-            reasons=risk.reasons("pair_risk@1") + self._lost.reasons("lost@1"),
+            reasons=self.risk.reasons("pair_risk@1") + self._lost.reasons("lost@1"),
             has_answer=bool((unseen_s <= self._rule.max_age_s).any()),
         )
 
 
-def run_trial(scene: Scene, deployment: Deployment) -> Trial:
+def run_trial(
+    scene: Scene, deployment: Deployment, *, watch: Callable[[Moment], None] | None = None
+) -> Trial:
     """Run one scene to its end.
 
     The vehicle stands, is let go, speeds up and reaches x = 0 at cruise speed; then the people
     become visible, and the scene runs for its duration. Steps of the decision come at the period
     of the camera, with or without a picture. The noise is drawn from the seed of the scene.
+
+    Args:
+        scene: what happens.
+        deployment: what decides.
+        watch: is shown every step of the decision; it changes nothing.
     """
     sensor, model = deployment.sensor, scene.vehicle
     random = np.random.default_rng([scene.seed, 0x5EE])
@@ -225,6 +277,7 @@ def run_trial(scene: Scene, deployment: Deployment) -> Trial:
     on_the_way: deque[Detections] = deque()
     visible_step: int | None = None
     is_stopped = True
+    in_force: ActuatorCommand | None = None
     stops: list[Stop] = []
     least_m, hit_m_s = math.inf, 0.0
     for step in range(round((MAX_RUN_UP_S + scene.duration_s) / step_s)):
@@ -254,12 +307,27 @@ def run_trial(scene: Scene, deployment: Deployment) -> Trial:
             command = loop.step(now_ns, on_the_way.popleft() if has_arrived else None)
             if command is not None:
                 vehicle.receive(command)
+                in_force = command
                 stops_now = command.level is CommandLevel.STOP
                 if stops_now and not is_stopped:
                     codes = tuple(reason.code for reason in command.reasons)
                     at_s = -1.0 if visible_step is None else time_s
                     stops.append(Stop(time_s=at_s, reasons=codes))
                 is_stopped = stops_now
+            if watch is not None:
+                watch(
+                    Moment(
+                        time_s=time_s if visible_step is not None else -math.inf,
+                        vehicle_x_m=vehicle.x_m,
+                        speed_m_s=vehicle.speed_m_s,
+                        people_m=people_m,
+                        tracks=loop.tracks,
+                        headings=loop.headings,
+                        risk=loop.risk,
+                        level=CommandLevel.STOP if in_force is None else in_force.level,
+                        reasons=() if in_force is None else in_force.reasons,
+                    )
+                )
         if visible_step is not None and vehicle.speed_m_s > 0:
             apart_m = scene.separation_m(people_m, np.full(len(people_m), vehicle.x_m))
             least_m = min(least_m, float(apart_m.min()))

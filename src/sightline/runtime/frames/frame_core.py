@@ -41,7 +41,7 @@ from sightline.runtime.row_counts import RowCounts
 from sightline.runtime.stage_timer import StageTimer, Untimed
 from sightline.sense.frames import FrameReason
 
-FRAME_STATE_VERSION = 1
+FRAME_STATE_VERSION = 2
 NO_FRAMES = "NO_FRAMES"
 """A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
 RESET = "reset"

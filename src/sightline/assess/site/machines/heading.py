@@ -10,9 +10,13 @@ from sightline.assess.site.gaussian import largest_std, std_along
 from sightline.errors import UsageError
 from sightline.records import Tracks
 from sightline.records.detections import BoolArray
+from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
 _SURE_STD = 3.0  # standard deviations of the speed below which it shows no heading
+_ROPES = (1.0, 2.0, 4.0)  # lengths of the ropes, in those given
+_STANDS_M_S = 0.5  # estimated speed below which it may be standing
+_AGREES_STD = 2.0  # standard deviations by which a long rope may differ from the velocity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,10 +26,13 @@ class Headings:
     Attributes:
         heading_rad: float64[n], from x towards y; NaN where it is not known.
         std_rad: float64[n], its standard deviation; NaN where it is not known.
+        driven_s: float64[n], time since the track last stood, or was first seen; None where it is
+            not known.
     """
 
     heading_rad: FloatArray
     std_rad: FloatArray
+    driven_s: FloatArray | None = None
 
     @classmethod
     def of_velocity(cls, tracks: Tracks) -> Headings:
@@ -50,36 +57,44 @@ class Headings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TowedPoints:
-    """A point towed behind each of k tracks, as on a rope.
+    """Points towed behind each of k tracks, as on ropes: of one, two and four lengths.
 
-    The rope lies in the direction the track has come from, as a trailer does (a discrete
+    A rope lies in the direction the track has come from, as a trailer does (a discrete
     tractrix). It averages the noise of the positions over its length, keeps its direction while
     the track stands, and lags in a curve as the trailer would.
 
     Attributes:
         track_id: int64[k], ascending.
-        point_m: float64[k, 2].
-        is_towed: bool[k], whether the rope has been taut: before, it shows nothing.
+        point_m: float64[k, 3, 2], shortest rope first.
+        is_towed: bool[k, 3], whether the rope has been taut: before, it shows nothing.
+        stood_ns: int64[k], capture time when it last stood, or was first seen, UTC ns.
     """
 
     track_id: IntArray
     point_m: FloatArray
     is_towed: BoolArray
+    stood_ns: IntArray
 
     @classmethod
     def start(cls) -> TowedPoints:
         """Before the first frame."""
         return cls(
             track_id=np.empty(0, np.int64),
-            point_m=np.empty((0, 2)),
-            is_towed=np.empty(0, np.bool_),
+            point_m=np.empty((0, len(_ROPES), 2)),
+            is_towed=np.empty((0, len(_ROPES)), np.bool_),
+            stood_ns=np.empty(0, np.int64),
         )
 
 
 def follow_headings(
     state: TowedPoints, tracks: Tracks, *, rope_m: float
 ) -> tuple[TowedPoints, Headings]:
-    """Take in one frame, and answer the better known of both headings.
+    """Take in one frame, and answer the best known of the headings.
+
+    That is the better known of the velocity and the shortest rope, and of a longer one as long as
+    the track has come straight: a longer rope counts where it is better known even with its
+    difference from the shorter one added as an error, and does not contradict the velocity. (The
+    longest window that agrees with the shorter ones: Lepski, 1990.)
 
     A machine that reverses keeps its heading until it has gone back past its towed point; for its
     footprint that is the same, but the way ahead of it is then not looked at: of a machine that
@@ -100,32 +115,57 @@ def follow_headings(
             where=f"headings of stream {tracks.stream}",
             action="give about the length of the machine",
         )
-    order = np.argsort(tracks.track_id, kind="stable")
-    ids, at = tracks.track_id[order], tracks.ground_m[order]
-    _, new, old = np.intersect1d(ids, state.track_id, assume_unique=True, return_indices=True)
-    point, is_towed = at.copy(), np.zeros(len(ids), np.bool_)
-    point[new], is_towed[new] = state.point_m[old], state.is_towed[old]
-    point = np.where(np.isnan(point), at, point)
-
-    rope = at - point
-    length = np.hypot(rope[:, 0], rope[:, 1])
-    is_taut = length >= rope_m
-    with np.errstate(divide="ignore", invalid="ignore"):
-        point = np.where(is_taut[:, None], at - rope * (rope_m / length)[:, None], point)
-    is_towed |= is_taut
-    state = TowedPoints(track_id=ids, point_m=point, is_towed=is_towed)
-
-    back = np.empty_like(order)
-    back[order] = np.arange(len(order))
-    rope, is_towed = (at - point)[back], is_towed[back]
+    state = _towed(state, tracks, rope_m=rope_m)
+    row = np.searchsorted(state.track_id, tracks.track_id)
+    rope = tracks.ground_m[:, None, :] - state.point_m[row]
     spread = np.nan_to_num(largest_std(tracks.ground_covariance[:, :2, :2]), nan=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Both ends are uncertain, the towed one at most as much as the towing one.
-        rope_std = np.sqrt(2) * spread / np.hypot(rope[:, 0], rope[:, 1])
-    rope_std = np.where(is_towed, rope_std, np.nan)
+        rope_std = np.sqrt(2) * spread[:, None] / np.hypot(rope[..., 0], rope[..., 1])
+    rope_std = np.where(state.is_towed[row], rope_std, np.nan)
+    rope_rad = np.arctan2(rope[..., 1], rope[..., 0])
+
     shown = Headings.of_velocity(tracks)
-    is_rope = is_towed & ~(shown.std_rad <= rope_std)
-    return state, Headings(
-        heading_rad=np.where(is_rope, np.arctan2(rope[:, 1], rope[:, 0]), shown.heading_rad),
-        std_rad=np.where(is_rope, rope_std, shown.std_rad),
-    )
+    is_rope = ~np.isnan(rope_std[:, 0]) & ~(shown.std_rad <= rope_std[:, 0])
+    heading = np.where(is_rope, rope_rad[:, 0], shown.heading_rad)
+    std = np.where(is_rope, rope_std[:, 0], shown.std_rad)
+    is_straight = ~np.isnan(heading)
+    for longer in range(1, len(_ROPES)):
+        own_std = np.hypot(rope_std[:, longer], _turn(rope_rad[:, longer], heading))
+        from_velocity = _turn(rope_rad[:, longer], shown.heading_rad)
+        may_differ = _AGREES_STD * np.hypot(rope_std[:, longer], shown.std_rad)
+        is_straight &= (own_std <= std) & ~(from_velocity > may_differ)
+        heading = np.where(is_straight, rope_rad[:, longer], heading)
+        std = np.where(is_straight, own_std, std)
+    driven_s = (tracks.capture_ns - state.stood_ns[row]) / NS_PER_S
+    return state, Headings(heading_rad=heading, std_rad=std, driven_s=driven_s)
+
+
+def _towed(state: TowedPoints, tracks: Tracks, *, rope_m: float) -> TowedPoints:
+    """All points after one frame."""
+    order = np.argsort(tracks.track_id, kind="stable")
+    ids, at = tracks.track_id[order], tracks.ground_m[order][:, None, :]
+    _, new, old = np.intersect1d(ids, state.track_id, assume_unique=True, return_indices=True)
+    point = np.repeat(at, len(_ROPES), axis=1)
+    is_towed = np.zeros(point.shape[:2], np.bool_)
+    point[new], is_towed[new] = state.point_m[old], state.is_towed[old]
+    point = np.where(np.isnan(point), at, point)
+
+    stood_ns = np.full(len(ids), tracks.capture_ns, np.int64)
+    stood_ns[new] = state.stood_ns[old]
+    drives = np.hypot(*tracks.velocity_m_s[order].T) >= _STANDS_M_S  # false where it is NaN
+    stood_ns = np.where(drives, stood_ns, tracks.capture_ns)
+
+    rope, full_m = at - point, rope_m * np.array(_ROPES)
+    length = np.hypot(rope[..., 0], rope[..., 1])
+    is_taut = length >= full_m
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pulled = at - rope * (full_m / length)[..., None]
+    point = np.where(is_taut[..., None], pulled, point)
+    return TowedPoints(track_id=ids, point_m=point, is_towed=is_towed | is_taut, stood_ns=stood_ns)
+
+
+def _turn(one_rad: FloatArray, other_rad: FloatArray) -> FloatArray:
+    """float64[n]: the angle between two headings, 0 to pi; NaN where one is not known."""
+    found: FloatArray = np.abs(np.angle(np.exp(1j * (one_rad - other_rad))))
+    return found

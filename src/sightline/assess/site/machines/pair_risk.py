@@ -10,6 +10,13 @@ from scipy.special import ndtri
 
 from sightline.assess.site.assessment import RiskCode, SiteAssessment
 from sightline.assess.site.gaussian import probability_above
+from sightline.assess.site.machines.confirmation import (
+    AHEAD_S,
+    TRACKER_LAG_S,
+    Likelihoods,
+    SuspectedPairs,
+    is_steady,
+)
 from sightline.assess.site.machines.conflict import conflict_probability
 from sightline.assess.site.machines.drive import Drive
 from sightline.assess.site.machines.heading import Headings
@@ -23,6 +30,8 @@ from sightline.records.windows import FloatArray, IntArray
 
 MAX_PAIRS = 100_000
 """Pairs of a person and a machine in one frame; more is a UsageError."""
+WALKS_IN_S = 0.7
+"""Time for which a person walks on, in the question whether it will be in the stopping path."""
 _TINY = 1e-9
 
 
@@ -34,9 +43,54 @@ class _Pairs:
     machine_id: IntArray
     motion: RelativeMotion
     is_disc: BoolArray
+    walk_m_s: FloatArray
     stopping_m: FloatArray
     horizon_s: FloatArray
+    steady_stopping_m: FloatArray
+    steady_horizon_s: FloatArray
     heading_std_rad: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Measured:
+    """What was measured of n pairs, float64[n] each: see :func:`pair_risk`."""
+
+    pairs: _Pairs
+    separation_m: FloatArray
+    lower_m: FloatArray
+    limit_m: FloatArray
+    likely: Likelihoods
+    later: FloatArray
+
+
+def look_at_pairs(
+    state: SuspectedPairs,
+    tracks: Tracks,
+    rule: MachineRule,
+    *,
+    event_ns: int,
+    headings: Headings | None = None,
+) -> tuple[SuspectedPairs, SiteAssessment]:
+    """Take in a new frame: :func:`pair_risk` with the memory of the frames before.
+
+    The arguments and errors are those of :func:`pair_risk`.
+
+    Returns:
+        The suspicions after this frame, for the next one and for ``pair_risk`` until then; and
+        the risks.
+    """
+    found = _measured(tracks, rule, event_ns=event_ns, headings=headings)
+    if found is None:
+        return SuspectedPairs.start(), SiteAssessment.none(tracks.stream, tracks.capture_ns)
+    pairs = found.pairs
+    state = state.after(
+        pairs.person_id,
+        pairs.machine_id,
+        found.likely,
+        probability=rule.probability,
+        event_ns=event_ns,
+    )
+    return state, _said(found, tracks, rule, state, event_ns=event_ns)
 
 
 def pair_risk(
@@ -45,6 +99,7 @@ def pair_risk(
     *,
     event_ns: int,
     headings: Headings | None = None,
+    suspected: SuspectedPairs | None = None,
 ) -> SiteAssessment:
     """The risks of every person from every machine of one kind in one frame.
 
@@ -62,6 +117,9 @@ def pair_risk(
       not stop now, it stands too late;
     - APPROACHING: the same for ``warn_ahead_s`` more.
 
+    With ``suspected``, the memory of the frames before, the two in the middle are said when they
+    are sure enough or have lasted: see ``confirmation``.
+
     A machine whose heading is not known may set off anywhere: its footprint is the disc around
     its box, and the clearance is longer by S. UNLOCATED is said of pairs without a position.
     Tracks that coast are assessed where they are thought to be. Nothing is said of machines that
@@ -73,10 +131,21 @@ def pair_risk(
         event_ns: time of the decision, not before the capture.
         headings: of the tracks, from ``follow_headings`` or from the machines themselves; None:
             as their velocities show. A machine is taken to drive where it heads.
+        suspected: after this frame, from :func:`look_at_pairs`; None: this moment alone decides.
 
     Raises:
         UsageError: a decision before its frame, or more than MAX_PAIRS pairs.
     """
+    found = _measured(tracks, rule, event_ns=event_ns, headings=headings)
+    if found is None:
+        return SiteAssessment.none(tracks.stream, tracks.capture_ns)
+    return _said(found, tracks, rule, suspected, event_ns=event_ns)
+
+
+def _measured(
+    tracks: Tracks, rule: MachineRule, *, event_ns: int, headings: Headings | None
+) -> _Measured | None:
+    """All pairs of a frame; None where there are none."""
     if event_ns < tracks.capture_ns:
         raise UsageError(
             expected=f"a decision at or after the capture at {tracks.capture_ns}",
@@ -95,7 +164,7 @@ def pair_risk(
             action="restrict the classes, or find out why there are so many tracks",
         )
     if len(person) == 0 or len(machine) == 0:
-        return SiteAssessment.none(tracks.stream, tracks.capture_ns)
+        return None
     age_s = (event_ns - tracks.capture_ns) / NS_PER_S
     pairs = _pairs(_carried_on(tracks, age_s), person, machine, rule, headings, age_s=age_s)
     motion, is_disc = pairs.motion, pairs.is_disc
@@ -103,20 +172,60 @@ def pair_risk(
     separation_m, separation_std_m = motion.separation_m()
     lower_m = separation_m + np.nan_to_num(separation_std_m) * float(ndtri(rule.probability))
     limit_m = rule.clearance_m + np.where(is_disc, pairs.stopping_m, 0.0)
-    in_path = np.where(is_disc, 0.0, _path_probability(pairs, rule))
-    soon, later = conflict_probability(
-        motion,
-        limit_m=np.full(len(motion), rule.clearance_m),
-        horizon_s=pairs.horizon_s + np.array([[0.0], [rule.warn_ahead_s]]),
+    reach_s = np.stack(
+        [
+            pairs.horizon_s,
+            pairs.steady_horizon_s,
+            pairs.horizon_s + AHEAD_S,
+            pairs.horizon_s + rule.warn_ahead_s,
+        ]
     )
-    is_unlocated = np.isnan(separation_m)
-    is_course = soon >= rule.probability
+    soon, surely_soon, ahead, later = conflict_probability(
+        motion, limit_m=np.full(len(motion), rule.clearance_m), horizon_s=reach_s
+    )
+    return _Measured(
+        pairs=pairs,
+        separation_m=separation_m,
+        lower_m=lower_m,
+        limit_m=limit_m,
+        likely=Likelihoods(
+            course=soon,
+            steady_course=surely_soon,
+            course_ahead=ahead,
+            path=_path_probability(pairs, rule, pairs.stopping_m),
+            steady_path=_path_probability(pairs, rule, pairs.steady_stopping_m),
+            path_ahead=_path_probability(pairs, rule, pairs.stopping_m, walks_s=WALKS_IN_S),
+        ),
+        later=later,
+    )
+
+
+def _said(
+    found: _Measured,
+    tracks: Tracks,
+    rule: MachineRule,
+    suspected: SuspectedPairs | None,
+    *,
+    event_ns: int,
+) -> SiteAssessment:
+    """The codes of what was measured."""
+    pairs, later, at_least = found.pairs, found.later, rule.probability
+    motion = pairs.motion
+    course, needed = found.likely.course, np.full(len(motion), at_least)
+    path = found.likely.path
+    if suspected is not None:
+        held_s = suspected.held_s(pairs.person_id, pairs.machine_id, event_ns=event_ns)
+        course, needed = found.likely.decisive_course(held_s, probability=at_least)
+        path = found.likely.decisive_path(held_s)
+    is_unlocated = np.isnan(found.separation_m)
+    is_course = course >= needed
+    is_close = found.lower_m <= found.limit_m
     said: list[tuple[RiskCode, BoolArray, FloatArray, float | FloatArray]] = [
-        (RiskCode.TOO_CLOSE, lower_m <= limit_m, lower_m, limit_m),
-        (RiskCode.IN_STOPPING_PATH, in_path >= rule.probability, in_path, rule.probability),
-        (RiskCode.COLLISION_COURSE, is_course, soon, rule.probability),
-        (RiskCode.APPROACHING, (later >= rule.probability) & ~is_course, later, rule.probability),
-        (RiskCode.UNLOCATED, is_unlocated, separation_m, rule.clearance_m),
+        (RiskCode.TOO_CLOSE, is_close, found.lower_m, found.limit_m),
+        (RiskCode.IN_STOPPING_PATH, path >= at_least, path, at_least),
+        (RiskCode.COLLISION_COURSE, is_course, course, needed),
+        (RiskCode.APPROACHING, (later >= at_least) & ~is_course, later, at_least),
+        (RiskCode.UNLOCATED, is_unlocated, found.separation_m, rule.clearance_m),
     ]
     if not any(holds.any() for _, holds, _, _ in said):
         return SiteAssessment.none(tracks.stream, tracks.capture_ns)
@@ -138,26 +247,35 @@ def pair_risk(
     return SiteAssessment.joined(tracks.stream, tracks.capture_ns, parts)
 
 
-def _path_probability(pairs: _Pairs, rule: MachineRule) -> FloatArray:
+def _path_probability(
+    pairs: _Pairs, rule: MachineRule, stopping_m: FloatArray, *, walks_s: float = 0.0
+) -> FloatArray:
     """float64[n]: probability of being in the machine's box, longer ahead by S, and the clearance.
 
     Along and across as if independent; the corners are square, not round. Across counts also
-    where the machine will get to, since its heading is no better known than its velocity.
+    where the machine will get to, since its heading is no better known than its velocity. With
+    ``walks_s`` it is where the person will be after walking on for so long, in what the machine
+    has not passed by then; that is as unsure as the relative velocity. 0 for a disc.
     """
     motion = pairs.motion
     reach = motion.radius_m + rule.clearance_m
-    x, y = motion.position_m.T
+    x, y = (motion.position_m + walks_s * pairs.walk_m_s).T
     half_length, half_width = motion.half_size_m.T
-    std_x = np.sqrt(np.maximum(motion.covariance[:, 0, 0], 0.0))
-    std_y = np.sqrt(np.maximum(motion.covariance[:, 1, 1], 0.0) + (x * pairs.heading_std_rad) ** 2)
-    ahead = probability_above(x, std_x, -half_length - reach) - probability_above(
-        x, std_x, half_length + pairs.stopping_m + reach
+    axes = np.arange(2)
+    variance = motion.covariance[:, axes, axes] + walks_s * (
+        2 * motion.covariance[:, axes, axes + 2]
+        + walks_s * motion.covariance[:, axes + 2, axes + 2]
+    )
+    variance[:, 1] += (x * pairs.heading_std_rad) ** 2
+    std_x, std_y = np.sqrt(np.maximum(variance, 0.0)).T
+    passed_m = walks_s * (pairs.walk_m_s - motion.velocity_m_s)[:, 0]
+    ahead = probability_above(x, std_x, passed_m - half_length - reach) - probability_above(
+        x, std_x, half_length + stopping_m + reach
     )
     beside = probability_above(y, std_y, -half_width - reach) - probability_above(
         y, std_y, half_width + reach
     )
-    found: FloatArray = ahead * beside
-    return found
+    return np.where(pairs.is_disc, 0.0, ahead * beside)
 
 
 def _carried_on(tracks: Tracks, age_s: float) -> Tracks:
@@ -187,11 +305,25 @@ def _pairs(
     is_disc = np.isnan(heading)
     is_machine = np.isin(np.arange(len(tracks)), machine)
     drive = Drive.of(tracks.only(is_machine), known, least_m_s=rule.restart_speed_m_s)
-    fastest_m_s = rule.braking.sped_up_m_s(drive.fastest_m_s, age_s)
+    steadily = is_steady(
+        None if shown.driven_s is None else shown.driven_s[machine],
+        drive.fastest_m_s,
+        acceleration_m_s2=rule.braking.acceleration_m_s2,
+    )
+    lag_s = 0.0 if shown.driven_s is None else np.where(steadily, 0.0, TRACKER_LAG_S)
+    fastest_m_s = rule.braking.sped_up_m_s(drive.fastest_m_s, age_s + lag_s)
     stopping_m = rule.braking.stopping_distance_m(
         fastest_m_s, sensing_latency_s=rule.decision_step_s
     )
     stopping_s = rule.braking.stopping_time_s(fastest_m_s, sensing_latency_s=rule.decision_step_s)
+    # What it needs if it does not speed up: until that is used up, there is time to look again.
+    steady = replace(rule.braking, acceleration_m_s2=0.0)
+    steady_m, steady_s = (
+        need(drive.fastest_m_s, sensing_latency_s=rule.decision_step_s)
+        for need in (steady.stopping_distance_m, steady.stopping_time_s)
+    )
+    steady_m = np.where(steadily, steady_m, stopping_m)
+    steady_s = np.where(steadily, steady_s, stopping_s)
 
     p = np.repeat(np.arange(len(person)), len(machine))
     m = np.tile(np.arange(len(machine)), len(person))
@@ -215,6 +347,7 @@ def _pairs(
         machine_id=tracks.track_id[machine[m]],
         motion=motion,
         is_disc=is_disc[m],
+        walk_m_s=walk_m_s,
         stopping_m=stopping_m[m],
         horizon_s=_horizon_s(
             motion,
@@ -223,6 +356,15 @@ def _pairs(
             speed_m_s=drive.assumed_m_s[m],
             stopping_m=stopping_m[m],
             stopping_s=stopping_s[m],
+        ),
+        steady_stopping_m=steady_m[m],
+        steady_horizon_s=_horizon_s(
+            motion,
+            walk_m_s,
+            is_disc=is_disc[m],
+            speed_m_s=drive.assumed_m_s[m],
+            stopping_m=steady_m[m],
+            stopping_s=steady_s[m],
         ),
         heading_std_rad=np.where(is_disc, 0.0, known.std_rad)[m],
     )

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from sightline.cli import (
+    alert_evaluation_command,
     anomaly_benchmark_commands,
     bench_commands,
     demo_command,
@@ -71,6 +72,7 @@ app = typer.Typer(
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(tracking_commands.app, name="evaluate")
 prediction_commands.register(tracking_commands.app)
+alert_evaluation_command.register(tracking_commands.app)
 anomaly_benchmark_commands.register(tracking_commands.app)
 site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)

@@ -187,7 +187,9 @@ def known_mean(values: FloatArray, is_settling: BoolArray, width: int) -> FloatA
 
 
 @kernel(_V, _V, _V, _V)
-def relaxed(time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray) -> FloatArray:
+def relaxed(
+    time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray
+) -> FloatArray:
     """:func:`.reference.relaxed`."""
     found = np.empty(len(time_s))
     k = 0

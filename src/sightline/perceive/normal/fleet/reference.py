@@ -116,7 +116,9 @@ def known_mean(values: FloatArray, is_settling: BoolArray, width: int) -> FloatA
     return found
 
 
-def relaxed(time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray) -> FloatArray:
+def relaxed(
+    time_s: FloatArray, at_s: FloatArray, goal: FloatArray, lag_s: FloatArray
+) -> FloatArray:
     """float64[n]: a first-order lag towards a goal that is constant between switches.
 
     It stands at its goal at the first switch.

@@ -54,7 +54,7 @@ class SceneConfig:
             deceleration 1 to 1.3 times.
         lead_s: the person in conflict becomes visible when the vehicle is as far from the place
             of contact as it needs to stop (by the declared values) and to drive on for this
-            time; and, of a person who walks on before it, also as far from the person.
+            time, and from the person at least as far: nobody begins beside it.
         halting: share of conflicts in which the person gets to the way early and stands there.
         bystanders: range of their number, inclusive.
         clear_m: how clear bystanders keep of the vehicle and of the way it needs to stop, and
@@ -191,6 +191,8 @@ def _drawn_conflict(config: SceneConfig, seed: int, random: np.random.Generator)
     half_width = scene.vehicle.width_m / 2
     at_m = (v * contact_s + config.person_radius_m, random.uniform(-half_width, half_width))
     walked_s = contact_s - early_s
+    if at_m[0] - velocity[0] * walked_s < lead_m:
+        return None  # who halts on the way may have come along from beside the vehicle
     person = Person(
         start_m=(at_m[0] - velocity[0] * walked_s, at_m[1] - velocity[1] * walked_s),
         velocity_m_s=velocity,

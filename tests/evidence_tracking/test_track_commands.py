@@ -60,7 +60,7 @@ def test_times_of_a_file_are_those_of_its_lines(walk, tmp_path):
 
 def test_a_rate_that_is_not_given_is_assumed_and_said(walk, tmp_path):
     summary = call("track", walk, "-o", tmp_path / "tracks.txt")
-    assert summary["time"] == {"source": "assumed", "fps": 30.0}
+    assert summary["time"] == {"source": "assumed", "fps": 25.0}
 
 
 def test_an_empty_file_gives_no_tracks(tmp_path):

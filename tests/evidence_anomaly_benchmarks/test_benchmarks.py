@@ -31,8 +31,8 @@ from sightline.evidence.anomaly_benchmarks import (
     write_opssat,
     write_skab,
 )
-from sightline.evidence.anomaly_benchmarks.scored_series import learning_rows, series_scores
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
+from sightline.perceive.normal.settings import NormalSettings, learning_rows
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -153,6 +153,14 @@ def test_the_picture_says_how_many_series_it_leaves_out(tmp_path):
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_event_with_rows_that_could_not_be_scored_still_has_its_greatest_score(tmp_path):
+    level = values()
+    level[1530:1534] = np.nan
+    read = read_series(csv_of(tmp_path, level=level), time="when", value="level")
+    found = detect_series(read.series[0])
+    assert all(np.isfinite(found.greatest_scores()))
+
+
 # --- the command --------------------------------------------------------------------------------
 
 

@@ -136,9 +136,11 @@ def _print(found: list[DetectedSeries], notes: list[str]) -> None:
             f"windows of {', '.join(map(str, one.widths)) or 'none'}; {len(one.events)} events",
             markup=False,
         )
-        for first, last in one.events[: max(_SHOWN_EVENTS - shown, 0)]:
+        room = max(_SHOWN_EVENTS - shown, 0)
+        for (first, last), greatest in list(zip(one.events, one.greatest_scores(), strict=True))[
+            :room
+        ]:
             shown += 1
-            greatest = float(max(one.score[first : last + 1]))
             console.print(
                 f"  {_place(one, first)} to {_place(one, last)}  score {greatest:.3g}",
                 markup=False,

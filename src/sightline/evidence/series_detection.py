@@ -15,11 +15,10 @@ from sightline.evidence.series_file import Series
 from sightline.evidence.telemetry_drawing import MAX_STRIPS, LabelledSpan, draw_telemetry
 from sightline.perceive.normal.score_events import EventRule, score_events
 from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal.settings import NormalSettings, learning_rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
-LEARNING_SHARE, LEARNING_MOST_ROWS = 0.15, 750
 _UNEVEN = 1.5  # a step of so many medians is a gap
 _DRAWN_SHARE = 0.004  # of the picture's width: narrower events would not be seen
 
@@ -44,6 +43,10 @@ class DetectedSeries:
     events: IntArray
     uneven_steps: int
 
+    def greatest_scores(self) -> list[float]:
+        """The greatest score of each event; rows amid it may have none."""
+        return [float(np.nanmax(self.score[a : b + 1])) for a, b in self.events]
+
     def as_mapping(self, *, most_events: int = 100) -> dict[str, Any]:
         """JSON-ready."""
         time_ns = self.series.time_ns
@@ -61,9 +64,11 @@ class DetectedSeries:
                     "last_row": int(self.series.row[b]),
                     "start_ns": None if time_ns is None else int(time_ns[a]),
                     "end_ns": None if time_ns is None else int(time_ns[b]),
-                    "greatest_score": round(float(np.nanmax(self.score[a : b + 1])), 3),
+                    "greatest_score": round(greatest, 3),
                 }
-                for a, b in self.events[:most_events]
+                for (a, b), greatest in zip(
+                    self.events[:most_events], self.greatest_scores(), strict=False
+                )
             ],
         }
 
@@ -88,7 +93,7 @@ def detect_series(
     n = len(series.values)
     if train_until_ns is not None and series.time_ns is not None:
         train = int(np.searchsorted(series.time_ns, train_until_ns))
-    begin = min(int(LEARNING_SHARE * n), LEARNING_MOST_ROWS) if train is None else min(train, n)
+    begin = learning_rows(n) if train is None else min(train, n)
     score = np.full(n, np.nan)
     widths: tuple[int, ...] = ()
     try:
@@ -164,9 +169,9 @@ def draw_detections(path: Path, found: Sequence[DetectedSeries], *, title: str) 
                 channel=name,
                 start_ns=int(time_ns[a]),
                 end_ns=max(int(time_ns[b]), int(time_ns[a]) + least_ns),
-                label=f"{np.nanmax(one.score[a : b + 1]):.3g}",
+                label=f"{greatest:.3g}",
             )
-            for a, b in one.events
+            for (a, b), greatest in zip(one.events, one.greatest_scores(), strict=True)
         ]
     draw_telemetry(path, time_ns=time_ns, channels=channels, spans=spans, title=title)
     return len(found) - len(chosen)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +138,9 @@ def write_nab(folder: Path, series: Mapping[str, NabSeries]) -> None:
         ).write_csv(path)
 
 
-def _score(series: Any, profile: NabProfile) -> NabScore:
+def _score(series: Iterable[NabSeries], profile: NabProfile) -> NabScore:
     files = [NabFile(score=one.anomaly_score, windows=one.windows) for one in series]
-    return score_nab(files, replace(profile))
+    return score_nab(files, profile)
 
 
 def _rows(path: Path) -> pl.DataFrame:

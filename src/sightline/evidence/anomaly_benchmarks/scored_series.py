@@ -6,21 +6,8 @@ import numpy as np
 
 from sightline.errors import UsageError
 from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal.settings import NormalSettings, learning_rows
 from sightline.records.windows import FloatArray
-
-LEARNING_SHARE = 0.15
-LEARNING_MOST_ROWS = 750
-"""As NAB's probationary period: 15 % of a series, at most 750 rows."""
-
-
-def learning_rows(rows: int) -> int:
-    """How many rows at the beginning of a series are learnt from and not scored.
-
-    >>> [learning_rows(n) for n in (100, 4000, 9000)]
-    [15, 600, 750]
-    """
-    return min(int(LEARNING_SHARE * rows), LEARNING_MOST_ROWS)
 
 
 def series_scores(
@@ -31,7 +18,7 @@ def series_scores(
     Args:
         values: float64[n], in order of time.
         settings: of the detector.
-        learning: rows to learn from; default: :func:`learning_rows`.
+        learning: rows to learn from; default: :func:`.learning_rows`.
     """
     begin = learning_rows(len(values)) if learning is None else learning
     found = np.zeros(len(values))

@@ -14,6 +14,9 @@ MAX_DELAY = 1 << 16
 """Samples that wait to be learnt; more is a UsageError."""
 
 
+_LEARNING_SHARE, _LEARNING_MOST_ROWS = 0.15, 750
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalSettings:
     """How a series is compared with its own past.
@@ -106,3 +109,14 @@ class NormalSettings:
     def from_mapping(cls, plain: dict[str, Any]) -> NormalSettings:
         """Inverse of :meth:`as_mapping`."""
         return cls(**{**plain, "widths": tuple(plain["widths"])})
+
+
+def learning_rows(rows: int) -> int:
+    """How many rows at the beginning of a recording are learnt from and not scored.
+
+    15 %, at most 750, as the probationary period of the Numenta Anomaly Benchmark.
+
+    >>> [learning_rows(n) for n in (100, 4000, 9000)]
+    [15, 600, 750]
+    """
+    return min(int(_LEARNING_SHARE * rows), _LEARNING_MOST_ROWS)

@@ -21,6 +21,7 @@ from sightline.cli import (
     bench_commands,
     demo_command,
     detect_command,
+    draw_command,
     explain_command,
     frame_bench_commands,
     prediction_commands,
@@ -71,6 +72,7 @@ app = typer.Typer(
 )
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(tracking_commands.app, name="evaluate")
+app.add_typer(draw_command.app, name="draw")
 prediction_commands.register(tracking_commands.app)
 alert_evaluation_command.register(tracking_commands.app)
 anomaly_benchmark_commands.register(tracking_commands.app)

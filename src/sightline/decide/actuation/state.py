@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.errors import UsageError
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Reason
+from sightline.records.state_format import StateFormat
 
 FORMAT = 1
+_FORMAT = StateFormat(
+    kind="an actuation state",
+    version=FORMAT,
+    where="actuation state, from_mapping",
+    action="start from a new state: it is stopped",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,29 +72,23 @@ class ActuationState:
         Raises:
             UsageError: if ``plain`` is no such mapping, or of another format.
         """
-        try:
-            if plain["format"] != FORMAT:
-                raise ValueError(f"format {plain['format']}")
-            command = plain["last_command"]
-            return cls(
-                level=CommandLevel(plain["level"]),
-                event_ns=_time(plain["event_ns"]),
-                newest_capture_ns=_time(plain["newest_capture_ns"]),
-                episode_ns=_time(plain["episode_ns"]),
-                reasons=tuple(_reason(reason) for reason in plain["reasons"]),
-                calm_since_ns=_time(plain["calm_since_ns"]),
-                calm_level=CommandLevel(plain["calm_level"]),
-                calm_reasons=tuple(_reason(reason) for reason in plain["calm_reasons"]),
-                is_reset_down=bool(plain["is_reset_down"]),
-                last_command=None if command is None else ActuatorCommand.from_mapping(command),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(
-                expected=f"an actuation state of format {FORMAT}",
-                got=f"{type(error).__name__}: {error}",
-                where="actuation state, from_mapping",
-                action="start from a new state: it is stopped",
-            ) from error
+        return _FORMAT.read(plain, _state)
+
+
+def _state(plain: Mapping[str, Any]) -> ActuationState:
+    command = plain["last_command"]
+    return ActuationState(
+        level=CommandLevel(plain["level"]),
+        event_ns=_time(plain["event_ns"]),
+        newest_capture_ns=_time(plain["newest_capture_ns"]),
+        episode_ns=_time(plain["episode_ns"]),
+        reasons=tuple(_reason(reason) for reason in plain["reasons"]),
+        calm_since_ns=_time(plain["calm_since_ns"]),
+        calm_level=CommandLevel(plain["calm_level"]),
+        calm_reasons=tuple(_reason(reason) for reason in plain["calm_reasons"]),
+        is_reset_down=bool(plain["is_reset_down"]),
+        last_command=None if command is None else ActuatorCommand.from_mapping(command),
+    )
 
 
 def _time(value: Any) -> int | None:

@@ -16,9 +16,16 @@ import numpy as np
 
 from sightline.errors import UsageError
 from sightline.perceive.normal import memory_kernels
+from sightline.records.state_format import StateFormat
 from sightline.records.windows import FloatArray, IntArray
 
 MEMORY_FORMAT = 1
+_FORMAT = StateFormat(
+    kind="a memory",
+    version=MEMORY_FORMAT,
+    where="NormalMemory",
+    action="train again with this version",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -182,13 +189,7 @@ class NormalMemory:
             UsageError: of another format.
             KeyError, TypeError, ValueError: if it is no memory.
         """
-        if plain["format"] != MEMORY_FORMAT:
-            raise UsageError(
-                expected=f"a memory of format {MEMORY_FORMAT}",
-                got=str(plain["format"]),
-                where="NormalMemory",
-                action="train again with this version",
-            )
+        _FORMAT.check(plain)
         return cls(
             vectors=np.array(plain["vectors"], np.float64),
             count=np.array(plain["count"], np.int64),

@@ -22,9 +22,16 @@ from sightline.perceive.normal.settings import NormalSettings
 from sightline.perceive.normal.usual_distance import UsualDistance
 from sightline.perceive.normal.window_features import window_features
 from sightline.records.detections import BoolArray
+from sightline.records.state_format import StateFormat
 from sightline.records.windows import FloatArray
 
 DETECTOR_FORMAT = 1
+_FORMAT = StateFormat(
+    kind="a detector",
+    version=DETECTOR_FORMAT,
+    where="SeriesDetector",
+    action="train again with this version",
+)
 _PIECE_ROWS = 1 << 12  # so that what is worked on stays in the processor's cache
 
 
@@ -122,6 +129,23 @@ class SeriesDetector:
     def widths(self) -> tuple[int, ...]:
         """The widths that could be learnt, in samples."""
         return tuple(one.width for one in self._widths)
+
+    @property
+    def recent(self) -> FloatArray:
+        """float64[b], the newest samples it has taken in, at most as many as the widest window."""
+        return self._recent
+
+    def known(self, width: int) -> tuple[FloatArray, NormalMemory, UsualDistance]:
+        """Of a width that could be learnt: the spread features are divided by, float64[6] in the
+        unit of the samples, the memory of those that were normal, and what distance is usual.
+
+        Raises:
+            KeyError: no such width.
+        """
+        for one in self._widths:
+            if one.width == width:
+                return one.spread, one.memory, one.usual
+        raise KeyError(width)
 
     def follow(self, values: FloatArray) -> tuple[SeriesScores, Self]:
         """Score the samples that come next, and learn from them when their time has come.
@@ -241,13 +265,7 @@ class SeriesDetector:
             UsageError: of another format.
             KeyError, TypeError, ValueError: if it is no detector.
         """
-        if plain["format"] != DETECTOR_FORMAT:
-            raise UsageError(
-                expected=f"a detector of format {DETECTOR_FORMAT}",
-                got=str(plain["format"]),
-                where="SeriesDetector",
-                action="train again with this version",
-            )
+        _FORMAT.check(plain)
         settings = NormalSettings.from_mapping(plain["settings"])
         return cls(
             settings=settings,

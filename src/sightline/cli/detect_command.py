@@ -12,6 +12,13 @@ from rich.console import Console
 
 from sightline.cli.console import print_json
 from sightline.errors import StorageError, UsageError
+from sightline.evidence.alert_account import (
+    MAX_ALERTS,
+    SeriesAlert,
+    explain_events,
+    series_alert_lines,
+    write_series_alerts,
+)
 from sightline.evidence.series_detection import (
     DetectedSeries,
     detect_series,
@@ -51,6 +58,18 @@ def detect(
     plot: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Draw values, scores and events.")
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|N|TIME",
+            help=f"Why: all events (the {MAX_ALERTS} strongest), the Nth strongest, or that at a "
+            "time.",
+        ),
+    ] = None,
+    explain_to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a .json and a .png for each explained event."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
@@ -75,6 +94,13 @@ def detect(
         for series in read.series
     ]
     notes = _notes(read, found)
+    alerts: list[SeriesAlert] = []
+    if explain is not None or explain_to is not None:
+        rank, at_ns = _which(explain or "all", has_times=time is not None)
+        alerts = explain_events(found, rule=rule, rank=rank, at_ns=at_ns)
+        events = sum(len(one.events) for one in found)
+        if rank is None and at_ns is None and events > len(alerts):
+            notes.append(f"{events - len(alerts)} weaker events were not explained")
     if out is not None:
         try:
             write_detections(out, found)
@@ -89,10 +115,16 @@ def detect(
         left_out = draw_detections(plot, found, title=f"{path.name}, {value}")
         if left_out:
             notes.append(f"{left_out} series are not in the picture")
+    written = [] if explain_to is None else write_series_alerts(explain_to, alerts, value=value)
     if as_json:
-        print_json({"rows": read.rows, "series": [f.as_mapping() for f in found], "notes": notes})
+        plain = {"rows": read.rows, "series": [f.as_mapping() for f in found], "notes": notes}
+        if explain is not None or explain_to is not None:
+            plain["explained"] = [alert.as_mapping() for alert in alerts]
+            plain["written"] = [str(file) for file in written]
+        print_json(plain)
         return
     _print(found, notes)
+    _print_alerts(found, alerts, written, value)
 
 
 def _train(text: str | None) -> tuple[int | None, int | None]:
@@ -109,6 +141,23 @@ def _train(text: str | None) -> tuple[int | None, int | None]:
             action="for example 1000 or 2026-01-31T00:00:00Z",
         )
     return None, int(until)
+
+
+def _which(text: str, *, has_times: bool) -> tuple[int | None, int | None]:
+    """Rank and time of the events to explain; neither for all."""
+    if text == "all":
+        return None, None
+    if text.isdigit():
+        return int(text), None
+    at = parse_times(pl.Series([text]), "iso8601").ns[0]
+    if at is None or not has_times:
+        raise UsageError(
+            expected="all, a number from 1, or with --time an ISO 8601 time",
+            got=text,
+            where="--explain",
+            action="for example 1 or 2026-01-31T12:00:00Z",
+        )
+    return None, int(at)
 
 
 def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
@@ -150,6 +199,21 @@ def _print(found: list[DetectedSeries], notes: list[str]) -> None:
         console.print(f"and {events - shown} more events: see -o or --json", markup=False)
     for note in notes:
         console.print(f"note: {note}", markup=False)
+
+
+def _print_alerts(
+    found: list[DetectedSeries], alerts: list[SeriesAlert], written: list[Path], value: str
+) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    events = sum(len(one.events) for one in found)
+    for alert in alerts:
+        console.print()
+        for line in series_alert_lines(alert, value=value, of=events):
+            console.print(line, markup=False)
+    if written:
+        console.print()
+    for path in written:
+        console.print(f"written: {path}", markup=False)
 
 
 def _place(one: DetectedSeries, at: int) -> str:

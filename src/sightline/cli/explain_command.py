@@ -12,6 +12,7 @@ from rich.text import Text
 from sightline.cli.console import decision_line, print_json
 from sightline.errors import StorageError, UsageError
 from sightline.evidence import draw_svg, draw_terminal, explain
+from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines
 from sightline.evidence.site_account import (
     draw_explanation,
     explain_site,
@@ -36,8 +37,16 @@ def explain_command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", "--svg", help="Write the picture here: .svg; of cameras .png."),
+        typer.Option(
+            "-o", "--out", "--svg", help="Write the picture here: .svg or .png; of cameras .png."
+        ),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Of telemetry: do not run the core again for what would not alert."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
@@ -50,24 +59,29 @@ def explain_command(
     elif run.is_site:
         _explain_site(run, said_id, out, as_json=as_json)
     else:
-        _explain_rows(run, said_id, out, as_json=as_json)
+        _explain_rows(run, said_id, out, is_quick=quick, as_json=as_json)
 
 
 def _check_name(run: RunDirectory, said_id: str | None, out: Path | None) -> None:
-    if out is None or (said_id is not None and (out.suffix.lower() == ".png") == run.is_site):
+    endings = (".png",) if run.is_site else (".svg", ".png")
+    if out is None or (said_id is not None and out.suffix.lower() in endings):
         return
-    ending = ".png" if run.is_site else ".svg"
     raise UsageError(
-        expected=f"an id, and a name that ends in {ending}",
+        expected=f"an id, and a name that ends in {' or '.join(endings)}",
         got="no id" if said_id is None else out.name,
         where="-o",
         action="mend the options",
     )
 
 
-def _explain_rows(run: RunDirectory, said_id: str, out: Path | None, *, as_json: bool) -> None:
+def _explain_rows(
+    run: RunDirectory, said_id: str, out: Path | None, *, is_quick: bool, as_json: bool
+) -> None:
     found = explain(run, said_id)
-    if out is not None:
+    alert = explain_alert(run, found, is_quick=is_quick)
+    if out is not None and out.suffix.lower() == ".png":
+        draw_run_alert(out, alert)
+    elif out is not None:
         try:
             out.write_text(draw_svg(found), encoding="utf-8")
         except OSError as error:
@@ -78,10 +92,15 @@ def _explain_rows(run: RunDirectory, said_id: str, out: Path | None, *, as_json:
                 action="check the folder and the free space",
             ) from error
     if as_json:
-        print_json(found.as_mapping())
+        print_json(alert.as_mapping())
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(draw_terminal(found), soft_wrap=True, markup=False)
+    for line in run_alert_lines(alert):
+        console.print(line, markup=False)
+    # Its first lines and those on others say what has been said above.
+    _, _, drawing = draw_terminal(found).partition("\n\n")
+    lines = [line for line in drawing.splitlines() if not line.startswith("  also:")]
+    console.print("\n".join(["", *lines]), markup=False)
     if out is not None:
         console.print(f"picture: {out}", markup=False)
 

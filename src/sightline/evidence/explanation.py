@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +21,13 @@ from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import Plan, RunDirectory
 from sightline.runtime.batches import decode_frame
 from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.pipeline import WindowsForm
 from sightline.sense import admit
 
 _CONTEXT_WINDOWS = 6  # drawn before and after the decided window
 _LEAST_CONTEXT_NS = 120 * 1_000_000_000
 MAX_POINTS = 2000
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +175,21 @@ def _field_of(plan: Plan, source: str, decision: Decision) -> tuple[str, str]:
         for part in reason.measure.split("."):
             if part in fields and fields[part].is_numeric:
                 return part, fields[part].unit or "1"
-    return "", ""
+    return _field_read(plan, source, decision)
+
+
+def _field_read(plan: Plan, source: str, decision: Decision) -> tuple[str, str]:
+    """The one numeric field that the deciding expression of a user reads, and its unit."""
+    stage = decision.kind
+    while plan.pipeline.stages[stage].input in plan.pipeline.stages:
+        stage = plan.pipeline.stages[stage].input
+    form = plan.pipeline.stages[stage]
+    expressions = form.expressions if isinstance(form, WindowsForm) else {}
+    found = expressions.get(decision.reasons[0].measure)
+    fields = plan.contracts[source].fields
+    words = set(_WORD.findall(found.sql)) if found is not None else set()
+    named = [n for n in fields if n in words and fields[n].is_numeric]
+    return (named[0], fields[named[0]].unit or "1") if len(named) == 1 else ("", "")
 
 
 def _rows(

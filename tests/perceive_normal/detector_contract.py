@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sightline.errors import UsageError
@@ -28,7 +28,8 @@ class DetectorContract:
     def follow(self, values):
         return self.detector.learn(values[:LEARNING]).follow(values[LEARNING:])[0].score
 
-    @settings(max_examples=20)
+    # Several classes inherit this test, on purpose.
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.differing_executors])
     @given(
         cuts=st.lists(st.integers(0, 600), max_size=4),
         seed=st.integers(0, 5),

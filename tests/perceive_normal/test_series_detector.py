@@ -93,3 +93,11 @@ def test_another_format_is_refused():
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(UsageError):
         NormalSettings(**wrong)
+
+
+def test_a_series_that_was_exactly_zero_is_known_and_any_movement_is_unusual():
+    values = np.zeros(600)
+    values[500:] = 1e-3
+    scores, _ = SeriesDetector.learn(values[:400]).follow(values[400:])
+    assert np.nanmax(scores.score[:90]) == 0.0
+    assert np.nanmax(scores.score[100:]) > 4.0

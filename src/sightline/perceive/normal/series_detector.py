@@ -18,7 +18,7 @@ import numpy as np
 
 from sightline.errors import UsageError
 from sightline.perceive.normal.memory import NormalMemory
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal.settings import LEAST_SPREAD, NormalSettings
 from sightline.perceive.normal.usual_distance import UsualDistance
 from sightline.perceive.normal.window_features import window_features
 from sightline.records.detections import BoolArray
@@ -107,7 +107,7 @@ class SeriesDetector:
         least = max(
             settings.least_share_of_range * float(np.ptp(known)),
             settings.least_share_of_size * float(np.abs(known).max()),
-            float(np.finfo(np.float64).tiny),
+            LEAST_SPREAD,
         )
         features = window_features(values, widths=settings.widths)
         widths = []

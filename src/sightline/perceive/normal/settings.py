@@ -12,6 +12,9 @@ MAX_MEMORY = 4096
 """Vectors of one memory; more is a UsageError. Each sample is compared with all of them."""
 MAX_DELAY = 1 << 16
 """Samples that wait to be learnt; more is a UsageError."""
+LEAST_SPREAD = 1e-30
+"""Smallest deviation of a feature of a series that was exactly 0 while it was learnt: any movement
+is unusual then, and its square is still a number."""
 
 
 _LEARNING_SHARE, _LEARNING_MOST_ROWS = 0.15, 750

@@ -6,6 +6,7 @@ import numpy as np
 
 from sightline.perceive.normal.bank import learning_kernels, look_kernels
 from sightline.perceive.normal.bank.plan import BankPlan
+from sightline.perceive.normal.settings import LEAST_SPREAD
 from sightline.records.windows import FloatArray, IntArray
 
 
@@ -34,7 +35,7 @@ def learn(  # noqa: PLR0917 - the state of a series, in the order of a block
     least = max(
         settings.least_share_of_range * (most - least_value),
         settings.least_share_of_size * max(abs(most), abs(least_value)),
-        float(np.finfo(np.float64).tiny),
+        LEAST_SPREAD,
     )
     numbers[:] = 0.0
     vectors[:] = np.inf

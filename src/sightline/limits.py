@@ -37,6 +37,9 @@ class Limits:
     """Distinct keys in one partition. Rows of further keys are quarantined KEY_LIMIT."""
     max_open_rows: int = 20_000_000
     """Rows held for open or revisable windows. Beyond it rows are dropped: BUFFER_FULL."""
+    max_learnt_series: int = 200_000
+    """Series (keys times measures) that one learning stage follows in one partition. Further keys
+    get no score, and their series are counted as without room."""
     max_open_decisions: int = 1_000_000
     """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
 

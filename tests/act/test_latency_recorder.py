@@ -85,7 +85,7 @@ def test_beyond_the_highest_only_the_worst_is_exact() -> None:
 
 def test_a_clock_that_went_back_counts_as_zero() -> None:
     assert recorded([-1.0]).summary() == {
-        "count": 1, "p50": 0.0, "p95": 0.0, "p99": 0.0, "worst": 0.0,
+        "count": 1, "p50": 0.0, "p95": 0.0, "p99": 0.0, "worst": 0.0, "total": 0.0,
     }  # fmt: skip
 
 

@@ -247,6 +247,41 @@ def test_of_a_score_that_remembers_the_windows_that_led_to_it_are_changed_too(tm
     assert found.history.since_ns <= found.counterfactual.start_ns < decision.window_start_ns
 
 
+def novel_run(folder):
+    run_pipeline(
+        learning_plan(),
+        {"t": MemorySource("t", {"t": fleet()})},
+        folder / "run",
+        options=RunOptions(durable=False),
+    )
+    return RunDirectory.open(folder / "run")
+
+
+def test_what_was_unlike_the_past_is_told_with_the_nearest_normal_stretch(tmp_path):
+    made = novel_run(tmp_path)
+    decision = raised(made, "odd", "s0/value")
+    found = explain_alert(made, explain(made, decision.decision_id)).novelty
+    assert (found.stage, found.measure, found.note) == ("unlike", "value.mean", "")
+    assert found.why.score == pytest.approx(decision.score)
+    widest = found.why.widths[0]
+    assert widest.leading()[0] in {"mean", "greatest", "rise", "step", "deviation", "least"}
+    assert widest.normal.end_ns < decision.window_start_ns
+
+
+def test_the_text_of_a_novelty_names_features_and_the_stretch_it_was_compared_with(tmp_path):
+    made = novel_run(tmp_path)
+    decision = raised(made, "odd", "s0/value")
+    lines = run_alert_lines(explain_alert(made, explain(made, decision.decision_id)))
+    assert len(lines) < 40
+    assert any("deviations further from the past than usual" in line for line in lines)
+    assert any("nearest normal stretch: 2026-01-01" in line for line in lines)
+
+
+def test_a_decision_that_rests_on_no_novelty_says_nothing_of_it(made):
+    found = explain_alert(made, explain(made, raised(made, "high", "s0").decision_id))
+    assert found.novelty is None
+
+
 # --- what else happened -------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ class LatencyRecorder:
     def __init__(self) -> None:
         self._counts = np.zeros(_BUCKETS, np.int64)
         self._worst_s = 0.0
+        self._total_ns = 0  # whole, so that the order of values cannot show
 
     @property
     def count(self) -> int:
@@ -62,6 +63,7 @@ class LatencyRecorder:
         at = int(math.log(inside / LOWEST_S) / _LOG_RATIO)
         self._counts[min(at, _BUCKETS - 1)] += 1
         self._worst_s = max(self._worst_s, value)
+        self._total_ns += round(min(value, HIGHEST_S) * 1e9)
 
     def record_all(self, latency_s: npt.ArrayLike) -> None:
         """Count an array of latencies, float64[n] in s, like :meth:`record` for each."""
@@ -73,11 +75,13 @@ class LatencyRecorder:
         at = (np.log(inside / LOWEST_S) / _LOG_RATIO).astype(np.int64)
         self._counts += np.bincount(np.minimum(at, _BUCKETS - 1), minlength=_BUCKETS)
         self._worst_s = max(self._worst_s, float(values.max()))
+        self._total_ns += int(np.rint(np.minimum(values, HIGHEST_S) * 1e9).sum())
 
     def merge(self, other: LatencyRecorder) -> None:
         """Count everything that ``other`` has counted."""
         self._counts += other._counts
         self._worst_s = max(self._worst_s, other._worst_s)
+        self._total_ns += other._total_ns
 
     def percentile_s(self, share: float) -> float:
         """Nearest-rank percentile in s, for ``share`` from 0 to 1; NaN without values."""
@@ -93,7 +97,10 @@ class LatencyRecorder:
         return min(middle_s, self._worst_s, HIGHEST_S)
 
     def summary(self) -> dict[str, float]:
-        """``count``, ``p50``, ``p95``, ``p99`` and ``worst`` in s; ``count`` alone when empty."""
+        """``count``, ``p50``, ``p95``, ``p99``, ``worst`` and ``total`` in s; ``count`` when empty.
+
+        The total is there to say what share of the work a stage is, not for a mean.
+        """
         if not self.count:
             return {"count": 0}
         return {
@@ -102,4 +109,5 @@ class LatencyRecorder:
             "p95": self.percentile_s(0.95),
             "p99": self.percentile_s(0.99),
             "worst": self._worst_s,
+            "total": self._total_ns / 1e9,
         }

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from sightline.apps.gateway.constellation_trial import bench_constellation
 from sightline.bench.detector import bench_detector
+from sightline.bench.detector_bank import bench_detector_bank
 from sightline.bench.pipeline import bench_pipeline
 from sightline.bench.tracker import bench_tracker
 from sightline.bench.windows import bench_windows
@@ -54,6 +56,42 @@ def detector(
 ) -> None:
     """Samples per second through features, memory and threshold, on one core."""
     _show(bench_detector(samples=samples), as_json=as_json)
+
+
+@app.command("detector-bank")
+def detector_bank(
+    as_json: Json = False,
+    series: Annotated[int, typer.Option(min=20, help="In the bank.")] = 5000,
+    rows_per_call: Annotated[int, typer.Option(min=1, help="Samples of each.")] = 5,
+) -> None:
+    """Samples per second of many detectors side by side, on one core."""
+    _show(bench_detector_bank(series=series, rows_per_call=rows_per_call), as_json=as_json)
+
+
+@app.command()
+def constellation(
+    as_json: Json = False,
+    satellites: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
+    channels: Annotated[int, typer.Option(min=1, max=512)] = 50,
+    duration_s: Annotated[int, typer.Option(min=60, max=3600, help="Of event time.")] = 3600,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="0: one process for all.")] = 2,
+    learn_windows: Annotated[int, typer.Option(min=34, max=10_000)] = 750,
+    memory_size: Annotated[int, typer.Option(min=1, max=4096)] = 64,
+    days: Annotated[
+        int, typer.Option(min=0, max=31, help="Whole days, and memory by day, if not 0.")
+    ] = 0,
+) -> None:
+    """An hour of 1,000 satellites with 50 channels at 1 Hz: event to alert, share of stages."""
+    found = bench_constellation(
+        satellites=satellites,
+        channels=channels,
+        duration_s=duration_s,
+        workers=workers,
+        learn_windows=learn_windows,
+        memory_size=memory_size,
+        days=days,
+    )
+    _show(found, as_json=as_json)
 
 
 def _say(message: str) -> None:

@@ -20,6 +20,11 @@ from sightline.perceive.windows import (
 )
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
+from sightline.runtime.learning_stages import (
+    LEARNING_FORMS,
+    AnyLearningStage,
+    learning_stage,
+)
 from sightline.runtime.pipeline import PresenceForm, ScorerForm, WindowsForm
 from sightline.runtime.plan import Chain
 from sightline.runtime.stream import StreamState
@@ -67,6 +72,11 @@ class ChainState:
         form = chain.form
         expressions = form.expressions if isinstance(form, WindowsForm) else {}
         self._expressions = {n: pl.sql_expr(e.sql) for n, e in expressions.items()}
+        self.learning: dict[str, AnyLearningStage] = {
+            s.name: learning_stage(s, max_series=stream.limits.max_learnt_series)
+            for s in chain.steps
+            if isinstance(s.form, LEARNING_FORMS)
+        }
 
     @property
     def is_presence(self) -> bool:
@@ -266,6 +276,8 @@ class ChainState:
 
     def trim(self, settled_ns: IntArray) -> None:
         """Let go of settled windows that no stage looks back on."""
+        for stage in self.learning.values():
+            stage.settle(self.series, settled_ns)
         self.series.trim(settled_ns=settled_ns, lookback=self.chain.lookback)
 
     def snapshot(self, prefix: str, into: StateParts) -> None:
@@ -275,6 +287,9 @@ class ChainState:
         into.arrays[f"{prefix}.closed_until"] = self.closed_until
         if self._dirty:
             into.arrays[f"{prefix}.dirty"] = np.unique(np.concatenate(self._dirty))
+        for name, stage in self.learning.items():
+            for part, array in stage.snapshot().items():
+                into.arrays[f"{prefix}.learning.{name}.{part}"] = array
 
     def restore(self, prefix: str, parts: StateParts) -> None:
         """Inverse of :meth:`snapshot`."""
@@ -282,6 +297,12 @@ class ChainState:
         self.closed_until = parts.arrays[f"{prefix}.closed_until"]
         dirty = parts.arrays.get(f"{prefix}.dirty")
         self._dirty = [] if dirty is None else [dirty]
+        for name, stage in self.learning.items():
+            begins = f"{prefix}.learning.{name}."
+            found = {
+                n.removeprefix(begins): a for n, a in parts.arrays.items() if n.startswith(begins)
+            }
+            stage.restore(found, self.series)
 
 
 def _merge(parts: list[PresenceRows]) -> PresenceRows:

@@ -20,6 +20,7 @@ from sightline.runtime.chain import ChainState, mode_column
 from sightline.runtime.guard import ScoreRequest
 from sightline.runtime.pipeline import AlarmForm, ScorerForm, SilenceForm
 from sightline.runtime.plan import Measure, Plan, Step
+from sightline.runtime.scored_values import scored_values
 
 BoolArray = npt.NDArray[np.bool_]
 Scorer = Callable[..., FloatArray]
@@ -204,22 +205,9 @@ def _alarm_decision(
             version=step.version,
         )
     ]
-    scorer = next((s for s in chain.chain.steps if s.name == form.input), None)
-    mode = Mode.PRIMARY
-    if scorer is not None and isinstance(scorer.form, ScorerForm):
-        under = next(m for m, a in zip(scorer.reads, scorer.adds, strict=True) if a == measure)
-        reasons.append(
-            Reason(
-                code="SCORED_VALUE",
-                measure=under.column,
-                value=float(series.column(under.column)[row]),
-                threshold=float("nan"),
-                unit=under.unit,
-                version=scorer.version,
-            )
-        )
-        if series.column(mode_column(scorer.name))[row] == 1.0:
-            mode = Mode.FALLBACK
+    scored, is_fallback = scored_values(chain, measure, row)
+    reasons += scored
+    mode = Mode.FALLBACK if is_fallback else Mode.PRIMARY
     if form.n > 1:
         reasons.append(
             Reason(

@@ -112,6 +112,45 @@ class ScorerForm(_Stage):
     guarded: Guard | None = None
 
 
+class NoveltyForm(_Stage):
+    """How unlike its own past a measure is, against a bounded memory of normal that it learns."""
+
+    use: Literal["novelty"]
+    input: Name
+    scope: Scope = "key"
+    measures: Annotated[tuple[str, ...], Field(min_length=1)]
+    """``snr_db.mean``; ``*.mean`` for every field that has it."""
+    learn_windows: Annotated[int, Field(ge=34, le=10_000)] = 750
+    """Windows at the beginning of each key that are learnt from and not scored."""
+    spread_windows: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Up to so many more, by the hash of the key, so that not all end learning at one tick."""
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    """Of the stretches that are compared, in windows: ascending powers of two."""
+    memory_size: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Stretches of each width that stand for all that was normal."""
+    delay_windows: Annotated[int, Field(ge=1, le=1 << 16)] = 1
+    """Windows until one may count as normal, and no fewer than the width."""
+    learns_below: Annotated[float, Field(ge=0)] | None = None
+    """Only what scored less is learnt; null: whatever lasts becomes normal, 0: nothing does."""
+
+
+class CalibrationForm(_Stage):
+    """How rare a score is among the normal blocks of its own series: 3 is once in 1,000 blocks."""
+
+    use: Literal["calibration"]
+    input: Name
+    scope: Scope = "key"
+    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    block_windows: Annotated[int, Field(ge=1, le=1 << 20)] = 3600
+    """Windows of a block. Its greatest score is what is learnt; a budget is one of blocks."""
+    least_blocks: Annotated[int, Field(ge=10, le=4096)] = 20
+    """Until so many are learnt nothing is known, and nothing is raised."""
+    kept_blocks: Annotated[int, Field(ge=10, le=4096)] = 200
+    """The newest count, so that a slow drift of healthy scores is followed."""
+    suspicious_rarity: Annotated[float, Field(ge=1, le=6)] = 2.0
+    """A block as rare as this is never learnt: what is anomalous must not become normal."""
+
+
 class PacketLossForm(_Stage):
     """Share of a window's packets that did not arrive, from the sequence counter."""
 
@@ -155,7 +194,14 @@ class SilenceForm(_Deciding):
 
 
 StageForm = Annotated[
-    WindowsForm | PresenceForm | ScorerForm | PacketLossForm | AlarmForm | SilenceForm,
+    WindowsForm
+    | PresenceForm
+    | ScorerForm
+    | NoveltyForm
+    | CalibrationForm
+    | PacketLossForm
+    | AlarmForm
+    | SilenceForm,
     Field(discriminator="use"),
 ]
 

@@ -6,13 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
+from sightline.errors import UsageError
+from sightline.runtime.calibration_stage import calibration_settings
+from sightline.runtime.novelty_stage import novelty_settings
 from sightline.runtime.pipeline import (
     AlarmForm,
+    CalibrationForm,
+    NoveltyForm,
     Pipeline,
     ScorerForm,
     SilenceForm,
     stage_budgets_s,
 )
+from sightline.runtime.plan import Measure
 
 
 class Fail(Protocol):
@@ -75,6 +81,29 @@ def check_guard(name: str, form: ScorerForm, pipeline: Pipeline, fail: Fail) -> 
         )
     if form.guarded.budget_s > pipeline.latency_budget_s:
         fail(name, "guarded.budget_s within latency_budget_s", f"{form.guarded.budget_s:g}")
+
+
+def check_learning(
+    name: str, form: NoveltyForm | CalibrationForm, adds: Sequence[Measure], fail: Fail
+) -> None:
+    """Settings that the stage can work with, and no two measures of one field."""
+    columns = [m.column for m in adds]
+    for column in columns:
+        if columns.count(column) > 1:
+            fail(name, "one measure of each field", f"several that make {column}")
+    try:
+        if isinstance(form, CalibrationForm):
+            calibration_settings(form)
+            return
+        settings = novelty_settings(form)
+    except UsageError as error:
+        fail(name, error.expected, error.got)
+    if form.learn_windows < settings.least_learning:
+        fail(
+            name,
+            f"learn_windows of {settings.least_learning} or more for windows of {form.widths[0]}",
+            str(form.learn_windows),
+        )
 
 
 def check_thresholds(name: str, form: AlarmForm, fail: Fail) -> None:

@@ -17,8 +17,11 @@ from sightline.errors import PipelineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.windows import PLAIN_STATISTICS, is_statistic
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.learning_stage import SETTLE_ROWS
 from sightline.runtime.pipeline import (
     AlarmForm,
+    CalibrationForm,
+    NoveltyForm,
     PacketLossForm,
     Pipeline,
     PresenceForm,
@@ -34,6 +37,7 @@ from sightline.runtime.plan_checks import (
     check_budgets,
     check_guard,
     check_inhibitions,
+    check_learning,
     check_thresholds,
 )
 from sightline.sense import Contract, load_contract
@@ -43,6 +47,8 @@ PORTS: Mapping[str, tuple[str, str]] = {
     "presence": ("signals", "presence"),
     "robust_deviation": ("windows", "windows"),
     "level_deviation": ("windows", "windows"),
+    "novelty": ("windows", "windows"),
+    "calibration": ("windows", "windows"),
     "packet_loss": ("windows", "windows"),
     "alarm": ("windows", "decisions"),
     "silence": ("presence", "decisions"),
@@ -225,6 +231,8 @@ class _Planner:
             columns += [m.column for m in step.adds]
             if isinstance(step_form, ScorerForm):
                 lookback = max(lookback, step_form.history)
+            if isinstance(step_form, NoveltyForm | CalibrationForm):
+                lookback = max(lookback, SETTLE_ROWS)
             if isinstance(step_form, AlarmForm):
                 lookback = max(lookback, step_form.n)
         return Chain(
@@ -308,6 +316,13 @@ class _Planner:
                 if measure not in form.measures:
                     self.fail(name, "floor: for measures of the stage", measure, form.measures)
             check_guard(name, form, self.pipeline, self.fail)
+        elif isinstance(form, NoveltyForm | CalibrationForm):
+            reads = self._measures_like(name, form.input, form.measures)
+            adds = tuple(
+                Measure(column=f"{name}.{m.field or m.column}", field=m.field, unit="1")
+                for m in reads
+            )
+            check_learning(name, form, adds, self.fail)
         elif isinstance(form, PacketLossForm):
             if contract.sequence is None:
                 self.fail(name, "a contract with a sequence column", f"{contract.contract}: none")
@@ -346,22 +361,31 @@ class _Planner:
 
     def _alarm_measures(self, name: str, form: AlarmForm) -> tuple[Measure, ...]:
         check_thresholds(name, form, self.fail)
-        if form.measure.startswith("*"):
-            suffix = form.measure[1:]
-            reads = tuple(m for m in self._offered(form.input) if m.column.endswith(suffix))
-            if not reads:
-                self.fail(
-                    name,
-                    f"measure: some column ending in {suffix}",
-                    "none",
-                    [m.column for m in self._offered(form.input)],
-                )
-        else:
-            reads = (self._measure(name, form.input, form.measure),)
+        reads = self._measures_like(name, form.input, (form.measure,))
         for measure in reads:
             if measure.unit != form.unit:
                 self.fail(name, f"unit: {measure.unit} (of {measure.column})", form.unit)
         return reads
+
+    def _measures_like(
+        self, name: str, stage: str, patterns: tuple[str, ...]
+    ) -> tuple[Measure, ...]:
+        """Measures of ``stage`` by name, or by ``*`` and how their name ends; each once."""
+        found: dict[str, Measure] = {}
+        for pattern in patterns:
+            if pattern.startswith("*"):
+                like = [m for m in self._offered(stage) if m.column.endswith(pattern[1:])]
+                if not like:
+                    self.fail(
+                        name,
+                        f"measure: some column ending in {pattern[1:]}",
+                        "none",
+                        [m.column for m in self._offered(stage)],
+                    )
+            else:
+                like = [self._measure(name, stage, pattern)]
+            found.update({m.column: m for m in like})
+        return tuple(found.values())
 
     def _offered(self, stage: str) -> tuple[Measure, ...]:
         return self.measures.get(stage, ())

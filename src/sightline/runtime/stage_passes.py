@@ -22,6 +22,7 @@ from sightline.runtime.deciding import (
     score_request,
 )
 from sightline.runtime.guard import BreakerState, Outcome, OutcomeStatus, ScoreRequest
+from sightline.runtime.learning_stages import LEARNING_FORMS
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import AlarmForm, PacketLossForm, ScorerForm
 from sightline.runtime.plan import Plan, Step
@@ -139,6 +140,10 @@ class StagePasses:
                     return
                 else:
                     self._fall_back(step, form, chain, targets, request)
+                self._wrote(step, chain, targets, output)
+            elif isinstance(form, LEARNING_FORMS):
+                with self._timer.span(step.name):
+                    chain.learning[step.name].score(chain.series, targets, chain.stream.keys)
                 self._wrote(step, chain, targets, output)
             elif isinstance(form, PacketLossForm):
                 with self._timer.span(step.name):

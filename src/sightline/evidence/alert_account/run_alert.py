@@ -11,6 +11,7 @@ from sightline.evidence.alert_account.decision_subject import (
     history_mapping,
     subject_of,
 )
+from sightline.evidence.alert_account.novelty_account import NoveltyAccount, novelty_account
 from sightline.evidence.alert_account.run_counterfactual import (
     NOT_TRIED,
     TriedDecision,
@@ -36,12 +37,15 @@ class RunAlert:
         about: where it comes from.
         tried: what would not have raised it.
         circumstances: what else happened.
+        novelty: what was unlike its past; None where the decision rests on no novelty stage, or
+            the core was not to be run again.
     """
 
     explanation: Explanation
     about: DecisionSubject
     tried: TriedDecision
     circumstances: Circumstances
+    novelty: NoveltyAccount | None
 
     @property
     def decision(self) -> Decision:
@@ -71,6 +75,7 @@ class RunAlert:
             "core_runs": tried.runs,
             "core_began_after": tried.began_after,
             "circumstances": self.circumstances.as_mapping(),
+            "novelty": None if self.novelty is None else self.novelty.as_mapping(),
         }
 
 
@@ -106,6 +111,15 @@ def explain_alert(
             source=about.source,
             key=about.key,
             span_ns=(decision.window_start_ns - around_ns, decision.window_end_ns + around_ns),
+            limits=limits,
+        ),
+        novelty=None
+        if is_quick
+        else novelty_account(
+            run,
+            decision,
+            partition=explanation.partition,
+            sequence=explanation.sequence,
             limits=limits,
         ),
     )

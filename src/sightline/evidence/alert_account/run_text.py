@@ -8,6 +8,7 @@ import numpy as np
 
 from sightline.evidence.alert_account.circumstances import Circumstances
 from sightline.evidence.alert_account.counterfactual import Counterfactual
+from sightline.evidence.alert_account.novelty_account import novelty_title
 from sightline.evidence.alert_account.run_alert import RunAlert
 from sightline.evidence.alert_account.run_counterfactual import put_off_words
 from sightline.evidence.alert_account.words import figure, moment, span
@@ -34,6 +35,9 @@ def _lines(alert: RunAlert) -> Iterator[str]:
     for reason in decision.reasons:
         yield f"  {_reason(reason)}"
     yield from _history(alert)
+    if alert.novelty is not None:
+        yield novelty_title(alert.novelty, decision)
+        yield from alert.novelty.lines()
     yield "what would not have raised it (the core run again on the log)"
     yield from _counterfactual(alert)
     yield f"what else happened, {span(alert.circumstances.from_ns, alert.circumstances.to_ns)}"

@@ -1,0 +1,27 @@
+"""The benchmark of a constellation, at the smallest size that still goes through all of it."""
+
+import pytest
+
+from sightline.apps.gateway.constellation_trial import bench_constellation
+
+
+@pytest.fixture(scope="module")
+def found():
+    return bench_constellation(
+        satellites=12, channels=4, duration_s=180, workers=0, learn_windows=40, memory_size=8
+    )
+
+
+def test_every_packet_is_accounted_for(found):
+    assert found["balanced"]
+    assert found["received"] == found["packets"]
+
+
+def test_the_share_of_each_stage_is_told(found):
+    assert {"telemetry", "seconds", "unlike", "unusual"} <= set(found["stage_share"])
+    assert all(0 <= share < 1 for share in found["stage_share"].values())
+
+
+def test_alerts_come_no_sooner_than_their_windows_may_close(found):
+    assert found["alerts"] > 0
+    assert found["event_to_alert_s"]["p50"] >= 20.0

@@ -129,7 +129,7 @@ def test_a_known_revision_keeps_what_it_said(ledger: Ledger) -> None:
 
 def test_each_sink_gets_a_row_for_each_new_decision(ledger: Ledger) -> None:
     apply_all(ledger, [decision(0), decision(1)], sinks=["file", "hook"])
-    found = {(row.sink, row.decision.event_ns) for row in ledger.outbox.rows("pending")}
+    found = {(row.sink, row.said.event_ns) for row in ledger.outbox.rows("pending")}
     assert found == {(s, decision(n).event_ns) for s in ("file", "hook") for n in (0, 1)}
 
 

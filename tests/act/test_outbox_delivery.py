@@ -164,7 +164,7 @@ def test_a_refusal_goes_to_failed_and_stays_visible(
     report = dispatcher(ledger, clock, hook=webhook(receiver)).deliver_due()
     assert (report.given_up, report.delivered, report.failed) == (1, 1, 1)
     row = ledger.outbox.rows("failed")[0]
-    assert (row.decision, row.attempts, row.last_error) == (decision(0), 1, "HTTP 422")
+    assert (row.said, row.attempts, row.last_error) == (decision(0), 1, "HTTP 422")
 
 
 def test_a_permanent_refusal_is_not_tried_again(
@@ -249,7 +249,7 @@ def test_after_the_last_attempt_an_alert_is_failed_and_kept(
     out = dispatcher(ledger, clock, limits=Limits(delivery_attempts=3), a=sink)
     report = out.drain(clock.after_s(3600))
     assert (report.attempted, report.given_up, report.pending, report.failed) == (3, 1, 0, 1)
-    assert ledger.outbox.rows("failed")[0].decision == decision()
+    assert ledger.outbox.rows("failed")[0].said == decision()
 
 
 def test_what_was_given_up_holds_nothing_back(ledger: Ledger, clock: SimulatedClock) -> None:

@@ -7,7 +7,7 @@ log was applied. After a crash the same entries can be applied again without a s
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,13 @@ from sightline.act.ledger_database import insert, open_database, reading, writin
 from sightline.act.ledger_schema import accounts as accounts_table
 from sightline.act.ledger_schema import applied_through as applied_table
 from sightline.act.ledger_schema import decisions as decisions_table
+from sightline.act.ledger_told import (
+    disposition_counts,
+    notice_counts,
+    store_told,
+    stored_notices,
+)
+from sightline.act.notices import Notice, Told
 from sightline.act.outbox_table import OutboxTable
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -28,7 +35,7 @@ _SHOWN_IDS = 3
 
 
 class Ledger:
-    """Decisions, accounts and outbox in SQLite (WAL) or PostgreSQL.
+    """Decisions, messages, accounts and outbox in SQLite (WAL) or PostgreSQL.
 
     One process applies; any number may read. A key (decision id, revision) that is known keeps
     what it says: nothing that was published changes silently.
@@ -88,6 +95,8 @@ class Ledger:
         accounts: Accounts,
         sinks: Sequence[str] = (),
         shelved: Collection[str] = (),
+        told: Sequence[tuple[int, Told]] = (),
+        notice_sinks: Sequence[str] = (),
     ) -> int:
         """Apply one commit of one partition's log, in one transaction.
 
@@ -101,15 +110,18 @@ class Ledger:
             accounts: of the partition after the commit.
             sinks: names of the sinks that get an outbox row for each new decision.
             shelved: ids of decisions that are kept in the outbox but told to nobody.
+            told: (log sequence, what an alert desk said) of the commit.
+            notice_sinks: names of the sinks that get an outbox row for each new message.
 
         Returns:
             How many (decision id, revision) were new to the ledger.
 
         Raises:
-            UsageError: a decision lies beyond ``through_sequence``.
+            UsageError: a decision or message lies beyond ``through_sequence``.
             SinkError: the database failed, or the outbox is full. Nothing was applied.
         """
-        last = max((sequence for sequence, _ in decisions), default=through_sequence)
+        sequences = [s for s, _ in decisions] + [s for s, _ in told]
+        last = max(sequences, default=through_sequence)
         if last > through_sequence:
             raise UsageError(
                 expected=f"log sequences up to {through_sequence}",
@@ -130,6 +142,10 @@ class Ledger:
                 new = self._outbox.fill(
                     connection, partition, after=before, sinks=sinks, shelved=shelved
                 )
+            fresh = [(s, one) for s, one in told if s > before]
+            if fresh:
+                store_told(connection, partition, fresh)
+                self._outbox.fill_notices(connection, partition, after=before, sinks=notice_sinks)
             connection.execute(
                 sa.update(applied_table)
                 .where(applied_table.c.partition == partition)
@@ -186,6 +202,21 @@ class Ledger:
             )
         with reading(self._engine) as connection:
             return [Decision.from_bytes(text.encode()) for text in connection.scalars(statement)]
+
+    def notices(self) -> list[Notice]:
+        """Every message of an alert desk, in the order in which they were said."""
+        with reading(self._engine) as connection:
+            return stored_notices(connection)
+
+    def notices_by_kind(self) -> Mapping[str, int]:
+        """Messages of an alert desk by kind."""
+        with reading(self._engine) as connection:
+            return notice_counts(connection)
+
+    def alerts_by_fate(self) -> Mapping[str, int]:
+        """Alerts by where they are: the last disposition of each counts."""
+        with reading(self._engine) as connection:
+            return disposition_counts(connection)
 
     def decision(self, decision_id: str) -> list[Decision]:
         """All revisions of one decision, given its id or an unambiguous beginning of it.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
+"""1: decisions, accounts, outbox. 2: also messages and dispositions of an alert desk."""
 
 PENDING = "pending"
 DELIVERED = "delivered"
@@ -69,16 +70,53 @@ accounts = sa.Table(
     sa.Column("accounts", _Text, nullable=False),  # JSON of records.Accounts
 )
 
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("notice_id", _Text, primary_key=True),
+    sa.Column("message_id", _Text, nullable=False),
+    sa.Column("kind", _Text, nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+    sa.Column("subject", _Text, nullable=False),
+    sa.Column("code", _Text, nullable=False),
+    sa.Column("severity", _Text, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("update_of", _Text, nullable=False),
+    sa.Column("canonical", _Text, nullable=False),
+    sa.Column("partition", _Text, nullable=False),
+    sa.Column("log_sequence", sa.BigInteger, nullable=False),
+    sa.Column("item", sa.Integer, nullable=False),  # position in its log entry
+)
+sa.Index("messages_by_log", messages.c.partition, messages.c.log_sequence, messages.c.item)
+
+# Every change of where an alert is; the last one of an alert stands.
+dispositions = sa.Table(
+    "dispositions",
+    metadata,
+    sa.Column("partition", _Text, primary_key=True),
+    sa.Column("log_sequence", sa.BigInteger, primary_key=True),
+    sa.Column("item", sa.Integer, primary_key=True),  # position in its log entry
+    sa.Column("alert_id", _Text, nullable=False),
+    sa.Column("fate", _Text, nullable=False),
+    sa.Column("before", _Text, nullable=True),
+    sa.Column("cause", _Text, nullable=False),
+    sa.Column("reason", _Text, nullable=False),
+    sa.Column("held_by", _Text, nullable=False),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+)
+sa.Index("dispositions_by_alert", dispositions.c.alert_id)
+
 outbox = sa.Table(
     "outbox",
     metadata,
     # The order in which things were said, which is the order of delivery. Event time is not: a
     # revision of an old decision may be said after a newer decision.
     sa.Column("position", _RowNumber, primary_key=True, autoincrement=True),
-    sa.Column("idempotency_key", _Text, nullable=False),  # decision_id:revision
+    sa.Column("idempotency_key", _Text, nullable=False),  # decision_id:revision, or notice_id
     sa.Column("sink", _Text, nullable=False),
-    sa.Column("decision_id", _Text, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("decision_id", _Text, nullable=True),  # of a decision
+    sa.Column("revision", sa.Integer, nullable=True),
+    sa.Column("notice_id", _Text, nullable=True),  # of a message
     sa.Column("subject", _Text, nullable=False),
     sa.Column("state", _Text, nullable=False),  # pending, delivered, failed or shelved
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -89,6 +127,7 @@ outbox = sa.Table(
     sa.ForeignKeyConstraint(
         ["decision_id", "revision"], ["decisions.decision_id", "decisions.revision"]
     ),
+    sa.ForeignKeyConstraint(["notice_id"], ["messages.notice_id"]),
     sqlite_autoincrement=True,
 )
 sa.Index("outbox_by_state", outbox.c.state, outbox.c.position)

@@ -161,7 +161,7 @@ class OutboxDispatcher:
                     continue
                 done.attempted += 1
                 try:
-                    self._sinks[row.sink].send(row.decision, idempotency_key=row.idempotency_key)
+                    self._sinks[row.sink].send(row.said, idempotency_key=row.idempotency_key)
                 except SinkError as error:
                     held_back.add((row.sink, row.subject))
                     done.given_up += self._after_failure(row, error, now_ns=now_ns)

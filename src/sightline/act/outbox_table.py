@@ -6,6 +6,7 @@ things were said: whoever waits for another attempt holds back the rest of its l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,10 @@ from sightline.act.ledger_schema import (
     PENDING,
     SHELVED,
     decisions,
+    messages,
     outbox,
 )
+from sightline.act.notices import Notice
 from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Decision
@@ -33,7 +36,8 @@ _TO_CLIENT = (
     outbox.c.next_attempt_ns,
     outbox.c.last_error,
     outbox.c.delivered_ns,
-    decisions.c.canonical,
+    outbox.c.notice_id,
+    sa.func.coalesce(decisions.c.canonical, messages.c.canonical).label("canonical"),
 )
 
 
@@ -43,14 +47,15 @@ class OutboxRow:
 
     Attributes:
         sink: name of the sink.
-        idempotency_key: ``decision_id:revision``, the same at every attempt.
-        subject: of the decision.
+        idempotency_key: ``decision_id:revision``, or the id of a notice; the same at every
+            attempt.
+        subject: of the decision or notice.
         state: ``pending``, ``delivered`` or ``failed`` (given up until it is put back).
         attempts: made since it was put in line.
         next_attempt_ns: not before this, UTC ns.
         last_error: what went wrong last; ``""`` where nothing did. Holds no secrets.
         delivered_ns: when it was taken, UTC ns; None before.
-        decision: what is sent.
+        said: what is sent.
     """
 
     sink: str
@@ -61,7 +66,7 @@ class OutboxRow:
     next_attempt_ns: int
     last_error: str
     delivered_ns: int | None
-    decision: Decision
+    said: Decision | Notice
 
 
 class OutboxTable:
@@ -126,6 +131,46 @@ class OutboxTable:
                 insert(connection, outbox).from_select(names, lines).on_conflict_do_nothing()
             )
         return int(count)
+
+    def fill_notices(
+        self, connection: sa.Connection, partition: str, *, after: int, sinks: Sequence[str]
+    ) -> None:
+        """Put the messages of ``partition`` beyond log sequence ``after`` in line.
+
+        Part of the transaction that stored them.
+
+        Raises:
+            SinkError: the outbox would hold more than ``limits.outbox_rows`` undelivered rows.
+        """
+        fresh = (messages.c.partition == partition, messages.c.log_sequence > after)
+        count = connection.execute(
+            sa.select(sa.func.count()).select_from(messages).where(*fresh)
+        ).scalar_one()
+        if not count or not sinks:
+            return
+        self._check_room(connection, count * len(sinks))
+        for sink in sinks:
+            lines = (
+                sa.select(
+                    messages.c.notice_id,
+                    sa.literal(sink),
+                    messages.c.notice_id,
+                    messages.c.subject,
+                    sa.literal(PENDING),
+                    sa.literal(0),
+                    sa.literal(0),
+                    sa.literal(""),
+                )
+                .where(*fresh)
+                .order_by(messages.c.log_sequence, messages.c.item)
+            )
+            names = [
+                "idempotency_key", "sink", "notice_id", "subject",
+                "state", "attempts", "next_attempt_ns", "last_error",
+            ]  # fmt: skip
+            connection.execute(
+                insert(connection, outbox).from_select(names, lines).on_conflict_do_nothing()
+            )
 
     def due(self, now_ns: int, *, sinks: Collection[str], most: int) -> list[OutboxRow]:
         """Pending rows for ``sinks`` whose time has come, oldest first, ``most`` at most.
@@ -207,7 +252,7 @@ class OutboxTable:
     def _rows(self, *conditions: sa.ColumnElement[bool], most: int) -> list[OutboxRow]:
         statement = (
             sa.select(*_TO_CLIENT)
-            .join_from(outbox, decisions)
+            .select_from(outbox.outerjoin(decisions).outerjoin(messages))
             .where(*conditions)
             .order_by(outbox.c.position)
             .limit(most)
@@ -216,8 +261,10 @@ class OutboxTable:
             found = connection.execute(statement).mappings().all()
         return [
             OutboxRow(
-                **{name: value for name, value in row.items() if name != "canonical"},
-                decision=Decision.from_bytes(row["canonical"].encode()),
+                **{n: value for n, value in row.items() if n not in ("canonical", "notice_id")},
+                said=Decision.from_bytes(row["canonical"].encode())
+                if row["notice_id"] is None
+                else Notice.from_mapping(json.loads(row["canonical"])),
             )
             for row in found
         ]

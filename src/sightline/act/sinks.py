@@ -13,15 +13,23 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 
 
+class Sayable(Protocol):
+    """A decision, or a message of an alert desk."""
+
+    def canonical_bytes(self) -> bytes:
+        """One JSON object, UTF-8, without a line break."""
+
+
 class Sink(Protocol):
     """A receiver of alerts. It makes each idempotency key take effect once."""
 
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        """Hand over one decision; returning means that the receiver has it for good.
+    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
+        """Hand over one decision or message; returning means that the receiver has it for good.
 
         Args:
-            decision: what to send.
-            idempotency_key: ``decision_id:revision``, the same at every attempt.
+            said: what to send.
+            idempotency_key: ``decision_id:revision``, or the id of a notice; the same at every
+                attempt.
 
         Raises:
             SinkError: not taken; it will be tried again. A :class:`DeliveryError` says more.
@@ -64,7 +72,8 @@ class DeliveryError(SinkError):
 
 
 class JsonLinesSink:
-    """Appends the canonical bytes of each decision once to a file, one a line, forced to disk.
+    """Appends the canonical bytes of each decision or notice once to a file, one a line, forced to
+    disk.
 
     For one writer at a time. The keys of a file are held in memory, some 100 bytes each.
 
@@ -106,14 +115,18 @@ class JsonLinesSink:
     def __repr__(self) -> str:
         return f"JsonLinesSink({str(self._path)!r})"
 
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        """Append ``decision`` unless the file has it. A failed write leaves the file as it was.
+    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
+        """Append ``said`` unless the file has it. A failed write leaves the file as it was.
 
         Raises:
             DeliveryError: the disk refused, or the file holds ``max_keys`` decisions.
         """
-        # Only the decision's own key is found again when the file is opened.
-        key = f"{decision.decision_id}:{decision.revision}"
+        line = said.canonical_bytes() + b"\n"
+        # Only what the line itself says is found again when the file is opened.
+        if isinstance(said, Decision):
+            key = f"{said.decision_id}:{said.revision}"
+        else:
+            key = _key(json.loads(line))
         if key in self._keys:
             return
         if len(self._keys) >= self._max_keys:
@@ -123,7 +136,6 @@ class JsonLinesSink:
                 where=str(self._path),
                 action="give another file; the alert stays in the outbox",
             )
-        line = decision.canonical_bytes() + b"\n"
         try:
             with self._path.open("r+b", buffering=0) as file:
                 # Whatever an earlier failure left behind the last whole line goes away here.
@@ -148,8 +160,7 @@ class JsonLinesSink:
                     raise self._foreign(line)
                 break
             try:
-                plain = json.loads(line)
-                self._keys.add(f"{plain['decision_id']}:{plain['revision']}")
+                self._keys.add(_key(json.loads(line)))
             except (ValueError, KeyError, TypeError) as error:
                 raise self._foreign(line) from error
             self._end += len(line)
@@ -160,11 +171,18 @@ class JsonLinesSink:
 
     def _foreign(self, line: bytes) -> SinkError:
         return SinkError(
-            expected="a file of decisions, one JSON object a line",
+            expected="a file of decisions or notices, one JSON object a line",
             got=repr(line[:60].decode(errors="replace")),
             where=f"{self._path}, byte {self._end}",
             action="give another file",
         )
+
+
+def _key(plain: dict[str, object]) -> str:
+    """What a line is known by."""
+    if "notice_id" in plain:
+        return str(plain["notice_id"])
+    return f"{plain['decision_id']}:{plain['revision']}"
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

@@ -15,9 +15,8 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from sightline.act.sinks import DeliveryError
+from sightline.act.sinks import DeliveryError, Sayable
 from sightline.errors import UsageError
-from sightline.records import Decision
 
 _RETRIED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _TARGET = re.compile(r"[!-~]*")  # printable ASCII without the space, as RFC 9112 demands
@@ -39,7 +38,7 @@ class WebhookBounds:
 
 
 class WebhookSink:
-    """POSTs the canonical bytes of each decision with an ``Idempotency-Key`` header.
+    """POSTs the canonical bytes of each decision or notice with an ``Idempotency-Key`` header.
 
     2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
     no answer in time are tried again. Everything else is permanent, redirects included: an alert
@@ -86,13 +85,13 @@ class WebhookSink:
     def __repr__(self) -> str:
         return f"WebhookSink({self._shown!r})"
 
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
-        """POST one decision.
+    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
+        """POST one decision or notice.
 
         Raises:
             DeliveryError: the receiver did not take it.
         """
-        status, answer = self._exchange(decision.canonical_bytes(), idempotency_key)
+        status, answer = self._exchange(said.canonical_bytes(), idempotency_key)
         is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
         if is_taken or status == HTTPStatus.CONFLICT:
             return

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from sightline.cli import (
+    alert_commands,
     alert_evaluation_command,
     anomaly_benchmark_commands,
     bench_commands,
@@ -71,6 +72,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(alert_commands.app, name="alert")
+app.command("alerts")(alert_commands.alerts)
 app.add_typer(tracking_commands.app, name="evaluate")
 app.add_typer(draw_command.app, name="draw")
 prediction_commands.register(tracking_commands.app)

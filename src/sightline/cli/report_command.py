@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from sightline.errors import StorageError, UsageError
 from sightline.evidence import write_report
 from sightline.evidence.logged_report import logged_report
 from sightline.evidence.site_account import account_lines, account_of_site, write_site_report
+from sightline.evidence.tables import alerting_lines
 from sightline.runtime import RunDirectory
 
 _PERCENTILES = ("p50", "p95", "p99", "worst")
@@ -93,10 +94,15 @@ def _report_rows(run: RunDirectory, out: Path | None, *, as_json: bool) -> None:
                 f"{name:17} {', '.join(f'{k} {n:,}' for k, n in of.items() if n) or 'none'}"
                 for name, of in counts.items()
             ),
+            *(f"{title:17} {line}" for title, line in _alerting(found)),
             f"digest            {found['digest']}",
             *_written(out),
         ]
     )
+
+
+def _alerting(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return alerting_lines(found["alerting"]) if "alerting" in found else []
 
 
 def _written(out: Path | None) -> list[str]:

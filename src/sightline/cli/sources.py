@@ -14,7 +14,9 @@ from sightline.limits import DEFAULT_LIMITS
 from sightline.runtime import Plan
 from sightline.sense import Source, open_source
 
-CONTROLS = ("acknowledge", "shelve", "mask", "contacts")
+CONTROLS = (
+    "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
+)  # fmt: skip
 
 
 def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:

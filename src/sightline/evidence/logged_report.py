@@ -12,6 +12,8 @@ from sightline.recorder import read_entries
 from sightline.records import Accounts, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.runtime import RunDirectory
+from sightline.runtime.alerting.account import last_said
+from sightline.runtime.run_report import alerting_mapping
 
 
 def logged_report(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
@@ -40,6 +42,12 @@ def logged_report(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict
                 step_s.record_all(json.loads(entry.payload)["step_s"])
     accounts = Accounts.total(run.accounts(limits=limits).values())
     decisions = run.decisions(limits=limits)
+    has_desk = run.plan.pipeline.alerting is not None
+    said = last_said(run, limits=limits)
+    sums = {
+        "fates": dict(said.fates) if said else {},
+        "messages": dict(said.message_counts) if said else {},
+    }
     return {
         "pipeline": f"{name} {run.plan.digest}",
         "accounts": {
@@ -59,4 +67,5 @@ def logged_report(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict
         "deadline_missed": dict(sorted(missed.items())),
         "digest": decisions_digest(decisions),
         "final_digest": decisions_digest(final_revisions(decisions)),
+        **({"alerting": alerting_mapping(sums)} if has_desk else {}),
     }

@@ -83,6 +83,13 @@ def _cards(report: Mapping[str, Any], raised: int) -> str:
         ("core step p50 / p99", _pair(step)),
         ("deadlines missed", f"{sum(report['deadline_missed'].values()):,}"),
     ]
+    if "alerting" in report:
+        fates, messages = report["alerting"]["fates"], report["alerting"]["messages"]
+        hidden = fates.get("masked", 0) + fates.get("shelved", 0)
+        cards += [
+            ("messages told", f"{sum(messages.values()):,}"),
+            ("alerts suppressed / hidden", f"{fates.get('suppressed', 0):,} / {hidden:,}"),
+        ]
     inner = "".join(
         f'<div class="card"><span class="soft">{name}</span><b>{value}</b></div>'
         for name, value in cards

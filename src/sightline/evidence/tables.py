@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 from rich.console import RenderableType
@@ -71,6 +71,17 @@ def quarantine_frame(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> p
     return pl.concat([empty, *frames])
 
 
+def alerting_lines(sums: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    """What an alert desk came to: alerts by where they are, messages by kind."""
+    fates, messages = sums["fates"], sums["messages"]
+    shown = " + ".join(f"{fate} {count:,}" for fate, count in fates.items()) or "none"
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in messages.items())
+    return [
+        ("alerts", f"raised {sum(fates.values()):,} = {shown}"),
+        ("messages", f"{sum(messages.values()):,}{': ' + kinds if kinds else ''}"),
+    ]
+
+
 def summary_lines(report: RunReport) -> list[RenderableType]:
     """What a run came to, for a terminal."""
     accounts = report.accounts
@@ -103,6 +114,9 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
         numbers.add_row("deadlines", f"{stage}: {times} missed")
     for name, count in report.fallbacks.items():
         numbers.add_row("fallback", f"{name}: {count}")
+    if report.alerting is not None:
+        for title, line in alerting_lines(report.alerting):
+            numbers.add_row(title, line)
     if report.undelivered:
         numbers.add_row("outbox", f"{report.undelivered} alerts not delivered yet")
     for partition, message in report.recoveries.items():

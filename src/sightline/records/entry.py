@@ -42,6 +42,8 @@ class EntryKind(StrEnum):
     """JSON: canonical bytes of one decision."""
     COMMAND = "command"
     """JSON: canonical bytes of one command to a machine."""
+    ALERTING = "alerting"
+    """JSON: what the alert desk said in one epoch, and what became of which alert."""
     QUARANTINE = "quarantine"
     """Arrow IPC stream: refused rows with their reason codes."""
     SUMMARY_OUT = "summary_out"

@@ -21,6 +21,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
+from sightline.runtime.alerting.new_keys import NewKeys
 from sightline.runtime.chain import ChainState, Changed
 from sightline.runtime.deciding import SubjectTransitions
 from sightline.runtime.guard import Outcome
@@ -78,7 +79,9 @@ class PartitionCore:
         self.models: dict[str, str] = {}
         """Version of the model that is live, by stage, as logged."""
         self.epoch = -1
-        self._inputs = OperatorInputs(plan.contracts)
+        self._has_desk = plan.pipeline.alerting is not None
+        self._new_keys = NewKeys(self.streams) if self._has_desk else None
+        self._inputs = OperatorInputs(plan.contracts, has_desk=self._has_desk)
         self._watches = {
             chain.chain.name: [
                 SilenceWatch(plan, step, chain.chain.source)
@@ -137,6 +140,8 @@ class PartitionCore:
         self._counts.received += fed.received
         self._counts.refuse(fed.refused)
         self._counts.drop("BUFFER_FULL", fed.dropped)
+        if self._new_keys is not None:
+            self._new_keys.note(source, fed.rows)
         if fed.rows is not None:
             for chain in self.chains:
                 if chain.chain.source == source:
@@ -171,6 +176,7 @@ class PartitionCore:
         assert self._tick is not None
         self.epoch = int(self._tick["epoch"])
         self.passes.tick(self.epoch)
+        self._inputs.go_to(int(self._tick["tick_ns"]))
         for stream in self.streams.values():
             stream.clock.tick(int(self._tick["tick_ns"]), final=bool(self._tick["final"]))
         output = StepOutput()
@@ -225,7 +231,7 @@ class PartitionCore:
             from_ns=change.from_ns,
             settled_ns=settled_ns,
         )
-        if step.name in self._held or step.name in self._watched:
+        if self._has_desk or step.name in self._held or step.name in self._watched:
             self._candidates_out.extend(said)
         if step.name not in self._held:  # the others are published by the fan-in, if at all
             output.decisions.extend(said)
@@ -247,6 +253,7 @@ class PartitionCore:
                 is_final=bool(tick["final"]),
                 presence=tuple(self._presence_out),
                 candidates=tuple(self._candidates_out),
+                new_keys=self._new_keys.take() if self._new_keys else (),
             )
             self._presence_out, self._candidates_out = [], []
         output.decisions.sort(key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
@@ -348,6 +355,8 @@ class PartitionCore:
                 w.step.name: w.snapshot() for watches in self._watches.values() for w in watches
             },
         }
+        if self._new_keys is not None:
+            parts.meta["core"]["new_keys"] = self._new_keys.snapshot()
         for name, stream in self.streams.items():
             stream.snapshot(f"stream.{name}", parts)
             parts.arrays[f"settled.{name}"] = self._settled_ns[name]
@@ -374,6 +383,8 @@ class PartitionCore:
         self._inputs.restore(core["inputs"])
         self.passes.restore(core["breakers"])
         self.models = dict(core["models"])
+        if self._new_keys is not None:
+            self._new_keys.restore(core["new_keys"])
         self.issued.restore(core["issued"])
         for watches in self._watches.values():
             for watch in watches:

@@ -28,6 +28,7 @@ class EpochDriver:
         self._partitions = plan.pipeline.partitions
         self._hosting = hosting
         self._fan_in = fan_in
+        self._has_desk = plan.pipeline.alerting is not None
         self._router = Router(plan.contracts, self._partitions)
         self._waiting: dict[int, dict[int, Summary]] = {}
         self.has_unlogged = False
@@ -96,9 +97,19 @@ class EpochDriver:
         A partition commits them with its first epoch, so after a crash some may have them.
         """
         plain = [dict(control) for control in controls]
+        if self._has_desk:
+            # A fan-in that begins again may have them in its log already.
+            plain = [{"id": f"start-{i}", **control} for i, control in enumerate(plain)]
         self._hosting.begin(plain)
         if self._fan_in is not None:
             self._fan_in.begin(plain)
+
+    def feed_control(self, control: Mapping[str, Any]) -> None:
+        """Give an operator input to every partition, between two epochs."""
+        self.has_unlogged = True
+        self._hosting.feed_control(dict(control))
+        if self._fan_in is not None:
+            self._fan_in.feed_control(dict(control))
 
     def feed(self, epoch: Epoch) -> None:
         """Give each key partition its share of an epoch."""

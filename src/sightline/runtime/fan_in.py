@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,41 +17,29 @@ import polars as pl
 from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.perceive.window_series import WindowSeries
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.decision import Status, Transition
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import WindowTable
+from sightline.runtime.alerting.desk_stage import DESK, DeskStage
 from sightline.runtime.core import CORE_STATE_VERSION
+from sightline.runtime.group_presence import (
+    EVERYWHERE,
+    GroupPresence,
+    group_presence,
+    widen,
+)
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
-from sightline.runtime.plan import Plan, Step
-from sightline.runtime.silence_watch import SilenceWatch
+from sightline.runtime.plan import Plan
 from sightline.runtime.stage_rows import StageRows
 from sightline.runtime.stage_timer import StageTimer, Untimed
-from sightline.runtime.stream import Names
-from sightline.runtime.summary import PresenceSummary, Summary
+from sightline.runtime.summary import Summary
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 
 INHIBITION = "inhibition"
 """Name under which the release of held decisions is timed."""
-
-EVERYWHERE = "*"
-"""Group name of everything, for stages of scope global."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _GroupPresence:
-    """Presence of the groups, as one group silence stage sees it."""
-
-    watch: SilenceWatch
-    chain: str
-    source: str
-    is_global: bool
-    names: Names
-    series: WindowSeries
 
 
 class FanInCore:
@@ -86,8 +73,11 @@ class FanInCore:
         self.epoch = -1
         self.is_finished = False
         self._waiting: dict[int, Summary] = {}
-        self._presence = [_group_presence(plan, step) for step in plan.group_silences]
-        self._inputs = OperatorInputs(plan.contracts)
+        self._presence = [group_presence(plan, step) for step in plan.group_silences]
+        has_desk = plan.pipeline.alerting is not None
+        self.desk = DeskStage(plan, limits=limits) if has_desk else None
+        """The alert desk, if the pipeline has one."""
+        self._inputs = OperatorInputs(plan.contracts, has_desk=has_desk)
         self._settled_ns = NEVER_NS
         self._candidates: dict[tuple[str, str], dict[str, Decision]] = {}
         self._wider: dict[tuple[str, str], list[Episode]] = {}
@@ -101,13 +91,16 @@ class FanInCore:
             for name, step in plan.deciding_steps().items()
             if isinstance(step.form, AlarmForm | SilenceForm) and step.form.inhibited_by
         }
+        self._wider_kinds = {kind for rule in self._rules.values() for kind in rule.inhibited_by}
 
     def step(self, entry: Entry) -> StepOutput:
         """Apply one entry; says something only when the last summary of an epoch has come."""
         if entry.kind in (EntryKind.CONFIGURATION, EntryKind.MODEL):
             return StepOutput()
         if entry.kind is EntryKind.CONTROL:
-            self._inputs.apply(entry.payload)
+            control = self._inputs.apply(entry.payload)
+            if control is not None and self.desk is not None:
+                self.desk.control(control)
             return StepOutput()
         if entry.kind is not EntryKind.SUMMARY_IN:
             raise LogError(
@@ -129,15 +122,17 @@ class FanInCore:
         tick_ns = min(s.tick_ns for s in summaries)
         is_final = self.is_finished = all(s.is_final for s in summaries)
         now_ns = tick_ns if is_final else tick_ns - self.plan.out_of_order_ns
+        self._inputs.go_to(tick_ns)
         output = StepOutput()
         touched: set[tuple[str, str]] = set()
         for summary in summaries:
             for part in summary.presence:
                 for presence in self._presence:
                     if presence.chain == part.chain:
-                        _widen(presence, part)
+                        widen(presence, part)
             for candidate in summary.candidates:
-                touched.add(self._note(candidate))
+                if candidate.kind in self._rules or candidate.kind in self._wider_kinds:
+                    touched.add(self._note(candidate))
         for presence in self._presence:
             with self._timer.span(presence.watch.step.name):
                 said = self._silences(presence, tick_ns=tick_ns, is_final=is_final, output=output)
@@ -145,6 +140,17 @@ class FanInCore:
             touched.update(self._note(decision) for decision in said)
         with self._timer.span(INHIBITION):
             self._release(touched, FOREVER_NS if is_final else now_ns, output)
+        if self.desk is not None:
+            with self._timer.span(DESK):
+                # Partitions have published the others themselves; here they are only told of.
+                theirs = [c for s in summaries for c in s.candidates if c.kind not in self._rules]
+                output.alerting = self.desk.epoch(
+                    self.epoch,
+                    [*theirs, *output.decisions],
+                    [key for summary in summaries for key in summary.new_keys],
+                    now_ns=now_ns,
+                    is_last=is_final,
+                )
         self._settle(tick_ns)
         output.decisions.sort(key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
         output.accounts = Accounts()
@@ -163,7 +169,7 @@ class FanInCore:
     # --- group silence ------------------------------------------------------------------------
 
     def _silences(
-        self, presence: _GroupPresence, *, tick_ns: int, is_final: bool, output: StepOutput
+        self, presence: GroupPresence, *, tick_ns: int, is_final: bool, output: StepOutput
     ) -> list[Decision]:
         contract = self.plan.contracts[presence.source]
         said: list[Decision] = []
@@ -193,9 +199,8 @@ class FanInCore:
 
     def _release(self, touched: set[tuple[str, str]], now_ns: int, output: StepOutput) -> None:
         """Publish the candidates whose verdict is in."""
-        wider_kinds = {k for rule in self._rules.values() for k in rule.inhibited_by}
-        if any(identity[0] in wider_kinds for identity in touched):
-            self._wider = self._index_wider(wider_kinds)
+        if any(identity[0] in self._wider_kinds for identity in touched):
+            self._wider = self._index_wider(self._wider_kinds)
             # A verdict may also have been taken back, whose group is not in the store any more.
             touched = touched | {i for i in self._candidates if i[0] in self._rules}
         looked_at = sorted(
@@ -262,6 +267,8 @@ class FanInCore:
             del self._candidates[identity]
             self._held.discard(identity)
         self.issued.settle(dict.fromkeys(self.issued.identities(), until_ns))
+        if self.desk is not None:
+            self.desk.settle(until_ns)
         self._settled_ns = until_ns
 
     # --- checkpoint ---------------------------------------------------------------------------
@@ -297,6 +304,8 @@ class FanInCore:
             "waiting": [self._waiting[p].to_bytes().decode() for p in sorted(self._waiting)],
             "names": {p.watch.step.name: p.names.all() for p in self._presence},
         }
+        if self.desk is not None:
+            parts.meta["core"]["desk"] = self.desk.snapshot()
         for presence in self._presence:
             for name, array in presence.series.snapshot().items():
                 parts.arrays[f"presence.{presence.watch.step.name}.{name}"] = array
@@ -329,14 +338,15 @@ class FanInCore:
         self._waiting = {s.partition: s for s in waiting}
         for i, presence in enumerate(self._presence):
             name = presence.watch.step.name
-            again = _group_presence(self.plan, presence.watch.step, core["names"][name])
+            again = group_presence(self.plan, presence.watch.step, core["names"][name])
             again.series.restore(
                 {n: parts.arrays[f"presence.{name}.{n}"] for n in ("code", "values")}
             )
             again.watch.restore(core["silent"][name])
             self._presence[i] = again
-        kinds = {k for rule in self._rules.values() for k in rule.inhibited_by}
-        self._wider = self._index_wider(kinds)
+        if self.desk is not None:
+            self.desk.restore(core["desk"])
+        self._wider = self._index_wider(self._wider_kinds)
 
     def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput:
         """The fan-in takes no rows."""
@@ -346,56 +356,3 @@ class FanInCore:
             where="fan-in",
             action="run `sightline verify` on the run",
         )
-
-
-def _group_presence(plan: Plan, step: Step, names: list[str] | None = None) -> _GroupPresence:
-    form = step.form
-    assert isinstance(form, SilenceForm)
-    chain = next(c for c in plan.chains if c.name == form.input)
-    return _GroupPresence(
-        watch=SilenceWatch(plan, step, chain.source),
-        chain=chain.name,
-        source=chain.source,
-        is_global=form.scope == "global",
-        names=Names(names),
-        series=WindowSeries(
-            ("first_offset_ns", "last_offset_ns"),
-            slide_ns=chain.slide_ns,
-            width_ns=chain.width_ns,
-        ),
-    )
-
-
-def _widen(presence: _GroupPresence, part: PresenceSummary) -> None:
-    """Merge a partition's presence into the groups': earliest first, latest last."""
-    subjects = [EVERYWHERE] * len(part.groups) if presence.is_global else list(part.groups)
-    ids = presence.names.encode(pl.Series(subjects, dtype=pl.String), most=(1 << 21) - 1)
-    if not len(ids):
-        return
-    # Several groups of a part may be one subject (scope global): widest of each (subject, slot).
-    slots = np.array(part.window, np.int64)
-    order = np.lexsort((slots, ids))
-    key, window = ids[order], slots[order]
-    is_start = np.ones(len(order), np.bool_)
-    is_start[1:] = (key[1:] != key[:-1]) | (window[1:] != window[:-1])
-    start = np.flatnonzero(is_start)
-    key, window = key[start], window[start]
-    first = np.minimum.reduceat(np.array(part.first_offset_ns, np.float64)[order], start)
-    last = np.maximum.reduceat(np.array(part.last_offset_ns, np.float64)[order], start)
-    series = presence.series
-    code = (key.astype(np.int64) << 42) | window
-    at = np.searchsorted(series.code, code)
-    inside = at < len(series)
-    known = np.zeros(len(code), np.bool_)
-    known[inside] = series.code[at[inside]] == code[inside]
-    first[known] = np.minimum(first[known], series.column("first_offset_ns")[at[known]])
-    last[known] = np.maximum(last[known], series.column("last_offset_ns")[at[known]])
-    series.upsert(
-        WindowTable(
-            key=key,
-            window=window,
-            slide_ns=series.slide_ns,
-            width_ns=series.width_ns,
-            columns={"first_offset_ns": first, "last_offset_ns": last},
-        )
-    )

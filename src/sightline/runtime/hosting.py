@@ -89,6 +89,9 @@ class Hosting(Protocol):
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:
         """Give operator inputs to the partitions that have no epoch yet."""
 
+    def feed_control(self, control: dict[str, Any]) -> None:
+        """Give an operator input to every partition, between two epochs."""
+
     def commit(self) -> list[Committed]:
         """Commit every partition; results in order of partition."""
 
@@ -172,6 +175,10 @@ class LocalHosting:
         for host in self.hosts.values():
             host.begin(controls)
 
+    def feed_control(self, control: dict[str, Any]) -> None:
+        for host in self.hosts.values():
+            host.feed_control(control)
+
     def commit(self) -> list[Committed]:
         return [host.commit() for _, host in sorted(self.hosts.items())]
 
@@ -239,6 +246,10 @@ class WorkerHosting:
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:
         for worker in self._workers:
             worker.send(("begin", controls))
+
+    def feed_control(self, control: dict[str, Any]) -> None:
+        for worker in self._workers:
+            worker.send(("control", control))
 
     def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
         for partition, worker in self._of.items():
@@ -345,6 +356,8 @@ def _work(
                     hosting.feed(message[1], _unpack(message[2]))
                 case "begin":
                     hosting.begin(message[1])
+                case "control":
+                    hosting.feed_control(message[1])
                 case "missed":
                     hosting.feed_missed(message[1], message[2])
                 case "commit":

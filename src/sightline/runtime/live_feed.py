@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from sightline.act import RunMetrics
 from sightline.limits import Limits
 from sightline.recorder import Storage
+from sightline.runtime.alerting.control_inbox import ControlInbox
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import Source
@@ -24,12 +26,20 @@ class LiveFeed:
         inboxes: one per source, in the order of the pipeline.
         epochs: of these inboxes.
         metrics: told how deep the inboxes are.
+        controls: operator inputs that come while the run goes on.
     """
 
-    def __init__(self, inboxes: list[Inbox], epochs: Iterator[Epoch], metrics: RunMetrics) -> None:
+    def __init__(
+        self,
+        inboxes: list[Inbox],
+        epochs: Iterator[Epoch],
+        metrics: RunMetrics,
+        controls: ControlInbox,
+    ) -> None:
         self._inboxes = inboxes
         self._epochs = epochs
         self._metrics = metrics
+        self._controls = controls
 
     def epochs(self) -> Iterator[Epoch]:
         """One per tick, until every source has ended or the run is stopped."""
@@ -42,6 +52,11 @@ class LiveFeed:
         """What was fed is durable."""
         for inbox in self._inboxes:
             inbox.committed()
+        self._controls.committed()
+
+    def take_controls(self) -> list[dict[str, Any]]:
+        """Operator inputs that have come, for the epoch that begins."""
+        return self._controls.take()
 
 
 @contextmanager
@@ -49,6 +64,7 @@ def live_feed(
     plan: Plan,
     sources: Mapping[str, Source],
     storage: Storage,
+    controls: ControlInbox,
     *,
     first_epoch: int,
     clocks: RunClocks,
@@ -56,7 +72,10 @@ def live_feed(
     metrics: RunMetrics,
     limits: Limits,
 ) -> Iterator[LiveFeed]:
-    """Read ``sources`` on threads of their own for as long as the context lasts."""
+    """Read ``sources`` on threads of their own for as long as the context lasts.
+
+    A run that was not stopped has ended with it, and takes no operator inputs any more.
+    """
     inboxes = {
         name: Inbox(
             name,
@@ -79,6 +98,8 @@ def live_feed(
     )
     readers.start()
     try:
-        yield LiveFeed(list(inboxes.values()), epochs, metrics)
+        yield LiveFeed(list(inboxes.values()), epochs, metrics, controls)
+        if not is_stopped():
+            controls.close()
     finally:
         readers.stop(limits.reader_join_s)

@@ -26,6 +26,7 @@ from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.plain_json import plain_json
+from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.batches import encode_frame
 from sightline.runtime.outputs import GuardedRequest, StepOutput
 from sightline.runtime.stage_timer import MeasuredStages
@@ -83,6 +84,7 @@ class Committed:
         decisions: (log sequence, decision).
         summaries: for the fan-in, in order of epoch.
         commands: to machines, in the order they were issued.
+        alerting: (log sequence, what an alert desk said in an epoch).
         through_sequence: last log sequence that is durable.
         accounts: where the rows of the partition are.
         open_rows: rows in windows that may still change.
@@ -105,6 +107,7 @@ class Committed:
     fallbacks: tuple[str, ...] = ()
     breakers: tuple[tuple[str, str], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
+    alerting: tuple[tuple[int, AlertingSaid], ...] = ()
 
     def then(self, later: Committed) -> Committed:
         """Join this commit and the next one of the same partition into one."""
@@ -117,6 +120,7 @@ class Committed:
             missed=self.missed + later.missed,
             fallbacks=self.fallbacks + later.fallbacks,
             commands=self.commands + later.commands,
+            alerting=self.alerting + later.alerting,
         )
 
 
@@ -129,6 +133,7 @@ class _Pending:
     missed: list[str] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
     commands: list[ActuatorCommand] = field(default_factory=list)
+    alerting: list[tuple[int, AlertingSaid]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +284,9 @@ class LoggedCore:
         for decision in output.decisions:
             sequence = self.append(EntryKind.DECISION, decision.kind, decision.canonical_bytes())
             self._pending.decisions.append((sequence, decision))
+        if output.alerting is not None:
+            sequence = self.append(EntryKind.ALERTING, "", output.alerting.to_bytes())
+            self._pending.alerting.append((sequence, output.alerting))
         if output.summary is not None:
             self.append(EntryKind.SUMMARY_OUT, "", output.summary.to_bytes())
             self._pending.summaries.append(output.summary)
@@ -351,6 +359,7 @@ class LoggedCore:
             fallbacks=tuple(pending.fallbacks),
             breakers=self.core.breaker_phases(),
             commands=tuple(pending.commands),
+            alerting=tuple(pending.alerting),
         )
 
     def _checkpoint(self, head: ChainHead) -> None:

@@ -1,7 +1,11 @@
 """What operators tell a run: planned contacts and masks, as state that replays.
 
-Acknowledgement and shelving are logged too; they change no decision. What is shelved is decided
-and kept in the outbox, and told to nobody.
+Without an alert desk a mask hides decisions; acknowledgement and shelving are logged and change
+none: what is shelved is decided, kept in the outbox, and told to nobody. With a desk all of them
+are the desk's (:mod:`.alerting.actions`), and every decision is made and recorded.
+
+An input with ``event_ns`` takes effect with the first tick that reaches it, one without at once.
+One with an ``id`` takes effect once, however often it comes.
 """
 
 from __future__ import annotations
@@ -15,53 +19,103 @@ from sightline.assess.silence import EVERYONE
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
 from sightline.records import Decision
+from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
 from sightline.sense import Contract
+
+_MOST_WAITING = 10_000
+"""Inputs whose time has not come. Beyond it the earliest takes effect before its time."""
+_MOST_IDS = 10_000
+"""Newest ids that are remembered."""
+_ONLY_DESK = DESK_CONTROLS - {"acknowledge", "shelve", "mask"}
 
 
 class OperatorInputs:
-    """Contacts by source, beginning with those of the contracts, and masks."""
+    """Contacts by source, beginning with those of the contracts, and masks.
 
-    def __init__(self, contracts: Mapping[str, Contract]) -> None:
+    Args:
+        contracts: by source.
+        has_desk: whether masks, shelves and answers are an alert desk's.
+    """
+
+    def __init__(self, contracts: Mapping[str, Contract], *, has_desk: bool = False) -> None:
         self._contacts = {
             name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
             for name, contract in contracts.items()
         }
+        self._has_desk = has_desk
         self._masks: list[Mask] = []
+        self._waiting: list[dict[str, Any]] = []
+        self._seen: list[str] = []
 
-    def apply(self, payload: bytes) -> None:
-        """Apply the payload of a CONTROL entry.
+    def apply(self, payload: bytes) -> dict[str, Any] | None:
+        """Apply the payload of a CONTROL entry, or keep it until its time.
+
+        Returns:
+            The input, if it is for an alert desk and has not come before.
 
         Raises:
             LogError: if it is none.
         """
         try:
-            plain = json.loads(payload)
-            match plain["control"]:
-                case "contacts":
-                    self._contacts[plain["source"]] = [
-                        (str(c["key"]), int(c["start_ns"]), int(c["end_ns"]))
-                        for c in plain["contacts"]
-                    ]
-                case "mask":
-                    self._masks.append(Mask.from_mapping(plain))
-                case "shelve":
-                    Mask.from_mapping(plain)
-        except (ValueError, KeyError, TypeError) as error:
+            plain: dict[str, Any] = json.loads(payload)
+            name = plain["control"]
+            if self._is_known(plain.get("id")):
+                return None
+            if self._has_desk and name in DESK_CONTROLS:
+                operator_action(plain)
+                return plain
+            if name in _ONLY_DESK:
+                raise ValueError(f"{name}: the pipeline has no `alerting`")
+            if plain.get("event_ns") is None:
+                self._take(plain)
+                return None
+            _check_contacts(plain)
+            self._waiting = sorted([*self._waiting, plain], key=lambda c: int(c["event_ns"]))
+            if len(self._waiting) > _MOST_WAITING:
+                self._take(self._waiting.pop(0))
+        except (ValueError, KeyError, TypeError, UsageError) as error:
             raise LogError(
                 expected="an operator input",
-                got=payload[:80].decode(errors="replace"),
+                got=f"{payload[:80].decode(errors='replace')} ({_said(error)})",
                 where="log entry of kind control",
                 action="mend the operator input and start the run again",
             ) from error
+        return None
+
+    def go_to(self, tick_ns: int) -> None:
+        """Event time has reached ``tick_ns``: apply what is due."""
+        while self._waiting and int(self._waiting[0]["event_ns"]) <= tick_ns:
+            self._take(self._waiting.pop(0))
+
+    def _is_known(self, identity: str | None) -> bool:
+        if identity is None:
+            return False
+        if identity in self._seen:
+            return True
+        self._seen = [*self._seen, str(identity)][-_MOST_IDS:]
+        return False
+
+    def _take(self, plain: Mapping[str, Any]) -> None:
+        match plain["control"]:
+            case "contacts":
+                self._contacts[plain["source"]] = _check_contacts(plain)
+            case "mask":
+                self._masks.append(Mask.from_mapping(plain))
+            case "shelve":
+                Mask.from_mapping(plain)
 
     @classmethod
     def check(
-        cls, contracts: Mapping[str, Contract], controls: Sequence[Mapping[str, Any]]
+        cls,
+        contracts: Mapping[str, Contract],
+        controls: Sequence[Mapping[str, Any]],
+        *,
+        has_desk: bool = False,
     ) -> None:
         """Raise UsageError unless every control can be applied."""
         for control in controls:
             try:
-                cls(contracts).apply(json.dumps(dict(control)).encode())
+                cls(contracts, has_desk=has_desk).apply(json.dumps(dict(control)).encode())
             except LogError as error:
                 raise UsageError(
                     expected=error.expected,
@@ -90,14 +144,32 @@ class OperatorInputs:
         return plans, ContactPlan.of(everyone) if everyone else None
 
     def visible(self, decisions: Sequence[Decision]) -> list[Decision]:
-        """The decisions that no mask hides."""
+        """The decisions that no mask hides; with an alert desk all of them."""
         return unmasked(decisions, self._masks)
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"contacts": self._contacts, "masks": [m.as_mapping() for m in self._masks]}
+        return {
+            "contacts": self._contacts,
+            "masks": [m.as_mapping() for m in self._masks],
+            "waiting": self._waiting,
+            "seen": self._seen,
+        }
 
     def restore(self, plain: Mapping[str, Any]) -> None:
         """Inverse of :meth:`snapshot`."""
         self._contacts = {n: [(k, s, e) for k, s, e in cs] for n, cs in plain["contacts"].items()}
         self._masks = [Mask.from_mapping(m) for m in plain["masks"]]
+        self._waiting = [dict(control) for control in plain.get("waiting", ())]
+        self._seen = list(plain.get("seen", ()))
+
+
+def _check_contacts(plain: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The contacts of an input; none of another input."""
+    if plain["control"] != "contacts":
+        return []
+    return [(str(c["key"]), int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]]
+
+
+def _said(error: Exception) -> str:
+    return error.got if isinstance(error, UsageError) else str(error)

@@ -9,6 +9,7 @@ import polars as pl
 
 from sightline.records import Accounts, Decision
 from sightline.records.command import ActuatorCommand
+from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.summary import Summary
 
 
@@ -30,5 +31,6 @@ class StepOutput:
     requests: list[GuardedRequest] = field(default_factory=list)
     commands: list[ActuatorCommand] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
+    alerting: AlertingSaid | None = None
     summary: Summary | None = None
     accounts: Accounts | None = None

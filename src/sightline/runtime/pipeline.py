@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.errors import PipelineError
 from sightline.records.decision import Severity
+from sightline.runtime.alerting.form import AlertingForm, with_subjects
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Scope = Literal["key", "group", "global"]
@@ -225,6 +226,8 @@ class Pipeline(_Form):
     latency_budget_s: Annotated[float, Field(gt=0)] = 60.0
     sources: dict[Name, SourceForm]
     stages: dict[Name, StageForm]
+    alerting: AlertingForm | None = None
+    """What an operator is told; null: every decision by itself."""
 
     def deciding_mapping(self) -> dict[str, Any]:
         """What can change a decision: partitions, inboxes, recording and budgets cannot."""
@@ -232,6 +235,8 @@ class Pipeline(_Form):
         for stage in plain["stages"].values():
             del stage["budget_s"]
         plain["sources"] = sorted(self.sources)
+        if self.alerting is None:
+            del plain["alerting"]
         return plain
 
 
@@ -262,7 +267,8 @@ def load_pipeline(path: Path) -> Pipeline:
             where=str(path),
             action="check the path and the YAML syntax",
         ) from error
-    return parse_pipeline(plain, where=str(path))
+    form = parse_pipeline(plain, where=str(path))
+    return form.model_copy(update={"alerting": with_subjects(form.alerting, path.parent)})
 
 
 def parse_pipeline(plain: object, *, where: str) -> Pipeline:

@@ -17,6 +17,7 @@ from sightline.errors import PipelineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.windows import PLAIN_STATISTICS, is_statistic
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.alerting.checks import check_alerting
 from sightline.runtime.learning_stage import SETTLE_ROWS
 from sightline.runtime.pipeline import (
     AlarmForm,
@@ -128,6 +129,7 @@ class _Planner:
         )
         check_inhibitions(p, self.fail)
         check_budgets(p, self.fail)
+        check_alerting(p, self.contracts, self.fail)
         inhibits = any(getattr(f, "inhibited_by", ()) for f in p.stages.values())
         return Plan(
             pipeline=p,
@@ -137,7 +139,7 @@ class _Planner:
             ),
             chains=chains,
             group_silences=group_silences,
-            has_fan_in=bool(group_silences) or inhibits,
+            has_fan_in=bool(group_silences) or inhibits or p.alerting is not None,
             origin=self.where,
         )
 

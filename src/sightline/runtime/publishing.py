@@ -14,12 +14,15 @@ from sightline.act import (
     RunMetrics,
     Sink,
 )
+from sightline.act.notices import Notice, Told
 from sightline.decide import Mask
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.logged_core import Committed
+from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 
 FROM_RECEIPT = "receipt-to-decision"
@@ -54,7 +57,12 @@ class Publisher:
     ) -> None:
         self._run = run
         self._ledger = ledger
-        self._sinks = tuple(sinks)
+        planned = run.planned
+        has_desk = isinstance(planned, Plan) and planned.pipeline.alerting is not None
+        self._has_desk = has_desk
+        # With an alert desk its messages are sent, and no decision by itself.
+        self._sinks = () if has_desk else tuple(sinks)
+        self._notice_sinks = tuple(sinks)
         self._metrics = metrics
         self._wall_ns = wall_ns
         self._monotonic_s = monotonic_s
@@ -65,7 +73,7 @@ class Publisher:
         self._shelves = [
             Mask.from_mapping(control)
             for control in run.controls
-            if control.get("control") == "shelve"
+            if control.get("control") == "shelve" and not has_desk
         ]
         self.decisions = 0
         self.step_s = LatencyRecorder()
@@ -91,6 +99,8 @@ class Publisher:
             accounts=one.accounts,
             sinks=self._sinks,
             shelved=self._shelved(decision for _, decision in one.decisions),
+            told=_told(one.alerting),
+            notice_sinks=self._notice_sinks,
         )
         latency_s = self._monotonic_s() - released_s
         for _, decision in one.decisions:
@@ -123,7 +133,7 @@ class Publisher:
 
     def deliver(self) -> None:
         """Send what is due, for at most ``delivery_pass_s`` and one time-out."""
-        if self._sinks:
+        if self._notice_sinks:
             self._dispatcher.deliver_due(
                 deadline_ns=self._wall_ns() + round(self._limits.delivery_pass_s * NS_PER_S)
             )
@@ -132,9 +142,18 @@ class Publisher:
         """Put the alerts that an earlier run gave up back in line."""
         self._dispatcher.retry_failed()
 
+    def alerting_sums(self) -> dict[str, dict[str, int]] | None:
+        """Alerts by where they are and messages by kind, of the whole run; None without a desk."""
+        if not self._has_desk:
+            return None
+        return {
+            "fates": dict(self._ledger.alerts_by_fate()),
+            "messages": dict(self._ledger.notices_by_kind()),
+        }
+
     def drain(self, timeout_s: float) -> int:
         """Send what is left, waiting for further attempts; how many alerts stay behind."""
-        wait_ns = round(timeout_s * NS_PER_S) if self._sinks else 0
+        wait_ns = round(timeout_s * NS_PER_S) if self._notice_sinks else 0
         report = self._dispatcher.drain(self._wall_ns() + wait_ns)
         return report.pending + report.failed
 
@@ -142,18 +161,21 @@ class Publisher:
         """The ledger is derived: bring it to where the logs are."""
         for name in self._run.partitions:
             found: list[tuple[int, Decision]] = []
+            said: list[tuple[int, AlertingSaid]] = []
             through = after = self._ledger.applied_through(name)
             for entry in read_entries(
                 self._run.storage,
                 name,
                 after=after,
-                kinds={EntryKind.DECISION, EntryKind.MEASUREMENT},
+                kinds={EntryKind.DECISION, EntryKind.ALERTING, EntryKind.MEASUREMENT},
                 limits=self._limits,
             ):
                 through = entry.sequence
                 if entry.kind is EntryKind.DECISION:
                     found.append((entry.sequence, Decision.from_bytes(entry.payload)))
-            if found:
+                elif entry.kind is EntryKind.ALERTING:
+                    said.append((entry.sequence, AlertingSaid.from_bytes(entry.payload)))
+            if found or said:
                 self._ledger.apply(
                     name,
                     found,
@@ -161,6 +183,8 @@ class Publisher:
                     accounts=self._run.accounts(limits=self._limits).get(name, Accounts()),
                     sinks=self._sinks,
                     shelved=self._shelved(decision for _, decision in found),
+                    told=_told(said),
+                    notice_sinks=self._notice_sinks,
                 )
 
     def _shelved(self, decisions: Iterable[Decision]) -> set[str]:
@@ -170,6 +194,20 @@ class Publisher:
     def _miss(self, stage: str, *, times: int = 1) -> None:
         self.missed[stage] += times
         self._metrics.observe_deadline_missed(stage, times=times)
+
+
+def _told(said: Sequence[tuple[int, AlertingSaid]]) -> list[tuple[int, Told]]:
+    """What a desk said, as the ledger takes it."""
+    return [
+        (
+            sequence,
+            Told(
+                notices=tuple(Notice.from_mapping(message) for message in one.messages),
+                dispositions=one.dispositions,
+            ),
+        )
+        for sequence, one in said
+    ]
 
 
 def newest(committed: Sequence[Committed]) -> tuple[Decision, ...]:

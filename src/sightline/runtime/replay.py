@@ -36,6 +36,7 @@ from sightline.sense.arrival import Router, epochs
 _COMPARED = {
     EntryKind.DECISION: "decision",
     EntryKind.COMMAND: "command",
+    EntryKind.ALERTING: "what the alert desk said",
     EntryKind.SUMMARY_OUT: "summary",
     EntryKind.STAGE_DIGEST: "stage digests",
 }
@@ -234,6 +235,8 @@ def replay_partition(
         for decision in output.decisions:
             expected.append((EntryKind.DECISION, decision.canonical_bytes(), sequence))
             yield decision
+        if output.alerting is not None:
+            expected.append((EntryKind.ALERTING, output.alerting.to_bytes(), sequence))
         if output.summary is not None:
             expected.append((EntryKind.SUMMARY_OUT, output.summary.to_bytes(), sequence))
         yield sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sightline.act import Ledger, RunMetrics, Sink
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
+from sightline.runtime.alerting.control_inbox import ControlInbox
 from sightline.runtime.driving import EpochDriver
 from sightline.runtime.fan_in import FanInCore
 from sightline.runtime.host import PartitionHost
@@ -80,7 +82,8 @@ def run_pipeline(
             committed is kept and ``resume`` goes on from there.
     """
     _check_sources(plan, sources, options)
-    OperatorInputs.check(plan.contracts, options.controls)
+    for control in options.controls:
+        _check_control(plan, control)
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)
@@ -195,15 +198,32 @@ def _run_locked(
                 plan,
                 sources,
                 storage,
+                ControlInbox(out, partial(_check_live_control, plan)),
                 first_epoch=driver.committed_epoch + 1,
                 clocks=clocks,
                 is_stopped=is_stopped,
                 metrics=metrics,
                 limits=limits,
             ) as feed:
-                return loop.go(feed.epochs(), feed.committed)
+                return loop.go(feed.epochs(), feed.committed, feed.take_controls)
     finally:
         driver.close()
+
+
+def _check_control(plan: Plan, control: Mapping[str, Any]) -> None:
+    has_desk = plan.pipeline.alerting is not None
+    OperatorInputs.check(plan.contracts, [control], has_desk=has_desk)
+
+
+def _check_live_control(plan: Plan, control: Mapping[str, Any]) -> None:
+    _check_control(plan, control)
+    if control["control"] == "shelve" and plan.pipeline.alerting is None:
+        raise UsageError(
+            expected="an operator input that takes effect while a run goes on",
+            got="shelve, without an alert desk",
+            where="operator inputs",
+            action="give it at the start, or add `alerting` to the pipeline",
+        )
 
 
 def _check_sources(plan: Plan, sources: Mapping[str, Source], options: RunOptions) -> None:

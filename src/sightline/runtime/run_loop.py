@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sightline.limits import Limits
 from sightline.records import Accounts
@@ -41,8 +42,19 @@ class RunLoop:
     tick_ns: int = 0
     released_s: float | None = None
 
-    def go(self, stream: Iterator[Epoch], on_commit: Callable[[], None]) -> RunReport:
-        """Run to the end of ``stream``; ``on_commit`` is called when a commit is durable."""
+    def go(
+        self,
+        stream: Iterator[Epoch],
+        on_commit: Callable[[], None],
+        take_controls: Callable[[], list[dict[str, Any]]] = list,
+    ) -> RunReport:
+        """Run to the end of ``stream``.
+
+        Args:
+            stream: of epochs.
+            on_commit: called when a commit is durable.
+            take_controls: asked at the beginning of each epoch for operator inputs that have come.
+        """
         started_s = self.clocks.monotonic_s()
         self.publisher.rebuild_ledger()
         if self.options.resume:
@@ -50,7 +62,12 @@ class RunLoop:
         self.driver.begin(self.run.controls)
         since_rows, since_epochs = 0, 0
         is_paced = self.options.speed is not None or self.options.is_live
+        is_boundary = True
         for epoch in stream:
+            if is_boundary:
+                for control in take_controls():
+                    self.driver.feed_control(control)
+            is_boundary = epoch.is_complete
             self._note_receipt(epoch)
             self.tick_ns = epoch.tick_ns
             self.driver.feed(epoch)
@@ -92,7 +109,7 @@ class RunLoop:
             if missed is not None:
                 self.driver.feed_missed(one.name, missed)
         said = newest(committed)
-        if said:
+        if said or any(one.alerting for one in committed):
             self.publisher.deliver()
         if self.on_progress is not None:
             self.on_progress(
@@ -127,6 +144,7 @@ class RunLoop:
             fallbacks=dict(sorted(numbers.fallbacks.items())),
             undelivered=undelivered,
             recoveries=dict(self.driver.recoveries),
+            alerting=numbers.alerting_sums(),
         )
 
 

@@ -33,6 +33,7 @@ class RunReport:
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         undelivered: alerts left in the outbox.
         recoveries: what was cut from torn logs, by partition.
+        alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class RunReport:
     fallbacks: Mapping[str, int]
     undelivered: int
     recoveries: Mapping[str, str]
+    alerting: Mapping[str, Mapping[str, int]] | None = None
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -78,4 +80,11 @@ class RunReport:
             "fallbacks": dict(self.fallbacks),
             "undelivered": self.undelivered,
             "recoveries": dict(self.recoveries),
+            **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }
+
+
+def alerting_mapping(sums: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """The sums of an alert desk, JSON-ready, with ``raised``, which they add up to."""
+    fates = dict(sums["fates"])
+    return {"raised": sum(fates.values()), "fates": fates, "messages": dict(sums["messages"])}

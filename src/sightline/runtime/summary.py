@@ -24,6 +24,10 @@ class PresenceSummary:
     last_offset_ns: tuple[int, ...]
 
 
+KnownKey = tuple[str, str, str]
+"""Source, key and group of a key that was heard of for the first time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """One epoch of one key partition.
@@ -34,7 +38,9 @@ class Summary:
         tick_ns: the tick that ended it.
         is_final: whether the stream has ended.
         presence: group presence that changed.
-        candidates: revisions of decisions that wider ones may inhibit, or that may inhibit.
+        candidates: revisions of decisions that wider ones may inhibit, or that may inhibit; with
+            an alert desk revisions of all decisions.
+        new_keys: keys that were heard of for the first time, for an alert desk.
     """
 
     partition: int
@@ -43,6 +49,7 @@ class Summary:
     is_final: bool
     presence: tuple[PresenceSummary, ...]
     candidates: tuple[Decision, ...]
+    new_keys: tuple[KnownKey, ...] = ()
 
     def to_bytes(self) -> bytes:
         """JSON, UTF-8."""
@@ -57,6 +64,8 @@ class Summary:
             ],
             "candidates": [d.as_mapping() for d in self.candidates],
         }
+        if self.new_keys:
+            plain["new_keys"] = self.new_keys
         return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -84,6 +93,7 @@ class Summary:
                     for p in plain["presence"]
                 ),
                 candidates=tuple(Decision.from_mapping(d) for d in plain["candidates"]),
+                new_keys=tuple((k[0], k[1], k[2]) for k in plain.get("new_keys", ())),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise LogError(

@@ -5,10 +5,11 @@ events in :mod:`sightline.decide.alerting.merging`.
 """
 
 from sightline.decide.alerting.alert import Alert
-from sightline.decide.alerting.desk import AlertingStep, advance
+from sightline.decide.alerting.desk import advance
 from sightline.decide.alerting.grouping import GroupingRule
 from sightline.decide.alerting.rules import AlertingRules, Cleared, OperatorAction
 from sightline.decide.alerting.state import AlertingState
+from sightline.decide.alerting.step import AlertingStep
 from sightline.decide.alerting.storm import StormRule
 
 __all__ = [

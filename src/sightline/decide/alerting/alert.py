@@ -63,10 +63,10 @@ class Alert:
         return SEVERITY_RANK[self.severity]
 
     @property
-    def worst_first(self) -> tuple[int, float, int, str]:
+    def worst_first(self) -> tuple[int, float, int, str, str]:
         """Sort key."""
         score = -self.score if math.isfinite(self.score) else 0.0
-        return -self.rank, score, self.event_ns, self.alert_id
+        return -self.rank, score, self.event_ns, self.subject, self.alert_id
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
@@ -116,6 +116,8 @@ class Fate(StrEnum):
     """An operator's command or maintenance covers it."""
     SHELVED = "shelved"
     """An operator has shelved it."""
+    RETRACTED = "retracted"
+    """Late data has shown that it was no alert; what had been told of it was corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,18 @@ class Disposition:
     held_by: str
     at_ns: int
 
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "alert_id": self.alert_id,
+            "fate": str(self.fate),
+            "before": None if self.before is None else str(self.before),
+            "cause": self.cause,
+            "reason": self.reason,
+            "held_by": self.held_by,
+            "at_ns": self.at_ns,
+        }
+
 
 class MessageKind(StrEnum):
     """What a message is."""
@@ -148,6 +162,8 @@ class MessageKind(StrEnum):
     GROUP = "group"
     UPDATE = "update"
     DIGEST = "digest"
+    CORRECTION = "correction"
+    """What was told before was no alert: late data has taken it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +187,18 @@ class DigestRow:
     last_ns: int
     named: tuple[str, ...]
 
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "group": self.group,
+            "code": self.code,
+            "severity": str(self.severity),
+            "count": self.count,
+            "first_ns": self.first_ns,
+            "last_ns": self.last_ns,
+            "named": list(self.named),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -178,14 +206,17 @@ class Message:
 
     Attributes:
         message_id: unique within the desk.
-        kind: alert, group, update or digest.
+        kind: alert, group, update, digest or correction.
         at_ns: when, UTC ns of event time.
-        subject: of the alert; ``attribute=value`` of a group; ``""`` of a digest.
+        subject: of the alert; ``attribute=value`` of a group; ``""`` of a digest, and of a
+            correction of several.
         code: of the alert; of a group where all members share one, else ``""``.
         severity: the worst of what it holds.
         count: alerts it stands for. Of an update: since the first message.
         named: alert ids, worst first, up to the bound of the rules.
-        update_of: id of the message that it updates; ``""`` for all others.
+        subjects: of the named ones, in their order.
+        update_of: id of the message that it updates or corrects; ``""`` for all others, and for
+            a correction of several messages.
         tail: of a group: probability of so many members by chance; NaN for others.
         rows: of a digest, worst first.
     """
@@ -198,6 +229,24 @@ class Message:
     severity: Severity
     count: int
     named: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
     update_of: str = ""
     tail: float = math.nan
     rows: tuple[DigestRow, ...] = ()
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready; NaN becomes null."""
+        return {
+            "message_id": self.message_id,
+            "kind": str(self.kind),
+            "at_ns": self.at_ns,
+            "subject": self.subject,
+            "code": self.code,
+            "severity": str(self.severity),
+            "count": self.count,
+            "named": list(self.named),
+            "subjects": list(self.subjects),
+            "update_of": self.update_of,
+            "tail": self.tail if math.isfinite(self.tail) else None,
+            "rows": [row.as_mapping() for row in self.rows],
+        }

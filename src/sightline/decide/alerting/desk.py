@@ -1,7 +1,8 @@
 """The alert desk: a function of (state, what comes in) that says what one operator is told.
 
 Alerts, returns to normal and operator's actions come in by event time, the order of equal times
-as given; what comes late is taken at the time the desk has reached. An alert goes through
+as given; what comes late is taken at the time the desk has reached, and what comes from beyond
+``now_ns`` at that. An alert goes through
 
 1. masks and shelves: covered at the time reached, or by a mask at its own time, it is recorded
    with its reason and told to nobody, until the cover ends and the process is still in the alarm
@@ -9,6 +10,9 @@ as given; what comes late is taken at the time the desk has reached. An alert go
 2. repeats: the same subject and code told lately, and no less severe, counts it;
 3. groups: an open group of a common cause counts it, else it waits ``hold_ns`` for others;
 4. the circuit breaker: beyond a storm's rate it goes into the digest.
+
+Late data may take an alert back, put another one in its place, or take its end back. A retracted
+alert is withdrawn from where it is, and what was told of it is corrected.
 
 *Conservation.* Every alert that was taken in is in exactly one place (:class:`.Fate`), checked at
 the end of each step. Times at which something falls due are gone through one by one, so it makes
@@ -20,16 +24,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sightline.decide.alerting.alert import Alert, Disposition, Fate, Message
+from sightline.decide.alerting.alert import Alert, Fate
+from sightline.decide.alerting.correcting import retract, substitute
 from sightline.decide.alerting.hiding import (
     ENTERING,
     Hiding,
     covering,
     next_boundary_ns,
 )
-from sightline.decide.alerting.life_cycle import HIDDEN, AlarmEvent, AlarmState, next_state
-from sightline.decide.alerting.rules import ActionKind, AlertingRules, Cleared, OperatorAction
-from sightline.decide.alerting.state import AlertingState, Point
+from sightline.decide.alerting.life_cycle import HIDDEN, AlarmEvent, AlarmState
+from sightline.decide.alerting.points import Points
+from sightline.decide.alerting.rules import (
+    ActionKind,
+    AlertingRules,
+    Cleared,
+    OperatorAction,
+    Replaced,
+    Resumed,
+    Retracted,
+)
+from sightline.decide.alerting.state import AlertingState
+from sightline.decide.alerting.step import AlertingStep
 from sightline.decide.alerting.telling import Teller
 from sightline.decide.mask import ANY
 from sightline.errors import InvariantViolation
@@ -37,41 +52,14 @@ from sightline.errors import InvariantViolation
 _SHELVED = AlarmState.SHELVED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChange:
-    """A point went from one state of its life cycle to another."""
-
-    subject: str
-    code: str
-    before: AlarmState
-    after: AlarmState
-    event: AlarmEvent
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertingStep:
-    """What came of a step.
-
-    Attributes:
-        state: for the next one.
-        messages: to be sent, in order.
-        dispositions: what became of alerts, in order; to be logged.
-        changes: of life cycles, in order; to be logged.
-        refused: actions that could not be done, with the cause.
-    """
-
-    state: AlertingState
-    messages: tuple[Message, ...]
-    dispositions: tuple[Disposition, ...]
-    changes: tuple[StateChange, ...]
-    refused: tuple[tuple[OperatorAction, str], ...]
+DeskInput = Alert | Cleared | Retracted | Replaced | Resumed | OperatorAction
+"""What a desk takes in."""
 
 
 def advance(
     rules: AlertingRules,
     state: AlertingState,
-    inputs: Sequence[Alert | Cleared | OperatorAction] = (),
+    inputs: Sequence[DeskInput] = (),
     *,
     now_ns: int,
     is_last: bool = False,
@@ -97,7 +85,7 @@ def advance(
     """
     desk = _Desk(rules, state)
     for item in sorted(inputs, key=lambda item: item.event_ns):
-        desk.go_to(item.event_ns)
+        desk.go_to(min(item.event_ns, now_ns))
         match item:
             case Alert():
                 desk.take(item)
@@ -105,9 +93,16 @@ def advance(
                 desk.clear(item)
             case OperatorAction():
                 desk.act(item)
+            case Retracted():
+                desk.retract(item)
+            case Replaced():
+                desk.replace(item)
+            case Resumed():
+                desk.resume(item)
         desk.teller.settle(desk.at_ns)
     desk.go_to(now_ns)
-    return desk.finish(state, taken=sum(isinstance(i, Alert) for i in inputs), is_last=is_last)
+    taken = sum(isinstance(i, Alert | Replaced) for i in inputs)
+    return desk.finish(state, taken=taken, is_last=is_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +121,9 @@ class _Desk:
         self.rules = rules
         self.teller = Teller(rules, state)
         self.through_ns = state.through_ns
-        self.points = dict(state.points)
+        self.points = Points(rules, state)
         self.hidings = list(state.hidings)
-        self.untracked = state.untracked
-        self.changes: list[StateChange] = []
+        self.unplaced = state.unplaced
         self.refused: list[tuple[OperatorAction, str]] = []
         self._synced = 0
 
@@ -146,6 +140,8 @@ class _Desk:
         if self.through_ns is None:
             self.through_ns = time_ns
         while True:
+            if time_ns > self.at_ns:
+                self.teller.correct(self.at_ns)
             times = (next_boundary_ns(self.hidings, self.at_ns), self.teller.next_due_ns())
             due_ns = min((t for t in times if t is not None), default=None)
             if due_ns is None or due_ns > time_ns or due_ns <= self.at_ns:
@@ -159,13 +155,14 @@ class _Desk:
         """Say what is due, and hand out the result."""
         self._cover()
         self.teller.settle(self.at_ns, is_last=is_last)
+        self.teller.correct(self.at_ns, is_last=is_last)
         self.teller.forget(self.at_ns)
         self._sync()
         self.hidings = self._kept_hidings()
         teller = self.teller
         state = AlertingState(
             through_ns=self.through_ns,
-            points=self.points,
+            points=self.points.by_key,
             hidings=tuple(self.hidings),
             repeats=teller.repeats,
             groups=teller.groups,
@@ -175,7 +172,14 @@ class _Desk:
             storm=teller.storm,
             messages=teller.said,
             counts=teller.counts,
-            untracked=self.untracked,
+            untracked=self.points.untracked,
+            placed=teller.placed.kept(
+                after_ns=self.at_ns - self.rules.revise_ns,
+                active=self.points.active(),
+                most=self.rules.max_placed,
+            ),
+            corrections=tuple(teller.corrections),
+            unplaced=self.unplaced,
         )
         waits = state.counts.get(Fate.WAITING, 0)
         if state.raised != before.raised + taken or waits != len(state.waiting):
@@ -189,7 +193,7 @@ class _Desk:
             state=state,
             messages=tuple(teller.messages),
             dispositions=tuple(teller.dispositions),
-            changes=tuple(self.changes),
+            changes=tuple(self.points.changes),
             refused=tuple(self.refused),
         )
 
@@ -208,23 +212,66 @@ class _Desk:
                 reason=hiding.reason,
                 at_ns=self.at_ns,
             )
-            self._raise(alert, fate, ENTERING[hiding.state])
+            self.points.enter(alert, fate, ENTERING[hiding.state], self.at_ns)
         elif self.teller.is_repeat(alert, self.at_ns):
             self.teller.count_repeat(alert, self.at_ns)
-            self._raise(alert, Fate.SUPPRESSED, AlarmEvent.REPEATED)
+            self.points.enter(alert, Fate.SUPPRESSED, AlarmEvent.REPEATED, self.at_ns)
         else:
-            self._raise(alert, Fate.WAITING, AlarmEvent.RAISED)
+            self.points.enter(alert, Fate.WAITING, AlarmEvent.RAISED, self.at_ns)
             self.teller.queue(alert, self.at_ns, before=None)
 
     def clear(self, cleared: Cleared) -> None:
         """A point is back to normal; one that is not known was never raised here."""
         key = cleared.subject, cleared.code
-        point = self.points.get(key)
-        if point is None:
+        point = self.points.by_key.get(key)
+        if point is not None:
+            self.teller.placed.touch(point.alert.alert_id, self.at_ns)
+            self.points.leave(key, self.at_ns)
+
+    def retract(self, item: Retracted) -> None:
+        """An alert was none; one that is not known any more stays as it is."""
+        placed = self.teller.placed.by_id.get(item.alert_id)
+        if placed is None:
+            self.unplaced += 1
             return
-        self.points[key] = replace(point, is_active=False)
-        is_latched = point.is_latched
-        self._move(key, AlarmEvent.CLEARED_LATCHING if is_latched else AlarmEvent.CLEARED)
+        retract(self.teller, placed, self.at_ns)
+        key = placed.alert.subject, placed.alert.code
+        other = self.points.take_back(key, item.alert_id, self.at_ns)
+        if other is None or not other.is_active or other.state in HIDDEN:
+            return
+        newest = self.teller.placed.by_id.get(other.alert.alert_id)
+        if newest is not None and newest.held_by == item.alert_id:
+            # It was counted on what was none: now it has to be told itself.
+            self.teller.queue(other.alert, self.at_ns, before=newest.fate)
+
+    def replace(self, item: Replaced) -> None:
+        """An alert stands where another one stood; if that is not known any more it is new."""
+        placed = self.teller.placed.by_id.get(item.alert_id)
+        if placed is None:
+            self.take(item.alert)
+            return
+        substitute(self.teller, placed, item.alert, self.at_ns)
+        key = item.alert.subject, item.alert.code
+        point = self.points.by_key.get(key)
+        if point is not None and point.alert.alert_id == item.alert_id:
+            self.points.by_key[key] = replace(point, alert=item.alert)
+
+    def resume(self, item: Resumed) -> None:
+        """A point never was back to normal; it is told of only if it was hidden before."""
+        placed = self.teller.placed.by_id.get(item.alert.alert_id)
+        if placed is None:
+            self.unplaced += 1
+            return
+        hiding = covering(self.hidings, _seen(item.alert, self.at_ns))
+        was_hidden = placed.fate in (Fate.MASKED, Fate.SHELVED)
+        fate, event = placed.fate, AlarmEvent.REPEATED
+        if hiding is not None:
+            event = ENTERING[hiding.state]
+        elif was_hidden:
+            fate, event = Fate.WAITING, AlarmEvent.RAISED
+        self.points.enter(item.alert, fate, event, self.at_ns, is_again=True)
+        if was_hidden and hiding is None:
+            self.teller.queue(item.alert, self.at_ns, before=placed.fate)
 
     def act(self, action: OperatorAction) -> None:
         """An operator did something."""
@@ -240,12 +287,12 @@ class _Desk:
 
     def _answer(self, action: OperatorAction) -> bool:
         event = AlarmEvent(str(action.kind))
-        done = []
-        for key in sorted(self.points):
-            if key[0] == action.subject and action.code in (ANY, key[1]):
-                if event is AlarmEvent.RESET and next_state(self.points[key].state, event):
-                    self.points[key] = replace(self.points[key], is_latched=False)
-                done.append(self._move(key, event))
+        asked = [
+            key
+            for key in sorted(self.points.by_key)
+            if key[0] == action.subject and action.code in (ANY, key[1])
+        ]
+        done = [self.points.answer(key, event, self.at_ns) for key in asked]
         return any(done)
 
     def _hide(self, action: OperatorAction) -> bool:
@@ -275,59 +322,21 @@ class _Desk:
         self._cover()
         return bool(ended)
 
-    # --- life cycles ------------------------------------------------------------------------------
-
-    def _raise(self, alert: Alert, fate: Fate, event: AlarmEvent) -> None:
-        key = alert.subject, alert.code
-        point = self.points.get(key)
-        if point is None and len(self.points) >= self.rules.max_points:
-            self.untracked += 1
-            return
-        is_seen = event in (AlarmEvent.RAISED, AlarmEvent.REPEATED)
-        latches = is_seen and alert.code in self.rules.latching
-        self.points[key] = Point(
-            state=point.state if point else AlarmState.NORMAL,
-            is_active=True,
-            is_latched=latches or (point is not None and point.is_latched),
-            alert=alert,
-            fate=fate,
-        )
-        self._move(key, event)
-
-    def _move(self, key: tuple[str, str], event: AlarmEvent) -> bool:
-        """Apply an event; whether it can happen. A point that is normal again is let go."""
-        point = self.points[key]
-        after = next_state(point.state, event)
-        if after is not None and after is not point.state:
-            self.changes.append(
-                StateChange(
-                    subject=key[0],
-                    code=key[1],
-                    before=point.state,
-                    after=after,
-                    event=event,
-                    at_ns=self.at_ns,
-                )
-            )
-            self.points[key] = replace(point, state=after)
-        if self.points[key].state is AlarmState.NORMAL and not point.is_active:
-            del self.points[key]
-        return after is not None
+    # --- hiding -----------------------------------------------------------------------------------
 
     def _cover(self) -> None:
         """Hide what is covered now, and reveal what no longer is."""
-        if not self.hidings and not any(p.state in HIDDEN for p in self.points.values()):
+        if not self.hidings and not any(p.state in HIDDEN for p in self.points.by_key.values()):
             return
         self._sync()
         in_digest = {alert.alert_id for _, alert in self.teller.digest}
-        for key in sorted(self.points):
-            point = self.points[key]
-            seen = _Seen(point.alert.kind, point.alert.subject, self.at_ns)
-            hiding = covering(self.hidings, seen)
+        for key in sorted(self.points.by_key):
+            point = self.points.by_key[key]
+            hiding = covering(self.hidings, _seen(point.alert, self.at_ns))
             if hiding is None and point.state in HIDDEN:
                 self._reveal(key, in_digest)
             elif hiding is not None and hiding.state is not point.state:
-                self._move(key, ENTERING[hiding.state])
+                self.points.move(key, ENTERING[hiding.state], self.at_ns)
                 self.teller.withdraw(
                     *key,
                     self.at_ns,
@@ -337,17 +346,10 @@ class _Desk:
                 )
 
     def _reveal(self, key: tuple[str, str], in_digest: set[str]) -> None:
-        point = self.points[key]
-        if not point.is_active:
-            is_latched = point.is_latched
-            self._move(key, AlarmEvent.REVEAL_LATCHED if is_latched else AlarmEvent.REVEAL_QUIET)
-            return
-        if point.alert.code in self.rules.latching:
-            self.points[key] = replace(point, is_latched=True)
-        self._move(key, AlarmEvent.REVEAL_ACTIVE)
-        if point.alert.alert_id not in in_digest:
+        alert = self.points.reveal(key, self.at_ns)
+        if alert is not None and alert.alert_id not in in_digest:
             # Also what was told before it was hidden: a shelf that runs out must be heard of.
-            self.teller.queue(point.alert, self.at_ns, before=point.fate)
+            self.teller.queue(alert, self.at_ns, before=self.points.by_key[key].fate)
 
     def _hiding_of(self, alert: Alert) -> Hiding | None:
         """What covers it at its own time (masks), or its point at the time the desk has reached.
@@ -355,8 +357,7 @@ class _Desk:
         A shelf is about what an operator wants to hear now; it is nothing to a late alert.
         """
         masks = [hiding for hiding in self.hidings if hiding.state is not _SHELVED]
-        seen = _Seen(alert.kind, alert.subject, self.at_ns)
-        return covering(masks, alert) or covering(self.hidings, seen)
+        return covering(masks, alert) or covering(self.hidings, _seen(alert, self.at_ns))
 
     def _kept_hidings(self) -> list[Hiding]:
         oldest_ns = self.at_ns - self.rules.late_ns
@@ -366,11 +367,12 @@ class _Desk:
         """Tell points what became of their newest alert since the last call."""
         new = self.teller.dispositions[self._synced :]
         self._synced = len(self.teller.dispositions)
-        fates = {disposition.alert_id: disposition.fate for disposition in new}
-        for key, point in self.points.items():
-            fate = fates.get(point.alert.alert_id)
-            if fate is not None and fate is not point.fate:
-                self.points[key] = replace(point, fate=fate)
+        self.points.note_fates(new)
+
+
+def _seen(alert: Alert, at_ns: int) -> _Seen:
+    """The point of an alert at some time."""
+    return _Seen(alert.kind, alert.subject, at_ns)
 
 
 def _fate_of(state: AlarmState) -> Fate:

@@ -8,6 +8,9 @@ nothing.
 The three hidden states (shelved, suppressed by design, out of service) remember only whether the
 process is active. When one ends, the alarm is unacknowledged if it is still active, normal if not.
 A latched alarm stays latched through them: hiding it is no reset.
+
+One event is not the standard's: late data may take back that an alarm was ever raised. If nothing
+else was raised at the point since it was normal, it is normal again, and nobody owes a look.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ class AlarmEvent(StrEnum):
     SHELVE = "shelve"
     SUPPRESS = "suppress"
     TAKE_OUT = "take_out"
+    RETRACTED = "retracted"
+    """Late data says that it was never raised, and nothing else was since it was normal."""
     REVEAL_ACTIVE = "reveal_active"
     """A hidden state ends and the process is in the alarm state."""
     REVEAL_QUIET = "reveal_quiet"
@@ -81,6 +86,8 @@ def _table() -> dict[tuple[AlarmState, AlarmEvent], AlarmState]:
         (s.LATCHED_ACKNOWLEDGED, e.REPEATED): s.UNACKNOWLEDGED,
         (s.LATCHED_ACKNOWLEDGED, e.RESET): s.NORMAL,
     }
+    visible = (s.UNACKNOWLEDGED, s.ACKNOWLEDGED, s.RETURNED, s.LATCHED, s.LATCHED_ACKNOWLEDGED)
+    table |= {(state, e.RETRACTED): s.NORMAL for state in visible}
     hides = {e.SHELVE: s.SHELVED, e.SUPPRESS: s.SUPPRESSED, e.TAKE_OUT: s.OUT_OF_SERVICE}
     table |= {(state, event): hidden for state in s for event, hidden in hides.items()}
     for hidden in HIDDEN:
@@ -89,6 +96,7 @@ def _table() -> dict[tuple[AlarmState, AlarmEvent], AlarmState]:
             (hidden, e.REPEATED): hidden,
             (hidden, e.CLEARED): hidden,
             (hidden, e.CLEARED_LATCHING): hidden,
+            (hidden, e.RETRACTED): hidden,
             (hidden, e.REVEAL_ACTIVE): s.UNACKNOWLEDGED,
             (hidden, e.REVEAL_QUIET): s.NORMAL,
             (hidden, e.REVEAL_LATCHED): s.LATCHED,

@@ -10,10 +10,11 @@ from typing import Any
 from sightline.decide.alerting.alert import Alert, Fate
 from sightline.decide.alerting.hiding import Hiding
 from sightline.decide.alerting.life_cycle import AlarmState
+from sightline.decide.alerting.placed import Placed
 from sightline.decide.alerting.storm import StormState
 from sightline.errors import UsageError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Point:
         is_latched: whether it has to be reset by hand.
         alert: the newest alert of it.
         fate: of that alert.
+        since_ns: when the point was last normal, UTC ns.
+        count: alerts since then, those that were retracted left out.
     """
 
     state: AlarmState
@@ -33,6 +36,8 @@ class Point:
     is_latched: bool
     alert: Alert
     fate: Fate
+    since_ns: int
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,9 @@ class AlertingState:
         messages: said so far.
         counts: raised alerts by where they are.
         untracked: alerts that found no room for a point.
+        placed: by id: where the alerts are that may still be retracted.
+        corrections: (message that told it, alert): retracted, and not yet said to be.
+        unplaced: retractions of alerts that were not known any more: nothing was done.
     """
 
     through_ns: int | None = None
@@ -90,6 +98,9 @@ class AlertingState:
     messages: int = 0
     counts: Mapping[Fate, int] = field(default_factory=lambda: MappingProxyType({}))
     untracked: int = 0
+    placed: Mapping[str, Placed] = field(default_factory=lambda: MappingProxyType({}))
+    corrections: tuple[tuple[str, Alert], ...] = ()
+    unplaced: int = 0
 
     @property
     def raised(self) -> int:
@@ -108,6 +119,8 @@ class AlertingState:
                     "is_latched": p.is_latched,
                     "alert": p.alert.as_mapping(),
                     "fate": str(p.fate),
+                    "since_ns": p.since_ns,
+                    "count": p.count,
                 }
                 for _, p in sorted(self.points.items())
             ],
@@ -125,6 +138,9 @@ class AlertingState:
             "messages": self.messages,
             "counts": {str(fate): count for fate, count in sorted(self.counts.items())},
             "untracked": self.untracked,
+            "placed": [placed.as_mapping() for _, placed in sorted(self.placed.items())],
+            "corrections": [[message, alert.as_mapping()] for message, alert in self.corrections],
+            "unplaced": self.unplaced,
         }
 
     @classmethod
@@ -156,6 +172,9 @@ class AlertingState:
                 messages=int(plain["messages"]),
                 counts={Fate(fate): int(n) for fate, n in plain["counts"].items()},
                 untracked=int(plain["untracked"]),
+                placed={p.alert.alert_id: p for p in map(Placed.from_mapping, plain["placed"])},
+                corrections=tuple((str(m), Alert.from_mapping(a)) for m, a in plain["corrections"]),
+                unplaced=int(plain["unplaced"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
@@ -181,4 +200,6 @@ def _point(plain: Mapping[str, Any]) -> Point:
         is_latched=bool(plain["is_latched"]),
         alert=Alert.from_mapping(plain["alert"]),
         fate=Fate(plain["fate"]),
+        since_ns=int(plain["since_ns"]),
+        count=int(plain["count"]),
     )

@@ -9,13 +9,14 @@ from dataclasses import replace
 from sightline.decide.alerting.alert import (
     SEVERITY_RANK,
     Alert,
-    DigestRow,
     Disposition,
     Fate,
     Message,
     MessageKind,
 )
 from sightline.decide.alerting.grouping import common_causes
+from sightline.decide.alerting.many_alerts import correction_message, digest_rows
+from sightline.decide.alerting.placed import PlacedAlerts
 from sightline.decide.alerting.rules import AlertingRules
 from sightline.decide.alerting.state import AlertingState, Standing
 from sightline.decide.alerting.storm import is_digest_due, offer, settle
@@ -37,6 +38,8 @@ class Teller:
         self.storm = state.storm
         self.said = state.messages
         self.counts = dict(state.counts)
+        self.placed = PlacedAlerts(state.placed)
+        self.corrections = list(state.corrections)
         self.messages: list[Message] = []
         self.dispositions: list[Disposition] = []
         self._update_due_ns = self._earliest_update_ns()
@@ -58,17 +61,17 @@ class Teller:
         if before is not None:
             self.counts[before] -= 1
         self.counts[fate] = self.counts.get(fate, 0) + 1
-        self.dispositions.append(
-            Disposition(
-                alert_id=alert.alert_id,
-                fate=fate,
-                before=before,
-                cause=cause,
-                reason=reason,
-                held_by=held_by,
-                at_ns=at_ns,
-            )
+        disposition = Disposition(
+            alert_id=alert.alert_id,
+            fate=fate,
+            before=before,
+            cause=cause,
+            reason=reason,
+            held_by=held_by,
+            at_ns=at_ns,
         )
+        self.dispositions.append(disposition)
+        self.placed.note(alert, disposition)
 
     def is_repeat(self, alert: Alert, at_ns: int) -> bool:
         """Whether it is to be counted on an alert of the same subject and code."""
@@ -158,13 +161,26 @@ class Teller:
         is_due = not self.storm.is_storm or is_digest_due(self.rules.storm, self.storm, at_ns)
         if self.digest and (is_due or is_last or len(self.digest) >= self.rules.max_digest):
             self._say_digest(at_ns)
+        if self.corrections and self.storm.is_storm and is_due:
+            self._say_corrections(at_ns)
+            self.storm = replace(self.storm, digest_ns=at_ns)
         self._update(at_ns, is_last=is_last)
+
+    def correct(self, at_ns: int, *, is_last: bool = False) -> None:
+        """Take back what was told and was no alert, in one message; in a storm it waits."""
+        if not self.corrections:
+            return
+        if not (is_last or self.storm.is_storm):
+            self.storm = offer(self.rules.storm, self.storm, at_ns)
+        is_full = len(self.corrections) >= self.rules.max_digest
+        if is_last or is_full or not self.storm.is_storm:
+            self._say_corrections(at_ns)
 
     def next_due_ns(self) -> int | None:
         """When :meth:`settle` will next have something to do, if nothing comes in before."""
         rule, storm = self.rules.storm, self.storm
         times = [self.waiting[0][0] + self.rules.hold_ns] if self.waiting else []
-        if self.digest and storm.digest_ns is not None:
+        if (self.digest or self.corrections) and storm.digest_ns is not None:
             times.append(storm.digest_ns + rule.digest_every_ns)
         if storm.is_storm:
             # A storm is over when the offer that makes it calm_below drops out of the window.
@@ -195,7 +211,7 @@ class Teller:
         if self.storm.is_storm:
             self._to_digest(members, at_ns, label)
             return
-        message_id = self._next_id()
+        message_id = self.next_id()
         worst = members[0]
         codes = {alert.code for alert in members}
         self.messages.append(
@@ -208,6 +224,7 @@ class Teller:
                 severity=worst.severity,
                 count=len(members),
                 named=tuple(a.alert_id for a in members[: self.rules.max_named]),
+                subjects=tuple(a.subject for a in members[: self.rules.max_named]),
                 tail=tail,
             )
         )
@@ -227,7 +244,7 @@ class Teller:
         self._told(members, Fate.TOLD, cause, message_id, at_ns)
 
     def _to_digest(self, members: Iterable[Alert], at_ns: int, label: str) -> None:
-        self.digest_id = self.digest_id or self._next_id()
+        self.digest_id = self.digest_id or self.next_id()
         for alert in members:
             own = dict(alert.attributes).get(self.rules.digest_by, alert.subject)
             self.digest.append((label or own, alert))
@@ -247,7 +264,7 @@ class Teller:
                 )
 
     def _say_digest(self, at_ns: int) -> None:
-        rows = _rows(self.digest, self.rules.max_named)
+        rows = digest_rows(self.digest, self.rules.max_named)
         alerts = sorted((alert for _, alert in self.digest), key=lambda a: a.worst_first)
         self.messages.append(
             Message(
@@ -259,12 +276,24 @@ class Teller:
                 severity=alerts[0].severity,
                 count=len(alerts),
                 named=tuple(a.alert_id for a in alerts[: self.rules.max_named]),
+                subjects=tuple(a.subject for a in alerts[: self.rules.max_named]),
                 rows=rows,
             )
         )
         self.digest, self.digest_id = [], ""
         if self.storm.is_storm:
             self.storm = replace(self.storm, digest_ns=at_ns)
+
+    def _say_corrections(self, at_ns: int) -> None:
+        held, self.corrections = self.corrections, []
+        self.messages.append(
+            correction_message(
+                held,
+                message_id=self.next_id(),
+                at_ns=at_ns,
+                max_named=self.rules.max_named,
+            )
+        )
 
     def _update(self, at_ns: int, *, is_last: bool) -> None:
         """Say counts that have grown; in a storm they wait."""
@@ -306,7 +335,7 @@ class Teller:
                 return standing
         self.messages.append(
             Message(
-                message_id=self._next_id(),
+                message_id=self.next_id(),
                 kind=MessageKind.UPDATE,
                 at_ns=at_ns,
                 subject=subject,
@@ -331,7 +360,8 @@ class Teller:
             if s.count > s.told or at_ns < s.since_ns + self.rules.join_ns
         }
 
-    def _next_id(self) -> str:
+    def next_id(self) -> str:
+        """Of the next message."""
         self.said += 1
         return f"{self.rules.name}-{self.said}"
 
@@ -339,28 +369,3 @@ class Teller:
 def _untold(standing: Standing | None) -> int:
     """What was counted and not said yet: it is carried on to what stands next."""
     return standing.count - standing.told if standing else 0
-
-
-def _rows(held: Iterable[tuple[str, Alert]], max_named: int) -> tuple[DigestRow, ...]:
-    """One row per group and code: the most severe first, then the most numerous."""
-    found: dict[tuple[str, str], list[Alert]] = {}
-    for group, alert in held:
-        found.setdefault((group, alert.code), []).append(alert)
-    rows = []
-    for (group, code), alerts in found.items():
-        alerts.sort(key=lambda alert: alert.worst_first)
-        times = [alert.event_ns for alert in alerts]
-        rows.append(
-            DigestRow(
-                group=group,
-                code=code,
-                severity=alerts[0].severity,
-                count=len(alerts),
-                first_ns=min(times),
-                last_ns=max(times),
-                named=tuple(alert.alert_id for alert in alerts[:max_named]),
-            )
-        )
-    return tuple(
-        sorted(rows, key=lambda r: (-SEVERITY_RANK[r.severity], -r.count, r.group, r.code))
-    )

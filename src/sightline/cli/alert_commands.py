@@ -1,0 +1,209 @@
+"""``sightline alert …`` and ``sightline alerts``: the operator's side of the alert desk."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from sightline.cli.console import print_json, utc
+from sightline.errors import UsageError
+from sightline.records.signals import NS_PER_S
+from sightline.runtime import RunDirectory
+from sightline.runtime.alerting.account import desk_account
+from sightline.runtime.alerting.control_inbox import give_control
+
+app = typer.Typer(
+    help="Answer the alarms of a live run: acknowledge, reset, shelve, mask.",
+    no_args_is_help=True,
+)
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SHOWN = 40
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Subject = Annotated[
+    str, typer.Argument(help="What it is about, for example sat-7 or sat-7/bus_voltage_v.")
+]
+Code = Annotated[str, typer.Option(help="Reason code; * for every one of the subject.")]
+Stage = Annotated[str, typer.Option(help="Deciding stage; * for every one.")]
+Until = Annotated[str, typer.Option(help="2026-01-01T12:00:00Z, or from now: 90s, 30m, 2h, 1d.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with every alert this hides.")]
+
+
+@app.command()
+def acknowledge(run: Run, subject: Subject, code: Code = "*") -> None:
+    """Say that an alarm was seen."""
+    _give(run, {"control": "acknowledge", "subject": subject, "code": code})
+
+
+@app.command()
+def reset(run: Run, subject: Subject, code: Code = "*") -> None:
+    """Clear a latched alarm that was acknowledged."""
+    _give(run, {"control": "reset", "subject": subject, "code": code})
+
+
+@app.command()
+def shelve(
+    run: Run, subject: Subject, until: Until, stage: Stage = "*", reason: Reason = ""
+) -> None:
+    """Do not hear of a subject for some time; its alerts are recorded."""
+    until_ns = parse_until(until, now_ns=time.time_ns())
+    _give(
+        run,
+        {
+            "control": "shelve",
+            "subject": subject,
+            "kind": stage,
+            "until_ns": until_ns,
+            "reason": reason,
+        },
+    )
+
+
+@app.command()
+def unshelve(run: Run, subject: Subject, stage: Stage = "*") -> None:
+    """End a shelf early."""
+    _give(run, {"control": "unshelve", "subject": subject, "kind": stage})
+
+
+@app.command()
+def mask(
+    run: Run,
+    subject: Subject,
+    until: Until,
+    stage: Stage = "*",
+    reason: Reason = "",
+    is_command: Annotated[
+        bool, typer.Option("--command", help="Not maintenance: a command looks like a fault.")
+    ] = False,
+) -> None:
+    """Take a subject out of service for some time; its alerts are recorded with the reason."""
+    until_ns = parse_until(until, now_ns=time.time_ns())
+    _give(
+        run,
+        {
+            "control": "mask",
+            "as": "suppressed" if is_command else "out_of_service",
+            "subject": subject,
+            "kind": stage,
+            "until_ns": until_ns,
+            "reason": reason,
+        },
+    )
+
+
+@app.command("put-back")
+def put_back(run: Run, subject: Subject, stage: Stage = "*") -> None:
+    """End a mask early."""
+    _give(run, {"control": "put_back", "subject": subject, "kind": stage})
+
+
+def alerts(
+    path: Run,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Show the standing alarms of a run, what is hidden and why, and where every alert is."""
+    found = desk_account(RunDirectory.open(path))
+    if as_json:
+        print_json({"run": str(path), **found})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in account_lines(found):
+        console.print(line, markup=False)
+
+
+def account_lines(found: dict[str, Any]) -> list[str]:
+    """The account of a desk, for a terminal."""
+    at_ns = found["at_ns"]
+    lines = [f"event time  {'-' if at_ns is None else utc(at_ns)}"]
+    standing = found["standing"]
+    lines.append(f"standing    {len(standing)} alarms" if standing else "standing    none")
+    for row in standing[:_SHOWN]:
+        told = row["message_id"] or row["fate"]
+        lines.append(
+            f"  {row['state']:24} {row['severity']:8} {row['subject']} {row['code']}  "
+            f"since {utc(row['since_ns'])}, {_many(row['count'], 'alert')}, {told}"
+        )
+    if len(standing) > _SHOWN:
+        lines.append(f"  … and {len(standing) - _SHOWN} more, see --json")
+    hidden = found["hidden"]
+    lines.append(f"hidden      masks and shelves: {len(hidden)}" if hidden else "hidden      none")
+    for row in hidden[:_SHOWN]:
+        stage = "" if row["kind"] == "*" else f" ({row['kind']})"
+        lines.append(
+            f"  {row['state']:24} {row['subject']}{stage}  from {utc(row['from_ns'])} until "
+            f"{utc(row['until_ns'])}{'' if row['is_now'] else ', not now'}"
+            f"{': ' + row['reason'] if row['reason'] else ''}"
+        )
+    if len(hidden) > _SHOWN:
+        lines.append(f"  … and {len(hidden) - _SHOWN} more, see --json")
+    storm = found["storm"]
+    state = "storm: messages go into a digest" if storm["is_storm"] else "calm"
+    lines.append(f"rate        {state}; {storm['in_next_digest']} alerts in the next digest")
+    counts = ", ".join(f"{kind} {n:,}" for kind, n in found["message_counts"].items())
+    lines.append(f"messages    {found['messages']:,}{': ' + counts if counts else ''}")
+    fates = " + ".join(f"{fate} {n:,}" for fate, n in found["fates"].items()) or "none"
+    lines.append(f"alerts      raised {found['raised']:,} = {fates}")
+    for name, what in (
+        ("untracked", "alerts without room for a point"),
+        ("unplaced", "retractions of alerts not known any more"),
+        ("waiting_controls", "operator inputs whose time has not come"),
+    ):
+        if found[name]:
+            lines.append(f"            {found[name]:,} {what}")
+    return lines
+
+
+def parse_until(text: str, *, now_ns: int) -> int:
+    """An end in UTC ns: a date, or a time from now.
+
+    Raises:
+        UsageError: it is neither.
+
+    >>> parse_until("2m", now_ns=0)
+    120000000000
+    >>> parse_until("1970-01-01T00:01:00Z", now_ns=0)
+    60000000000
+    """
+    relative = re.fullmatch(r"\+?(\d{1,6})([smhd])", text)
+    if relative:
+        return now_ns + int(relative[1]) * _UNITS_S[relative[2]] * NS_PER_S
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            expected="2026-01-01T12:00:00Z, or 90s, 30m, 2h, 1d",
+            got=text,
+            where="--until",
+            action="mend the option",
+        ) from error
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return round(at.timestamp()) * NS_PER_S
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _give(path: Path, control: dict[str, Any]) -> None:
+    run = RunDirectory.open(path)
+    if run.is_site or run.plan.pipeline.alerting is None:
+        raise UsageError(
+            expected="a run with an alert desk",
+            got="one whose pipeline has no `alerting`",
+            where=str(path),
+            action="add the section and run again; docs/alerting.md has an example",
+        )
+    given = give_control(path, control, name=f"{time.time_ns():020d}-{secrets.token_hex(4)}")
+    Console(highlight=False, soft_wrap=True).print(
+        f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})"
+    )

@@ -1,0 +1,185 @@
+"""The ``alerting`` section of a pipeline: what makes messages of its decisions.
+
+Every number is that of :class:`sightline.decide.alerting.AlertingRules`, in seconds here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from sightline.decide.alerting import AlertingRules, GroupingRule, StormRule
+from sightline.errors import PipelineError
+from sightline.records.decision import Severity
+from sightline.records.signals import NS_PER_S
+
+_RULES = AlertingRules()
+_MAX_SUBJECTS = 100_000
+Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Bound = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StormForm(_Form):
+    """When messages become a digest."""
+
+    window_s: PositiveSeconds = _RULES.storm.window_ns / NS_PER_S
+    max_messages: Bound = _RULES.storm.max_messages
+    calm_below: Bound = _RULES.storm.calm_below
+    digest_every_s: PositiveSeconds = _RULES.storm.digest_every_ns / NS_PER_S
+
+
+class GroupingForm(_Form):
+    """When alerts have a common cause."""
+
+    member_probability: Annotated[float, Field(gt=0, lt=1)] = _RULES.grouping.member_probability
+    """That a subject alerts by itself within ``hold_s``."""
+    max_tail: Annotated[float, Field(gt=0)] = _RULES.grouping.max_tail
+    min_members: Annotated[int, Field(ge=2)] = _RULES.grouping.min_members
+
+
+class AlertingForm(_Form):
+    """What one operator is told of the decisions of a pipeline.
+
+    >>> AlertingForm(hold_s=30).hold_s, AlertingForm().storm.max_messages
+    (30.0, 10)
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = _RULES.name
+    hold_s: Seconds = _RULES.hold_ns / NS_PER_S
+    urgent: tuple[Severity, ...] = _RULES.urgent
+    join_s: Seconds = _RULES.join_ns / NS_PER_S
+    repeat_s: Seconds = _RULES.repeat_ns / NS_PER_S
+    update_every_s: PositiveSeconds = _RULES.update_every_ns / NS_PER_S
+    storm: StormForm = StormForm()
+    grouping: GroupingForm = GroupingForm()
+    by: tuple[str, ...] | None = None
+    """Attributes that may name a common cause: key columns, the contract's group column, columns
+    of ``subjects``. Null: all of them."""
+    digest_by: str | None = None
+    """Attribute by which a digest is grouped; null: the first key column."""
+    subjects: Annotated[dict[str, dict[str, str]], Field(max_length=_MAX_SUBJECTS)] = {}
+    """Further attributes of a key or group: ``sat-7: {gateway: g-1, firmware: "4.2"}``."""
+    subjects_file: str | None = None
+    """The same as a YAML file, relative to the pipeline's; read into ``subjects``."""
+    latching: tuple[str, ...] = _RULES.latching
+    max_shelve_s: PositiveSeconds = _RULES.max_shelve_ns / NS_PER_S
+    late_s: Seconds = _RULES.late_ns / NS_PER_S
+    revise_s: Seconds | None = None
+    """How long after its last event an alert can be retracted; null: the longest
+    ``max_backlog_s`` of the sources."""
+    max_points: Bound = _RULES.max_points
+    max_waiting: Bound = _RULES.max_waiting
+    max_digest: Bound = _RULES.max_digest
+    max_hidings: Bound = _RULES.max_hidings
+    max_placed: Bound = _RULES.max_placed
+    max_named: Bound = _RULES.max_named
+    max_groups: Bound = 100_000
+    """Values of attributes whose subjects are counted. Further ones are never named as a cause."""
+    max_controls: Bound = 1_000
+    """Operator inputs whose time has not come. Further ones are refused, which is logged."""
+
+    def rules(
+        self,
+        *,
+        revise_ns: int,
+        digest_by: str,
+        population: Mapping[tuple[str, str], int] | None = None,
+    ) -> AlertingRules:
+        """The rules of the desk.
+
+        Args:
+            revise_ns: where ``revise_s`` is not given.
+            digest_by: where it is not given.
+            population: subjects by (attribute, value), as far as known.
+
+        Raises:
+            UsageError: numbers that do not fit together.
+        """
+        return AlertingRules(
+            name=self.name,
+            hold_ns=_ns(self.hold_s),
+            urgent=self.urgent,
+            grouping=GroupingRule(
+                population=population or {},
+                member_probability=self.grouping.member_probability,
+                max_tail=self.grouping.max_tail,
+                min_members=self.grouping.min_members,
+            ),
+            join_ns=_ns(self.join_s),
+            repeat_ns=_ns(self.repeat_s),
+            update_every_ns=_ns(self.update_every_s),
+            storm=StormRule(
+                window_ns=_ns(self.storm.window_s),
+                max_messages=self.storm.max_messages,
+                calm_below=self.storm.calm_below,
+                digest_every_ns=_ns(self.storm.digest_every_s),
+            ),
+            digest_by=self.digest_by or digest_by,
+            latching=self.latching,
+            max_shelve_ns=_ns(self.max_shelve_s),
+            revise_ns=revise_ns if self.revise_s is None else _ns(self.revise_s),
+            late_ns=_ns(self.late_s),
+            max_points=self.max_points,
+            max_waiting=self.max_waiting,
+            max_digest=self.max_digest,
+            max_hidings=self.max_hidings,
+            max_placed=self.max_placed,
+            max_named=self.max_named,
+        )
+
+
+def with_subjects(form: AlertingForm | None, folder: Path) -> AlertingForm | None:
+    """The section with the subjects of its file in it, so that a run depends on no file.
+
+    Args:
+        form: the section as written.
+        folder: of the pipeline file.
+
+    Raises:
+        PipelineError: the file cannot be read, is no table of subjects, or repeats one.
+    """
+    if form is None or form.subjects_file is None:
+        return form
+    path = folder / form.subjects_file
+    try:
+        table = _table(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise PipelineError(
+            expected="a YAML table of subjects: `sat-7: {gateway: g-1}`, one a line",
+            got=" ".join(str(error).split())[:200],
+            where=str(path),
+            action="mend the file",
+        ) from error
+    repeated = sorted(set(table) & set(form.subjects))
+    if repeated:
+        raise PipelineError(
+            expected="each subject once",
+            got=f"{repeated[0]} in the file and in the pipeline",
+            where=f"{path}",
+            action="remove it from one of them",
+        )
+    return form.model_copy(update={"subjects": {**form.subjects, **table}, "subjects_file": None})
+
+
+def _table(plain: Any) -> dict[str, dict[str, str]]:
+    if not isinstance(plain, dict) or len(plain) > _MAX_SUBJECTS:
+        raise ValueError(f"no mapping of at most {_MAX_SUBJECTS} subjects")
+    found: dict[str, dict[str, str]] = {}
+    for subject, attributes in plain.items():
+        if not isinstance(attributes, dict):
+            raise ValueError(f"{subject}: no mapping of attributes")
+        found[str(subject)] = {str(name): str(value) for name, value in attributes.items()}
+    return found
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * NS_PER_S)

@@ -1,0 +1,179 @@
+"""What an alert desk said in one epoch: one entry of the fan-in's log.
+
+Messages for the operator, what became of alerts, changes of life cycles, actions that could not be
+done, and the sums after it, in JSON: the bytes that a replay reproduces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sightline.decide.alerting import AlertingState, OperatorAction
+from sightline.decide.alerting.alert import Disposition, Message, MessageKind
+from sightline.decide.alerting.step import StateChange
+from sightline.errors import LogError
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.alerting.actions import action_as_mapping
+
+_NAMED_IN_TEXT = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertingSaid:
+    """What was said in one epoch.
+
+    Attributes:
+        epoch: number of the epoch.
+        at_ns: time the desk has reached, UTC ns of event time.
+        messages: JSON-ready, each with ``notice_id``, 32 hex digits, and ``text`` for people.
+        dispositions: JSON-ready.
+        changes: of life cycles, JSON-ready.
+        refused: actions with ``cause``, JSON-ready.
+        fates: alerts raised so far by where they are after it.
+        message_counts: messages said so far by kind.
+        is_storm: whether messages go into a digest after it.
+    """
+
+    epoch: int
+    at_ns: int
+    messages: tuple[Mapping[str, Any], ...]
+    dispositions: tuple[Mapping[str, Any], ...]
+    changes: tuple[Mapping[str, Any], ...]
+    refused: tuple[Mapping[str, Any], ...]
+    fates: Mapping[str, int]
+    message_counts: Mapping[str, int]
+    is_storm: bool
+
+    @property
+    def raised(self) -> int:
+        """Alerts raised so far: the sum over all fates."""
+        return sum(self.fates.values())
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON, UTF-8."""
+        return _canonical(
+            {
+                "epoch": self.epoch,
+                "at_ns": self.at_ns,
+                "messages": self.messages,
+                "dispositions": self.dispositions,
+                "changes": self.changes,
+                "refused": self.refused,
+                "fates": dict(self.fates),
+                "message_counts": dict(self.message_counts),
+                "is_storm": self.is_storm,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> AlertingSaid:
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            LogError: if the payload is none.
+        """
+        try:
+            plain = json.loads(payload)
+            return cls(
+                epoch=int(plain["epoch"]),
+                at_ns=int(plain["at_ns"]),
+                messages=tuple(plain["messages"]),
+                dispositions=tuple(plain["dispositions"]),
+                changes=tuple(plain["changes"]),
+                refused=tuple(plain["refused"]),
+                fates=plain["fates"],
+                message_counts=plain["message_counts"],
+                is_storm=bool(plain["is_storm"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise LogError(
+                expected="what an alert desk said",
+                got=f"{len(payload)} bytes that are not ({error})",
+                where="log entry of kind alerting",
+                action="run `sightline verify` on the run",
+            ) from error
+
+
+def said_of(
+    state: AlertingState,
+    *,
+    epoch: int,
+    pipeline: str,
+    messages: Iterable[Message],
+    dispositions: Iterable[Disposition],
+    changes: Iterable[StateChange],
+    refused: Iterable[tuple[OperatorAction, str]],
+    message_counts: Mapping[str, int],
+) -> AlertingSaid:
+    """The entry for what came of a step of the desk, ``state`` being the one after it."""
+    assert state.through_ns is not None
+    return AlertingSaid(
+        epoch=epoch,
+        at_ns=state.through_ns,
+        messages=tuple(_notice(message, pipeline) for message in messages),
+        dispositions=tuple(d.as_mapping() for d in dispositions),
+        changes=tuple(c.as_mapping() for c in changes),
+        refused=tuple({**action_as_mapping(a), "cause": cause} for a, cause in refused),
+        fates={str(fate): n for fate, n in sorted(state.counts.items()) if n},
+        message_counts=dict(sorted(message_counts.items())),
+        is_storm=state.storm.is_storm,
+    )
+
+
+def _notice(message: Message, pipeline: str) -> dict[str, Any]:
+    """A message as it is stored and sent; equal in equal runs of one pipeline."""
+    plain = {**message.as_mapping(), "pipeline": pipeline, "text": message_text(message)}
+    digest = hashlib.blake2b(_canonical(plain), digest_size=16).hexdigest()
+    return {"notice_id": digest, **plain}
+
+
+def message_text(message: Message) -> str:
+    """A message in one line, for people.
+
+    >>> from sightline.records.decision import Severity
+    >>> message_text(Message(message_id="desk-1", kind=MessageKind.GROUP, at_ns=0,
+    ...     subject="gateway=g-7", code="SILENT", severity=Severity.WARNING, count=4,
+    ...     subjects=("sat-1", "sat-2", "sat-3", "sat-4")))
+    '1970-01-01T00:00:00Z WARNING gateway=g-7: 4 alerts SILENT (sat-1, sat-2, sat-3 and 1 more)'
+    """
+    at = datetime.fromtimestamp(message.at_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    head = f"{at} {str(message.severity).upper()}"
+    code = f" {message.code}" if message.code else ""
+    match message.kind:
+        case MessageKind.ALERT:
+            return f"{head} {message.subject}:{code}"
+        case MessageKind.GROUP:
+            return f"{head} {message.subject}: {message.count} alerts{code}{_some(message)}"
+        case MessageKind.UPDATE:
+            return (
+                f"{head} {message.subject}: {message.count} alerts{code} since {message.update_of}"
+            )
+        case MessageKind.DIGEST:
+            rows = "; ".join(f"{r.group} {r.code} {r.count}" for r in message.rows[:_NAMED_IN_TEXT])
+            more = len(message.rows) - _NAMED_IN_TEXT
+            tail = f" and {more} lines more" if more > 0 else ""
+            return f"{head} digest of {message.count} alerts: {rows}{tail}"
+        case MessageKind.CORRECTION:
+            if message.count == 1:
+                of = message.update_of or "an alert"
+                return f"{head} correction of {of}: {message.subject}{code} was no alert"
+            of = message.update_of or "several messages"
+            many = f"{message.count} alerts{code} were none{_some(message)}"
+            return f"{head} correction of {of}: {many}"
+
+
+def _some(message: Message) -> str:
+    shown = list(dict.fromkeys(message.subjects))[:_NAMED_IN_TEXT]
+    more = message.count - len(shown)
+    return f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
+
+
+def _canonical(plain: object) -> bytes:
+    return json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()

@@ -7,6 +7,7 @@ from runtime.learning_runs import LATE, fleet, learning_plan, of_subject, scores
 from sightline.errors import PipelineError
 from sightline.perceive.normal.calibration import CalibrationSettings, calibrated
 from sightline.records.decision import final_revisions
+from sightline.runtime import make_plan
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
@@ -78,3 +79,38 @@ def test_a_crash_shows_in_no_decision(share):
 def test_settings_that_do_not_fit_together_are_refused_with_the_name_of_the_stage():
     with pytest.raises(PipelineError, match=r"stages\.rare"):
         learning_plan(calibration={"least_blocks": 50, "kept_blocks": 20})
+
+
+def budget_plan(per_day, **alarm):
+    """The alarm with a budget of false alerts in place of a threshold."""
+    made = plan()
+    stages = dict(made.pipeline.stages)
+    changed = {"raise_above": None, "false_alerts_per_day": per_day, **alarm}
+    stages["odd"] = stages["odd"].model_copy(update=changed)
+    return make_plan(made.pipeline.model_copy(update={"stages": stages}), made.contracts)
+
+
+def test_a_budget_of_false_alerts_becomes_the_rarity_to_raise_at():
+    # 86,400 windows of a second make 4,320 blocks of 20 a day.
+    form = budget_plan(0.432).pipeline.stages["odd"]
+    assert form.raise_above == pytest.approx(4.0)
+
+
+def test_a_run_keeps_the_threshold_that_its_budget_came_to():
+    made = budget_plan(0.432)
+    again = make_plan(made.pipeline, made.contracts)
+    assert (again.digest, again.chains) == (made.digest, made.chains)
+
+
+@pytest.mark.parametrize(
+    ("per_day", "alarm", "expected"),
+    [
+        (0.1, {"raise_above": 3.0}, "either false_alerts_per_day"),
+        (0.1, {"input": "unlike"}, "on measures of a `calibration`"),
+        (5000.0, {}, "less than one false alert per block"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused(per_day, alarm, expected):
+    with pytest.raises(PipelineError, match=r"stages\.odd") as caught:
+        budget_plan(per_day, **alarm)
+    assert expected in str(caught.value)

@@ -180,6 +180,9 @@ class AlarmForm(_Deciding):
     clear_below: float | None = None
     raise_below: float | None = None
     clear_above: float | None = None
+    false_alerts_per_day: Annotated[float, Field(gt=0)] | None = None
+    """Expected false alerts of one key in a day, all measures of this stage together: instead of
+    ``raise_above``, where the input is a ``calibration``."""
     m: Annotated[int, Field(ge=1, le=64)] = 1
     n: Annotated[int, Field(ge=1, le=64)] = 1
 
@@ -232,12 +235,23 @@ class Pipeline(_Form):
     def deciding_mapping(self) -> dict[str, Any]:
         """What can change a decision: partitions, inboxes, recording and budgets cannot."""
         plain = self.model_dump(mode="json", exclude={"partitions", "description", "sources"})
-        for stage in plain["stages"].values():
-            del stage["budget_s"]
+        plain["stages"] = {name: deciding_form(form) for name, form in self.stages.items()}
         plain["sources"] = sorted(self.sources)
         if self.alerting is None:
             del plain["alerting"]
         return plain
+
+
+def deciding_form(form: StageForm) -> dict[str, Any]:
+    """What of a stage can change a decision, JSON-ready: its share of the time cannot.
+
+    A budget of false alerts that is not given is left out, as it was before there were any: the
+    ids of decisions hang on this.
+    """
+    plain = form.model_dump(mode="json", exclude={"budget_s"})
+    if plain.get("false_alerts_per_day", 0) is None:
+        del plain["false_alerts_per_day"]
+    return plain
 
 
 def stage_budgets_s(pipeline: Pipeline) -> dict[str, float]:

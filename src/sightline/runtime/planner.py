@@ -17,6 +17,7 @@ from sightline.errors import PipelineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.windows import PLAIN_STATISTICS, is_statistic
 from sightline.records.signals import NS_PER_S
+from sightline.runtime.alert_budget import with_budgets, with_forms
 from sightline.runtime.alerting.checks import check_alerting
 from sightline.runtime.learning_stage import SETTLE_ROWS
 from sightline.runtime.pipeline import (
@@ -30,6 +31,7 @@ from sightline.runtime.pipeline import (
     SilenceForm,
     StageForm,
     WindowsForm,
+    deciding_form,
     digest,
     load_pipeline,
 )
@@ -127,6 +129,8 @@ class _Planner:
             for n, f in p.stages.items()
             if isinstance(f, SilenceForm) and f.scope != "key"
         )
+        chains = tuple(with_budgets(chain, self.fail) for chain in chains)
+        p = with_forms(p, chains)
         check_inhibitions(p, self.fail)
         check_budgets(p, self.fail)
         check_alerting(p, self.contracts, self.fail)
@@ -362,7 +366,8 @@ class _Planner:
             )
 
     def _alarm_measures(self, name: str, form: AlarmForm) -> tuple[Measure, ...]:
-        check_thresholds(name, form, self.fail)
+        if form.false_alerts_per_day is None:  # else its threshold is worked out at the end
+            check_thresholds(name, form, self.fail)
         reads = self._measures_like(name, form.input, (form.measure,))
         for measure in reads:
             if measure.unit != form.unit:
@@ -414,8 +419,7 @@ class _Planner:
                 self.fail(name, f"expressions.{key}.sql: numeric fields", root, fields)
 
     def _version(self, name: str, form: StageForm) -> str:
-        plain = form.model_dump(mode="json", exclude={"budget_s"})  # no budget changes an answer
-        return f"{name}@{digest(plain)[:8]}"
+        return f"{name}@{digest(deciding_form(form))[:8]}"
 
     def fail(self, stage: str, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
         close = difflib.get_close_matches(got, near, n=1)

@@ -20,7 +20,9 @@ from sightline.errors import PipelineError
 from sightline.limits import Limits
 from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.records.decision import final_revisions
+from sightline.runtime import RunOptions, run_pipeline
 from sightline.runtime.core import PartitionCore
+from sightline.sense import MemorySource
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
@@ -127,6 +129,19 @@ def test_keys_beyond_the_limit_are_counted_and_not_scored():
     assert (learning.known, learning.learning, learning.without_room) == (2, 0, 1)
     scored = {subject for (subject, _), score in written.items() if np.isfinite(score)}
     assert len(scored) == 2
+
+
+def test_the_report_of_a_run_says_what_is_known_and_what_is_still_learnt_from(tmp_path):
+    rows = pl.concat([fleet(), fleet(LEARN - 10).with_columns(sensor=pl.lit("late"))])
+    report = run_pipeline(
+        learning_plan(),
+        {"t": MemorySource("t", {"t": rows.sort("received_ns", maintain_order=True)})},
+        tmp_path / "run",
+        options=RunOptions(durable=False),
+    )
+    assert report.as_mapping()["learning"] == {
+        "unlike": {"known": 3, "learning": 1, "without_room": 0}
+    }
 
 
 def test_learning_can_be_spread_over_the_keys():

@@ -80,6 +80,7 @@ def constellation(
     days: Annotated[
         int, typer.Option(min=0, max=31, help="Whole days, and memory by day, if not 0.")
     ] = 0,
+    period_s: Annotated[float, typer.Option(min=1, max=60, help="Between two packets.")] = 1.0,
 ) -> None:
     """An hour of 1,000 satellites with 50 channels at 1 Hz: event to alert, share of stages."""
     found = bench_constellation(
@@ -90,6 +91,7 @@ def constellation(
         learn_windows=learn_windows,
         memory_size=memory_size,
         days=days,
+        period_s=period_s,
     )
     _show(found, as_json=as_json)
 

@@ -14,6 +14,7 @@ from sightline.records import Decision, EntryKind
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.runtime import RunDirectory, RunReport
 from sightline.runtime.batches import decode_frame
+from sightline.runtime.learning_stage import Learning
 
 _STAGES_SHOWN = 3
 """The slowest stages are shown to people; all of them are in the JSON of the report."""
@@ -114,6 +115,8 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
         numbers.add_row("deadlines", f"{stage}: {times} missed")
     for name, count in report.fallbacks.items():
         numbers.add_row("fallback", f"{name}: {count}")
+    for stage, found in report.learning.items():
+        numbers.add_row("learning", f"{stage}: {learning_words(found)}")
     if report.alerting is not None:
         for title, line in alerting_lines(report.alerting):
             numbers.add_row(title, line)
@@ -128,3 +131,13 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
     for name, count in report.decisions.items():
         decisions.add_row(name, f"{count:,}")
     return [numbers, "", decisions, ""] if report.decisions else [numbers, "", "no decisions", ""]
+
+
+def learning_words(found: Learning) -> str:
+    """How far a stage knows its series.
+
+    >>> learning_words(Learning(known=1200, learning=40))
+    '1,200 series known, 40 still learnt from'
+    """
+    words = f"{found.known:,} series known, {found.learning:,} still learnt from"
+    return f"{words}, {found.without_room:,} without room" if found.without_room else words

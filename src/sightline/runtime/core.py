@@ -25,6 +25,7 @@ from sightline.runtime.alerting.new_keys import NewKeys
 from sightline.runtime.chain import ChainState, Changed
 from sightline.runtime.deciding import SubjectTransitions
 from sightline.runtime.guard import Outcome
+from sightline.runtime.learning_stage import Learning
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
@@ -315,6 +316,14 @@ class PartitionCore:
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """(stage, phase) of every circuit breaker that was ever used."""
         return tuple((name, str(b.phase)) for name, b in sorted(self.passes.breakers.items()))
+
+    def learning(self) -> tuple[tuple[str, Learning], ...]:
+        """How far each stage that learns knows its series."""
+        return tuple(
+            (name, stage.learning(len(chain.stream.keys)))
+            for chain in self.chains
+            for name, stage in chain.learning.items()
+        )
 
     def open_rows(self) -> int:
         """Rows in windows that may still change."""

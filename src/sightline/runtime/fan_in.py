@@ -29,6 +29,7 @@ from sightline.runtime.group_presence import (
     group_presence,
     widen,
 )
+from sightline.runtime.learning_stage import Learning
 from sightline.runtime.operator_inputs import OperatorInputs
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.pipeline import AlarmForm, SilenceForm
@@ -276,6 +277,10 @@ class FanInCore:
     def accounts(self) -> Accounts:
         """The fan-in receives summaries, not rows: nothing to account for."""
         return Accounts()
+
+    def learning(self) -> tuple[tuple[str, Learning], ...]:
+        """No stage here learns."""
+        return ()
 
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """The fan-in has no guarded stages."""

@@ -65,9 +65,17 @@ class Learning:
         without_room: series beyond the limit, never scored.
     """
 
-    known: int
-    learning: int
-    without_room: int
+    known: int = 0
+    learning: int = 0
+    without_room: int = 0
+
+    def __add__(self, other: Learning) -> Learning:
+        """Of two partitions together."""
+        return Learning(
+            known=self.known + other.known,
+            learning=self.learning + other.learning,
+            without_room=self.without_room + other.without_room,
+        )
 
 
 @dataclass(slots=True)

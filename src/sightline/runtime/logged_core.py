@@ -28,6 +28,7 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.records.plain_json import plain_json
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.batches import encode_frame
+from sightline.runtime.learning_stage import Learning
 from sightline.runtime.outputs import GuardedRequest, StepOutput
 from sightline.runtime.stage_timer import MeasuredStages
 from sightline.runtime.summary import Summary
@@ -47,6 +48,7 @@ class Core(Protocol):
     def accounts(self) -> Accounts: ...
     def open_rows(self) -> int: ...
     def breaker_phases(self) -> tuple[tuple[str, str], ...]: ...
+    def learning(self) -> tuple[tuple[str, Learning], ...]: ...
 
 
 class Input(NamedTuple):
@@ -93,6 +95,7 @@ class Committed:
         missed: stages that took longer than their budget, once per time.
         fallbacks: outcomes of guarded stages that were not OK, by ``stage:status``.
         breakers: phase of each circuit breaker that was ever used.
+        learning: how far each stage that learns knows its series.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Committed:
     missed: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
     breakers: tuple[tuple[str, str], ...] = ()
+    learning: tuple[tuple[str, Learning], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
     alerting: tuple[tuple[int, AlertingSaid], ...] = ()
 
@@ -358,6 +362,7 @@ class LoggedCore:
             missed=tuple(pending.missed),
             fallbacks=tuple(pending.fallbacks),
             breakers=self.core.breaker_phases(),
+            learning=self.core.learning(),
             commands=tuple(pending.commands),
             alerting=tuple(pending.alerting),
         )

@@ -21,6 +21,7 @@ from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.said import AlertingSaid
+from sightline.runtime.learning_stage import Learning
 from sightline.runtime.logged_core import Committed
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
@@ -81,6 +82,7 @@ class Publisher:
         self.stage_s: dict[str, LatencyRecorder] = {}
         self.missed: Counter[str] = Counter()
         self.fallbacks: Counter[str] = Counter()
+        self._learning: dict[tuple[str, str], Learning] = {}
 
     def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
         """Let a commit of one partition take effect.
@@ -116,6 +118,7 @@ class Publisher:
         for stage in one.missed:
             self._miss(stage)
         self.fallbacks.update(one.fallbacks)
+        self._learning.update({(one.name, stage): found for stage, found in one.learning})
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
@@ -130,6 +133,13 @@ class Publisher:
             "took_s": round(latency_s, 6),
             "budget_s": budget_s,
         }
+
+    def learning(self) -> dict[str, Learning]:
+        """How far each stage that learns knows its series, all partitions together."""
+        found: dict[str, Learning] = {}
+        for (_, stage), one in sorted(self._learning.items()):
+            found[stage] = found.get(stage, Learning()) + one
+        return found
 
     def deliver(self) -> None:
         """Send what is due, for at most ``delivery_pass_s`` and one time-out."""

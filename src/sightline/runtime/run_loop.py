@@ -145,6 +145,7 @@ class RunLoop:
             undelivered=undelivered,
             recoveries=dict(self.driver.recoveries),
             alerting=numbers.alerting_sums(),
+            learning=numbers.learning(),
         )
 
 

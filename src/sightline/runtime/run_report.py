@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sightline.records import Accounts
+from sightline.runtime.learning_stage import Learning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class RunReport:
         undelivered: alerts left in the outbox.
         recoveries: what was cut from torn logs, by partition.
         alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.
+        learning: of each stage that learns: how many series it scores, still learns from, and had
+            no room for.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class RunReport:
     undelivered: int
     recoveries: Mapping[str, str]
     alerting: Mapping[str, Mapping[str, int]] | None = None
+    learning: Mapping[str, Learning] = field(default_factory=dict)
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -80,6 +84,7 @@ class RunReport:
             "fallbacks": dict(self.fallbacks),
             "undelivered": self.undelivered,
             "recoveries": dict(self.recoveries),
+            "learning": {stage: asdict(found) for stage, found in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }
 

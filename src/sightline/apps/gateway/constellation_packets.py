@@ -30,13 +30,15 @@ _MORE_S = 120
 """Packets go on for so long behind what is asked for: where they end, windows wait for idleness."""
 
 
-def constellation_scene(*, satellites: int, channels: int, days: int, seed: int) -> TelemetryScene:
+def constellation_scene(
+    *, satellites: int, channels: int, days: int, seed: int, period_s: float = 1.0
+) -> TelemetryScene:
     """What is simulated: whole days, or one day of which each hour stands for a satellite."""
     return TelemetryScene(
         seed=seed,
         n_satellites=satellites if days else -(-satellites // _HOURS),
         duration_s=max(days, 1) * DAY_S,
-        period_s=1.0,
+        period_s=period_s,
         n_channels=channels,
         faults_per_satellite_day=4.0,
         outages_per_gateway_day=0.0,

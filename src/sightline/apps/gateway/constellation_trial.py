@@ -43,24 +43,27 @@ from sightline.sense.contract import Contract
 OUT_OF_ORDER_S = 20.0
 REVISION_ALLOWANCE_S = 60.0
 TICK_S = 5.0
+_LONG_TICK_S = 60.0
 _WARM_S = 900
 
 
-def constellation_pipeline(*, partitions: int, learn_windows: int, memory_size: int) -> Pipeline:
-    """Windows of a second, novelty of every channel, alarms at 5 of 8, silence."""
+def constellation_pipeline(
+    *, partitions: int, learn_windows: int, memory_size: int, period_s: float, tick_s: float
+) -> Pipeline:
+    """A window for each sample, novelty of every channel, alarms at 5 of 8, silence."""
     return Pipeline.model_validate(
         {
             "pipeline": "constellation",
             "partitions": partitions,
-            "tick_s": TICK_S,
-            "idle_s": 60,
+            "tick_s": tick_s,
+            "idle_s": max(60.0, 6 * period_s),
             "latency_budget_s": 45,
             "sources": {"telemetry": {"contract": "scene", "record": "reference"}},
             "stages": {
                 "seconds": {
                     "use": "windows",
                     "input": "telemetry",
-                    "width_s": 1,
+                    "width_s": period_s,
                     "statistics": ["mean"],
                 },
                 "unlike": {
@@ -71,7 +74,11 @@ def constellation_pipeline(*, partitions: int, learn_windows: int, memory_size: 
                     "spread_windows": learn_windows // 2,
                     "memory_size": memory_size,
                 },
-                "presence": {"use": "presence", "input": "telemetry", "width_s": 5},
+                "presence": {
+                    "use": "presence",
+                    "input": "telemetry",
+                    "width_s": max(5.0, period_s),
+                },
                 "unusual": {
                     "use": "alarm",
                     "input": "unlike",
@@ -98,6 +105,7 @@ def bench_constellation(
     learn_windows: int = 750,
     memory_size: int = 64,
     days: int = 0,
+    period_s: float = 1.0,
 ) -> dict[str, object]:
     """Time a run in a process of its own.
 
@@ -108,7 +116,8 @@ def bench_constellation(
         workers: processes that host the partitions; 0: one process for everything.
         learn_windows: see ``novelty``.
         memory_size: see ``novelty``.
-        days: if not 0, so many whole days, and memory by day.
+        days: if not 0, so many whole days in ticks of a minute, and memory by day.
+        period_s: between two packets of a satellite.
     """
     asked = {
         "satellites": satellites,
@@ -118,6 +127,7 @@ def bench_constellation(
         "learn_windows": learn_windows,
         "memory_size": memory_size,
         "days": days,
+        "period_s": period_s,
     }
     threads = dict.fromkeys(
         ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"
@@ -194,8 +204,13 @@ def _resident_mb() -> float:
 
 def _once(asked: dict[str, Any]) -> dict[str, object]:
     days, satellites = asked["days"], asked["satellites"]
+    tick_s = _LONG_TICK_S if days else TICK_S
     scene = constellation_scene(
-        satellites=satellites, channels=asked["channels"], days=days, seed=6001
+        satellites=satellites,
+        channels=asked["channels"],
+        days=days,
+        period_s=asked["period_s"],
+        seed=6001,
     )
     plan = constellation_plan(
         scene,
@@ -203,6 +218,8 @@ def _once(asked: dict[str, Any]) -> dict[str, object]:
             partitions=4 if not days else 1,
             learn_windows=asked["learn_windows"],
             memory_size=asked["memory_size"],
+            period_s=asked["period_s"],
+            tick_s=tick_s,
         ),
     )
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
@@ -235,7 +252,7 @@ def _once(asked: dict[str, Any]) -> dict[str, object]:
             "wall_s": round(wall_s, 1),
             "times_real_time": round(event_s / wall_s, 2),
             "samples_per_s": round(rows * asked["channels"] / wall_s),
-            "tick_s": TICK_S,
+            "tick_s": tick_s,
             "work_per_tick_s": _quantiles(work_s),
             "alerts": len(lag.alert_s),
             "event_to_alert_s": _quantiles(np.array(lag.alert_s)),

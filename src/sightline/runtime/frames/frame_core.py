@@ -36,6 +36,7 @@ from sightline.runtime.frames.entries import (
 from sightline.runtime.frames.machine_watch import MachineWatch
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
 from sightline.runtime.frames.standing import Condition, StandingConditions, condition_decision
+from sightline.runtime.learning_stage import Learning
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.row_counts import RowCounts
 from sightline.runtime.stage_timer import StageTimer, Untimed
@@ -341,6 +342,10 @@ class FrameCore:
     def open_rows(self) -> int:
         """Frames whose detections have been asked for."""
         return sum(camera.waiting is not None for camera in self._cameras.values())
+
+    def learning(self) -> tuple[tuple[str, Learning], ...]:
+        """No stage here learns."""
+        return ()
 
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """(camera, phase) of each detector's circuit breaker."""

@@ -238,6 +238,6 @@ def test_default_faults_outlast_the_time_outs_that_should_find_them() -> None:
 def test_smap_rows_are_a_minute_apart_and_named_by_their_file() -> None:
     smap = contract("smap")
     assert smap.event_time.assumed.period_s == 60
-    assert smap.key == (smap.archive.stem_column,)
+    assert smap.key == (smap.archive.stem_column, smap.archive.array_column)
     assert smap.archive.arrays == ("train", "test")
     assert smap.expected_rate_hz == pytest.approx(1 / 60)

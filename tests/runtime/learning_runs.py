@@ -32,7 +32,7 @@ NOVELTY: Mapping[str, Any] = {
 }
 
 
-def learning_plan(*, novelty=NOVELTY, calibration=None, **pipeline):
+def learning_plan(*, novelty=NOVELTY, calibration=None, seconds=None, contract=None, **pipeline):
     """Windows of a second, novelty, perhaps its calibration, and an alarm."""
     decided = {"raise_above": 4, "clear_below": 1}
     between = {}
@@ -40,7 +40,13 @@ def learning_plan(*, novelty=NOVELTY, calibration=None, **pipeline):
         between = {"rare": {"use": "calibration", "input": "unlike", **calibration}}
         decided = {"raise_above": 3, "clear_below": 1}
     stages = {
-        "seconds": {"use": "windows", "input": "t", "width_s": 1, "statistics": ["mean"]},
+        "seconds": {
+            "use": "windows",
+            "input": "t",
+            "width_s": 1,
+            "statistics": ["mean"],
+            **(seconds or {}),
+        },
         "unlike": novelty,
         **between,
         "odd": {
@@ -63,8 +69,8 @@ def learning_plan(*, novelty=NOVELTY, calibration=None, **pipeline):
         "stages": stages,
         **pipeline,
     }
-    contract = parse_contract(dict(CONTRACT), where="small")
-    return make_plan(Pipeline.model_validate(form), {"t": contract})
+    made = parse_contract({**CONTRACT, **(contract or {})}, where="small")
+    return make_plan(Pipeline.model_validate(form), {"t": made})
 
 
 def values(seed=0, n=N, jump=(200, 230)):

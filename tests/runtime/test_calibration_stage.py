@@ -1,6 +1,7 @@
 """The calibration stage: what a score means, in an engine whose windows may be revised."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from runtime.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of
@@ -39,6 +40,21 @@ def test_each_series_is_as_rare_as_its_own_scores_say():
         np.testing.assert_allclose(
             of_subject(rarities, f"s{i}", N), expected, rtol=1e-9, atol=1e-12
         )
+
+
+def test_blocks_are_of_windows_with_data():
+    one = plan(partitions=1)
+    gone = list(range(300, 340))
+    left = rows().filter(~((pl.col("time_ns") - START_NS) // NS_PER_S).is_in(gone))
+    _, scores = scores_of(left, plan=one)
+    _, rarities = scores_of(left, stage="rare", plan=one)
+    settings = CalibrationSettings(
+        block_rows=BLOCK, least_blocks=BLOCKS, confirm_blocks=BLOCKS, kept_blocks=200
+    )
+    at = [i for i in range(N) if i not in gone]
+    expected = calibrated(of_subject(scores, "s0", N)[at], settings)
+    found = of_subject(rarities, "s0", N)[at]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_nothing_is_raised_before_enough_blocks_are_known():

@@ -9,6 +9,7 @@ from runtime.learning_runs import (
     LEARN,
     NOVELTY,
     SETTINGS,
+    N,
     fleet,
     learning_plan,
     logged,
@@ -19,6 +20,7 @@ from runtime.learning_runs import (
 from sightline.errors import PipelineError
 from sightline.limits import Limits
 from sightline.perceive.normal.series_detector import SeriesDetector
+from sightline.recorder.checkpoint import pack_state, unpack_state
 from sightline.records.decision import final_revisions
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.runtime.core import PartitionCore
@@ -45,11 +47,24 @@ def test_each_series_is_scored_as_its_own_detector_scores_it():
         np.testing.assert_array_equal(of_subject(written, f"s{i}"), spec(values(i)))
 
 
+def without(sensor, seconds, n=N):
+    """The fleet without some rows of one sensor."""
+    at = (pl.col("time_ns") - START_NS) // NS_PER_S
+    return fleet(n).filter(~((pl.col("sensor") == sensor) & at.is_in(seconds)))
+
+
+def test_a_long_outage_counts_as_missing_samples_of_the_widest_stretch_and_no_more():
+    gone = list(range(120, 190))
+    _, written = scores_of(without("s0", gone))
+    series = values(0)
+    shortened = np.concatenate([series[:120], np.full(SETTINGS.widths[-1], np.nan), series[190:]])
+    expected = spec(shortened)[120 + SETTINGS.widths[-1] :]
+    np.testing.assert_array_equal(of_subject(written, "s0")[190:], expected)
+
+
 def test_windows_without_data_are_missing_samples():
     gone = [*range(120, 125), *range(150, 151)]
-    rows = fleet().filter(
-        ~((pl.col("sensor") == "s0") & ((pl.col("time_ns") - START_NS) // NS_PER_S).is_in(gone))
-    )
+    rows = without("s0", gone)
     _, written = scores_of(rows)
     series = values(0)
     series[gone] = np.nan
@@ -70,6 +85,11 @@ def test_a_decision_names_the_value_that_was_scored():
     raised = next(d for d in result.decisions if d.transition == "raised")
     codes = [reason.code for reason in raised.reasons]
     assert codes == ["UNLIKE_PAST", "SCORED_VALUE", "PERSISTENCE"]
+    scored = raised.reasons[1]
+    at = (raised.window_start_ns - START_NS) // NS_PER_S
+    sensor = int(raised.subject[1])
+    assert (scored.measure, scored.unit) == ("value.mean", "1")
+    assert scored.value == values(sensor)[at]
 
 
 def test_disorder_within_the_allowance_ends_in_the_scores_of_the_run_in_order():
@@ -110,7 +130,7 @@ def test_a_restored_core_goes_on_as_the_one_that_was_stored():
     for entry in entries[:cut]:
         first.step(entry)
     second = PartitionCore(plan, partition=0)
-    second.restore(first.snapshot())
+    second.restore(unpack_state(pack_state(first.snapshot())))
     for entry in entries[cut:]:
         assert first.step(entry).digests == second.step(entry).digests
 
@@ -157,10 +177,39 @@ def test_learning_can_be_spread_over_the_keys():
     [
         ({"widths": [8, 12]}, "powers of two"),
         ({"measures": ["*.median"]}, "ending in .median"),
-        ({"measures": ["value.mean", "*.mean"], "learn_windows": 34, "widths": [32]}, "66 or more"),
+        ({"measures": ["value.mean", "*.mean"], "learn_windows": 34, "widths": [32]}, "96 or more"),
     ],
 )
 def test_a_stage_that_cannot_work_is_refused_with_its_name(change, expected):
     with pytest.raises(PipelineError, match=r"stages\.unlike") as caught:
         learning_plan(novelty={**NOVELTY, **change})
     assert expected in str(caught.value)
+
+
+def test_an_absurd_value_is_unusual_and_not_unknown():
+    rows = fleet().with_columns(
+        value=pl.when((pl.col("sensor") == "s0") & (pl.col("value") > 2.0))
+        .then(1e300)
+        .otherwise(pl.col("value"))
+    )
+    contract = {"fields": {"value": {"type": "number", "unit": "1"}}}
+    result = SimulatedEngine(learning_plan(contract=contract), {"t": rows}).run_through()
+    raised = [d for d in result.decisions if d.transition == "raised" and "s0" in d.subject]
+    assert raised
+    assert raised[0].event_ns - START_NS < 210 * NS_PER_S
+
+
+def test_an_alarm_on_several_measures_without_a_field_is_refused():
+    seconds = {
+        "expressions": {
+            "a": {"sql": "avg(value)", "unit": "1"},
+            "b": {"sql": "max(value)", "unit": "1"},
+        }
+    }
+    with pytest.raises(PipelineError, match=r"stages\.odd.*one measure of each field"):
+        learning_plan(novelty={**NOVELTY, "measures": ["a", "b"]}, seconds=seconds)
+
+
+def test_a_dictionary_id_cannot_be_learnt_from():
+    with pytest.raises(PipelineError, match="group"):
+        learning_plan(novelty={**NOVELTY, "measures": ["group"]})

@@ -302,7 +302,7 @@ class ChainState:
             found = {
                 n.removeprefix(begins): a for n, a in parts.arrays.items() if n.startswith(begins)
             }
-            stage.restore(found, self.series)
+            stage.restore(found)
 
 
 def _merge(parts: list[PresenceRows]) -> PresenceRows:

@@ -27,6 +27,7 @@ SETTLE_ROWS = 32
 """Settled windows of a key that are followed together: a bank is faster in longer pieces. The
 series keeps at least as many behind the settled ones."""
 
+_MOST_SAMPLES = 1 << 22  # that a bank is given at a time, missing ones counted: 32 MiB
 _NEVER = -1
 _WINDOW_BITS = 42
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
@@ -172,9 +173,27 @@ class LearningStage(Generic[AnyBank]):
     ) -> None:
         """Let a bank go over the rows ``[lo, hi)`` of each of ``key``; both ascending."""
         some = hi > lo
-        if not some.any():
-            return
         key, lo, hi = key[some], lo[some], hi[some]
+        # Keys are independent. Those whose gaps could fill much memory take turns.
+        most = (hi - lo) * (1 + self._most_gap) * self._measures
+        turn = (np.cumsum(most) - most) // _MOST_SAMPLES
+        for part in np.split(np.arange(len(key)), np.flatnonzero(np.diff(turn)) + 1):
+            if len(part):
+                self._follow_some(
+                    followed, series, key[part], lo[part], hi[part], is_written=is_written
+                )
+
+    def _follow_some(
+        self,
+        followed: _Followed[AnyBank],
+        series: WindowSeries,
+        key: IntArray,
+        lo: IntArray,
+        hi: IntArray,
+        *,
+        is_written: bool,
+    ) -> None:
+        """As :meth:`_follow`, of keys that each have rows."""
         rows = ranges(lo, hi)
         window = series.code[rows] & _WINDOW_MASK
         length = hi - lo
@@ -239,8 +258,8 @@ class LearningStage(Generic[AnyBank]):
         bank = {f"bank.{name}": array for name, array in self._settled.bank.snapshot().items()}
         return {"through": self._settled.through.copy(), **bank}
 
-    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]], series: WindowSeries) -> None:
-        """Inverse of :meth:`snapshot`; ``series`` is that of the same checkpoint.
+    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Inverse of :meth:`snapshot`: what is not settled is followed with the next window.
 
         Raises:
             LogError, UsageError: state of another version or of other settings.
@@ -251,12 +270,6 @@ class LearningStage(Generic[AnyBank]):
         for followed in (self._settled, self._live):
             followed.bank.restore(bank)
             followed.through = through.copy()
-        if not len(series):
-            return
-        key = np.arange(self._keys, dtype=np.int64)
-        lo = np.searchsorted(series.code, _code(key, through + 1))
-        hi = np.searchsorted(series.code, _code(key + 1, np.zeros_like(key)))
-        self._follow(self._live, series, key, lo, hi, is_written=False)
 
 
 def _code(key: IntArray, window: IntArray) -> IntArray:

@@ -98,10 +98,12 @@ def check_learning(
         settings = novelty_settings(form)
     except UsageError as error:
         fail(name, error.expected, error.got)
-    if form.learn_windows < settings.least_learning:
+    # Two stretches of the widest that do not overlap, after the first whole one.
+    least = 3 * settings.widths[-1]
+    if form.learn_windows < least:
         fail(
             name,
-            f"learn_windows of {settings.least_learning} or more for windows of {form.widths[0]}",
+            f"learn_windows of {least} or more for stretches of {settings.widths[-1]}",
             str(form.learn_windows),
         )
 

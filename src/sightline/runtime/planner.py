@@ -227,7 +227,8 @@ class _Planner:
             for key, expression in form.expressions.items():
                 self._check_expression(name, key, expression.sql, list(numeric))
                 measures.append(Measure(column=key, field="", unit=expression.unit))
-        self.measures[name] = tuple(measures)
+        # The group is a dictionary id, which depends on arrival: nothing may be decided on it.
+        self.measures[name] = tuple(m for m in measures if m.column != "group")
         steps: list[Step] = []
         columns = [m.column for m in measures]
         lookback = 1
@@ -372,6 +373,8 @@ class _Planner:
         for measure in reads:
             if measure.unit != form.unit:
                 self.fail(name, f"unit: {measure.unit} (of {measure.column})", form.unit)
+        if len({m.field for m in reads}) < len(reads):  # their decisions would share a subject
+            self.fail(name, "one measure of each field, and one without", form.measure)
         return reads
 
     def _measures_like(

@@ -113,7 +113,7 @@ def bench_constellation(
         satellites: 1 or more.
         channels: of each.
         duration_s: seconds of event time, up to an hour; of no meaning with ``days``.
-        workers: processes that host the partitions; 0: one process for everything.
+        workers: processes that host the partitions; 0, as with ``days``: one for everything.
         learn_windows: see ``novelty``.
         memory_size: see ``novelty``.
         days: if not 0, so many whole days in ticks of a minute, and memory by day.
@@ -123,7 +123,8 @@ def bench_constellation(
         "satellites": satellites,
         "channels": channels,
         "duration_s": duration_s,
-        "workers": workers,
+        # Memory is that of the process that does all the work.
+        "workers": 0 if days else workers,
         "learn_windows": learn_windows,
         "memory_size": memory_size,
         "days": days,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.perceive.normal.portable_logarithm import expm1, log1p
 from sightline.records.windows import FloatArray
 
 COMBINATION_VERSION = "combination/1"
@@ -50,8 +51,8 @@ def combined_scores(
     total, weight = np.zeros(len(scores[0])), np.zeros(len(scores[0]))
     for score, share in zip(scores, given, strict=True):
         is_known = ~np.isnan(score)
-        total += share * np.where(is_known, np.log1p(np.maximum(score, 0.0)), 0.0)
+        total += share * np.where(is_known, log1p(np.maximum(score, 0.0)), 0.0)
         weight += share * is_known
     with np.errstate(invalid="ignore"):  # 0 / 0 where none knows
-        found: FloatArray = np.expm1(total / weight)
+        found: FloatArray = expm1(total / weight)
     return found

@@ -18,9 +18,10 @@ import numpy as np
 
 from sightline.errors import UsageError
 from sightline.perceive.normal.memory import NormalMemory
+from sightline.perceive.normal.portable_logarithm import expm1, log1p
 from sightline.perceive.normal.settings import LEAST_SPREAD, NormalSettings
 from sightline.perceive.normal.usual_distance import UsualDistance
-from sightline.perceive.normal.window_features import window_features
+from sightline.perceive.normal.window_features import bounded, window_features
 from sightline.records.detections import BoolArray
 from sightline.records.state_format import StateFormat
 from sightline.records.windows import FloatArray
@@ -101,6 +102,7 @@ class SeriesDetector:
             UsageError: too short, or too much of it is missing: nothing can be known yet.
         """
         settings = settings or NormalSettings()
+        values = bounded(values)
         known = values[np.isfinite(values)]
         if len(known) < settings.least_learning:
             raise _nothing_known(settings, f"{len(known)} of {len(values)} samples")
@@ -156,6 +158,7 @@ class SeriesDetector:
             values: float64[n], evenly spaced after those before; NaN is missing.
         """
         parts: list[FloatArray] = []
+        values = bounded(values)
         state = self
         most = self._piece_rows()
         for begin in range(0, len(values), most):
@@ -302,16 +305,18 @@ def combined(by_width: FloatArray) -> FloatArray:
     Args:
         by_width: float64[n, w], NaN for unknown.
 
-    >>> combined(np.array([[3.0, 3.0], [0.0, 15.0], [-2.0, np.nan], [np.nan, np.nan]])).tolist()
+    >>> z = np.array([[3.0, 3.0], [0.0, 15.0], [-2.0, np.nan], [np.nan, np.nan]])
+    >>> combined(z).round(12).tolist()
     [3.0, 3.0, 0.0, nan]
     """
     is_known = np.isfinite(by_width)
     known = is_known.sum(axis=1)
-    logs = np.where(is_known, np.log1p(np.maximum(np.where(is_known, by_width, 0.0), 0.0)), 0.0)
+    beyond = np.maximum(np.where(is_known, by_width, 0.0), 0.0)
+    logs = np.where(is_known, log1p(beyond.ravel()).reshape(beyond.shape), 0.0)
     total = np.zeros(len(by_width))
     for column in logs.T:  # one after the other: a sum that does not depend on how many rows
         total += column
-    found: FloatArray = np.where(known > 0, np.expm1(total / np.maximum(known, 1)), np.nan)
+    found: FloatArray = np.where(known > 0, expm1(total / np.maximum(known, 1)), np.nan)
     return found
 
 

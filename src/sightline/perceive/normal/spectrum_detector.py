@@ -21,6 +21,7 @@ from sightline.perceive.normal.series_detector import SeriesScores, combined
 from sightline.perceive.normal.settings import LEAST_SPREAD, NormalSettings
 from sightline.perceive.normal.spectrum import OCTAVES, octave_spectrum
 from sightline.perceive.normal.usual_distance import UsualDistance
+from sightline.perceive.normal.window_features import bounded
 from sightline.records.state_format import StateFormat
 from sightline.records.windows import FloatArray
 
@@ -91,6 +92,7 @@ class SpectrumDetector:
                 where="SpectrumDetector.learn",
                 action="let it learn all that has lasted, or nothing",
             )
+        values = bounded(values)
         known = values[np.isfinite(values)]
         widths: list[_Width] = []
         if len(known) >= settings.least_learning:
@@ -131,6 +133,7 @@ class SpectrumDetector:
             values: float64[n], evenly spaced after those before; NaN is missing.
         """
         parts: list[FloatArray] = []
+        values = bounded(values)
         state = self
         for begin in range(0, len(values), _PIECE_ROWS):
             by_width, state = state._follow_piece(values[begin : begin + _PIECE_ROWS])

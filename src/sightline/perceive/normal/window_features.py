@@ -14,6 +14,19 @@ MAX_WIDTH = 1 << 16
 """Samples in the widest window; more is a UsageError."""
 
 
+GREATEST = 1e100
+"""Samples further from 0 count as this: squares of what is made of them must be numbers."""
+
+
+def bounded(values: FloatArray) -> FloatArray:
+    """The samples as detectors take them: infinite ones are missing, absurd ones within bounds.
+
+    >>> bounded(np.array([1.5, np.inf, -1e300])).tolist()
+    [1.5, nan, -1e+100]
+    """
+    return np.where(np.isfinite(values), np.clip(values, -GREATEST, GREATEST), np.nan)
+
+
 def window_features(
     values: FloatArray, *, widths: tuple[int, ...], before: FloatArray | None = None
 ) -> FloatArray:

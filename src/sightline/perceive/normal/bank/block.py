@@ -9,6 +9,7 @@ import numpy as np
 
 from sightline.perceive.normal.bank import learning, look_kernels, memory_kernels
 from sightline.perceive.normal.bank.plan import BELOW, NEVER, BankPlan
+from sightline.perceive.normal.portable_logarithm import expm1, log1p
 from sightline.records.windows import FloatArray, IntArray
 
 BLOCK_SERIES = 512
@@ -151,13 +152,11 @@ class Block:
             self.used,
             self.waiting,
         )
-        # NumPy's logarithm and exponential, as a detector of one series has them: those of the
-        # compiler may differ in the last bit.
-        logs = np.log1p(beyond, out=beyond)
+        logs = log1p(beyond)
         means = memory_kernels.mean_logs(
             rows, length, since, logs, plan.steps, self.numbers, self.counts
         )
-        found = np.expm1(means, out=means)
+        found = expm1(means)
         memory_kernels.shown(
             rows,
             begin,

@@ -18,6 +18,7 @@ from sightline.perceive.normal.bank.block import BLOCK_SERIES, Block
 from sightline.perceive.normal.bank.kept_samples import KeptSamples
 from sightline.perceive.normal.bank.plan import BankPlan
 from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal.window_features import bounded
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
@@ -138,7 +139,7 @@ class DetectorBank:
             UsageError: series that do not exist or are not ascending, or lengths that do not fit.
         """
         series, lengths = np.ascontiguousarray(series, np.int64), np.asarray(lengths, np.int64)
-        values = np.ascontiguousarray(values, np.float64)
+        values = bounded(np.ascontiguousarray(values, np.float64))
         self._check(series, lengths, len(values))
         scores = np.full(len(values), np.nan)
         begin = np.cumsum(lengths) - lengths

@@ -8,7 +8,7 @@ from sightline.apps.gateway.constellation_trial import bench_constellation
 @pytest.fixture(scope="module")
 def found():
     return bench_constellation(
-        satellites=12, channels=4, duration_s=600, workers=0, learn_windows=384, memory_size=8
+        satellites=12, channels=4, duration_s=1500, workers=0, learn_windows=384, memory_size=8
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import threading
@@ -53,9 +54,19 @@ def fail(error: SightlineError) -> NoReturn:
 
 
 def print_json(plain: Any) -> None:
-    """One JSON document on standard output."""
-    json.dump(plain, sys.stdout, indent=1, ensure_ascii=False)
+    """One JSON document on standard output; what is no number becomes null, as JSON has no NaN."""
+    json.dump(_finite(plain), sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _finite(plain: Any) -> Any:
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return None
+    if isinstance(plain, dict):
+        return {key: _finite(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_finite(value) for value in plain]
+    return plain
 
 
 def decision_line(decision: Decision) -> Text:

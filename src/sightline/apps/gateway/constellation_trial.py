@@ -33,6 +33,7 @@ from sightline.apps.gateway.constellation_packets import (
     write_packets,
 )
 from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_contract
+from sightline.apps.gateway.telemetry_scene.config import START_2026_NS
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Pipeline, Plan, RunOptions, make_plan, run_pipeline
@@ -167,13 +168,14 @@ def constellation_plan(scene: TelemetryScene, pipeline: Pipeline) -> Plan:
 class _Lag:
     """What the ticks of a run took, and when their alerts would have been out."""
 
-    def __init__(self, started_s: float, *, until_s: float) -> None:
+    def __init__(self, started_s: float, *, begin_s: float, until_s: float) -> None:
         self.started_s = started_s
+        self.begin_s = begin_s
         self.until_s = until_s
         self.done_s = -np.inf
         self.work_s: list[float] = []
         self.alert_s: list[float] = []
-        self.memory_mb: list[tuple[int, float]] = []
+        self.memory_mb: dict[int, float] = {}
 
     def note(self, progress: Progress) -> None:
         """A tick is committed."""
@@ -190,12 +192,8 @@ class _Lag:
             and d.revision == 0
             and d.event_ns <= self.until_s * NS_PER_S
         ]
-        day = int(tick_s // DAY_S)
-        if not self.memory_mb or self.memory_mb[-1][0] != day:
-            self.memory_mb.append((day, _resident_mb()))
-        else:
-            last = self.memory_mb[-1][1]
-            self.memory_mb[-1] = (day, max(last, _resident_mb()))
+        day = int(tick_s - self.begin_s) // DAY_S
+        self.memory_mb[day] = max(self.memory_mb.get(day, 0.0), _resident_mb())
 
 
 def _resident_mb() -> float:
@@ -271,7 +269,9 @@ def _once(asked: dict[str, Any]) -> dict[str, object]:
             "received": report["accounts"]["received"],
             "quarantined": report["accounts"]["quarantined"],
             "decisions": report["decisions"],
-            "memory_by_day_mb": [[day, round(mb)] for day, mb in lag.memory_mb] if days else None,
+            "memory_by_day_mb": [round(lag.memory_mb[day]) for day in range(days)]
+            if days
+            else None,
         }
 
 
@@ -291,7 +291,7 @@ def _run(
 ) -> tuple[dict[str, Any], _Lag, float]:
     source = open_source("telemetry", str(path), plan.contracts["telemetry"])
     started_s = time.perf_counter()
-    lag = _Lag(started_s, until_s=until_s)
+    lag = _Lag(started_s, begin_s=START_2026_NS / NS_PER_S, until_s=until_s)
     # A commit at each tick, as a live run has.
     limits = replace(DEFAULT_LIMITS, epochs_in_flight=1)
     report = run_pipeline(

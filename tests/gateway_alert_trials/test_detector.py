@@ -34,7 +34,7 @@ def commands():
     table = scene_records(SCENE).commands
     return CommandRecord(
         sent_s=(table["time_ns"].to_numpy() - SCENE.start_ns) / 1e9,
-        name=table["command"].to_numpy().astype(object),
+        name=table["command"].to_numpy().astype(np.str_),
     )
 
 

@@ -30,6 +30,7 @@ AT_S, GOAL = np.array([0.0, 90.5, 400.0]), np.array([0.0, 2.0, -1.0])
 
 CASES = [
     ("median_of_5", (series(),)),
+    ("running_median", (series(), 7)),
     ("jump", (series(), SINCE, NOISE, 40, 10)),
     ("jump", (series(), SINCE, NOISE, 6, 3)),
     ("run_length", (series(),)),

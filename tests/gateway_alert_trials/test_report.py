@@ -75,7 +75,7 @@ def test_the_miss_list_holds_every_fault_without_an_alert():
 
 def test_the_lines_name_seeds_and_verdict():
     lines = report_lines(small_report())
-    assert lines[0] == "seeds: calibration 9001, clean 7001, faults 8001"
+    assert lines[0] == "seeds: calibration 9301, clean 7301, faults 8301"
     assert any(line.startswith("verdict: ") for line in lines)
 
 

@@ -26,16 +26,16 @@ def evaluate_alerts(
     ] = 10_000,
     calibration_days: Annotated[
         int, typer.Option(min=0, help="Satellite-days of another fleet, for thresholds; 0.1 Hz.")
-    ] = 1_600,
+    ] = 1_200,
     fast_calibration_days: Annotated[
         int, typer.Option(min=0, help="The same at 1 Hz; 0: nothing at 1 Hz.")
     ] = 320,
     fault_days: Annotated[
         int, typer.Option(min=0, help="Satellite-days with faults at 0.1 Hz.")
-    ] = 400,
+    ] = 200,
     fast_fault_days: Annotated[
         int, typer.Option(min=0, help="Satellite-days with faults at 1 Hz.")
-    ] = 300,
+    ] = 400,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")

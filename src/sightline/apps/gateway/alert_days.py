@@ -65,6 +65,19 @@ def trial_scene(
     )
 
 
+def satellite_day(
+    scene: TelemetryScene, satellite: int, day: int
+) -> tuple[IntArray, SatelliteSeries]:
+    """Times (int64[n], UTC ns) and telemetry of a satellite on a day."""
+    block = scene_block(scene, satellite=satellite, day=day)
+    series = SatelliteSeries(
+        time_s=(block.time_ns - scene.start_ns) / NS_PER_S,
+        values=np.ascontiguousarray(block.values.T),
+        period_s=scene.period_s,
+    )
+    return block.time_ns, series
+
+
 def judged_days(scene: TelemetryScene, satellite: int) -> Iterator[JudgedDay]:
     """Every day of a satellite but the first three, which it learns from.
 
@@ -75,16 +88,16 @@ def judged_days(scene: TelemetryScene, satellite: int) -> Iterator[JudgedDay]:
     table = scene_records(scene, satellites=[satellite]).commands
     commands = CommandRecord(
         sent_s=(table["time_ns"].to_numpy() - scene.start_ns) / NS_PER_S,
-        name=table["command"].to_numpy().astype(object),
+        name=table["command"].to_numpy().astype(np.str_),
     )
-    first = tuple(_series(clean, satellite, day)[1] for day in range(HISTORY_DAYS))
+    first = tuple(satellite_day(clean, satellite, day)[1] for day in range(HISTORY_DAYS))
     watch = SatelliteWatch(days=first)
     for day in range(HISTORY_DAYS, scene.n_days):
-        time_ns, today = _series(scene, satellite, day)
+        time_ns, today = satellite_day(scene, satellite, day)
         evidence, model = watch.judge(today, commands)
         yield JudgedDay(satellite=satellite, day=day, time_ns=time_ns, evidence=evidence)
         is_clean = scene.faults_per_satellite_day == 0
-        watch = watch.after(today if is_clean else _series(clean, satellite, day)[1], model)
+        watch = watch.after(today if is_clean else satellite_day(clean, satellite, day)[1], model)
 
 
 def greatest(day: JudgedDay) -> dict[TestKey, float]:
@@ -184,13 +197,3 @@ def scored_day(
                 )
             )
     return scores, rows, false, clean
-
-
-def _series(scene: TelemetryScene, satellite: int, day: int) -> tuple[IntArray, SatelliteSeries]:
-    block = scene_block(scene, satellite=satellite, day=day)
-    series = SatelliteSeries(
-        time_s=(block.time_ns - scene.start_ns) / NS_PER_S,
-        values=np.ascontiguousarray(block.values.T),
-        period_s=scene.period_s,
-    )
-    return block.time_ns, series

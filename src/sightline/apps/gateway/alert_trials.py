@@ -33,7 +33,7 @@ from sightline.decide.alerting.budget import BudgetTarget, allocate
 from sightline.errors import UsageError
 from sightline.evidence.alerts import AlertScore, pooled_score
 from sightline.perceive.normal.fleet import Channel
-from sightline.perceive.normal.tail import LEAST_BLOCKS, ExtremeTail
+from sightline.perceive.normal.tail import LEAST_BLOCKS, ExtremeTail, pooled_skewness
 
 DAYS_PER_SATELLITE = 20
 CALIBRATION_DAYS_PER_SATELLITE = 8
@@ -43,6 +43,11 @@ _OVERLAP = 4.0
 _SCRUBS_A_DAY = 4.0
 _STEADY = 0.15
 _LEAST_SPREAD = 0.05
+_RISE_WEIGHT = 10.0
+_LEAST_FALL = 0.5
+"""Half a count: what never falls has fallen."""
+_NORMAL = ("jump", "level")
+"""Tests whose scores are normal, or nearly: a sum of many samples by its own spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +58,9 @@ class TrialSeeds:
         UsageError: if two are equal: then thresholds would be judged on what they were set on.
     """
 
-    calibration: int = 9001
-    clean: int = 7001
-    faults: int = 8001
+    calibration: int = 9301
+    clean: int = 7301
+    faults: int = 8301
 
     def __post_init__(self) -> None:
         if len({self.calibration, self.clean, self.faults}) < 3:
@@ -108,9 +113,13 @@ def learn_thresholds(
 ) -> tuple[dict[TestKey, float], int]:
     """A threshold for each channel and test, and the satellite-days they come from.
 
-    The budget is shared out evenly; a test may pass its threshold on a share of days that is its
-    part. What that takes is read off the tail of its daily maxima (:class:`ExtremeTail`), and for
-    the counter's Poisson tails off the number of windows in a day.
+    Each test gets its part of the budget (those of slow rises of a counter ten parts, as a drift
+    there shows nowhere else) and may pass its threshold on that share of days. What that takes is
+    read off the tail of its daily maxima (:class:`ExtremeTail`): of their squares for jumps and
+    levels, as the square of a normal score has an exponential tail. The shape of the tail is common
+    to the tests of one name (regional frequency analysis). For counts the level is at least what
+    the number of windows in a day asks for; a fall is always told. Days on which a channel has no
+    expectation do not enter.
 
     Args:
         seed: of the fleet.
@@ -132,12 +141,10 @@ def learn_thresholds(
     scene, jobs = _fleet(seed, days, CALIBRATION_DAYS_PER_SATELLITE, period_s)
     parts = _spread(partial(_maxima, scene), jobs, workers)
     maxima = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    shares = allocate(BudgetTarget(per_satellite_day=budget), np.ones(len(maxima)))
-    found = {
-        key: _threshold(key, maxima[key], float(share))
-        for key, share in zip(maxima, shares, strict=True)
-    }
-    return found, sum(count for _, count in jobs)
+    weights = np.array([_RISE_WEIGHT if _family(key) == "rise" else 1.0 for key in maxima])
+    target = BudgetTarget(per_satellite_day=budget)
+    shares = allocate(target, np.ones(len(maxima)), weights=weights / weights.sum())
+    return _thresholds(maxima, shares), sum(count for _, count in jobs)
 
 
 def count_clean(
@@ -248,17 +255,43 @@ def _faulty(scene: TelemetryScene, thresholds: dict[TestKey, float], job: Job) -
     )
 
 
-def _threshold(key: TestKey, maxima: np.ndarray, share: float) -> float:
-    """What a test may reach on a share of days."""
+def _thresholds(maxima: Mapping[TestKey, np.ndarray], shares: np.ndarray) -> dict[TestKey, float]:
+    """What each test may reach on its share of days.
+
+    The tests of one name, over channels and widths, lend each other the shape of their tail.
+    """
+    scores = {key: _normalised(key, values[np.isfinite(values)]) for key, values in maxima.items()}
+    families: dict[str, list[np.ndarray]] = {}
+    for key, values in scores.items():
+        families.setdefault(_family(key), []).append(values)
+    skewness = {name: pooled_skewness(family) for name, family in families.items()}
+    return {
+        key: _threshold(key, values, float(share), skewness[_family(key)])
+        for (key, values), share in zip(scores.items(), shares, strict=True)
+    }
+
+
+def _family(key: TestKey) -> str:
+    return key[1].split("_")[0]
+
+
+def _normalised(key: TestKey, known: np.ndarray) -> np.ndarray:
+    return known * known if _family(key) in _NORMAL else known
+
+
+def _threshold(key: TestKey, known: np.ndarray, share: float, skewness: float) -> float:
     _, name = key
+    if name == "fall":
+        return _LEAST_FALL
     if name == "scrubbed":
         return math.log(_SCRUBS_A_DAY / share)
-    if name.startswith("rise_"):
-        windows = _OVERLAP * _DAY_S / float(name.removeprefix("rise_"))
-        return math.log(windows / share)
-    known = maxima[np.isfinite(maxima)]
     if len(known) < LEAST_BLOCKS:
         return math.inf
-    usual = float(np.median(known))
-    least = max(_STEADY, _LEAST_SPREAD * usual)
-    return ExtremeTail.fit(known, least_scale=least).level(share)
+    least = max(_STEADY, _LEAST_SPREAD * float(np.median(known)))
+    level = ExtremeTail.fit(known, least_scale=least, skewness=skewness).level(share)
+    if _family(key) in _NORMAL:
+        return math.sqrt(level)
+    if name.startswith("rise_"):
+        windows = _OVERLAP * _DAY_S / float(name.removeprefix("rise_"))
+        return max(math.log(windows / share), level)
+    return level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +15,8 @@ PASSES = 12
 """Stations along the track, as the ground segment has them: one arc of the link each."""
 _PERIODS_S = np.arange(5635.0, 5805.0)
 _CHUNK_S = 10_800.0
+_EARTH_RADIUS_M = 6_371_000.0
+_EARTH_MU_M3_S2 = 3.986004418e14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,18 @@ class OrbitClock:
         """float64[n]: orbital angle, up to a fixed number of twelfths of a turn."""
         angle: FloatArray = 2 * np.pi * time_s / self.period_s + self.phase_rad / PASSES
         return angle
+
+    @property
+    def shadow_limit(self) -> float:
+        """Cosine of half the arc in shadow where the sun stands in the plane of the orbit.
+
+        From the height of a circular orbit by Kepler's third law.
+
+        >>> round(OrbitClock(period_s=5730.0, phase_rad=0.0).shadow_limit, 3)
+        0.391
+        """
+        radius_m = (_EARTH_MU_M3_S2 * (self.period_s / (2 * math.pi)) ** 2) ** (1 / 3)
+        return math.sqrt(1 - (_EARTH_RADIUS_M / radius_m) ** 2)
 
     @classmethod
     def read(cls, time_s: FloatArray, link: FloatArray, before: OrbitClock | None = None) -> Self:

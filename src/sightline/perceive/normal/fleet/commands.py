@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sightline.errors import UsageError
 from sightline.perceive.normal.fleet.reference import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
@@ -24,12 +25,24 @@ class CommandRecord:
 
     Attributes:
         sent_s: float64[k], ascending, on the clock of the telemetry.
-        name: object[k], such as ``mode_payload``, ``slew``, ``dump_momentum``, ``scrub_memory``,
+        name: str[k], such as ``mode_payload``, ``slew``, ``dump_momentum``, ``scrub_memory``,
             ``set_heater``.
+
+    Raises:
+        UsageError: names that are no text, or not one for each time.
     """
 
     sent_s: FloatArray
-    name: npt.NDArray[np.object_]
+    name: npt.NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        if self.name.dtype.kind != "U" or self.name.shape != self.sent_s.shape:
+            raise UsageError(
+                expected="a name (text) for each time",
+                got=f"{self.name.dtype} of shape {self.name.shape} for {self.sent_s.shape}",
+                where="CommandRecord",
+                action="convert the names with .astype(np.str_)",
+            )
 
     def until(self, time_s: float) -> CommandRecord:
         """Those sent up to a time."""
@@ -38,8 +51,8 @@ class CommandRecord:
 
     def sent(self, prefix: str) -> FloatArray:
         """float64[m]: when commands whose name begins so were sent."""
-        chosen = np.array([str(name).startswith(prefix) for name in self.name], np.bool_)
-        return self.sent_s[chosen]
+        found: FloatArray = self.sent_s[np.char.startswith(self.name, prefix)]
+        return found
 
     def works(self, prefix: str) -> FloatArray:
         """float64[m]: when they work, at best knowledge."""
@@ -50,11 +63,10 @@ class CommandRecord:
 
         Nominal before the first command.
         """
-        names = [str(name) for name in self.name]
-        chosen = np.array([name in _MODES for name in names], np.bool_)
+        chosen = np.isin(self.name, list(_MODES))
         first = min(float(self.sent_s[0]) if len(self.sent_s) else 0.0, 0.0) - _BEFORE_S
         at_s = np.concatenate([[first], self.sent_s[chosen] + _MIDDLE_S])
-        mode = [NOMINAL, *(_MODES[name] for name in names if name in _MODES)]
+        mode = [NOMINAL, *(_MODES[name] for name in self.name[chosen].tolist())]
         return at_s, np.array(mode, np.int64)
 
     def mode_at(self, time_s: FloatArray) -> IntArray:

@@ -1,7 +1,8 @@
 """A counter of rare events, cleared on command: what it may not do, and how surprising it is.
 
-Between scrubs it never falls. Where along the orbit and the day counts come (an anomaly of the
-radiation belt) is learnt from the last days; a count is judged by its Poisson tail.
+Between scrubs it never falls. Where counts come is learnt from the last days: a few everywhere, and
+many over an anomaly of the radiation belt, which is a place on the Earth, so a function of the
+orbital angle times one of the Earth's turn. A count is judged by its tail.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import pdtrc
+from scipy.special import betainc
 
 from sightline.perceive.normal.fleet.clock import OrbitClock
 from sightline.perceive.normal.fleet.commands import UPLINK_S, CommandRecord, spans
@@ -22,13 +23,14 @@ from sightline.perceive.normal.fleet.series import (
 from sightline.records.windows import FloatArray, IntArray
 
 _ORBIT_BINS, _EARTH_BINS = 90, 48
-_SPREAD_BINS = (1.5, 2.5)
-_BACKGROUND_PER_S = 0.3 / 3600
-_MARGIN = 1.5
+_SPREAD_BINS = (1.2, 2.0)
+_ROUNDS = 30
+_PRIOR_PER_S, _PRIOR_COUNTS = 0.6 / 3600, 6.0
+_LEARNT_TIMES, _LEARNT_COUNTS = 3.0, 4.0
 _MARGIN_COUNTS = 0.05
 _AFTER_SCRUB_S = 20.0
 BURST_S = 30.0
-RISES_S = (3600.0, 7200.0, 14_400.0)
+RISES_S = (3600.0, 7200.0, 14_400.0, 21_600.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +47,11 @@ class CountRate:
 
     @classmethod
     def learn(cls, clock: OrbitClock, history: SatelliteSeries, commands: CommandRecord) -> Self:
-        """From some days: counts over exposure, both smoothed over some degrees."""
+        """From some days, by expectation and maximisation, smoothed in each round.
+
+        B. W. Silverman et al., "A smoothed EM approach to indirect estimation problems", JRSS B
+        52, 1990.
+        """
         rises, _ = _moves(history, commands)
         place = _place(clock, history.time_s)
         cells = _ORBIT_BINS * _EARTH_BINS
@@ -54,11 +60,21 @@ class CountRate:
             np.bincount(place, weights=weight, minlength=cells).reshape(shape).astype(np.float64)
             for weight in (rises, np.full(len(rises), history.period_s))
         )
-        for axis, spread in enumerate(_SPREAD_BINS):
-            counts = _smoothed(counts, spread, axis)
-            exposure_s = _smoothed(exposure_s, spread, axis)
-        rate = np.maximum(counts, 0) / np.maximum(exposure_s, 1.0)
-        return cls(clock=clock, per_s=rate + _BACKGROUND_PER_S)
+        total_s = float(exposure_s.sum())
+        background = max(float(counts.sum()) / total_s / 2, _PRIOR_PER_S / 10)
+        along = np.full(_ORBIT_BINS, np.sqrt(background))
+        turn = np.full(_EARTH_BINS, np.sqrt(background))
+        for _ in range(_ROUNDS):
+            anomaly = np.outer(along, turn)
+            of_anomaly = counts * anomaly / (background + anomaly)
+            background = (float((counts - of_anomaly).sum()) + _PRIOR_COUNTS) / (
+                total_s + _PRIOR_COUNTS / _PRIOR_PER_S
+            )
+            along = of_anomaly.sum(axis=1) / np.maximum(exposure_s @ turn, 1e-9)
+            along = _smoothed(along, _SPREAD_BINS[0])
+            turn = of_anomaly.sum(axis=0) / np.maximum(exposure_s.T @ along, 1e-9)
+            turn = _smoothed(turn, _SPREAD_BINS[1])
+        return cls(clock=clock, per_s=background + np.outer(along, turn))
 
     def at(self, time_s: FloatArray) -> FloatArray:
         """float64[n]: counts per second."""
@@ -69,7 +85,7 @@ class CountRate:
         """float64[n] by test.
 
         ``fall``: by how much it fell where nothing was cleared. ``scrubbed``: what is left just
-        after a scrub, ``rise_N``: what came in the last N seconds, as -ln of the Poisson tail.
+        after a scrub, ``rise_N``: what came in the last N seconds, as -ln of its chance.
         """
         rises, falls = _moves(series, commands)
         total = np.cumsum(rises)
@@ -89,15 +105,21 @@ class CountRate:
 
 
 def surprise(counted: FloatArray, expected: FloatArray) -> FloatArray:
-    """float64[n]: -ln P(at least so many), for half as many again as expected; 0 below the mean.
+    """float64[n]: -ln P(at least so many); 0 at and below what is expected.
+
+    The rate is not known but learnt from some three times as many counts as are expected, so a
+    count is negative binomial: Poisson, with a gamma distributed rate.
 
     >>> surprise(np.array([0.0, 1.0, 8.0]), np.array([0.1, 0.1, 0.1])).round(1).tolist()
-    [0.0, 1.7, 23.7]
+    [0.0, 2.0, 21.9]
     """
-    mean = _MARGIN * expected + _MARGIN_COUNTS
+    mean = expected + _MARGIN_COUNTS
+    shape = _LEARNT_TIMES * mean + _LEARNT_COUNTS
     found = np.zeros(len(counted))
     more = counted > mean
-    found[more] = -np.log(np.maximum(pdtrc(counted[more] - 1, mean[more]), 1e-300))
+    mean, shape = mean[more], shape[more]
+    chance = betainc(counted[more], shape, mean / (mean + shape))
+    found[more] = -np.log(np.maximum(chance, 1e-300))
     return found
 
 
@@ -121,11 +143,10 @@ def _place(clock: OrbitClock, time_s: FloatArray) -> IntArray:
     return place
 
 
-def _smoothed(grid: FloatArray, spread: float, axis: int) -> FloatArray:
-    """Around the circle, with a Gaussian."""
-    n = grid.shape[axis]
+def _smoothed(values: FloatArray, spread: float) -> FloatArray:
+    """float64[n], around the circle, with a Gaussian; none below 0."""
+    n = len(values)
     distance = np.minimum(np.arange(n), n - np.arange(n))
     weight = np.exp(-0.5 * (distance / spread) ** 2)
-    spectrum = np.expand_dims(np.fft.rfft(weight / weight.sum()), 1 - axis)
-    found: FloatArray = np.fft.irfft(np.fft.rfft(grid, axis=axis) * spectrum, n, axis=axis)
-    return found
+    spectrum = np.fft.rfft(weight / weight.sum())
+    return np.maximum(np.fft.irfft(np.fft.rfft(values) * spectrum, n), 0.0)

@@ -13,27 +13,14 @@ from scipy.special import ndtr
 from sightline.perceive.normal.fleet import kernels
 from sightline.perceive.normal.fleet.commands import CommandRecord, spans
 from sightline.perceive.normal.fleet.model import Residuals, SatelliteModel
-from sightline.perceive.normal.fleet.scales import (
-    LEVELS_S,
-    ChannelScale,
-    departure,
-    swing_energy,
-)
+from sightline.perceive.normal.fleet.moves import jumps, levels, swing_energy
+from sightline.perceive.normal.fleet.scales import ChannelScale
 from sightline.perceive.normal.fleet.series import UNIT, Channel, SatelliteSeries
 from sightline.records.windows import FloatArray
 
 Evidence = dict[tuple[Channel, str], FloatArray]
 
-_FAST_S = 5.0
-_MODEL_ERROR = 0.15
 _SAFE_MARGIN_S = 5.0
-
-
-def jump_windows(period_s: float) -> tuple[tuple[int, int], ...]:
-    """Samples before and after a step, for each width of the test."""
-    if period_s < _FAST_S:
-        return ((40, 10), (90, 30), (300, 90))
-    return ((12, 4), (24, 8), (60, 15))
 
 
 def day_evidence(
@@ -46,8 +33,8 @@ def day_evidence(
 
     ``missing``: samples without a value in a row. ``stuck``: -ln of the chance that so many equal
     values follow each other, where the converter's step makes that most likely. ``jump_K``: a step
-    K samples ago, in standard errors. ``level_N``: the mean of the last N seconds against its
-    wander. ``swing``: oscillation against the usual. For the counter see
+    K samples ago, ``level_N``: the mean of the last N seconds, ``swing``: oscillation, each against
+    the spread of that score on the satellite's own last days. For the counter see
     :meth:`.counting.CountRate.evidence`.
     """
     residuals = model.residuals(series, commands)
@@ -82,22 +69,9 @@ def _moves(
 ) -> Evidence:
     left = np.ascontiguousarray(residuals.values[channel])
     settling = np.ascontiguousarray(residuals.is_settling[channel])
-    standard = left / scale.noise[residuals.regime[channel]]
-    hold = 20 if series.period_s < _FAST_S else 10
-    steady = kernels.held_level(kernels.median_of_5(standard), settling, hold)
-    place = np.arange(len(steady))
-    since = place
-    if channel in (Channel.WHEEL, Channel.POINTING):
-        # They settle for minutes: what wanders meanwhile would look like a step at the end.
-        since = place - np.maximum.accumulate(np.where(settling, place, 0))
-    one = np.ones(len(steady))
-    found: Evidence = {}
-    for before, after in jump_windows(series.period_s):
-        score = kernels.jump(steady, since, one, before, after)
-        found[channel, f"jump_{after}"] = np.abs(score)
+    noise = scale.noise[residuals.regime[channel]]
     smooth = kernels.median_of_5(left)
-    for width_s, wander in zip(LEVELS_S, scale.wander, strict=True):
-        off = departure(channel, smooth, settling, series, width_s, scale.level)
-        found[channel, f"level_{width_s:g}"] = np.abs(off) / math.hypot(wander, _MODEL_ERROR)
-    found[channel, "swing"] = swing_energy(standard, settling, series) / scale.swing
-    return found
+    found = jumps(channel, left, noise, settling, series.period_s)
+    found.update(levels(channel, smooth, settling, series, scale.level))
+    found["swing"] = swing_energy(left / noise, settling, series)
+    return {(channel, name): score / scale.spread[name] for name, score in found.items()}

@@ -44,7 +44,7 @@ def robust_fit(
 def solved(columns: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Plain least squares by normal equations: coefficients and residuals (fit minus value)."""
     gram = columns.T @ columns
-    gram[np.diag_indices_from(gram)] += 1e-9 * np.trace(gram) / len(gram)
+    gram[np.diag_indices_from(gram)] += 1e-9 * np.trace(gram) / len(gram) + 1e-300
     found = np.asarray(np.linalg.solve(gram, columns.T @ values), np.float64)
     return found, columns @ found - values
 

@@ -44,6 +44,27 @@ def median_of_5(values: FloatArray) -> FloatArray:
     return found
 
 
+@kernel(_V, _N)
+def running_median(values: FloatArray, width: int) -> FloatArray:
+    """:func:`.reference.running_median`."""
+    n = len(values)
+    found = np.full(n, np.nan)
+    ordered = np.empty(width)
+    for i in range(width - 1, n):
+        total = 0.0
+        for k in range(width):
+            value = values[i - k]
+            total += value
+            place = k
+            while place > 0 and ordered[place - 1] > value:
+                ordered[place] = ordered[place - 1]
+                place -= 1
+            ordered[place] = value
+        if not math.isnan(total):
+            found[i] = ordered[width // 2]
+    return found
+
+
 @kernel(_V, _I, _V, _N, _N)
 def jump(
     values: FloatArray, since: IntArray, noise: FloatArray, before: int, after: int

@@ -14,14 +14,13 @@ from sightline.perceive.normal.fleet.fitting import robust_fit
 from sightline.perceive.normal.fleet.passes import NOISE_BINS, PassShape, near_handover, pass_bin
 from sightline.perceive.normal.fleet.power import PowerModel, Switches, loaded_edges
 from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import DAY_S, UNIT, Channel, SatelliteSeries
+from sightline.perceive.normal.fleet.series import UNIT, Channel, SatelliteSeries
 from sightline.perceive.normal.fleet.wheel import wheel_columns
 from sightline.records.windows import FloatArray, IntArray
 
 _THIN_S = 30.0
 _EDGE_SAMPLE_S = 5.0
 _HEATER_S = 60.0
-_LEAST_HEATER_S = 0.45 * DAY_S
 _LEAST_SAFE_S = 3000.0
 _AFTER_SAFE_S = 300.0
 _POWER_AFTER_SAFE_S = 7200.0
@@ -37,6 +36,7 @@ SETTLING_S: dict[Channel, dict[str, float]] = {
 }
 """How long a channel settles after a command; until then only stuck and missing values count."""
 _EDGE_S = 40.0
+_HEATER_EDGE_S = 10.0
 _UPLINK_S = 8.0
 
 
@@ -64,8 +64,8 @@ class SatelliteModel:
         clock, passes, power, counts: see there.
         wheel: float64[6], coefficients.
         pointing: usual level.
-        load, thermostat: None where a new setting of the heater has not been seen long enough.
-        heater_s: when the heater was last set; a later setting makes both unknown again.
+        load, thermostat: None where too little of the heater was seen at all.
+        heater_s: when the heater was last set; a later setting makes both unknown from then on.
         has_seen_safe: whether a safe mode was among the days.
     """
 
@@ -99,8 +99,7 @@ class SatelliteModel:
         values = np.ascontiguousarray(history.values[:, thin])
         clock = OrbitClock.read(time_s, values[Channel.LINK], before.clock if before else None)
         heater_s = commands.works("set_heater")
-        since_s = float(heater_s[-1]) + _HEATER_S if len(heater_s) else -np.inf
-        load, thermostat = _cycles(history, commands, clock, since_s)
+        load, thermostat = _cycles(history, commands, clock, heater_s)
         starts_s, ends_s = commands.safe_spans()
         seen_s = np.minimum(ends_s, time_s[-1]) - np.maximum(starts_s, time_s[0])
         return cls(
@@ -114,7 +113,7 @@ class SatelliteModel:
             pointing=float(np.nanmedian(values[Channel.POINTING])),
             load=load,
             thermostat=thermostat,
-            heater_s=since_s,
+            heater_s=float(heater_s[-1]) if len(heater_s) else -np.inf,
             has_seen_safe=bool(np.any(seen_s > _LEAST_SAFE_S)),
         )
 
@@ -162,25 +161,31 @@ class SatelliteModel:
                 found[channel] |= spans(time_s, sent_s - half_s, sent_s + duration_s + _UPLINK_S)
         edge_s, reach_s = loaded_edges(switches), _EDGE_S + series.period_s
         found[Channel.BATTERY] |= spans(time_s, edge_s - reach_s, edge_s + reach_s)
+        if self.load is not None:
+            reach_s = _HEATER_EDGE_S + half_s
+            found[Channel.LOAD] |= self.load.near_edge(self.clock, time_s, reach_s)
         found[Channel.LINK] |= near_handover(self.clock, time_s, series.period_s)
         return found
 
 
 def _cycles(
-    history: SatelliteSeries, commands: CommandRecord, clock: OrbitClock, since_s: float
+    history: SatelliteSeries, commands: CommandRecord, clock: OrbitClock, heater_s: FloatArray
 ) -> tuple[LoadModel | None, ThermostatModel | None]:
-    used = history.time_s >= since_s
-    if used.sum() * history.period_s < _LEAST_HEATER_S:
-        return None, None
     thin = slice(None, None, history.samples(_EDGE_SAMPLE_S))
-    time_s = np.ascontiguousarray(history.time_s[used][thin])
-    amps = np.ascontiguousarray(history.values[Channel.LOAD][used][thin])
-    warm = np.ascontiguousarray(history.values[Channel.THERMOSTAT][used][thin])
+    time_s = np.ascontiguousarray(history.time_s[thin])
+    before = heater_s <= time_s[0]
+    since_s = np.append(heater_s[before][-1:] if before.any() else -np.inf, heater_s[~before])
+    # While a command is on its way nobody knows which setting holds.
+    is_known = ~spans(time_s, heater_s - _HEATER_S, heater_s + _HEATER_S)
+    amps, warm = (
+        np.where(is_known, history.values[channel][thin], np.nan)
+        for channel in (Channel.LOAD, Channel.THERMOSTAT)
+    )
     if min(np.isfinite(amps).mean(), np.isfinite(warm).mean()) < 0.5:
         return None, None
     return (
-        LoadModel.learn(clock, time_s, amps, commands.mode_at(time_s)),
-        ThermostatModel.learn(clock, time_s, warm),
+        LoadModel.learn(clock, time_s, amps, commands.mode_at(time_s), since_s),
+        ThermostatModel.learn(clock, time_s, warm, since_s),
     )
 
 

@@ -19,7 +19,7 @@ from sightline.records.windows import FloatArray, IntArray
 
 HARMONICS = 14
 NOISE_BINS = 24
-_SAMPLE_S = 60.0
+_SAMPLE_S = 80.0
 _EDGE_S = 12.0
 
 

@@ -28,6 +28,14 @@ def median_of_5(values: FloatArray) -> FloatArray:
     return found
 
 
+def running_median(values: FloatArray, width: int) -> FloatArray:
+    """float64[n]: median of the last ``width`` samples, an odd number; NaN where one is none."""
+    found = np.full(len(values), np.nan)
+    for i in range(width - 1, len(values)):
+        found[i] = np.median(values[i - width + 1 : i + 1])
+    return found
+
+
 def jump(
     values: FloatArray, since: IntArray, noise: FloatArray, before: int, after: int
 ) -> FloatArray:

@@ -1,28 +1,43 @@
-"""How noisy a satellite's residuals are, and how far they wander, in its own last day or two."""
+"""How noisy a satellite's residuals are, and how far its scores reach, in its own last days."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sightline.perceive.normal.fleet import kernels
 from sightline.perceive.normal.fleet.model import REGIMES, Residuals
+from sightline.perceive.normal.fleet.moves import (
+    LEVELS_S,
+    jump_windows,
+    jumps,
+    levels,
+    response,
+    swing_energy,
+)
 from sightline.perceive.normal.fleet.reference import BoolArray
 from sightline.perceive.normal.fleet.series import Channel, SatelliteSeries
 from sightline.records.windows import FloatArray
 
-LEVELS_S = (1800.0, 3600.0, 7200.0)
 _LEAST_NOISE = 0.3
 _LEAST_OF_REGIME = 100
 _CLIP = 6.25
 _CLIPPED_AWAY = 1.02
-_USUAL_WANDER = 0.9
-_PRIOR = 30.0
-_EVERY_S = 300.0
-_HOLD = 10
-_SMOOTH_S, _LAG_S, SWING_S = 30.0, 100.0, 600.0
-_REFERENCE_S, _BACK_S = 10_800.0, 18_000.0
+_USUAL_WANDER = 0.7
+_LEVEL_SHARE = (1.0, 0.795, 0.617)
+_LEVEL_SHARE_THERMAL = (1.0, 0.835, 0.70)
+"""Spread of means over ``LEVELS_S`` by that of the shortest: medians of 1920 clean days (7001)."""
+_MODEL_ERROR = 0.15
+_PRIOR = 6.0
+_PRIOR_WIDTHS = 60.0
+_LEAST_JUMP = 0.6
+_USUAL_MAXIMUM = 4.5
+"""A healthy day's greatest score by its root mean square: where more was seen the model does not
+fit, and its scores count by so much less."""
+_USUAL_SWING_MAXIMUM = 3.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,93 +48,92 @@ class ChannelScale:
         noise: float64[regimes], standard deviation, in the unit of residuals.
         quantum: step of the converter, in the channel's unit.
         level: usual level of the residual.
-        wander: float64[3], standard deviation of means over ``LEVELS_S``.
-        swing: usual energy of swings.
+        spread: of the scores of each test of :mod:`.moves`: what evidence is divided by; NaN where
+            the last days had none, so that today has none either.
     """
 
     noise: FloatArray
     quantum: float
     level: float
-    wander: FloatArray
-    swing: float
+    spread: Mapping[str, float]
 
     @classmethod
-    def learn(cls, channel: Channel, series: SatelliteSeries, residuals: Residuals) -> ChannelScale:
-        """From the model's own last day or two."""
+    def learn(
+        cls,
+        channel: Channel,
+        series: SatelliteSeries,
+        residuals: Residuals,
+        unsure: float = 0.0,
+    ) -> ChannelScale:
+        """From the model's own last day or two.
+
+        The spread of a jump's score is its root mean square, and what a step of ``unsure``, in the
+        unit of residuals, adds: the model's own standard deviation a day ahead. That of a level
+        leans on the shortest width, of which a day has most. Both grow where the greatest score of
+        those days is more than such a spread explains: then the model does not fit this satellite
+        as well as others.
+        """
         left = np.ascontiguousarray(residuals.values[channel])
         settling = np.ascontiguousarray(residuals.is_settling[channel])
         noise = _noise(channel, left, settling, residuals)
         smooth = kernels.median_of_5(left)
         hour = kernels.known_mean(smooth, settling, series.samples(3600))
         level = float(np.nanmean(hour)) if np.isfinite(hour).any() else 0.0
-        every = series.samples(_EVERY_S)
-        wander = []
-        for width_s in LEVELS_S:
-            off = departure(channel, smooth, settling, series, width_s, level)
-            off = off[np.isfinite(off)][::every]
-            square = float(off @ off) + _PRIOR * _USUAL_WANDER**2
-            wander.append(np.sqrt(square / (len(off) + _PRIOR)))
-        energy = swing_energy(left / noise[residuals.regime[channel]], settling, series)
+        of_sample = noise[residuals.regime[channel]]
+        standard = left / of_sample
+        scores = jumps(channel, left, of_sample, settling, series.period_s)
+        spread = {}
+        for (name, score), (before, after) in zip(
+            scores.items(), jump_windows(series.period_s), strict=True
+        ):
+            step = unsure * response(before, after) / float(noise.max())
+            usual = math.hypot(_rms(score, _LEAST_JUMP), step)
+            spread[name] = max(usual, _greatest(score) / _USUAL_MAXIMUM)
+        spread.update(_level_spread(channel, smooth, settling, series, level))
+        energy = swing_energy(standard, settling, series)
         energy = energy[np.isfinite(energy)]
         least = 0.18 if series.period_s > 5 else 0.03
-        swing = max(float(np.median(energy)), least) if len(energy) else 1.0
+        swing = max(float(np.median(energy)), least) if len(energy) else math.nan
+        spread["swing"] = max(swing, _greatest(energy) / _USUAL_SWING_MAXIMUM)
         return cls(
-            noise=noise,
-            quantum=_quantum(series.values[channel]),
-            level=level,
-            wander=np.array(wander),
-            swing=swing,
+            noise=noise, quantum=_quantum(series.values[channel]), level=level, spread=spread
         )
 
 
-def departure(  # noqa: PLR0917 - what a channel's level is measured by
+def _level_spread(
     channel: Channel,
     smooth: FloatArray,
     settling: BoolArray,
     series: SatelliteSeries,
-    width_s: float,
     level: float,
-) -> FloatArray:
-    """float64[n]: mean of the last ``width_s`` less the usual level.
-
-    For the temperature, whose season moves by several of its noise a day, less its mean of five to
-    eight hours before.
-    """
-    mean = kernels.known_mean(smooth, settling, series.samples(width_s))
-    if channel is not Channel.THERMAL:
-        above: FloatArray = mean - level
-        return above
-    long = kernels.known_mean(smooth, settling, series.samples(_REFERENCE_S))
-    back = series.samples(_BACK_S)
-    usual = np.full(len(mean), np.nan)
-    usual[back:] = long[:-back]
-    since: FloatArray = mean - usual
-    return since
-
-
-def swing_energy(standard: FloatArray, settling: BoolArray, series: SatelliteSeries) -> FloatArray:
-    """float64[n]: energy of second differences 100 s apart, the least of three times ten minutes.
-
-    A corner or a step fills one or two of the three; what goes on swinging fills all.
-
-    Args:
-        standard: float64[n], residuals in their own noise.
-        settling: bool[n], held at the level before.
-        series: for its period.
-    """
-    calm = np.ascontiguousarray(np.clip(kernels.median_of_5(np.ascontiguousarray(standard)), -8, 8))
-    mean = kernels.moving_mean(kernels.held_level(calm, settling, _HOLD), series.samples(_SMOOTH_S))
-    lag, width = series.samples(_LAG_S), series.samples(SWING_S)
-    found = np.full(len(mean), np.nan)
-    if len(mean) <= 2 * max(lag, width):
-        return found
-    bent = np.full(len(mean), np.nan)
-    bent[2 * lag :] = mean[2 * lag :] - 2 * mean[lag:-lag] + mean[: -2 * lag]
-    energy = kernels.known_mean(bent * bent, settling, width)
-    found[2 * width :] = np.minimum(
-        np.minimum(energy[2 * width :], energy[width:-width]), energy[: -2 * width]
-    )
+) -> dict[str, float]:
+    share = _LEVEL_SHARE_THERMAL if channel is Channel.THERMAL else _LEVEL_SHARE
+    duration_s = len(smooth) * series.period_s
+    usual = _USUAL_WANDER**2
+    found = {}
+    scores = levels(channel, smooth, settling, series, level).items()
+    for k, (width_s, (name, score)) in enumerate(zip(LEVELS_S, scores, strict=True)):
+        known = score[np.isfinite(score)]
+        widths = duration_s / width_s * len(known) / len(score)
+        square = float(known @ known) / max(len(known), 1)
+        if k == 0:
+            # Where the shortest is not known well, it is as of the type.
+            usual = (widths * square + _PRIOR * usual) / (widths + _PRIOR)
+        expected = usual * share[k] ** 2
+        square = (widths * square + _PRIOR_WIDTHS * expected) / (widths + _PRIOR_WIDTHS)
+        spread = float(np.sqrt(square + _MODEL_ERROR**2)) if len(known) else math.nan
+        found[name] = max(spread, _greatest(known) / _USUAL_MAXIMUM)
     return found
+
+
+def _rms(score: FloatArray, least: float) -> float:
+    known = score[np.isfinite(score)]
+    return max(float(np.sqrt(known @ known / len(known))), least) if len(known) else math.nan
+
+
+def _greatest(score: FloatArray) -> float:
+    known = score[np.isfinite(score)]
+    return float(known.max()) if len(known) else 0.0
 
 
 def _noise(

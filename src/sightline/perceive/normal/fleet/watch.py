@@ -41,8 +41,9 @@ class SatelliteWatch:
         model = SatelliteModel.learn(history, commands.until(float(history.time_s[-1])), self.model)
         recent = history.last(2 * DAY_S if today.period_s > _FAST_S else DAY_S)
         residuals = model.residuals(recent, commands)
+        unsure = dict(zip((Channel.BATTERY, Channel.THERMAL), model.power.unsure(), strict=True))
         scales: dict[Channel, ChannelScale] = {
-            channel: ChannelScale.learn(channel, recent, residuals)
+            channel: ChannelScale.learn(channel, recent, residuals, unsure.get(channel, 0.0))
             for channel in Channel
             if channel is not Channel.COUNTER
         }

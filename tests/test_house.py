@@ -10,6 +10,7 @@ ROOMS = {"sense", "perceive", "assess", "decide", "act"}
 LEVEL = {
     "errors": 0,
     "limits": 0,
+    "registry": 0,
     "records": 1,
     "recorder": 2,
     **dict.fromkeys(ROOMS, 3),

@@ -1,0 +1,153 @@
+"""What is installed: stages, sources, outlets and detectors, found by the name in a pipeline file.
+
+Three places are looked at, in this order: what Sightline brings (named here by module, imported
+when it is asked for), entry points of installed packages (group ``sightline.stages`` and so on),
+and modules that a pipeline names under ``plugins``. A name that is taken twice is an error: which
+one would run must never depend on the order of a search.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Generic, TypeVar
+
+from sightline.errors import PipelineError
+
+AnyClass = TypeVar("AnyClass")
+
+
+class Registry(Generic[AnyClass]):
+    """Classes of one kind by name; a value, made anew for each pipeline.
+
+    Args:
+        what: the kind in the words of an error: ``stage``, ``source``.
+        base: the class that all of them extend.
+        built_in: ``module:Class`` by name.
+        group: of entry points.
+        plugins: imported modules; every class in one that extends ``base`` and has a name counts.
+        names: the names of a class.
+
+    Raises:
+        PipelineError: a name is taken twice.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        base: type[AnyClass],
+        *,
+        built_in: Mapping[str, str],
+        group: str,
+        plugins: Sequence[ModuleType] = (),
+        names: Callable[[type[AnyClass]], Sequence[str]],
+    ) -> None:
+        self._what = what
+        self._base = base
+        self._places: dict[str, str | type[AnyClass]] = dict(built_in)
+        for point in entry_points(group=group):
+            self._add(point.name, point.value.replace(" ", ""))
+        for module in plugins:
+            for found in _classes_of(module, base):
+                for name in names(found):
+                    self._add(name, found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._places))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def find(self, name: str, *, where: str) -> type[AnyClass]:
+        """The class called ``name``.
+
+        Raises:
+            PipelineError: nothing of this name is installed, or it cannot be imported.
+        """
+        place = self._places.get(name)
+        if place is None:
+            close = difflib.get_close_matches(name, list(self._places), n=1)
+            raise PipelineError(
+                expected=f"a {self._what} that is installed: {', '.join(self)}",
+                got=name,
+                where=where,
+                action=f"did you mean {close[0]!r}?"
+                if close
+                else f"mend the name, install the package that brings the {self._what}, "
+                "or name its module under plugins",
+            )
+        if not isinstance(place, str):
+            return place
+        module_name, _, class_name = place.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except (ImportError, AttributeError) as error:
+            raise PipelineError(
+                expected=f"an importable {self._what}",
+                got=f"{place} ({error})",
+                where=where,
+                action="install what it needs, or remove the package that names it",
+            ) from error
+        if not (inspect.isclass(found) and issubclass(found, self._base)):
+            raise PipelineError(
+                expected=f"a class that extends {self._base.__module__}.{self._base.__qualname__}",
+                got=place,
+                where=where,
+                action=f"mend the entry point of the {self._what}",
+            )
+        return found
+
+    def _add(self, name: str, place: str | type[AnyClass]) -> None:
+        known = self._places.get(name)
+        if known is not None and known != place:
+            raise PipelineError(
+                expected=f"one {self._what} called {name!r}",
+                got=f"{_named(known)} and {_named(place)}",
+                where="installed packages and plugins",
+                action="give yours another name, or uninstall one of them",
+            )
+        self._places[name] = place
+
+
+def _named(place: str | type[object]) -> str:
+    return place if isinstance(place, str) else f"{place.__module__}:{place.__qualname__}"
+
+
+def _classes_of(module: ModuleType, base: type[AnyClass]) -> list[type[AnyClass]]:
+    """Concrete classes that ``module`` itself defines and that extend ``base``."""
+    return [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if found.__module__ == module.__name__
+        and issubclass(found, base)
+        and not inspect.isabstract(found)
+    ]
+
+
+def import_plugins(names: Sequence[str], *, where: str) -> tuple[ModuleType, ...]:
+    """Import the modules a pipeline names under ``plugins``.
+
+    They are looked for where Python looks for any module. The folder of a pipeline file is no such
+    place by itself: whoever loads the file adds it, so that a run directory that somebody sent can
+    never bring code of its own.
+
+    Raises:
+        PipelineError: a module is missing, or raises when it is imported.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append(importlib.import_module(name))
+        except Exception as error:
+            raise PipelineError(
+                expected="plugins that can be imported",
+                got=f"{name}: {type(error).__name__}: {error}",
+                where=where,
+                action="install the package, or put the module beside the pipeline file; for an "
+                "existing run give its folder with --plugins",
+            ) from error
+    return tuple(found)

@@ -13,6 +13,12 @@ class Limits:
     10
     """
 
+    # documents of people: contracts, cameras, pipelines
+    max_document_bytes: int = 1 << 20
+    """One YAML, camera or homography file. A larger one is refused before it is parsed."""
+    max_document_values: int = 1_000_000
+    """Values in one YAML file with every alias written out. More is refused before any is made."""
+
     # sense
     max_line_bytes: int = 1 << 20
     """One text line. A longer line is quarantined LINE_TOO_LONG without being parsed."""

@@ -9,8 +9,8 @@ import yaml
 from camera_cases import yard_camera
 
 from sightline.errors import ContractError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.sense.camera_files import (
-    MAX_CAMERA_FILE_BYTES,
     load_camera,
     load_homography_text,
     parse_camera,
@@ -173,10 +173,14 @@ def test_a_wrong_form_names_file_and_field(form, message):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.yaml", "kind: [", "a.yaml: expected readable YAML"),
-        ("a.yaml", "kind: points\nkind: points\n", "the key 'kind' is given twice"),
-        ("a.yaml", "[" * 50_000, "a.yaml: expected readable YAML"),
-        ("a.yaml", "x" * (MAX_CAMERA_FILE_BYTES + 1), "expected at most 262144 bytes"),
+        ("a.yaml", "kind: [", "a.yaml.*: expected a readable YAML file"),
+        (
+            "a.yaml",
+            "kind: points\nkind: points\n",
+            "line 2, column 1: expected each key once, got 'kind' again",
+        ),
+        ("a.yaml", "[" * 50_000, "a.yaml.*: expected a readable YAML file"),
+        ("a.yaml", "x" * (DEFAULT_LIMITS.max_document_bytes + 1), "expected at most 1048576 bytes"),
         ("a.xml", "<Camera>", "a.xml: expected readable XML"),
         ("a.xml", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "XML without a document type"),
         ("a.xml", "<Camera/>", "a.xml, Geometry: expected Field required"),
@@ -210,12 +214,12 @@ def test_a_text_that_is_no_matrix_names_file_and_line(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ContractError, match=r"none\.yaml: expected readable"):
+    with pytest.raises(ContractError, match=r"none\.yaml: expected a readable"):
         load_camera(tmp_path / "none.yaml")
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path):
     path = tmp_path / "a.xml"
     path.write_bytes("<Camera/>".encode("utf-16"))
-    with pytest.raises(ContractError, match=r"a\.xml: expected readable UTF-8 text"):
+    with pytest.raises(ContractError, match=r"a\.xml: expected a readable UTF-8 file"):
         load_camera(path)

@@ -7,9 +7,9 @@ from typing import Annotated
 from xml.etree import ElementTree
 
 import pydantic
-import yaml
 
 from sightline.errors import ContractError, UsageError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records.camera import CameraModel
 from sightline.sense.camera_form import (
     HomographyForm,
@@ -19,12 +19,8 @@ from sightline.sense.camera_form import (
     PointsForm,
     TsaiForm,
 )
-from sightline.sense.yaml_form import UniqueKeyLoader
+from sightline.sense.yaml_form import read_document, read_yaml, refusal
 
-MAX_CAMERA_FILE_BYTES = 256 << 10
-"""One camera file. A larger one is refused before it is read."""
-
-MAX_SHOWN_CHARS = 100
 _TSAI = "tsai"
 _Form = PinholeForm | HomographyForm | PointsForm
 _YAML: pydantic.TypeAdapter[_Form] = pydantic.TypeAdapter(
@@ -44,13 +40,13 @@ def load_camera(path: Path) -> CameraModel:
     """
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
-        return parse_camera(_read_yaml(path), where=str(path))
+        return parse_camera(read_yaml(path), where=str(path))
     if suffix == ".xml":
         plain = _read_tsai(path)
         try:
             return _model(TsaiForm.model_validate(plain), str(path))
         except pydantic.ValidationError as error:
-            raise _refusal(error, str(path), skip=0) from error
+            raise refusal(error, where=str(path)) from error
     raise ContractError(
         expected="a camera file ending in .yaml, .yml or .xml",
         got=suffix or "no ending",
@@ -70,7 +66,7 @@ def read_camera_mapping(path: Path) -> object:
     if path.suffix.lower() == ".xml":
         return {"kind": _TSAI, **_read_tsai(path)}
     load_camera(path)  # refuses other endings
-    return _read_yaml(path)
+    return read_yaml(path)
 
 
 def parse_camera(plain: object, *, where: str) -> CameraModel:
@@ -93,7 +89,7 @@ def parse_camera(plain: object, *, where: str) -> CameraModel:
         return _model(_YAML.validate_python(plain), where)
     except pydantic.ValidationError as error:
         # The union begins each place with the kind, which is no field of the file.
-        raise _refusal(error, where, skip=1) from error
+        raise refusal(error, where=where, skip=1) from error
 
 
 def load_homography_text(
@@ -114,7 +110,11 @@ def load_homography_text(
     Raises:
         ContractError: naming the file and line, or what is wrong with the matrix.
     """
-    rows = [line.split() for line in _text(path).splitlines() if line.strip()] or [[]]
+    rows = [
+        line.split()
+        for line in read_document(path, limits=DEFAULT_LIMITS).splitlines()
+        if line.strip()
+    ] or [[]]
     for i, row in enumerate(rows):
         if len(row) != 3 or not all(_is_number(part) for part in row) or len(rows) != 3:
             raise ContractError(
@@ -134,31 +134,8 @@ def load_homography_text(
     return parse_camera(plain, where=str(path))
 
 
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CAMERA_FILE_BYTES + 1)
-        if len(content) > MAX_CAMERA_FILE_BYTES:
-            raise ContractError(
-                expected=f"at most {MAX_CAMERA_FILE_BYTES} bytes",
-                got="more",
-                where=str(path),
-                action="check that this is a camera file",
-            )
-        return content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, "UTF-8 text", error) from error
-
-
-def _read_yaml(path: Path) -> object:
-    try:
-        return yaml.load(_text(path), Loader=UniqueKeyLoader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise _unreadable(path, "YAML", error) from error
-
-
 def _read_tsai(path: Path) -> dict[str, dict[str, str]]:
-    text = _text(path)
+    text = read_document(path, limits=DEFAULT_LIMITS)
     # A calibration needs no document type, and with it come entities that expand without bound.
     if "<!DOCTYPE" in text:
         raise ContractError(
@@ -170,7 +147,12 @@ def _read_tsai(path: Path) -> dict[str, dict[str, str]]:
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - no entities, bounded size
     except (ElementTree.ParseError, ValueError) as error:
-        raise _unreadable(path, "XML", error) from error
+        raise ContractError(
+            expected="readable XML",
+            got=" ".join(str(error).split()) or type(error).__name__,
+            where=str(path),
+            action="check the syntax",
+        ) from error
     found: dict[str, dict[str, str]] = {}
     for child in root:
         if child.tag in found:
@@ -194,28 +176,6 @@ def _model(form: _Form | TsaiForm, where: str) -> CameraModel:
             where=f"{where}, {error.where}",
             action=error.action,
         ) from error
-
-
-def _refusal(error: pydantic.ValidationError, where: str, *, skip: int) -> ContractError:
-    first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"][skip:]]
-    more = f" ({error.error_count()} problems in all)" if error.error_count() > 1 else ""
-    shown = repr(first.get("input"))
-    return ContractError(
-        expected=first["msg"].removeprefix("Value error, "),
-        got=shown if len(shown) < MAX_SHOWN_CHARS else shown[: MAX_SHOWN_CHARS - 1] + "…",
-        where=f"{where}, {'.'.join(place) or 'the document'}",
-        action="mend this field" + more,
-    )
-
-
-def _unreadable(path: Path, what: str, error: Exception) -> ContractError:
-    return ContractError(
-        expected=f"readable {what}",
-        got=" ".join(str(error).split())[:MAX_SHOWN_CHARS] or type(error).__name__,
-        where=str(path),
-        action="check the path and the syntax",
-    )
 
 
 def _is_number(text: str) -> bool:

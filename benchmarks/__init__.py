@@ -1,1 +1,5 @@
-"""Benchmarks: what a thing costs on one core, beside what its peers cost."""
+"""Benchmarks and research on Sightline: ``python -m benchmarks NAME``, from a checkout.
+
+Nothing here is in the wheel, and nothing in the package imports it. Speed is printed beside what
+peers cost, with the losing numbers too; accuracy with every denominator.
+"""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.bench.frame_cases import (
+from benchmarks.frame_cases import (
     DrawnCamera,
     DrawnScene,
     camera_names,

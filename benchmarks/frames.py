@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from sightline.bench.frame_cases import (
+from benchmarks.frame_cases import (
     CAMERA,
     RATE_HZ,
     START_NS,
@@ -32,6 +32,7 @@ from sightline.bench.frame_cases import (
     frame_of,
     yard_plan,
 )
+from sightline.cli.profile_command import stages_to_fix
 from sightline.recorder import DirectoryStorage
 from sightline.records import Frame
 from sightline.records.windows import FloatArray
@@ -57,57 +58,6 @@ _SAMPLES = 100
 _LIVE_FRAMES = 300
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageShare:
-    """What a stage takes of the time it has.
-
-    Attributes:
-        stage: its name.
-        p99_s: what it takes.
-        budget_s: what it has: its own budget, or else that of the whole pipeline.
-        share: ``p99_s / budget_s``.
-        has_own_budget: whether the budget is its own.
-    """
-
-    stage: str
-    p99_s: float
-    budget_s: float
-    share: float
-    has_own_budget: bool
-
-
-def stages_to_fix(
-    stage_s: Mapping[str, Mapping[str, float]],
-    *,
-    budgets_s: Mapping[str, float],
-    whole_budget_s: float,
-) -> list[StageShare]:
-    """Stages in order of p99 as a share of their budget, the one to fix first.
-
-    Args:
-        stage_s: by stage, a summary with ``p99`` in s, as in a run's report.
-        budgets_s: of the stages that have one.
-        whole_budget_s: what stages without one are held against.
-
-    >>> found = stages_to_fix({"detect": {"p99": 0.02}, "track": {"p99": 0.03}},
-    ...                       budgets_s={"detect": 0.025}, whole_budget_s=0.1)
-    >>> [(one.stage, round(one.share, 3)) for one in found]
-    [('detect', 0.8), ('track', 0.3)]
-    """
-    found = [
-        StageShare(
-            stage=stage,
-            p99_s=seconds["p99"],
-            budget_s=budgets_s.get(stage, whole_budget_s),
-            share=seconds["p99"] / budgets_s.get(stage, whole_budget_s),
-            has_own_budget=stage in budgets_s,
-        )
-        for stage, seconds in stage_s.items()
-        if "p99" in seconds
-    ]
-    return sorted(found, key=lambda one: (-one.share, one.stage))
 
 
 def bench_frames(

@@ -77,7 +77,7 @@ def bench_pipeline(*, rows: int = 6_000_000) -> dict[str, object]:
         "ARROW_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "sightline.bench.pipeline", str(rows)],
+        [sys.executable, "-m", "benchmarks.pipeline", str(rows)],
         env=environment,
         capture_output=True,
         text=True,

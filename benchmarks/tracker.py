@@ -3,7 +3,7 @@
 Each tracker runs in a process of its own, all pinned to the same core. They take turns, a block of
 frames each, so that whatever else the machine does meets them alike. Only ``update`` is timed: the
 detections are made before. The compiled loops are also timed against the NumPy that specifies them,
-and must agree with it. ``python -m sightline.bench.tracker`` prints the result as JSON.
+and must agree with it. ``python -m benchmarks.tracker`` prints the result as JSON.
 """
 
 from __future__ import annotations
@@ -307,7 +307,7 @@ class _Worker:
 
 
 def _ours(name: str, path: Path) -> _Worker:
-    return _Worker([sys.executable, "-m", "sightline.bench.tracker", name, str(path)])
+    return _Worker([sys.executable, "-m", "benchmarks.tracker", name, str(path)])
 
 
 def _work(name: str, path: Path) -> None:

@@ -1,6 +1,6 @@
 """One measurement of the window benchmark, in a process pinned to one core.
 
-``python -m sightline.bench.window_work <name> <json arguments>`` prints one JSON object. The
+``python -m benchmarks.window_work <name> <json arguments>`` prints one JSON object. The
 parent (:mod:`.windows`) sets the thread counts in the environment before this process starts.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from sightline.bench.window_data import (
+from benchmarks.window_data import (
     OUT_OF_ORDER_NS,
     WIDTH_NS,
     Telemetry,

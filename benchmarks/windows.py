@@ -1,7 +1,7 @@
 """Deduplicated 5-minute windows with count, mean and p95: ours, Polars and the stream engines.
 
 Every measurement runs in a process of its own, pinned to one core. ``python -m
-sightline.bench.windows`` prints the result as JSON.
+benchmarks.windows`` prints the result as JSON.
 
 What the numbers mean: *read* is reading the Parquet file in row groups and nothing else; *windows*
 is reading plus all the work. Rates count rows as they arrive, duplicates included.
@@ -21,8 +21,8 @@ from typing import Any
 
 import polars as pl
 
-from sightline.bench.window_data import WIDTH_NS, read_batches
-from sightline.bench.window_work import deferred_windows, largest_difference
+from benchmarks.window_data import WIDTH_NS, read_batches
+from benchmarks.window_work import deferred_windows, largest_difference
 from sightline.errors import UsageError
 
 Progress = Callable[[str], None]
@@ -209,7 +209,7 @@ def _is_equal(difference: dict[str, float]) -> bool:
 
 def _measure(name: str, **arguments: Any) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "sightline.bench.window_work", name, json.dumps(arguments)],
+        [sys.executable, "-m", "benchmarks.window_work", name, json.dumps(arguments)],
         env=os.environ | _ONE_THREAD,
         stdout=subprocess.PIPE,
         text=True,

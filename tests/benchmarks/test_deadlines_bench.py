@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from sightline.bench.deadlines import (
+from benchmarks.deadlines import (
     DeadlineCase,
     FaultyDetector,
     bench_deadlines,
     latency_budget_s,
     read_answers,
 )
-from sightline.bench.frame_cases import camera_names, drawn_scene
+from benchmarks.frame_cases import camera_names, drawn_scene
 from sightline.recorder import read_entries
 from sightline.records import EntryKind, Frame
 from sightline.runtime import RunDirectory

@@ -1,6 +1,6 @@
 """The benchmark of the bank: what it times are the scores of the detectors it is compared with."""
 
-from sightline.bench.detector_bank import bench_detector_bank
+from benchmarks.detector_bank import bench_detector_bank
 
 
 def test_the_benchmark_times_scores_that_are_those_of_detectors_of_one_series():

@@ -1,6 +1,6 @@
 """``sightline bench detector``: what it times gives right answers, and it prints its bound."""
 
-from sightline.bench.detector import bench_detector
+from benchmarks.detector import bench_detector
 
 
 def test_the_benchmark_times_answers_that_agree_with_an_independent_search():

@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sightline.bench.frame_cases import DrawnCamera, camera_names, drawn_scene, yard_plan
-from sightline.bench.frames import INLINE_STAGES, bench_frames, stages_to_fix
+from benchmarks.frame_cases import DrawnCamera, camera_names, drawn_scene, yard_plan
+from benchmarks.frames import INLINE_STAGES, bench_frames, stages_to_fix
 from sightline.cli import frame_bench_commands
 from sightline.cli.frame_bench_commands import read_profile
 from sightline.errors import LogError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.bench.tracker import Crowd, bench_tracker, kernel_times, main, simulated_crowd
+from benchmarks.tracker import Crowd, bench_tracker, kernel_times, main, simulated_crowd
 from sightline.errors import UsageError
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections

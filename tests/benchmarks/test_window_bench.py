@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sightline.bench.window_data import WIDTH_NS, Telemetry, batch_of, read_batches
-from sightline.bench.window_work import (
+from benchmarks.window_data import WIDTH_NS, Telemetry, batch_of, read_batches
+from benchmarks.window_work import (
     Windows,
     deferred_windows,
     largest_difference,
     polars_windows,
 )
-from sightline.bench.windows import bench_windows
+from benchmarks.windows import bench_windows
 from sightline.errors import InvariantViolation, UsageError
 
 SMALL = Telemetry(keys=7, seconds=610)

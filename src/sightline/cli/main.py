@@ -19,13 +19,13 @@ from sightline.cli import (
     alert_commands,
     alert_evaluation_command,
     anomaly_benchmark_commands,
-    bench_commands,
+    bench_command,
     demo_command,
     detect_command,
     draw_command,
     explain_command,
-    frame_bench_commands,
     prediction_commands,
+    profile_command,
     render_command,
     report_command,
     site_score_command,
@@ -71,7 +71,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(bench_commands.app, name="bench")
+bench_command.register(app)
 app.add_typer(alert_commands.app, name="alert")
 app.command("alerts")(alert_commands.alerts)
 app.add_typer(tracking_commands.app, name="evaluate")
@@ -86,8 +86,7 @@ app.command("render")(render_command.render)
 app.command("detect")(detect_command.detect)
 app.command("explain")(explain_command.explain_command)
 app.command("report")(report_command.report)
-app.command("profile")(frame_bench_commands.profile)
-frame_bench_commands.register(bench_commands.app)
+app.command("profile")(profile_command.profile)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]

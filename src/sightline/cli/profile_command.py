@@ -1,17 +1,16 @@
-"""``sightline bench frames`` and ``deadlines``, and ``sightline profile``: where the time goes."""
+"""``sightline profile``: which stage of a run takes most of the time it has."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sightline.act import LatencyRecorder
-from sightline.bench.deadlines import DeadlineCase, bench_deadlines
-from sightline.bench.frames import bench_frames, stages_to_fix
 from sightline.cli.console import print_json
 from sightline.errors import LogError
 from sightline.recorder import read_entries
@@ -24,57 +23,55 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 _PERCENTILES = ("p50", "p95", "p99", "worst")
 
 
-def register(app: typer.Typer) -> None:
-    """Add ``frames`` and ``deadlines`` to the app of the benchmarks."""
-    app.command("frames")(frames)
-    app.command("deadlines")(deadlines)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageShare:
+    """What a stage takes of the time it has.
 
-
-def frames(
-    as_json: Json = False,
-    count: Annotated[
-        int, typer.Option("--frames", min=20, help="Frames for the bookkeeping.")
-    ] = 2_000,
-    live: Annotated[int, typer.Option(min=10, help="Frames in real time, at 15 per second.")] = 300,
-) -> None:
-    """What the engine costs per frame at 640 x 480, and from capture to command."""
-    _show(bench_frames(frames=count, live_frames=live, progress=_say), as_json=as_json)
-
-
-def deadlines(
-    as_json: Json = False,
-    count: Annotated[
-        int,
-        typer.Option(
-            "--frames", min=20, help="Of all cameras, in real time; 600 for a quick look."
-        ),
-    ] = 10_000,
-    cameras: Annotated[int, typer.Option(min=1, max=16)] = 4,
-    rate: Annotated[float, typer.Option(min=1.0, max=60.0, help="Frames per second each.")] = 15.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the faults.")] = 1,
-    own: Annotated[
-        bool, typer.Option("--own", help="A detector per camera instead of one for all.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Keep the run in this folder; otherwise it is removed.")
-    ] = None,
-) -> None:
-    """Cameras in real time while the detector stalls, crashes and says NaN in 5 % of frames.
-
-    Leaves with 1 if the replay differs, frames are lost or a fallback is not flagged.
+    Attributes:
+        stage: its name.
+        p99_s: what it takes.
+        budget_s: what it has: its own budget, or else that of the whole pipeline.
+        share: ``p99_s / budget_s``.
+        has_own_budget: whether the budget is its own.
     """
-    case = DeadlineCase(frames=count, cameras=cameras, rate_hz=rate, seed=seed, is_shared=not own)
-    found = bench_deadlines(case, out=out, progress=_say)
-    _show(found, as_json=as_json)
-    missed = found["deadline_missed"]
-    is_sound = (
-        found["replay"]["identical"]
-        and found["accounts"]["conserved"]
-        and found["fallbacks"]["all_flagged"]
-        and missed["frames_reported"] == missed["frames_logged"]
-        and not missed["frames_late_by_log_stamps_not_logged"]
-    )
-    raise typer.Exit(0 if is_sound else 1)
+
+    stage: str
+    p99_s: float
+    budget_s: float
+    share: float
+    has_own_budget: bool
+
+
+def stages_to_fix(
+    stage_s: Mapping[str, Mapping[str, float]],
+    *,
+    budgets_s: Mapping[str, float],
+    whole_budget_s: float,
+) -> list[StageShare]:
+    """Stages in order of p99 as a share of their budget, the one to fix first.
+
+    Args:
+        stage_s: by stage, a summary with ``p99`` in s, as in a run's report.
+        budgets_s: of the stages that have one.
+        whole_budget_s: what stages without one are held against.
+
+    >>> found = stages_to_fix({"detect": {"p99": 0.02}, "track": {"p99": 0.03}},
+    ...                       budgets_s={"detect": 0.025}, whole_budget_s=0.1)
+    >>> [(one.stage, round(one.share, 3)) for one in found]
+    [('detect', 0.8), ('track', 0.3)]
+    """
+    found = [
+        StageShare(
+            stage=stage,
+            p99_s=seconds["p99"],
+            budget_s=budgets_s.get(stage, whole_budget_s),
+            share=seconds["p99"] / budgets_s.get(stage, whole_budget_s),
+            has_own_budget=stage in budgets_s,
+        )
+        for stage, seconds in stage_s.items()
+        if "p99" in seconds
+    ]
+    return sorted(found, key=lambda one: (-one.share, one.stage))
 
 
 def profile(
@@ -152,28 +149,3 @@ def _budgets_s(run: RunDirectory) -> Mapping[str, float]:
         return stage_budgets_s(run.plan.pipeline)
     form = run.site.pipeline
     return {DETECT: max(form.detectors[c.detector].budget_s for c in form.cameras.values())}
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)
-
-
-def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
-    for name, value in _lines(result):
-        typer.echo(f"{name:58} {value}")
-
-
-def _lines(plain: object, prefix: str = "") -> list[tuple[str, object]]:
-    """One line per value; percentiles and lists of names share one."""
-    if isinstance(plain, Mapping):
-        if "p50" in plain:
-            return [(prefix.rstrip("."), ", ".join(f"{k} {v:g}" for k, v in plain.items()))]
-        return [line for key, one in plain.items() for line in _lines(one, f"{prefix}{key}.")]
-    if isinstance(plain, list) and plain and isinstance(plain[0], Mapping):
-        return [line for n, one in enumerate(plain) for line in _lines(one, f"{prefix}{n + 1}.")]
-    if isinstance(plain, list):
-        return [(prefix.rstrip("."), ", ".join(map(str, plain)))]
-    return [(prefix.rstrip("."), plain)]

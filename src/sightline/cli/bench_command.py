@@ -1,0 +1,51 @@
+"""``sightline bench``: a thin door to the benchmarks, which are in the repository only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+import sightline
+from sightline.errors import UsageError
+
+
+def benchmarks_folder() -> Path:
+    """The folder that holds ``benchmarks``: the checkout that this package is installed from.
+
+    Raises:
+        UsageError: the package was installed without its repository.
+    """
+    checkout = Path(sightline.__file__).parents[2]
+    if not (checkout / "benchmarks" / "__main__.py").is_file():
+        raise UsageError(
+            expected="the folder benchmarks beside an editable installation",
+            got=f"an installation in {Path(sightline.__file__).parent}, without it",
+            where="sightline bench",
+            action="clone the repository of Sightline, run `make install` there and try again",
+        )
+    return checkout
+
+
+def bench(context: typer.Context) -> None:
+    """Run a benchmark of the repository: NAME and its options; without them, list the names."""
+    checkout = str(benchmarks_folder())
+    paths = [checkout, *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *context.args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        check=False,
+    )
+    raise typer.Exit(done.returncode)
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``bench``; each option after it, ``--help`` too, is the benchmark's."""
+    app.command(
+        "bench",
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(bench)

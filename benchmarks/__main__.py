@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -146,6 +148,201 @@ def deadlines(
         and not missed["frames_late_by_log_stamps_not_logged"]
     )
     raise typer.Exit(0 if is_sound else 1)
+
+
+@app.command()
+def constellation(
+    as_json: Json = False,
+    satellites: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
+    channels: Annotated[int, typer.Option(min=1, max=512)] = 50,
+    duration_s: Annotated[int, typer.Option(min=60, max=3600, help="Of event time.")] = 3600,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="0: one process for all.")] = 2,
+    learn_windows: Annotated[int, typer.Option(min=34, max=10_000)] = 750,
+    memory_size: Annotated[int, typer.Option(min=1, max=4096)] = 64,
+    days: Annotated[
+        int, typer.Option(min=0, max=31, help="Whole days, and memory by day, if not 0.")
+    ] = 0,
+    period_s: Annotated[float, typer.Option(min=1, max=60, help="Between two packets.")] = 1.0,
+) -> None:
+    """An hour of 1,000 satellites with 50 channels at 1 Hz: event to alert, share of stages."""
+    from benchmarks.constellation import bench_constellation
+
+    found = bench_constellation(
+        satellites=satellites,
+        channels=channels,
+        duration_s=duration_s,
+        workers=workers,
+        learn_windows=learn_windows,
+        memory_size=memory_size,
+        days=days,
+        period_s=period_s,
+    )
+    _show(found, as_json=as_json)
+
+
+# --- accuracy -----------------------------------------------------------------------------------
+
+
+@app.command()
+def alerts(
+    satellite_days: Annotated[
+        int, typer.Option(min=0, help="Clean satellite-days at 0.1 Hz to count false alerts on.")
+    ] = 10_000,
+    calibration_days: Annotated[
+        int, typer.Option(min=0, help="Satellite-days of another fleet, for thresholds; 0.1 Hz.")
+    ] = 1_200,
+    fast_calibration_days: Annotated[
+        int, typer.Option(min=0, help="The same at 1 Hz; 0: nothing at 1 Hz.")
+    ] = 320,
+    fault_days: Annotated[
+        int, typer.Option(min=0, help="Satellite-days with faults at 0.1 Hz.")
+    ] = 200,
+    fast_fault_days: Annotated[
+        int, typer.Option(min=0, help="Satellite-days with faults at 1 Hz.")
+    ] = 400,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """The fleet detector on simulated telemetry: false alerts, misses, delays, a verdict.
+
+    An upper bound: the detector knows the form of what it looks at. Thresholds come from one
+    fleet, false alerts and misses from two others.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # each process is one thread: they would fight
+    from benchmarks.fleet.alert_report import AlertTrialPlan, alert_report, report_lines
+
+    plan = AlertTrialPlan(
+        satellite_days=satellite_days,
+        calibration_days=calibration_days,
+        fast_calibration_days=fast_calibration_days,
+        fault_days=fault_days,
+        fast_fault_days=fast_fault_days,
+        workers=workers,
+    )
+    report = alert_report(plan, clock_s=time.monotonic)
+    if as_json:
+        print_json(report)
+        return
+    for line in report_lines(report):
+        typer.echo(line)
+
+
+@app.command("alert-days")
+def alert_days(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the pictures.")
+    ],
+    only: Annotated[
+        str, typer.Option(help="Series with hits, misses or false-alarms; or all.")
+    ] = "all",
+    limit: Annotated[int, typer.Option(min=0, help="Most pictures; the worst first.")] = 60,
+    satellites: Annotated[int, typer.Option(min=1, help="Satellites with faults.")] = 20,
+    days: Annotated[int, typer.Option(min=1, help="Days of each, after three to learn from.")] = 5,
+    calibration_days: Annotated[
+        int, typer.Option(min=1, help="Satellite-days of another fleet, for thresholds.")
+    ] = 240,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Faulty satellite-days through the fleet detector: a picture for a channel and day.
+
+    Thresholds come from fewer days than those of `alerts`: these are pictures, not figures.
+    """
+    from benchmarks.fleet.drawn_days import DrawnDaysPlan, draw_days
+
+    plan = DrawnDaysPlan(
+        satellites=satellites, days=days, calibration_days=calibration_days, workers=workers
+    )
+    gallery = draw_days(plan, out, only=only, limit=limit)
+    _show(gallery.as_mapping(), as_json=as_json)
+
+
+@app.command()
+def safety(
+    runs: Annotated[int, typer.Option(min=1, help="Simulated scenes of each kind.")] = 1000,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="Below 100,000 are the seeds that settings are chosen by.")
+    ] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    render: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Videos of lost and of falsely stopped runs, some of each."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """People before a moving vehicle, simulated: stops in time, and stops for nothing."""
+    from benchmarks.safety.evaluation import evaluate_safety
+    from benchmarks.safety.trial_movie import draw_failures
+
+    result = evaluate_safety(runs=runs, first_seed=first_seed, workers=workers, progress=_say)
+    if render is not None:
+        seeds = result["conflict"]["missed_seeds"], result["clear"]["false_stop_seeds"]
+        paths = draw_failures(*seeds, render, progress=_say)
+        result["rendered"] = [str(path) for path in paths]
+    _show(result, as_json=as_json)
+
+
+@app.command("safety-trial")
+def safety_trial(
+    seed: Annotated[int, typer.Argument(min=0, help="Of the scene.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="X.mp4, or X.png together with --at.")],
+    kind: Annotated[
+        Literal["conflict", "clear"], typer.Option(help="Which of the two scenes of the seed.")
+    ],
+    at: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="A still, at this time of the scene.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One simulated run, drawn: truth, tracks, stopping way, probability and commands."""
+    from benchmarks.safety.trial_movie import Kind, draw_trial
+
+    done = draw_trial(seed, Kind(kind), out, at_s=at)
+    result: dict[str, object] = {
+        "path": str(done.path),
+        "pictures": done.pictures,
+        "kind": kind,
+        "seed": seed,
+        "stops": [
+            {"at_s": stop.time_s, "reasons": list(stop.reasons)} for stop in done.trial.stops
+        ],
+        "hit_m_s": done.trial.hit_m_s,
+    }
+    if Kind(kind) is Kind.CONFLICT:
+        result["is_in_time"] = done.trial.is_in_time
+    _show(result, as_json=as_json)
+
+
+@app.command()
+def prediction(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of scenes such as ETH and Hotel.")
+    ],
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Read the resampled file of ETH that papers report on."),
+    ] = False,
+    pets: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of PETS 2009: test there too, learn nothing."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Predictions of people: displacement errors, and how often regions hold the truth.
+
+    Each scene is predicted with constants and regions learnt on the others.
+    """
+    from benchmarks.prediction.scoring import evaluate_prediction, score_lines
+
+    report, scores = evaluate_prediction(folder, published=published, pets=pets)
+    if as_json:
+        print_json(report)
+        return
+    for line in [*score_lines(scores), *(f"note: {note}" for note in report["notes"])]:
+        typer.echo(line)
 
 
 # --- output -------------------------------------------------------------------------------------

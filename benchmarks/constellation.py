@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.apps.gateway.constellation_packets import (
+from benchmarks.constellation_packets import (
     DAY_S,
     HOUR_S,
     constellation_scene,
@@ -135,7 +135,7 @@ def bench_constellation(
         ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "sightline.apps.gateway.constellation_trial", json.dumps(asked)],
+        [sys.executable, "-m", "benchmarks.constellation", json.dumps(asked)],
         env={**os.environ, **threads},
         stdout=subprocess.PIPE,
         text=True,

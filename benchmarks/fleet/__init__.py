@@ -9,11 +9,11 @@ tried.
 When not to use it: on satellites of another kind. The forms of the models are those of this one.
 """
 
-from sightline.perceive.normal.fleet.commands import CommandRecord
-from sightline.perceive.normal.fleet.evidence import day_evidence
-from sightline.perceive.normal.fleet.model import SatelliteModel
-from sightline.perceive.normal.fleet.series import Channel, SatelliteSeries
-from sightline.perceive.normal.fleet.watch import SatelliteWatch
+from benchmarks.fleet.commands import CommandRecord
+from benchmarks.fleet.evidence import day_evidence
+from benchmarks.fleet.model import SatelliteModel
+from benchmarks.fleet.series import Channel, SatelliteSeries
+from benchmarks.fleet.watch import SatelliteWatch
 
 __all__ = [
     "Channel",

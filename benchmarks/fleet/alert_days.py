@@ -7,6 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.fleet import (
+    Channel,
+    CommandRecord,
+    SatelliteSeries,
+    SatelliteWatch,
+)
+from benchmarks.fleet.watch import HISTORY_DAYS
 from sightline.apps.gateway.telemetry_scene import (
     TelemetryScene,
     scene_block,
@@ -14,13 +21,6 @@ from sightline.apps.gateway.telemetry_scene import (
     scene_truth,
 )
 from sightline.evidence.alerts import AlertScore, Intervals, TrueEvents, score_alerts
-from sightline.perceive.normal.fleet import (
-    Channel,
-    CommandRecord,
-    SatelliteSeries,
-    SatelliteWatch,
-)
-from sightline.perceive.normal.fleet.watch import HISTORY_DAYS
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

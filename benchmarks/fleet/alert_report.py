@@ -1,4 +1,4 @@
-"""``sightline evaluate alerts``: all trials, one verdict, every denominator."""
+"""``python -m benchmarks alerts``: all trials, one verdict, every denominator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sightline.apps.gateway.alert_days import DAY_S
-from sightline.apps.gateway.alert_trials import (
+from benchmarks.fleet.alert_days import DAY_S
+from benchmarks.fleet.alert_trials import (
     CleanCount,
     FaultCount,
     TrialSeeds,

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sightline.apps.gateway.alert_days import (
+from benchmarks.fleet import Channel
+from benchmarks.fleet.alert_days import (
     FaultRow,
     TestKey,
     alerts_of,
@@ -32,7 +33,6 @@ from sightline.apps.gateway.telemetry_scene import TelemetryScene
 from sightline.decide.alerting.budget import BudgetTarget, allocate
 from sightline.errors import UsageError
 from sightline.evidence.alerts import AlertScore, pooled_score
-from sightline.perceive.normal.fleet import Channel
 from sightline.perceive.normal.tail import LEAST_BLOCKS, ExtremeTail, pooled_skewness
 
 DAYS_PER_SATELLITE = 20

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from sightline.perceive.normal.fleet.series import DAY_S
+from benchmarks.fleet.series import DAY_S
 from sightline.records.windows import FloatArray
 
 PASSES = 12

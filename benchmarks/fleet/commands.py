@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.fleet.reference import BoolArray
 from sightline.errors import UsageError
-from sightline.perceive.normal.fleet.reference import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
 UPLINK_S = (0.0, 9.0)

@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 from scipy.special import betainc
 
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.commands import UPLINK_S, CommandRecord, spans
-from sightline.perceive.normal.fleet.series import (
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.commands import UPLINK_S, CommandRecord, spans
+from benchmarks.fleet.series import (
     SIDEREAL_RAD_PER_S,
     Channel,
     SatelliteSeries,

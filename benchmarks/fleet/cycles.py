@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.fitting import crossings, robust_fit, solved
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import UNIT, Channel
+from benchmarks.fleet import kernels
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.fitting import crossings, robust_fit, solved
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import UNIT, Channel
 from sightline.records.windows import FloatArray, IntArray
 
 HEATER_CYCLE_S = 780.0

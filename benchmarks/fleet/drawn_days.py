@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
-from sightline.apps.gateway.alert_days import (
+from benchmarks.fleet import Channel
+from benchmarks.fleet.alert_days import (
     DAY_S,
     GAP_S,
     JudgedDay,
@@ -17,12 +19,18 @@ from sightline.apps.gateway.alert_days import (
     judged_days,
     trial_scene,
 )
-from sightline.apps.gateway.alert_trials import learn_thresholds
+from benchmarks.fleet.alert_trials import learn_thresholds
 from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_block, scene_truth
 from sightline.errors import UsageError
 from sightline.evidence.alerts import Intervals
-from sightline.evidence.detection_gallery import JudgedSeries
-from sightline.perceive.normal.fleet import Channel
+from sightline.evidence.detection_gallery import (
+    Finding,
+    Gallery,
+    GallerySettings,
+    JudgedSeries,
+    require_drawing,
+    write_gallery,
+)
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -69,10 +77,35 @@ class DrawnDaysPlan:
             )
 
 
+def draw_days(plan: DrawnDaysPlan, out: Path, *, only: str = "all", limit: int = 60) -> Gallery:
+    """Draw the days of ``plan`` into the folder ``out``, with a page that leads to the pictures.
+
+    Args:
+        plan: what to simulate and judge.
+        out: folder for the pictures.
+        only: "all", or the series that have at least one of "hits", "misses", "false-alarms".
+        limit: most pictures; the worst are drawn first.
+    """
+    require_drawing()  # before minutes of work
+    settings = GallerySettings(only=None if only == "all" else Finding(only), limit=limit)
+    notes = [
+        f"{plan.satellites * plan.days} satellite-days of seed {plan.faults_seed} with "
+        f"{plan.faults_per_satellite_day:g} faults a day, judged by the fleet detector. "
+        f"Thresholds from {plan.calibration_days} days of seed {plan.calibration_seed} without a "
+        "fault: pictures, not figures; those are of `python -m benchmarks alerts`.",
+        "The score is the strongest test's evidence as a share of its threshold. Alerts less "
+        "than an hour apart are one. Channels of a day without fault and alert are left out.",
+        "A label is a hit when a detected event shares a row with it, else a miss; an event that "
+        "shares a row with no label is a false alarm.",
+    ]
+    title = "Hits, misses and false alarms on simulated satellite-days"
+    return write_gallery(out, drawn_days(plan), title=title, notes=notes, settings=settings)
+
+
 def drawn_days(plan: DrawnDaysPlan) -> list[JudgedSeries]:
     """Every channel of a day that has a fault or an alert.
 
-    The thresholds are those that ``sightline evaluate alerts`` would learn from as many days. The
+    The thresholds are those that ``python -m benchmarks alerts`` would learn from as many days. The
     score is the evidence of the strongest test as a share of its threshold. Alerts less than an
     hour apart are told as one.
 

@@ -10,12 +10,12 @@ import math
 import numpy as np
 from scipy.special import ndtr
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.commands import CommandRecord, spans
-from sightline.perceive.normal.fleet.model import Residuals, SatelliteModel
-from sightline.perceive.normal.fleet.moves import jumps, levels, swing_energy
-from sightline.perceive.normal.fleet.scales import ChannelScale
-from sightline.perceive.normal.fleet.series import UNIT, Channel, SatelliteSeries
+from benchmarks.fleet import kernels
+from benchmarks.fleet.commands import CommandRecord, spans
+from benchmarks.fleet.model import Residuals, SatelliteModel
+from benchmarks.fleet.moves import jumps, levels, swing_energy
+from benchmarks.fleet.scales import ChannelScale
+from benchmarks.fleet.series import UNIT, Channel, SatelliteSeries
 from sightline.records.windows import FloatArray
 
 Evidence = dict[tuple[Channel, str], FloatArray]

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import types
 
+from benchmarks.fleet.reference import BoolArray
 from sightline.perceive.compiled import kernel
-from sightline.perceive.normal.fleet.reference import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
 _V = types.Array(types.float64, 1, "C", readonly=True)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.commands import CommandRecord, spans
-from sightline.perceive.normal.fleet.counting import CountRate
-from sightline.perceive.normal.fleet.cycles import LoadModel, ThermostatModel
-from sightline.perceive.normal.fleet.fitting import robust_fit
-from sightline.perceive.normal.fleet.passes import NOISE_BINS, PassShape, near_handover, pass_bin
-from sightline.perceive.normal.fleet.power import PowerModel, Switches, loaded_edges
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import UNIT, Channel, SatelliteSeries
-from sightline.perceive.normal.fleet.wheel import wheel_columns
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.commands import CommandRecord, spans
+from benchmarks.fleet.counting import CountRate
+from benchmarks.fleet.cycles import LoadModel, ThermostatModel
+from benchmarks.fleet.fitting import robust_fit
+from benchmarks.fleet.passes import NOISE_BINS, PassShape, near_handover, pass_bin
+from benchmarks.fleet.power import PowerModel, Switches, loaded_edges
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import UNIT, Channel, SatelliteSeries
+from benchmarks.fleet.wheel import wheel_columns
 from sightline.records.windows import FloatArray, IntArray
 
 _THIN_S = 30.0

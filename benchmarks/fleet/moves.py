@@ -11,9 +11,9 @@ import math
 import numpy as np
 from scipy.ndimage import maximum_filter1d
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import Channel, SatelliteSeries
+from benchmarks.fleet import kernels
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import Channel, SatelliteSeries
 from sightline.records.windows import FloatArray
 
 LEVELS_S = (1800.0, 3600.0, 7200.0)

@@ -7,10 +7,10 @@ from typing import Self
 
 import numpy as np
 
-from sightline.perceive.normal.fleet.clock import PASSES, OrbitClock
-from sightline.perceive.normal.fleet.fitting import robust_fit, scattered
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import (
+from benchmarks.fleet.clock import PASSES, OrbitClock
+from benchmarks.fleet.fitting import robust_fit, scattered
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import (
     SIDEREAL_RAD_PER_S,
     Channel,
     SatelliteSeries,

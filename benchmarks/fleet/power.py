@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.commands import PAYLOAD, SAFE, CommandRecord
-from sightline.perceive.normal.fleet.fitting import robust_fit, solved
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import DAY_S, UNIT, Channel
+from benchmarks.fleet import kernels
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.commands import PAYLOAD, SAFE, CommandRecord
+from benchmarks.fleet.fitting import robust_fit, solved
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import DAY_S, UNIT, Channel
 from sightline.records.windows import FloatArray, IntArray
 
 CHARGE_LAG_S = 1500.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.model import REGIMES, Residuals
-from sightline.perceive.normal.fleet.moves import (
+from benchmarks.fleet import kernels
+from benchmarks.fleet.model import REGIMES, Residuals
+from benchmarks.fleet.moves import (
     LEVELS_S,
     jump_windows,
     jumps,
@@ -18,8 +18,8 @@ from sightline.perceive.normal.fleet.moves import (
     response,
     swing_energy,
 )
-from sightline.perceive.normal.fleet.reference import BoolArray
-from sightline.perceive.normal.fleet.series import Channel, SatelliteSeries
+from benchmarks.fleet.reference import BoolArray
+from benchmarks.fleet.series import Channel, SatelliteSeries
 from sightline.records.windows import FloatArray
 
 _LEAST_NOISE = 0.3

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sightline.perceive.normal.fleet.commands import CommandRecord
-from sightline.perceive.normal.fleet.evidence import Evidence, day_evidence
-from sightline.perceive.normal.fleet.model import SatelliteModel
-from sightline.perceive.normal.fleet.scales import ChannelScale
-from sightline.perceive.normal.fleet.series import DAY_S, Channel, SatelliteSeries
+from benchmarks.fleet.commands import CommandRecord
+from benchmarks.fleet.evidence import Evidence, day_evidence
+from benchmarks.fleet.model import SatelliteModel
+from benchmarks.fleet.scales import ChannelScale
+from benchmarks.fleet.series import DAY_S, Channel, SatelliteSeries
 
 HISTORY_DAYS = 3
 """A model learns from so many days, no more are held."""

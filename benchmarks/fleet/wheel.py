@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sightline.perceive.normal.fleet import kernels
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.commands import PAYLOAD, SAFE, CommandRecord
+from benchmarks.fleet import kernels
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.commands import PAYLOAD, SAFE, CommandRecord
 from sightline.records.windows import FloatArray
 
 MODE_LAG_S = 45.0

@@ -5,11 +5,11 @@ baseline; people are predicted by whether they walk or stand. Regions are calibr
 another place, and hold what they say as far as the new place is like it.
 """
 
-from sightline.perceive.predict.calibration import Regions, calibrated, learn_regions
-from sightline.perceive.predict.constant_velocity import predict_constant_velocity
-from sightline.perceive.predict.fitting import fit_velocity_model
-from sightline.perceive.predict.velocity_model import VelocityModel
-from sightline.perceive.predict.walking import WalkingModel, predict_walking
+from benchmarks.prediction.calibration import Regions, calibrated, learn_regions
+from benchmarks.prediction.constant_velocity import predict_constant_velocity
+from benchmarks.prediction.fitting import fit_velocity_model
+from benchmarks.prediction.velocity_model import VelocityModel
+from benchmarks.prediction.walking import WalkingModel, predict_walking
 
 __all__ = [
     "Regions",

@@ -7,8 +7,8 @@ from math import log, sqrt
 
 import numpy as np
 
+from benchmarks.prediction.trajectories import Prediction
 from sightline.errors import UsageError
-from sightline.records.trajectories import Prediction
 from sightline.records.windows import FloatArray, IntArray
 
 LEVELS = (0.5, 0.9, 0.95)

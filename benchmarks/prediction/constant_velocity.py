@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.prediction.filtering import MotionState, filter_history
+from benchmarks.prediction.trajectories import Prediction, TrackHistory
+from benchmarks.prediction.velocity_model import VelocityModel
 from sightline.errors import UsageError
-from sightline.perceive.predict.filtering import MotionState, filter_history
-from sightline.perceive.predict.velocity_model import VelocityModel
-from sightline.records.trajectories import Prediction, TrackHistory
 from sightline.records.windows import FloatArray
 
 MAX_HORIZON_S = 30.0

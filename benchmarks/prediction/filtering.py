@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.prediction.trajectories import TrackHistory
+from benchmarks.prediction.velocity_model import PARTS, VelocityModel
 from sightline.errors import UsageError
-from sightline.perceive.predict.velocity_model import PARTS, VelocityModel
 from sightline.records.detections import BoolArray
-from sightline.records.trajectories import TrackHistory
 from sightline.records.windows import FloatArray
 
 MAX_HISTORY_SAMPLES = 128

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
+from benchmarks.prediction.calibration import track_weights
+from benchmarks.prediction.constant_velocity import predict_constant_velocity
+from benchmarks.prediction.trajectories import TrackHistory
+from benchmarks.prediction.velocity_model import VelocityModel
 from sightline.errors import UsageError
-from sightline.perceive.predict.calibration import track_weights
-from sightline.perceive.predict.constant_velocity import predict_constant_velocity
-from sightline.perceive.predict.velocity_model import VelocityModel
-from sightline.records.trajectories import TrackHistory
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_EVALUATIONS = 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.prediction.trajectories import TrackHistory
 from sightline.errors import SourceError
 from sightline.records.detections import BoolArray
-from sightline.records.trajectories import TrackHistory
 from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.camera_files import load_camera
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from benchmarks.prediction.constant_velocity import carried, check_horizons
+from benchmarks.prediction.filtering import MotionState, filter_history
+from benchmarks.prediction.trajectories import Prediction, TrackHistory
+from benchmarks.prediction.velocity_model import VelocityModel
 from sightline.errors import UsageError
-from sightline.perceive.predict.constant_velocity import carried, check_horizons
-from sightline.perceive.predict.filtering import MotionState, filter_history
-from sightline.perceive.predict.velocity_model import VelocityModel
-from sightline.records.trajectories import Prediction, TrackHistory
 from sightline.records.windows import FloatArray
 
 

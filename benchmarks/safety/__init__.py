@@ -1,9 +1,9 @@
 """The site safety application: machines that stop for people, and the trial that shows it."""
 
-from sightline.apps.site_safety.scene import Person, Scene
-from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
-from sightline.apps.site_safety.sensor import SensorModel
-from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
+from benchmarks.safety.scene import Person, Scene
+from benchmarks.safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
+from benchmarks.safety.sensor import SensorModel
+from benchmarks.safety.trial import Deployment, Trial, run_trial
 
 __all__ = [
     "Deployment",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sightline.apps.site_safety.scene import Scene
-from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
-from sightline.apps.site_safety.trial import Deployment, Trial, run_trial
+from benchmarks.safety.scene import Scene
+from benchmarks.safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
+from benchmarks.safety.trial import Deployment, Trial, run_trial
 from sightline.errors import UsageError
 from sightline.evidence.alerts.bounds import binomial_upper
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.apps.site_safety.vehicle import VehicleModel
+from benchmarks.safety.vehicle import VehicleModel
 from sightline.records.windows import FloatArray
 
 _STEP_S = 0.05

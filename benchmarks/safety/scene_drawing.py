@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sightline.apps.site_safety.scene import Declared, Person, Scene
-from sightline.apps.site_safety.vehicle import VehicleModel
+from benchmarks.safety.scene import Declared, Person, Scene
+from benchmarks.safety.vehicle import VehicleModel
 from sightline.errors import UsageError
 
 DrawnT = TypeVar("DrawnT")

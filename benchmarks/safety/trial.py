@@ -10,15 +10,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sightline.apps.site_safety.scene import Scene
-from sightline.apps.site_safety.sensor import (
+from benchmarks.safety.scene import Scene
+from benchmarks.safety.sensor import (
     CLASSES,
     PERSON,
     VEHICLE,
     SensorModel,
     mast_camera,
 )
-from sightline.apps.site_safety.vehicle import Vehicle
+from benchmarks.safety.vehicle import Vehicle
 from sightline.assess.site import RiskCode, SiteAssessment
 from sightline.assess.site.machines import (
     Braking,

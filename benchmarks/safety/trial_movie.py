@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cv2
 
-from sightline.apps.site_safety.scene import Scene
-from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
-from sightline.apps.site_safety.trial import Deployment, Moment, Trial, run_trial
-from sightline.apps.site_safety.trial_picture import SIZE_PX, Story, draw_moment
+from benchmarks.safety.scene import Scene
+from benchmarks.safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
+from benchmarks.safety.trial import Deployment, Moment, Trial, run_trial
+from benchmarks.safety.trial_picture import SIZE_PX, Story, draw_moment
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.site_drawing.movie import movie
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.apps.site_safety.scene import Scene
-from sightline.apps.site_safety.sensor import PERSON, VEHICLE
-from sightline.apps.site_safety.trial import Moment
+from benchmarks.safety.scene import Scene
+from benchmarks.safety.sensor import PERSON, VEHICLE
+from benchmarks.safety.trial import Moment
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import MachineRule
 from sightline.evidence.site_drawing import palette

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sightline.apps.gateway.constellation_trial import bench_constellation
+from benchmarks.constellation import bench_constellation
 
 
 @pytest.fixture(scope="module")

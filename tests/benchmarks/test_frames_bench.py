@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from benchmarks.frame_cases import DrawnCamera, camera_names, drawn_scene, yard_plan
 from benchmarks.frames import INLINE_STAGES, bench_frames, stages_to_fix
-from sightline.cli import frame_bench_commands
-from sightline.cli.frame_bench_commands import read_profile
+from sightline.cli import profile_command
+from sightline.cli.profile_command import read_profile
 from sightline.errors import LogError
 from sightline.recorder import DirectoryStorage, PartitionLog
 from sightline.records import EntryKind
@@ -134,7 +134,7 @@ def test_a_run_without_times_of_stages_cannot_be_profiled(tmp_path):
 
 def test_the_command_prints_the_stage_to_fix_first(tmp_path):
     app = typer.Typer()
-    app.command("profile")(frame_bench_commands.profile)
+    app.command("profile")(profile_command.profile)
     run = run_with(tmp_path, {"stage_s": [["sense", 0.05]]})
     done = CliRunner().invoke(app, [str(run.path)])
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""``sightline draw``: pictures of hits, misses and false alarms, recorded or simulated."""
+"""``sightline draw``: pictures of hits, misses and false alarms on recorded benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.apps.gateway.drawn_days import DrawnDaysPlan, drawn_days
 from sightline.cli.console import print_json
 from sightline.evidence.anomaly_benchmarks import (
     evaluate_nab,
@@ -134,43 +133,6 @@ def opssat(
         "segment; colours are its features, in deviations from the middle of the channel.",
     ]
     _write(out, series, "OPS-SAT-AD", notes, settings, as_json=as_json)
-
-
-@app.command()
-def simulated(
-    out: _Out,
-    only: _OnlyOption = _Only.ALL,
-    limit: _Limit = 60,
-    satellites: Annotated[int, typer.Option(min=1, help="Satellites with faults.")] = 20,
-    days: Annotated[int, typer.Option(min=1, help="Days of each, after three to learn from.")] = 5,
-    calibration_days: Annotated[
-        int, typer.Option(min=1, help="Satellite-days of another fleet, for thresholds.")
-    ] = 240,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
-    as_json: _AsJson = False,
-) -> None:
-    """Simulated faulty satellite-days through the fleet detector: a picture for a channel and day.
-
-    Thresholds come from fewer days than ``sightline evaluate alerts`` takes: these are pictures,
-    not figures.
-    """
-    settings = _settings(only, limit)
-    plan = DrawnDaysPlan(
-        satellites=satellites, days=days, calibration_days=calibration_days, workers=workers
-    )
-    series = drawn_days(plan)
-    notes = [
-        f"{satellites * days} satellite-days of seed {plan.faults_seed} with "
-        f"{plan.faults_per_satellite_day:g} faults a day, judged by the fleet detector. "
-        f"Thresholds from {calibration_days} days of seed {plan.calibration_seed} without a fault: "
-        "pictures, not figures; those are of `sightline evaluate alerts`.",
-        "The score is the strongest test's evidence as a share of its threshold. Alerts less "
-        "than an hour apart are one. Channels of a day without fault and alert are left out.",
-    ]
-    _write(
-        out, series, "Hits, misses and false alarms on simulated satellite-days", notes, settings,
-        as_json=as_json,
-    )  # fmt: skip
 
 
 def _settings(only: _Only, limit: int) -> GallerySettings:

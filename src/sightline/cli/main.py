@@ -17,14 +17,12 @@ from rich.console import Console
 
 from sightline.cli import (
     alert_commands,
-    alert_evaluation_command,
     anomaly_benchmark_commands,
     bench_command,
     demo_command,
     detect_command,
     draw_command,
     explain_command,
-    prediction_commands,
     profile_command,
     render_command,
     report_command,
@@ -76,8 +74,6 @@ app.add_typer(alert_commands.app, name="alert")
 app.command("alerts")(alert_commands.alerts)
 app.add_typer(tracking_commands.app, name="evaluate")
 app.add_typer(draw_command.app, name="draw")
-prediction_commands.register(tracking_commands.app)
-alert_evaluation_command.register(tracking_commands.app)
 anomaly_benchmark_commands.register(tracking_commands.app)
 site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)

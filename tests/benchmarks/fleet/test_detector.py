@@ -6,15 +6,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sightline.apps.gateway.alert_days import judged_days, trial_scene
-from sightline.apps.gateway.telemetry_scene import scene_block, scene_records
-from sightline.perceive.normal.fleet import (
+from benchmarks.fleet import (
     Channel,
     CommandRecord,
     SatelliteModel,
     SatelliteSeries,
     SatelliteWatch,
 )
+from benchmarks.fleet.alert_days import judged_days, trial_scene
+from sightline.apps.gateway.telemetry_scene import scene_block, scene_records
 
 SCENE = trial_scene(seed=31, satellites=1, days=1, period_s=10.0)
 ANALOGUE = [channel for channel in Channel if channel is not Channel.COUNTER]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sightline.apps.gateway.alert_days import (
+from benchmarks.__main__ import app
+from benchmarks.fleet.alert_days import (
     JudgedDay,
     TestKey,
     greatest,
@@ -18,9 +19,8 @@ from sightline.apps.gateway.alert_days import (
     scored_day,
     trial_scene,
 )
-from sightline.apps.gateway.drawn_days import DrawnDaysPlan, day_series
+from benchmarks.fleet.drawn_days import DrawnDaysPlan, day_series
 from sightline.apps.gateway.telemetry_scene import TelemetryScene
-from sightline.cli.main import app
 from sightline.errors import UsageError
 
 PERIOD_S = 10.0
@@ -92,7 +92,7 @@ def test_simulated_days_are_drawn_by_one_command(tmp_path: Path) -> None:
     arguments = ["--satellites", "1", "--days", "1", "--calibration-days", "10", "--limit", "1"]
     found = CliRunner().invoke(
         app,
-        ["draw", "simulated", "-o", str(tmp_path), *arguments, "--json"],
+        ["alert-days", "-o", str(tmp_path), *arguments, "--json"],
         catch_exceptions=False,
     )
     told = json.loads(found.stdout)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.perceive.normal.fleet import kernels, reference
+from benchmarks.fleet import kernels, reference
 
 N = 700
 

@@ -6,17 +6,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sightline.apps.gateway.alert_days import satellite_day, trial_scene
+from benchmarks.fleet import Channel, CommandRecord, SatelliteModel, SatelliteSeries
+from benchmarks.fleet.alert_days import satellite_day, trial_scene
+from benchmarks.fleet.clock import OrbitClock
+from benchmarks.fleet.counting import CountRate, surprise
+from benchmarks.fleet.cycles import LoadModel, ThermostatModel
+from benchmarks.fleet.evidence import day_evidence
+from benchmarks.fleet.moves import jumps
+from benchmarks.fleet.scales import ChannelScale
 from sightline.apps.gateway.telemetry_scene import scene_records
 from sightline.apps.gateway.telemetry_scene.orbit import Orbit
 from sightline.errors import UsageError
-from sightline.perceive.normal.fleet import Channel, CommandRecord, SatelliteModel, SatelliteSeries
-from sightline.perceive.normal.fleet.clock import OrbitClock
-from sightline.perceive.normal.fleet.counting import CountRate, surprise
-from sightline.perceive.normal.fleet.cycles import LoadModel, ThermostatModel
-from sightline.perceive.normal.fleet.evidence import day_evidence
-from sightline.perceive.normal.fleet.moves import jumps
-from sightline.perceive.normal.fleet.scales import ChannelScale
 
 CLOCK = OrbitClock(period_s=5700.0, phase_rad=0.4)
 TIME_S = np.arange(0.0, 3 * 86_400.0, 10.0)

@@ -6,9 +6,9 @@ from itertools import count
 import numpy as np
 import pytest
 
-from sightline.apps.gateway.alert_days import told, trial_scene
-from sightline.apps.gateway.alert_report import AlertTrialPlan, alert_report, report_lines
-from sightline.apps.gateway.alert_trials import TrialSeeds, learn_thresholds
+from benchmarks.fleet.alert_days import told, trial_scene
+from benchmarks.fleet.alert_report import AlertTrialPlan, alert_report, report_lines
+from benchmarks.fleet.alert_trials import TrialSeeds, learn_thresholds
 from sightline.apps.gateway.telemetry_scene import scene_block
 from sightline.errors import UsageError
 from sightline.evidence.alerts import Intervals

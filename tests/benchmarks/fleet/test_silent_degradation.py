@@ -8,6 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.fleet.version_change import (
+    DeclaredChange,
+    VersionChange,
+    daily_level_and_spread,
+    version_change,
+)
 from sightline.apps.gateway.telemetry_scene import (
     FirmwareRelease,
     TelemetryScene,
@@ -15,12 +21,6 @@ from sightline.apps.gateway.telemetry_scene import (
     scene_records,
 )
 from sightline.apps.gateway.telemetry_scene.firmware import FirmwareEffect
-from sightline.perceive.version_change import (
-    DeclaredChange,
-    VersionChange,
-    daily_level_and_spread,
-    version_change,
-)
 
 DAYS = 8
 DECLARED = {

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from sightline.errors import UsageError
-from sightline.perceive.version_change import (
+from benchmarks.fleet.version_change import (
     DeclaredChange,
     daily_level_and_spread,
     version_change,
 )
+from sightline.errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
 DAYS = 10

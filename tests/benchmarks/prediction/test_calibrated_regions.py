@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from walker_cases import AHEAD_S, history_of, random_walkers, straight
 
-from perceive_predict.walker_cases import AHEAD_S, history_of, random_walkers, straight
-from sightline.errors import UsageError
-from sightline.perceive.predict import (
+from benchmarks.prediction import (
     VelocityModel,
     WalkingModel,
     calibrated,
@@ -14,8 +13,9 @@ from sightline.perceive.predict import (
     predict_constant_velocity,
     predict_walking,
 )
-from sightline.perceive.predict.calibration import COVARIANCE_LEVEL, LEVELS, track_weights
-from sightline.records.trajectories import Prediction, TrackHistory
+from benchmarks.prediction.calibration import COVARIANCE_LEVEL, LEVELS, track_weights
+from benchmarks.prediction.trajectories import Prediction, TrackHistory
+from sightline.errors import UsageError
 
 TRUE = VelocityModel(drift_m2_s3=0.02, sway_sd_m_s=0.1, position_sd_m=0.05)
 WRONG = VelocityModel(drift_m2_s3=0.002, position_sd_m=0.02)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scene_files import ETH_UCY, PETS, save_scene, wanderers
 
-from evidence_prediction.scene_files import ETH_UCY, PETS, save_scene, wanderers
-from sightline.errors import SourceError
-from sightline.evidence.prediction_scenes import (
+from benchmarks.prediction.scenes import (
     GRID_S,
     HORIZONS_S,
     MAX_SCENES,
@@ -15,6 +14,7 @@ from sightline.evidence.prediction_scenes import (
     read_pets,
     read_scenes,
 )
+from sightline.errors import SourceError
 
 needs_eth = pytest.mark.skipif(not ETH_UCY.is_dir(), reason=f"no ETH and Hotel at {ETH_UCY}")
 

@@ -5,13 +5,15 @@ import re
 
 import numpy as np
 import pytest
-import typer
+from scene_files import ETH_UCY, save_scene, wanderers
 from typer.testing import CliRunner
 
-from evidence_prediction.scene_files import ETH_UCY, save_scene, wanderers
-from sightline.cli import prediction_commands
-from sightline.errors import UsageError
-from sightline.evidence.prediction import (
+from benchmarks.__main__ import app
+from benchmarks.prediction import calibrated
+from benchmarks.prediction.calibration import LEVELS
+from benchmarks.prediction.constant_velocity import CONSTANT_VELOCITY
+from benchmarks.prediction.scenes import HORIZONS_S, cut_walks, read_scenes
+from benchmarks.prediction.scoring import (
     BASELINE,
     METHODS,
     REPORTED_S,
@@ -20,11 +22,8 @@ from sightline.evidence.prediction import (
     predict,
     score,
 )
-from sightline.evidence.prediction_scenes import HORIZONS_S, cut_walks, read_scenes
-from sightline.perceive.predict import calibrated
-from sightline.perceive.predict.calibration import LEVELS
-from sightline.perceive.predict.constant_velocity import CONSTANT_VELOCITY
-from sightline.perceive.predict.walking import WALKING
+from benchmarks.prediction.walking import WALKING
+from sightline.errors import UsageError
 
 needs_eth = pytest.mark.skipif(not ETH_UCY.is_dir(), reason=f"no ETH and Hotel at {ETH_UCY}")
 
@@ -163,11 +162,6 @@ def test_too_few_tracks_to_learn_from_are_refused(two_scenes):
 def test_a_method_that_is_not_there_is_refused(two_scenes):
     with pytest.raises(UsageError, match="one of"):
         predict("oracle", two_scenes[0].history, learn(two_scenes[:1]))
-
-
-app = typer.Typer()
-prediction_commands.register(app)
-app.command("other")(lambda: None)  # one command alone would lose its name
 
 
 def call(*arguments):

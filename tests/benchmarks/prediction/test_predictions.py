@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from walker_cases import AHEAD_S, PAST_S, history_of, random_walkers, straight
 
-from perceive_predict.walker_cases import AHEAD_S, PAST_S, history_of, random_walkers, straight
-from sightline.errors import UsageError
-from sightline.perceive.predict import (
+from benchmarks.prediction import (
     VelocityModel,
     WalkingModel,
     predict_constant_velocity,
     predict_walking,
 )
-from sightline.perceive.predict.constant_velocity import MAX_HORIZON_S, MAX_HORIZONS
-from sightline.perceive.predict.filtering import MAX_HISTORY_SAMPLES, filter_history
-from sightline.records.trajectories import TrackHistory
+from benchmarks.prediction.constant_velocity import MAX_HORIZON_S, MAX_HORIZONS
+from benchmarks.prediction.filtering import MAX_HISTORY_SAMPLES, filter_history
+from benchmarks.prediction.trajectories import TrackHistory
+from sightline.errors import UsageError
 
 METHODS = [predict_constant_velocity, predict_walking]
 MODEL = VelocityModel(drift_m2_s3=0.02, sway_sd_m_s=0.1, position_sd_m=0.05)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.prediction.trajectories import Prediction, TrackHistory
 from sightline.errors import UsageError
-from sightline.records.trajectories import Prediction, TrackHistory
 
 TIMES_S = np.array([[-0.8, -0.4, 0.0]])
 PLACES_M = np.zeros((1, 3, 2))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sightline.perceive.predict import VelocityModel
-from sightline.records.trajectories import TrackHistory
+from benchmarks.prediction import VelocityModel
+from benchmarks.prediction.trajectories import TrackHistory
 
 STEP_S = 0.4
 PAST_S = np.arange(-7, 1) * STEP_S

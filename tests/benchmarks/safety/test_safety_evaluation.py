@@ -2,8 +2,8 @@
 
 import pytest
 
-from sightline.apps.site_safety.evaluation import evaluate_safety
-from sightline.apps.site_safety.trial import Deployment
+from benchmarks.safety.evaluation import evaluate_safety
+from benchmarks.safety.trial import Deployment
 from sightline.errors import UsageError
 
 

@@ -1,6 +1,6 @@
 """Where somebody in conflict is first seen."""
 
-from sightline.apps.site_safety.scene_drawing import SceneConfig, draw_conflict
+from benchmarks.safety.scene_drawing import SceneConfig, draw_conflict
 
 
 def test_nobody_is_first_seen_nearer_than_the_way_to_stop_and_two_seconds_of_driving():

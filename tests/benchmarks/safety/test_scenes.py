@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sightline.apps.site_safety import (
+from benchmarks.safety import (
     Person,
     SceneConfig,
     SensorModel,
     draw_clear,
     draw_conflict,
 )
-from sightline.apps.site_safety.scene import Declared
-from sightline.apps.site_safety.scene_drawing import Bystander, _proposed
-from sightline.apps.site_safety.sensor import CLASSES, PERSON, VEHICLE, mast_camera
-from sightline.apps.site_safety.vehicle import Vehicle, VehicleModel
+from benchmarks.safety.scene import Declared
+from benchmarks.safety.scene_drawing import Bystander, _proposed
+from benchmarks.safety.sensor import CLASSES, PERSON, VEHICLE, mast_camera
+from benchmarks.safety.vehicle import Vehicle, VehicleModel
 from sightline.errors import UsageError
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode

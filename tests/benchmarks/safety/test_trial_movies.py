@@ -5,21 +5,18 @@ import json
 import cv2
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from sightline.apps.site_safety import Deployment, SceneConfig, draw_conflict, run_trial
-from sightline.apps.site_safety.trial_movie import MAX_MOVIES, Kind, draw_failures, draw_trial
-from sightline.apps.site_safety.trial_picture import SIZE_PX
-from sightline.cli.safety_commands import register
+from benchmarks.__main__ import app
+from benchmarks.safety import Deployment, SceneConfig, draw_conflict, run_trial
+from benchmarks.safety.trial_movie import MAX_MOVIES, Kind, draw_failures, draw_trial
+from benchmarks.safety.trial_picture import SIZE_PX
 from sightline.errors import UsageError
 
 SHORT = SceneConfig(duration_s=1.0, lead_s=2.0)
 
 
 def called(*arguments):
-    app = typer.Typer(pretty_exceptions_enable=False)
-    register(app)
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 

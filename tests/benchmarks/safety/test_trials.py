@@ -5,10 +5,10 @@ import math
 from dataclasses import replace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from sightline.apps.site_safety import (
+from benchmarks.__main__ import app
+from benchmarks.safety import (
     Deployment,
     SceneConfig,
     SensorModel,
@@ -16,14 +16,13 @@ from sightline.apps.site_safety import (
     draw_conflict,
     run_trial,
 )
-from sightline.apps.site_safety.evaluation import (
+from benchmarks.safety.evaluation import (
     EVALUATION_SEEDS,
     TUNING_SEEDS,
     evaluate_safety,
     upper_bound,
 )
-from sightline.apps.site_safety.trial import STREAM, Loop
-from sightline.cli.safety_commands import register
+from benchmarks.safety.trial import STREAM, Loop
 from sightline.records.command import CommandLevel
 
 CONFIG, DEPLOYMENT = SceneConfig(), Deployment()
@@ -107,9 +106,6 @@ def test_no_loss_in_a_thousand_runs_meets_the_allowed_rate_and_one_does_not():
 
 
 def test_the_command_prints_one_json_document():
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    register(app)
     result = CliRunner().invoke(app, ["safety", "--runs", "1", "--first-seed", "0", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["conflict"]["runs"] == 1

@@ -8,6 +8,7 @@ from sightline.evidence.detection_gallery.benchmark_series import (
 )
 from sightline.evidence.detection_gallery.gallery import (
     MAX_PICTURES,
+    Gallery,
     GallerySettings,
     write_gallery,
 )
@@ -17,6 +18,7 @@ from sightline.evidence.detection_gallery.picture import require_drawing
 __all__ = [
     "MAX_PICTURES",
     "Finding",
+    "Gallery",
     "GallerySettings",
     "JudgedSeries",
     "nab_series",

@@ -17,7 +17,6 @@ LEVEL = {
     "runtime": 4,
     "evidence": 5,
     "apps": 6,
-    "bench": 6,
     "cli": 7,
 }
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE)
@@ -40,6 +39,19 @@ def test_imports_go_one_way(path):
     own = path.relative_to(PACKAGE).parts[0]
     uphill = {other for other in imported_packages(path) - {own} if LEVEL[other] >= LEVEL[own]}
     assert not uphill
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_package_needs_neither_benchmarks_nor_tests(path):
+    names = {
+        name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
+    }
+    assert not {name for name in names if name.split(".")[0] in {"benchmarks", "tests"}}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

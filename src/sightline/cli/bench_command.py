@@ -13,17 +13,17 @@ import sightline
 from sightline.errors import UsageError
 
 
-def benchmarks_folder() -> Path:
-    """The folder that holds ``benchmarks``: the checkout that this package is installed from.
+def checkout_of(package: Path) -> Path:
+    """The folder that holds ``benchmarks``, where ``package`` is installed from a checkout.
 
     Raises:
-        UsageError: the package was installed without its repository.
+        UsageError: it was installed without its repository.
     """
-    checkout = Path(sightline.__file__).parents[2]
+    checkout = package.parents[1]
     if not (checkout / "benchmarks" / "__main__.py").is_file():
         raise UsageError(
             expected="the folder benchmarks beside an editable installation",
-            got=f"an installation in {Path(sightline.__file__).parent}, without it",
+            got=f"an installation in {package}, without it",
             where="sightline bench",
             action="clone the repository of Sightline, run `make install` there and try again",
         )
@@ -32,7 +32,7 @@ def benchmarks_folder() -> Path:
 
 def bench(context: typer.Context) -> None:
     """Run a benchmark of the repository: NAME and its options; without them, list the names."""
-    checkout = str(benchmarks_folder())
+    checkout = str(checkout_of(Path(sightline.__file__).parent))
     paths = [checkout, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *context.args],

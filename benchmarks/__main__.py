@@ -345,6 +345,24 @@ def prediction(
         typer.echo(line)
 
 
+# --- the package itself -------------------------------------------------------------------------
+
+
+@app.command()
+def house(
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="An older checkout, or its src folder.")
+    ] = None,
+) -> None:
+    """Count the package room by room: lines, files, importers, small files, large functions."""
+    import sightline
+    from benchmarks.house import house_lines, read_house
+
+    before = read_house(against) if against is not None else None
+    for line in house_lines(read_house(Path(sightline.__file__).parent), before):
+        typer.echo(line)
+
+
 # --- output -------------------------------------------------------------------------------------
 
 

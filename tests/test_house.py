@@ -48,7 +48,9 @@ def test_the_package_needs_neither_benchmarks_nor_tests(path):
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in (
-            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [a.name for a in node.names]
         )
     }
     assert not {name for name in names if name.split(".")[0] in {"benchmarks", "tests"}}

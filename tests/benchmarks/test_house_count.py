@@ -1,4 +1,4 @@
-"""``python -m benchmarks house``: rooms, importers, small files and large functions of a package."""
+"""``python -m benchmarks house``: rooms, importers, small files, large functions of a package."""
 
 import pytest
 from typer.testing import CliRunner

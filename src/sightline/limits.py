@@ -38,6 +38,35 @@ class Limits:
     max_quiet_ticks: int = 10_000
     """Empty epochs given in a row. A longer gap in finite data is jumped over."""
 
+    # cameras
+    max_frame_px: int = 1 << 26
+    """Pixels of one picture. A larger one is refused TOO_LARGE, undecoded."""
+    max_image_bytes: int = 64 << 20
+    """One image file. A larger one is refused TOO_LARGE, unread."""
+    max_images: int = 1_000_000
+    """Images in one directory. More is a SourceError before anything runs."""
+    max_times_bytes: int = 64 << 20
+    """File with the times of images. A larger one is a SourceError."""
+    recovery_frames: int = 300
+    """Pictures refused REFERENCE_DAMAGED after a corrupt packet. Streams without key frames renew
+    the whole picture within fewer."""
+    reorder_frames: int = 16
+    """Packets a decoder may hold back (16 in H.264 and H.265). An older time is forgotten."""
+    mailbox_frames: int = 1
+    """Frames of a live camera that wait. At the bound the newest wins, the oldest is counted as
+    superseded."""
+    waiting_faults: int = 256
+    """Faults of a live camera that wait to be taken; further ones are only counted."""
+    tape_packets: int = 4096
+    """Compressed packets of a camera that wait to be logged. At the bound new ones are lost up to
+    the next key packet, and counted."""
+    tape_bytes: int = 64 << 20
+    """The same in bytes."""
+    open_timeout_s: float = 5.0
+    """Time for a live camera to answer; then it is tried again."""
+    read_timeout_s: float = 5.0
+    """Time between two packets of a live camera before it counts as gone, and is tried again."""
+
     # state of a partition
     max_keys: int = 1_000_000
     """Distinct keys in one partition. Rows of further keys are quarantined KEY_LIMIT."""

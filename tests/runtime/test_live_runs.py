@@ -24,8 +24,8 @@ from sightline.runtime.hosting import FAN_IN
 from sightline.runtime.run_options import RunClocks
 from sightline.sense.contract_file import parse_contract
 from sightline.sense.refused_rows import no_rejections
+from sightline.sense.source import placed
 from sightline.sense.sources import Chunk, MemorySource, Stream
-from sightline.sense.sources.stream import placed
 
 NS = 1_000_000_000
 START_NS = 1_767_225_600 * NS

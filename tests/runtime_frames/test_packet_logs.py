@@ -15,6 +15,7 @@ from sense_frames.frame_cases import write_video
 from sightline.errors import LogError, PipelineError, UsageError
 from sightline.evidence.site_drawing.pictures import RunPictures
 from sightline.evidence.site_drawing.scene import CameraScene, SiteScene
+from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.signals import NS_PER_S
@@ -29,7 +30,6 @@ from sightline.runtime.frames.site_detectors import site_detectors
 from sightline.runtime.frames.site_form import ImagesForm
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.sense.frames import VideoFile
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.opencv_reader import read_with_opencv
 from sightline.sense.frames.packets import PacketTape, StreamCoding, StreamPacket
 
@@ -264,7 +264,7 @@ def test_around_decisions_whole_groups_are_kept_from_a_key_packet_on(tmp_path, v
 
 def held(policy, *, packets, keys, bounds=None, decide_at=()):
     """Numbers and losses that are logged of one camera at 10 packets per second."""
-    tape = PacketTape(bounds or FrameBounds())
+    tape = PacketTape(bounds or Limits())
     log = PacketLog(policy, {"east": tape})
     coding = StreamCoding(decoder="h264", extradata=b"", settings={}, versions={})
     frames = list(camera(seconds=0.1))

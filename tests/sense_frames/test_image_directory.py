@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.errors import SourceError, UsageError
+from sightline.limits import Limits
 from sightline.sense.frames import ImageDirectory
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.image_decoding import decode_image
 from sightline.sense.frames.image_times import ListedTimes, NameTimes, RateTimes
 from sightline.sense.frames.video_parts import Damage
@@ -92,8 +92,8 @@ def test_an_image_with_too_many_pixels_is_not_decoded(suffix):
 
 def test_an_image_with_too_many_bytes_is_not_read(tmp_path):
     folder = fill(tmp_path / "yard", ["1.jpg"])
-    bounds = FrameBounds(max_image_bytes=100)
-    items = list(ImageDirectory("yard", folder, times=RATE, bounds=bounds))
+    bounds = Limits(max_image_bytes=100)
+    items = list(ImageDirectory("yard", folder, times=RATE, limits=bounds))
     assert faults_of(items) == {"TOO_LARGE": 1}
 
 
@@ -166,9 +166,9 @@ def test_a_list_without_names_goes_by_the_order_of_the_images(tmp_path):
 def test_a_list_that_cannot_be_meant_is_an_error(tmp_path, content):
     path = tmp_path / "times.txt"
     path.write_text(content)
-    bounds = FrameBounds(max_times_bytes=1000)
+    bounds = Limits(max_times_bytes=1000)
     with pytest.raises(SourceError):
-        ListedTimes(path=path, time_format="unix_s", bounds=bounds).capture_ns(["a"])
+        ListedTimes(path=path, time_format="unix_s", limits=bounds).capture_ns(["a"])
 
 
 def test_a_list_that_is_not_there_is_an_error(tmp_path):
@@ -202,11 +202,11 @@ def test_an_image_that_vanished_is_refused(tmp_path):
     assert faults_of(directory) == {"UNREADABLE": 1}
 
 
-@pytest.mark.parametrize("bounds", [FrameBounds(), FrameBounds(max_images=1)])
+@pytest.mark.parametrize("bounds", [Limits(), Limits(max_images=1)])
 def test_no_image_or_too_many_is_an_error(tmp_path, bounds):
     names = [] if bounds.max_images > 1 else ["1.jpg", "2.jpg"]
     with pytest.raises(SourceError):
-        ImageDirectory("yard", fill(tmp_path / "yard", names), times=RATE, bounds=bounds)
+        ImageDirectory("yard", fill(tmp_path / "yard", names), times=RATE, limits=bounds)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 
 from sightline.errors import UsageError
+from sightline.limits import Limits
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import FrameFault, LiveCamera
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.live_camera import Reconnect
 from sightline.sense.frames.opencv_reader import read_with_opencv
 from sightline.sense.frames.reasons import FrameReason
@@ -120,10 +120,10 @@ def test_what_waits_can_still_be_taken_after_the_stop():
 
 
 def test_a_camera_that_accepts_and_says_nothing_is_given_up_in_time():
-    bounds = FrameBounds(open_timeout_s=0.3, read_timeout_s=0.3)
+    bounds = Limits(open_timeout_s=0.3, read_timeout_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/"
-        with LiveCamera("yard", address, wall_ns=time.time_ns, bounds=bounds) as camera:
+        with LiveCamera("yard", address, wall_ns=time.time_ns, limits=bounds) as camera:
             assert faults(take(camera, faults))[0].reason is FrameReason.NO_CONNECTION
 
 
@@ -201,15 +201,15 @@ def test_corrupt_packets_of_a_camera_are_counted_by_reason():
 
 def test_faults_that_nobody_takes_stay_bounded():
     bad = Damage(reason=FrameReason.PACKET_CORRUPT, detail="", frames=1)
-    bounds = FrameBounds(waiting_faults=3)
-    items, _, status = run_script(Script([bad] * 10), attempts=1, bounds=bounds)
+    bounds = Limits(waiting_faults=3)
+    items, _, status = run_script(Script([bad] * 10), attempts=1, limits=bounds)
     assert len(items) == 3
     assert status.refused == {"PACKET_CORRUPT": 10}
 
 
 def test_a_bigger_mailbox_keeps_the_newest_frames_in_order():
-    bounds = FrameBounds(mailbox_frames=3)
-    items, _, status = run_script(Script([picture()] * 8), attempts=1, bounds=bounds)
+    bounds = Limits(mailbox_frames=3)
+    items, _, status = run_script(Script([picture()] * 8), attempts=1, limits=bounds)
     assert [item.index for item in items] == [5, 6, 7]
     assert status.superseded == 5
 
@@ -231,6 +231,6 @@ def test_a_camera_whose_clock_restarts_with_the_connection_goes_on():
     script = Script(
         [picture(pts_ns=n * 10**7) for n in range(5)], [picture(pts_ns=n * 10**7) for n in range(5)]
     )
-    items, _, status = run_script(script, attempts=2, bounds=FrameBounds(mailbox_frames=20))
+    items, _, status = run_script(script, attempts=2, limits=Limits(mailbox_frames=20))
     assert len(frames(items)) == 10
     assert status.refused == {}

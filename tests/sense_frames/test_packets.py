@@ -12,8 +12,8 @@ from camera_servers import MjpegServer, RtspServer
 from frame_cases import frames_of, write_video
 
 from sightline.errors import UsageError
+from sightline.limits import Limits
 from sightline.sense.frames import LiveCamera, VideoFile
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.opencv_reader import read_with_opencv
 from sightline.sense.frames.packets import PacketTape, StreamCoding, StreamPacket
 
@@ -40,7 +40,7 @@ VIDEOS = pytest.mark.parametrize(
 
 def taped(path, bounds=None):
     """(frames by index, packets) of a video."""
-    video, tape = VideoFile("yard", path), PacketTape(bounds or FrameBounds())
+    video, tape = VideoFile("yard", path), PacketTape(bounds or Limits())
     video.record_packets(tape)
     return {f.index: f for f in frames_of(video)}, tape.take(through_index=ALL)
 
@@ -168,7 +168,7 @@ def test_packets_stay_until_their_frame_has_been_looked_at():
 
 
 def test_a_packet_whose_picture_never_comes_holds_nothing_up_for_long():
-    tape = PacketTape(FrameBounds(reorder_frames=2))
+    tape = PacketTape(Limits(reorder_frames=2))
     tape.add(packet(0, is_key=True))
     for n in range(1, 6):
         tape.add(packet(n))
@@ -178,7 +178,7 @@ def test_a_packet_whose_picture_never_comes_holds_nothing_up_for_long():
 
 @pytest.mark.parametrize("bounds", [{"tape_packets": 3}, {"tape_bytes": 30}])
 def test_at_the_bound_packets_are_lost_up_to_the_next_key_and_counted(bounds):
-    tape = PacketTape(FrameBounds(**bounds))
+    tape = PacketTape(Limits(**bounds))
     for n in range(5):
         tape.add(packet(n, is_key=n == 0))
         tape.shown(n, index=n, capture_ns=n)

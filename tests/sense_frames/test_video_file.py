@@ -21,8 +21,8 @@ from frame_cases import (
 )
 
 from sightline.errors import SourceError, UsageError
+from sightline.limits import Limits
 from sightline.sense.frames import VideoFile
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.opencv_reader import read_with_opencv
 from sightline.sense.frames.video_parts import best_reader
 
@@ -139,7 +139,7 @@ def test_pictures_computed_from_a_damaged_one_are_refused_until_a_key_frame(tmp_
 
 def test_a_stream_without_key_frames_is_taken_up_again(tmp_path):
     path = damage(write_video(tmp_path / "a.mkv", key_frame_every=1000), {4})
-    items = list(VideoFile("yard", path, bounds=FrameBounds(recovery_frames=3)))
+    items = list(VideoFile("yard", path, limits=Limits(recovery_frames=3)))
     assert faults_of(items) == {"PACKET_CORRUPT": 1, "REFERENCE_DAMAGED": 3}
     assert frames_of(items)[-1].index == 39
 
@@ -205,7 +205,7 @@ def test_frames_without_times_are_timed_by_the_given_rate(tmp_path):
 
 def test_a_picture_beyond_the_bound_is_not_decoded(tmp_path):
     path = write_video(tmp_path / "a.mp4", codec="libx264", frames=5)
-    items = list(VideoFile("yard", path, bounds=FrameBounds(max_frame_px=1000)))
+    items = list(VideoFile("yard", path, limits=Limits(max_frame_px=1000)))
     assert not frames_of(items)
     assert faults_of(items)["TOO_LARGE"] > 0
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from sightline.cli.console import counting_display, print_json
-from sightline.cli.site_sources import is_live_location, open_cameras
+from sightline.cli.site_sources import open_cameras
 from sightline.errors import UsageError
 from sightline.evidence.site_drawing import render_still, render_video
 from sightline.runtime import RunDirectory
@@ -38,14 +38,6 @@ def render(
     """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
     run = RunDirectory.open(path)
     plan = run.site
-    for item in source or []:
-        if is_live_location(item.partition("=")[2]):
-            raise UsageError(
-                expected="the recording of what the run saw",
-                got=item.partition("=")[0] + " as a live stream",
-                where="--source",
-                action="give a file or folder; a live picture cannot be seen again",
-            )
     if (at is None) == (out.suffix.lower() == ".png"):
         raise UsageError(
             expected="--at SECONDS with X.png, and X.mp4 without it",
@@ -54,6 +46,14 @@ def render(
             action="mend the options",
         )
     sources = open_cameras(plan, source or [], wall_ns=time.time_ns)
+    live = ", ".join(name for name, camera in sources.items() if not camera.durable)
+    if live:
+        raise UsageError(
+            expected="the recording of what the run saw",
+            got=f"{live} as a live stream",
+            where="--source",
+            action="give a file or folder; a live picture cannot be seen again",
+        )
     began_s = time.monotonic()
     if at is not None:
         done = render_still(run, out, at_s=at, sources=sources)

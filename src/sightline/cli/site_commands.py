@@ -15,7 +15,6 @@ from sightline.cli.console import print_json, progress_display, stop_on_signal
 from sightline.cli.demo_command import metrics_server
 from sightline.cli.site_sources import (
     follow_controls,
-    is_live_location,
     open_cameras,
     parse_actuators,
 )
@@ -67,7 +66,7 @@ def run_site_file(
         )
     wall_ns = steady_clock(time.time_ns, time.monotonic)
     cameras = open_cameras(plan, source, wall_ns=wall_ns)
-    is_live = any(is_live_location(item.partition("=")[2]) for item in source)
+    is_live = any(not camera.durable for camera in cameras.values())
     with (
         stop_on_signal(is_armed=True) as is_stopped,
         metrics_server(metrics_port) as metrics,

@@ -18,12 +18,10 @@ from sightline.act.actuators import (
 )
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
-from sightline.runtime.frames.site_plan import CameraPlan, SitePlan
-from sightline.sense.frames import ImageDirectory, LiveCamera, VideoFile
-from sightline.sense.frames.delivery import FrameSource
-from sightline.sense.frames.image_times import RateTimes
+from sightline.runtime.frames.site_plan import SitePlan
+from sightline.sense import open_source
+from sightline.sense.frames.delivery import CameraSource
 
-_LIVE = ("rtsp://", "rtsps://", "http://", "https://")
 _MQTT_PORT = 1883
 MAX_CONTROL_BYTES = 1 << 16
 """Operator inputs read at a time; the rest waits for the next tick."""
@@ -31,15 +29,10 @@ MQTT_USER, MQTT_PASSWORD = "SIGHTLINE_MQTT_USER", "SIGHTLINE_MQTT_PASSWORD"
 """Environment variables with the credentials of a broker, which belong into no command line."""
 
 
-def is_live_location(location: str) -> bool:
-    """Whether a camera's location is an address rather than a file or folder."""
-    return location.lower().startswith(_LIVE)
-
-
 def open_cameras(
     plan: SitePlan, given: Sequence[str], *, wall_ns: Callable[[], int]
-) -> dict[str, FrameSource]:
-    """``CAMERA=LOCATION`` options as frame sources; every one must belong to the pipeline.
+) -> dict[str, CameraSource]:
+    """``CAMERA=LOCATION`` options as sources of frames; every one must belong to the pipeline.
 
     Raises:
         UsageError: an option that is none, or recordings and live cameras in one run.
@@ -57,26 +50,19 @@ def open_cameras(
                 action="mend the option",
             )
         pairs[name] = location
-    live = {name for name, location in pairs.items() if is_live_location(location)}
-    if live and live != set(pairs):
+    found = {
+        name: open_source(name, location, plan.cameras[name].contract, wall_ns=wall_ns)
+        for name, location in pairs.items()
+    }
+    live = {name for name, source in found.items() if not source.durable}
+    if live and live != set(found):
         raise UsageError(
             expected="live cameras alone, or recordings alone",
-            got=f"live {', '.join(sorted(live))}, recorded {', '.join(sorted(set(pairs) - live))}",
+            got=f"live {', '.join(sorted(live))}, recorded {', '.join(sorted(set(found) - live))}",
             where="--source",
             action="serve the recording as a stream, or leave one kind out",
         )
-    return {
-        name: _camera(plan.cameras[name], location, wall_ns) for name, location in pairs.items()
-    }
-
-
-def _camera(camera: CameraPlan, location: str, wall_ns: Callable[[], int]) -> FrameSource:
-    if is_live_location(location):
-        return LiveCamera(camera.name, location, wall_ns=wall_ns)
-    path, rate_hz = Path(location), camera.contract.rate_hz
-    if path.is_dir():
-        return ImageDirectory(camera.name, path, times=RateTimes(start_ns=0, rate_hz=rate_hz))
-    return VideoFile(camera.name, path, rate_hz=rate_hz)
+    return found
 
 
 def parse_actuators(

@@ -7,8 +7,10 @@ admission lets the rows through that keep their contract and says why the others
 from sightline.sense.admission import Admission, admit
 from sightline.sense.contract import Contract
 from sightline.sense.contract_file import load_contract
+from sightline.sense.opening import open_source, source_registry
 from sightline.sense.refused_rows import feed_again_frame, refuse
-from sightline.sense.sources import MemorySource, Source, open_source
+from sightline.sense.source import Source
+from sightline.sense.sources.memory import MemorySource
 
 __all__ = [
     "Admission",
@@ -20,4 +22,5 @@ __all__ = [
     "load_contract",
     "open_source",
     "refuse",
+    "source_registry",
 ]

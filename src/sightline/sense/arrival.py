@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from sightline.sense.admission import event_time_ns, receipt_time_ns
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 from sightline.sense.few_rows import FEW_ROWS, rows_where
-from sightline.sense.sources import Chunk, Source, Stream
+from sightline.sense.source import Chunk, Position, Source, Stream
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -47,6 +47,8 @@ class Epoch:
         batches: (source, raw rows with ``_received_ns``), in order.
         rejected: (source, lines or files that could not be read into rows).
         superseded: (source, rows that gave way to newer ones in the inbox of a live source).
+        positions: by source and stream, how far it has been read when everything up to this epoch
+            is kept; only what has moved since the epoch before. For ``Source.committed``.
         is_complete: False when the epoch was too dense for one step and goes on.
         is_final: nothing follows.
     """
@@ -56,6 +58,7 @@ class Epoch:
     batches: tuple[tuple[str, pl.DataFrame], ...]
     rejected: tuple[tuple[str, pl.DataFrame], ...]
     superseded: tuple[tuple[str, int], ...] = ()
+    positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
     is_complete: bool = True
     is_final: bool = False
 
@@ -88,7 +91,7 @@ def epochs(
         cursor.load()
     is_first = True
     while any(not c.is_exhausted for c in cursors):
-        cursors = [c for c in cursors if not c.is_exhausted or c.rejected]
+        cursors = [c for c in cursors if not c.is_exhausted or c.rejected or c.has_moved]
         first = min(c.next_arrival_ns for c in cursors if not c.is_exhausted) // tick_ns
         if is_first or first - number > limits.max_quiet_ticks:
             number, is_first = first, False
@@ -105,6 +108,7 @@ def epochs(
                 tick_ns=max(c.newest_ns for c in every) + 1 if is_final else end_ns,
                 batches=batches,
                 rejected=rejected,
+                positions=_take_positions(cursors),
                 is_complete=is_complete,
                 is_final=is_final,
             )
@@ -112,7 +116,14 @@ def epochs(
                 return
         number += 1
     # Not a single row: what could not be read is accounted for all the same.
-    yield Epoch(number=0, tick_ns=0, batches=(), rejected=_take_rejected(cursors), is_final=True)
+    yield Epoch(
+        number=0,
+        tick_ns=0,
+        batches=(),
+        rejected=_take_rejected(cursors),
+        positions=_take_positions(cursors),
+        is_final=True,
+    )
 
 
 def _take(
@@ -133,6 +144,7 @@ class _Cursor:
 
     def __init__(self, source: str, contract: Contract, stream: Stream, limits: Limits) -> None:
         self.source = source
+        self.origin = stream.origin
         self._contract = contract
         self._chunks = iter(stream.chunks())
         self._limits = limits
@@ -142,7 +154,12 @@ class _Cursor:
         self._frontier_ns = NEVER_NS
         self.newest_ns = -1
         """Latest credible event time read so far."""
-        self._ahead: tuple[pl.DataFrame, IntArray] | None = None
+        self._ahead: tuple[pl.DataFrame, IntArray, Position | None] | None = None
+        self._last_read: Position | None = None  # of the last chunk read, with or without rows
+        self._behind_frame: Position | None = None
+        self.position: Position | None = None
+        """Behind the last chunk of which every row was taken."""
+        self.has_moved = False
         self._is_read = False
         self.rejected: list[pl.DataFrame] = []
 
@@ -157,12 +174,15 @@ class _Cursor:
     def load(self) -> None:
         """Make sure there is a current row, unless the stream has ended."""
         while self._frame is None or self._at >= self._frame.height:
+            if self._frame is not None:
+                self._reach(self._behind_frame)
             if self._ahead is None and not self._is_read:
                 self._ahead = self._read()
             if self._ahead is None:
                 self._frame = None
+                self._reach(self._last_read)
                 return
-            frame, time_ns = self._ahead
+            frame, time_ns, self._behind_frame = self._ahead
             self._ahead = self._read()
             following_ns = np.empty(0, np.int64)
             if self._ahead is not None:
@@ -189,17 +209,22 @@ class _Cursor:
             self._frame = frame.with_columns(pl.Series(RECEIVED_NS, received_ns))
             self._at = 0
 
-    def _read(self) -> tuple[pl.DataFrame, IntArray] | None:
+    def _reach(self, position: Position | None) -> None:
+        if position is not None and position != self.position:
+            self.position, self.has_moved = position, True
+
+    def _read(self) -> tuple[pl.DataFrame, IntArray, Position | None] | None:
         """The next chunk that has rows, with the times that order it (NEVER where unreadable)."""
         chunk: Chunk
         for chunk in self._chunks:
+            self._last_read = chunk.position
             if chunk.rejected.height:
                 self.rejected.append(chunk.rejected)
             if chunk.frame.height:
                 time = receipt_time_ns(self._contract, chunk.frame)
                 if time is None:
                     time = event_time_ns(self._contract, chunk.frame)
-                return chunk.frame, time.fill_null(NEVER_NS).to_numpy()
+                return chunk.frame, time.fill_null(NEVER_NS).to_numpy(), chunk.position
         self._is_read = True
         return None
 
@@ -271,6 +296,15 @@ def _take_rejected(cursors: Sequence[_Cursor]) -> tuple[tuple[str, pl.DataFrame]
     found = tuple((c.source, frame) for c in cursors for frame in c.rejected)
     for cursor in cursors:
         cursor.rejected = []
+    return found
+
+
+def _take_positions(cursors: Sequence[_Cursor]) -> dict[str, dict[str, Position]]:
+    found: dict[str, dict[str, Position]] = {}
+    for cursor in cursors:
+        if cursor.has_moved and cursor.position is not None:
+            found.setdefault(cursor.source, {})[cursor.origin] = cursor.position
+            cursor.has_moved = False
     return found
 
 

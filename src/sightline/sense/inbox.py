@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.sense.sources import Chunk
+from sightline.sense.source import Chunk
 from sightline.sense.spill import SpilledChunk, SpillFolder
 
 Policy = Literal["block", "latest", "spill"]
@@ -207,7 +207,10 @@ class Inbox:
             kept = max(chunk.frame.height - over, 0)
             self._superseded += chunk.frame.height - kept
             chunk = Chunk(
-                origin=chunk.origin, frame=chunk.frame.tail(kept), rejected=chunk.rejected
+                origin=chunk.origin,
+                frame=chunk.frame.tail(kept),
+                rejected=chunk.rejected,
+                position=chunk.position,
             )
         while self._waiting and self._rows + _rows(chunk) > self._max_rows:
             old, _ = self._waiting.popleft()

@@ -15,7 +15,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S, RECEIVED_NS
 from sightline.sense.arrival import Epoch, join_batches
 from sightline.sense.inbox import Inbox
-from sightline.sense.sources import Source, Stream
+from sightline.sense.source import Position, Source, Stream
 
 _LONGEST_WAIT_S = 0.1
 """A waiting engine looks this often whether it was stopped or every source has ended."""
@@ -118,6 +118,7 @@ def live_epochs(
         batches: list[tuple[str, pl.DataFrame]] = []
         rejected: list[tuple[str, pl.DataFrame]] = []
         superseded: list[tuple[str, int]] = []
+        positions: dict[str, dict[str, Position]] = {}
         for inbox in inboxes:
             taken = inbox.take(most_rows=limits.max_epoch_rows)
             if taken.superseded:
@@ -126,6 +127,8 @@ def live_epochs(
                 if chunk.frame.height:
                     stamp = pl.lit(received_ns, dtype=pl.Int64).alias(RECEIVED_NS)
                     batches.append((inbox.source, chunk.frame.with_columns(stamp)))
+                if chunk.position is not None:
+                    positions.setdefault(inbox.source, {})[chunk.origin] = chunk.position
                 if chunk.rejected.height:
                     rejected.append((inbox.source, chunk.rejected))
         is_final = not is_stopping and all(i.is_finished for i in inboxes)
@@ -137,6 +140,7 @@ def live_epochs(
             batches=join_batches(batches),
             rejected=tuple(rejected),
             superseded=tuple(superseded),
+            positions=positions,
             is_final=is_final,
         )
         if is_final or is_stopping:

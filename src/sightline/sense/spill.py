@@ -11,14 +11,14 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from sightline.errors import LogError
 from sightline.recorder import Storage
 from sightline.records.refusal import RefusalReason
-from sightline.sense.sources import Chunk
-from sightline.sense.sources.stream import rejected_file
+from sightline.sense.source import Chunk, rejected_file
 
 _VERSION = 1
 _MOST_HEADER_BYTES = 4096
@@ -59,6 +59,7 @@ class SpillFolder:
         header = {
             "version": _VERSION,
             "origin": chunk.origin,
+            "position": chunk.position,
             "received_ns": received_ns,
             "rows": chunk.frame.height + chunk.rejected.height,
             "sha256": hashlib.sha256(body).hexdigest(),
@@ -82,7 +83,12 @@ class SpillFolder:
             detail = f"spilled chunk of {spilled.rows} rows"
             return rejected_file(spilled.path, RefusalReason.FILE_UNREADABLE, detail), 0
         stream = io.BytesIO(body)
-        chunk = Chunk(origin=header["origin"], frame=_decode(stream), rejected=_decode(stream))
+        chunk = Chunk(
+            origin=header["origin"],
+            frame=_decode(stream),
+            rejected=_decode(stream),
+            position=header.get("position"),
+        )
         return chunk, int(header["received_ns"])
 
     def remove(self, spilled: SpilledChunk) -> None:
@@ -94,7 +100,7 @@ class SpillFolder:
         rows = 1 if header is None else int(header["rows"])
         return SpilledChunk(path=path, size_bytes=self._storage.size(path), rows=rows)
 
-    def _open(self, path: str) -> tuple[dict[str, str] | None, bytes]:
+    def _open(self, path: str) -> tuple[dict[str, Any] | None, bytes]:
         """Header and body; no header if the file is none of ours."""
         with self._storage.open_read(path) as file:
             line = file.readline(_MOST_HEADER_BYTES)

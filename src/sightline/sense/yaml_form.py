@@ -123,16 +123,22 @@ def load_form(path: Path, form: type[AnyForm]) -> AnyForm:
     return parse_form(read_yaml(path), form, where=str(path))
 
 
-def parse_form(plain: object, form: type[AnyForm], *, where: str) -> AnyForm:
+def parse_form(
+    plain: object,
+    form: type[AnyForm],
+    *,
+    where: str,
+    kind_of_error: type[SightlineError] = ContractError,
+) -> AnyForm:
     """Validate a mapping as a form; ``where`` names it in errors.
 
     Raises:
-        ContractError: on the first problem, with the number of problems in all.
+        kind_of_error: on the first problem, with the number of problems in all.
     """
     try:
         return form.model_validate(plain)
     except pydantic.ValidationError as error:
-        raise refusal(error, where=where) from error
+        raise refusal(error, where=where, kind_of_error=kind_of_error) from error
 
 
 def refusal(

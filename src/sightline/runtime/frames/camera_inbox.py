@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import LiveCamera
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.delivery import FrameItem, FrameSource
 from sightline.sense.frames.mailbox import FrameMailbox
 
@@ -51,7 +51,7 @@ class CameraInbox:
         sources: by camera.
         now_ns: the clock of the run; stamps recordings that are played.
         pace: of recordings; None: sources are live and stamp their frames themselves.
-        bounds: ``mailbox_frames``, ``waiting_faults``, ``join_timeout_s``.
+        limits: ``mailbox_frames``, ``waiting_faults``, ``reader_join_s``.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class CameraInbox:
         *,
         now_ns: Callable[[], int],
         pace: Pace | None = None,
-        bounds: FrameBounds = DEFAULT_BOUNDS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._sources = dict(sources)
         self._now_ns = now_ns
         self._pace = pace
-        self._bounds = bounds
+        self._limits = limits
         self._boxes = {
-            name: FrameMailbox(frames=bounds.mailbox_frames, faults=bounds.waiting_faults)
+            name: FrameMailbox(frames=limits.mailbox_frames, faults=limits.waiting_faults)
             for name in sources
         }
         self._told = dict.fromkeys(sources, 0)
@@ -102,7 +102,7 @@ class CameraInbox:
             if isinstance(source, LiveCamera):
                 source.stop()
         for thread in self._threads:
-            thread.join(self._bounds.join_timeout_s)
+            thread.join(self._limits.reader_join_s)
 
     def wait(self, timeout_s: float) -> None:
         """Until something has come, or the time is over."""

@@ -10,12 +10,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sightline.errors import LogError, UsageError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Entry, EntryKind, Frame
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.intake import pixel_digest
 from sightline.runtime.frames.packet_messages import parse_packet, unreadable_picture
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS
 from sightline.sense.frames.image_decoding import decode_image
 from sightline.sense.frames.packets import NO_PACKET, StreamCoding, StreamPacket, TapedPacket
 from sightline.sense.frames.video_parts import Damage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PICTURE_KINDS = frozenset({EntryKind.IMAGE, EntryKind.VIDEO})
 """Kinds of the entries that hold pictures."""
-_DELAY_PACKETS = 4 * DEFAULT_BOUNDS.reorder_frames
+_DELAY_PACKETS = 4 * DEFAULT_LIMITS.reorder_frames
 """What has not come out of the decoder so many packets later will not come any more."""
 
 
@@ -199,7 +199,7 @@ def _file_pixels(entry: Entry, plain: dict[str, Any]) -> Image:
         data = base64.b64decode(plain["data"], validate=True)
     except (ValueError, KeyError, TypeError) as error:
         raise unreadable_picture(entry, error) from error
-    pixels = decode_image(data, max_frame_px=DEFAULT_BOUNDS.max_frame_px)
+    pixels = decode_image(data, max_frame_px=DEFAULT_LIMITS.max_frame_px)
     if isinstance(pixels, Damage):
         raise LogError(
             expected="a picture that can be decoded",

@@ -18,8 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.packets import PACKET_FORMATS, StreamCoding, StreamPacket
 
 _GREY = frozenset({"gray", "gray8"})
@@ -34,9 +34,9 @@ _NUMBERS = ("width", "height", "color_range", "colorspace", "color_primaries", "
 _UNIT = Fraction(1, 1)
 
 
-def decoder_options(bounds: FrameBounds) -> dict[str, str]:
+def decoder_options(limits: Limits) -> dict[str, str]:
     """How every decoder is set: damage is an error, and pictures have a bound."""
-    return {"err_detect": "explode", "max_pixels": str(bounds.max_frame_px)}
+    return {"err_detect": "explode", "max_pixels": str(limits.max_frame_px)}
 
 
 def picture_pixels(frame: VideoFrame) -> Image:
@@ -146,9 +146,9 @@ class PacketDecoder:
         UsageError: this installation has no such decoder.
     """
 
-    def __init__(self, coding: StreamCoding, bounds: FrameBounds = DEFAULT_BOUNDS) -> None:
+    def __init__(self, coding: StreamCoding, limits: Limits = DEFAULT_LIMITS) -> None:
         try:
-            context = _configured(coding, bounds)
+            context = _configured(coding, limits)
         except (av.FFmpegError, ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(
                 expected=f"a stream for one of the decoders {', '.join(PACKET_FORMATS)}, and that "
@@ -180,13 +180,13 @@ class PacketDecoder:
                     yield frame.pts, frame
 
 
-def _configured(coding: StreamCoding, bounds: FrameBounds) -> VideoCodecContext:
+def _configured(coding: StreamCoding, limits: Limits) -> VideoCodecContext:
     if coding.decoder not in PACKET_FORMATS:
         raise ValueError(coding.decoder)
     context = av.CodecContext.create(coding.decoder, "r")
     if not isinstance(context, VideoCodecContext):
         raise TypeError(coding.decoder)
-    options = decoder_options(bounds)
+    options = decoder_options(limits)
     if coding.decoder == "h264":
         options["strict"] = "1"  # FF_COMPLIANCE_STRICT: the longest reordering of the level
     context.options = options

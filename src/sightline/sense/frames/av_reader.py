@@ -13,9 +13,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from sightline.limits import Limits
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.av_packets import PacketCopies, decoder_options, picture_pixels
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.packets import NO_PACKET
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation, VideoPart
@@ -28,7 +28,7 @@ _MISSING_PERIODS = 2
 _MISSING_NS = NS_PER_S
 
 
-def read_with_av(location: VideoLocation, bounds: FrameBounds) -> Generator[VideoPart]:
+def read_with_av(location: VideoLocation, limits: Limits) -> Generator[VideoPart]:
     """Pictures of the first video stream in presentation order, and damage where it occurred.
 
     A packet that does not decode without error gives damage instead of the picture that the
@@ -40,9 +40,9 @@ def read_with_av(location: VideoLocation, bounds: FrameBounds) -> Generator[Vide
         container = av.open(
             location.address if location.is_live else f"file:{location.address}",
             mode="r",
-            options=_container_options(location, bounds),
+            options=_container_options(location, limits),
             metadata_errors="replace",
-            timeout=(bounds.open_timeout_s, bounds.read_timeout_s) if location.is_live else None,
+            timeout=(limits.open_timeout_s, limits.read_timeout_s) if location.is_live else None,
         )
     except (av.FFmpegError, OSError) as error:
         yield _unopened(location, _words(error))
@@ -54,27 +54,25 @@ def read_with_av(location: VideoLocation, bounds: FrameBounds) -> Generator[Vide
         if container.streams.video[0].codec_context is None:
             yield _unopened(location, "no decoder for its codec")
             return
-        yield from _Decoding(container, location, bounds).parts()
+        yield from _Decoding(container, location, limits).parts()
 
 
 class _Decoding:
     """One pass over one open video."""
 
-    def __init__(
-        self, container: InputContainer, location: VideoLocation, bounds: FrameBounds
-    ) -> None:
+    def __init__(self, container: InputContainer, location: VideoLocation, limits: Limits) -> None:
         self._container = container
         self._location = location
-        self._bounds = bounds
+        self._limits = limits
         self._stream: VideoStream = container.streams.video[0]
-        self._stream.codec_context.options = decoder_options(bounds)
+        self._stream.codec_context.options = decoder_options(limits)
         self._copies = PacketCopies.of(self._stream) if location.gives_packets else None
         names = set(container.format.name.split(","))
         self._is_sorted_by_us = bool(names & _WITHOUT_PRESENTATION_TIMES)
         self._has_times = not (location.is_live and names & _TIMED_BY_ARRIVAL)
         self._waiting_times: list[int] = []  # heap of packet times, in the stream's time base
-        self._corrupt = _Times(bounds.reorder_frames)  # of packets that are marked as corrupt
-        self._refused = _Times(bounds.reorder_frames)  # of packets that were refused already
+        self._corrupt = _Times(limits.reorder_frames)  # of packets that are marked as corrupt
+        self._refused = _Times(limits.reorder_frames)  # of packets that were refused already
         self._to_recover = 0  # pictures still refused because of damage before them
         self._packets = self._accounted = 0
         self._out = 0
@@ -116,7 +114,7 @@ class _Decoding:
             # A picture beyond max_pixels is refused by the codec as an invalid argument.
             is_too_large = isinstance(error, av.ArgumentError)
             self._is_damaged = True
-            self._to_recover = self._bounds.recovery_frames
+            self._to_recover = self._limits.recovery_frames
             if is_data:
                 self._accounted += 1
                 if packet.pts is not None:
@@ -142,14 +140,14 @@ class _Decoding:
             self._end_ns = max(self._end_ns, _ns(time + (packet.duration or 0), base))
         if self._is_sorted_by_us and time is not None:
             heapq.heappush(self._waiting_times, time)
-            if len(self._waiting_times) > 2 * self._bounds.reorder_frames:
+            if len(self._waiting_times) > 2 * self._limits.reorder_frames:
                 heapq.heappop(self._waiting_times)  # of a picture the decoder has dropped
 
     def _part(self, frame: VideoFrame) -> VideoPart:
         pts_ns = self._pts_ns(frame)
         if self._corrupt.take(frame.pts) or frame.is_corrupt:
             self._is_damaged = True
-            self._to_recover = self._bounds.recovery_frames
+            self._to_recover = self._limits.recovery_frames
             detail = "the packet is marked as corrupt"
             return Damage(reason=FrameReason.PACKET_CORRUPT, detail=detail, frames=1)
         if frame.key_frame:
@@ -232,7 +230,7 @@ def _ns(count: int, base: Fraction) -> int:
     return round(count * base.numerator * NS_PER_S / Fraction(base.denominator))
 
 
-def _container_options(location: VideoLocation, bounds: FrameBounds) -> dict[str, str]:
+def _container_options(location: VideoLocation, limits: Limits) -> dict[str, str]:
     if not location.is_live:
         # A video may name other files and addresses (playlists do): it gets none of them.
         return {"protocol_whitelist": _FILE_PROTOCOLS}
@@ -241,7 +239,7 @@ def _container_options(location: VideoLocation, bounds: FrameBounds) -> dict[str
         "rtsp_transport": "tcp",
         "fflags": "nobuffer",
         "analyzeduration": "1000000",
-        "timeout": str(round(bounds.read_timeout_s * 1e6)),
+        "timeout": str(round(limits.read_timeout_s * 1e6)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sightline.records.frames import Frame, Image
 from sightline.sense.frames.packets import PacketTape
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Picture
+from sightline.sense.source import Source
 
 NO_TIME_NS = -1
 
@@ -58,6 +60,24 @@ class FrameSource(Protocol):
     def __iter__(self) -> Iterator[FrameItem]:
         """Frames by ascending capture time, and faults; raises nothing for bad content."""
         ...
+
+
+class CameraSource(Source, ABC):
+    """A source of frames: iterate it. Its position is the index behind its newest frame.
+
+    Attributes:
+        stream: name of the camera in the pipeline, as ``name``.
+    """
+
+    gives = "frames"
+
+    @property
+    def stream(self) -> str:
+        return self.name
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[FrameItem]:
+        """As :class:`FrameSource`."""
 
 
 class Delivery:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sightline.errors import SourceError
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
-from sightline.sense.frames.delivery import Delivery, FrameFault, FrameItem
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.sense.frames.delivery import CameraSource, Delivery, FrameFault, FrameItem
 from sightline.sense.frames.image_decoding import IMAGE_SUFFIXES, decode_image
 from sightline.sense.frames.image_times import ImageTimes
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Damage
+from sightline.sense.source import file_identity
 
 _NUMBER = re.compile(r"(\d+)")
 
 
-class ImageDirectory:
+class ImageDirectory(CameraSource):
     """The images of one directory in natural order (``2.jpg`` before ``10.jpg``).
 
     Durable: it can be iterated any number of times. One image is held at a time.
@@ -27,7 +28,7 @@ class ImageDirectory:
         folder: holds ``.jpg``, ``.jpeg``, ``.png`` and ``.bmp`` files; deeper folders are not
             read.
         times: gives the capture times.
-        bounds: ``max_images``, ``max_image_bytes``, ``max_frame_px``.
+        limits: ``max_images``, ``max_image_bytes``, ``max_frame_px``.
 
     Attributes:
         ignored: names of the other files that lie there, for the run's report.
@@ -36,19 +37,24 @@ class ImageDirectory:
         SourceError: no such directory, no image in it, or too many.
     """
 
+    durable = True
+
     def __init__(
         self,
         stream: str,
         folder: Path,
         *,
         times: ImageTimes,
-        bounds: FrameBounds = DEFAULT_BOUNDS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self.stream = stream
+        self.name = stream
         self._folder = folder
         self._times = times
-        self._bounds = bounds
+        self._limits = limits
         self._names, self.ignored = self._found()
+
+    def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
+        return [file_identity(name, self._folder / name) for name in self._names]
 
     def __iter__(self) -> Iterator[FrameItem]:
         """Raises SourceError where the list of times cannot be read."""
@@ -66,12 +72,12 @@ class ImageDirectory:
             return refused(FrameReason.TIME_MISSING, "no time is given for it")
         try:
             with (self._folder / name).open("rb") as file:
-                data = file.read(self._bounds.max_image_bytes + 1)
+                data = file.read(self._limits.max_image_bytes + 1)
         except OSError as error:
             return refused(FrameReason.UNREADABLE, error.strerror or type(error).__name__)
-        if len(data) > self._bounds.max_image_bytes:
-            return refused(FrameReason.TOO_LARGE, f"more than {self._bounds.max_image_bytes} bytes")
-        pixels = decode_image(data, max_frame_px=self._bounds.max_frame_px)
+        if len(data) > self._limits.max_image_bytes:
+            return refused(FrameReason.TOO_LARGE, f"more than {self._limits.max_image_bytes} bytes")
+        pixels = decode_image(data, max_frame_px=self._limits.max_frame_px)
         if isinstance(pixels, Damage):
             return refused(pixels.reason, pixels.detail)
         return delivery.frame(pixels, capture_ns=at_ns)
@@ -89,9 +95,9 @@ class ImageDirectory:
                 action="check the path",
             ) from error
         images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
-        if not 0 < len(images) <= self._bounds.max_images:
+        if not 0 < len(images) <= self._limits.max_images:
             raise SourceError(
-                expected=f"1 to {self._bounds.max_images} files in {', '.join(IMAGE_SUFFIXES)}",
+                expected=f"1 to {self._limits.max_images} files in {', '.join(IMAGE_SUFFIXES)}",
                 got=str(len(images)),
                 where=where,
                 action="name another directory, or split it",

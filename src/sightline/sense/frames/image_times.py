@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from sightline.errors import SourceError, UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.sense.contract_form import utc_ns
 from sightline.sense.contract_time import TimeFormat
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.delivery import NO_TIME_NS
 from sightline.sense.time_parsing import parse_times
 
@@ -93,12 +93,12 @@ class ListedTimes:
     Attributes:
         path: the file, UTF-8.
         time_format: as in :class:`NameTimes`.
-        bounds: ``max_times_bytes``.
+        limits: ``max_times_bytes``.
     """
 
     path: Path
     time_format: TimeFormat | str
-    bounds: FrameBounds = DEFAULT_BOUNDS
+    limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         _check_format(self.time_format)
@@ -122,8 +122,8 @@ class ListedTimes:
     def _pairs(self) -> list[list[str]]:
         try:
             size = self.path.stat().st_size
-            if size > self.bounds.max_times_bytes:
-                raise self._unreadable(f"at most {self.bounds.max_times_bytes} bytes", f"{size}")
+            if size > self.limits.max_times_bytes:
+                raise self._unreadable(f"at most {self.limits.max_times_bytes} bytes", f"{size}")
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise self._unreadable("a readable UTF-8 file", type(error).__name__) from error

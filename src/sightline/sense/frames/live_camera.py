@@ -12,11 +12,18 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
 from sightline.sense.frames.capture_clock import CaptureClock, SlewedClock
-from sightline.sense.frames.delivery import NO_TIME_NS, Delivery, FrameItem, note_shown
+from sightline.sense.frames.delivery import (
+    NO_TIME_NS,
+    CameraSource,
+    Delivery,
+    FrameItem,
+    note_shown,
+)
+from sightline.sense.frames.frame_contract import FrameContract
 from sightline.sense.frames.mailbox import FrameMailbox
 from sightline.sense.frames.packets import PacketTape, StreamPacket
 from sightline.sense.frames.reasons import FrameReason
@@ -27,8 +34,8 @@ from sightline.sense.frames.video_parts import (
     best_reader,
     knows_packets,
 )
+from sightline.sense.source import SourceOptions, Surroundings
 
-_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
 _LOOK_AGAIN_S = 1.0
 _MAX_DOUBLINGS = 64
 
@@ -99,11 +106,11 @@ class LiveStatus:
     attempts: int
 
 
-class LiveCamera:
+class LiveCamera(CameraSource):
     """Frames of an RTSP or HTTP (MJPEG) camera, as they come.
 
     A thread decodes without ever waiting for the taker. A connection that ends, or gives nothing
-    for ``bounds.read_timeout_s``, is a fault NO_CONNECTION and is tried again. Use it in a
+    for ``limits.read_timeout_s``, is a fault NO_CONNECTION and is tried again. Use it in a
     ``with`` block, and take from one thread.
 
     Args:
@@ -113,12 +120,27 @@ class LiveCamera:
         wall_ns: UTC ns; stamps the receipt. Where it is set back, see :class:`.SlewedClock`.
         wait_s: waits that many seconds between attempts; by default it ends early on stop.
         reconnect: how long those waits are.
-        bounds: mailbox and time-outs.
+        limits: mailbox and time-outs.
         reader: decodes; by default PyAV, or OpenCV where PyAV is not installed.
 
     Raises:
         UsageError: an address of another kind. It is not repeated.
     """
+
+    schemes = ("rtsp", "rtsps", "http", "https")
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: FrameContract,
+        options: SourceOptions,
+        surroundings: Surroundings,
+    ) -> LiveCamera:
+        """An address; it is first looked for when the capture starts."""
+        return cls(name, location, wall_ns=surroundings.wall_ns, limits=surroundings.limits)
 
     def __init__(
         self,
@@ -128,19 +150,19 @@ class LiveCamera:
         wall_ns: Callable[[], int],
         wait_s: Callable[[float], object] | None = None,
         reconnect: Reconnect = Reconnect(),
-        bounds: FrameBounds = DEFAULT_BOUNDS,
+        limits: Limits = DEFAULT_LIMITS,
         reader: VideoReader | None = None,
     ) -> None:
-        self.stream = stream
+        self.name = stream
         self._delivery = Delivery(stream, _shown(stream, address))
         self._location = VideoLocation(address=address, is_live=True)
         self._clock = SlewedClock(wall_ns)
         self._stopping = threading.Event()
         self._wait_s = wait_s or self._stopping.wait
         self._reconnect = reconnect
-        self._bounds = bounds
+        self._limits = limits
         self._reader = reader or best_reader()
-        self._mailbox = FrameMailbox(frames=bounds.mailbox_frames, faults=bounds.waiting_faults)
+        self._mailbox = FrameMailbox(frames=limits.mailbox_frames, faults=limits.waiting_faults)
         self._lock = threading.Lock()  # guards what follows and the delivery
         self._newest_ns = NO_TIME_NS
         self._is_connected = False
@@ -186,7 +208,7 @@ class LiveCamera:
         """
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(self._bounds.join_timeout_s)
+            self._thread.join(self._limits.reader_join_s)
         self._mailbox.close()
         return not self._thread.is_alive()
 
@@ -235,7 +257,7 @@ class LiveCamera:
         clock = CaptureClock()
         with self._lock:
             self._attempts += 1
-        parts = self._reader(self._location, self._bounds)
+        parts = self._reader(self._location, self._limits)
         with contextlib.closing(parts):
             for part in parts:
                 if self._stopping.is_set():
@@ -284,9 +306,9 @@ def _shown(stream: str, address: str) -> str:
         port = parts.port
     except ValueError:
         parts, port = urllib.parse.urlsplit(""), None
-    if parts.scheme not in _SCHEMES or not parts.hostname:
+    if parts.scheme not in LiveCamera.schemes or not parts.hostname:
         raise UsageError(
-            expected=f"an address that begins with {', '.join(sorted(_SCHEMES))}",
+            expected=f"an address that begins with {', '.join(LiveCamera.schemes)}",
             got="something else",
             where=f"stream {stream}",
             action="mend the camera's address",

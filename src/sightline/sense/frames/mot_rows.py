@@ -13,8 +13,8 @@ from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, QUARANTINE_SCHEMA, ROW
 from sightline.sense.refused_rows import no_rejections, rejected
+from sightline.sense.source import error_words
 from sightline.sense.sources.byte_lines import line_blocks, open_bytes
-from sightline.sense.sources.stream import error_words
 
 MAX_FRAME = 10_000_000
 """Frames in one file; four days at 30 per second. A higher number is refused as RANGE."""

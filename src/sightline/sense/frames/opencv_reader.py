@@ -7,8 +7,8 @@ from collections.abc import Generator
 import cv2
 import numpy as np
 
+from sightline.limits import Limits
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation, VideoPart
 
@@ -16,7 +16,7 @@ _NS_PER_MS = NS_PER_S // 1000
 _CONSTANT_RATE = ".avi"  # has no presentation times, and OpenCV gives those of decoding
 
 
-def read_with_opencv(location: VideoLocation, bounds: FrameBounds) -> Generator[VideoPart]:
+def read_with_opencv(location: VideoLocation, limits: Limits) -> Generator[VideoPart]:
     """Pictures of the first video stream, in presentation order.
 
     OpenCV skips packets it cannot decode without saying so, and shows what the decoder made up
@@ -28,8 +28,8 @@ def read_with_opencv(location: VideoLocation, bounds: FrameBounds) -> Generator[
     settings = []
     if location.is_live:
         settings = [
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(bounds.open_timeout_s * 1000)),
-            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(bounds.read_timeout_s * 1000)),
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(limits.open_timeout_s * 1000)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(limits.read_timeout_s * 1000)),
         ]
     capture = cv2.VideoCapture(location.address, cv2.CAP_FFMPEG, settings)
     # PyAV does not turn pictures either: cameras are mounted, not held.
@@ -40,7 +40,7 @@ def read_with_opencv(location: VideoLocation, bounds: FrameBounds) -> Generator[
             return
         width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > bounds.max_frame_px:
+        if width * height > limits.max_frame_px:
             detail = f"{width} x {height} px"
             yield Damage(reason=FrameReason.TOO_LARGE, detail=detail, frames=1)
             return

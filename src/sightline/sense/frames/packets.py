@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
-from sightline.sense.frames.bounds import DEFAULT_BOUNDS, FrameBounds
+from sightline.limits import DEFAULT_LIMITS, Limits
 
 NO_PACKET = -1
 PACKET_FORMATS: Mapping[str, str] = MappingProxyType(
@@ -113,11 +113,11 @@ class PacketTape:
     new ones are lost up to the next key packet that finds room, and counted.
 
     Args:
-        bounds: ``tape_packets``, ``tape_bytes``, ``reorder_frames``.
+        limits: ``tape_packets``, ``tape_bytes``, ``reorder_frames``.
     """
 
-    def __init__(self, bounds: FrameBounds = DEFAULT_BOUNDS) -> None:
-        self._bounds = bounds
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._by_number: dict[int, _Waiting] = {}  # of the open stream
@@ -152,8 +152,8 @@ class PacketTape:
                 self._count_lost(1)
                 return
             if (
-                len(self._waiting) >= self._bounds.tape_packets
-                or self._bytes + len(packet.data) > self._bounds.tape_bytes
+                len(self._waiting) >= self._limits.tape_packets
+                or self._bytes + len(packet.data) > self._limits.tape_bytes
             ):
                 self._count_lost(1)
                 return
@@ -212,7 +212,7 @@ class PacketTape:
             return True
         behind = self._newest - one.packet.number
         # More pictures of one packet come with it, hence before the next packet.
-        return behind > 2 * self._bounds.reorder_frames or (bool(one.pictures) and behind > 0)
+        return behind > 2 * self._limits.reorder_frames or (bool(one.pictures) and behind > 0)
 
     def _end(self) -> None:
         self._ended = len(self._waiting)

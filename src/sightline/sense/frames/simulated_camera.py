@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-from sightline.sense.frames.delivery import Delivery, FrameItem
-from sightline.sense.frames.simulated_scene import SimulatedScene
+from sightline.sense.frames.delivery import CameraSource, Delivery, FrameItem
+from sightline.sense.frames.frame_contract import FrameContract
+from sightline.sense.frames.simulated_scene import SimulatedScene, simulated_walk
+from sightline.sense.source import SourceOptions, Surroundings
 
 
-class SimulatedCamera:
+class SimulationOptions(SourceOptions):
+    """Options of a simulated camera."""
+
+    frames: Annotated[int, Field(ge=1)] = 300
+    """Frames in all, at the contract's rate."""
+    people: Annotated[int, Field(ge=0, le=20)] = 2
+    """People who walk across the picture."""
+    seed: int = 0
+    """Of the ground's texture and the noise."""
+
+
+class SimulatedCamera(CameraSource):
     """Frames of a scene at a fixed rate. Durable: it gives the same bytes each time.
 
     Args:
@@ -33,6 +48,42 @@ class SimulatedCamera:
     [5, 100000005, 200000005]
     """
 
+    schemes = ("simulated",)
+    Options = SimulationOptions
+    durable = True
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: FrameContract,
+        options: SimulationOptions,
+        surroundings: Surroundings,
+    ) -> SimulatedCamera:
+        """People who walk across the picture, each in a lane of its own, to and fro."""
+        width_px, height_px = contract.width_px, contract.height_px
+        duration_s = options.frames / contract.rate_hz
+        walks = []
+        for n in range(options.people):
+            y_px = height_px * (n + 2) / (options.people + 1.5)
+            ends = [(0.0, y_px), (float(width_px), y_px)]
+            from_px, to_px = ends if n % 2 == 0 else ends[::-1]
+            walks.append(
+                simulated_walk(
+                    start_s=0.0,
+                    end_s=duration_s,
+                    from_px=from_px,
+                    to_px=to_px,
+                    size_px=(height_px / 8, height_px / 3),
+                )
+            )
+        scene = SimulatedScene(
+            width_px=width_px, height_px=height_px, things=walks, seed=options.seed
+        )
+        return cls(name, scene, rate_hz=contract.rate_hz, frames=options.frames)
+
     def __init__(
         self,
         stream: str,
@@ -50,7 +101,7 @@ class SimulatedCamera:
                 where=f"simulated camera {stream}",
                 action="mend the numbers",
             )
-        self.stream = stream
+        self.name = stream
         self.scene = scene
         self._rate_hz = rate_hz
         self._frames = frames

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
+from sightline.limits import Limits
 from sightline.records.frames import Image
-from sightline.sense.frames.bounds import FrameBounds
 from sightline.sense.frames.packets import NO_PACKET, StreamPacket
 from sightline.sense.frames.reasons import FrameReason
 
@@ -70,7 +70,7 @@ class VideoLocation:
 class VideoReader(Protocol):
     """Reads a video. It ends when the video does and raises nothing for bad content."""
 
-    def __call__(self, location: VideoLocation, bounds: FrameBounds) -> Generator[VideoPart]: ...
+    def __call__(self, location: VideoLocation, limits: Limits) -> Generator[VideoPart]: ...
 
 
 def best_reader() -> VideoReader:

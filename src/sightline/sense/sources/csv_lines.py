@@ -17,9 +17,9 @@ import polars as pl
 from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.sense.field_values import BoolArray
+from sightline.sense.source import Chunk, error_words, name_problem, rejected_file
 from sightline.sense.sources.byte_lines import LineBlock, line_blocks, open_bytes
 from sightline.sense.sources.line_chunks import chunk_of_lines, parse_lines
-from sightline.sense.sources.stream import Chunk, error_words, name_problem, rejected_file
 
 _SEPARATORS = ",;\t|"
 _QUOTE = '"'

@@ -1,8 +1,7 @@
-"""Sources at a location: a file, a directory of files, or standard input."""
+"""Sources of rows at a location: a file, a directory of files, or standard input."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,25 +10,31 @@ from typing import BinaryIO
 import polars as pl
 
 from sightline.errors import SourceError, UsageError
-from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.limits import Limits
 from sightline.sense.contract import Contract
+from sightline.sense.source import (
+    Chunk,
+    Source,
+    SourceOptions,
+    Stream,
+    Surroundings,
+    file_identity,
+    path_of,
+)
 from sightline.sense.sources.csv_lines import read_csv
 from sightline.sense.sources.json_lines import read_json_lines, read_json_stream
 from sightline.sense.sources.numpy_archive import read_numpy_archive
 from sightline.sense.sources.parquet import read_parquet
-from sightline.sense.sources.stream import Chunk, Source, Stream
 
-STANDARD_INPUT = "-"
 _CSV = (".csv", ".csv.gz")
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _PARQUET = (".parquet",)
 _ARCHIVE = (".npz",)
-_HASHED_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileSource:
-    """Files of one location; each is a stream.
+@dataclass(slots=True, kw_only=True)
+class FileSource(Source):
+    """Files of one location; each is a stream, its position the rows read.
 
     Attributes:
         name: the source's name in the pipeline.
@@ -39,15 +44,41 @@ class FileSource:
         limits: bounds of lines, chunks and archives.
     """
 
+    schemes = ("file",)
+    durable = True
+
     name: str
     contract: Contract
     files: tuple[tuple[str, Path], ...]
     ignored: tuple[str, ...]
     limits: Limits
 
-    @property
-    def durable(self) -> bool:
-        return True
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: Contract,
+        options: SourceOptions,
+        surroundings: Surroundings,
+    ) -> FileSource:
+        """A file, or a directory that is read recursively, in sorted order."""
+        limits, where = surroundings.limits, f"source {name}, {location}"
+        suffixes = _CSV + _JSON_LINES + _PARQUET if contract.archive is None else _ARCHIVE
+        found = _files(path_of(location), where=where, limits=limits)
+        files = tuple((o, p) for o, p in found if p.name.lower().endswith(suffixes))
+        ignored = tuple(o for o, p in found if not p.name.lower().endswith(suffixes))
+        if not files:
+            raise SourceError(
+                expected=f"a file that ends in {', '.join(suffixes)}",
+                got=f"{len(ignored)} other files" if ignored else "none",
+                where=where,
+                action="name another location, or give the contract an `archive` for .npz files"
+                if contract.archive is None
+                else "name another location, or remove `archive` from the contract",
+            )
+        return cls(name=name, contract=contract, files=files, ignored=ignored, limits=limits)
 
     def streams(self) -> list[Stream]:
         return [
@@ -56,16 +87,16 @@ class FileSource:
         ]
 
     def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
-        return [_identity(origin, path) for origin, path in self.files]
+        return [file_identity(origin, path) for origin, path in self.files]
 
     def _chunks(self, origin: str, path: Path) -> Iterator[Chunk]:
-        column = self.contract.origin_column
+        column, rows = self.contract.origin_column, 0
         for chunk in self._read(origin, path):
-            if column is None or not chunk.frame.height:
-                yield chunk
-            else:
-                series = pl.lit(_without_suffix(origin)).alias(column)
-                yield replace(chunk, frame=chunk.frame.with_columns(series))
+            frame = chunk.frame
+            rows += frame.height + chunk.rejected.height
+            if column is not None and frame.height:
+                frame = frame.with_columns(pl.lit(_without_suffix(origin)).alias(column))
+            yield replace(chunk, frame=frame, position=rows)
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         name, limits = path.name.lower(), self.limits
@@ -79,83 +110,45 @@ class FileSource:
         return read_numpy_archive(path, origin=origin, archive=self.contract.archive, limits=limits)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardInput:
+@dataclass(slots=True, kw_only=True)
+class StandardInput(Source):
     """JSON lines on a stream of bytes that can be read once."""
+
+    schemes = ("stdin",)
 
     name: str
     contract: Contract
     stdin: BinaryIO
     limits: Limits
 
-    @property
-    def durable(self) -> bool:
-        return False
-
-    @property
-    def ignored(self) -> tuple[str, ...]:
-        return ()
-
-    def streams(self) -> list[Stream]:
-        return [Stream(origin="stdin", chunks=self._chunks)]
-
-    def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
-        return []
-
-    def _chunks(self) -> Iterator[Chunk]:
-        return read_json_stream(
-            self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
-        )
-
-
-def open_source(
-    name: str,
-    location: str,
-    contract: Contract,
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    stdin: BinaryIO | None = None,
-) -> Source:
-    """The source at ``location``.
-
-    Args:
-        name: the source's name in the pipeline.
-        location: a file, a directory (read recursively, in sorted order), or ``-`` for JSON lines
-            on standard input. Readers by suffix: ``.csv``, ``.jsonl`` and ``.ndjson`` (each also
-            with ``.gz``), ``.parquet``; ``.npz`` alone when the contract has an ``archive``.
-            Other files of a directory are ignored and listed in the source's ``ignored``.
-        contract: what the rows should be.
-        limits: bounds of files, lines and chunks.
-        stdin: the bytes behind ``-``.
-
-    Raises:
-        SourceError: nothing is there, no file that can be read, or too many.
-        UsageError: ``-`` without ``stdin``.
-    """
-    if location == STANDARD_INPUT:
-        if stdin is None:
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: Contract,
+        options: SourceOptions,
+        surroundings: Surroundings,
+    ) -> StandardInput:
+        """What comes through a pipe."""
+        if surroundings.stdin is None:
             raise UsageError(
                 expected="standard input",
                 got="none",
                 where=f"source {name}",
                 action="pass the byte stream, or name a file",
             )
-        return StandardInput(name=name, contract=contract, stdin=stdin, limits=limits)
-    root = Path(location)
-    suffixes = _CSV + _JSON_LINES + _PARQUET if contract.archive is None else _ARCHIVE
-    found = _files(root, where=f"source {name}, {location}", limits=limits)
-    files = tuple((o, p) for o, p in found if p.name.lower().endswith(suffixes))
-    ignored = tuple(o for o, p in found if not p.name.lower().endswith(suffixes))
-    if not files:
-        raise SourceError(
-            expected=f"a file that ends in {', '.join(suffixes)}",
-            got=f"{len(ignored)} other files" if ignored else "none",
-            where=f"source {name}, {location}",
-            action="name another location, or give the contract an `archive` for .npz files"
-            if contract.archive is None
-            else "name another location, or remove `archive` from the contract",
+        limits = surroundings.limits
+        return cls(name=name, contract=contract, stdin=surroundings.stdin, limits=limits)
+
+    def streams(self) -> list[Stream]:
+        return [Stream(origin="stdin", chunks=self._chunks)]
+
+    def _chunks(self) -> Iterator[Chunk]:
+        return read_json_stream(
+            self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
         )
-    return FileSource(name=name, contract=contract, files=files, ignored=ignored, limits=limits)
 
 
 def _without_suffix(origin: str) -> str:
@@ -186,16 +179,3 @@ def _files(root: Path, *, where: str, limits: Limits) -> list[tuple[str, Path]]:
                 action="split the directory, join the files, or raise `max_files`",
             )
     return sorted(found)
-
-
-def _identity(origin: str, path: Path) -> Mapping[str, str | int]:
-    digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as stream:
-            while piece := stream.read(_HASHED_BYTES):
-                digest.update(piece)
-                size += len(piece)
-    except OSError:
-        # The reader reports it as FILE_UNREADABLE; an identity it has none.
-        return {"origin": origin, "bytes": -1, "sha256": ""}
-    return {"origin": origin, "bytes": size, "sha256": digest.hexdigest()}

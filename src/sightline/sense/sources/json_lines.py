@@ -19,10 +19,10 @@ from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.sense.contract import Contract
 from sightline.sense.field_values import BoolArray
+from sightline.sense.source import RESERVED_COLUMNS, Chunk, error_words, rejected_file
 from sightline.sense.source_columns import plain_name
 from sightline.sense.sources.byte_lines import LineBlock, line_blocks, open_bytes
 from sightline.sense.sources.line_chunks import chunk_of_lines, parse_lines
-from sightline.sense.sources.stream import RESERVED_COLUMNS, Chunk, error_words, rejected_file
 
 _SAMPLE_LINES = 1000
 """Lines per block in which names beyond the contract's are looked for; all if it refuses them."""

@@ -11,8 +11,8 @@ from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.sense.field_values import BoolArray
 from sightline.sense.refused_rows import no_rejections, rejected
+from sightline.sense.source import Chunk, placed
 from sightline.sense.sources.byte_lines import LineBlock
-from sightline.sense.sources.stream import Chunk, placed
 
 Parse = Callable[[bytes], pl.DataFrame | None]
 """One row per line of the bytes, or None when they cannot be read as they are."""

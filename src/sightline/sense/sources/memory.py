@@ -13,11 +13,11 @@ from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import ORIGIN, ROW
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.sources.stream import Chunk, Stream, name_problem, placed
+from sightline.sense.source import Chunk, Source, Stream, name_problem, placed
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySource:
+@dataclass(slots=True)
+class MemorySource(Source):
     """A source made of frames, one stream each.
 
     Attributes:
@@ -50,10 +50,6 @@ class MemorySource:
                     action="rename the column",
                 )
 
-    @property
-    def ignored(self) -> tuple[str, ...]:
-        return ()
-
     def streams(self) -> list[Stream]:
         return [
             Stream(origin=origin, chunks=lambda origin=origin: self._chunks(origin))  # type: ignore[misc]
@@ -77,5 +73,7 @@ class MemorySource:
         else:
             rows = pl.int_range(frame.height, dtype=pl.Int64, eager=True)
         frame = placed(frame.drop(ORIGIN, ROW, strict=False), origin=origin, rows=rows)
+        read = 0
         for part in frame.iter_slices(self.limits.chunk_rows):
-            yield Chunk(origin=origin, frame=part, rejected=no_rejections())
+            read += part.height
+            yield Chunk(origin=origin, frame=part, rejected=no_rejections(), position=read)

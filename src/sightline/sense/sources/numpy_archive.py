@@ -16,7 +16,7 @@ from sightline.records.refusal import RefusalReason
 from sightline.records.windows import FloatArray
 from sightline.sense.contract import Archive
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.sources.stream import Chunk, error_words, placed, rejected_file
+from sightline.sense.source import Chunk, error_words, placed, rejected_file
 
 _UNREADABLE = (
     OSError,

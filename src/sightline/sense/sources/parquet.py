@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.sources.stream import Chunk, error_words, name_problem, placed, rejected_file
+from sightline.sense.source import Chunk, error_words, name_problem, placed, rejected_file
 
 _UNREADABLE = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perceive_normal.detector_contract import LEARNING, DetectorContract, wave
+from perceive.normal.detector_contract import LEARNING, DetectorContract, wave
 from sightline.errors import UsageError
 from sightline.perceive.normal import usual_distance_kernels, usual_distance_reference
 from sightline.perceive.normal.series_detector import SeriesDetector

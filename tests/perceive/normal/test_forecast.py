@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perceive_normal.detector_contract import LEARNING, DetectorContract, wave
+from perceive.normal.detector_contract import LEARNING, DetectorContract, wave
 from sightline.errors import UsageError
 from sightline.perceive.normal.forecast import (
     ForecastDetector,

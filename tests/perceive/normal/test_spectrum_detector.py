@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perceive_normal.detector_contract import LEARNING, DetectorContract, wave
+from perceive.normal.detector_contract import LEARNING, DetectorContract, wave
 from sightline.errors import UsageError
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.perceive.normal.spectrum_detector import SpectrumDetector

@@ -15,10 +15,10 @@ from scipy.spatial import cKDTree
 
 from sightline.perceive.normal import memory_reference, window_features_reference
 from sightline.perceive.normal.memory import NormalMemory
-from sightline.perceive.normal.score_events import EventRule, TellingRule, score_events, told
+from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
 from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
-from sightline.perceive.normal.window_features import window_features
+from sightline.perceive.normal.features import window_features
 from sightline.records.windows import FloatArray
 
 BOUND_SAMPLES_PER_S = 1e6

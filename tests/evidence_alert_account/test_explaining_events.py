@@ -19,7 +19,7 @@ from sightline.evidence.alert_account import (
 )
 from sightline.evidence.series_detection import detect_series
 from sightline.evidence.series_file import Series
-from sightline.perceive.normal.score_events import EventRule
+from sightline.perceive.normal.events import EventRule
 
 ROWS = 2400
 START = datetime(2026, 1, 1, tzinfo=UTC)

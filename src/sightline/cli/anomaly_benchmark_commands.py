@@ -10,7 +10,6 @@ from rich.console import Console
 
 from sightline.cli.console import print_json
 from sightline.evidence.anomaly_benchmarks import (
-    Scorer,
     evaluate_nab,
     evaluate_nasa,
     evaluate_opssat,
@@ -27,14 +26,6 @@ _File = Annotated[
 ]
 _OutFolder = Annotated[
     Path | None, typer.Option("--predictions", metavar="OUT", help="Folder for what was found.")
-]
-_Scorer = Annotated[
-    Scorer,
-    typer.Option(
-        "--scorer",
-        help="Who is asked: the memory of normal, a forecaster, a memory of spectra, the first two "
-        "combined, or all three.",
-    ),
 ]
 _AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -53,17 +44,13 @@ def register(evaluate: typer.Typer) -> None:
 def _nasa(
     folder: _Folder,
     predictions: _File = None,
-    scorer: _Scorer = Scorer.ALL,
-    commands: Annotated[
-        bool, typer.Option("--commands", help="Tell the forecaster when there was a command.")
-    ] = False,
     as_json: _AsJson = False,
 ) -> None:
     """NASA SMAP or MSL: events of every channel, pooled F1 where labels are there.
 
     Predictions: channel,start,end; rows of ``test``, both ends included.
     """
-    result = evaluate_nasa(folder, scorer=scorer, has_commands=commands)
+    result = evaluate_nasa(folder)
     if predictions is not None:
         write_nasa(predictions, result.events)
     _show(result.as_mapping(), as_json=as_json)
@@ -72,14 +59,13 @@ def _nasa(
 def _nab(
     folder: _Folder,
     predictions: _OutFolder = None,
-    scorer: _Scorer = Scorer.MEMORY,
     as_json: _AsJson = False,
 ) -> None:
     """Numenta's benchmark: one threshold for all files, by category.
 
     Predictions: CATEGORY/sightline_FILE with timestamp,value,anomaly_score,label.
     """
-    result = evaluate_nab(folder, scorer=scorer)
+    result = evaluate_nab(folder)
     if predictions is not None:
         write_nab(predictions, result.series)
     _show(result.as_mapping(), as_json=as_json)
@@ -88,14 +74,13 @@ def _nab(
 def _skab(
     folder: _Folder,
     predictions: _OutFolder = None,
-    scorer: _Scorer = Scorer.ALL,
     as_json: _AsJson = False,
 ) -> None:
     """Skoltech's benchmark: the first 400 rows of a run train, the rest is scored.
 
     Predictions: a CSV per run, its rows plus score,alarm.
     """
-    result = evaluate_skab(folder, scorer=scorer)
+    result = evaluate_skab(folder)
     if predictions is not None:
         write_skab(predictions, result.runs)
     _show(result.as_mapping(), as_json=as_json)

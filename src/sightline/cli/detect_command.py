@@ -26,7 +26,7 @@ from sightline.evidence.series_detection import (
     write_detections,
 )
 from sightline.evidence.series_file import SeriesFile, read_series
-from sightline.perceive.normal.score_events import EventRule
+from sightline.perceive.normal import EventRule
 from sightline.records.signals import NS_PER_S
 from sightline.sense.time_parsing import parse_times
 

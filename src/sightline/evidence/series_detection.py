@@ -13,9 +13,13 @@ import polars as pl
 from sightline.errors import UsageError
 from sightline.evidence.series_file import Series
 from sightline.evidence.telemetry_drawing import MAX_STRIPS, LabelledSpan, draw_telemetry
-from sightline.perceive.normal.score_events import EventRule, score_events
-from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings, learning_rows
+from sightline.perceive.normal import (
+    EventRule,
+    NormalSettings,
+    SeriesDetector,
+    learning_rows,
+    score_events,
+)
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -101,7 +105,7 @@ def detect_series(
     except UsageError:
         pass  # too little to learn from: no widths, no scores, and the summary says so
     else:
-        score[begin:] = detector.follow(series.values[begin:])[0].score
+        score[begin:] = detector.follow(series.values[begin:])[0]
         widths = detector.widths
     return DetectedSeries(
         series=series,

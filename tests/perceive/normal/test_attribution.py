@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive.normal.plain_detector import PlainDetector
 from sightline.errors import UsageError
 from sightline.perceive.normal.attribution import (
     attribute_score,
     attribute_series,
     unusual_since,
 )
+from sightline.perceive.normal.features import STATISTICS, window_features
 from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
-from sightline.perceive.normal.window_features import STATISTICS, window_features
 
 LEARN, ROWS, SPIKE = 600, 3000, slice(2000, 2016)
 
@@ -31,8 +32,9 @@ def series():
 
 @cache
 def scores(learns_below=None):
+    """Scores and deviations by width, of the rows after the learning stretch, as specified."""
     settings_ = NormalSettings(learns_below=learns_below)
-    return SeriesDetector.learn(series()[:LEARN], settings_).follow(series()[LEARN:])[0]
+    return PlainDetector(series()[:LEARN], settings_).follow(series()[LEARN:])
 
 
 def at(row, **options):
@@ -43,17 +45,17 @@ def at(row, **options):
 @given(row=st.integers(LEARN, ROWS - 1))
 def test_what_is_attributed_is_the_score_of_the_detector(row):
     found = at(row)
-    np.testing.assert_allclose(found.score, scores().score[row - LEARN], rtol=1e-9)
+    np.testing.assert_allclose(found.score, scores()[0][row - LEARN], rtol=1e-9)
     by_width = sorted(found.widths, key=lambda one: one.width)
     np.testing.assert_allclose(
-        [one.deviations for one in by_width], scores().by_width[row - LEARN], rtol=1e-9
+        [one.deviations for one in by_width], scores()[1][row - LEARN], rtol=1e-9
     )
 
 
 @pytest.mark.parametrize("learns_below", [0.0, 2.0])
 def test_so_it_is_where_what_is_unusual_is_not_learnt(learns_below):
     found = at(2300, settings=NormalSettings(learns_below=learns_below))
-    np.testing.assert_allclose(found.score, scores(learns_below).score[2300 - LEARN], rtol=1e-9)
+    np.testing.assert_allclose(found.score, scores(learns_below)[0][2300 - LEARN], rtol=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -101,12 +103,13 @@ def test_times_are_those_of_the_nearest_window():
         assert one.normal.end_ns == one.normal.last_row * 10**9
 
 
-def test_a_window_that_is_not_at_hand_is_said_to_be_older():
+def test_a_window_further_back_than_is_searched_is_said_to_be_older():
+    # Of a memory that learns nothing, all windows lie in the learning stretch.
     detector = SeriesDetector.learn(series()[:LEARN], NormalSettings(learns_below=0.0))
-    detector = detector.follow(series()[LEARN:2400])[1]
-    found = attribute_score(detector, series()[2300:2500], row=2430, first_row=2300)
-    whole = at(2430, settings=NormalSettings(learns_below=0.0))
+    found = attribute_score(detector, series(), row=2430, searched_rows=1000)
+    whole = attribute_score(detector, series(), row=2430)
     assert all(one.normal is None for one in found.widths)
+    assert all(one.normal is not None for one in whole.widths)
     assert [one.distance for one in found.widths] == [one.distance for one in whole.widths]
 
 

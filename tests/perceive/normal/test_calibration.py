@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive.normal.plain_calibration import calibrated
 from sightline.errors import LogError, UsageError
-from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings, calibrated
+from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
 
 SMALL = CalibrationSettings(
     block_rows=5, least_blocks=10, kept_blocks=16, confirm_blocks=12, doubt=3.0

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive.normal.plain_detector import PlainDetector
 from sightline.errors import LogError, UsageError
 from sightline.perceive.normal.bank import DetectorBank
-from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
 
 ROWS = 420
@@ -58,21 +58,14 @@ def made(kind, seed, rows=ROWS):
 
 
 def alone(values, learn_rows, how):
-    """The specification: a ``SeriesDetector``, begun again until it knows something."""
+    """The specification: a ``PlainDetector``, begun again until it knows something."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return _alone(values, learn_rows, how)
-
-
-def _alone(values, learn_rows, how):
-    begin = 0
-    while begin + learn_rows <= len(values):
-        end = begin + learn_rows
-        try:
-            detector = SeriesDetector.learn(values[begin:end], how)
-        except UsageError:
-            begin = end
-            continue
-        return np.concatenate([np.full(end, np.nan), detector.follow(values[end:])[0].score])
+        for end in range(learn_rows, len(values) + 1, learn_rows):
+            try:
+                detector = PlainDetector(values[end - learn_rows : end], how)
+            except ValueError:
+                continue
+            return np.concatenate([np.full(end, np.nan), detector.follow(values[end:])[0]])
     return np.full(len(values), np.nan)
 
 
@@ -118,7 +111,7 @@ def calls_of(seed, series, *, most, rows=ROWS):
     learn_rows=st.lists(st.sampled_from([5, 60, 131, 200, 256]), min_size=4, max_size=4),
     most=st.sampled_from([1, 3, 10, 77, ROWS]),
 )
-def test_each_series_has_the_scores_of_its_own_detector_to_the_last_bit(
+def test_each_series_has_the_scores_that_are_specified_to_the_last_bit(
     name, seed, kinds, learn_rows, most
 ):
     how = SETTINGS[name]

@@ -18,14 +18,8 @@ from sightline.evidence.alert_account.series_counterfactual import (
 )
 from sightline.evidence.alert_account.words import number
 from sightline.evidence.series_detection import DetectedSeries
-from sightline.perceive.normal.attribution import (
-    ScoreAttribution,
-    attribute_score,
-    unusual_since,
-)
-from sightline.perceive.normal.score_events import EventRule
-from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal import EventRule, NormalSettings, SeriesDetector, attribute_score
+from sightline.perceive.normal.attribution import ScoreAttribution, unusual_since
 from sightline.records.windows import FloatArray
 
 MAX_ALERTS = 20

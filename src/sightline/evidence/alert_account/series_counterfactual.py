@@ -16,10 +16,9 @@ from scipy.signal import fftconvolve
 
 from sightline.evidence.alert_account.counterfactual import Counterfactual, least_change
 from sightline.evidence.alert_account.words import figure
+from sightline.perceive.normal import EventRule, SeriesDetector, score_events
 from sightline.perceive.normal.attribution import ScoreAttribution
-from sightline.perceive.normal.score_events import EventRule, score_events
-from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.window_features import STATISTICS
+from sightline.perceive.normal.features import STATISTICS
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_AFTER_ROWS = 1 << 17
@@ -59,7 +58,7 @@ class EventTrial:
         rest = self.values[self.last_row + 1 : stop]
         found = self.score.copy()
         again, _ = self.detector.follow(np.concatenate([changed, rest]))
-        found[self.first_row : stop] = again.score
+        found[self.first_row : stop] = again
         return found
 
     def alerts(self, score: FloatArray) -> bool:

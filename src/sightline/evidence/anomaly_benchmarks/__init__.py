@@ -3,11 +3,9 @@
 from sightline.evidence.anomaly_benchmarks.nab import evaluate_nab, write_nab
 from sightline.evidence.anomaly_benchmarks.nasa import evaluate_nasa, write_nasa
 from sightline.evidence.anomaly_benchmarks.opssat import evaluate_opssat, write_opssat
-from sightline.evidence.anomaly_benchmarks.scored_series import Scorer
 from sightline.evidence.anomaly_benchmarks.skab import evaluate_skab, write_skab
 
 __all__ = [
-    "Scorer",
     "evaluate_nab",
     "evaluate_nasa",
     "evaluate_opssat",

@@ -18,9 +18,8 @@ from sightline.evidence.alerts.datasets.label_files import (
     window_rows,
 )
 from sightline.evidence.alerts.datasets.nab import NAB_STANDARD, NabScore
-from sightline.evidence.anomaly_benchmarks.scored_series import Scorer, series_scores
-from sightline.perceive.normal.score_events import TellingRule, told
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
+from sightline.perceive.normal import NormalSettings, TellingRule, told
 from sightline.records.windows import FloatArray
 
 WINDOWS = Path("labels") / "combined_windows.json"
@@ -80,7 +79,6 @@ def evaluate_nab(
     *,
     settings: NormalSettings | None = None,
     rule: TellingRule | None = None,
-    scorer: Scorer = Scorer.MEMORY,
 ) -> NabResult:
     """Score every file of ``folder/data`` that ``labels/combined_windows.json`` names.
 
@@ -90,7 +88,6 @@ def evaluate_nab(
     Args:
         folder: of the benchmark: ``data``, ``labels``, ``config``.
         settings, rule: default ones for every file.
-        scorer: who says how unusual a row is.
 
     Raises:
         SourceError: labels or files that cannot be read, or no file at all.
@@ -103,7 +100,7 @@ def evaluate_nab(
             rows = _rows(path)
             stamps = rows["timestamp"].str.to_datetime(time_unit="us")
             values = rows["value"].to_numpy().astype(np.float64)
-            level, _ = told(series_scores(values, settings, scorer=scorer), rule)
+            level, _ = told(series_scores(values, settings), rule)
             series[name] = NabSeries(
                 rows=rows,
                 anomaly_score=level / (1.0 + level),

@@ -15,9 +15,8 @@ from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets import score_nasa
 from sightline.evidence.alerts.datasets.label_files import read_nasa_labels
 from sightline.evidence.alerts.datasets.nasa import NasaScore
-from sightline.evidence.anomaly_benchmarks.scored_series import Scorer, series_scores
-from sightline.perceive.normal.score_events import EventRule, score_events
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
+from sightline.perceive.normal import EventRule, NormalSettings, score_events
 from sightline.records.windows import FloatArray
 
 LABELS = "labeled_anomalies.csv"
@@ -76,20 +75,16 @@ def evaluate_nasa(
     *,
     settings: NormalSettings | None = None,
     rule: EventRule | None = None,
-    scorer: Scorer = Scorer.ALL,
-    has_commands: bool = False,
 ) -> NasaResult:
     """Find events in the ``test`` array of every ``*.npz`` of ``folder``.
 
-    Column 0, the telemetry value, is scored; the others are commands. The first 15 % (at most 750
+    Column 0, the telemetry value, is scored; the others (commands) are not read. The first 15 % (at most 750
     rows) of each are learnt from and not scored; ``train`` is not used: of SMAP it is scaled for
     itself, so that its levels mean nothing for ``test``.
 
     Args:
         folder: with ``labeled_anomalies.csv`` beside, if there are labels.
         settings, rule: default ones for every channel.
-        scorer: who says how unusual a row is.
-        has_commands: whether a forecaster is told when there was a command.
 
     Raises:
         SourceError: no channel, or one that cannot be read.
@@ -105,10 +100,7 @@ def evaluate_nasa(
         )
     scores: dict[str, FloatArray] = {}
     for path in paths:
-        values, commands = _test_values(path)
-        scores[path.stem] = series_scores(
-            values, settings, scorer=scorer, commands=commands if has_commands else None
-        )
+        scores[path.stem] = series_scores(_test_values(path), settings)
     label_path = folder / LABELS
     labels = (
         {name: found for name, found in read_nasa_labels(label_path).items() if name in scores}
@@ -151,8 +143,8 @@ def write_nasa(path: Path, events: Mapping[str, Intervals]) -> None:
     pl.DataFrame(rows, schema=schema).write_csv(path)
 
 
-def _test_values(path: Path) -> tuple[FloatArray, FloatArray]:
-    """float64[n], telemetry; float64[n, c], commands."""
+def _test_values(path: Path) -> FloatArray:
+    """float64[n], telemetry."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             test = archive["test"]
@@ -163,9 +155,7 @@ def _test_values(path: Path) -> tuple[FloatArray, FloatArray]:
             where=str(path),
             action="take the channel as it was published",
         ) from error
-    values, commands = (
-        (test[:, 0], test[:, 1:]) if test.ndim == 2 else (test, np.zeros((len(test), 0)))
-    )
+    values = test[:, 0] if test.ndim == 2 else test
     if values.ndim != 1 or len(values) > MAX_CHANNEL_ROWS:
         raise SourceError(
             expected=f"an array [rows, columns] of at most {MAX_CHANNEL_ROWS} rows",
@@ -173,7 +163,7 @@ def _test_values(path: Path) -> tuple[FloatArray, FloatArray]:
             where=f"{path}, test",
             action="take the channel as it was published",
         )
-    return np.ascontiguousarray(values, np.float64), np.ascontiguousarray(commands, np.float64)
+    return np.ascontiguousarray(values, np.float64)
 
 
 def _events(scores: Mapping[str, FloatArray], rule: EventRule) -> dict[str, Intervals]:

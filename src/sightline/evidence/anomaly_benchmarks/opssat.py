@@ -12,7 +12,7 @@ import polars as pl
 from sightline.errors import SourceError
 from sightline.evidence.alerts.datasets import score_opssat
 from sightline.evidence.alerts.datasets.rows import OpssatScore
-from sightline.perceive.normal.table import (
+from sightline.evidence.anomaly_benchmarks.table import (
     Groups,
     TableScale,
     labelled_scores,

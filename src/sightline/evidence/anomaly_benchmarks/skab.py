@@ -13,12 +13,8 @@ import polars as pl
 from sightline.errors import SourceError
 from sightline.evidence.alerts.datasets import score_skab
 from sightline.evidence.alerts.datasets.rows import RowScore
-from sightline.evidence.anomaly_benchmarks.scored_series import (
-    Scorer,
-    joint_scores,
-    series_scores,
-)
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.evidence.anomaly_benchmarks.scored_series import joint_scores, series_scores
+from sightline.perceive.normal import NormalSettings
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray
 
@@ -71,15 +67,12 @@ class SkabResult:
         }
 
 
-def evaluate_skab(
-    folder: Path, *, settings: NormalSettings = FROZEN, scorer: Scorer = Scorer.ALL
-) -> SkabResult:
+def evaluate_skab(folder: Path, *, settings: NormalSettings = FROZEN) -> SkabResult:
     """Score every run in ``folder``, however deep, that has a column ``anomaly``.
 
     Args:
         folder: of the benchmark, or a part of it.
         settings: of every sensor's detector.
-        scorer: who says how unusual a row is.
 
     Raises:
         SourceError: no run, or one that cannot be read.
@@ -88,7 +81,7 @@ def evaluate_skab(
     for path in sorted(folder.rglob("*.csv")):
         rows = _rows(path)
         if rows is not None and rows.height > TRAINING_ROWS:
-            runs[str(path.relative_to(folder))] = _run(rows, settings, scorer)
+            runs[str(path.relative_to(folder))] = _run(rows, settings)
     if not runs:
         raise SourceError(
             expected=f"CSV files with a column anomaly and more than {TRAINING_ROWS} rows",
@@ -116,14 +109,13 @@ def write_skab(folder: Path, runs: Mapping[str, SkabRun]) -> None:
         ).write_csv(path, separator=";")
 
 
-def _run(rows: pl.DataFrame, settings: NormalSettings, scorer: Scorer) -> SkabRun:
+def _run(rows: pl.DataFrame, settings: NormalSettings) -> SkabRun:
     sensors = [name for name in rows.columns if name not in _NOT_SENSORS]
     each = [
         series_scores(
             rows[name].cast(pl.Float64).to_numpy(),
             settings,
             learning=TRAINING_ROWS,
-            scorer=scorer,
         )
         for name in sensors
     ]

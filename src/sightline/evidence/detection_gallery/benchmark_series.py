@@ -20,8 +20,7 @@ from sightline.evidence.anomaly_benchmarks.nasa import LABELS, NasaResult
 from sightline.evidence.anomaly_benchmarks.opssat import DATASET, OpssatResult
 from sightline.evidence.anomaly_benchmarks.skab import THRESHOLD, TRAINING_ROWS, SkabResult
 from sightline.evidence.detection_gallery.judged_series import JudgedSeries
-from sightline.perceive.normal.score_events import EventRule
-from sightline.perceive.normal.settings import learning_rows
+from sightline.perceive.normal import EventRule, learning_rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

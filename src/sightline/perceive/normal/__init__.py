@@ -1,5 +1,28 @@
-"""One idea of normal: features, a bounded memory of them, a distance, a calibrated score."""
+"""What is unlike its own past: features, a bounded memory of them, a score, and how rare it is.
 
-from sightline.perceive.normal.memory import NormalMemory
+:class:`DetectorBank` is the detector of many live series, :class:`SeriesDetector` that of one that
+is at hand, :class:`CalibrationBank` says how rare a score is, :func:`score_events` and :func:`told`
+make events of scores, and :func:`attribute_series` says why a sample scored as it did.
+"""
 
-__all__ = ["NormalMemory"]
+from sightline.perceive.normal.attribution import attribute_score, attribute_series
+from sightline.perceive.normal.bank import DetectorBank
+from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
+from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
+from sightline.perceive.normal.series_detector import SeriesDetector
+from sightline.perceive.normal.settings import NormalSettings, learning_rows
+
+__all__ = [
+    "CalibrationBank",
+    "CalibrationSettings",
+    "DetectorBank",
+    "EventRule",
+    "NormalSettings",
+    "SeriesDetector",
+    "TellingRule",
+    "attribute_score",
+    "attribute_series",
+    "learning_rows",
+    "score_events",
+    "told",
+]

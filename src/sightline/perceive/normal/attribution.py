@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.series_detector import SeriesDetector, combined
+from sightline.perceive.normal.bank_block import KnownWidth
+from sightline.perceive.normal.features import STATISTICS, window_features
+from sightline.perceive.normal.portable_logarithm import expm1, log1p
+from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
-from sightline.perceive.normal.window_features import STATISTICS, window_features
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_SEARCHED_ROWS = 1 << 21
-"""Rows before a look that are searched for its nearest window; what is further back counts as
-older than what is at hand."""
+"""Rows before a look that are searched for its nearest window: what is further back is not found."""
 _PIECE_ROWS = 1 << 14
 
 
@@ -64,6 +65,7 @@ class WidthAttribution:
         usual_spread: the deviation they are measured by.
         features: float64[6], ``STATISTICS`` of the window, in the unit of the samples.
         nearest: float64[6], the same of the remembered window.
+        vector: float64[6], that window as it is remembered: divided by ``spread``, to the last bit.
         spread: float64[6], what each feature is divided by before distances are taken.
         share: float64[6], of each feature in the squared distance; sums to 1, 0 without distance.
         normal: where the nearest window was; None: older than what is at hand.
@@ -77,6 +79,7 @@ class WidthAttribution:
     usual_spread: float
     features: FloatArray
     nearest: FloatArray
+    vector: FloatArray
     spread: FloatArray
     share: FloatArray
     normal: NormalWindow | None
@@ -180,60 +183,68 @@ def attribute_score(
     values: FloatArray,
     *,
     row: int,
-    first_row: int = 0,
     time_ns: IntArray | None = None,
+    searched_rows: int = MAX_SEARCHED_ROWS,
 ) -> ScoreAttribution:
     """Attribute the score of one sample.
 
     Args:
         detector: as it was before the row, and before the looks that stand at it: it has taken in
             no more than ``row + 1`` less the widest step between two looks.
-        values: float64[n], the samples from ``first_row`` on: those the detector has not taken in,
-            up to the row, and as much of what was before as is at hand.
-        row: of the sample, counted from the first one the detector learnt from.
-        first_row: of ``values``, counted likewise.
+        values: float64[n], n > row, from the first sample the detector learnt from.
+        row: of the sample.
         time_ns: int64[n], times of ``values``.
+        searched_rows: rows before a look that are searched for its nearest window.
 
     Raises:
-        UsageError: a detector that is further than that, or samples that are not at hand.
+        UsageError: a detector that is further than that, or a row that is not at hand.
     """
     settings, learnt = detector.settings, detector.learnt_rows
     looks = {w: row - (row - learnt) % settings.step(w) for w in detector.widths}
     begun = detector.rows <= min(max(look, learnt) for look in looks.values())
-    if not (begun and learnt <= row < first_row + len(values) and first_row <= detector.rows):
+    if not (begun and learnt <= row < len(values)):
         raise UsageError(
-            expected="a detector from before the row, and the samples from there to it",
-            got=f"{detector.rows} rows taken in, rows {first_row} to {first_row + len(values) - 1} "
-            f"at hand, row {row}",
+            expected="a detector from before the row, and the samples from the beginning to it",
+            got=f"{detector.rows} rows taken in, {len(values)} at hand, row {row}",
             where="attribute_score",
             action="keep the detector as it was before",
         )
-    found: dict[int, WidthAttribution] = {}
-    wanted: dict[int, FloatArray] = {}
+    parts = []
     state = detector
     # In order of time, so that the memory is that of each look and no later one.
     for width, look in sorted(looks.items(), key=lambda item: item[1]):
-        state = state.follow(values[state.rows - first_row : look - first_row])[1]
-        one, vector = _looked(state, width, float(values[look - first_row]), look)
-        found[width], wanted[width] = one, vector
-    rows = _windows_of(detector, values, wanted, looks, first_row)
-    parts = []
-    for width, one in found.items():
-        last = rows.get(width)
-        normal = None
-        if last is not None:
-            begin = last - width + 1
-            edges = (begin - first_row, last - first_row)
-            normal = NormalWindow(
-                first_row=begin,
-                last_row=last,
-                start_ns=None if time_ns is None else int(time_ns[edges[0]]),
-                end_ns=None if time_ns is None else int(time_ns[edges[1]]),
-            )
-        parts.append(replace(one, normal=normal))
+        state = state.follow(values[state.rows : look])[1]
+        known = next(one for one in state.known() if one.width == width)
+        parts.append(_looked(known, values[max(look - width, 0) : look + 1], look))
+    last_rows = _windows_of(detector, values, {part.width: part for part in parts}, searched_rows)
+    parts = [
+        replace(part, normal=_normal_window(last_rows.get(part.width), part.width, time_ns))
+        for part in parts
+    ]
     parts.sort(key=lambda one: (-np.nan_to_num(one.deviations, nan=-np.inf), one.width))
     by_width = np.array([[one.deviations for one in sorted(parts, key=lambda one: one.width)]])
     return ScoreAttribution(row=row, score=float(combined(by_width)[0]), widths=tuple(parts))
+
+
+def combined(by_width: FloatArray) -> FloatArray:
+    """float64[n]: exp(mean of log(1 + z)) - 1 over the widths that are known, with z >= 0.
+
+    Args:
+        by_width: float64[n, w], NaN for unknown.
+
+    >>> z = np.array([[3.0, 3.0], [0.0, 15.0], [-2.0, np.nan], [np.nan, np.nan]])
+    >>> combined(z).round(12).tolist()
+    [3.0, 3.0, 0.0, nan]
+    """
+    is_known = np.isfinite(by_width)
+    known = is_known.sum(axis=1)
+    beyond = np.maximum(np.where(is_known, by_width, 0.0), 0.0)
+    logs = log1p(beyond.ravel()).reshape(beyond.shape)  # 0 where it is not known
+    total = np.zeros(len(by_width))
+    for column in logs.T:  # one after the other, as the kernel does it
+        total += column
+    found: FloatArray = np.where(known > 0, expm1(total / np.maximum(known, 1)), np.nan)
+    return found
 
 
 def unusual_since(score: FloatArray, *, row: int, level: float) -> int:
@@ -251,65 +262,76 @@ def unusual_since(score: FloatArray, *, row: int, level: float) -> int:
     return min(int(below[-1]) + 1 if len(below) else 0, row)
 
 
-def _looked(
-    state: SeriesDetector, width: int, newest: float, look: int
-) -> tuple[WidthAttribution, FloatArray]:
-    """The look of one width at the sample after ``state``; the remembered vector, as it is kept."""
-    spread, memory, usual = state.known(width)
-    features = window_features(np.array([newest]), widths=(width,), before=state.recent)[0, 0]
-    scaled = features / spread
-    distance, index = memory.nearest(scaled[None])
-    vector = memory.vectors[index[0]] if index[0] >= 0 else np.full(6, np.nan)
-    square = (scaled - vector) ** 2
-    total = float(square.sum())
-    deviation = float(np.sqrt(usual.variance)) + usual.least
-    one = WidthAttribution(
+def _looked(known: KnownWidth, samples: FloatArray, look: int) -> WidthAttribution:
+    """The look of one width at the last of the samples; the nearest window is not known yet."""
+    width = known.width
+    features = window_features(samples[-1:], widths=(width,), before=samples[:-1])[0, 0]
+    scaled = features / known.spread
+    square = np.zeros(len(known.vectors))
+    for axis in range(6):  # one after the other, as the kernel sums them
+        square += (known.vectors[:, axis] - scaled[axis]) ** 2
+    nearest = int(np.argmin(square))
+    is_seen = bool(np.isfinite(scaled).all())
+    vector = known.vectors[nearest] if is_seen else np.full(6, np.nan)
+    distance = float(np.sqrt(square[nearest])) if is_seen else np.nan
+    parts = (scaled - vector) ** 2
+    total = float(parts.sum())
+    return WidthAttribution(
         width=width,
         row=look,
-        deviations=(float(distance[0]) - usual.mean) / deviation,
-        distance=float(distance[0]),
-        usual=usual.mean,
-        usual_spread=deviation,
+        deviations=(distance - known.usual) / known.usual_spread,
+        distance=distance,
+        usual=known.usual,
+        usual_spread=known.usual_spread,
         features=features,
-        nearest=vector * spread,
-        spread=spread,
-        share=square / total if total > 0 else np.zeros(6),
+        nearest=vector * known.spread,
+        vector=vector,
+        spread=known.spread,
+        share=parts / total if total > 0 else np.zeros(6),
         normal=None,
     )
-    return one, vector
+
+
+def _normal_window(last: int | None, width: int, time_ns: IntArray | None) -> NormalWindow | None:
+    if last is None:
+        return None
+    first = last - width + 1
+    return NormalWindow(
+        first_row=first,
+        last_row=last,
+        start_ns=None if time_ns is None else int(time_ns[first]),
+        end_ns=None if time_ns is None else int(time_ns[last]),
+    )
 
 
 def _windows_of(
     detector: SeriesDetector,
     values: FloatArray,
-    wanted: Mapping[int, FloatArray],
-    looks: Mapping[int, int],
-    first_row: int,
+    wanted: Mapping[int, WidthAttribution],
+    searched_rows: int,
 ) -> dict[int, int]:
     """Last row of the newest past window of each width whose features are the remembered ones."""
     settings, learnt = detector.settings, detector.learnt_rows
-    left = {w: vector for w, vector in wanted.items() if np.isfinite(vector).all()}
+    left = {w: one for w, one in wanted.items() if np.isfinite(one.vector).all()}
     # A look is learnt by the one that comes ``waits`` later, after that one was scored.
     newest = {
-        w: max(looks[w] - (settings.waits(w) + 1) * settings.step(w), learnt - 1) for w in left
+        w: max(one.row - (settings.waits(w) + 1) * settings.step(w), learnt - 1)
+        for w, one in left.items()
     }
     found: dict[int, int] = {}
     end = max(newest.values(), default=-1) + 1
-    lowest = max(first_row, end - MAX_SEARCHED_ROWS)
+    lowest = max(0, end - searched_rows)
     while end > lowest and left:
         begin = max(end - _PIECE_ROWS, lowest)
         widths = tuple(sorted(left))
-        before = values[max(begin - widths[-1] - 1 - first_row, 0) : begin - first_row]
-        features = window_features(
-            values[begin - first_row : end - first_row], widths=widths, before=before
-        )
+        before = values[max(begin - widths[-1] - 1, 0) : begin]
+        features = window_features(values[begin:end], widths=widths, before=before)
         rows = np.arange(begin, end)
         for place, width in enumerate(widths):
-            spread = detector.known(width)[0]
-            step = settings.step(width)
+            one, step = left[width], settings.step(width)
             # Looks of the learning stretch lie on a grid that ends with it; later ones begin there.
             is_look = np.where(rows < learnt, (learnt - 1 - rows) % step, (rows - learnt) % step)
-            same = (features[:, place] / spread == left[width]).all(axis=1)
+            same = (features[:, place] / one.spread == one.vector).all(axis=1)
             at = np.flatnonzero(same & (is_look == 0) & (rows <= newest[width]))
             if len(at):
                 found[width] = int(rows[at[-1]])

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.window_features import MAX_WIDTH
+from sightline.perceive.normal.features import MAX_WIDTH
 
 MAX_MEMORY = 4096
 """Vectors of one memory; more is a UsageError. Each sample is compared with all of them."""

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from perceive.normal.plain_detector import plain_features
 from sightline.errors import UsageError
-from sightline.perceive.normal import window_features_reference
-from sightline.perceive.normal.window_features import STATISTICS, window_features
+from sightline.perceive.normal.features import STATISTICS, window_features
 
 SAMPLES = arrays(
     np.float64, st.integers(1, 40), elements=st.floats(-1e3, 1e3, width=32) | st.just(np.nan)
@@ -19,7 +19,7 @@ WIDTHS = st.sampled_from([(2,), (4, 8), (2, 16), (8, 16, 32)])
 @given(values=SAMPLES, widths=WIDTHS)
 def test_the_kernel_is_what_is_specified(values, widths):
     ours = window_features(values, widths=widths)
-    plain = window_features_reference.window_features(values, 0, np.array(widths))
+    plain = plain_features(values, widths)
     np.testing.assert_allclose(ours, plain, rtol=1e-9, atol=1e-7)
 
 

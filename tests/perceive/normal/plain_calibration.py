@@ -1,4 +1,7 @@
-"""What :mod:`.kernels` computes, of one series, in plain Python: slow, and the specification."""
+"""The specification of the calibration: one series in plain Python, slow.
+
+What :mod:`sightline.perceive.normal.calibration_kernels` computes of many.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,13 @@ from typing import Self
 
 import numpy as np
 
-from sightline.perceive.normal.calibration.settings import (
-    MAX_RARITY,
-    MAX_SCORE,
-    CalibrationSettings,
-)
-from sightline.perceive.normal.calibration.shapes import (
+from sightline.perceive.normal.calibration import CalibrationSettings
+from sightline.perceive.normal.calibration_kernels import (
     CUT_L1,
     CUT_L3,
     GUMBEL_SKEWNESS,
+    MAX_RARITY,
+    MAX_SCORE,
     SHAPE,
     SLOPE_L1,
     SLOPE_L2,
@@ -26,10 +27,27 @@ from sightline.perceive.normal.calibration.shapes import (
     WIDENING,
     shape_table,
 )
-from sightline.perceive.normal.tail import ExtremeTail
 from sightline.records.windows import FloatArray
 
 _FARTHEST = 2.0  # standard errors that a sample's L-skewness may pull location and scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtremeTail:
+    """A generalised extreme value distribution with a shape above 0."""
+
+    location: float
+    scale: float
+    shape: float
+
+    def probability_above(self, score: FloatArray) -> FloatArray:
+        """float64[n]: how likely a block has a greater maximum."""
+        # Below its lower end, which a shape above 0 has, every block has a greater one.
+        reduced = (score - self.location) / self.scale
+        beyond = np.maximum(self.shape * reduced, math.nextafter(-1.0, 0.0))
+        rate = np.exp(np.minimum(-np.log1p(beyond) / self.shape, 700.0))
+        found: FloatArray = -np.expm1(-rate)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +76,7 @@ class PredictiveTail:
         Args:
             maxima: float64[n], n >= 10.
             whole: how many of them were learnt whatever they were.
-            table: of :func:`.shapes.shape_table`.
+            table: of :func:`.calibration_kernels.shape_table`.
             least_scale: floor of the second L-moment, > 0.
         """
         n = len(maxima)
@@ -83,7 +101,6 @@ class PredictiveTail:
                     location=b0 - scale * (expected[0] + row[SLOPE_L1] * pull),
                     scale=scale,
                     shape=row[SHAPE] + row[WIDENING] / n,
-                    blocks=n,
                 )
             )
         weights = np.exp(np.array(log_weights) - max(log_weights))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.table import (
+from sightline.evidence.anomaly_benchmarks.table import (
     TableScale,
     labelled_scores,
     table_alarms,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.score_events import EventRule, TellingRule, score_events, told
+from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
 
 SCORES = arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 20) | st.just(np.nan))
 

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from sightline.perceive.normal import memory_reference, window_features_reference
-from sightline.perceive.normal.memory import NormalMemory
-from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
-from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal import (
+    DetectorBank,
+    EventRule,
+    NormalSettings,
+    TellingRule,
+    score_events,
+    told,
+)
 from sightline.perceive.normal.features import window_features
 from sightline.records.windows import FloatArray
 
@@ -25,7 +27,7 @@ BOUND_SAMPLES_PER_S = 1e6
 """Through features, memory and threshold, on one core."""
 _LEARNT = 750
 _REPEATS = 5
-_FEW = 300
+_ONLY = np.zeros(1, np.int64)
 
 
 def bench_detector(*, samples: int = 300_000, seed: int = 0) -> dict[str, Any]:
@@ -37,26 +39,22 @@ def bench_detector(*, samples: int = 300_000, seed: int = 0) -> dict[str, Any]:
     """
     values = _series(samples, seed)
     settings = NormalSettings()
-    detector = SeriesDetector.learn(values[:_LEARNT], settings)
-    detector.follow(values[_LEARNT : 2 * _LEARNT])
+    learnt = DetectorBank(settings, max_series=1)
+    learnt.grow(np.array([_LEARNT]))
+    learnt.follow(_ONLY, np.array([_LEARNT]), values[:_LEARNT])
     batches = {}
     for rows in (60, 600, 6_000, samples):
         used = values[_LEARNT : _LEARNT + min(samples, 500 * rows)]
 
         def whole(rows: int = rows, used: FloatArray = used) -> None:
-            state = detector
+            bank = learnt.copy()
             for begin in range(0, len(used), rows):
-                scores, state = state.follow(used[begin : begin + rows])
-                score_events(scores.score, EventRule())
-                told(scores.score, TellingRule())
+                part = used[begin : begin + rows]
+                scores = bank.follow(_ONLY, np.array([len(part)]), part)
+                score_events(scores, EventRule())
+                told(scores, TellingRule())
 
         batches[str(rows)] = round(len(used) / _least_s(whole))
-    features = window_features(values, widths=settings.widths)[2 * _LEARNT :, 0]
-    scaled = np.ascontiguousarray(features / features.std(axis=0))
-    memory = NormalMemory.of(scaled[:20_000], size=settings.memory_size)
-    tree = cKDTree(memory.vectors)
-    ours = memory.nearest(scaled)[0]
-    few_values, few = values[:2_000], scaled[:_FEW]
     best = max(batches.values())
     return {
         "samples": samples,
@@ -65,26 +63,9 @@ def bench_detector(*, samples: int = 300_000, seed: int = 0) -> dict[str, Any]:
         "samples_per_s_by_batch_rows": batches,
         "bound_samples_per_s": BOUND_SAMPLES_PER_S,
         "holds": best >= BOUND_SAMPLES_PER_S,
-        "features_alone_samples_per_s": round(
+        "features_of_every_sample_samples_per_s": round(
             samples / _least_s(lambda: window_features(values, widths=settings.widths))
         ),
-        "nearest": {
-            "looks_per_s": round(len(scaled) / _least_s(lambda: memory.nearest(scaled))),
-            "scipy_tree_looks_per_s": round(len(scaled) / _least_s(lambda: tree.query(scaled))),
-            "agrees_with_scipy": bool(np.allclose(tree.query(scaled)[0], ours)),
-        },
-        "kernel_over_reference": {
-            "features": _ratio(
-                lambda: window_features_reference.window_features(
-                    few_values, 0, np.array(settings.widths)
-                ),
-                lambda: window_features(few_values, widths=settings.widths),
-            ),
-            "nearest": _ratio(
-                lambda: memory_reference.nearest(memory.vectors, few),
-                lambda: memory.nearest(few),
-            ),
-        },
     }
 
 
@@ -104,7 +85,3 @@ def _least_s(work: Callable[[], object]) -> float:
         work()
         took_s.append(time.perf_counter() - began_s)
     return min(took_s)
-
-
-def _ratio(reference: Callable[[], object], kernel: Callable[[], object]) -> float:
-    return round(_least_s(reference) / _least_s(kernel), 1)

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.perceive.normal.bank import DetectorBank
-from sightline.perceive.normal.series_detector import SeriesDetector
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal import DetectorBank, NormalSettings
 from sightline.records.windows import FloatArray
 
 BOUND_SAMPLES_PER_S = 1e6
@@ -33,7 +31,7 @@ def bench_detector_bank(
     settle_rows: int = 300,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Time a bank, and some of its series as detectors of their own.
+    """Time a bank, and some of its series in banks of their own.
 
     Args:
         series: in the bank, 20 or more.
@@ -64,10 +62,10 @@ def bench_detector_bank(
     at = learn_rows + settle_rows
     brought(learn_rows, at)
     found, alone, scores, agrees = {}, {}, [], True
-    detectors = [
-        SeriesDetector.learn(one[:learn_rows], settings).follow(one[learn_rows:at])[1]
-        for one in values[:_ALONE]
-    ]
+    only = np.zeros(1, np.int64)
+    detectors = _banks_of_one(values[:_ALONE, :learn_rows], settings)
+    for one, row in zip(detectors, values, strict=False):
+        one.follow(only, np.array([at - learn_rows]), row[learn_rows:at])
     for rows in sizes:
         took_s, alone_s = [], []
         for _ in range(_REPEATS):
@@ -77,8 +75,8 @@ def bench_detector_bank(
                 total_s += took
                 began_s = time.thread_time()
                 for i, detector in enumerate(detectors):
-                    theirs, detectors[i] = detector.follow(values[i, begin : begin + rows])
-                    scores.append(theirs.score)
+                    samples = values[i, begin : begin + rows]
+                    scores.append(detector.follow(only, np.array([rows]), samples))
                 alone_total_s += time.thread_time() - began_s
                 theirs_all = np.concatenate(scores)
                 agrees &= bool(np.array_equal(theirs_all, got[: _ALONE * rows], equal_nan=True))
@@ -108,9 +106,18 @@ def bench_detector_bank(
 
 def _alone_s(values: FloatArray, settings: NormalSettings) -> float:
     began_s = time.thread_time()
-    for one in values:
-        SeriesDetector.learn(one, settings)
+    _banks_of_one(values, settings)
     return time.thread_time() - began_s
+
+
+def _banks_of_one(values: FloatArray, settings: NormalSettings) -> list[DetectorBank]:
+    """A bank for each series, which has learnt from its row."""
+    found = []
+    for one in values:
+        bank = DetectorBank(settings, max_series=1)
+        bank.grow_learnt(one)
+        found.append(bank)
+    return found
 
 
 def _series(series: int, samples: int, seed: int) -> FloatArray:

@@ -15,7 +15,6 @@ from sightline.evidence.alerts import (
     TrueEvents,
     pooled_score,
     score_alerts,
-    score_table,
 )
 from sightline.evidence.alerts.events import match
 
@@ -118,15 +117,6 @@ def test_pooling_streams_adds_their_counts_and_times():
     assert (both.found, both.missed, both.false_alerts) == (1, 1, 1)
     assert both.true_negative_rate == pytest.approx(1 - 10 / 180)
     assert both.missed_events == [0]
-
-
-def test_the_table_has_one_row_per_category_and_kind():
-    one = score([(10, 20), (30, 40)], [(12, 12)], kinds=["drift", "step"])
-    table = score_table([("power", one), ("thermal", score([], []))])
-    assert table.select("category", "kind", "found", "missed").rows() == [
-        ("power", "drift", 1, 0),
-        ("power", "step", 0, 1),
-    ]
 
 
 def test_false_alerts_per_day_come_with_their_exact_bound():

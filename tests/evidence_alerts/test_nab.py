@@ -1,6 +1,9 @@
 """The score of the Numenta Anomaly Benchmark: by hand, against a plain reference, on its files."""
 
+from datetime import datetime
+
 import numpy as np
+import polars as pl
 import pytest
 from alert_cases import DATA, plain_nab_raw
 
@@ -8,8 +11,8 @@ from sightline.errors import SourceError, UsageError
 from sightline.evidence.alerts.datasets import NabFile, NabProfile, score_nab
 from sightline.evidence.alerts.datasets.label_files import (
     read_nab_profiles,
-    read_nab_result,
     read_nab_windows,
+    window_rows,
 )
 from sightline.evidence.alerts.datasets.nab import row_scores
 
@@ -129,24 +132,24 @@ def test_a_score_that_is_not_a_number_is_refused():
         NabFile(score=np.array([0, 0, 0, np.nan]), windows=())
 
 
-def test_a_result_file_is_read_with_its_windows_as_rows(tmp_path):
-    path = tmp_path / "d_x.csv"
-    rows = "".join(f"2014-04-10 07:0{i}:00,{i},0.{i},0\n" for i in range(5))
-    path.write_text("timestamp,value,anomaly_score,label\n" + rows)
-    windows = tmp_path / "w.json"
-    windows.write_text('{"x.csv": [["2014-04-10 07:01:00.000000", "2014-04-10 07:03:00.000000"]]}')
-    file = read_nab_result(path, read_nab_windows(windows)["x.csv"])
-    assert file.windows == ((1, 3),)
-    assert file.score.tolist() == [0.0, 0.1, 0.2, 0.3, 0.4]
+def read_windows(tmp_path, text):
+    path = tmp_path / "w.json"
+    path.write_text(f'{{"x.csv": {text}}}')
+    return read_nab_windows(path)["x.csv"]
+
+
+def test_windows_of_times_are_put_to_rows(tmp_path):
+    windows = read_windows(
+        tmp_path, '[["2014-04-10 07:01:00.000000", "2014-04-10 07:03:00.000000"]]'
+    )
+    times = pl.Series([datetime(2014, 4, 10, 7, minute) for minute in range(5)])
+    assert window_rows(times, windows, where="x.csv") == ((1, 3),)
 
 
 def test_a_window_whose_end_is_no_row_is_refused(tmp_path):
-    path = tmp_path / "d_x.csv"
-    path.write_text("timestamp,value,anomaly_score,label\n2014-04-10 07:00:00,1,0.5,0\n")
-    windows = tmp_path / "w.json"
-    windows.write_text('{"x.csv": [["2014-04-10 07:00:00", "2014-04-10 09:00:00"]]}')
+    windows = read_windows(tmp_path, '[["2014-04-10 07:00:00", "2014-04-10 09:00:00"]]')
     with pytest.raises(SourceError, match="none at 2014-04-10 09:00:00"):
-        read_nab_result(path, read_nab_windows(windows)["x.csv"])
+        window_rows(pl.Series([datetime(2014, 4, 10, 7)]), windows, where="x.csv")
 
 
 def nab_or_skip():
@@ -156,22 +159,18 @@ def nab_or_skip():
     return folder
 
 
-def test_the_published_windows_all_lie_on_rows_and_outside_probation(tmp_path):
+def test_the_published_windows_all_lie_on_rows_and_outside_probation():
     folder = nab_or_skip()
     perfect, null, count = [], [], 0
     for name, windows in sorted(read_nab_windows(folder / "labels/combined_windows.json").items()):
         if not (folder / "data" / name).is_file():
             continue
-        result = tmp_path / "result.csv"
-        lines = (folder / "data" / name).read_text().splitlines()
-        result.write_text(
-            "timestamp,value,anomaly_score\n" + "".join(f"{line},0.5\n" for line in lines[1:])
-        )
-        flat = read_nab_result(result, windows)
-        score = np.zeros(len(flat.score))
-        score[[first for first, _ in flat.windows]] = 1.0
-        perfect.append(NabFile(score=score, windows=flat.windows))
-        null.append(flat)
+        times = pl.read_csv(folder / "data" / name)["timestamp"].str.to_datetime(time_unit="us")
+        rows = window_rows(times, windows, where=name)
+        score = np.zeros(len(times))
+        score[[first for first, _ in rows]] = 1.0
+        perfect.append(NabFile(score=score, windows=rows))
+        null.append(NabFile(score=np.full(len(times), 0.5), windows=rows))
         count += len(windows)
     for profile in read_nab_profiles(folder / "config/profiles.json").values():
         assert score_nab(perfect, profile).normalised == pytest.approx(100)

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of
 from sightline.errors import PipelineError
-from sightline.perceive.normal.calibration import CalibrationSettings, calibrated
+from sightline.perceive.normal import CalibrationBank, CalibrationSettings
 from sightline.records.decision import final_revisions
 from sightline.runtime import make_plan
 from simulation.engine import SimulatedEngine
@@ -22,6 +22,13 @@ KNOWN = 80 + BLOCK * BLOCKS
 
 def plan(**pipeline):
     return learning_plan(calibration=CALIBRATION, **pipeline)
+
+
+def calibrated(scores, settings):
+    """What a bank of one series says."""
+    bank = CalibrationBank(settings, max_series=1)
+    bank.grow(1)
+    return bank.follow(np.zeros(1, np.int64), np.array([len(scores)]), scores)
 
 
 def rows():

@@ -19,7 +19,7 @@ from runtime.learning_runs import (
 )
 from sightline.errors import PipelineError
 from sightline.limits import Limits
-from sightline.perceive.normal.series_detector import SeriesDetector
+from sightline.perceive.normal import SeriesDetector
 from sightline.recorder.checkpoint import pack_state, unpack_state
 from sightline.records.decision import final_revisions
 from sightline.runtime import RunOptions, run_pipeline
@@ -38,7 +38,7 @@ def spec(series):
     """Scores by the detector of one series."""
     detector = SeriesDetector.learn(series[:LEARN], SETTINGS)
     found, _ = detector.follow(series[LEARN:])
-    return np.concatenate([np.full(LEARN, np.nan), found.score])
+    return np.concatenate([np.full(LEARN, np.nan), found])
 
 
 def test_each_series_is_scored_as_its_own_detector_scores_it():

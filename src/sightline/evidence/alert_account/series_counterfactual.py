@@ -166,10 +166,9 @@ def level_counterfactual(trial: EventTrial, why: ScoreAttribution) -> Counterfac
 def _remembered_range(detector: SeriesDetector) -> tuple[float, float]:
     """The least and the greatest sample of all windows that are remembered."""
     low, high = np.inf, -np.inf
-    for width in detector.widths:
-        spread, memory, _ = detector.known(width)
-        low = min(low, float(memory.vectors[:, _LEAST].min() * spread[_LEAST]))
-        high = max(high, float(memory.vectors[:, _GREATEST].max() * spread[_GREATEST]))
+    for one in detector.known():
+        low = min(low, float(one.vectors[:, _LEAST].min() * one.spread[_LEAST]))
+        high = max(high, float(one.vectors[:, _GREATEST].max() * one.spread[_GREATEST]))
     return low, high
 
 

@@ -8,7 +8,6 @@ from sightline.evidence.alerts.scoring import (
     AlertScore,
     pooled_score,
     score_alerts,
-    score_table,
 )
 from sightline.evidence.alerts.verdict import Requirement, Ruling, rule
 
@@ -21,5 +20,4 @@ __all__ = [
     "pooled_score",
     "rule",
     "score_alerts",
-    "score_table",
 ]

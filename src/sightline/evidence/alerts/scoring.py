@@ -15,12 +15,11 @@ measured, and NaN passes no gate.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from sightline.errors import UsageError
 from sightline.evidence.alerts.bounds import binomial_lower, poisson_upper
@@ -246,37 +245,6 @@ def pooled_score(scores: Sequence[AlertScore]) -> AlertScore:
         false_ns=sum(score.false_ns for score in scores),
         watched_ns=sum(score.watched_ns for score in scores),
     )
-
-
-def score_table(scores: Iterable[tuple[str, AlertScore]]) -> pl.DataFrame:
-    """One row per (category, kind of fault): what was found, how late, and the bound on it."""
-    rows = [
-        {
-            "category": category,
-            "kind": kind.kind,
-            "events": kind.found + kind.missed,
-            "found": kind.found,
-            "missed": kind.missed,
-            "recall_lower_95": binomial_lower(kind.found, kind.found + kind.missed),
-            "delay_p50_s": kind.delays.p50_s,
-            "delay_p95_s": kind.delays.p95_s,
-            "delay_worst_s": kind.delays.worst_s,
-        }
-        for category, score in scores
-        for kind in score.by_kind
-    ]
-    schema = {
-        "category": pl.String,
-        "kind": pl.String,
-        "events": pl.Int64,
-        "found": pl.Int64,
-        "missed": pl.Int64,
-        "recall_lower_95": pl.Float64,
-        "delay_p50_s": pl.Float64,
-        "delay_p95_s": pl.Float64,
-        "delay_worst_s": pl.Float64,
-    }
-    return pl.DataFrame(rows, schema=schema)
 
 
 def shared_ns(a: Intervals, b: Intervals) -> int:

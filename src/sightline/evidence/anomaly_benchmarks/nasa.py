@@ -78,9 +78,9 @@ def evaluate_nasa(
 ) -> NasaResult:
     """Find events in the ``test`` array of every ``*.npz`` of ``folder``.
 
-    Column 0, the telemetry value, is scored; the others (commands) are not read. The first 15 % (at most 750
-    rows) of each are learnt from and not scored; ``train`` is not used: of SMAP it is scaled for
-    itself, so that its levels mean nothing for ``test``.
+    Column 0, the telemetry value, is scored; the others, commands, are not read. The first 15 %
+    (at most 750 rows) of each are learnt from and not scored; ``train`` is not used: of SMAP it is
+    scaled for itself, so that its levels mean nothing for ``test``.
 
     Args:
         folder: with ``labeled_anomalies.csv`` beside, if there are labels.

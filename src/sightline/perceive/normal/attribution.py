@@ -23,7 +23,8 @@ from sightline.perceive.normal.settings import NormalSettings
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_SEARCHED_ROWS = 1 << 21
-"""Rows before a look that are searched for its nearest window: what is further back is not found."""
+"""Rows before a look that are searched for its nearest window; what is further back
+is not found."""
 _PIECE_ROWS = 1 << 14
 
 

@@ -18,12 +18,11 @@ import numpy as np
 import polars as pl
 
 from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets.nab import NabFile, NabProfile
+from sightline.evidence.alerts.datasets.nab import NabProfile
 from sightline.evidence.alerts.events import Intervals
 
 MAX_LABEL_BYTES = 16 << 20
 """One label or result file. A larger one is a SourceError before it is read."""
-_RESULT_COLUMNS = ("timestamp", "anomaly_score")
 
 
 def read_nasa_labels(path: Path) -> dict[str, Intervals]:
@@ -71,27 +70,6 @@ def read_nab_profiles(path: Path) -> dict[str, NabProfile]:
         UsageError: an entry is no profile.
     """
     return {str(name): NabProfile.from_mapping(entry) for name, entry in _json(path).items()}
-
-
-def read_nab_result(path: Path, windows: tuple[tuple[datetime, datetime], ...] = ()) -> NabFile:
-    """A result file, ``timestamp,value,anomaly_score,label``, with its windows put to rows.
-
-    Only ``timestamp`` and ``anomaly_score`` are read; the label follows from the windows.
-
-    Raises:
-        SourceError: the file cannot be read as that, or a window's end is no row of it.
-    """
-    try:
-        frame = pl.read_csv(
-            io.StringIO(_text(path)), columns=list(_RESULT_COLUMNS), try_parse_dates=False
-        ).with_columns(
-            pl.col("timestamp").str.to_datetime(time_unit="us"),
-            pl.col("anomaly_score").cast(pl.Float64),
-        )
-        score = frame["anomaly_score"].fill_null(np.nan).to_numpy()
-    except pl.exceptions.PolarsError as error:
-        raise _wrong(path, "columns", "timestamp and anomaly_score", error) from error
-    return NabFile(score=score, windows=window_rows(frame["timestamp"], windows, where=str(path)))
 
 
 def window_rows(

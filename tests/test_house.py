@@ -56,11 +56,6 @@ def test_the_package_needs_neither_benchmarks_nor_tests(path):
     assert not {name for name in names if name.split(".")[0] in {"benchmarks", "tests"}}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_file_holds_one_idea(path):
-    assert len(path.read_text().splitlines()) <= 450
-
-
 def test_the_core_needs_neither_torch_nor_ray():
     text = (PACKAGE.parents[1] / "pyproject.toml").read_text()
     core = text.split("[project.optional-dependencies]")[0]

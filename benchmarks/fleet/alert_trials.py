@@ -29,11 +29,11 @@ from benchmarks.fleet.alert_days import (
     told,
     trial_scene,
 )
+from benchmarks.fleet.tail import LEAST_BLOCKS, ExtremeTail, pooled_skewness
 from sightline.apps.gateway.telemetry_scene import TelemetryScene
 from sightline.decide.alerting.budget import BudgetTarget, allocate
 from sightline.errors import UsageError
 from sightline.evidence.alerts import AlertScore, pooled_score
-from sightline.perceive.normal.tail import LEAST_BLOCKS, ExtremeTail, pooled_skewness
 
 DAYS_PER_SATELLITE = 20
 CALIBRATION_DAYS_PER_SATELLITE = 8

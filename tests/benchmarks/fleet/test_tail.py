@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import genextreme
 
+from benchmarks.fleet.tail import ExtremeTail, block_maxima
 from sightline.errors import UsageError
-from sightline.perceive.normal.tail import ExtremeTail, block_maxima
 
 
 def fitted(shape, n=200, seed=0, location=3.0, scale=0.5):

@@ -1,222 +1,294 @@
-"""Delivering the outbox: at least once, in order per subject, with backoff and without chance."""
+"""The outbox: alerts on their way to sinks, in the ledger's database.
+
+A *line* is the alerts of one subject for one sink. A line is delivered in the order in which
+things were said: whoever waits for another attempt holds back the rest of its line, and no other.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sightline.act.ledger import Ledger
-from sightline.act.outbox_table import OutboxRow
-from sightline.act.sinks import DeliveryError, Sink
-from sightline.errors import SinkError, UsageError
-from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records.signals import NS_PER_S
+import sqlalchemy as sa
 
-_PAGE_ROWS = 500
-_SHORTEST_SLEEP_S = 0.001
-_MAX_DOUBLINGS = 64
+from sightline.act.ledger_database import insert, reading, writing
+from sightline.act.ledger_schema import (
+    DELIVERED,
+    FAILED,
+    PENDING,
+    SHELVED,
+    decisions,
+    messages,
+    outbox,
+)
+from sightline.act.notices import Notice
+from sightline.errors import SinkError
+from sightline.limits import Limits
+from sightline.records import Decision
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """Exponential backoff whose jitter is a hash of the key: spread out, and the same in a replay.
-
-    Attributes:
-        first_s: wait after the first failed attempt, before jitter.
-        factor: growth per further attempt, at least 1.
-        cap_s: longest wait.
-
-    Raises:
-        UsageError: a wait that is not positive, or shrinks.
-
-    >>> Backoff(first_s=1.0, factor=2.0, cap_s=60.0).wait_s(3, key="a") <= 4.0
-    True
-    """
-
-    first_s: float = 0.5
-    factor: float = 2.0
-    cap_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.first_s <= self.cap_s and self.factor >= 1):
-            raise UsageError(
-                expected="0 < first_s <= cap_s and factor >= 1",
-                got=f"first_s={self.first_s}, cap_s={self.cap_s}, factor={self.factor}",
-                where="backoff",
-                action="mend the numbers",
-            )
-
-    def wait_s(self, attempts: int, *, key: str) -> float:
-        """Seconds to wait after ``attempts`` failed ones (from 1): half to all of the full wait."""
-        doublings = min(attempts - 1, _MAX_DOUBLINGS)  # beyond it a float could overflow
-        full_s = min(self.first_s * self.factor**doublings, self.cap_s)
-        digest = hashlib.blake2b(f"{key}:{attempts}".encode(), digest_size=2).digest()
-        return full_s * (0.5 + 0.5 * int.from_bytes(digest, "big") / 0xFFFF)
+_TO_CLIENT = (
+    outbox.c.sink,
+    outbox.c.idempotency_key,
+    outbox.c.subject,
+    outbox.c.state,
+    outbox.c.attempts,
+    outbox.c.next_attempt_ns,
+    outbox.c.last_error,
+    outbox.c.delivered_ns,
+    outbox.c.notice_id,
+    sa.func.coalesce(decisions.c.canonical, messages.c.canonical).label("canonical"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryReport:
-    """What a call did, and what the outbox holds after it.
+class OutboxRow:
+    """One alert for one sink.
 
     Attributes:
-        attempted: deliveries tried in this call.
-        delivered: of those, taken.
-        given_up: of those, now ``failed``.
-        pending: rows in the outbox that wait, those of absent sinks included.
-        failed: rows in the outbox that were given up, in this call or before.
+        sink: name of the sink.
+        idempotency_key: ``decision_id:revision``, or the id of a notice; the same at every
+            attempt.
+        subject: of the decision or notice.
+        state: ``pending``, ``delivered`` or ``failed`` (given up until it is put back).
+        attempts: made since it was put in line.
+        next_attempt_ns: not before this, UTC ns.
+        last_error: what went wrong last; ``""`` where nothing did. Holds no secrets.
+        delivered_ns: when it was taken, UTC ns; None before.
+        said: what is sent.
     """
 
-    attempted: int
-    delivered: int
-    given_up: int
-    pending: int
-    failed: int
+    sink: str
+    idempotency_key: str
+    subject: str
+    state: str
+    attempts: int
+    next_attempt_ns: int
+    last_error: str
+    delivered_ns: int | None
+    said: Decision | Notice
 
 
-class OutboxDispatcher:
-    """Sends the alerts of a ledger's outbox to their sinks.
+class OutboxTable:
+    """The rows of the outbox. Rows are never deleted: ``delivered`` is a record too."""
 
-    An alert is sent until its sink takes it; a crash after that and before it is noted sends it
-    again, with the same idempotency key. A permanent refusal, or ``limits.delivery_attempts``
-    failures, makes it ``failed``: it stays in the outbox, visible, holds nothing back, and goes
-    out again after :meth:`retry_failed`. A sink that does not answer at all, or asks for time, is
-    left alone until then, so that a dead receiver costs one time-out and not one per alert.
-
-    Args:
-        ledger: holds the outbox.
-        sinks: by name; alerts for other sinks wait.
-        clock_ns: UTC ns.
-        sleep_s: waits that many seconds.
-        backoff: waits between attempts.
-        limits: ``delivery_attempts``.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        sinks: Mapping[str, Sink],
-        *,
-        clock_ns: Callable[[], int],
-        sleep_s: Callable[[float], None],
-        backoff: Backoff,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
-        self._outbox = ledger.outbox
-        self._sinks = dict(sinks)
-        self._clock_ns = clock_ns
-        self._sleep_s = sleep_s
-        self._backoff = backoff
+    def __init__(self, engine: sa.Engine, *, limits: Limits) -> None:
+        self._engine = engine
         self._limits = limits
-        self._quiet_until_ns: dict[str, int] = {}
 
-    def deliver_due(self, *, deadline_ns: int | None = None) -> DeliveryReport:
-        """Try every alert whose time has come, once each, oldest first.
+    def fill(
+        self,
+        connection: sa.Connection,
+        partition: str,
+        *,
+        after: int,
+        sinks: Sequence[str],
+        shelved: Collection[str] = (),
+    ) -> int:
+        """Put the decisions of ``partition`` beyond log sequence ``after`` in line.
 
-        Args:
-            deadline_ns: UTC ns after which no further attempt begins; None: try all.
+        Part of the transaction that stored them. Rows of decisions whose id is in ``shelved`` are
+        kept beside the line: nobody is told, and nothing is lost.
+
+        Returns:
+            The number of decisions, each of which got one row per sink.
 
         Raises:
-            SinkError: the ledger's database failed. A sink that fails does not raise.
+            SinkError: the outbox would hold more than ``limits.outbox_rows`` undelivered rows.
         """
-        return self._report(self._deliver(deadline_ns=deadline_ns))
+        fresh = (decisions.c.partition == partition, decisions.c.log_sequence > after)
+        count = connection.execute(
+            sa.select(sa.func.count()).select_from(decisions).where(*fresh)
+        ).scalar_one()
+        if not count or not sinks:
+            return int(count)
+        self._check_room(connection, count * len(sinks))
+        for sink in sinks:
+            key = decisions.c.decision_id + ":" + sa.cast(decisions.c.revision, sa.Text)
+            lines = (
+                sa.select(
+                    key,
+                    sa.literal(sink),
+                    decisions.c.decision_id,
+                    decisions.c.revision,
+                    decisions.c.subject,
+                    sa.case(
+                        (decisions.c.decision_id.in_(list(shelved)), sa.literal(SHELVED)),
+                        else_=sa.literal(PENDING),
+                    ),
+                    sa.literal(0),
+                    sa.literal(0),
+                    sa.literal(""),
+                )
+                .where(*fresh)
+                .order_by(decisions.c.log_sequence)
+            )
+            names = [
+                "idempotency_key", "sink", "decision_id", "revision", "subject",
+                "state", "attempts", "next_attempt_ns", "last_error",
+            ]  # fmt: skip
+            connection.execute(
+                insert(connection, outbox).from_select(names, lines).on_conflict_do_nothing()
+            )
+        return int(count)
 
-    def drain(self, deadline_ns: int) -> DeliveryReport:
-        """Deliver, waiting for further attempts, until nothing is pending or the deadline comes.
+    def fill_notices(
+        self, connection: sa.Connection, partition: str, *, after: int, sinks: Sequence[str]
+    ) -> None:
+        """Put the messages of ``partition`` beyond log sequence ``after`` in line.
 
-        Returns early if the next attempt lies beyond the deadline. An attempt that has begun is
-        not cut short: the call may overrun by one sink's time-out.
+        Part of the transaction that stored them.
 
-        Args:
-            deadline_ns: UTC ns on ``clock_ns``.
+        Raises:
+            SinkError: the outbox would hold more than ``limits.outbox_rows`` undelivered rows.
         """
-        done = _Tally()
-        while True:
-            done.add(self._deliver(deadline_ns=deadline_ns))
-            now_ns = self._clock_ns()
-            next_ns = self._next_attempt_ns()
-            if next_ns is None or max(now_ns, next_ns) >= deadline_ns:
-                break
-            if next_ns > now_ns:
-                self._sleep_s(max((next_ns - now_ns) / NS_PER_S, _SHORTEST_SLEEP_S))
-                if self._clock_ns() <= now_ns:
-                    break  # a clock that stands still never reaches a deadline
-        return self._report(done)
+        fresh = (messages.c.partition == partition, messages.c.log_sequence > after)
+        count = connection.execute(
+            sa.select(sa.func.count()).select_from(messages).where(*fresh)
+        ).scalar_one()
+        if not count or not sinks:
+            return
+        self._check_room(connection, count * len(sinks))
+        for sink in sinks:
+            lines = (
+                sa.select(
+                    messages.c.notice_id,
+                    sa.literal(sink),
+                    messages.c.notice_id,
+                    messages.c.subject,
+                    sa.literal(PENDING),
+                    sa.literal(0),
+                    sa.literal(0),
+                    sa.literal(""),
+                )
+                .where(*fresh)
+                .order_by(messages.c.log_sequence, messages.c.item)
+            )
+            names = [
+                "idempotency_key", "sink", "notice_id", "subject",
+                "state", "attempts", "next_attempt_ns", "last_error",
+            ]  # fmt: skip
+            connection.execute(
+                insert(connection, outbox).from_select(names, lines).on_conflict_do_nothing()
+            )
+
+    def due(self, now_ns: int, *, sinks: Collection[str], most: int) -> list[OutboxRow]:
+        """Pending rows for ``sinks`` whose time has come, oldest first, ``most`` at most.
+
+        A row is left out while an earlier one of its line waits for another attempt.
+        """
+        before = outbox.alias("before")
+        held_back = sa.exists().where(
+            before.c.sink == outbox.c.sink,
+            before.c.subject == outbox.c.subject,
+            before.c.state == PENDING,
+            before.c.position < outbox.c.position,
+            before.c.next_attempt_ns > now_ns,
+        )
+        return self._rows(
+            outbox.c.state == PENDING,
+            outbox.c.sink.in_(sorted(sinks)),
+            outbox.c.next_attempt_ns <= now_ns,
+            ~held_back,
+            most=most,
+        )
+
+    def next_attempts_ns(self, *, sinks: Collection[str]) -> dict[str, int]:
+        """When the first line of each sink moves on, UTC ns; sinks without pending rows missing."""
+        before = outbox.alias("before")
+        is_head = ~sa.exists().where(
+            before.c.sink == outbox.c.sink,
+            before.c.subject == outbox.c.subject,
+            before.c.state == PENDING,
+            before.c.position < outbox.c.position,
+        )
+        statement = (
+            sa.select(outbox.c.sink, sa.func.min(outbox.c.next_attempt_ns))
+            .where(outbox.c.state == PENDING, outbox.c.sink.in_(sorted(sinks)), is_head)
+            .group_by(outbox.c.sink)
+            .order_by(outbox.c.sink)
+        )
+        with reading(self._engine) as connection:
+            return {sink: int(next_ns) for sink, next_ns in connection.execute(statement)}
+
+    def rows(self, state: str, *, most: int = 1000) -> list[OutboxRow]:
+        """Rows in ``state`` (pending, delivered, failed), oldest first, ``most`` at most."""
+        return self._rows(outbox.c.state == state, most=most)
+
+    def counts(self) -> Mapping[str, int]:
+        """Rows by state; every state is there."""
+        statement = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
+        with reading(self._engine) as connection:
+            found = {state: int(count) for state, count in connection.execute(statement)}
+        return {state: found.get(state, 0) for state in (PENDING, DELIVERED, FAILED, SHELVED)}
+
+    def mark_delivered(self, row: OutboxRow, *, delivered_ns: int) -> None:
+        """The sink has taken it."""
+        self._update(
+            row, state=DELIVERED, attempts=row.attempts + 1, last_error="",
+            delivered_ns=delivered_ns,
+        )  # fmt: skip
+
+    def mark_waiting(self, row: OutboxRow, *, next_attempt_ns: int, error: str) -> None:
+        """The attempt failed and another follows."""
+        self._update(
+            row, attempts=row.attempts + 1, next_attempt_ns=next_attempt_ns, last_error=error
+        )
+
+    def mark_failed(self, row: OutboxRow, *, error: str) -> None:
+        """The attempt failed and it is given up until :meth:`retry_failed`."""
+        self._update(row, state=FAILED, attempts=row.attempts + 1, last_error=error)
 
     def retry_failed(self) -> int:
-        """Put alerts that were given up back in line; how many."""
-        return self._outbox.retry_failed()
-
-    def _deliver(self, *, deadline_ns: int | None) -> _Tally:
-        """One pass. Whatever fails is due after ``now_ns``, so that no alert is tried twice."""
-        done = _Tally()
-        now_ns = self._clock_ns()
-        while rows := self._outbox.due(now_ns, sinks=self._open_sinks(now_ns), most=_PAGE_ROWS):
-            held_back: set[tuple[str, str]] = set()
-            for row in rows:
-                if deadline_ns is not None and self._clock_ns() >= deadline_ns:
-                    return done
-                is_quiet = self._quiet_until_ns.get(row.sink, now_ns) > now_ns
-                if is_quiet or (row.sink, row.subject) in held_back:
-                    continue
-                done.attempted += 1
-                try:
-                    self._sinks[row.sink].send(row.said, idempotency_key=row.idempotency_key)
-                except SinkError as error:
-                    held_back.add((row.sink, row.subject))
-                    done.given_up += self._after_failure(row, error, now_ns=now_ns)
-                else:
-                    self._outbox.mark_delivered(row, delivered_ns=self._clock_ns())
-                    done.delivered += 1
-        return done
-
-    def _after_failure(self, row: OutboxRow, error: SinkError, *, now_ns: int) -> bool:
-        """Note a failed attempt; whether the alert was given up."""
-        attempts = row.attempts + 1
-        wait_s = self._backoff.wait_s(attempts, key=row.idempotency_key)
-        is_permanent = is_receiver_wide = False
-        if isinstance(error, DeliveryError):
-            wait_s = max(wait_s, error.retry_after_s or 0.0)
-            is_permanent = error.is_permanent
-            is_receiver_wide = error.is_unreachable or error.retry_after_s is not None
-        # A wall clock may go back; the next attempt must still lie after this pass.
-        next_ns = max(self._clock_ns(), now_ns) + max(round(wait_s * NS_PER_S), 1)
-        if is_receiver_wide:
-            self._quiet_until_ns[row.sink] = next_ns
-        if is_permanent or attempts >= self._limits.delivery_attempts:
-            self._outbox.mark_failed(row, error=error.got)
-            return True
-        self._outbox.mark_waiting(row, next_attempt_ns=next_ns, error=error.got)
-        return False
-
-    def _open_sinks(self, now_ns: int) -> list[str]:
-        return [name for name in self._sinks if self._quiet_until_ns.get(name, now_ns) <= now_ns]
-
-    def _next_attempt_ns(self) -> int | None:
-        found = self._outbox.next_attempts_ns(sinks=self._sinks)
-        return min(
-            (max(ns, self._quiet_until_ns.get(sink, ns)) for sink, ns in found.items()),
-            default=None,
+        """Put rows that were given up back in line, with all their attempts; how many."""
+        statement = (
+            sa.update(outbox)
+            .where(outbox.c.state == FAILED)
+            .values(state=PENDING, attempts=0, next_attempt_ns=0)
         )
+        with writing(self._engine) as connection:
+            return int(connection.execute(statement).rowcount)
 
-    def _report(self, done: _Tally) -> DeliveryReport:
-        counts = self._outbox.counts()
-        return DeliveryReport(
-            attempted=done.attempted,
-            delivered=done.delivered,
-            given_up=done.given_up,
-            pending=counts["pending"],
-            failed=counts["failed"],
+    def _rows(self, *conditions: sa.ColumnElement[bool], most: int) -> list[OutboxRow]:
+        statement = (
+            sa.select(*_TO_CLIENT)
+            .select_from(outbox.outerjoin(decisions).outerjoin(messages))
+            .where(*conditions)
+            .order_by(outbox.c.position)
+            .limit(most)
         )
+        with reading(self._engine) as connection:
+            found = connection.execute(statement).mappings().all()
+        return [
+            OutboxRow(
+                **{n: value for n, value in row.items() if n not in ("canonical", "notice_id")},
+                said=Decision.from_bytes(row["canonical"].encode())
+                if row["notice_id"] is None
+                else Notice.from_mapping(json.loads(row["canonical"])),
+            )
+            for row in found
+        ]
 
+    def _update(self, row: OutboxRow, **values: object) -> None:
+        statement = (
+            sa.update(outbox)
+            .where(outbox.c.sink == row.sink, outbox.c.idempotency_key == row.idempotency_key)
+            .values(**values)
+        )
+        with writing(self._engine) as connection:
+            connection.execute(statement)
 
-@dataclass(slots=True)
-class _Tally:
-    attempted: int = 0
-    delivered: int = 0
-    given_up: int = 0
-
-    def add(self, other: _Tally) -> None:
-        self.attempted += other.attempted
-        self.delivered += other.delivered
-        self.given_up += other.given_up
+    def _check_room(self, connection: sa.Connection, more: int) -> None:
+        undelivered = connection.execute(
+            sa.select(sa.func.count())
+            .select_from(outbox)
+            .where(outbox.c.state.in_([PENDING, FAILED]))
+        ).scalar_one()
+        if undelivered + more > self._limits.outbox_rows:
+            raise SinkError(
+                expected=f"at most {self._limits.outbox_rows} undelivered alerts",
+                got=f"{undelivered} and {more} more",
+                where="outbox",
+                action="mend the receivers and resume the run, or raise limits.outbox_rows; "
+                "no alert was dropped",
+            )

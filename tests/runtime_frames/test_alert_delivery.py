@@ -3,10 +3,10 @@
 import time
 
 import pytest
+from sightline.runtime.frames.alert_delivery import AlertDelivery
 
 from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS
-from sightline.runtime.frames.alert_delivery import AlertDelivery
 
 
 class Taking:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from sightline.act.actuators.command_receiver import Reception
 
 from sightline.act.actuators import CommandReceiver
-from sightline.act.actuators.command_receiver import Reception
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sightline.act.sinks import DeliveryError
 
 from act.act_cases import decision
 from sightline.act import JsonLinesSink
-from sightline.act.sinks import DeliveryError
 from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Decision

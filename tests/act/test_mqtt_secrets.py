@@ -12,9 +12,9 @@ import traceback
 
 import pytest
 from actuator_cases import WAIT_S, command
+from sightline.act.sinks import DeliveryError
 
 from sightline.act.actuators import BrokerAddress, MqttActuator
-from sightline.act.sinks import DeliveryError
 from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 

@@ -3,8 +3,9 @@
 import threading
 import time
 
-from sightline.act.actuators import CommandSender
 from sightline.act.sinks import DeliveryError
+
+from sightline.act.actuators import CommandSender
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from actuator_cases import command
+from sightline.act.sinks import DeliveryError
 
 from sightline.act.actuators import JsonLinesActuator
-from sightline.act.sinks import DeliveryError
 from sightline.errors import SinkError
 
 

@@ -11,11 +11,11 @@ import uuid
 import paho.mqtt.client as mqtt
 import pytest
 from actuator_cases import WAIT_S, ListeningMachine, cable_to, command
+from sightline.act.actuators.command_receiver import Reception
+from sightline.act.sinks import DeliveryError
 
 from sightline.act.actuators import BrokerAddress, MqttActuator
-from sightline.act.actuators.command_receiver import Reception
 from sightline.act.outbox import Backoff
-from sightline.act.sinks import DeliveryError
 from sightline.errors import UsageError
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sightline.act.sinks import DeliveryError
 
 from act.act_cases import SimulatedClock, apply_all, decision, sqlite_url
 from act.alert_receiver import BROKEN, TAKEN, TAKEN_THEN_LOST, AlertReceiver, Answer
 from sightline.act import Backoff, Ledger, OutboxDispatcher, Sink, WebhookSink
-from sightline.act.sinks import DeliveryError
 from sightline.errors import SinkError, UsageError
 from sightline.limits import Limits
 from sightline.records import Decision

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from actuator_cases import command
+from sightline.act.sinks import DeliveryError
 
 from act.alert_receiver import BROKEN, TAKEN_THEN_LOST, AlertReceiver
 from sightline.act.actuators import WebhookActuator
-from sightline.act.sinks import DeliveryError
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pickle
 import traceback
 
 import pytest
+from sightline.act.sinks import DeliveryError
 
 from act.act_cases import decision
 from act.alert_receiver import AlertReceiver, Answer
 from sightline.act import WebhookSink
-from sightline.act.sinks import DeliveryError
 from sightline.act.webhook import WebhookBounds
 from sightline.errors import UsageError
 

@@ -6,9 +6,9 @@ import pytest
 from actuator_cases import command
 from hypothesis import given
 from hypothesis import strategies as st
+from sightline.act.actuators.command_receiver import Reception
 
 from sightline.act.actuators import CommandReceiver
-from sightline.act.actuators.command_receiver import Reception
 from sightline.errors import UsageError
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S

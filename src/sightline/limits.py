@@ -101,6 +101,9 @@ class Limits:
     """Time deliveries may take in one commit; what is left waits for the next."""
     delivery_timeout_s: float = 5.0
     """Time for one delivery attempt."""
+    outlet_keys: int = 1_000_000
+    """Idempotency keys of a file of alerts or commands, some 200 bytes each in memory. Beyond it
+    the oldest is forgotten, and what has it would be written a second time if it came again."""
 
     # runtime
     max_epoch_rows: int = 4_000_000

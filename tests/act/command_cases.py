@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from sightline.act.actuators.command_receiver import Reception
 
-from sightline.act.actuators import CommandReceiver
+from sightline.act import CommandReceiver, Outlet, Reception
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S
@@ -51,6 +50,10 @@ def command(
         reasons=reasons,
         mode=Mode.PRIMARY,
     )
+
+
+def deliver(outlet: Outlet, sent: ActuatorCommand, *, deadline_s: float = 5.0) -> None:
+    outlet.send(sent, idempotency_key=sent.idempotency_key, deadline_s=deadline_s)
 
 
 class ListeningMachine:

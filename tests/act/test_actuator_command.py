@@ -7,10 +7,10 @@ import math
 from dataclasses import replace
 
 import pytest
-from actuator_cases import REASON, command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from act.command_cases import REASON, command
 from sightline.errors import UsageError
 from sightline.records.command import ActuatorCommand, CommandLevel
 

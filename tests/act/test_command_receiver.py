@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from actuator_cases import command
 from hypothesis import given
 from hypothesis import strategies as st
-from sightline.act.actuators.command_receiver import Reception
 
-from sightline.act.actuators import CommandReceiver
+from act.command_cases import command
+from sightline.act import CommandReceiver, Reception
 from sightline.errors import UsageError
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S

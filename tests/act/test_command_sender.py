@@ -3,9 +3,7 @@
 import threading
 import time
 
-from sightline.act.sinks import DeliveryError
-
-from sightline.act.actuators import CommandSender
+from sightline.act import CommandSender, DeliveryError, Outlet
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode
 
@@ -23,7 +21,7 @@ def command(revision, level=CommandLevel.NONE):
     )
 
 
-class Slow:
+class Slow(Outlet):
     """Takes a command only when it is let go."""
 
     def __init__(self):
@@ -31,7 +29,7 @@ class Slow:
         self.took = []
         self.is_closed = False
 
-    def send(self, one):
+    def send(self, one, /, *, idempotency_key, deadline_s):
         self.go.wait(5)
         self.took.append(one.revision)
 
@@ -39,12 +37,9 @@ class Slow:
         self.is_closed = True
 
 
-class Refusing:
-    def send(self, one):
+class Refusing(Outlet):
+    def send(self, one, /, *, idempotency_key, deadline_s):
         raise DeliveryError(expected="a", got="b", where="c", action="d")
-
-    def close(self):
-        pass
 
 
 def test_handing_over_does_not_wait_for_the_machine():
@@ -96,17 +91,14 @@ def test_an_actuator_that_hangs_is_left_behind():
 
 
 def test_whatever_an_actuator_raises_the_next_command_is_still_sent():
-    class Surprising:
+    class Surprising(Outlet):
         def __init__(self):
             self.took = []
 
-        def send(self, one):
+        def send(self, one, /, *, idempotency_key, deadline_s):
             if one.revision == 0:
                 raise ValueError("a surprise")
             self.took.append(one.revision)
-
-        def close(self):
-            pass
 
     actuator = Surprising()
     with CommandSender(actuator) as sender:
@@ -117,3 +109,17 @@ def test_whatever_an_actuator_raises_the_next_command_is_still_sent():
         sender.send(command(1))
     assert actuator.took == [1]
     assert (sender.sent, sender.failed) == (1, 1)
+
+
+def test_a_command_has_its_own_validity_as_deadline():
+    class Noting(Outlet):
+        def __init__(self):
+            self.deadlines_s = []
+
+        def send(self, one, /, *, idempotency_key, deadline_s):
+            self.deadlines_s.append(deadline_s)
+
+    outlet = Noting()
+    with CommandSender(outlet) as sender:
+        sender.send(command(0))
+    assert outlet.deadlines_s == [10e-9]

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sightline.act.sinks import DeliveryError
 
 from act.act_cases import SimulatedClock, apply_all, decision, sqlite_url
 from act.alert_receiver import BROKEN, TAKEN, TAKEN_THEN_LOST, AlertReceiver, Answer
-from sightline.act import Backoff, Ledger, OutboxDispatcher, Sink, WebhookSink
-from sightline.errors import SinkError, UsageError
+from sightline.act import AlertDelivery, DeliveryError, Ledger, OutboxDispatcher, Outlet, Retry
+from sightline.act.webhook import WebhookOutlet
+from sightline.errors import SightlineError, SinkError, UsageError
 from sightline.limits import Limits
 from sightline.records import Decision
 from sightline.records.decision import Status
 from sightline.records.signals import NS_PER_S
 
-BACKOFF = Backoff(first_s=1.0, factor=2.0, cap_s=10.0)
-TIMEOUT_S = 5.0
+RETRY = Retry(first_wait_s=1.0, factor=2.0, most_wait_s=10.0)
 
 
-class SimulatedSink:
+class SimulatedSink(Outlet):
     """Takes alerts, or fails as planned by (subject, event time); keeps what arrived."""
+
+    retry = RETRY
 
     def __init__(self, plan: dict[tuple[str, int], list[SinkError]] | None = None) -> None:
         self.plan = plan or {}
         self.tried: list[str] = []
         self.taken: list[Decision] = []
 
-    def send(self, decision: Decision, *, idempotency_key: str) -> None:
+    def send(self, decision: Decision, /, *, idempotency_key: str, deadline_s: float) -> None:
         self.tried.append(idempotency_key)
         failures = self.plan.get((decision.subject, decision.event_ns), [])
         if failures:
@@ -51,17 +54,19 @@ def dispatcher(
     clock: SimulatedClock,
     *,
     limits: Limits = Limits(),
-    backoff: Backoff = BACKOFF,
-    **sinks: Sink,
+    **sinks: Outlet,
 ) -> OutboxDispatcher:
     return OutboxDispatcher(
-        ledger, sinks, clock_ns=clock.read_ns, sleep_s=clock.sleep_s, backoff=backoff,
-        limits=limits,
+        ledger, sinks, clock_ns=clock.read_ns, sleep_s=clock.sleep_s, limits=limits
     )  # fmt: skip
 
 
-def webhook(receiver: AlertReceiver, *, timeout_s: float = TIMEOUT_S) -> WebhookSink:
-    return WebhookSink(receiver.url, timeout_s=timeout_s)
+class Webhook(WebhookOutlet):
+    retry = RETRY
+
+
+def webhook(receiver: AlertReceiver) -> WebhookOutlet:
+    return Webhook(receiver.url)
 
 
 def keys(*said: Decision) -> list[str]:
@@ -107,7 +112,8 @@ def test_an_alert_that_took_too_long_takes_effect_once(
 ) -> None:
     receiver.planned.append(Answer(waits=True))
     apply_all(ledger, [decision()], sinks=["hook"])
-    out = dispatcher(ledger, clock, hook=webhook(receiver, timeout_s=0.1))
+    limits = Limits(delivery_timeout_s=0.1)
+    out = dispatcher(ledger, clock, limits=limits, hook=webhook(receiver))
     assert out.deliver_due().delivered == 0
     assert ledger.outbox.rows("pending")[0].attempts == 1
     assert out.drain(clock.after_s(60)).pending == 0
@@ -138,7 +144,7 @@ def test_a_crash_between_taking_and_noting_delivers_twice_with_one_effect(
 ) -> None:
     with Ledger.open(sqlite_url(tmp_path)) as ledger:
         apply_all(ledger, [decision()], sinks=["hook"])
-        webhook(receiver).send(decision(), idempotency_key=keys(decision())[0])
+        webhook(receiver).send(decision(), idempotency_key=keys(decision())[0], deadline_s=5.0)
     with Ledger.open(sqlite_url(tmp_path)) as again:
         dispatcher(again, clock, hook=webhook(receiver)).deliver_due()
     assert receiver.deliveries == {keys(decision())[0]: 2}
@@ -333,17 +339,15 @@ def test_drain_waits_no_longer_than_its_deadline(ledger: Ledger, clock: Simulate
 def test_drain_ends_when_the_clock_stands_still(ledger: Ledger, clock: SimulatedClock) -> None:
     sink = SimulatedSink(planned(decision(), refused()))
     apply_all(ledger, [decision()], sinks=["a"])
-    out = OutboxDispatcher(
-        ledger, {"a": sink}, clock_ns=clock.read_ns, sleep_s=lambda _: None, backoff=BACKOFF
-    )
+    out = OutboxDispatcher(ledger, {"a": sink}, clock_ns=clock.read_ns, sleep_s=lambda _: None)
     assert out.drain(clock.after_s(60)).pending == 1
 
 
 def test_drain_begins_nothing_after_its_deadline(ledger: Ledger, clock: SimulatedClock) -> None:
     class SlowSink(SimulatedSink):
-        def send(self, decision: Decision, *, idempotency_key: str) -> None:
+        def send(self, decision: Decision, /, *, idempotency_key: str, deadline_s: float) -> None:
             clock.sleep_s(4)
-            super().send(decision, idempotency_key=idempotency_key)
+            super().send(decision, idempotency_key=idempotency_key, deadline_s=deadline_s)
 
     sink = SlowSink()
     apply_all(ledger, [decision(n) for n in range(5)], sinks=["a"])
@@ -351,28 +355,158 @@ def test_drain_begins_nothing_after_its_deadline(ledger: Ledger, clock: Simulate
     assert (report.delivered, report.pending) == (3, 2)
 
 
-# --- backoff --------------------------------------------------------------------------------------
+# --- waits ----------------------------------------------------------------------------------------
 
 
-def test_backoff_doubles_up_to_its_cap() -> None:
+def test_waits_double_up_to_the_longest() -> None:
     full_s = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
     for attempts, full in enumerate(full_s, start=1):
-        assert full / 2 <= BACKOFF.wait_s(attempts, key="k") <= full
+        assert full / 2 <= RETRY.wait_s(attempts, key="k") <= full
 
 
-def test_backoff_is_the_same_for_the_same_key() -> None:
-    assert BACKOFF.wait_s(3, key="k") == BACKOFF.wait_s(3, key="k")
+def test_a_wait_is_the_same_for_the_same_key() -> None:
+    assert RETRY.wait_s(3, key="k") == RETRY.wait_s(3, key="k")
 
 
-def test_backoff_spreads_different_keys() -> None:
-    assert len({BACKOFF.wait_s(3, key=str(n)) for n in range(100)}) > 90
+def test_waits_are_spread_over_keys() -> None:
+    assert len({RETRY.wait_s(3, key=str(n)) for n in range(100)}) > 90
 
 
-def test_backoff_survives_any_number_of_attempts() -> None:
-    assert BACKOFF.wait_s(10**9, key="k") <= BACKOFF.cap_s
+def test_a_wait_survives_any_number_of_attempts() -> None:
+    assert RETRY.wait_s(10**9, key="k") <= RETRY.most_wait_s
 
 
-@pytest.mark.parametrize("numbers", [{"first_s": 0.0}, {"factor": 0.5}, {"cap_s": 0.1}])
-def test_backoff_that_cannot_work_is_refused(numbers: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="backoff"):
-        Backoff(**numbers)
+@pytest.mark.parametrize(
+    "numbers", [{"first_wait_s": 0.0}, {"factor": 0.5}, {"most_wait_s": 0.1}, {"attempts": 0}]
+)
+def test_a_retry_policy_that_cannot_work_is_refused(numbers: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="retry policy"):
+        Retry(**numbers)  # type: ignore[arg-type]
+
+
+def test_an_outlet_says_itself_how_often_it_is_tried(ledger: Ledger, clock: SimulatedClock) -> None:
+    class Once(SimulatedSink):
+        retry = Retry(attempts=1)
+
+    apply_all(ledger, [decision()], sinks=["a"])
+    report = dispatcher(ledger, clock, a=Once(planned(decision(), refused()))).deliver_due()
+    assert (report.given_up, report.failed) == (1, 1)
+
+
+def test_whatever_an_outlet_raises_is_a_failed_attempt_without_its_words(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    class Broken(Outlet):
+        def send(self, said: object, /, *, idempotency_key: str, deadline_s: float) -> None:
+            raise KeyError("s3cret")
+
+    apply_all(ledger, [decision()], sinks=["a"])
+    assert dispatcher(ledger, clock, a=Broken()).deliver_due().pending == 1
+    assert ledger.outbox.rows("pending")[0].last_error == "KeyError"
+
+
+# --- beside the loop ------------------------------------------------------------------------------
+
+
+def alert_delivery(url: str, clock: SimulatedClock, **outlets: Outlet) -> AlertDelivery:
+    return AlertDelivery(url, outlets, wall_ns=clock.read_ns, sleep_s=clock.sleep_s)
+
+
+def told_to(url: str, *said: Decision, sinks: tuple[str, ...] = ("a",)) -> None:
+    with Ledger.open(url) as ledger:
+        apply_all(ledger, said, sinks=sinks)
+
+
+def test_without_a_thread_a_pass_is_done_by_the_caller(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision())
+    sink = SimulatedSink()
+    delivery = alert_delivery(ledger_url, clock, a=sink)
+    assert delivery.deliver_now().delivered == 1
+    delivery.close()
+    assert sink.taken == [decision()]
+
+
+def test_without_a_thread_draining_waits_on_the_given_clock(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision())
+    sink = SimulatedSink(planned(decision(), refused(), refused()))
+    delivery = alert_delivery(ledger_url, clock, a=sink)
+    assert delivery.drain(60.0) == 0
+    delivery.close()
+    assert len(clock.slept_s) == 2
+
+
+def test_the_thread_delivers_what_there_is_and_draining_ends_it(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision())
+    sink = SimulatedSink(planned(decision(), refused()))
+    with alert_delivery(ledger_url, clock, a=sink) as delivery:
+        delivery.there_may_be_some()
+        assert delivery.drain(60.0) == 0
+    assert sink.taken == [decision()]
+
+
+def test_what_stays_behind_is_counted_with_that_of_absent_outlets(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision(), sinks=("a", "absent"))
+    delivery = alert_delivery(ledger_url, clock, a=SimulatedSink())
+    assert delivery.drain(60.0) == 1
+    assert alert_delivery(ledger_url, clock).drain(60.0) == 1
+
+
+def test_an_outlet_that_hangs_holds_nobody_up(ledger_url: str) -> None:
+    let_go = threading.Event()
+
+    class Hanging(Outlet):
+        def send(self, said: object, /, *, idempotency_key: str, deadline_s: float) -> None:
+            let_go.wait()
+
+    told_to(ledger_url, decision())
+    delivery = AlertDelivery(
+        ledger_url, {"a": Hanging()}, wall_ns=time.time_ns, sleep_s=time.sleep,
+        limits=Limits(delivery_timeout_s=0.05, delivery_pass_s=0.05),
+    )  # fmt: skip
+    with delivery:
+        delivery.there_may_be_some()
+        assert delivery.drain(0.05) == 1
+    let_go.set()
+
+
+def test_outlets_are_closed_with_the_delivery(ledger_url: str, clock: SimulatedClock) -> None:
+    class Closing(SimulatedSink):
+        is_closed = False
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    told_to(ledger_url)
+    outlet = Closing()
+    with alert_delivery(ledger_url, clock, a=outlet):
+        pass
+    assert outlet.is_closed
+
+
+def test_a_ledger_that_cannot_be_opened_is_told_once(tmp_path: Path, clock: SimulatedClock) -> None:
+    delivery = alert_delivery(f"sqlite:///{tmp_path / 'nowhere' / 'x'}", clock, a=SimulatedSink())
+    with delivery:
+        pass
+    with pytest.raises(SightlineError):
+        delivery.check()
+    delivery.check()
+
+
+def test_alerts_that_were_given_up_can_be_put_back_in_line(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision())
+    sink = SimulatedSink(planned(decision(), refused(is_permanent=True)))
+    delivery = alert_delivery(ledger_url, clock, a=sink)
+    assert delivery.drain(60.0) == 1
+    assert delivery.retry_failed() == 1
+    assert delivery.drain(60.0) == 0
+    delivery.close()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sightline.act.sinks import DeliveryError
 
 from act.act_cases import decision
-from sightline.act import JsonLinesSink
+from act.command_cases import command, deliver
+from sightline.act import DeliveryError, open_outlet
+from sightline.act.json_lines import JsonLinesOutlet
 from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Decision
@@ -24,34 +25,34 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "alerts" / "alerts.jsonl"
 
 
-def send(sink: JsonLinesSink, said: Decision) -> None:
-    sink.send(said, idempotency_key=f"{said.decision_id}:{said.revision}")
+def send(sink: JsonLinesOutlet, said: Decision) -> None:
+    sink.send(said, idempotency_key=f"{said.decision_id}:{said.revision}", deadline_s=5.0)
 
 
 def test_each_decision_is_a_line_of_its_canonical_bytes(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     for n in range(3):
         send(sink, decision(n))
     assert path.read_bytes() == b"".join(LINES)
 
 
 def test_a_decision_is_written_once(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     send(sink, decision(0))
     send(sink, decision(0))
     assert path.read_bytes() == LINES[0]
 
 
 def test_a_decision_is_written_once_over_runs(path: Path) -> None:
-    send(JsonLinesSink(path), decision(0))
-    again = JsonLinesSink(path)
+    send(JsonLinesOutlet(path), decision(0))
+    again = JsonLinesOutlet(path)
     send(again, decision(0))
     send(again, decision(1))
     assert path.read_bytes() == LINES[0] + LINES[1]
 
 
 def test_revisions_are_lines_of_their_own(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     send(sink, decision(0))
     send(sink, decision(0).revised(revision=1, status=Status.RETRACTED))
     assert len(path.read_bytes().splitlines()) == 2
@@ -64,7 +65,7 @@ def test_after_a_cut_anywhere_every_decision_is_there_once(
 ) -> None:
     path = tmp_path_factory.mktemp("cut") / "alerts.jsonl"
     path.write_bytes(b"".join(LINES)[:cut])
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     for n in range(3):
         send(sink, decision(n))
     assert path.read_bytes() == b"".join(LINES)
@@ -73,12 +74,12 @@ def test_after_a_cut_anywhere_every_decision_is_there_once(
 def test_a_torn_last_line_is_cut_and_counted(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(LINES[0] + LINES[1][:10])
-    assert JsonLinesSink(path).cut_bytes == 10
+    assert JsonLinesOutlet(path).cut_bytes == 10
     assert path.read_bytes() == LINES[0]
 
 
 def test_what_a_failed_write_left_behind_is_gone_after_the_next(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     send(sink, decision(0))
     with path.open("ab") as file:
         file.write(b"x" * 2 * len(LINES[1]))  # more than the next line covers
@@ -87,7 +88,7 @@ def test_what_a_failed_write_left_behind_is_gone_after_the_next(path: Path) -> N
 
 
 def test_a_disk_that_refuses_is_a_failed_delivery(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     path.unlink()
     path.mkdir()
     with pytest.raises(DeliveryError, match="stays in the outbox") as caught:
@@ -96,7 +97,7 @@ def test_a_disk_that_refuses_is_a_failed_delivery(path: Path) -> None:
 
 
 def test_a_refused_decision_can_be_sent_again(path: Path) -> None:
-    sink = JsonLinesSink(path)
+    sink = JsonLinesOutlet(path)
     path.unlink()
     path.mkdir()
     with pytest.raises(DeliveryError):
@@ -112,7 +113,7 @@ def test_a_file_of_something_else_is_left_alone(path: Path, line: bytes) -> None
     path.parent.mkdir()
     path.write_bytes(LINES[0] + line)
     with pytest.raises(SinkError, match="a file of decisions"):
-        JsonLinesSink(path)
+        JsonLinesOutlet(path)
     assert path.read_bytes() == LINES[0] + line
 
 
@@ -120,13 +121,31 @@ def test_a_line_beyond_the_limit_is_not_read(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(LINES[0])
     with pytest.raises(SinkError, match="a file of decisions"):
-        JsonLinesSink(path, limits=Limits(max_line_bytes=100))
+        JsonLinesOutlet(path, limits=Limits(max_line_bytes=100))
     assert path.read_bytes() == LINES[0]
 
 
-def test_a_file_holds_no_more_decisions_than_it_may(path: Path) -> None:
-    sink = JsonLinesSink(path, max_keys=1)
-    send(sink, decision(0))
-    with pytest.raises(DeliveryError, match="at most 1 decisions"):
-        send(sink, decision(1))
-    assert path.read_bytes() == LINES[0]
+def test_beyond_its_memory_the_oldest_key_is_forgotten(path: Path) -> None:
+    sink = JsonLinesOutlet(path, limits=Limits(outlet_keys=2))
+    for n in (0, 1, 2, 0):
+        send(sink, decision(n))
+    assert path.read_bytes() == b"".join([*LINES, LINES[0]])
+
+
+def test_a_command_is_written_once_over_runs(path: Path) -> None:
+    for _ in range(2):
+        deliver(JsonLinesOutlet(path), command())
+    deliver(JsonLinesOutlet(path), command(revision=1))
+    lines = path.read_bytes().splitlines()
+    assert lines == [command().canonical_bytes(), command(revision=1).canonical_bytes()]
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SinkError):
+        JsonLinesOutlet(tmp_path)
+
+
+def test_an_address_opens_the_file(path: Path) -> None:
+    name, outlet = open_outlet(f"jsonl:{path}", use="alerts", where="test")
+    outlet.send(decision(0), idempotency_key="any", deadline_s=5.0)
+    assert (name, path.read_bytes()) == (f"jsonl:{path}", LINES[0])

@@ -7,15 +7,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import traceback
 
 import pytest
-from actuator_cases import WAIT_S, command
-from sightline.act.sinks import DeliveryError
 
-from sightline.act.actuators import BrokerAddress, MqttActuator
-from sightline.errors import UsageError
+from act.command_cases import WAIT_S, command, deliver
+from sightline.act import DeliveryError, open_outlet
+from sightline.act.mqtt import BrokerAddress, MqttOutlet
+from sightline.errors import PipelineError
 from sightline.records.signals import NS_PER_S
 
 USER, PASSWORD = "controller", "s3cret-pass"
@@ -65,7 +66,7 @@ def broker(tmp_path):
 
 
 def make(port, *, tls, password=PASSWORD):
-    return MqttActuator(
+    return MqttOutlet(
         BrokerAddress(host="localhost", port=port, username=USER, password=password, tls=tls),
         prefix="p",
         controller="c",
@@ -76,14 +77,14 @@ def make(port, *, tls, password=PASSWORD):
 
 def refusal(actuator):
     with pytest.raises(DeliveryError) as caught:
-        actuator.send(command(issued_ns=time.time_ns()))
+        deliver(actuator, command(issued_ns=time.time_ns()))
     return caught.value
 
 
 def test_a_command_goes_out_over_tls_with_a_password(broker):
     port, certificate = broker
     actuator = make(port, tls=ssl.create_default_context(cafile=str(certificate)))
-    actuator.send(command(issued_ns=time.time_ns()))
+    deliver(actuator, command(issued_ns=time.time_ns()))
     actuator.close()
 
 
@@ -105,13 +106,14 @@ def test_a_broker_that_cannot_prove_itself_is_not_entered(broker):
 def test_credentials_are_not_shown():
     address = BrokerAddress(host="h", port=8883, username=USER, password=PASSWORD)
     shown = repr(address) + repr(
-        MqttActuator(address, prefix="p", controller="c", wall_ns=time.time_ns)
+        MqttOutlet(address, prefix="p", controller="c", wall_ns=time.time_ns)
     )
     assert PASSWORD not in shown
     assert USER not in shown
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("sightline.act.actuators.mqtt_actuator.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="brokers"):
-        make(1883, tls=None)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    monkeypatch.delitem(sys.modules, "sightline.act.mqtt", raising=False)
+    with pytest.raises(PipelineError, match="brokers"):
+        open_outlet("mqtt://h/p", use="commands", where="test")

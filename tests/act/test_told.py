@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from act.act_cases import PARTITION, decision
-from sightline.act import JsonLinesSink, Ledger
+from sightline.act import Ledger
+from sightline.act.json_lines import JsonLinesOutlet
 from sightline.act.notices import Notice, Told
 from sightline.errors import UsageError
 from sightline.records import Accounts
@@ -97,9 +98,9 @@ def test_a_message_beyond_the_commit_is_refused(ledger: Ledger) -> None:
 def test_a_file_gets_each_message_once_also_after_it_was_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "told.jsonl"
     for _ in range(2):
-        sink = JsonLinesSink(path)
+        sink = JsonLinesOutlet(path)
         for one in TELLS.notices:
-            sink.send(one, idempotency_key=one.notice_id)
+            sink.send(one, idempotency_key=one.notice_id, deadline_s=5.0)
     assert path.read_bytes() == b"".join(n.canonical_bytes() + b"\n" for n in TELLS.notices)
 
 

@@ -7,20 +7,20 @@ import pickle
 import traceback
 
 import pytest
-from sightline.act.sinks import DeliveryError
 
 from act.act_cases import decision
-from act.alert_receiver import AlertReceiver, Answer
-from sightline.act import WebhookSink
-from sightline.act.webhook import WebhookBounds
+from act.alert_receiver import TAKEN_THEN_LOST, AlertReceiver, Answer
+from act.command_cases import command, deliver
+from sightline.act import DeliveryError
+from sightline.act.webhook import WebhookOptions, WebhookOutlet
 from sightline.errors import UsageError
 
 SECRET = "tok3n"
 
 
 def send(receiver: AlertReceiver, *, path: str = "/alerts", timeout_s: float = 5.0) -> None:
-    sink = WebhookSink(f"http://{receiver.address}{path}", timeout_s=timeout_s, headers={})
-    sink.send(decision(), idempotency_key="id:0")
+    outlet = WebhookOutlet(f"http://{receiver.address}{path}")
+    outlet.send(decision(), idempotency_key="id:0", deadline_s=timeout_s)
 
 
 def failure(receiver: AlertReceiver, answer: Answer, *, timeout_s: float = 5.0) -> DeliveryError:
@@ -40,16 +40,18 @@ def test_the_canonical_bytes_are_posted_with_their_key(receiver: AlertReceiver) 
 
 
 def test_given_headers_are_sent(receiver: AlertReceiver) -> None:
-    sink = WebhookSink(receiver.url, timeout_s=5, headers={"Authorization": f"Bearer {SECRET}"})
-    sink.send(decision(), idempotency_key="id:0")
+    sink = WebhookOutlet(
+        receiver.url, WebhookOptions(headers={"Authorization": f"Bearer {SECRET}"})
+    )
+    sink.send(decision(), idempotency_key="id:0", deadline_s=5)
     assert receiver.requests[0].headers["Authorization"] == f"Bearer {SECRET}"
 
 
 def test_user_and_password_of_the_address_are_basic_authorization(
     receiver: AlertReceiver,
 ) -> None:
-    sink = WebhookSink(f"http://me:p%40ss@{receiver.address}/", timeout_s=5)
-    sink.send(decision(), idempotency_key="id:0")
+    sink = WebhookOutlet(f"http://me:p%40ss@{receiver.address}/")
+    sink.send(decision(), idempotency_key="id:0", deadline_s=5)
     sent = receiver.requests[0].headers["Authorization"].removeprefix("Basic ")
     assert base64.b64decode(sent) == b"me:p@ss"
 
@@ -99,7 +101,7 @@ def test_nobody_listening_is_unreachable() -> None:
     with AlertReceiver() as gone:
         url = gone.url
     with pytest.raises(DeliveryError) as caught:
-        WebhookSink(url, timeout_s=1).send(decision(), idempotency_key="id:0")
+        WebhookOutlet(url).send(decision(), idempotency_key="id:0", deadline_s=1)
     assert caught.value.is_unreachable
 
 
@@ -125,9 +127,9 @@ def test_retry_after_is_honoured_up_to_a_cap(
     receiver: AlertReceiver, headers: dict[str, str], expected_s: float | None
 ) -> None:
     receiver.planned.append(Answer(status=503, headers=headers))
-    sink = WebhookSink(receiver.url, timeout_s=5, bounds=WebhookBounds(retry_after_cap_s=60))
+    sink = WebhookOutlet(receiver.url, WebhookOptions(retry_after_cap_s=60))
     with pytest.raises(DeliveryError) as caught:
-        sink.send(decision(), idempotency_key="id:0")
+        sink.send(decision(), idempotency_key="id:0", deadline_s=5)
     assert caught.value.retry_after_s == expected_s
 
 
@@ -144,13 +146,12 @@ def test_a_retry_date_far_ahead_is_cut_to_the_cap(receiver: AlertReceiver) -> No
 @pytest.mark.parametrize("answer", [Answer(status=500), Answer(status=0), Answer(status=404)])
 def test_no_secret_is_told(receiver: AlertReceiver, answer: Answer) -> None:
     receiver.planned.append(answer)
-    sink = WebhookSink(
+    sink = WebhookOutlet(
         f"http://{SECRET}:{SECRET}@{receiver.address}/services/{SECRET}?key={SECRET}",
-        timeout_s=5,
-        headers={"X-Api-Key": SECRET},
+        WebhookOptions(headers={"X-Api-Key": SECRET}),
     )
     with pytest.raises(DeliveryError) as caught:
-        sink.send(decision(), idempotency_key="id:0")
+        sink.send(decision(), idempotency_key="id:0", deadline_s=5)
     error = caught.value
     told = [repr(sink), str(error), repr(error), error.got, *traceback.format_exception(error)]
     assert not [text for text in told if SECRET in text]
@@ -166,7 +167,7 @@ def test_no_secret_is_told(receiver: AlertReceiver, answer: Answer) -> None:
 )  # fmt: skip
 def test_an_address_that_cannot_work_is_refused_unrepeated(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        WebhookSink(url, timeout_s=1)
+        WebhookOutlet(url)
     error = caught.value
     assert SECRET not in str(error)
     assert error.__suppress_context__ or error.__context__ is None  # urllib repeats the address
@@ -177,17 +178,39 @@ def test_an_address_that_cannot_work_is_refused_unrepeated(url: str) -> None:
 )
 def test_a_header_that_cannot_work_is_refused_unrepeated(headers: dict[str, str]) -> None:
     with pytest.raises(UsageError) as caught:
-        WebhookSink("http://host/", timeout_s=1, headers=headers)
+        WebhookOutlet("http://host/", WebhookOptions(headers=headers))
     assert SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan")])
-def test_a_time_out_that_cannot_work_is_refused(timeout_s: float) -> None:
-    with pytest.raises(UsageError, match="time-out above 0 s"):
-        WebhookSink("http://host/", timeout_s=timeout_s)
 
 
 def test_a_delivery_error_survives_the_way_between_processes() -> None:
     error = DeliveryError(got="HTTP 429", where="host", is_permanent=True, retry_after_s=2.0)
     twin = pickle.loads(pickle.dumps(error))
     assert (str(twin), twin.is_permanent, twin.retry_after_s) == (str(error), True, 2.0)
+
+
+def test_a_command_is_posted_with_its_key(receiver: AlertReceiver) -> None:
+    deliver(WebhookOutlet(receiver.url), command(revision=2))
+    assert receiver.requests[0].body == command(revision=2).canonical_bytes()
+    assert receiver.requests[0].headers["Idempotency-Key"] == "c1:2"
+
+
+def test_a_command_whose_answer_was_lost_takes_effect_once(receiver: AlertReceiver) -> None:
+    receiver.planned.append(TAKEN_THEN_LOST)
+    outlet = WebhookOutlet(receiver.url)
+    with pytest.raises(DeliveryError):
+        deliver(outlet, command())
+    deliver(outlet, command())
+    assert receiver.deliveries["c1:0"] == 2
+    assert len(receiver.effects) == 1
+
+
+def test_a_deadline_that_has_passed_is_a_failed_delivery(receiver: AlertReceiver) -> None:
+    receiver.usual = Answer(waits=True)
+    with pytest.raises(DeliveryError):
+        send(receiver, timeout_s=-1.0)
+
+
+def test_two_paths_of_one_host_have_two_names_and_neither_tells_the_path() -> None:
+    names = {WebhookOutlet.shown(f"https://me:pw@hooks.example/{SECRET}/{n}") for n in range(2)}
+    assert len(names) == 2
+    assert not [name for name in names if SECRET in name or "pw" in name]

@@ -5,7 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from sightline.act import JsonLinesSink, Ledger
+from sightline.act import Ledger
+from sightline.act.json_lines import JsonLinesOutlet
 from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory, RunOptions, compare_runs, load_plan, run_pipeline
@@ -131,7 +132,7 @@ def test_what_is_shelved_is_decided_and_told_to_nobody(constellation, folder, re
     shelve = {"control": "shelve", "subject": "*", "kind": "sensor_stuck",
               "from_ns": 0, "until_ns": 2**62}  # fmt: skip
     shelved = go(
-        constellation, folder / "shelved", controls=(shelve,), sinks={"file": JsonLinesSink(told)}
+        constellation, folder / "shelved", controls=(shelve,), sinks={"file": JsonLinesOutlet(told)}
     )
     assert shelved.digest == reference.digest
     kinds = [json.loads(line)["kind"] for line in told.read_text().splitlines()]

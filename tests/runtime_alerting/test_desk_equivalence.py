@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from alerting_runs import at, dispositions, engine, fleet_plan, fleet_rows, messages, names, said
 
-from sightline.act import Ledger
+from sightline.act import Ledger, Outlet
 from sightline.runtime import RunDirectory, RunOptions, make_plan, replay_run, run_pipeline
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
@@ -113,11 +113,11 @@ def test_a_ledger_that_was_lost_is_built_again_with_its_messages(tmp_path):
         assert [(n.kind, n.subject, n.count) for n in ledger.notices()] == messages(run)
 
 
-class Collector:
+class Collector(Outlet):
     def __init__(self):
         self.lines = []
 
-    def send(self, said, *, idempotency_key):
+    def send(self, said, /, *, idempotency_key, deadline_s):
         self.lines.append((idempotency_key, json.loads(said.canonical_bytes())))
 
 

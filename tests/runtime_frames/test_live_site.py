@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime_frames.site_cases import plan_of, told, yard
-from sightline.act.actuators import JsonLinesActuator
+from sightline.act.json_lines import JsonLinesOutlet
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.frames.site_run import SiteOptions, run_site
@@ -74,7 +74,7 @@ def test_a_camera_that_is_cut_stops_the_machine_and_one_that_is_back_lets_it_go(
                 tmp_path / "run",
                 detectors=told(plan),
                 options=SiteOptions(is_live=True, durable=False),
-                actuators={"saw": JsonLinesActuator(told_path)},
+                actuators={"saw": JsonLinesOutlet(told_path)},
                 is_stopped=stopping.is_set,
             )
         )

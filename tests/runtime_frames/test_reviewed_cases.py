@@ -8,7 +8,8 @@ import pytest
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, yard
 from sightline.act import Sink
-from sightline.cli.site_sources import follow_controls, open_cameras, parse_actuators
+from sightline.cli.outlets import parse_actuators
+from sightline.cli.site_sources import follow_controls, open_cameras
 from sightline.errors import PipelineError, SourceError, UsageError
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind
@@ -167,7 +168,7 @@ def test_a_clock_that_is_set_back_goes_on_at_the_real_pace():
 
 def test_a_receiver_of_alerts_that_hangs_holds_no_frame_up(tmp_path):
     class Hanging(Sink):
-        def send(self, decision, *, idempotency_key):
+        def send(self, decision, /, *, idempotency_key, deadline_s):
             time.sleep(1.0)
 
     plan = plan_of(yard())
@@ -291,7 +292,7 @@ def test_a_password_in_an_address_is_in_no_error_message(location, name):
 )
 def test_a_password_of_an_actuator_is_in_no_error_message(item):
     with pytest.raises(UsageError) as caught:
-        parse_actuators(plan_of(yard()), [item], wall_ns=time.time_ns)
+        parse_actuators(plan_of(yard()).machines, [item], pipeline="yard")
     assert "hunter2" not in str(caught.value)
 
 

@@ -1,21 +1,43 @@
-"""Carry decisions out and store them: ledger, outbox, sinks, metrics."""
+"""Carry decisions out and store them: ledger, outbox, outlets, metrics."""
 
+from sightline.act.command_receiver import CommandReceiver, Reception
+from sightline.act.delivery import AlertDelivery, CommandSender, DeliveryReport, OutboxDispatcher
 from sightline.act.latency import LatencyRecorder
 from sightline.act.ledger import Ledger
 from sightline.act.metrics import RunMetrics
 from sightline.act.metrics_server import serve_metrics
-from sightline.act.outbox import Backoff, OutboxDispatcher
-from sightline.act.sinks import JsonLinesSink, Sink
-from sightline.act.webhook import WebhookSink
+from sightline.act.outlet import (
+    DeliveryError,
+    Outlet,
+    OutletOptions,
+    Retry,
+    Sayable,
+    open_outlet,
+    outlet_registry,
+)
+
+# Names of before:
+Backoff = Retry
+Sink = Outlet
 
 __all__ = [
+    "AlertDelivery",
     "Backoff",
-    "JsonLinesSink",
+    "CommandReceiver",
+    "CommandSender",
+    "DeliveryError",
+    "DeliveryReport",
     "LatencyRecorder",
     "Ledger",
     "OutboxDispatcher",
+    "Outlet",
+    "OutletOptions",
+    "Reception",
+    "Retry",
     "RunMetrics",
+    "Sayable",
     "Sink",
-    "WebhookSink",
+    "open_outlet",
+    "outlet_registry",
     "serve_metrics",
 ]

@@ -1,88 +1,151 @@
-"""Commands to a file, one JSON object a line."""
+"""The outlet that is a file: alerts or commands, one JSON object a line, each once."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Self
 
-from sightline.act.sinks import DeliveryError
-from sightline.errors import SinkError
-from sightline.records.command import ActuatorCommand
-
-_TAIL_BYTES = 1 << 20
-"""End of the file that is searched for an unfinished line: far above one command."""
+from sightline.act.outlet import DeliveryError, Outlet, Sayable, Taken
+from sightline.errors import SinkError, UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 
 
-class JsonLinesActuator:
-    """Appends the canonical bytes of each command, one a line, forced to disk.
+class JsonLinesOutlet(Outlet):
+    """Appends canonical bytes to a file, one a line, forced to disk.
 
-    For one writer at a time. A command that is sent again is left out while it is among the last
-    ``remembered`` ones of this instance; readers go by the command's id anyway.
+    For one writer at a time. The newest ``limits.outlet_keys`` keys of the file are held in memory
+    and not written again, also over runs; opening reads the whole file.
 
     Args:
         path: the file; made with its folder where it is absent. A last line that a crash left
-            unfinished is cut: its command was not acknowledged.
-        remembered: commands known not to be written twice, some 100 bytes each.
+            unfinished is cut: it was not acknowledged and comes again.
+        limits: ``max_line_bytes``, ``outlet_keys``.
+
+    Attributes:
+        cut_bytes: size of the unfinished last line that was cut on opening.
 
     Raises:
-        SinkError: the file cannot be written.
+        SinkError: the file cannot be read or written, or holds something else.
     """
 
-    def __init__(self, path: Path, *, remembered: int = 10_000) -> None:
+    schemes: ClassVar[tuple[str, ...]] = ("jsonl",)
+    takes: ClassVar[tuple[Taken, ...]] = ("alerts", "commands")
+
+    def __init__(self, path: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._path = path
-        self._remembered = remembered
-        self._written: OrderedDict[str, None] = OrderedDict()
+        self._limits = limits
+        self._keys: OrderedDict[str, None] = OrderedDict()
+        self._end = 0  # size of the file up to its last whole line
+        self.cut_bytes = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            with path.open("a+b") as file:
+                self._recover(file)
+            _sync_folder(path.parent)
         except OSError as error:
             raise SinkError(
                 expected="a file to append to",
-                got=error.strerror or type(error).__name__,
+                got=_cause(error),
                 where=str(path),
                 action="check the folder and its permissions, or give another file",
             ) from error
-        self._end = self._last_line_end()
+
+    @classmethod
+    def open(cls, location: str, *, name: str, options: Any, limits: Limits) -> Self:
+        """``jsonl:FILE``."""
+        path = location.partition(":")[2]
+        if not path:
+            raise UsageError(
+                expected="jsonl:FILE", got="no file", where=name, action="name the file"
+            )
+        return cls(Path(path), limits=limits)
 
     def __repr__(self) -> str:
-        return f"JsonLinesActuator({str(self._path)!r})"
+        return f"JsonLinesOutlet({str(self._path)!r})"
 
-    def send(self, command: ActuatorCommand) -> None:
-        """Append one command. A failed write leaves the file as it was.
+    def send(self, said: Sayable, /, *, idempotency_key: str, deadline_s: float) -> None:
+        """Append ``said`` unless the file has it. A failed write leaves the file as it was.
 
         Raises:
-            DeliveryError: the disk refused, or the actuator is closed.
+            DeliveryError: the disk refused.
         """
-        key = command.idempotency_key
-        if key in self._written:
+        line = said.canonical_bytes() + b"\n"
+        key = _key(json.loads(line))  # what the line itself says: so it is found again on opening
+        if key in self._keys:
             return
-        line = command.canonical_bytes() + b"\n"
         try:
-            # Whatever an earlier failure left behind the last whole line goes away here.
-            os.ftruncate(self._file, self._end)
-            view = memoryview(line)
-            while view:
-                view = view[os.pwrite(self._file, view, self._end + len(line) - len(view)) :]
-            os.fsync(self._file)
+            with self._path.open("r+b", buffering=0) as file:
+                # Whatever an earlier failure left behind the last whole line goes away here.
+                file.truncate(self._end)
+                file.seek(self._end)
+                _write_all(file, line)
+                os.fsync(file.fileno())
         except OSError as error:
             raise DeliveryError(
-                expected="the command to be written",
-                got=error.strerror or type(error).__name__,
+                got=_cause(error),
                 where=str(self._path),
-                action="free space or give another file",
+                action="free space; the alert stays in the outbox",
             ) from error
         self._end += len(line)
-        self._written[key] = None
-        if len(self._written) > self._remembered:
-            self._written.popitem(last=False)
+        self._remember(key)
 
-    def close(self) -> None:
-        """Close the file; once."""
-        os.close(self._file)
-        self._file = -1
+    def _remember(self, key: str) -> None:
+        self._keys[key] = None
+        if len(self._keys) > self._limits.outlet_keys:
+            self._keys.popitem(last=False)
 
-    def _last_line_end(self) -> int:
-        size = os.fstat(self._file).st_size
-        start = max(size - _TAIL_BYTES, 0)
-        return start + os.pread(self._file, size - start, start).rfind(b"\n") + 1
+    def _recover(self, file: BinaryIO) -> None:
+        most_bytes = self._limits.max_line_bytes
+        file.seek(0)
+        while line := file.readline(most_bytes + 1):
+            if not line.endswith(b"\n"):
+                if len(line) > most_bytes:
+                    raise self._foreign(line)
+                break
+            try:
+                self._remember(_key(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise self._foreign(line) from error
+            self._end += len(line)
+        self.cut_bytes = file.seek(0, os.SEEK_END) - self._end
+        if self.cut_bytes:
+            file.truncate(self._end)
+            os.fsync(file.fileno())
+
+    def _foreign(self, line: bytes) -> SinkError:
+        return SinkError(
+            expected="a file of decisions, notices or commands, one JSON object a line",
+            got=repr(line[:60].decode(errors="replace")),
+            where=f"{self._path}, byte {self._end}",
+            action="give another file",
+        )
+
+
+def _key(plain: dict[str, object]) -> str:
+    """What a line is known by."""
+    if "notice_id" in plain:
+        return str(plain["notice_id"])
+    identity = plain["command_id"] if "command_id" in plain else plain["decision_id"]
+    return f"{identity}:{plain['revision']}"
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or type(error).__name__

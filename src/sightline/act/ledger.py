@@ -24,7 +24,7 @@ from sightline.act.ledger_told import (
     stored_notices,
 )
 from sightline.act.notices import Notice, Told
-from sightline.act.outbox_table import OutboxTable
+from sightline.act.outbox import OutboxTable
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts, Decision

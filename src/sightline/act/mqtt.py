@@ -1,38 +1,112 @@
-"""Commands over MQTT: retained, acknowledged, and with a last will for when we are gone."""
+"""The outlet that is an MQTT 5 broker: acknowledged, and with a last will for when we are gone.
+
+The first half is the outlet, the second one connection from its beginning to its end. A client
+that reconnects by itself would send again what was waiting when the connection broke: old
+commands, after newer ones. So each connection has its own client and its own queue, and what was
+not acknowledged goes back to the sender, who knows whether it still matters.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import os
 import re
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, cast
+from urllib.parse import urlsplit
 
-from sightline.act.actuators.broker_address import BrokerAddress
-from sightline.act.outbox import Backoff
-from sightline.act.sinks import DeliveryError
+from pydantic import Field, SecretStr
+
+from sightline.act.outlet import DeliveryError, Outlet, OutletOptions, Retry, Sayable, Taken
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.command import ActuatorCommand
 from sightline.records.signals import NS_PER_S
 
-if TYPE_CHECKING:
-    from sightline.act.actuators.mqtt_link import MqttLink
+try:
+    from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("paho-mqtt is missing: install sightline[brokers]") from error
 
-_NAME = re.compile(r"[^+#/\x00]{1,256}")
-"""One level of a topic, without wildcards (MQTT 5.0, 4.7)."""
+USER, PASSWORD = "SIGHTLINE_MQTT_USER", "SIGHTLINE_MQTT_PASSWORD"
+"""Environment variables with the credentials of a broker, which belong into no command line."""
 
 ONLINE, LOST, CLOSED = "online", "lost", "closed"
+_PORT, _TLS_PORT = 1883, 8883
+_NAME = re.compile(r"[^+#/\x00]{1,256}")
+"""One level of a topic, without wildcards (MQTT 5.0, 4.7)."""
+_NOT_IN_A_NAME = re.compile(r"[+#/\x00]")
 
 
-class MqttActuator:
-    """Publishes commands to an MQTT 5 broker, QoS 1.
+def _password() -> SecretStr | None:
+    found = os.environ.get(PASSWORD)
+    return None if found is None else SecretStr(found)
+
+
+class MqttOptions(OutletOptions):
+    """Who enters the broker, and under which name."""
+
+    username: str | None = Field(default_factory=lambda: os.environ.get(USER))
+    """Of the broker; by default the environment variable SIGHTLINE_MQTT_USER."""
+    password: SecretStr | None = Field(default_factory=_password)
+    """Of the broker; by default the environment variable SIGHTLINE_MQTT_PASSWORD."""
+    controller: str = ""
+    """Name of whoever sends commands, also its client id; empty: the name of the outlet. A broker
+    allows each name one connection."""
+    ca_file: str | None = None
+    """With mqtts: certificates to verify the broker by; none: those of the system."""
+    keepalive_s: int = Field(default=10, ge=1, json_schema_extra={"unit": "s"})
+    """Silence after which either side takes the connection for dead."""
+    max_machines: int = Field(default=10_000, ge=1, json_schema_extra={"unit": "machines"})
+    """Machines commands are sent to; one more is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """Address and credentials of a broker. The credentials are not shown.
+
+    Attributes:
+        host, port: of the broker.
+        username, password: None where the broker asks for none.
+        tls: context that verifies the broker; None: no encryption, and a password goes in clear.
+        keepalive_s: silence after which either side takes the connection for dead.
+    """
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+    keepalive_s: int = 10
+
+    def __repr__(self) -> str:
+        return f"BrokerAddress({self.host}:{self.port})"
+
+
+class MqttOutlet(Outlet):
+    """Publishes to an MQTT 5 broker, QoS 1.
+
+    Commands:
 
     - ``<prefix>/machines/<machine>/command``, retained: the newest command in canonical bytes.
       The broker forgets it when its validity ends. A machine that starts learns what holds.
     - ``<prefix>/controllers/<controller>/state``, retained: ``{"controller": …, "state": …}``
       with ``online``, ``lost`` (the broker publishes it when the connection breaks: the last
       will) or ``closed``.
+
+    Alerts: ``<prefix>/alerts``, not retained, under a client id that the broker chooses. The
+    idempotency key is a user property.
 
     A broken connection is made anew by the next :meth:`send` whose turn has come: exponential
     waits up to the backoff's cap, in between sends fail at once. Whoever sends commands sends a
@@ -44,13 +118,18 @@ class MqttActuator:
         prefix: first levels of each topic, for example ``plant/hall-2``.
         controller: name of this sender, also its client id; a broker allows each one connection.
         wall_ns: UTC ns.
-        timeout_s: for each answer of the broker.
-        backoff: waits between connections.
+        timeout_s: for each answer of the broker while a connection is made or ended; publishing
+            has the deadline of what is sent.
+        waits: between connections.
         max_machines: machines commands are sent to; one more is refused.
 
     Raises:
-        UsageError: a name that is no topic level, or paho-mqtt (extra ``brokers``) is missing.
+        UsageError: a name that is no topic level.
     """
+
+    schemes: ClassVar[tuple[str, ...]] = ("mqtt", "mqtts")
+    takes: ClassVar[tuple[Taken, ...]] = ("alerts", "commands")
+    options: ClassVar[type[OutletOptions]] = MqttOptions
 
     def __init__(
         self,
@@ -58,13 +137,11 @@ class MqttActuator:
         *,
         prefix: str,
         controller: str,
-        wall_ns: Callable[[], int],
-        timeout_s: float = 5.0,
-        backoff: Backoff = Backoff(),
+        wall_ns: Callable[[], int] = time.time_ns,
+        timeout_s: float = DEFAULT_LIMITS.delivery_timeout_s,
+        waits: Retry = Retry(),
         max_machines: int = 10_000,
     ) -> None:
-        if find_spec("paho") is None:
-            raise _unusable("paho-mqtt", "none", "install sightline[brokers]")
         for level in (*prefix.split("/"), controller):
             _check_name(level)
         self._address = address
@@ -72,19 +149,50 @@ class MqttActuator:
         self._controller = controller
         self._wall_ns = wall_ns
         self._timeout_s = timeout_s
-        self._backoff = backoff
+        self._waits = waits
         self._max_machines = max_machines
         self._lock = threading.Lock()
         self._link: MqttLink | None = None
+        self._is_controller = False
         self._failures = 0
         self._quiet_until_ns = 0
         self._newest: dict[str, tuple[int, int]] = {}
 
-    def __repr__(self) -> str:
-        return f"MqttActuator({self._where!r}, {self._controller!r})"
+    @classmethod
+    def open(cls, location: str, *, name: str, options: Any, limits: Limits) -> Self:
+        """``mqtt://HOST[:PORT]/PREFIX``, or ``mqtts://…`` over TLS."""
+        try:
+            url = urlsplit(location)
+            port = url.port
+        except ValueError:
+            raise _unusable("an address with a port from 1 to 65535", "another one") from None
+        if url.username is not None:
+            raise _unusable(
+                "an address without user and password", "one with", f"set {USER} and {PASSWORD}"
+            )
+        if not (url.hostname and url.path.strip("/")):
+            raise _unusable("mqtt://HOST[:PORT]/PREFIX", "another address")
+        is_encrypted = url.scheme == "mqtts"
+        return cls(
+            BrokerAddress(
+                host=url.hostname,
+                port=port or (_TLS_PORT if is_encrypted else _PORT),
+                username=options.username,
+                password=options.password.get_secret_value() if options.password else None,
+                tls=ssl.create_default_context(cafile=options.ca_file) if is_encrypted else None,
+                keepalive_s=options.keepalive_s,
+            ),
+            prefix=url.path.strip("/"),
+            controller=options.controller or _NOT_IN_A_NAME.sub("-", name)[:256],
+            timeout_s=limits.delivery_timeout_s,
+            max_machines=options.max_machines,
+        )
 
-    def send(self, command: ActuatorCommand) -> None:
-        """Publish one command and wait until the broker has it.
+    def __repr__(self) -> str:
+        return f"MqttOutlet({self._where!r}, {self._controller!r})"
+
+    def send(self, said: Sayable, /, *, idempotency_key: str, deadline_s: float) -> None:
+        """Publish one thing and wait until the broker has it.
 
         A command that is older than one the broker took for the same machine changes nothing any
         more. It is not published: it would take the newer one's place as the retained one.
@@ -94,18 +202,35 @@ class MqttActuator:
                 its validity is over or its machine's name is no topic level.
         """
         with self._lock:
-            order = (command.issued_ns, command.revision)
-            if order < self._newest.get(command.machine, order):
-                return
-            left_s = (command.valid_until_ns - self._wall_ns()) / NS_PER_S
-            self._check(command, left_s)
-            self._publish(
-                self._link_in_turn(),
-                f"{self._prefix}/machines/{command.machine}/command",
-                command.canonical_bytes(),
-                left_s,
-            )
-            self._newest[command.machine] = order
+            if isinstance(said, ActuatorCommand):
+                self._send_command(said, idempotency_key, deadline_s)
+            else:
+                self._publish(
+                    self._link_in_turn(is_controller=False),
+                    f"{self._prefix}/alerts",
+                    said.canonical_bytes(),
+                    timeout_s=deadline_s,
+                    is_retained=False,
+                    key=idempotency_key,
+                )
+
+    def _send_command(self, command: ActuatorCommand, key: str, deadline_s: float) -> None:
+        order = (command.issued_ns, command.revision)
+        if order < self._newest.get(command.machine, order):
+            return
+        # Never more than it was issued for: a clock that was set back must not keep it alive.
+        ends_ns = command.valid_until_ns
+        left_s = min(ends_ns - self._wall_ns(), ends_ns - command.issued_ns) / NS_PER_S
+        self._check(command, left_s)
+        self._publish(
+            self._link_in_turn(is_controller=True),
+            f"{self._prefix}/machines/{command.machine}/command",
+            command.canonical_bytes(),
+            timeout_s=deadline_s,
+            expiry_s=left_s,
+            key=key,
+        )
+        self._newest[command.machine] = order
 
     def close(self) -> None:
         """Say ``closed`` and leave. Commands that hold go on to hold until their validity ends."""
@@ -113,10 +238,11 @@ class MqttActuator:
             link, self._link = self._link, None
             if link is None:
                 return
-            from sightline.act.actuators.mqtt_link import LinkFailure  # noqa: PLC0415 - an extra
-
+            if not self._is_controller:
+                link.close()
+                return
             try:
-                link.publish(self._state_topic, self._state(CLOSED))
+                link.publish(self._state_topic, self._state(CLOSED), timeout_s=self._timeout_s)
             except LinkFailure:
                 link.drop()  # the broker says `lost`
             else:
@@ -151,11 +277,9 @@ class MqttActuator:
                 is_permanent=True,
             )
 
-    def _publish(self, link: MqttLink, topic: str, payload: bytes, expiry_s: float) -> None:
-        from sightline.act.actuators.mqtt_link import LinkFailure  # noqa: PLC0415 - an extra
-
+    def _publish(self, link: MqttLink, topic: str, payload: bytes, **how: Any) -> None:
         try:
-            link.publish(topic, payload, expiry_s=expiry_s)
+            link.publish(topic, payload, **how)
         except LinkFailure as error:
             # Also after a refusal or a time-out: what is still under way must not arrive late.
             self._link = None
@@ -163,47 +287,49 @@ class MqttActuator:
             raise self._failed(str(error)) from error
         self._failures = 0
 
-    def _link_in_turn(self) -> MqttLink:
-        """The connection; made anew where it is gone and its turn has come."""
-        from sightline.act.actuators.mqtt_link import LinkFailure, MqttLink  # noqa: PLC0415
+    def _link_in_turn(self, *, is_controller: bool) -> MqttLink:
+        """The connection; made anew where it is gone and its turn has come.
 
+        Only a sender of commands has a name and a last will: its silence stops machines.
+        """
         if self._link is not None and self._link.is_up:
             return self._link
         if self._link is not None:
             self._link.drop()
             self._link = None
         wait_s = (self._quiet_until_ns - self._wall_ns()) / NS_PER_S
-        if 0 < wait_s <= self._backoff.cap_s:  # longer only when the clock was set back
+        if 0 < wait_s <= self._waits.most_wait_s:  # longer only when the clock was set back
             raise self._error("no connection yet", wait_s)
         link: MqttLink | None = None
         try:
             link = MqttLink(
                 self._address,
-                client_id=self._controller,
-                will=(self._state_topic, self._state(LOST)),
+                client_id=self._controller if is_controller else "",
+                will=(self._state_topic, self._state(LOST)) if is_controller else None,
                 timeout_s=self._timeout_s,
             )
-            link.publish(self._state_topic, self._state(ONLINE))
+            if is_controller:
+                link.publish(self._state_topic, self._state(ONLINE), timeout_s=self._timeout_s)
         except LinkFailure as error:
             if link is not None:
                 link.drop()
             raise self._failed(str(error)) from error
-        self._link = link
+        self._link, self._is_controller = link, is_controller
         return link
 
     def _failed(self, got: str) -> DeliveryError:
         """Count a failure and say when to try again."""
         self._failures += 1
-        wait_s = self._backoff.wait_s(self._failures, key=self._controller)
+        wait_s = self._waits.wait_s(self._failures, key=self._controller)
         self._quiet_until_ns = self._wall_ns() + round(wait_s * NS_PER_S)
         return self._error(got, wait_s)
 
     def _error(self, got: str, wait_s: float) -> DeliveryError:
         return DeliveryError(
-            expected="the command to be acknowledged",
+            expected="an acknowledgement",
             got=got,
             where=self._where,
-            action="mend the broker; send again while the command is valid",
+            action="mend the broker",
             is_unreachable=True,
             retry_after_s=wait_s,
         )
@@ -214,5 +340,179 @@ def _check_name(level: str) -> None:
         raise _unusable("names without + # / or NUL, up to 256 characters", repr(level), "mend it")
 
 
-def _unusable(expected: str, got: str, action: str) -> UsageError:
-    return UsageError(expected=expected, got=got, where="MQTT actuator", action=action)
+def _unusable(expected: str, got: str, action: str = "mend the address") -> UsageError:
+    return UsageError(expected=expected, got=got, where="MQTT outlet", action=action)
+
+
+# --- one connection ---
+
+QOS = 1
+"""At least once; the receiver makes it once."""
+
+
+class LinkFailure(Exception):
+    """Something that the broker or the network refused; its text holds no secret."""
+
+
+class MqttLink:
+    """A connection to a broker.
+
+    Args:
+        address: of the broker.
+        client_id: the broker allows each id one connection; ``""``: it chooses one.
+        will: (topic, payload), published retained by the broker when the connection breaks.
+        timeout_s: for each answer while connecting.
+
+    Raises:
+        LinkFailure: no connection within about three time-outs (network, encryption, broker).
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        *,
+        client_id: str,
+        will: tuple[str, bytes] | None,
+        timeout_s: float,
+    ) -> None:
+        self._changed = threading.Condition()
+        self._answer: str | None = None  # of the broker, to the connection; "" means welcome
+        self._acknowledged: dict[int, ReasonCode] = {}
+        self._is_up = False
+        self._client = self._make_client(address, client_id, will, timeout_s)
+        try:
+            self._client.connect(
+                address.host, address.port, keepalive=address.keepalive_s, clean_start=True
+            )
+        except (OSError, ValueError) as error:
+            raise LinkFailure(_words(error)) from None
+        self._client.loop_start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._answer is not None, timeout_s)
+            answer = "no answer in time" if self._answer is None else self._answer
+            self._is_up = not answer
+        if answer:
+            self.drop()
+            raise LinkFailure(answer)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether nothing is known to be wrong."""
+        with self._changed:
+            return self._is_up
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        is_retained: bool = True,
+        expiry_s: float | None = None,
+        key: str = "",
+    ) -> None:
+        """Publish with QoS 1 and wait for the broker's acknowledgement.
+
+        Args:
+            topic: where to.
+            payload: what.
+            timeout_s: for the acknowledgement.
+            is_retained: whether the broker keeps it for whoever comes later.
+            expiry_s: after which the broker forgets it, rounded up to whole seconds.
+            key: idempotency key, sent as a user property; ``""``: none.
+
+        Raises:
+            LinkFailure: it was not acknowledged. After a time-out the link is to be dropped.
+        """
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = max(math.ceil(expiry_s), 1)
+        if key:
+            properties.UserProperty = ("idempotency-key", key)
+        info = self._client.publish(
+            topic, payload, qos=QOS, retain=is_retained, properties=properties
+        )
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkFailure("the connection is gone")
+        with self._changed:
+            self._changed.wait_for(
+                lambda: info.mid in self._acknowledged or not self._is_up, timeout_s
+            )
+            code = self._acknowledged.pop(info.mid, None)
+            if code is None:
+                raise LinkFailure("no answer in time" if self._is_up else "the connection is gone")
+        if code.is_failure:
+            raise LinkFailure(f"refused: {code}")
+
+    def close(self) -> None:
+        """Take leave, so that the broker does not publish the will."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def drop(self) -> None:
+        """End the connection at once; the broker publishes the will."""
+        with self._changed:
+            self._is_up = False
+        sock = self._client.socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # Past SSLSocket.shutdown, which must not run beside a read in another thread.
+                socket.socket.shutdown(cast(socket.socket, sock), socket.SHUT_RDWR)
+        self._client.loop_stop()
+
+    # --- called by the client's thread --------------------------------------------------------
+
+    def _on_connect(
+        self, _c: Client, _u: Any, _f: ConnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        with self._changed:
+            self._answer = f"refused: {code}" if code.is_failure else ""
+            self._changed.notify_all()
+
+    def _on_publish(
+        self, _c: Client, _u: Any, mid: int, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        with self._changed:
+            self._acknowledged[mid] = code
+            self._changed.notify_all()
+
+    def _on_disconnect(
+        self, _c: Client, _u: Any, _f: DisconnectFlags, _r: ReasonCode, _p: Properties | None
+    ) -> None:
+        with self._changed:
+            self._is_up = False
+            if self._answer is None:
+                self._answer = "the connection is gone"
+            self._changed.notify_all()
+
+    def _make_client(
+        self,
+        address: BrokerAddress,
+        client_id: str,
+        will: tuple[str, bytes] | None,
+        timeout_s: float,
+    ) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = timeout_s
+        if address.username is not None:
+            client.username_pw_set(address.username, address.password)
+        if address.tls is not None:
+            client.tls_set_context(address.tls)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=QOS, retain=True)
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        return client
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    detail = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__

@@ -1,43 +1,49 @@
-"""Where alerts go: what a sink promises, and the sink that is a file."""
+"""Outlets: where alerts and commands go, found by the scheme of their address.
+
+An outlet is a class: the schemes it opens, what it takes, its options, and one way to send. A
+package brings its own under the entry-point group ``sightline.outlets``, a pipeline names a module
+under ``plugins``; nothing in Sightline knows an outlet by name.
+
+How often something is tried again is a value of the outlet for alerts (:class:`Retry`): an alert
+waits in the ledger's outbox until it is taken or given up. Commands are *newest only*, which is no
+choice: one that waits gives way to a newer one and none is tried again, because a command that
+arrives late is worse than none. A machine that hears nothing stops by itself.
+"""
 
 from __future__ import annotations
 
-import json
-import os
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from types import ModuleType
+from typing import Any, ClassVar, Literal, Protocol, Self
+from urllib.parse import urlsplit
 
-from sightline.errors import SinkError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sightline.errors import SinkError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import Decision
+from sightline.registry import Registry
+
+Taken = Literal["alerts", "commands"]
+"""What an outlet can take."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_MAX_DOUBLINGS = 64
 
 
 class Sayable(Protocol):
-    """A decision, or a message of an alert desk."""
+    """A decision, a message of an alert desk, or a command to a machine."""
 
     def canonical_bytes(self) -> bytes:
         """One JSON object, UTF-8, without a line break."""
 
 
-class Sink(Protocol):
-    """A receiver of alerts. It makes each idempotency key take effect once."""
-
-    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
-        """Hand over one decision or message; returning means that the receiver has it for good.
-
-        Args:
-            said: what to send.
-            idempotency_key: ``decision_id:revision``, or the id of a notice; the same at every
-                attempt.
-
-        Raises:
-            SinkError: not taken; it will be tried again. A :class:`DeliveryError` says more.
-        """
-
-
 class DeliveryError(SinkError):
-    """An alert was not taken. ``got`` is kept in the outbox, so it must hold no secret.
+    """Something was not taken. ``got`` is kept in the outbox, so it must hold no secret.
 
     Attributes:
         is_permanent: trying again cannot help.
@@ -71,134 +77,211 @@ class DeliveryError(SinkError):
         return (rebuild, ())
 
 
-class JsonLinesSink:
-    """Appends the canonical bytes of each decision or notice once to a file, one a line, forced to
-    disk.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often something is tried, and the waits in between: exponential, spread by a hash.
 
-    For one writer at a time. The keys of a file are held in memory, some 100 bytes each.
-
-    Args:
-        path: the file; made with its folder where it is absent. A last line that a crash left
-            unfinished is cut: its decision was not acknowledged and comes again.
-        max_keys: decisions in one file. Beyond it sending is refused.
-        limits: ``max_line_bytes``.
+    The jitter is a hash of the key, so that waits of many alerts are spread out and yet the same
+    in every run.
 
     Attributes:
-        cut_bytes: size of the unfinished last line that was cut on opening.
+        attempts: after so many failed ones it is given up.
+        first_wait_s: wait after the first failed attempt, before jitter.
+        factor: growth per further attempt, at least 1.
+        most_wait_s: longest wait.
 
     Raises:
-        SinkError: the file cannot be read or written, or holds something else than decisions.
+        UsageError: no attempt at all, or a wait that is not positive, or shrinks.
+
+    >>> Retry(first_wait_s=1.0, factor=2.0, most_wait_s=60.0).wait_s(3, key="a") <= 4.0
+    True
     """
 
-    def __init__(
-        self, path: Path, *, max_keys: int = 5_000_000, limits: Limits = DEFAULT_LIMITS
-    ) -> None:
-        self._path = path
-        self._max_keys = max_keys
-        self._max_line_bytes = limits.max_line_bytes
-        self._keys: set[str] = set()
-        self._end = 0  # size of the file up to its last whole line
-        self.cut_bytes = 0
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a+b") as file:
-                self._recover(file)
-            _sync_folder(path.parent)
-        except OSError as error:
-            raise SinkError(
-                expected="a file to append to",
-                got=_cause(error),
-                where=str(path),
-                action="check the folder and its permissions, or give another file",
-            ) from error
+    attempts: int = 8
+    first_wait_s: float = 0.5
+    factor: float = 2.0
+    most_wait_s: float = 60.0
 
-    def __repr__(self) -> str:
-        return f"JsonLinesSink({str(self._path)!r})"
+    def __post_init__(self) -> None:
+        is_sound = 0 < self.first_wait_s <= self.most_wait_s and self.factor >= 1
+        if not (is_sound and self.attempts >= 1):
+            raise UsageError(
+                expected="attempts >= 1, 0 < first_wait_s <= most_wait_s and factor >= 1",
+                got=f"{self}",
+                where="retry policy",
+                action="mend the numbers",
+            )
 
-    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
-        """Append ``said`` unless the file has it. A failed write leaves the file as it was.
+    def wait_s(self, attempts: int, *, key: str) -> float:
+        """Seconds to wait after ``attempts`` failed ones (from 1): half to all of the full wait."""
+        doublings = min(attempts - 1, _MAX_DOUBLINGS)  # beyond it a float could overflow
+        full_s = min(self.first_wait_s * self.factor**doublings, self.most_wait_s)
+        digest = hashlib.blake2b(f"{key}:{attempts}".encode(), digest_size=2).digest()
+        return full_s * (0.5 + 0.5 * int.from_bytes(digest, "big") / 0xFFFF)
+
+
+class OutletOptions(BaseModel):
+    """Options of an outlet: none. Subclasses add fields, each with a docstring and a default.
+
+    A field that holds a secret is a ``SecretStr``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Outlet(ABC):
+    """A way out: to a file, a web server, a broker. Each idempotency key takes effect once.
+
+    An outlet that a program makes itself and hands to a run needs nothing but :meth:`send`.
+
+    Attributes:
+        schemes: beginnings of the addresses it opens, lower case: ``("http", "https")``.
+        takes: ``"alerts"``, ``"commands"`` or both.
+        options: the class of its options.
+        retry: how often an alert is tried, within ``limits.delivery_attempts``. Commands are
+            always newest only.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[Taken, ...]] = ("alerts",)
+    options: ClassVar[type[OutletOptions]] = OutletOptions
+    retry: Retry = Retry()
+
+    @classmethod
+    def open(cls, location: str, *, name: str, options: Any, limits: Limits) -> Self:
+        """Open the address ``location``, with its scheme.
+
+        Args:
+            location: as given. It may hold a secret, so no error repeats it.
+            name: what this outlet is known by: in the ledger, in reports, to the receiver.
+            options: an instance of the class's ``options``.
+            limits: ``delivery_timeout_s`` and others.
 
         Raises:
-            DeliveryError: the disk refused, or the file holds ``max_keys`` decisions.
+            UsageError: an address that cannot work.
+            SinkError: a place that cannot be opened.
         """
-        line = said.canonical_bytes() + b"\n"
-        # Only what the line itself says is found again when the file is opened.
-        if isinstance(said, Decision):
-            key = f"{said.decision_id}:{said.revision}"
-        else:
-            key = _key(json.loads(line))
-        if key in self._keys:
-            return
-        if len(self._keys) >= self._max_keys:
-            raise DeliveryError(
-                expected=f"at most {self._max_keys} decisions in a file",
-                got="a full file",
-                where=str(self._path),
-                action="give another file; the alert stays in the outbox",
-            )
-        try:
-            with self._path.open("r+b", buffering=0) as file:
-                # Whatever an earlier failure left behind the last whole line goes away here.
-                file.truncate(self._end)
-                file.seek(self._end)
-                _write_all(file, line)
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise DeliveryError(
-                got=_cause(error),
-                where=str(self._path),
-                action="free space; the alert stays in the outbox",
-            ) from error
-        self._end += len(line)
-        self._keys.add(key)
-
-    def _recover(self, file: BinaryIO) -> None:
-        file.seek(0)
-        while line := file.readline(self._max_line_bytes + 1):
-            if not line.endswith(b"\n"):
-                if len(line) > self._max_line_bytes:
-                    raise self._foreign(line)
-                break
-            try:
-                self._keys.add(_key(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
-                raise self._foreign(line) from error
-            self._end += len(line)
-        self.cut_bytes = file.seek(0, os.SEEK_END) - self._end
-        if self.cut_bytes:
-            file.truncate(self._end)
-            os.fsync(file.fileno())
-
-    def _foreign(self, line: bytes) -> SinkError:
-        return SinkError(
-            expected="a file of decisions or notices, one JSON object a line",
-            got=repr(line[:60].decode(errors="replace")),
-            where=f"{self._path}, byte {self._end}",
-            action="give another file",
+        raise UsageError(
+            expected="an outlet that opens addresses",
+            got=cls.__name__,
+            where=name,
+            action="override open() in this class",
         )
 
+    @classmethod
+    def shown(cls, location: str) -> str:
+        """``location`` without user, password and query, to be named by."""
+        scheme, _, rest = location.partition(":")
+        if not rest.startswith("//"):
+            return f"{scheme.lower()}:{rest.partition('?')[0]}"
+        parts = urlsplit(location)
+        host = parts.netloc.rpartition("@")[2]
+        return f"{scheme.lower()}://{host}{parts.path}".rstrip("/")
 
-def _key(plain: dict[str, object]) -> str:
-    """What a line is known by."""
-    if "notice_id" in plain:
-        return str(plain["notice_id"])
-    return f"{plain['decision_id']}:{plain['revision']}"
+    @abstractmethod
+    def send(self, said: Sayable, /, *, idempotency_key: str, deadline_s: float) -> None:
+        """Hand over one thing; returning means that the receiver has it for good.
+
+        Of a command: that the next station has it. Whether the machine obeys is for it to say.
+
+        Args:
+            said: what to send.
+            idempotency_key: the same at every attempt; ``decision_id:revision``,
+                ``command_id:revision`` or the id of a notice.
+            deadline_s: time from now in which it is of use; give up within about this time.
+
+        Raises:
+            SinkError: not taken. A :class:`DeliveryError` says more.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most outlets hold nothing open
+        """Let go in good order; nothing to do where nothing is held open."""
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+def outlet_registry(plugins: Sequence[ModuleType] = ()) -> Registry[Outlet]:
+    """The outlets that are installed, by scheme.
+
+    Args:
+        plugins: modules that a pipeline names.
+
+    Raises:
+        PipelineError: a scheme is taken twice.
+
+    >>> "jsonl" in outlet_registry(), "pigeon" in outlet_registry()
+    (True, False)
+    """
+    return Registry(
+        "outlet",
+        Outlet,  # type: ignore[type-abstract]
+        built_in={
+            "http": "sightline.act.webhook:WebhookOutlet",
+            "https": "sightline.act.webhook:WebhookOutlet",
+            "jsonl": "sightline.act.json_lines:JsonLinesOutlet",
+            "mqtt": "sightline.act.mqtt:MqttOutlet",
+            "mqtts": "sightline.act.mqtt:MqttOutlet",
+        },
+        group="sightline.outlets",
+        plugins=plugins,
+        names=lambda found: found.schemes,
+    )
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the file's name durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def open_outlet(
+    location: str,
+    *,
+    use: Taken,
+    where: str,
+    name: str = "",
+    options: Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    registry: Registry[Outlet] | None = None,
+) -> tuple[str, Outlet]:
+    """Find the outlet of an address and open it.
+
+    Args:
+        location: ``scheme:…``.
+        use: what it shall take.
+        where: for errors: the option or file that names it.
+        name: what it is known by; ``""``: its address without what may be secret.
+        options: of the outlet, by name.
+        limits: of the run.
+        registry: of outlets; None: without plugins.
+
+    Returns:
+        Its name, and the outlet.
+
+    Raises:
+        UsageError: no such scheme, options it does not have, or a use it is not made for.
+        PipelineError: what it needs is not installed.
+        SinkError: a place that cannot be opened.
+    """
+    known = outlet_registry() if registry is None else registry
+    scheme = location.partition(":")[0].lower()
+    if scheme not in known or ":" not in location:
+        # Never the location: it may hold a password.
+        raise UsageError(
+            expected=f"an address that begins with {', '.join(f'{s}:' for s in known)}",
+            got=f"{scheme}:" if ":" in location and _SCHEME.fullmatch(scheme) else "another one",
+            where=where,
+            action="mend it, or install the package that brings the outlet",
+        )
+    found = known.find(scheme, where=where)
+    if use not in found.takes:
+        raise UsageError(
+            expected=f"an outlet that takes {use}",
+            got=f"{scheme}:, which takes {' and '.join(found.takes)}",
+            where=where,
+            action="give another address",
+        )
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _cause(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+        chosen = found.options.model_validate(dict(options or {}))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise UsageError(
+            expected=f"options of the outlet {scheme}:",
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            where=where,
+            action=f"it has: {', '.join(found.options.model_fields) or 'none'}",
+        ) from None  # the cause repeats what was given
+    name = name or found.shown(location)
+    return name, found.open(location, name=name, options=chosen, limits=limits)

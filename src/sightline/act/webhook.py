@@ -1,97 +1,105 @@
-"""The sink that is a web server: one POST per alert, and no secret in any message."""
+"""The outlet that is a web server: one POST each, and no secret in any message."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import re
 import socket
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any, ClassVar, Self
 
-from sightline.act.sinks import DeliveryError, Sayable
+from pydantic import Field, SecretStr
+
+from sightline.act.outlet import DeliveryError, Outlet, OutletOptions, Sayable, Taken
 from sightline.errors import UsageError
+from sightline.limits import Limits
 
 _RETRIED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _TARGET = re.compile(r"[!-~]*")  # printable ASCII without the space, as RFC 9112 demands
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _HEADER_VALUE = re.compile(r"[\t -~]*")
+_LEAST_S = 0.001  # a socket's time-out of 0 would mean "do not wait", and fail at once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookBounds:
-    """What a receiver may ask of us.
+class WebhookOptions(OutletOptions):
+    """Headers, and what a receiver may ask of us."""
 
-    Attributes:
-        retry_after_cap_s: longest pause granted; a longer ``Retry-After`` is cut to this.
-        response_bytes: how much of an answer is read; the rest is left.
-    """
-
-    retry_after_cap_s: float = 300.0
-    response_bytes: int = 4096
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Further headers, for example an authorization."""
+    retry_after_cap_s: float = Field(default=300.0, ge=0, json_schema_extra={"unit": "s"})
+    """Longest pause granted; a longer ``Retry-After`` is cut to this."""
+    response_bytes: int = Field(default=4096, ge=0, json_schema_extra={"unit": "bytes"})
+    """How much of an answer is read; the rest is left."""
 
 
-class WebhookSink:
-    """POSTs the canonical bytes of each decision or notice with an ``Idempotency-Key`` header.
+class WebhookOutlet(Outlet):
+    """POSTs canonical bytes with an ``Idempotency-Key`` header.
 
     2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
     no answer in time are tried again. Everything else is permanent, redirects included: an alert
     goes to the address that was configured and to no other. The environment's proxy settings are
-    not used.
+    not used. The deadline of a delivery holds for connecting (per network address of the host),
+    and again for the whole exchange after that.
 
     Args:
         url: http or https address. User and password in it become basic authorization.
-        timeout_s: for connecting (per network address of the host), and again for the whole
-            exchange after that.
-        headers: further headers, for example an authorization.
-        bounds: what the receiver may ask of us.
+        options: headers, and what the receiver may ask of us.
 
     Raises:
-        UsageError: an address, a header or a time-out that cannot work. What was given is not
-            repeated, because addresses and headers carry secrets.
+        UsageError: an address or a header that cannot work. What was given is not repeated,
+            because addresses and headers carry secrets.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-        bounds: WebhookBounds = WebhookBounds(),
-    ) -> None:
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+    takes: ClassVar[tuple[Taken, ...]] = ("alerts", "commands")
+    options: ClassVar[type[OutletOptions]] = WebhookOptions
+
+    def __init__(self, url: str, options: WebhookOptions = WebhookOptions()) -> None:
         parts = _parse(url)
-        given = dict(headers or {})
+        given = {name: value.get_secret_value() for name, value in options.headers.items()}
         _check_headers(given)
-        if not timeout_s > 0:
-            raise _unusable("a time-out above 0 s", f"{timeout_s}")
         self._connection_type: type[http.client.HTTPConnection] = (
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
         self._host, self._port = parts.hostname or "", parts.port
         self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-        self._timeout_s = timeout_s
-        self._bounds = bounds
+        self._bounds = options
         self._headers = {**_basic_authorization(parts), **given}
-        # No path either: for many chat services the path is the secret.
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._shown = f"{parts.scheme}://{host}" + (f":{self._port}" if self._port else "")
+        self._shown = _without_path(parts)
+
+    @classmethod
+    def open(cls, location: str, *, name: str, options: Any, limits: Limits) -> Self:
+        """``http://…`` or ``https://…``."""
+        return cls(location, options)
+
+    @classmethod
+    def shown(cls, location: str) -> str:
+        """Scheme and host, and a digest of the rest: a chat service's path is its secret."""
+        parts = _parse(location)
+        rest = hashlib.blake2b(f"{parts.path}?{parts.query}".encode(), digest_size=4).hexdigest()
+        bare = _without_path(parts)
+        return bare if parts.path in ("", "/") and not parts.query else f"{bare}#{rest}"
 
     def __repr__(self) -> str:
-        return f"WebhookSink({self._shown!r})"
+        return f"WebhookOutlet({self._shown!r})"
 
-    def send(self, said: Sayable, /, *, idempotency_key: str) -> None:
-        """POST one decision or notice.
+    def send(self, said: Sayable, /, *, idempotency_key: str, deadline_s: float) -> None:
+        """POST one thing.
 
         Raises:
             DeliveryError: the receiver did not take it.
         """
-        status, answer = self._exchange(said.canonical_bytes(), idempotency_key)
+        status, answer = self._exchange(
+            said.canonical_bytes(), idempotency_key, max(deadline_s, _LEAST_S)
+        )
         is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
         if is_taken or status == HTTPStatus.CONFLICT:
             return
@@ -103,12 +111,12 @@ class WebhookSink:
             retry_after_s=self._retry_after_s(answer) if is_retried else None,
         )
 
-    def _exchange(self, body: bytes, key: str) -> tuple[int, Message]:
-        connection = self._connection_type(self._host, self._port, timeout=self._timeout_s)
+    def _exchange(self, body: bytes, key: str, timeout_s: float) -> tuple[int, Message]:
+        connection = self._connection_type(self._host, self._port, timeout=timeout_s)
         headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": key}
         try:
             connection.connect()
-            with _cut_after(connection.sock, self._timeout_s) as was_cut:
+            with _cut_after(connection.sock, timeout_s) as was_cut:
                 connection.request("POST", self._target, body=body, headers=headers)
                 response = connection.getresponse()
                 if was_cut.is_set():  # http.client takes the end of the stream for the last header
@@ -171,6 +179,13 @@ def _parse(url: str) -> urllib.parse.SplitResult:
     return parts
 
 
+def _without_path(parts: urllib.parse.SplitResult) -> str:
+    """Scheme, host and port. No path either: for many chat services the path is the secret."""
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
@@ -186,7 +201,7 @@ def _basic_authorization(parts: urllib.parse.SplitResult) -> dict[str, str]:
 
 
 def _unusable(expected: str, got: str) -> UsageError:
-    return UsageError(expected=expected, got=got, where="webhook", action="mend the sink")
+    return UsageError(expected=expected, got=got, where="webhook", action="mend the address")
 
 
 def _cause(error: Exception) -> str:

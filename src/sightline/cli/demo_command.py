@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sightline.act import JsonLinesSink, RunMetrics, serve_metrics
+from sightline.act import RunMetrics, open_outlet, serve_metrics
 from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, write_constellation
 from sightline.cli.console import decision_line, print_json, progress_display
 from sightline.cli.sources import parse_speed
@@ -61,6 +61,9 @@ def demo(
         "contacts": constellation.contacts.to_dicts(),
     }
     options = RunOptions(speed=parse_speed(speed), workers=workers, controls=(plan_of_contacts,))
+    alerts = open_outlet(
+        f"jsonl:{folder / 'alerts.jsonl'}", name="alerts", use="alerts", where="demo"
+    )
     with (
         metrics_server(metrics_port) as metrics,
         progress_display("gateway", is_quiet=as_json) as on_progress,
@@ -71,7 +74,7 @@ def demo(
             folder / "run",
             options=options,
             metrics=metrics,
-            sinks={"alerts": JsonLinesSink(folder / "alerts.jsonl")},
+            sinks=dict([alerts]),
             on_progress=on_progress,
         )
     run = RunDirectory.open(folder / "run")

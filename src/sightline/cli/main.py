@@ -37,8 +37,9 @@ from sightline.cli.console import (
     stop_on_signal,
 )
 from sightline.cli.feeding import feed_quarantine_again
+from sightline.cli.outlets import parse_alerts
 from sightline.cli.site_commands import is_site_file, replay_site, run_site_file
-from sightline.cli.sources import open_sources, parse_controls, parse_sinks, parse_speed
+from sightline.cli.sources import open_sources, parse_controls, parse_speed
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence import (
     quarantine_frame,
@@ -121,7 +122,9 @@ def run(
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: in this one.")] = 0,
     alerts: Annotated[
         list[str] | None,
-        typer.Option("--alerts", metavar="SINK", help="jsonl:FILE or http(s)://…"),
+        typer.Option(
+            "--alerts", metavar="[NAME=]LOCATION", help="jsonl:FILE, http(s)://… or mqtt(s)://…"
+        ),
     ] = None,
     control: Annotated[
         list[Path] | None, typer.Option("--control", help="Operator inputs (JSON lines).")
@@ -131,7 +134,7 @@ def run(
         typer.Option(
             "--actuator",
             metavar="MACHINE=LOCATION",
-            help="Of a site: mqtt://HOST/PREFIX, http(s)://… or jsonl:FILE.",
+            help="Of a site: mqtt(s)://HOST/PREFIX, http(s)://… or jsonl:FILE.",
         ),
     ] = None,
     metrics_port: Annotated[
@@ -184,7 +187,7 @@ def run(
             sources,
             out,
             options=options,
-            sinks=parse_sinks(alerts or []),
+            sinks=parse_alerts(alerts or []),
             metrics=metrics,
             on_progress=on_progress,
             is_stopped=is_stopped,

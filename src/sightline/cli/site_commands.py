@@ -13,12 +13,12 @@ from rich.console import Console
 
 from sightline.cli.console import print_json, progress_display, stop_on_signal
 from sightline.cli.demo_command import metrics_server
+from sightline.cli.outlets import parse_actuators, parse_alerts
 from sightline.cli.site_sources import (
     follow_controls,
     open_cameras,
-    parse_actuators,
 )
-from sightline.cli.sources import parse_sinks, parse_speed
+from sightline.cli.sources import parse_speed
 from sightline.errors import UsageError
 from sightline.records.decision import decisions_digest
 from sightline.runtime import RunDirectory, replay_run
@@ -80,10 +80,10 @@ def run_site_file(
             options=SiteOptions(
                 speed=None if is_live else parse_speed(speed), is_live=is_live, resume=resume
             ),
-            actuators=parse_actuators(plan, actuator, wall_ns=wall_ns),
+            actuators=parse_actuators(plan.machines, actuator, pipeline=plan.pipeline.pipeline),
             controls=follow_controls(control[0] if control else None),
             clocks=RunClocks(wall_ns=wall_ns),
-            sinks=parse_sinks(alerts),
+            sinks=parse_alerts(alerts),
             metrics=metrics,
             on_progress=on_progress,
             is_stopped=is_stopped,

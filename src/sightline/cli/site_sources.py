@@ -1,32 +1,19 @@
-"""Options of the command line turned into cameras and actuators."""
+"""Options of the command line turned into cameras."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from typing import Any
 
-from sightline.act.actuators import (
-    Actuator,
-    BrokerAddress,
-    JsonLinesActuator,
-    MqttActuator,
-    WebhookActuator,
-)
 from sightline.errors import UsageError
-from sightline.limits import DEFAULT_LIMITS
 from sightline.runtime.frames.site_plan import SitePlan
 from sightline.sense import open_source
 from sightline.sense.frames.delivery import CameraSource
 
-_MQTT_PORT = 1883
 MAX_CONTROL_BYTES = 1 << 16
 """Operator inputs read at a time; the rest waits for the next tick."""
-MQTT_USER, MQTT_PASSWORD = "SIGHTLINE_MQTT_USER", "SIGHTLINE_MQTT_PASSWORD"
-"""Environment variables with the credentials of a broker, which belong into no command line."""
 
 
 def open_cameras(
@@ -65,49 +52,6 @@ def open_cameras(
     return found
 
 
-def parse_actuators(
-    plan: SitePlan, given: Sequence[str], *, wall_ns: Callable[[], int]
-) -> dict[str, Actuator]:
-    """``MACHINE=LOCATION`` options as actuators.
-
-    Locations: ``mqtt://HOST[:PORT]/PREFIX``, ``http(s)://…`` or ``jsonl:FILE``.
-    """
-    found: dict[str, Actuator] = {}
-    for item in given:
-        name, equals, location = item.partition("=")
-        if not equals or name not in plan.machines or name in found:
-            again = " again" if name in found else ""
-            _refuse(
-                f"MACHINE=LOCATION, once for each of {', '.join(plan.machines)}",
-                f"{name if equals else 'no MACHINE='}{again}",
-            )
-        try:
-            url = urlsplit(location)
-            port = url.port or _MQTT_PORT
-        except ValueError:
-            _refuse("an address with a port from 1 to 65535", f"another one for {name}")
-        if location.startswith("jsonl:"):
-            found[name] = JsonLinesActuator(Path(location.removeprefix("jsonl:")))
-        elif url.scheme in ("http", "https"):
-            found[name] = WebhookActuator(location, timeout_s=DEFAULT_LIMITS.delivery_timeout_s)
-        elif url.scheme == "mqtt" and url.hostname and url.path.strip("/"):
-            found[name] = MqttActuator(
-                BrokerAddress(
-                    host=url.hostname,
-                    port=port,
-                    username=os.environ.get(MQTT_USER),
-                    password=os.environ.get(MQTT_PASSWORD),
-                ),
-                prefix=url.path.strip("/"),
-                controller=f"sightline-{plan.pipeline.pipeline}-{name}",
-                wall_ns=wall_ns,
-                timeout_s=DEFAULT_LIMITS.delivery_timeout_s,
-            )
-        else:
-            _refuse("mqtt://HOST[:PORT]/PREFIX, http(s)://… or jsonl:FILE", f"another for {name}")
-    return found
-
-
 def follow_controls(path: Path | None) -> Callable[[], list[Mapping[str, Any]]]:
     """Operator inputs from a file of JSON lines that grows while a run goes on.
 
@@ -135,7 +79,3 @@ def _control(line: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return plain if isinstance(plain, dict) else {}
-
-
-def _refuse(expected: str, got: str) -> NoReturn:
-    raise UsageError(expected=expected, got=got, where="--actuator", action="mend the option")

@@ -1,4 +1,4 @@
-"""Options of the command line turned into sources, sinks and operator inputs."""
+"""Options of the command line turned into sources and operator inputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightline.act import JsonLinesSink, Sink, WebhookSink
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.runtime import Plan
@@ -34,26 +33,6 @@ def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
         found[name] = open_source(
             name, location, plan.contracts[name], limits=DEFAULT_LIMITS, stdin=sys.stdin.buffer
         )
-    return found
-
-
-def parse_sinks(given: Sequence[str]) -> dict[str, Sink]:
-    """``jsonl:FILE`` and URLs as sinks, named for the ledger."""
-    found: dict[str, Sink] = {}
-    for index, item in enumerate(given):
-        if item.startswith("jsonl:"):
-            found[f"jsonl-{index}"] = JsonLinesSink(Path(item.removeprefix("jsonl:")))
-        elif item.startswith(("http://", "https://")):
-            found[f"webhook-{index}"] = WebhookSink(
-                item, timeout_s=DEFAULT_LIMITS.delivery_timeout_s, headers={}
-            )
-        else:
-            raise UsageError(
-                expected="jsonl:FILE, http://… or https://…",
-                got=item,
-                where="--alerts",
-                action="mend the option",
-            )
     return found
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 import sightline
-from sightline.act import Ledger, RunMetrics, Sink
+from sightline.act import AlertDelivery, Ledger, RunMetrics, Sink
 from sightline.act.actuators import Actuator, CommandSender
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -24,7 +24,6 @@ from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Frame
 from sightline.records.decision import decisions_digest
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.alert_delivery import AlertDelivery
 from sightline.runtime.frames.camera_inbox import CameraInbox, Pace
 from sightline.runtime.frames.detecting import CameraDetectors, FrameGuard
 from sightline.runtime.frames.frame_host import FrameHost

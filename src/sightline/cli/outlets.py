@@ -1,0 +1,96 @@
+"""Options of the command line turned into outlets: receivers of alerts, ways to machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from sightline.act import Outlet, open_outlet
+from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.registry import Registry
+
+_NAMED = re.compile(r"([^=:/]+)=(.*)", re.DOTALL)
+"""NAME=LOCATION: a location without a name has a colon before any equals sign."""
+
+
+def parse_alerts(
+    given: Sequence[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    registry: Registry[Outlet] | None = None,
+) -> dict[str, Outlet]:
+    """``[NAME=]LOCATION`` options as outlets of alerts, by name.
+
+    The name is what the ledger knows a receiver by: alerts that wait for it are sent when a later
+    run names it again, wherever it stands on the command line. Without one it is the address
+    without what may be secret.
+
+    Raises:
+        UsageError: an option that is none, or a name given twice.
+        SinkError: a place that cannot be opened.
+    """
+    found: dict[str, Outlet] = {}
+    for item in given:
+        named = _NAMED.fullmatch(item)
+        name, outlet = open_outlet(
+            named[2] if named else item,
+            name=named[1] if named else "",
+            use="alerts",
+            where="--alerts",
+            limits=limits,
+            registry=registry,
+        )
+        if name in found:
+            raise UsageError(
+                expected="each receiver once",
+                got=f"{name} twice",
+                where="--alerts",
+                action="leave one out, or name them: --alerts NAME=LOCATION",
+            )
+        found[name] = outlet
+    return found
+
+
+def parse_actuators(
+    machines: Collection[str],
+    given: Sequence[str],
+    *,
+    pipeline: str,
+    limits: Limits = DEFAULT_LIMITS,
+    registry: Registry[Outlet] | None = None,
+) -> dict[str, Outlet]:
+    """``MACHINE=LOCATION`` options as outlets of commands, by machine.
+
+    Args:
+        machines: of the pipeline.
+        given: options.
+        pipeline: its name, part of the name that brokers know the sender by.
+        limits: of the run.
+        registry: of outlets; None: without plugins.
+
+    Raises:
+        UsageError: an option that is none, or a machine that is none or comes twice.
+        SinkError: a place that cannot be opened.
+    """
+    found: dict[str, Outlet] = {}
+    for item in given:
+        name, equals, location = item.partition("=")
+        if not equals or name not in machines or name in found:
+            again = " again" if name in found else ""
+            # Never the location: it may hold a password.
+            raise UsageError(
+                expected=f"MACHINE=LOCATION, once for each of {', '.join(machines)}",
+                got=f"{name if equals else 'no MACHINE='}{again}",
+                where="--actuator",
+                action="mend the option",
+            )
+        _, found[name] = open_outlet(
+            location,
+            name=f"sightline-{pipeline}-{name}",
+            use="commands",
+            where=f"--actuator {name}",
+            limits=limits,
+            registry=registry,
+        )
+    return found

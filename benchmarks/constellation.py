@@ -136,6 +136,7 @@ def bench_constellation(
     )
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.constellation", json.dumps(asked)],
+        cwd=Path(__file__).parents[1],
         env={**os.environ, **threads},
         stdout=subprocess.PIPE,
         text=True,

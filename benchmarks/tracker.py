@@ -30,13 +30,12 @@ from sightline.perceive.tracking import (
     TrackerSettings,
     assignment,
     box_kernels,
-    box_reference,
     kalman,
-    kalman_reference,
 )
 from sightline.records import Detections
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
+from tests.perceive.tracking import reference_boxes, reference_kalman
 
 Progress = Callable[[str], None]
 FloatArray = npt.NDArray[np.float64]
@@ -60,7 +59,7 @@ _COST_ARGUMENTS = (
     "seen_log_size", "seen_box_px", "size_sd", "gate", "new_cost", "size_gate", "overlap_weight",
 )  # fmt: skip
 _TIMEOUT_S = 600.0
-_FOLDER = Path(__file__).parent
+_CHECKOUT = Path(__file__).parents[1]
 _ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}
 _OURS = ("ours", "ours_in_metres")
@@ -219,7 +218,7 @@ def _measured(objects: int, crowd: Crowd, path: Path, peer_python: Path | None) 
         if peer_python is not None:
             if peer_python.exists():
                 workers["bytetrack"] = running.enter_context(
-                    _Worker([str(peer_python), "-m", "peers.trackers_speed", str(path)])
+                    _Worker([str(peer_python), "-m", "benchmarks.peers.trackers_speed", str(path)])
                 )
             else:
                 reason = f"no interpreter at {peer_python}: run `make peers`"
@@ -266,7 +265,7 @@ class _Worker:
     def __init__(self, command: list[str]) -> None:
         self._process = subprocess.Popen(
             command,
-            cwd=_FOLDER,
+            cwd=_CHECKOUT,
             env=os.environ | _ONE_THREAD | {"PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -347,7 +346,7 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
     state, covariance = table["state"], table["covariance"]
     log_size, size_variance = table["log_size"], table["size_variance"]
     raw = (last.box_px, last.score, last.class_id, 0.1, settings.side_sd, settings.foot_sd)
-    seen = box_reference.usable(*raw)
+    seen = reference_boxes.usable(*raw)
     box_px, score, class_id, position, spread, seen_size = seen[:6]
     motion = (1 / FRAMES_PER_S, settings.acceleration_m_s2, settings.assumed_height_m, 0.2)
     numbers = (
@@ -362,7 +361,7 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
     dense: dict[str, Any] = dict(zip(_COST_ARGUMENTS, (*ours, *theirs, *numbers), strict=True))
 
     def match_in_numpy() -> Any:
-        return kalman_reference.assign_in_rounds(kalman_reference.costs(**dense), *confirmed)
+        return reference_kalman.assign_in_rounds(reference_kalman.costs(**dense), *confirmed)
 
     def match_compiled() -> Any:
         pairs = kalman.possible_pairs(*ours, table["class_id"], *theirs, class_id, False, *numbers)
@@ -383,13 +382,13 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
         return copies
 
     steps: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "usable": (lambda: box_reference.usable(*raw), lambda: box_kernels.usable(*raw)),
+        "usable": (lambda: reference_boxes.usable(*raw), lambda: box_kernels.usable(*raw)),
         "predict": (
-            lambda: kalman_reference.predict(*ours[:4], *motion),
+            lambda: reference_kalman.predict(*ours[:4], *motion),
             predict_compiled,
         ),
         "match": (match_in_numpy, match_compiled),
-        "update": (lambda: kalman_reference.update(*sighted), update_compiled),
+        "update": (lambda: reference_kalman.update(*sighted), update_compiled),
     }
     found = {}
     for name, (in_numpy, compiled) in steps.items():

@@ -38,7 +38,7 @@ _REPETITIONS = 7
 _PEER_SECONDS = 20
 _PEER_REPETITIONS = 3
 _TIMEOUT_S = 1800
-_FOLDER = Path(__file__).parent
+_CHECKOUT = Path(__file__).parents[1]
 _ONE_THREAD = {
     "POLARS_MAX_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
@@ -163,8 +163,8 @@ def _peer(
     runs = []
     for _ in range(_PEER_REPETITIONS):
         done = subprocess.run(
-            [str(python), "-m", f"peers.{name}_windows", str(source), str(output)],
-            cwd=_FOLDER,
+            [str(python), "-m", f"benchmarks.peers.{name}_windows", str(source), str(output)],
+            cwd=_CHECKOUT,
             env=os.environ | _ONE_THREAD | {"PYTHONDONTWRITEBYTECODE": "1"},
             preexec_fn=_pin,
             capture_output=True,
@@ -210,6 +210,7 @@ def _is_equal(difference: dict[str, float]) -> bool:
 def _measure(name: str, **arguments: Any) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.window_work", name, json.dumps(arguments)],
+        cwd=_CHECKOUT,
         env=os.environ | _ONE_THREAD,
         stdout=subprocess.PIPE,
         text=True,

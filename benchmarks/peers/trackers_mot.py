@@ -1,7 +1,7 @@
 """The five trackers of Roboflow's ``trackers`` on one file of detections, at their defaults.
 
-``python -m peers.trackers_mot DETECTIONS.txt FOLDER`` writes one MOTChallenge file for each into
-the folder and prints one JSON object. The only setting is that BoT-SORT does without its
+``python -m benchmarks.peers.trackers_mot DETECTIONS.txt FOLDER`` writes one MOTChallenge file for
+each into the folder and prints one JSON object. The only setting is that BoT-SORT does without its
 camera-motion compensation: it would need the images. Rows without an id (not yet confirmed) are
 left out. Times are those of ``update`` alone.
 """

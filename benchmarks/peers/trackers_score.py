@@ -1,9 +1,9 @@
 """The scorer of Roboflow's ``trackers`` (checked against TrackEval by its authors).
 
-``python -m peers.trackers_score TRUTH TRACKS [TRUTH TRACKS …]`` prints one JSON list with the
-measures of each pair. It reads the eighth column of any truth as a class and scores class 1 alone,
-so that the ten columns of MOT15 would leave nothing to score: such truth is given it with its
-first seven columns.
+``python -m benchmarks.peers.trackers_score TRUTH TRACKS [TRUTH TRACKS …]`` prints one JSON list
+with the measures of each pair. It reads the eighth column of any truth as a class and scores class
+1 alone, so that the ten columns of MOT15 would leave nothing to score: such truth is given it with
+its first seven columns.
 """
 
 from __future__ import annotations

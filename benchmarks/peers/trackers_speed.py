@@ -1,7 +1,7 @@
 """ByteTrack of Roboflow's ``trackers`` at its defaults, timed update by update.
 
-``python -m peers.trackers_speed CROWD.npz`` answers each line ``FIRST END`` on standard input with
-one JSON line: times of ``update`` alone, and how many tracks it gave.
+``python -m benchmarks.peers.trackers_speed CROWD.npz`` answers each line ``FIRST END`` on standard
+input with one JSON line: times of ``update`` alone, and how many tracks it gave.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive import reference_windows as reference
 from perceive.window_cases import Rows, many_rows, rows_of
-from sightline.perceive import window_reference as reference
 from sightline.perceive.windows import canonical_order, total_order
 
 

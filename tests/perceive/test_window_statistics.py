@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive import reference_windows as reference
 from perceive.window_cases import Rows, many_rows
 from sightline.errors import UsageError
-from sightline.perceive import window_reference as reference
 from sightline.perceive.windows import (
     PLAIN_STATISTICS,
     row_statistics,

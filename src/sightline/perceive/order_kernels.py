@@ -1,4 +1,6 @@
-"""Compiled loops that put rows into canonical order; specified in :mod:`.window_reference`.
+"""Compiled loops that put rows into canonical order.
+
+They are specified in ``tests/perceive/reference_windows.py``.
 
 Rows move from arrival order to key order once, as pairs of (time, row): sorting and comparing then
 read memory in sequence. Gathering the times through an index instead took twice as long.

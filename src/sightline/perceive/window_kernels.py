@@ -1,6 +1,6 @@
 """Compiled loops over canonical rows: their windows, and statistics of those.
 
-What they compute is specified in :mod:`.window_reference`.
+What they compute is specified in ``tests/perceive/reference_windows.py``.
 
 One core, no fast-math: the order of floating-point operations is the order of the rows, so equal
 rows give equal bits. Each kernel has one explicit signature with read-only inputs: it is compiled

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 ETH_UCY = DATA / "eth_ucy"
 PETS = DATA / "pets2009_s2l1"
 STEP_S = 0.4

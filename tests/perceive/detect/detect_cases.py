@@ -7,7 +7,7 @@ import numpy as np
 
 from sightline.records import Frame
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 WIDTH_PX, HEIGHT_PX = 160, 120
 FRAME_NS = 100_000_000
 

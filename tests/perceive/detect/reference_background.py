@@ -16,7 +16,7 @@ from sightline.perceive.detect.background_kernel import BACKGROUND, FOREGROUND, 
 _F4 = npt.NDArray[np.float32]
 
 
-def observe_pixels(  # noqa: PLR0917 - the kernel's arguments
+def observe_pixels(
     image: npt.NDArray[np.uint8],
     care: npt.NDArray[np.uint8],
     mean: _F4,

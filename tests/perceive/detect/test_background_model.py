@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import reference_background
 from detect_cases import yard
 
 from sightline.errors import LogError, UsageError
-from sightline.perceive.detect import background_kernel, background_reference
+from sightline.perceive.detect import background_kernel
 from sightline.perceive.detect.background import (
     FORGET,
     HOLD,
@@ -50,7 +51,7 @@ def test_the_kernel_agrees_with_its_specification_to_the_bit(seed):
         labels = [np.empty((12, 17), np.uint8) for _ in range(2)]
         arguments = (rates, follow, numbers)
         background_kernel.observe_pixels(image, care, *states[0], *arguments, labels[0])
-        background_reference.observe_pixels(image, care, *states[1], *arguments, labels[1])
+        reference_background.observe_pixels(image, care, *states[1], *arguments, labels[1])
         seen |= set(labels[0].ravel().tolist())
         assert np.array_equal(*labels)
         for fast, plain in zip(*states, strict=True):

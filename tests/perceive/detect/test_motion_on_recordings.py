@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from detect_cases import DATA, frame
+from reference_suppression import box_overlap
 from scipy.optimize import linear_sum_assignment
 
 from sightline.evidence.tracking import score_tracks
 from sightline.perceive.detect import CameraPersonSize, MotionDetector, RowPersonSize
-from sightline.perceive.detect.suppression_reference import box_overlap
 from sightline.perceive.tracking import Tracker
 from sightline.sense.camera_files import load_camera
 from sightline.sense.frames.mot_files import read_tracks, read_truth, write_tracks

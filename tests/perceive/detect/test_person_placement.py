@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import reference_placement
 from detect_cases import HEIGHT_PX, WIDTH_PX, with_person
 
-from sightline.perceive.detect import ghosts, person_extent, placement_reference, silhouettes
+from sightline.perceive.detect import ghosts, person_extent, silhouettes
 from sightline.perceive.detect.blobs import clean, connected_blobs
 from sightline.perceive.detect.person_extent import person_boxes
 
@@ -47,7 +48,7 @@ def test_placing_agrees_with_its_specification_to_the_bit(seed):
     fast, plain = np.zeros((6, 4)), np.zeros((6, 4))
     least = np.array([12.0, 0.2])
     found = silhouettes.explain_foreground(labels, height_px, SIZES, least, fast)
-    assert found == placement_reference.explain_foreground(labels, height_px, SIZES, least, plain)
+    assert found == reference_placement.explain_foreground(labels, height_px, SIZES, least, plain)
     assert found > 0
     assert np.array_equal(fast, plain)
 
@@ -61,7 +62,7 @@ def test_measuring_agrees_with_its_specification_to_the_bit(seed):
         [rng.uniform(0, 64, 5), rng.uniform(5, 50, 5), rng.uniform(8, 40, 5), np.ones(5)]
     )
     answers = []
-    for measure in (person_extent.measure_people, placement_reference.measure_people):
+    for measure in (person_extent.measure_people, reference_placement.measure_people):
         owner, extent = np.empty(labels.shape, np.int32), np.empty((5, 5))
         measure(cleaned, labels, people, owner, extent)
         answers.append((owner, extent))
@@ -76,7 +77,7 @@ def test_contour_contrast_agrees_with_its_specification():
     _, owner = connected_blobs(random_labels(3)[:40, :50], least_px=1, most=20)
     fast, plain = np.zeros((owner.max() + 1, 2)), np.zeros((owner.max() + 1, 2))
     ghosts.contour_contrast(image, picture, owner, fast)
-    placement_reference.contour_contrast(image, picture, owner, plain)
+    reference_placement.contour_contrast(image, picture, owner, plain)
     assert fast.min() > 0
     assert np.allclose(fast, plain, rtol=1e-12)
 

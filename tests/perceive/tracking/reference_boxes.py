@@ -10,7 +10,7 @@ from sightline.records.windows import FloatArray
 ClassArray = npt.NDArray[np.int32]
 
 
-def usable(  # noqa: PLR0917 - the arguments of the kernel
+def usable(
     box_px: FloatArray,
     score: FloatArray,
     class_id: ClassArray,

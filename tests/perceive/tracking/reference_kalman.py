@@ -16,7 +16,7 @@ _FAR = 1e6
 """Stands for an impossible pair: above the sum of any costs."""
 
 
-def predict(  # noqa: PLR0917 - the arguments of the kernel
+def predict(
     state: FloatArray,
     covariance: FloatArray,
     log_size: FloatArray,
@@ -126,7 +126,7 @@ def overlap(a_px: FloatArray, b_px: FloatArray) -> FloatArray:
     return found
 
 
-def common_shift(  # noqa: PLR0917 - the arguments of the kernel
+def common_shift(
     state: FloatArray,
     covariance: FloatArray,
     track_id: IntArray,

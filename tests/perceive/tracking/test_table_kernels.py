@@ -1,14 +1,14 @@
 """The compiled loops over boxes and over the table of tracks agree with their specification."""
 
 import numpy as np
+import reference_boxes
+import reference_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.perceive.tracking import (
     box_kernels,
-    box_reference,
     table_kernels,
-    table_reference,
 )
 from sightline.perceive.tracking.track_table import TrackTable
 
@@ -55,7 +55,7 @@ def test_the_same_detections_are_usable(seed):
     given_boxes = detections(np.random.default_rng(seed))
     numbers = (0.2, 0.05, 0.08)
     found = box_kernels.usable(*given_boxes, *numbers)
-    assert_same(found, box_reference.usable(*given_boxes, *numbers))
+    assert_same(found, reference_boxes.usable(*given_boxes, *numbers))
 
 
 @settings(deadline=None)
@@ -63,7 +63,7 @@ def test_the_same_detections_are_usable(seed):
 def test_boxes_agree(seed):
     tracks = table(np.random.default_rng(seed))
     found = box_kernels.boxes_of(tracks.state, tracks.log_size)
-    np.testing.assert_allclose(found, box_reference.boxes_of(tracks.state, tracks.log_size))
+    np.testing.assert_allclose(found, reference_boxes.boxes_of(tracks.state, tracks.log_size))
 
 
 @settings(deadline=None)
@@ -71,7 +71,7 @@ def test_boxes_agree(seed):
 def test_the_same_tracks_end_and_begin(seed, max_tracks, assumed_height_m):
     rng = np.random.default_rng(seed)
     tracks = table(rng)
-    sightings = box_reference.usable(*detections(rng), 0.2, 0.05, 0.08)
+    sightings = reference_boxes.usable(*detections(rng), 0.2, 0.05, 0.08)
     _, score, class_id, position, spread, log_size, *_ = sightings
     matched = rng.integers(-1, max(len(tracks), 1), len(score))
     asked = (tracks.track_id, tracks.seen_ns, NOW_NS, 2.0, matched, score, 0.5, max_tracks)
@@ -80,7 +80,7 @@ def test_the_same_tracks_end_and_begin(seed, max_tracks, assumed_height_m):
         "max_tracks",
     )  # fmt: skip
     found = table_kernels.ended_and_begun(*asked)
-    kept, begun, _ = expected = table_reference.ended_and_begun(
+    kept, begun, _ = expected = reference_table.ended_and_begun(
         **dict(zip(names, asked, strict=True))
     )
     assert_same(found, expected)
@@ -88,7 +88,7 @@ def test_the_same_tracks_end_and_begin(seed, max_tracks, assumed_height_m):
     carried = table_kernels.carried_over(
         *tracks.columns(), position, spread, log_size, class_id, score, kept, begun, *numbers
     )
-    columns = table_reference.carried_over(
+    columns = reference_table.carried_over(
         tracks.arrays(),
         seen={"position": position, "spread": spread, "log_size": log_size, "class_id": class_id,
               "score": score},
@@ -104,13 +104,13 @@ def test_the_same_tracks_are_reported(seed, on_ground):
     rng = np.random.default_rng(seed)
     tracks = table(rng)
     tracks.track_id[:] = rng.permutation(len(tracks)) * (rng.random(len(tracks)) < 0.7)
-    box_px = box_reference.boxes_of(tracks.state, tracks.log_size)
+    box_px = reference_boxes.boxes_of(tracks.state, tracks.log_size)
     box_px.reshape(-1)[rng.random(box_px.size) < 0.05] = np.nan
     found = table_kernels.reported(
         tracks.track_id, box_px, tracks.score, tracks.class_id, tracks.seen_ns, tracks.began_ns,
         tracks.state, tracks.covariance, NOW_NS + S, NOW_NS, 2.0, on_ground,
     )  # fmt: skip
-    expected = table_reference.reported(
+    expected = reference_table.reported(
         tracks.arrays(), box_px=box_px, capture_ns=NOW_NS + S, now_ns=NOW_NS,
         report_unseen_s=2.0, on_ground=on_ground,
     )  # fmt: skip

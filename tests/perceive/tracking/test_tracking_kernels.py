@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import reference_kalman
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.perceive.tracking import camera_motion, kalman, kalman_reference
+from sightline.perceive.tracking import camera_motion, kalman
 from sightline.perceive.tracking.assignment import assign_in_rounds
 
 seeds = st.integers(0, 2**32 - 1)
@@ -40,7 +41,7 @@ def test_predictions_agree(seed, dt_s, assumed_height_m):
     made = scene(seed)
     before = [made[name] for name in ("state", "covariance", "log_size", "size_variance")]
     numbers = (dt_s, 0.7, assumed_height_m, 0.2)
-    expected = kalman_reference.predict(*before, *numbers)
+    expected = reference_kalman.predict(*before, *numbers)
     state, covariance, log_size, size_variance = (array.copy() for array in before)
     kalman.predict_in_place(state, covariance, log_size, size_variance, *numbers)
     for found, wanted in zip((state, covariance, size_variance), expected, strict=True):
@@ -54,7 +55,7 @@ def test_updates_agree(seed):
     rng = np.random.default_rng(seed)
     n = len(made["state"])
     position, spread = rng.normal(size=(n, 2)), positive(rng, n, 2)
-    expected = kalman_reference.update(made["state"], made["covariance"], position, spread)
+    expected = reference_kalman.update(made["state"], made["covariance"], position, spread)
     state, covariance = made["state"].copy(), made["covariance"].copy()
     kalman.update_in_place(state, covariance, position, spread)
     np.testing.assert_allclose(state, expected[0], rtol=1e-8, atol=1e-9)
@@ -69,7 +70,7 @@ def test_costs_agree(seed, gate, new_cost, by_class):
     classes = np.random.default_rng(seed).integers(0, 2, n + m)
     numbers = {"size_sd": 0.15, "gate": gate, "new_cost": new_cost}
     numbers |= {"size_gate": 4.0, "overlap_weight": 2.0}
-    expected = kalman_reference.costs(**made, **numbers)
+    expected = reference_kalman.costs(**made, **numbers)
     if by_class:
         expected[classes[:n, None] != classes[None, n:]] = np.inf
     tracks, seen = list(made.values())[:5], list(made.values())[5:]
@@ -107,7 +108,7 @@ def test_common_shifts_agree(seed):
         10**9, made["position"], made["spread"], matched,
     )  # fmt: skip
     found = camera_motion.common_shift(*arguments)
-    np.testing.assert_allclose(found, kalman_reference.common_shift(*arguments), rtol=1e-9)
+    np.testing.assert_allclose(found, reference_kalman.common_shift(*arguments), rtol=1e-9)
 
 
 def sparse(seed):
@@ -135,7 +136,7 @@ def test_assignments_are_as_many_and_as_cheap_as_scipy_s(seed):
     cost = sparse(seed)
     n, m = cost.shape
     found = assign_in_rounds(*pairs_of(cost), np.ones(n, np.int64), np.ones(m), 0.5)
-    expected = kalman_reference.assign_in_rounds(cost, np.ones(n), np.ones(m), 0.5)
+    expected = reference_kalman.assign_in_rounds(cost, np.ones(n), np.ones(m), 0.5)
     assert pairs_and_total(cost, found)[0] == pairs_and_total(cost, expected)[0]
     assert pairs_and_total(cost, found)[1] == pytest.approx(pairs_and_total(cost, expected)[1])
 
@@ -147,7 +148,7 @@ def test_assignments_in_rounds_agree(seed):
     rng = np.random.default_rng(seed)
     track_id, score = rng.integers(0, 3, cost.shape[0]), rng.random(cost.shape[1])
     found = assign_in_rounds(*pairs_of(cost), track_id, score, 0.6)
-    expected = kalman_reference.assign_in_rounds(cost, track_id, score, 0.6)
+    expected = reference_kalman.assign_in_rounds(cost, track_id, score, 0.6)
     np.testing.assert_array_equal(found, expected)  # random costs: the cheapest is only one
 
 

@@ -1,6 +1,6 @@
 """The per-pixel mixture of Gaussians as one compiled pass; its specification is written beside it.
 
-`observe_pixels` is :func:`.background_reference.observe_pixels` in one loop over pixels. Most
+`observe_pixels` is ``reference_background.observe_pixels`` in one loop over pixels. Most
 pixels match their first mode, and then only its numbers are touched.
 """
 

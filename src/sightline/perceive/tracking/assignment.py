@@ -2,7 +2,7 @@
 
 Things far apart cannot be confused, so what may belong together falls into small blocks, each
 solved on its own by the Hungarian method with potentials (Kuhn 1955; Jonker & Volgenant 1987 for
-the shortest augmenting path). :func:`.kalman_reference.assign_in_rounds`, which is
+the shortest augmenting path). ``reference_kalman.assign_in_rounds``, which is
 ``scipy.optimize.linear_sum_assignment`` on the whole matrix, is the specification.
 """
 

@@ -1,6 +1,6 @@
 """Compiled loops between boxes in the image and what the tracker holds.
 
-Specified in :mod:`.box_reference`.
+Specified in ``tests/perceive/tracking/reference_boxes.py``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def usable(  # noqa: PLR0917 - compiled functions take no keywords
     side_sd: float,
     foot_sd: float,
 ) -> tuple[FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, int, int]:
-    """:func:`.box_reference.usable`."""
+    """``reference_boxes.usable``."""
     m = len(score)
     kept_box = np.empty((m, 4))
     kept_score = np.empty(m)
@@ -82,7 +82,7 @@ def usable(  # noqa: PLR0917 - compiled functions take no keywords
 
 @kernel(_M, _M)
 def boxes_of(foot_px: FloatArray, log_size: FloatArray) -> FloatArray:
-    """:func:`.box_reference.boxes_of`."""
+    """``reference_boxes.boxes_of``."""
     n = len(log_size)
     box_px = np.empty((n, 4))
     for i in range(n):

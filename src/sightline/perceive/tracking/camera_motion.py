@@ -41,7 +41,7 @@ def common_shift(  # noqa: PLR0917 - compiled functions take no keywords
     spread: FloatArray,
     matched: IntArray,
 ) -> FloatArray:
-    """:func:`.kalman_reference.common_shift`."""
+    """``reference_kalman.common_shift``."""
     off = np.empty((2, len(matched)))
     variance = np.empty((2, len(matched)))
     n = 0

@@ -1,4 +1,7 @@
-"""Compiled loops of the tracker's filter; specified in :mod:`.kalman_reference`."""
+"""Compiled loops of the tracker's filter.
+
+They are specified in ``tests/perceive/tracking/reference_kalman.py``.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     assumed_height_m: float,
     size_drift: float,
 ) -> None:
-    """:func:`.kalman_reference.predict`, written into its arguments."""
+    """``reference_kalman.predict``, written into its arguments."""
     q_pos = dt_s * dt_s * dt_s / 3
     q_mix = dt_s * dt_s / 2
     for i in range(len(state)):
@@ -105,7 +108,7 @@ def _update(
 def update_in_place(
     state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
 ) -> None:
-    """:func:`.kalman_reference.update`, written into its arguments."""
+    """``reference_kalman.update``, written into its arguments."""
     gain = np.empty((4, 4))
     for i in range(len(state)):
         _update(state[i], covariance[i], position[i], spread[i], gain)
@@ -176,7 +179,7 @@ def possible_pairs(  # noqa: PLR0915, PLR0917 - one loop; compiled functions tak
     size_gate: float,
     overlap_weight: float,
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """What is finite of :func:`.kalman_reference.costs`: int64[k], int64[k], float64[k].
+    """What is finite of ``reference_kalman.costs``: int64[k], int64[k], float64[k].
 
     Track, sighting and cost of each pair, in no particular order. Sightings are sorted along x, so
     that each track only meets those within its gate there.

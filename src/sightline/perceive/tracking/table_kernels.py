@@ -1,4 +1,7 @@
-"""Compiled loops over the table of tracks; specified in :mod:`.table_reference`."""
+"""Compiled loops over the table of tracks.
+
+They are specified in ``tests/perceive/tracking/reference_table.py``.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def ended_and_begun(  # noqa: PLR0917 - compiled functions take no keywords
     new_score: float,
     max_tracks: int,
 ) -> tuple[IntArray, IntArray, int]:
-    """:func:`.table_reference.ended_and_begun`."""
+    """``reference_table.ended_and_begun``."""
     n, m = len(track_id), len(matched)
     kept = np.empty(n, np.int64)
     many = 0
@@ -93,7 +96,7 @@ def carried_over(  # noqa: PLR0917 - compiled functions take no keywords
     FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, IntArray, FloatArray,
     IntArray, IntArray,
 ]:  # fmt: skip
-    """:func:`.table_reference.carried_over`."""
+    """``reference_table.carried_over``."""
     many = len(kept)
     n = many + len(begun)
     new_state = np.zeros((n, 4))
@@ -160,7 +163,7 @@ def reported(  # noqa: PLR0917 - compiled functions take no keywords
     IntArray, FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, FloatArray,
     FloatArray,
 ]:  # fmt: skip
-    """:func:`.table_reference.reported`."""
+    """``reference_table.reported``."""
     at = np.empty(len(track_id), np.int64)
     n = 0
     for i in range(len(track_id)):

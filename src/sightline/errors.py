@@ -82,12 +82,6 @@ class LogError(SightlineError):
     exit_code = 6
 
 
-class ReplayMismatch(SightlineError):
-    """A replay or comparison did not give the same bytes."""
-
-    exit_code = 1
-
-
 # --- the world outside is failing --------------------------------------------------------------
 
 

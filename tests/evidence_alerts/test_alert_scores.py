@@ -119,12 +119,6 @@ def test_pooling_streams_adds_their_counts_and_times():
     assert both.missed_events == [0]
 
 
-def test_false_alerts_per_day_come_with_their_exact_bound():
-    rate, bound = score([], [(1, 2), (4, 5), (7, 8), (10, 11)]).false_per_day(10_000)
-    assert rate == 4e-4
-    assert bound == pytest.approx(9.154e-4, abs=1e-7)
-
-
 @settings(max_examples=80, deadline=None)
 @given(events=pairs, alerts=pairs)
 def test_matching_agrees_with_comparing_every_pair(events, alerts):

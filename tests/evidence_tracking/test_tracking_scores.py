@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tracking_cases import path, random_pair, table
 
 from sightline.errors import UsageError
-from sightline.evidence.tracking import ScoringRules, combined_score, score_tracks
+from sightline.evidence.tracking import ScoringRules, score_tracks
 from sightline.evidence.tracking.overlaps import iou_matrix
 
 FAR = 100.0  # no box there overlaps one at 0
@@ -246,22 +246,6 @@ def test_rules_with_classes_need_truth_with_classes():
 def test_an_unknown_benchmark_is_named():
     with pytest.raises(UsageError, match="got mot99"):
         ScoringRules.named("mot99")
-
-
-def test_sequences_add_up_to_one_score():
-    one = scored(path(1, range(1, 5)), path(1, [1, 2]) + path(2, [3, 4]))  # AssA 0.5, 1 switch
-    two = scored(path(1, range(1, 5)), path(1, range(1, 5)))  # perfect
-    both = combined_score([one, two])
-    assert both.mota == 1 - 1 / 8
-    assert both.idf1 == 2 * (2 + 4) / 16
-    assert both.ass_a == 0.75  # four matches at 0.5 and four at 1
-    assert both.hota == pytest.approx(sqrt(0.75), abs=1e-15)
-    assert (both.frames, both.truth_ids, both.track_ids) == (8, 2, 3)
-
-
-def test_no_sequence_is_no_score():
-    with pytest.raises(UsageError, match="at least one"):
-        combined_score([])
 
 
 def test_boxes_without_an_area_overlap_nothing():

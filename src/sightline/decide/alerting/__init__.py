@@ -1,7 +1,6 @@
 """What one operator is told: masks, repeats, common causes, storms and the life cycle of alarms.
 
-The budget of false alerts is in :mod:`sightline.decide.alerting.budget`, the minimum gap between
-events in :mod:`sightline.decide.alerting.merging`.
+The budget of false alerts is in :mod:`sightline.decide.alerting.budget`.
 """
 
 from sightline.decide.alerting.alert import Alert

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_lower, poisson_upper
+from sightline.evidence.alerts.bounds import binomial_lower
 from sightline.evidence.alerts.delays import DelayQuantiles, delay_quantiles
 from sightline.evidence.alerts.events import Intervals, TrueEvents, match
 from sightline.records.windows import FloatArray, IntArray
@@ -118,15 +118,6 @@ class AlertScore:
     def corrected_f05(self) -> float:
         """The first figure of ESA-ADB."""
         return f_score(self.corrected_precision, self.recall, beta=0.5)
-
-    def false_per_day(self, days_watched: float) -> tuple[float, float]:
-        """False alerts per day, and the exact upper bound (95 %).
-
-        Args:
-            days_watched: satellite-days, or engineer-days: what the rate is stated per.
-        """
-        upper = poisson_upper(self.false_alerts, days_watched)
-        return self.false_alerts / days_watched, upper
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; what is undefined is null."""

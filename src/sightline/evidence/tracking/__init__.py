@@ -1,11 +1,10 @@
 """Scoring tracks against truth: HOTA, CLEAR MOT and ID measures from their definitions."""
 
 from sightline.evidence.tracking.rules import ScoringRules
-from sightline.evidence.tracking.scoring import TrackingScore, combined_score, score_tracks
+from sightline.evidence.tracking.scoring import TrackingScore, score_tracks
 
 __all__ = [
     "ScoringRules",
     "TrackingScore",
-    "combined_score",
     "score_tracks",
 ]

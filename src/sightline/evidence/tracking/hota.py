@@ -13,7 +13,6 @@ are the matches of i with k, FNA(c) the other boxes of i and FPA(c) the other bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,26 +103,6 @@ def hota_terms(overlaps: Overlaps) -> HotaTerms:
         ass_re=association[:, 1],
         ass_pr=association[:, 2],
         loc_a=np.where(tp > 0, (is_match * matched_iou).sum(axis=1) / np.maximum(tp, 1), 1.0),
-    )
-
-
-def combined_terms(parts: Sequence[HotaTerms]) -> HotaTerms:
-    """Terms of several sequences as one: counts add up, means are weighed by matches."""
-    tp = np.sum([part.tp for part in parts], axis=0)
-
-    def weighed(values: list[FloatArray], empty: float) -> FloatArray:
-        total = np.sum([v * part.tp for v, part in zip(values, parts, strict=True)], axis=0)
-        found: FloatArray = np.where(tp > 0, total / np.maximum(tp, 1), empty)
-        return found
-
-    return HotaTerms(
-        tp=tp,
-        fn=np.sum([part.fn for part in parts], axis=0),
-        fp=np.sum([part.fp for part in parts], axis=0),
-        ass_a=weighed([part.ass_a for part in parts], 0.0),
-        ass_re=weighed([part.ass_re for part in parts], 0.0),
-        ass_pr=weighed([part.ass_pr for part in parts], 0.0),
-        loc_a=weighed([part.loc_a for part in parts], 1.0),
     )
 
 

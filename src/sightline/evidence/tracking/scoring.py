@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sightline.errors import UsageError
 from sightline.evidence.tracking.clear_mot import ClearCounts, clear_counts
-from sightline.evidence.tracking.hota import HotaTerms, combined_terms, hota_terms
+from sightline.evidence.tracking.hota import HotaTerms, hota_terms
 from sightline.evidence.tracking.identity import IdentityCounts, identity_counts
 from sightline.evidence.tracking.overlaps import Overlaps
 from sightline.evidence.tracking.rules import ScoringRules, chosen_frames, scored_boxes
@@ -189,43 +188,6 @@ def score_tracks(
         identity=identity_counts(overlaps, min_iou=min_iou),
         terms=hota_terms(overlaps),
     )
-
-
-def combined_score(scores: Sequence[TrackingScore]) -> TrackingScore:
-    """The score of several sequences as one: counts add up, ratios are taken of the sums.
-
-    Raises:
-        UsageError: without a score.
-    """
-    if not scores:
-        raise UsageError(
-            expected="at least one score",
-            got="none",
-            where="combined score",
-            action="score a sequence first",
-        )
-    totals = {
-        name: sum(getattr(score, name) for score in scores)
-        for name in (
-            "frames",
-            "truth_boxes",
-            "track_boxes",
-            "truth_ids",
-            "track_ids",
-            "left_out_truth",
-            "left_out_tracks",
-        )
-    }
-    return TrackingScore(
-        **totals,
-        clear=_added(ClearCounts, [score.clear for score in scores]),
-        identity=_added(IdentityCounts, [score.identity for score in scores]),
-        terms=combined_terms([score.terms for score in scores]),
-    )
-
-
-def _added(kind: Any, parts: Sequence[Any]) -> Any:
-    return kind(**{f.name: sum(getattr(part, f.name) for part in parts) for f in fields(kind)})
 
 
 def _mean(values: FloatArray) -> float:

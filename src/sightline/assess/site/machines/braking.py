@@ -11,9 +11,6 @@ import numpy.typing as npt
 from sightline.errors import UsageError
 from sightline.records.windows import FloatArray
 
-WALKING_SPEED_M_S = 1.6
-"""Approach speed K of a walking person, ISO 13855:2010 (1600 mm/s)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Braking:
@@ -97,41 +94,4 @@ class Braking:
         """
         gained = speed_m_s + self.acceleration_m_s2 * np.asarray(time_s, np.float64)
         found: FloatArray = np.maximum(np.minimum(gained, self.top_speed_m_s), speed_m_s)
-        return found
-
-    def protective_separation_m(
-        self,
-        speed_m_s: FloatArray,
-        *,
-        sensing_latency_s: npt.ArrayLike,
-        approach_speed_m_s: npt.ArrayLike = WALKING_SPEED_M_S,
-        intrusion_m: float = 0.0,
-        position_uncertainty_m: npt.ArrayLike = 0.0,
-    ) -> FloatArray:
-        """float64[n]: least distance at which the machine still stops before a person arrives.
-
-        Sp = Sh + Sr + Ss + C + Zd + Zr of ISO/TS 15066:2016, 5.5.4: the way of the person
-        until standstill, the way of the machine during its reaction and while it stops, the
-        intrusion distance, and the uncertainties. For a machine that stands this is
-        S = (K × T) + C of ISO 13855:2010.
-
-        Args:
-            speed_m_s: float64[n], of the machine towards the person, >= 0.
-            sensing_latency_s: from what the picture shows to the command.
-            approach_speed_m_s: K, of the person towards the machine, >= 0.
-            intrusion_m: C, what of a person may be in before it is seen.
-            position_uncertainty_m: Zd, of the person's position; the machine's is ``margin_m``.
-
-        >>> Braking(response_s=0.5, least_deceleration_m_s2=1.0).protective_separation_m(
-        ...     np.array([0.0]), sensing_latency_s=0.5, intrusion_m=0.2).round(6).tolist()
-        [1.8]
-        """
-        needed_s = self.stopping_time_s(speed_m_s, sensing_latency_s=sensing_latency_s)
-        own_m = self.stopping_distance_m(speed_m_s, sensing_latency_s=sensing_latency_s)
-        found: FloatArray = (
-            np.asarray(approach_speed_m_s, np.float64) * needed_s
-            + own_m
-            + intrusion_m
-            + np.asarray(position_uncertainty_m, np.float64)
-        )
         return found

@@ -52,54 +52,6 @@ class RelativeMotion:
         gradient = np.concatenate([normal, np.zeros_like(normal)], axis=1)
         return self._distance_at(np.zeros(len(self))), std_along(self.covariance, gradient)
 
-    def closest_approach(self, horizon_s: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """When they are nearest within [0, horizon], how near, and the standard deviation of that.
-
-        Args:
-            horizon_s: float64[n], >= 0, finite.
-
-        Returns:
-            time_s: float64[n], the first time of the least distance.
-            distance_m: float64[n], negative when the footprints overlap.
-            std_m: float64[n], first order: at the least distance a change of the time changes
-                nothing (envelope theorem), so the gradient is the outward normal n by the
-                position and n t by the velocity. Too small where they pass along a side: then
-                the least distance lasts, and which end of it counts is as uncertain.
-
-        >>> pair = RelativeMotion(position_m=np.array([[10.0, 3.0]]),
-        ...     velocity_m_s=np.array([[-2.0, 0.0]]), covariance=np.zeros((1, 4, 4)),
-        ...     half_size_m=np.array([[2.0, 1.0]]), radius_m=np.array([0.5]))
-        >>> [float(v[0]) for v in pair.closest_approach(np.array([60.0]))]
-        [4.0, 1.5, 0.0]
-        """
-        # The signed distance is linear or the distance to a corner between these times, so its
-        # least value is at one of them: crossings of the box's lines, middle lines and diagonals,
-        # and the closest approaches to the corners.
-        x, y = self.position_m.T
-        vx, vy = self.velocity_m_s.T
-        hx, hy = self.half_size_m.T
-        square = np.maximum(vx**2 + vy**2, _STANDS_M_S**2)
-        times = [np.zeros(len(self)), horizon_s]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            times += [(hx - x) / vx, (-hx - x) / vx, -x / vx]
-            times += [(hy - y) / vy, (-hy - y) / vy, -y / vy]
-            times += [((s * (hx - hy)) - x + y) / (vx - vy) for s in (1, -1)]
-            times += [((s * (hx - hy)) - x - y) / (vx + vy) for s in (1, -1)]
-        times += [
-            -((x - sx * hx) * vx + (y - sy * hy) * vy) / square for sx in (1, -1) for sy in (1, -1)
-        ]
-        candidates = np.stack(times)
-        candidates = np.where(np.isnan(candidates), 0.0, candidates)
-        candidates = np.sort(np.clip(candidates, 0.0, horizon_s), axis=0)
-        distances = np.stack([self._distance_at(t) for t in candidates])
-        best = np.argmin(distances, axis=0)
-        row = np.arange(len(self))
-        distance_m = distances[best, row]
-        time_s = np.where(np.isnan(distance_m), np.nan, candidates[best, row])
-        normal = outward_normal(self._position_at(time_s), self.half_size_m)
-        gradient = np.concatenate([normal, normal * time_s[:, None]], axis=1)
-        return time_s, distance_m, std_along(self.covariance, gradient)
-
     def time_to_distance(self, limit_m: FloatArray) -> tuple[FloatArray, FloatArray]:
         """When the footprints are first within ``limit_m``, and its standard deviation, in s.
 

@@ -1,7 +1,6 @@
-"""Zones and tripwires: who is where, since when, and what is wrong with that."""
+"""Zones: who is where, since when, and what is wrong with that."""
 
 from sightline.assess.site.zones.polygon import Polygon
-from sightline.assess.site.zones.tripwire import Tripwire, TripwireState, watch_wires
 from sightline.assess.site.zones.zone import SiteZone
 from sightline.assess.site.zones.zone_risk import zone_risk
 from sightline.assess.site.zones.zone_watch import Crossing, ZoneState, watch_zones
@@ -10,10 +9,7 @@ __all__ = [
     "Crossing",
     "Polygon",
     "SiteZone",
-    "Tripwire",
-    "TripwireState",
     "ZoneState",
-    "watch_wires",
     "watch_zones",
     "zone_risk",
 ]

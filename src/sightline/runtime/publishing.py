@@ -21,9 +21,8 @@ from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.said import AlertingSaid
-from sightline.runtime.learning_stage import Learning
-from sightline.runtime.logged_core import Committed
-from sightline.runtime.plan import Plan
+from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.run_directory import RunDirectory
 
 FROM_RECEIPT = "receipt-to-decision"
@@ -58,8 +57,7 @@ class Publisher:
     ) -> None:
         self._run = run
         self._ledger = ledger
-        planned = run.planned
-        has_desk = isinstance(planned, Plan) and planned.pipeline.alerting is not None
+        has_desk = run.plan.pipeline.alerting is not None
         self._has_desk = has_desk
         # With an alert desk its messages are sent, and no decision by itself.
         self._sinks = () if has_desk else tuple(sinks)
@@ -122,7 +120,7 @@ class Publisher:
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
-        budget_s = self._run.planned.pipeline.latency_budget_s
+        budget_s = self._run.plan.pipeline.latency_budget_s
         if not one.decisions or latency_s <= budget_s:
             return None
         self._miss(FROM_RECEIPT, times=len(one.decisions))

@@ -13,9 +13,8 @@ from sightline.runtime.alerting.actions import PendingActions
 from sightline.runtime.alerting.intake import DecisionInput, DecisionIntake
 from sightline.runtime.alerting.said import AlertingSaid, said_of
 from sightline.runtime.alerting.subjects import Subjects
-from sightline.runtime.pipeline import AlarmForm, SilenceForm
 from sightline.runtime.plan import Plan
-from sightline.runtime.summary import KnownKey
+from sightline.runtime.engine.summary import KnownKey
 
 DESK = "alerting"
 """Name under which the desk's work is timed."""
@@ -34,13 +33,9 @@ class DeskStage:
         assert form is not None
         self._pipeline = plan.digest
         self._form = form
-        self._revise_ns = max(c.max_backlog_ns for c in plan.contracts.values())
+        self._revise_ns = plan.max_backlog_ns
         self._subjects = Subjects(plan)
-        codes = {
-            name: step.form.code
-            for name, step in plan.deciding_steps().items()
-            if isinstance(step.form, AlarmForm | SilenceForm)
-        }
+        codes = {name: step.stage.settings.code for name, step in plan.deciding_steps().items()}
         self._intake = DecisionIntake(
             attributes=self._subjects.attributes, code=codes, most=limits.max_open_decisions
         )

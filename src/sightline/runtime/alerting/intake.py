@@ -46,7 +46,8 @@ class DecisionIntake:
 
     Args:
         attributes: of the subject of a decision.
-        code: of the alarm points of a deciding stage, by its name.
+        code: of the alarm points of a deciding stage, by its name; of what an item stage
+            decides it is the kind itself.
         most: decisions that are kept. Beyond it the oldest subject's are forgotten: what is
             revised of it is the desk's to refuse.
     """
@@ -98,7 +99,7 @@ class DecisionIntake:
 
     def _changes(self, point: tuple[str, str], said: Sequence[Decision]) -> list[DecisionInput]:
         kind, subject = point
-        code = self._code[kind]
+        code = self._code.get(kind) or kind.upper()  # an item stage's kind is its code
         before = self._standing.get(point, {})
         after = dict(before)
         unknown: list[DecisionInput] = []
@@ -121,7 +122,7 @@ class DecisionIntake:
         if decision.transition is Transition.CLEARED:
             return _Mark(decision_id=decision.decision_id, event_ns=decision.event_ns, alert=None)
         alert = Alert.from_decision(decision, self._attributes(decision))
-        alert = replace(alert, code=self._code[decision.kind])
+        alert = replace(alert, code=self._code.get(decision.kind) or decision.kind.upper())
         if known is not None and known.alert is not None:
             told = known.alert
             if (told.event_ns, told.severity) == (alert.event_ns, alert.severity):

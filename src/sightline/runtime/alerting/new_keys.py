@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sightline.perceive.row_store import Rows
-from sightline.runtime.stream import StreamState
-from sightline.runtime.summary import KnownKey
+from sightline.runtime.engine.stream import StreamState
+from sightline.runtime.engine.summary import KnownKey
 
 
 class NewKeys:

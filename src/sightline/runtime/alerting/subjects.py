@@ -8,9 +8,8 @@ from typing import Any
 
 from sightline.records import Decision
 from sightline.runtime.alerting.form import AlertingForm
-from sightline.runtime.pipeline import AlarmForm, SilenceForm
-from sightline.runtime.plan import Plan
-from sightline.runtime.summary import KnownKey
+from sightline.runtime.engine.summary import KnownKey
+from sightline.runtime.plan import ITEM_KEY, Plan
 
 _EVERYWHERE = "*"  # subject of a silence of scope global, and group where there is none
 
@@ -29,19 +28,18 @@ class Subjects:
         form = plan.pipeline.alerting
         assert form is not None
         self._form: AlertingForm = form
-        self._contracts = plan.contracts
+        self._contracts = plan.streams
         self._source_of: dict[str, str] = {}
         self._is_group: dict[str, bool] = {}
         parts: dict[str, set[str]] = {}
         for chain in plan.chains:
             for step in chain.steps:
-                if isinstance(step.form, AlarmForm | SilenceForm):
+                if step.stage.decides:
                     self._source_of[step.name] = chain.source
                     fields = {m.field for m in step.reads} or {""}
                     parts.setdefault(chain.source, set()).update(fields)
-        chains = {chain.name: chain for chain in plan.chains}
-        for step in plan.group_silences:
-            self._source_of[step.name] = chains[step.form.input].source
+        for step in plan.watches:
+            self._source_of[step.name] = plan.chain_of(step.name).source
             self._is_group[step.name] = True
         self._subjects_per_key = {source: len(found) for source, found in parts.items()}
         self._population: dict[tuple[str, str], int] = {}
@@ -68,7 +66,9 @@ class Subjects:
 
     def attributes(self, decision: Decision) -> dict[str, str]:
         """What the subject of a decision may share with others."""
-        source = self._source_of[decision.kind]
+        source = self._source_of.get(decision.kind)
+        if source is None:  # of an item stage: its subject begins with the camera or the machine
+            return self._chosen({ITEM_KEY: decision.subject.split("/")[0]})
         if self._is_group.get(decision.kind):
             group = "" if decision.subject == _EVERYWHERE else decision.subject
             return self._of_group(source, group)
@@ -95,8 +95,8 @@ class Subjects:
     @property
     def digest_by(self) -> str:
         """Attribute by which a digest is grouped."""
-        first = next(iter(self._contracts.values()))
-        return self._form.digest_by or first.key[0]
+        first = next(iter(self._contracts.values()), None)
+        return self._form.digest_by or (ITEM_KEY if first is None else first.key[0])
 
     def snapshot(self) -> list[list[Any]]:
         """JSON-ready."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sightline.records.plain_json import plain_json
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.camera_watch import CameraView
+from sightline.runtime.stages.zones import CameraView
 
 _LINE_LOOP = 2
 _SEEN = {"r": 0.1, "g": 0.8, "b": 0.3, "a": 1.0}

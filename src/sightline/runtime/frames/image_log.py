@@ -13,7 +13,7 @@ from sightline.errors import UsageError
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.packet_log import PacketLog
-from sightline.runtime.frames.site_form import ImagesForm
+from sightline.runtime.pipeline import ImagesForm
 
 MAX_HELD_BYTES = 256 << 20
 """Encoded pictures held for ``around_decisions``. At the bound the oldest are let go."""

@@ -10,7 +10,7 @@ from sightline.errors import UsageError
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.packet_messages import packet_message
-from sightline.runtime.frames.site_form import ImagesForm
+from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import LiveCamera, VideoFile
 from sightline.sense.frames.delivery import FrameSource
 from sightline.sense.frames.packets import PacketTape, TapedPacket

@@ -1,0 +1,578 @@
+"""Item stages in a core: frames come one by one, and each is decided on once, by a deadline.
+
+No pixel ever comes here. A frame's header makes the stages that look ask for it; when the outcomes
+are in the log, the item goes through the stages in their order. A tick goes through all of them, so
+that silence can stop a machine as surely as a danger does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from sightline.errors import LogError
+from sightline.recorder.checkpoint import StateParts
+from sightline.records import Decision, Entry
+from sightline.records.command import ActuatorCommand
+from sightline.records.decision import Mode, Reason, Severity
+from sightline.records.readings import Readings
+from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
+from sightline.runtime.engine.guard import BreakerState, FrameRequest, Outcome, OutcomeStatus
+from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
+from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.row_counts import RowCounts
+from sightline.runtime.engine.stage_timer import StageTimer
+from sightline.runtime.frames.standing import Condition, StandingConditions
+from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, ItemStep, Plan
+from sightline.runtime.stage import Breaker, ItemStage
+
+_NEVER_NS = -1
+TIME_BACKWARDS = "TIME_BACKWARDS"
+"""A frame that is not newer than the one before it: a clock was set back before a restart."""
+DECIDE = "decide"
+"""Name under which raising and clearing what item stages found is timed."""
+
+ReadSeries = Callable[[str, str, str, int], tuple[float, int]]
+"""(stage, column, key, at_ns) → value and window end of what is known of a series."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was known of a series as of an event time.
+
+    Attributes:
+        value: of the newest window that had closed by then; NaN where there is none.
+        end_ns: exclusive end of that window, UTC ns; -1 where there is none.
+    """
+
+    value: float
+    end_ns: int
+
+
+class Turn:
+    """One item, or one tick, going through the item stages.
+
+    Attributes:
+        at_ns: event time of the turn, UTC ns; each turn is later than the one before.
+        header: the item without its pixels; None at a tick.
+        state: plain values of the stage at hand, by name; whatever JSON can hold.
+        signs: what is wrong with the newest picture of each camera.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        at_ns: int,
+        output: StepOutput,
+        *,
+        header: FrameHeader | None = None,
+        outcomes: Mapping[str, Outcome] | None = None,
+    ) -> None:
+        self.at_ns = at_ns
+        self.header = header
+        self.state: dict[str, Any] = {}
+        self._items = items
+        self._output = output
+        self._outcomes = outcomes or {}
+        self._said: dict[str, tuple[list[Condition], Mode]] = {}
+        self._decided: list[Decision] = []
+        self._step: ItemStep | None = None
+
+    @property
+    def camera(self) -> str:
+        """Name of the camera whose item this is; "" at a tick."""
+        return "" if self.header is None else self.header.camera
+
+    @property
+    def pipeline(self) -> str:
+        """Digest of the pipeline."""
+        return self._items.plan.digest
+
+    @property
+    def version(self) -> str:
+        """Of the stage at hand, for reasons."""
+        assert self._step is not None
+        return self._step.version
+
+    def value(self, stage: str) -> Any:
+        """What another item stage said last; None before its first item."""
+        return self._items.states[stage].value
+
+    def outcome(self, stage: str) -> Outcome | None:
+        """What became of asking a guarded stage about this item."""
+        return self._outcomes.get(stage)
+
+    @property
+    def found(self) -> Mapping[str, float] | None:
+        """What the stage at hand has found in the picture, or its fallback in its stead."""
+        assert self._step is not None
+        outcome = self._outcomes.get(self._step.name)
+        if outcome is not None and isinstance(outcome.answer, Readings):
+            return outcome.answer.values
+        return self._step.stage.fall_back(self)
+
+    @property
+    def mode(self) -> Mode:
+        """Whether the stage at hand has answered itself."""
+        assert self._step is not None
+        outcome = self._outcomes.get(self._step.name)
+        is_primary = outcome is None or (outcome.is_ok and outcome.mode is Mode.PRIMARY)
+        return Mode.PRIMARY if is_primary else Mode.FALLBACK
+
+    def known(self, column: str, key: str, *, at_ns: int | None = None) -> Known:
+        """What is known of a series stage's ``STAGE.COLUMN`` of a key as of an event time.
+
+        Only windows that have closed count. What comes late may revise them; an item is decided
+        once, on what was known then.
+
+        Args:
+            column: ``STAGE.COLUMN``.
+            key: of the series.
+            at_ns: UTC ns; None: when the item was captured, or the time of the tick.
+        """
+        stage, _, name = column.partition(".")
+        if at_ns is None:
+            at_ns = self.at_ns if self.header is None else self.header.capture_ns
+        value, end_ns = self._items.read_series(stage, name, key, at_ns)
+        return Known(value=value, end_ns=end_ns)
+
+    def say(self, scope: str, conditions: Sequence[Condition], *, mode: Mode | None = None) -> None:
+        """Say all that holds in ``scope`` now: what is new is raised, what is gone is cleared.
+
+        Args:
+            scope: what belongs together, for example ``camera/risk``; several stages may share
+                one, and then what each of them says in a turn is joined.
+            conditions: all of them; none if nothing holds.
+            mode: how the answer came about; None: that of the stage at hand.
+        """
+        known = self._said.get(scope)
+        if known is None:
+            self._said[scope] = (list(conditions), self.mode if mode is None else mode)
+        else:
+            known[0].extend(conditions)
+
+    def flag(
+        self,
+        code: str,
+        *,
+        when: bool,
+        value: float,
+        threshold: float,
+        unit: str,
+        measure: str = "",
+        subject: str = "",
+        severity: Severity = Severity.WARNING,
+    ) -> None:
+        """Raise ``code`` while ``when`` is true; it is cleared ``clear_s`` after it was so last.
+
+        Args:
+            code: reason code, upper snake case; the decision's kind is the same in lower case.
+            when: whether it is so now.
+            value: what was measured, in ``unit``.
+            threshold: what it was compared with, in ``unit``.
+            unit: "1" where there is none.
+            measure: what was measured; "": the stage's name.
+            subject: whom it is about; "": the camera.
+            severity: for the operator.
+        """
+        assert self._step is not None
+        about = subject or self.camera
+        reason = Reason(
+            code=code, measure=measure or self._step.name, value=value, threshold=threshold,
+            unit=unit, version=self._step.version,
+        )  # fmt: skip
+        condition = Condition(
+            kind=code.lower(), subject=about, group="", severity=severity, reason=reason
+        )
+        self.say(f"{self._step.name}/{about}", [condition] if when else [])
+
+    def decide(self, decision: Decision) -> None:
+        """Say a decision that is no standing condition."""
+        self._decided.append(decision)
+
+    def command(self, command: ActuatorCommand) -> None:
+        """Command a machine."""
+        self._output.commands.append(command)
+
+    def measure(self, values: Mapping[str, float], *, camera: str = "") -> None:
+        """Hand on what the stage at hand has measured, as a row of its camera.
+
+        Args:
+            values: by name, as the stage's ``measures`` declare; the others are NaN.
+            camera: at a tick, whose.
+        """
+        assert self._step is not None
+        name = camera or self.camera
+        at_ns = self.at_ns if self.header is None else self.header.capture_ns
+        self._items.note_row(self._step.name, name, at_ns, values)
+
+    def wrote(self, *parts: bytes) -> None:
+        """Give what the stage at hand has made, for comparing runs stage by stage."""
+        assert self._step is not None
+        digest = hashlib.blake2b(digest_size=8)
+        for part in parts:
+            digest.update(part)
+        known = self._output.digests.get(self._step.name, "")
+        self._output.digests[self._step.name] = known + digest.hexdigest()
+
+    # --- for the engine ---------------------------------------------------------------------------
+
+    def at(self, step: ItemStep) -> Turn:
+        """The same turn, at the next stage."""
+        self._step = step
+        return self
+
+    def finish(self, standing: StandingConditions, timer: StageTimer) -> list[Decision]:
+        """The decisions of the turn: what was raised and cleared, then the others."""
+        found: list[Decision] = []
+        with timer.span(DECIDE):
+            for scope, (conditions, mode) in self._said.items():
+                found += standing.update(scope, self.at_ns, conditions, mode=mode)
+        return found + self._decided
+
+
+class ItemState:
+    """State of an item stage in a core; a stage with more than plain values extends this.
+
+    Attributes:
+        value: what the stage said last, for the stages that read it.
+    """
+
+    value: Any = None
+
+    def on_arrival(self, turn: Turn) -> None:
+        """A frame has come; nobody has looked at it yet."""
+
+    def on_refused(self, turn: Turn) -> None:
+        """A frame that broke its contract has come: nobody will look at it."""
+
+    def on_item(self, turn: Turn) -> None:
+        """An item: everybody who was asked about it has answered, or was too late."""
+
+    def on_tick(self, turn: Turn) -> None:
+        """Time has gone on."""
+
+    def on_control(self, control: Mapping[str, Any]) -> None:
+        """An operator input of a kind that the stage takes."""
+
+    def snapshot(self) -> StateParts:
+        """The state between two turns."""
+        return StateParts(meta={})
+
+    def restore(self, parts: StateParts) -> None:
+        """Inverse of :meth:`snapshot`."""
+
+
+class PlainState(ItemState):
+    """Plain values by name, for a stage that says nothing else."""
+
+    def __init__(self, stage: ItemStage) -> None:
+        self._stage = stage
+        self._plain: dict[str, Any] = {}
+
+    def on_item(self, turn: Turn) -> None:
+        turn.state = self._plain
+        self.value = self._stage.on_item(turn)
+
+    def on_tick(self, turn: Turn) -> None:
+        turn.state = self._plain
+        self._stage.on_tick(turn)
+
+    def on_control(self, control: Mapping[str, Any]) -> None:
+        self._stage.on_control(control, self._plain)
+
+    def snapshot(self) -> StateParts:
+        value = self.value
+        plain = {"version": self._stage.version, "state": self._plain, "value": value}
+        return StateParts(meta=plain)
+
+    def restore(self, parts: StateParts) -> None:
+        """Inverse of :meth:`snapshot`.
+
+        Raises:
+            LogError: state of another version of the stage.
+        """
+        if parts.meta["version"] != self._stage.version:
+            raise LogError(
+                expected=f"state of {self._stage.use}, version {self._stage.version}",
+                got=f"version {parts.meta['version']}",
+                where=f"checkpoint, stage {self._stage.name}",
+                action="delete the checkpoints: the state is rebuilt from the log",
+            )
+        self._plain = dict(parts.meta["state"])
+        self.value = parts.meta["value"]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One camera: what came last, and what was asked about it."""
+
+    waiting: FrameHeader | None = None
+    newest: FrameHeader | None = None
+    last_index: int = -1
+    pending: set[str] = field(default_factory=set)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+
+class Items:
+    """All item stages of a core.
+
+    Args:
+        plan: the checked pipeline.
+        counts: of the core: a frame is counted once.
+        read_series: what is known of a series.
+        timer: told what each stage takes.
+        observe: sees an item after it went through the stages, with what they said; for drawing.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        counts: RowCounts,
+        read_series: ReadSeries,
+        timer: StageTimer,
+        observe: Callable[[FrameHeader, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.read_series = read_series
+        self.now_ns = _NEVER_NS
+        self.states: dict[str, ItemState] = {
+            step.name: step.stage.begin(plan) or PlainState(step.stage) for step in plan.items
+        }
+        self._counts = counts
+        self._timer = timer
+        self._observe = observe
+        self._lanes = {name: _Lane() for name in plan.cameras}
+        self._steps = {
+            name: [step for step in plan.items if name in step.cameras] for name in plan.cameras
+        }
+        self._lookers = {
+            name: [s for s in steps if s.stage.looks and name in s.stage.settings.inputs]
+            for name, steps in self._steps.items()
+        }
+        self._breakers = {
+            (step.name, name): BreakerState()
+            for name, steps in self._lookers.items()
+            for step in steps
+        }
+        self._standing = StandingConditions(
+            plan.digest, clear_ns=round(plan.pipeline.clear_s * NS_PER_S)
+        )
+        self._rows: dict[str, list[tuple[str, int, Mapping[str, float]]]] = {
+            name: [] for name in plan.measured
+        }
+        self._row_number = dict.fromkeys(plan.measured, 0)
+
+    # --- entries ----------------------------------------------------------------------------------
+
+    def on_frame(self, entry: Entry, output: StepOutput) -> list[Decision]:
+        """A frame's header: whoever looks is asked, or its refusal is said."""
+        header = FrameHeader.of(entry)
+        lane = self._lanes[header.camera]
+        lane.last_index = header.index
+        self._counts.received += 1
+        at_ns = self._advance(header.received_ns)
+        if lane.newest is not None and header.capture_ns <= lane.newest.capture_ns:
+            # The source sees to the order, but a clock may have been set back before a restart.
+            self._counts.refused(TIME_BACKWARDS, 1)
+            return []
+        lane.newest = header
+        turn = Turn(self, at_ns, output, header=header)
+        for step in self._steps[header.camera]:
+            self.states[step.name].on_arrival(turn.at(step))
+        if not header.is_usable:
+            self._counts.refused(header.signs[0].code if header.signs else "UNUSABLE", 1)
+            for step in self._steps[header.camera]:
+                self.states[step.name].on_refused(turn.at(step))
+            return turn.finish(self._standing, self._timer)
+        lane.waiting, lane.outcomes = header, {}
+        for step in self._lookers[header.camera]:
+            request = FrameRequest(
+                request_id=f"{step.name}:{header.camera}:{header.index}",
+                stage=step.name,
+                camera=header.camera,
+                ask_primary=self._breakers[step.name, header.camera].lets_through,
+            )
+            lane.pending.add(request.request_id)
+            output.requests.append(request)
+        return [] if lane.pending else self._through(lane, output)
+
+    def is_asked(self, request_id: str) -> bool:
+        """Whether this request waits for its outcome."""
+        return any(request_id in lane.pending for lane in self._lanes.values())
+
+    def on_outcome(self, outcome: Outcome, output: StepOutput) -> list[Decision]:
+        """An outcome about a frame; with the last one the item goes through the stages."""
+        stage, camera, _ = outcome.request_id.rsplit(":", 2)
+        lane = self._lanes[camera]
+        lane.pending.discard(outcome.request_id)
+        lane.outcomes[stage] = outcome
+        if outcome.status is not OutcomeStatus.SKIPPED:
+            rule = self._rule(stage)
+            breaker = self._breakers[stage, camera]
+            self._breakers[stage, camera] = breaker.after(outcome.is_ok, rule)
+        return [] if lane.pending else self._through(lane, output)
+
+    def _through(self, lane: _Lane, output: StepOutput) -> list[Decision]:
+        header, lane.waiting = lane.waiting, None
+        assert header is not None
+        self._counts.decided += 1
+        # Pairs are judged as of now, which is never before the picture.
+        at_ns = self._advance(max(header.received_ns, header.capture_ns))
+        turn = Turn(self, at_ns, output, header=header, outcomes=lane.outcomes)
+        for step in self._steps[header.camera]:
+            with self._timer.span(step.name):
+                self.states[step.name].on_item(turn.at(step))
+        found = turn.finish(self._standing, self._timer)
+        if self._observe is not None:
+            values = {s.name: self.states[s.name].value for s in self._steps[header.camera]}
+            self._observe(header, values)
+        return found
+
+    def on_fault(self, entry: Entry) -> None:
+        """Frames that could not be read."""
+        note = FrameFaultNote.from_bytes(entry.payload)
+        self._counts.received += note.frames
+        self._counts.refused(note.reason, note.frames)
+        if note.frames:
+            self._lanes[note.camera].last_index = note.index + note.frames - 1
+
+    def on_tick(self, tick_ns: int, output: StepOutput) -> list[Decision]:
+        """Time has gone on."""
+        at_ns = self._advance(tick_ns)
+        for (stage, camera), breaker in self._breakers.items():
+            self._breakers[stage, camera] = breaker.ticked(self._rule(stage))
+        turn = Turn(self, at_ns, output)
+        for step in self.plan.items:
+            with self._timer.span(step.name):
+                self.states[step.name].on_tick(turn.at(step))
+        return turn.finish(self._standing, self._timer)
+
+    def on_control(self, control: Mapping[str, Any]) -> None:
+        """An operator input, for every stage that takes its kind."""
+        for step in self.plan.items:
+            if control.get("control") in step.stage.controls:
+                self.states[step.name].on_control(control)
+
+    def _advance(self, at_ns: int) -> int:
+        """Event time of this turn: it never stands still, so that turns have an order."""
+        self.now_ns = max(at_ns, self.now_ns + 1)
+        return self.now_ns
+
+    def _rule(self, stage: str) -> Breaker:
+        guard = next(s.stage.guard for s in self.plan.items if s.name == stage)
+        return Breaker() if guard is None else guard.breaker
+
+    # --- what is measured -------------------------------------------------------------------------
+
+    def note_row(self, stage: str, camera: str, at_ns: int, values: Mapping[str, float]) -> None:
+        """Keep a row until the next tick hands it to the windows; none if nobody reads them."""
+        rows = self._rows.get(stage)
+        if rows is not None:
+            rows.append((camera, at_ns, values))
+
+    def take_rows(self) -> list[tuple[str, pl.DataFrame]]:
+        """What was measured since the last call, by stage, as raw rows of its contract."""
+        found = []
+        for stage, rows in self._rows.items():
+            if not rows:
+                continue
+            contract = self.plan.measured[stage]
+            columns: dict[str, Any] = {
+                ITEM_KEY: [camera for camera, _, _ in rows],
+                ITEM_TIME: [at_ns for _, at_ns, _ in rows],
+            }
+            for name in contract.fields:
+                columns[name] = [float(values.get(name, float("nan"))) for _, _, values in rows]
+            first = self._row_number[stage]
+            self._row_number[stage] += len(rows)
+            frame = pl.DataFrame(columns).with_columns(
+                pl.lit(stage).alias(ORIGIN),
+                pl.int_range(first, first + len(rows), dtype=pl.Int64).alias(ROW),
+                pl.col(ITEM_TIME).alias(RECEIVED_NS),
+            )
+            found.append((stage, frame))
+            self._rows[stage] = []
+        return found
+
+    # --- accounts, checkpoint ---------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Frames that somebody was asked about."""
+        return sum(lane.waiting is not None for lane in self._lanes.values())
+
+    def newest(self, camera: str) -> FrameHeader | None:
+        """Header of a camera's newest frame; None before the first."""
+        return self._lanes[camera].newest
+
+    def last_index(self, camera: str) -> int:
+        """Place of the newest frame, or lost frame, in a camera's counter; -1 before the first."""
+        return self._lanes[camera].last_index
+
+    def breaker_phases(self) -> list[tuple[str, str]]:
+        """(stage, phase) of each circuit breaker."""
+        return [(stage, str(b.phase)) for (stage, _), b in sorted(self._breakers.items())]
+
+    def snapshot(self, into: StateParts) -> None:
+        """Put the whole state into ``into``; to be called between two turns."""
+        into.meta["items"] = {
+            "now_ns": self.now_ns,
+            "standing": self._standing.snapshot(),
+            "breakers": [[*at, b.as_mapping()] for at, b in sorted(self._breakers.items())],
+            "rows": {
+                stage: [[c, t, {n: _or_null(v) for n, v in vs.items()}] for c, t, vs in rows]
+                for stage, rows in self._rows.items()
+            },
+            "row_number": self._row_number,
+            "lanes": {
+                name: {
+                    "newest": None if lane.newest is None else lane.newest.to_bytes().decode(),
+                    "last_index": lane.last_index,
+                }
+                for name, lane in self._lanes.items()
+            },
+        }
+        for name, state in self.states.items():
+            parts = state.snapshot()
+            into.meta[f"item.{name}"] = parts.meta
+            for part, array in parts.arrays.items():
+                into.arrays[f"item.{name}.{part}"] = array
+
+    def restore(self, parts: StateParts) -> None:
+        """Inverse of :meth:`snapshot`."""
+        plain = parts.meta["items"]
+        self.now_ns = plain["now_ns"]
+        self._standing.restore(plain["standing"])
+        for stage, camera, breaker in plain["breakers"]:
+            self._breakers[stage, camera] = BreakerState.from_mapping(breaker)
+        self._rows = {
+            stage: [(c, t, {n: _number(v) for n, v in vs.items()}) for c, t, vs in rows]
+            for stage, rows in plain["rows"].items()
+        }
+        self._row_number = dict(plain["row_number"])
+        for name, one in plain["lanes"].items():
+            lane = self._lanes[name]
+            newest = one["newest"]
+            lane.newest = None if newest is None else FrameHeader.from_bytes(newest.encode())
+            lane.last_index = one["last_index"]
+        for name, state in self.states.items():
+            begins = f"item.{name}."
+            arrays = {n.removeprefix(begins): a for n, a in parts.arrays.items()
+                      if n.startswith(begins)}  # fmt: skip
+            state.restore(StateParts(meta=parts.meta[f"item.{name}"], arrays=arrays))
+
+
+def _or_null(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,183 @@
+"""What operators tell a run: planned contacts and masks, as state that replays.
+
+Without an alert desk a mask hides decisions; acknowledgement and shelving are logged and change
+none: what is shelved is decided, kept in the outbox, and told to nobody. With a desk all of them
+are the desk's (:mod:`.alerting.actions`), and every decision is made and recorded.
+
+What an item stage takes (the reset button of a machine) is that stage's.
+
+An input with ``event_ns`` takes effect with the first tick that reaches it, one without at once.
+One with an ``id`` takes effect once, however often it comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sightline.assess import ContactPlan
+from sightline.assess.silence import EVERYONE
+from sightline.decide import Mask, unmasked
+from sightline.errors import LogError, UsageError
+from sightline.records import Decision
+from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
+from sightline.runtime.engine.stream import Names
+from sightline.runtime.plan import Plan
+
+_MOST_WAITING = 10_000
+"""Inputs whose time has not come. Beyond it the earliest takes effect before its time."""
+_MOST_IDS = 10_000
+"""Newest ids that are remembered."""
+_ONLY_DESK = DESK_CONTROLS - {"acknowledge", "shelve", "mask"}
+
+
+class OperatorInputs:
+    """Contacts by source, beginning with those of the contracts, and masks.
+
+    Args:
+        plan: the checked pipeline: its contracts, whether it has an alert desk, and which item
+            stages take inputs.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._contacts = {
+            name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
+            for name, contract in plan.contracts.items()
+        }
+        self._has_desk = plan.pipeline.alerting is not None
+        self._takers = [step.stage for step in plan.items if step.stage.controls]
+        self._masks: list[Mask] = []
+        self._waiting: list[dict[str, Any]] = []
+        self._seen: list[str] = []
+
+    def apply(self, payload: bytes) -> dict[str, Any] | None:
+        """Apply the payload of a CONTROL entry, or keep it until its time.
+
+        Returns:
+            The input, if it is for an alert desk or an item stage and has not come before.
+
+        Raises:
+            LogError: if it is none.
+        """
+        try:
+            plain: dict[str, Any] = json.loads(payload)
+            name = plain["control"]
+            if self._is_known(plain.get("id")):
+                return None
+            problems = [s.check_control(plain) for s in self._takers if name in s.controls]
+            if None in problems:
+                return plain
+            if self._has_desk and name in DESK_CONTROLS:
+                operator_action(plain)
+                return plain
+            if problems:
+                raise ValueError(f"{name}: {'; '.join(p for p in problems if p)}")
+            if name in _ONLY_DESK:
+                raise ValueError(f"{name}: the pipeline has no `alerting`")
+            if plain.get("event_ns") is None:
+                self._take(plain)
+                return None
+            _check_contacts(plain)
+            self._waiting = sorted([*self._waiting, plain], key=lambda c: int(c["event_ns"]))
+            if len(self._waiting) > _MOST_WAITING:
+                self._take(self._waiting.pop(0))
+        except (ValueError, KeyError, TypeError, UsageError) as error:
+            raise LogError(
+                expected="an operator input",
+                got=f"{payload[:80].decode(errors='replace')} ({_said(error)})",
+                where="log entry of kind control",
+                action="mend the operator input and start the run again",
+            ) from error
+        return None
+
+    def go_to(self, tick_ns: int) -> None:
+        """Event time has reached ``tick_ns``: apply what is due."""
+        while self._waiting and int(self._waiting[0]["event_ns"]) <= tick_ns:
+            self._take(self._waiting.pop(0))
+
+    def _is_known(self, identity: str | None) -> bool:
+        if identity is None:
+            return False
+        if identity in self._seen:
+            return True
+        self._seen = [*self._seen, str(identity)][-_MOST_IDS:]
+        return False
+
+    def _take(self, plain: Mapping[str, Any]) -> None:
+        match plain["control"]:
+            case "contacts":
+                self._contacts[plain["source"]] = _check_contacts(plain)
+            case "mask":
+                self._masks.append(Mask.from_mapping(plain))
+            case "shelve":
+                Mask.from_mapping(plain)
+
+    @classmethod
+    def check(cls, plan: Plan, controls: Sequence[Mapping[str, Any]]) -> None:
+        """Raise UsageError unless every control can be applied."""
+        for control in controls:
+            try:
+                cls(plan).apply(json.dumps(dict(control)).encode())
+            except LogError as error:
+                raise UsageError(
+                    expected=error.expected,
+                    got=error.got,
+                    where="operator inputs",
+                    action="mend the operator input",
+                ) from error
+
+    def plans(
+        self, source: str, names: Names
+    ) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
+        """Contact plans by id in ``names``, and that of all others (None: always)."""
+        contacts = self._contacts.get(source)
+        if not contacts:
+            return {}, None
+        everyone = [(start, end) for key, start, end in contacts if key == EVERYONE]
+        by_key: dict[str, list[tuple[int, int]]] = {}
+        for key, start, end in contacts:
+            if key != EVERYONE:
+                by_key.setdefault(key, []).append((start, end))
+        plans = {
+            identity: ContactPlan.of([*own, *everyone])
+            for name, own in by_key.items()
+            if (identity := names.find(name)) is not None
+        }
+        return plans, ContactPlan.of(everyone) if everyone else None
+
+    def visible(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """The decisions that no mask hides; with an alert desk all of them."""
+        return unmasked(decisions, self._masks)
+
+    def snapshot(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "contacts": self._contacts,
+            "masks": [m.as_mapping() for m in self._masks],
+            "waiting": self._waiting,
+            "seen": self._seen,
+        }
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`snapshot`."""
+        self._contacts = {n: [(k, s, e) for k, s, e in cs] for n, cs in plain["contacts"].items()}
+        self._masks = [Mask.from_mapping(m) for m in plain["masks"]]
+        self._waiting = [dict(control) for control in plain.get("waiting", ())]
+        self._seen = list(plain.get("seen", ()))
+
+
+def _check_contacts(plain: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The contacts of an input; none of another input."""
+    if plain["control"] != "contacts":
+        return []
+    return [(str(c["key"]), int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]]
+
+
+def _said(error: Exception) -> str:
+    return error.got if isinstance(error, UsageError) else str(error)
+
+
+def is_for_desk(control: Mapping[str, Any]) -> bool:
+    """Whether an input that was taken is an alert desk's."""
+    return control["control"] in DESK_CONTROLS and "subject" in control

@@ -1,0 +1,83 @@
+"""``calibration``: how rare a score is among the normal blocks of its own series."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sightline.errors import UsageError
+from sightline.limits import Limits
+from sightline.perceive.normal.calibration import CalibrationBank
+from sightline.perceive.normal.calibration import CalibrationSettings as BankSettings
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
+from sightline.runtime.stage import Planning, SeriesSettings, Stage, Step, Wiring
+from sightline.runtime.stages.novelty import scored
+
+_DAY_NS = 86_400 * NS_PER_S
+
+
+class CalibrationSettings(SeriesSettings):
+    """How rare a score is among the normal blocks of its own series: 3 is once in 1,000 blocks."""
+
+    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Columns of the input; ``*`` for all."""
+    block_windows: Annotated[int, Field(ge=1, le=1 << 20)] = 3600
+    """Windows of a block. Its greatest score is what is learnt; a budget is one of blocks."""
+    least_blocks: Annotated[int, Field(ge=10, le=4096)] = 20
+    """Until so many are learnt nothing is known, and nothing is raised."""
+    kept_blocks: Annotated[int, Field(ge=10, le=4096)] = 200
+    """The newest count, so that a slow drift of healthy scores is followed."""
+    suspicious_rarity: Annotated[float, Field(ge=1, le=6)] = 2.0
+    """A block as rare as this is never learnt: what is anomalous must not become normal."""
+
+
+class CalibrationStage(Stage):
+    """How rare a score is among the normal blocks of its own series."""
+
+    use = "calibration"
+    Settings = CalibrationSettings
+    scores = True
+
+    def plan(self, planning: Planning) -> Wiring:
+        reads, adds = scored(self, planning)
+        try:
+            self.bank_settings  # noqa: B018 - it checks itself
+        except UsageError as error:
+            planning.fail(error.expected, error.got)
+        return Wiring(reads=reads, adds=adds)
+
+    @property
+    def lookback(self) -> int:
+        return SETTLE_ROWS
+
+    def blocks_per_day(self, slide_ns: int) -> float:
+        return float(_DAY_NS / (self.settings.block_windows * slide_ns))
+
+    @property
+    def bank_settings(self) -> BankSettings:
+        """Settings of the calibration.
+
+        Raises:
+            UsageError: numbers that do not fit together.
+        """
+        form: CalibrationSettings = self.settings
+        return BankSettings(
+            block_rows=form.block_windows,
+            least_blocks=form.least_blocks,
+            kept_blocks=form.kept_blocks,
+            confirm_blocks=form.least_blocks,
+            suspicious_rarity=form.suspicious_rarity,
+        )
+
+    def begin_state(self, step: Step, limits: Limits) -> LearningStage[CalibrationBank]:
+        settings, most = self.bank_settings, limits.max_learnt_series
+        return LearningStage(
+            step,
+            begin=lambda: CalibrationBank(settings, max_series=most),
+            grow=lambda bank, series: bank.grow(len(series)),
+            max_series=most,
+            # A block is one of windows with data: an outage makes it longer, and not emptier.
+            most_gap=0,
+        )

@@ -32,10 +32,10 @@ from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.detecting import CameraDetectors
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus, FrameHeader
+from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus, FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
 from sightline.runtime.frames.site_plan import SitePlan
 from sightline.runtime.frames.site_report import SiteReport

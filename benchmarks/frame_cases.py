@@ -19,8 +19,8 @@ from sightline.records.decision import Mode
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-from sightline.runtime.frames.detecting import DetectionRequest
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
+from sightline.runtime.engine.guarding import DetectionRequest
+from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
 from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
 from sightline.sense.frames.delivery import FrameItem
 from sightline.sense.frames.simulated_scene import SimulatedScene, simulated_walk

@@ -36,16 +36,16 @@ from sightline.cli.profile_command import stages_to_fix
 from sightline.recorder import DirectoryStorage
 from sightline.records import Frame
 from sightline.records.windows import FloatArray
-from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
-from sightline.runtime.frames.entries import DetectionStatus
+from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
+from sightline.runtime.engine.headers import DetectionStatus
 from sightline.runtime.frames.frame_host import FrameHost
-from sightline.runtime.frames.image_log import image_message
-from sightline.runtime.frames.intake import pixel_digest
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.pictures.image_log import image_message
+from sightline.runtime.engine.frame_shell import pixel_digest
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_form import GivenForm
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
 from sightline.runtime.frames.site_run import SiteOptions, run_site
-from sightline.runtime.logged_core import HostClocks
+from sightline.runtime.engine.logged_core import HostClocks
 
 INLINE_STAGES = ("track", "zones", "risk", "decide", "interlock")
 BOOKKEEPING_BOUND_US = 30.0

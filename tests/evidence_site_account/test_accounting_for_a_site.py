@@ -22,7 +22,7 @@ from sightline.cli.main import app
 from sightline.evidence.site_account import account_lines, account_of_site, write_site_report
 from sightline.records.command import CommandLevel
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.detecting import CameraDetectors
+from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 

@@ -15,7 +15,7 @@ from sightline.evidence.site_drawing import run_scenes
 from sightline.limits import Limits
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.detecting import CameraDetectors
+from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.pruning import prune_run
 

@@ -34,7 +34,7 @@ from sightline.records import Frame
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.detecting import CameraDetectors
+from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.sense.frames import VideoFile
 
 STOP, NONE = CommandLevel.STOP, CommandLevel.NONE

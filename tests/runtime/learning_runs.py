@@ -14,7 +14,7 @@ from sightline.perceive.normal.settings import NormalSettings
 from sightline.recorder import read_entries
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime import Pipeline, make_plan
-from sightline.runtime.core import PartitionCore
+from sightline.runtime.engine.core import PartitionCore
 from sightline.sense.contract_file import parse_contract
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, ArrivalFaults, Stall

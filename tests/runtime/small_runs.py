@@ -9,7 +9,7 @@ import polars as pl
 
 from sightline.records import Decision
 from sightline.runtime import Plan
-from sightline.runtime.scoring import Scoring
+from sightline.runtime.engine.guarding import Scoring
 from simulation.engine import SimulatedEngine, SimulatedResult
 from simulation.schedules import NS_PER_S
 from simulation.small_world import START_NS, small_plan

@@ -10,7 +10,7 @@ import pytest
 from sightline.limits import Limits
 from sightline.records import Entry, EntryKind
 from sightline.runtime import Pipeline, make_plan
-from sightline.runtime.core import PartitionCore
+from sightline.runtime.engine.core import PartitionCore
 from sightline.sense import MemorySource
 from sightline.sense.arrival import epochs
 from sightline.sense.contract_file import parse_contract

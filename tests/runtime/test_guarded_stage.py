@@ -10,8 +10,8 @@ from runtime.small_runs import of_kind, readings, run_small, windows
 from sightline.perceive import level_deviation, robust_deviation
 from sightline.records.decision import Mode
 from sightline.runtime.deciding import run_scorer
-from sightline.runtime.guard import Outcome, OutcomeStatus
-from sightline.runtime.scoring import DeadlineScoring
+from sightline.runtime.engine.guard import Outcome, OutcomeStatus
+from sightline.runtime.engine.guarding import DeadlineScoring
 from simulation.small_world import PIPELINE, small_plan
 
 QUIET = (0.0, 0.2, -0.1, 0.1)

@@ -20,7 +20,7 @@ from sightline.runtime import (
     replay_run,
     run_pipeline,
 )
-from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.run_options import RunClocks
 from sightline.sense.contract_file import parse_contract
 from sightline.sense.refused_rows import no_rejections

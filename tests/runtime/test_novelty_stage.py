@@ -23,7 +23,7 @@ from sightline.perceive.normal import SeriesDetector
 from sightline.recorder.checkpoint import pack_state, unpack_state
 from sightline.records.decision import final_revisions
 from sightline.runtime import RunOptions, run_pipeline
-from sightline.runtime.core import PartitionCore
+from sightline.runtime.engine.core import PartitionCore
 from sightline.sense import MemorySource
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, EngineFaults, arrive

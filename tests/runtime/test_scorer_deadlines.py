@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sightline.runtime.deciding import run_scorer
-from sightline.runtime.guard import (
+from sightline.runtime.engine.guard import (
     BreakerPhase,
     BreakerState,
     Outcome,
@@ -15,7 +15,7 @@ from sightline.runtime.guard import (
     ScoreRequest,
 )
 from sightline.runtime.pipeline import Breaker
-from sightline.runtime.scoring import DeadlineScoring
+from sightline.runtime.engine.guarding import DeadlineScoring
 
 
 def request(run_on="thread", budget_s=5.0, number=0):

@@ -12,7 +12,7 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.runtime import Pipeline, Plan, RunDirectory, make_plan
 from sightline.runtime.alerting.said import AlertingSaid
-from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense.contract_file import parse_contract
 from simulation.engine import SimulatedEngine, SimulatedResult
 from simulation.trials import assert_all_accounted

@@ -8,7 +8,7 @@ from alerting_runs import fleet_plan
 from sightline.errors import LogError, UsageError
 from sightline.runtime.alerting.actions import PendingActions, operator_action
 from sightline.runtime.alerting.subjects import Subjects
-from sightline.runtime.operator_inputs import OperatorInputs
+from sightline.runtime.engine.operator_inputs import OperatorInputs
 
 CONTRACTS = fleet_plan().contracts
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "sat-1"}

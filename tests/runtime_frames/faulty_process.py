@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 from sightline.errors import UsageError
 from sightline.records import Detections
-from sightline.runtime.frames.detector_process import serve
+from sightline.runtime.engine.isolated_process import serve
 
 
 class Faulty:

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from sightline.limits import Limits
 from sightline.records import Frame
-from sightline.runtime.frames.isolated_detector import IsolatedDetector
+from sightline.runtime.engine.isolated import IsolatedDetector
 
 
 def detector():

@@ -7,7 +7,7 @@ import numpy as np
 
 from sightline.records import Detections
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.detecting import CameraDetectors
+from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.frames.site_plan import make_site_plan
 from sightline.sense.frames import SimulatedCamera
 from sightline.sense.frames.simulated_scene import SimulatedScene, SimulatedThing

@@ -10,10 +10,10 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind, Frame
 from sightline.records.decision import Decision, decisions_digest
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.detecting import FrameGuard
+from sightline.runtime.engine.guarding import FrameGuard
 from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
-from sightline.runtime.frames.recorded_feed import recorded_moments
-from sightline.runtime.logged_core import HostClocks
+from sightline.runtime.engine.feeds import recorded_moments
+from sightline.runtime.engine.logged_core import HostClocks
 from simulation.disk import SimulatedCrash, SimulatedDisk
 
 PICTURE = np.full((24, 32, 3), 90, np.uint8)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sightline.errors import LogError, UsageError
 from sightline.records import Detections, Entry, EntryKind, Frame
 from sightline.records.decision import Mode
-from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
-from sightline.runtime.frames.entries import (
+from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
+from sightline.runtime.engine.headers import (
     DetectionOutcome,
     DetectionStatus,
     FrameHeader,

@@ -15,11 +15,11 @@ from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.camera_inbox import Arrival
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
+from sightline.runtime.engine.camera_inbox import Arrival
+from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
 from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
 from sightline.runtime.frames.site_loop import SiteLoop
-from sightline.runtime.logged_core import HostClocks
+from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_options import RunClocks
 from simulation.disk import SimulatedDisk

@@ -13,11 +13,11 @@ from sightline.errors import LogError
 from sightline.records import Decision, Frame
 from sightline.records.decision import Mode, Reason, Severity, Transition
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.entries import FrameFaultNote
-from sightline.runtime.frames.image_log import ImageLog, image_message
-from sightline.runtime.frames.intake import FrameIntake, pixel_digest
+from sightline.runtime.engine.headers import FrameFaultNote
+from sightline.runtime.pictures.image_log import ImageLog, image_message
+from sightline.runtime.engine.frame_shell import FrameIntake, pixel_digest
 from sightline.runtime.frames.site_form import ImagesForm
-from sightline.runtime.frames.standing import MAX_STANDING, Condition, StandingConditions
+from sightline.runtime.engine.standing import MAX_STANDING, Condition, StandingConditions
 from sightline.sense.frames import FrameContract
 
 CONTRACT = FrameContract(width_px=64, height_px=48, rate_hz=10, max_age_s=1.0)
@@ -119,7 +119,7 @@ def test_what_follows_a_decision_is_kept_for_the_stated_time():
 
 
 def test_what_waits_for_a_decision_is_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr("sightline.runtime.frames.image_log.MAX_HELD_BYTES", 40_000)
+    monkeypatch.setattr("sightline.runtime.pictures.image_log.MAX_HELD_BYTES", 40_000)
     log = ImageLog(ImagesForm(keep="around_decisions", before_s=1000.0))
     for n in range(50):
         log.take(frame(n / 10, index=n))

@@ -21,12 +21,12 @@ from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
-from sightline.runtime.frames.frame_exchange import encode_answer, read_answer
-from sightline.runtime.frames.isolated_detector import IsolatedDetector
-from sightline.runtime.frames.rerun import detected_anew
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
+from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
+from sightline.runtime.engine.exchange import encode_answer, read_answer
+from sightline.runtime.engine.isolated import IsolatedDetector
+from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.run_directory import plan_as_mapping
 

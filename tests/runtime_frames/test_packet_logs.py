@@ -20,13 +20,13 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.detecting import CameraDetectors
-from sightline.runtime.frames.entries import FrameHeader
-from sightline.runtime.frames.image_log import ImageLog
-from sightline.runtime.frames.logged_pictures import LoggedPicture, LoggedPictures
-from sightline.runtime.frames.packet_log import PacketLog
-from sightline.runtime.frames.rerun import detected_anew
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.pictures.image_log import ImageLog
+from sightline.runtime.pictures.logged_pictures import LoggedPicture, LoggedPictures
+from sightline.runtime.pictures.packet_log import PacketLog
+from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_form import ImagesForm
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.sense.frames import VideoFile
@@ -305,14 +305,14 @@ def test_a_second_decision_in_a_group_goes_on_where_the_log_ends():
 
 
 def test_what_waits_for_a_decision_is_bounded_in_groups(monkeypatch):
-    monkeypatch.setattr("sightline.runtime.frames.packet_log.MAX_HELD_BYTES", 25_000)
+    monkeypatch.setattr("sightline.runtime.pictures.packet_log.MAX_HELD_BYTES", 25_000)
     policy = ImagesForm(keep="around_decisions", form="packets", before_s=1000.0)
     found = held(policy, packets=48, keys=range(0, 48, 10), decide_at={47})
     assert found == [(30, 30), *((n, 0) for n in range(31, 47))]
 
 
 def test_a_group_beyond_the_bound_is_let_go_up_to_the_next_key_packet(monkeypatch):
-    monkeypatch.setattr("sightline.runtime.frames.packet_log.MAX_HELD_PACKETS", 15)
+    monkeypatch.setattr("sightline.runtime.pictures.packet_log.MAX_HELD_PACKETS", 15)
     found = held(AROUND, packets=45, keys={0, 40}, decide_at={44})
     assert found == [(40, 40), *((n, 0) for n in range(41, 44))]
 
@@ -335,7 +335,7 @@ def test_after_a_gap_pictures_begin_with_a_key_packet(h264):
 
 
 def test_a_missing_packet_is_a_missing_picture(tmp_path, videos, monkeypatch):
-    monkeypatch.setattr("sightline.runtime.frames.packet_log.MAX_HELD_BYTES", 1)
+    monkeypatch.setattr("sightline.runtime.pictures.packet_log.MAX_HELD_BYTES", 1)
     run(plan_of(yard(images=FULL)), tmp_path / "run", videos["libx264"])
     again = RunDirectory.open(tmp_path / "run")
     with pytest.raises(LogError, match="every picture"):

@@ -17,10 +17,10 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Severity
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.detecting import CameraDetectors
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_run import SiteOptions, run_site
-from sightline.runtime.frames.steady_clock import steady_clock
+from sightline.runtime.engine.steady_clock import steady_clock
 
 GROUND = {
     "kind": "homography",

@@ -22,12 +22,12 @@ from sightline.cli.sources import parse_speed
 from sightline.errors import UsageError
 from sightline.records.decision import decisions_digest
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.rerun import detected_anew
-from sightline.runtime.frames.site_detectors import site_detectors
+from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.frames.site_plan import load_site_plan
 from sightline.runtime.frames.site_report import SiteReport
 from sightline.runtime.frames.site_run import SiteOptions, run_site
-from sightline.runtime.frames.steady_clock import steady_clock
+from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.run_options import RunClocks
 
 _SHOWN_DIFFERENCES = 10

@@ -19,8 +19,8 @@ from sightline.records import Decision, EntryKind
 from sightline.records.signals import GROUP, KEY, TIME_NS
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import Plan, RunDirectory
-from sightline.runtime.batches import decode_frame
-from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.pipeline import WindowsForm
 from sightline.sense import admit
 

@@ -17,8 +17,8 @@ from sightline.records import Tracks
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.camera_watch import CameraView
-from sightline.runtime.frames.entries import FrameHeader
+from sightline.runtime.stages.zones import CameraView
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.frame_core import FrameCore
 from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.sense.frames.mot_files import MotTable

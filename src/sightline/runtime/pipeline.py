@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-import yaml
 from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
@@ -24,6 +23,7 @@ from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
 from sightline.runtime.detector import DetectorKind, DetectorSettings
 from sightline.runtime.stage import AnyStage, Form, Name, StageSettings
+from sightline.sense.yaml_form import read_yaml
 
 BUILT_IN_STAGES: Mapping[str, str] = {
     "windows": "sightline.runtime.stages.windows:WindowsStage",
@@ -249,24 +249,12 @@ def load_pipeline(path: Path) -> Pipeline:
     Raises:
         PipelineError: naming the file and the field.
     """
-    plain = _read(path)
+    plain = read_yaml(path, kind_of_error=PipelineError)
     folder = str(path.parent.resolve())
     if isinstance(plain, dict) and plain.get("plugins") and folder not in sys.path:
         sys.path.append(folder)
     form = parse_pipeline(plain, where=str(path))
     return form.model_copy(update={"alerting": with_subjects(form.alerting, path.parent)})
-
-
-def _read(path: Path) -> object:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PipelineError(
-            expected="a readable YAML file",
-            got=" ".join(str(error).split()),
-            where=str(path),
-            action="check the path and the YAML syntax",
-        ) from error
 
 
 def parse_pipeline(plain: object, *, where: str) -> Pipeline:

@@ -17,8 +17,7 @@ import numpy as np
 import polars as pl
 
 import sightline
-from sightline.act import Ledger, RunMetrics, Sink
-from sightline.act.actuators import Actuator, CommandSender
+from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
@@ -26,7 +25,7 @@ from sightline.records import Accounts, Frame
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.control_inbox import ControlInbox
-from sightline.runtime.answerers import isolated_scorers, lookers
+from sightline.runtime.engine.answerers import isolated_scorers, lookers
 from sightline.runtime.engine.camera_inbox import CameraInbox, Pace
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
@@ -47,9 +46,8 @@ from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop, paced
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.workers import WorkerHosting
-from sightline.runtime.frames.alert_delivery import AlertDelivery
-from sightline.runtime.frames.packet_log import packet_tapes
-from sightline.runtime.frames.steady_clock import steady_clock
+from sightline.runtime.pictures.packet_log import packet_tapes
+from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
@@ -73,8 +71,8 @@ def run_pipeline(
     out: Path,
     *,
     options: RunOptions = RunOptions(),
-    actuators: Mapping[str, Actuator] | None = None,
-    sinks: Mapping[str, Sink] | None = None,
+    commands: Mapping[str, Outlet] | None = None,
+    alerts: Mapping[str, Outlet] | None = None,
     metrics: RunMetrics | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     controls: Controls = tuple,
@@ -92,8 +90,8 @@ def run_pipeline(
             ``options.is_live``.
         out: run directory.
         options: how.
-        actuators: ways to machines, by name; a machine without one is decided on all the same.
-        sinks: receivers of alerts, by name.
+        commands: ways to machines, by name; a machine without one is decided on all the same.
+        alerts: receivers of alerts, by name.
         metrics: to count in.
         on_progress: called after each published commit.
         controls: asked at each tick for operator inputs, beside those given to the run directory.
@@ -112,7 +110,7 @@ def run_pipeline(
             committed is kept and ``resume`` goes on from there.
     """
     _check_sources(plan, sources, options)
-    _check_actuators(plan, actuators or {})
+    _check_machines(plan, commands or {})
     _check_options(plan, options, clocks=clocks, guard=guard, out=out)
     OperatorInputs.check(plan, options.controls)
     tapes = packet_tapes(plan.pipeline.images, _cameras(plan, sources))
@@ -146,32 +144,30 @@ def run_pipeline(
         stack.callback(driver.close)
         ledger = stack.enter_context(Ledger.open(run.ledger_url))
         senders = {
-            name: stack.enter_context(CommandSender(actuator))
-            for name, actuator in (actuators or {}).items()
+            name: stack.enter_context(CommandSender(outlet))
+            for name, outlet in (commands or {}).items()
         }
         publisher = Publisher(
             run,
             ledger,
-            dict(sinks or {}),
+            dict(alerts or {}),
             opened.metrics,
-            wall_ns=clocks.wall_ns,
             monotonic_s=clocks.monotonic_s,
-            sleep_s=clocks.sleep_s,
             limits=limits,
         )
-        deliver = publisher.deliver
-        if plan.cameras:  # a receiver that hangs must not blind the cameras
-            publisher.rebuild_ledger()
-            alerts = stack.enter_context(
-                AlertDelivery(
-                    run.ledger_url,
-                    sinks or {},
-                    wall_ns=clocks.wall_ns,
-                    sleep_s=clocks.sleep_s,
-                    limits=limits,
-                )
+        publisher.rebuild_ledger()
+        # On a thread of its own: a receiver that hangs must not hold up what decides.
+        delivery = stack.enter_context(
+            AlertDelivery(
+                run.ledger_url,
+                alerts or {},
+                wall_ns=clocks.wall_ns,
+                sleep_s=clocks.sleep_s,
+                limits=limits,
             )
-            deliver = alerts.there_may_be_some
+        )
+        if options.resume:
+            delivery.retry_failed()
         loop = RunLoop(
             plan=plan,
             run=run,
@@ -182,7 +178,7 @@ def run_pipeline(
             on_progress=on_progress,
             options=options,
             limits=limits,
-            deliver=deliver,
+            deliver=delivery.there_may_be_some,
             is_stopped=is_stopped,
         )
         inputs = _Inputs(plan, ControlInbox(out, lambda c: _check_control(plan, c)), controls)
@@ -192,10 +188,7 @@ def run_pipeline(
         if not is_stopped():
             inputs.close()
         wall_s = clocks.monotonic_s() - started_s
-        if plan.cameras:
-            alerts.close()
-            alerts.check()
-        undelivered = publisher.drain(_DRAIN_S)
+        undelivered = delivery.drain(_DRAIN_S)
         return _report(opened, loop, inputs, wall_s=wall_s, undelivered=undelivered)
 
 
@@ -500,12 +493,12 @@ def _check_sources(
             )
 
 
-def _check_actuators(plan: Plan, actuators: Mapping[str, Actuator]) -> None:
+def _check_machines(plan: Plan, commands: Mapping[str, Outlet]) -> None:
     machines = {s.name for s in plan.items if s.stage.ports()[1] == "commands"}
-    unknown = set(actuators) - machines
+    unknown = set(commands) - machines
     if unknown:
         raise SourceError(
-            expected=f"actuators of machines {', '.join(sorted(machines)) or '(none)'}",
+            expected=f"outlets of machines {', '.join(sorted(machines)) or '(none)'}",
             got=", ".join(sorted(unknown)),
             where=f"pipeline {plan.pipeline.pipeline}",
             action="give machines of the pipeline: --actuator MACHINE=LOCATION",

@@ -22,8 +22,8 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import Transition, final_revisions
 from sightline.records.signals import GROUP, KEY, TIME_NS
 from sightline.runtime import RunDirectory
-from sightline.runtime.batches import decode_frame
-from sightline.runtime.guard import Outcome, OutcomeStatus
+from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.guard import Outcome, OutcomeStatus
 from sightline.sense import admit
 
 MAX_NAMED = 8

@@ -10,7 +10,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import Entry, EntryKind
 from sightline.runtime import RunDirectory
-from sightline.runtime.summary import Summary
+from sightline.runtime.engine.summary import Summary
 
 _BEFORE_TICK = frozenset(
     {

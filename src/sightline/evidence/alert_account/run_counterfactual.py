@@ -37,8 +37,8 @@ from sightline.records.decision import Transition
 from sightline.records.signals import KEY, TIME_NS
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.batches import decode_frame
-from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense import admit
 
 CONTEXT_WINDOWS = 60

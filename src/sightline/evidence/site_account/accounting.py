@@ -24,7 +24,7 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, decisions_digest
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.entries import DetectionOutcome, FrameFaultNote, FrameHeader
+from sightline.runtime.engine.headers import DetectionOutcome, FrameFaultNote, FrameHeader
 from sightline.runtime.frames.site_plan import DETECT
 
 _WALL_CLOCK_S = 60.0

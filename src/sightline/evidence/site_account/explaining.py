@@ -32,8 +32,8 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.camera_watch import CameraView
-from sightline.runtime.frames.entries import DetectionOutcome, FrameHeader
+from sightline.runtime.stages.zones import CameraView
+from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
 
 MAX_PATHS = 8

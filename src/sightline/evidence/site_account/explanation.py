@@ -14,7 +14,7 @@ from sightline.records import Decision
 from sightline.records.command import ActuatorCommand
 from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.entries import DetectionOutcome, FrameHeader
+from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

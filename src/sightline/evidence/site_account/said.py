@@ -14,7 +14,7 @@ from sightline.records import Decision, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.decision import Transition
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.entries import FrameHeader
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
 
 

@@ -16,8 +16,8 @@ from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-from sightline.runtime.frames.camera_watch import CameraView
-from sightline.runtime.frames.entries import FrameHeader
+from sightline.runtime.stages.zones import CameraView
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.site_plan import DEFAULT_LEVELS, CameraPlan
 
 TRAIL_S = 2.0

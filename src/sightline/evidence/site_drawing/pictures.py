@@ -13,8 +13,8 @@ from sightline.records import Frame
 from sightline.records.frames import Image
 from sightline.runtime import RunDirectory
 from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.frames.intake import pixel_digest
-from sightline.runtime.frames.logged_pictures import (
+from sightline.runtime.engine.frame_shell import pixel_digest
+from sightline.runtime.pictures.logged_pictures import (
     PICTURE_KINDS,
     LoggedPicture,
     LoggedPictures,

@@ -14,8 +14,8 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.camera_watch import CameraView
-from sightline.runtime.frames.entries import FrameHeader
+from sightline.runtime.stages.zones import CameraView
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
 
 _MEASURED = (EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED)

@@ -17,7 +17,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage, read_entries
 from sightline.records import Entry, EntryKind, Frame
 from sightline.records.plain_json import plain_json
-from sightline.runtime.batches import encode_frame, frame_digest
+from sightline.runtime.engine.batches import encode_frame, frame_digest
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell, fault_note
 from sightline.runtime.engine.guarding import Answers
@@ -27,7 +27,7 @@ from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import SUPERSEDED
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.summary import Summary
-from sightline.runtime.references import entries_by_epoch, take_referenced
+from sightline.runtime.engine.references import entries_by_epoch, take_referenced
 from sightline.sense.frames import FrameFault
 
 SENSE, PICTURES = "sense", "pictures"

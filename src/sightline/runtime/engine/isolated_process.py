@@ -21,7 +21,7 @@ import cv2
 
 from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.runtime.answerers import Answering, built_answerer
+from sightline.runtime.engine.answerers import Answering, built_answerer
 from sightline.runtime.engine.exchange import (
     MOST_TEXT_CHARS,
     SharedPictures,

@@ -27,7 +27,7 @@ from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.frames.standing import Condition, StandingConditions
+from sightline.runtime.engine.standing import Condition, StandingConditions
 from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, ItemStep, Plan
 from sightline.runtime.stage import Breaker, ItemStage
 

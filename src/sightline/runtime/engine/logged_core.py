@@ -26,7 +26,7 @@ from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.plain_json import plain_json
 from sightline.runtime.alerting.said import AlertingSaid
-from sightline.runtime.batches import encode_frame
+from sightline.runtime.engine.batches import encode_frame
 from sightline.runtime.engine.guard import FrameRequest, Outcome, Request
 from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.learning import Learning

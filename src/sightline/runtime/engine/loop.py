@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sightline.act import LatencyRecorder
-from sightline.act.actuators import CommandSender
+from sightline.act import CommandSender, LatencyRecorder
 from sightline.limits import Limits
 from sightline.records import Frame
 from sightline.records.command import ActuatorCommand
@@ -99,9 +98,6 @@ class RunLoop:
             take_controls: asked at the beginning of each epoch for operator inputs that have come.
         """
         self._on_commit = on_commit
-        self.publisher.rebuild_ledger()
-        if self.options.resume:
-            self.publisher.retry_failed()
         self.driver.begin(self.run.controls)
         for part in feed:
             self._count_superseded(part)

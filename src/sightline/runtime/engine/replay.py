@@ -29,7 +29,7 @@ from sightline.runtime.engine.guard import ArraysRequest, Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.plan import Plan
-from sightline.runtime.references import take_referenced
+from sightline.runtime.engine.references import take_referenced
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.stage import Stage
 from sightline.sense import Source

@@ -26,8 +26,8 @@ from sightline.errors import InvariantViolation, SightlineError
 from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Decision
-from sightline.runtime.answerers import isolated_scorers
-from sightline.runtime.batches import decode_frame, encode_frame
+from sightline.runtime.engine.answerers import isolated_scorers
+from sightline.runtime.engine.batches import decode_frame, encode_frame
 from sightline.runtime.engine.guarding import Guard
 from sightline.runtime.engine.hosting import (
     HostSettings,

@@ -12,7 +12,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.frames.standing import Condition
+from sightline.runtime.engine.standing import Condition
 from sightline.runtime.plan import CameraPlan, Plan
 from sightline.runtime.stage import ItemPlanning, ItemSettings, ItemStage
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY

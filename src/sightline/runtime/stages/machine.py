@@ -37,7 +37,7 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason, Transition
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.frames.standing import Condition, condition_decision
+from sightline.runtime.engine.standing import Condition, condition_decision
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
@@ -213,7 +213,7 @@ class MachineStage(ItemStage):
                 f"{form.heartbeat_s:g} and {form.max_age_s:g}",
             )
         try:
-            self._rule("")
+            self._rule("planned")
             if form.moving is not None:
                 form.moving.rule(planning.tick_s)
         except UsageError as error:

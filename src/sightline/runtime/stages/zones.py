@@ -17,7 +17,7 @@ from sightline.records import Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.frames.standing import Condition
+from sightline.runtime.engine.standing import Condition
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY

@@ -8,7 +8,7 @@ import polars as pl
 
 from sightline.errors import LogError
 from sightline.records import Entry, EntryKind
-from sightline.runtime.batches import frame_digest
+from sightline.runtime.engine.batches import frame_digest
 
 
 def take_referenced(

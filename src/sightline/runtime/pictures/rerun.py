@@ -11,10 +11,10 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
-from sightline.runtime.frames.detecting import CameraDetectors, Detecting
-from sightline.runtime.frames.entries import DetectionOutcome, FrameHeader
+from sightline.runtime.engine.guarding import CameraDetectors, Detecting
+from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.frames.logged_pictures import (
+from sightline.runtime.pictures.logged_pictures import (
     PICTURE_KINDS,
     LoggedPicture,
     LoggedPictures,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from sightline.errors import UsageError
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.packet_messages import packet_message
+from sightline.runtime.pictures.packet_messages import packet_message
 from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import LiveCamera, VideoFile
 from sightline.sense.frames.delivery import FrameSource

@@ -14,8 +14,8 @@ from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Entry, EntryKind, Frame
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.intake import pixel_digest
-from sightline.runtime.frames.packet_messages import parse_packet, unreadable_picture
+from sightline.runtime.engine.frame_shell import pixel_digest
+from sightline.runtime.pictures.packet_messages import parse_packet, unreadable_picture
 from sightline.sense.frames.image_decoding import decode_image
 from sightline.sense.frames.packets import NO_PACKET, StreamCoding, StreamPacket, TapedPacket
 from sightline.sense.frames.video_parts import Damage

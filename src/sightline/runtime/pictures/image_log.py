@@ -12,7 +12,7 @@ import cv2
 from sightline.errors import UsageError
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.frames.packet_log import PacketLog
+from sightline.runtime.pictures.packet_log import PacketLog
 from sightline.runtime.pipeline import ImagesForm
 
 MAX_HELD_BYTES = 256 << 20

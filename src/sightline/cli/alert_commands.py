@@ -196,7 +196,7 @@ def _many(count: int, what: str) -> str:
 
 def _give(path: Path, control: dict[str, Any]) -> None:
     run = RunDirectory.open(path)
-    if run.is_site or run.plan.pipeline.alerting is None:
+    if run.plan.pipeline.alerting is None:
         raise UsageError(
             expected="a run with an alert desk",
             got="one whose pipeline has no `alerting`",

@@ -42,10 +42,7 @@ def bench(context: typer.Context) -> None:
     raise typer.Exit(done.returncode)
 
 
-def register(app: typer.Typer) -> None:
-    """Add ``bench``; each option after it, ``--help`` too, is the benchmark's."""
-    app.command(
-        "bench",
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )(bench)
+bench.command_settings = {  # type: ignore[attr-defined] - each option after it is the benchmark's
+    "add_help_option": False,
+    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+}

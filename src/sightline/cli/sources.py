@@ -4,34 +4,63 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
-from sightline.runtime import Plan
+from sightline.registry import import_plugins
+from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
+from sightline.sense.opening import source_registry
 
 CONTROLS = (
     "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
 )  # fmt: skip
 
 
-def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
-    """``NAME=LOCATION`` options as sources; every one must belong to the pipeline."""
+def open_sources(
+    plan: Plan, given: Sequence[str], *, wall_ns: Callable[[], int] = time.time_ns
+) -> dict[str, Source]:
+    """``NAME=LOCATION`` options as sources; every one must belong to the pipeline, once.
+
+    Raises:
+        UsageError: an option that is none, or recordings and live cameras in one run.
+        SourceError: a location that cannot be read.
+    """
+    wanted = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
+    plugins = import_plugins(plan.pipeline.plugins, where=plan.origin)
     found: dict[str, Source] = {}
     for item in given:
         name, equals, location = item.partition("=")
-        if not equals or name not in plan.contracts:
+        if not equals or name not in wanted or name in found:
+            # Never the location: it may hold a password.
             raise UsageError(
-                expected=f"NAME=LOCATION with NAME one of {', '.join(plan.contracts)}",
-                got=item,
+                expected=f"NAME=LOCATION, once for each of {', '.join(wanted)}",
+                got=f"{name if equals else 'no NAME='}{' again' if name in found else ''}",
                 where="--source",
                 action="mend the option",
             )
         found[name] = open_source(
-            name, location, plan.contracts[name], limits=DEFAULT_LIMITS, stdin=sys.stdin.buffer
+            name,
+            location,
+            wanted[name],
+            options=plan.pipeline.sources[name].options,
+            limits=DEFAULT_LIMITS,
+            stdin=sys.stdin.buffer,
+            wall_ns=wall_ns,
+            registry=source_registry(plugins),
+        )
+    live = {n for n in plan.cameras if n in found and not found[n].durable}
+    recorded = {n for n in plan.cameras if n in found} - live
+    if live and recorded:
+        raise UsageError(
+            expected="live cameras alone, or recordings alone",
+            got=f"live {', '.join(sorted(live))}, recorded {', '.join(sorted(recorded))}",
+            where="--source",
+            action="serve the recording as a stream, or leave one kind out",
         )
     return found
 

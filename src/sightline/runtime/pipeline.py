@@ -94,6 +94,8 @@ class RowsForm(Form):
     """Log the rows themselves, or (durable sources only) a reference with their digest."""
     inbox: Inbox = Inbox()
     """The queue in front of the engine, while it runs live."""
+    options: dict[str, Any] = {}
+    """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 
 
 class CameraForm(Form):
@@ -103,6 +105,8 @@ class CameraForm(Form):
     """A frame contract, or the path of one, relative to the pipeline file."""
     geometry: dict[str, Any] | str | None = None
     """A camera model, or the path of one; null: nothing is known in metres."""
+    options: dict[str, Any] = {}
+    """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 
 
 def _kind_of_source(plain: Any) -> str:
@@ -182,9 +186,7 @@ class Pipeline(Form):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _with_classes(
-        cls, plain: Any, handler: pydantic.ModelWrapValidatorHandler[Self]
-    ) -> Self:
+    def _with_classes(cls, plain: Any, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         """Give each stage and detector the settings class of what it names."""
         if not isinstance(plain, dict):
             return handler(plain)

@@ -19,6 +19,7 @@ from sightline.errors import ContractError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
+from sightline.registry import import_plugins
 from sightline.runtime.pipeline import (
     CameraForm,
     Pipeline,
@@ -41,7 +42,6 @@ from sightline.runtime.stage import (
     WatchStage,
     Wiring,
 )
-from sightline.registry import import_plugins
 from sightline.sense import Contract, load_contract
 from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, load_frame_contract
@@ -391,9 +391,7 @@ class _Planner:
         if self.problems:
             raise PipelineError(expected="a pipeline that fits together", got="see the others",
                                 where=self.where, action="mend them")  # fmt: skip
-        planned = {
-            s.name: s.stage.settings for c in chains for s in (c.root, *c.steps)
-        }
+        planned = {s.name: s.stage.settings for c in chains for s in (c.root, *c.steps)}
         stages = {n: planned.get(n, form) for n, form in p.stages.items()}
         if stages != p.stages:
             p = p.model_copy(update={"stages": stages})
@@ -541,10 +539,10 @@ class _Planner:
             return "signals"
         if given in self.pipeline.cameras:
             return "frames"
-        if given in self.stages:
-            return self.stages[given].ports()[1]
-        names = [*self.pipeline.sources, *self.stages]
-        self.fail(name, "input: the name of a source or stage", given, near=names)
+        if given not in self.stages:
+            names = [*self.pipeline.sources, *self.stages]
+            self.fail(name, "input: the name of a source or stage", given, near=names)
+        return self.stages[given].ports()[1]
 
     # --- chains -----------------------------------------------------------------------------------
 

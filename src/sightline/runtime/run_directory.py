@@ -12,10 +12,13 @@ version of Sightline that made it, or feed its sources in again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from sightline.act import Ledger
 from sightline.errors import ContractError, LogError, PipelineError, UsageError
@@ -23,6 +26,8 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.recorder.retention import first_kept
 from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.signals import QUARANTINE_SCHEMA
+from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
@@ -101,12 +106,20 @@ class RunDirectory:
             )
 
     @classmethod
-    def open(cls, path: Path) -> RunDirectory:
+    def open(cls, path: Path, *, plugins: Sequence[Path] | None = None) -> RunDirectory:
         """Open an existing run.
+
+        Args:
+            path: its folder.
+            plugins: folders with the modules that its pipeline names. A run directory that
+                somebody sent brings no code of its own.
 
         Raises:
             LogError: if it is none, damaged, or of another format version.
         """
+        for folder in plugins or ():
+            if str(folder.resolve()) not in sys.path:
+                sys.path.append(str(folder.resolve()))
         try:
             plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             version = plain["format"]
@@ -122,7 +135,7 @@ class RunDirectory:
                 expected=f"run format {RUN_FORMAT_VERSION}",
                 got=str(version),
                 where=str(path / MANIFEST),
-                action="replay it with the version of Sightline that made it, or run its sources again",
+                action="replay it with the version of Sightline that made it, or run it again",
             )
         try:
             return cls(
@@ -176,3 +189,17 @@ class RunDirectory:
             ):
                 found[name] = Accounts(**json.loads(entry.payload)["accounts"])
         return found
+
+    def quarantine(self, *, limits: Limits = DEFAULT_LIMITS) -> pl.DataFrame:
+        """Every refused row: the quarantine layout with a ``source`` column in front."""
+        frames = [
+            decode_frame(entry.payload).select(
+                pl.lit(entry.name).alias("source"), pl.col(list(QUARANTINE_SCHEMA))
+            )
+            for name in self.partitions
+            for entry in read_entries(
+                self.storage, name, kinds={EntryKind.QUARANTINE}, skip_pruned=True, limits=limits
+            )
+        ]
+        empty = pl.DataFrame(schema={"source": pl.String, **QUARANTINE_SCHEMA})
+        return pl.concat([empty, *frames])

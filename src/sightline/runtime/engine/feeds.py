@@ -292,7 +292,14 @@ def clocked_feed(
         if not cameras.waiting:
             cameras.wait(wait_s)
         if cameras.waiting:
-            _wait_for_batch(plan, cameras, shares, came_s, wait_s, monotonic_s, sleep_s)
+            _wait_for_batch(
+                plan,
+                cameras,
+                [n for n in shares if monotonic_s() - came_s.get(n, -math.inf) <= _SENDS_S],
+                most_s=wait_s,
+                monotonic_s=monotonic_s,
+                sleep_s=sleep_s,
+            )
         is_last = cameras.is_finished and rows.is_finished
         arrival = cameras.take()
         if arrival.items or arrival.superseded:
@@ -345,15 +352,13 @@ def _wait_for_batch(
     plan: Plan,
     cameras: Cameras,
     shares: Sequence[str],
-    came_s: Mapping[str, float],
+    *,
     most_s: float,
     monotonic_s: Callable[[], float],
     sleep_s: Callable[[float], None],
 ) -> None:
     """Wait for the cameras that still send; a tick never waits for a batch."""
-    now_s = monotonic_s()
-    until_s = now_s + min(plan.pipeline.batch_wait_s, most_s)
-    shares = [n for n in shares if now_s - came_s.get(n, -math.inf) <= _SENDS_S]
+    until_s = monotonic_s() + min(plan.pipeline.batch_wait_s, most_s)
     while shares and cameras.missing(shares):
         left_s = until_s - monotonic_s()
         if left_s <= 0:

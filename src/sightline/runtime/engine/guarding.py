@@ -1,10 +1,10 @@
-"""Running guarded stages with a deadline: first one and fallback side by side, whoever has answered.
+"""Running guarded stages with a deadline: whoever was to answer first, and a fallback beside it.
 
 Each answerer (a detector, a model of a stage of one's own, a scorer) has a thread of its own. A
 frame goes to the first one and to its fallback at once, so that by the deadline the fallback has
 its answer ready. One that overruns cannot be stopped: it is left to finish, what it then says is
-thrown away, and until then it is not asked again. One in a process (:mod:`.isolated`) is killed some
-time after its deadline, and started again.
+thrown away, and until then it is not asked again. One in a process (:mod:`.isolated`) is killed
+some time after its deadline, and started again.
 """
 
 from __future__ import annotations
@@ -297,7 +297,9 @@ def _own_answer(stage: Stage, asked: Arrays) -> Arrays:
     return stage.answer(asked, stage.use)
 
 
-def _usable(answer: object, place: int, frame: Frame) -> tuple[Answer | None, str]:
+def _usable(  # noqa: PLR0911 - one line for each thing that can be wrong
+    answer: object, place: int, frame: Frame
+) -> tuple[Answer | None, str]:
     """What was seen in one frame of a batch, or what is wrong with it."""
     if not isinstance(answer, list) or len(answer) <= place:
         return None, f"no list of answers but {type(answer).__name__}"

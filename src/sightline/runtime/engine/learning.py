@@ -290,7 +290,7 @@ def _first_of_keys(series: WindowSeries, targets: IntArray) -> tuple[IntArray, I
 
 
 class FollowingState:
-    """State of a stage that has ``begin`` and ``follow``: as of the settled windows, and the newest.
+    """State of a stage that has ``begin`` and ``follow``, as of the settled windows and the newest.
 
     What such a stage knows hangs on all the windows before, and windows may change until they are
     settled. The state of the settled windows is kept apart; when a window changes, its key goes on
@@ -347,7 +347,7 @@ class FollowingState:
             is_written=False,
         )  # fmt: skip
 
-    def _follow(
+    def _follow(  # noqa: PLR0917 - one loop, called from two places
         self,
         state: dict[str, npt.NDArray[Any]],
         through: IntArray,

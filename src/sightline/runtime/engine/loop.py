@@ -1,7 +1,7 @@
 """The loop of a run: what comes is fed, committed, carried out and published, until no more comes.
 
 The loop is the same at every speed, for finite and for live sources, for rows and for frames; only
-where its parts come from differs (:mod:`.feeds`). A machine is commanded right after the commit, and
+where its parts come from differs (:mod:`.feeds`). A machine is commanded right after the commit;
 everything else (ledger, alerts, pictures) comes later.
 """
 

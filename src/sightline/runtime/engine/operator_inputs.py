@@ -127,9 +127,7 @@ class OperatorInputs:
                     action="mend the operator input",
                 ) from error
 
-    def plans(
-        self, source: str, names: Names
-    ) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
+    def plans(self, source: str, names: Names) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
         """Contact plans by id in ``names``, and that of all others (None: always)."""
         contacts = self._contacts.get(source)
         if not contacts:

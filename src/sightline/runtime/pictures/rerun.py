@@ -1,4 +1,4 @@
-"""Running the detectors of a run again on the pictures in its log, and comparing their answers."""
+"""Asking again who looks at pictures, on those in the log of a run, and comparing the answers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
-from sightline.runtime.engine.guarding import CameraDetectors, Detecting
-from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
-from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.records.readings import Readings
+from sightline.runtime.engine.guard import Answer, Outcome, encode_answer
+from sightline.runtime.engine.guarding import Lookers, Looking
+from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.engine.hosting import partition_name
 from sightline.runtime.pictures.logged_pictures import (
     PICTURE_KINDS,
     LoggedPicture,
@@ -26,13 +28,13 @@ _MAX_WAITING = 1024
 """Frames whose picture may still come: a decoder holds back tens, and so does the log."""
 
 
-def detected_anew(
+def looked_at_again(
     run: RunDirectory,
-    detectors: Mapping[str, CameraDetectors],
+    lookers: Mapping[tuple[str, str], Lookers],
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[tuple[int, str]]:
-    """Ask the detectors again about every picture, in order; where they now say something else.
+    """Ask the lookers again about every picture, in order; where they now say something else.
 
     The pictures must all be there, and bit by bit what they were: ``images: {keep: full}`` without
     a quality, as PNG or as packets, which are decoded again. A detector that had not answered in
@@ -41,7 +43,7 @@ def detected_anew(
 
     Args:
         run: a run of cameras.
-        detectors: new ones, by camera.
+        lookers: new ones, by (stage, camera).
         limits: bounds.
 
     Yields:
@@ -52,43 +54,55 @@ def detected_anew(
         UsageError: packets, and no decoder for them is installed.
     """
     headers: dict[str, FrameHeader] = {}
-    waiting: dict[str, _Waiting] = {name: _Waiting() for name in run.site.cameras}
+    waiting = {at: _Waiting() for at in lookers}
     pictures = LoggedPictures()
     is_final = False
-    for entry in read_entries(run.storage, SITE_PARTITION, kinds=_KINDS, limits=limits):
+    for entry in read_entries(run.storage, partition_name(0), kinds=_KINDS, limits=limits):
         if entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
             headers[header.camera] = header
         elif entry.kind is EntryKind.OUTCOME:
-            outcome = DetectionOutcome.from_bytes(entry.payload)
-            camera = outcome.request_id.rpartition(":")[0]
-            waiting[camera].add(entry.sequence, headers[camera], outcome)
+            outcome = Outcome.from_bytes(entry.payload)
+            stage, _, rest = outcome.request_id.partition(":")
+            camera = rest.rpartition(":")[0]
+            at = (stage, camera)  # of a request about windows there is no camera
+            if at in waiting:
+                waiting[at].add(entry.sequence, headers[camera], outcome)
         elif entry.kind is EntryKind.TICK:
             is_final = bool(json.loads(entry.payload)["final"])
         else:
             for picture in pictures.take(entry):
-                yield from waiting[entry.name].compared(detectors[entry.name], picture)
+                yield from _compared(waiting, lookers, entry.name, picture)
     for picture in pictures.rest():
-        yield from waiting[picture.camera].compared(detectors[picture.camera], picture)
+        yield from _compared(waiting, lookers, picture.camera, picture)
     for one in waiting.values():
         one.check_end(is_final=is_final)
+
+
+def _compared(
+    waiting: Mapping[tuple[str, str], _Waiting],
+    lookers: Mapping[tuple[str, str], Lookers],
+    camera: str,
+    picture: LoggedPicture,
+) -> Iterator[tuple[int, str]]:
+    for at, one in waiting.items():
+        if at[1] == camera:
+            yield from one.compared(lookers[at], picture)
 
 
 class _Waiting:
     """What was answered about one camera's frames whose pictures have not come yet."""
 
     def __init__(self) -> None:
-        self._outcomes: deque[tuple[int, FrameHeader, DetectionOutcome]] = deque()
+        self._outcomes: deque[tuple[int, FrameHeader, Outcome]] = deque()
         self._has_seen = False
 
-    def add(self, sequence: int, header: FrameHeader, outcome: DetectionOutcome) -> None:
+    def add(self, sequence: int, header: FrameHeader, outcome: Outcome) -> None:
         if len(self._outcomes) >= _MAX_WAITING:
             raise self._missing()
         self._outcomes.append((sequence, header, outcome))
 
-    def compared(
-        self, detectors: CameraDetectors, picture: LoggedPicture
-    ) -> Iterator[tuple[int, str]]:
+    def compared(self, lookers: Lookers, picture: LoggedPicture) -> Iterator[tuple[int, str]]:
         if not self._outcomes:
             return
         sequence, header, outcome = self._outcomes[0]
@@ -101,7 +115,7 @@ class _Waiting:
         frame = picture.frame(
             index=header.index, received_ns=header.received_ns, digest=header.digest
         )
-        difference = _difference(detectors, frame, outcome)
+        difference = _difference(lookers, frame, outcome)
         if difference:
             yield sequence, difference
 
@@ -120,29 +134,25 @@ class _Waiting:
         )
 
 
-def _difference(detectors: CameraDetectors, frame: Frame, outcome: DetectionOutcome) -> str:
+def _difference(lookers: Lookers, frame: Frame, outcome: Outcome) -> str:
     """What differs, for people; empty if nothing does."""
-    first = _answer(detectors.primary, frame)
-    second = None if detectors.fallback is None else _answer(detectors.fallback, frame)
+    first = _answer(lookers.primary, frame)
+    second = None if lookers.fallback is None else _answer(lookers.fallback, frame)
     answer = first if outcome.mode is Mode.PRIMARY else second
-    if outcome.detections is None:
+    if outcome.answer is None:
         return ""  # why nobody answered cannot be done again
     if isinstance(answer, str):
         return f"{outcome.request_id}: an answer in the log, now {answer}"
-    if answer is None or _bytes(answer) == _bytes(outcome.detections):
+    if answer is None or encode_answer(answer) == encode_answer(outcome.answer):
         return ""
-    return (
-        f"{outcome.request_id}: {len(outcome.detections)} detections in the log, "
-        f"{len(answer)} now, or others"
-    )
+    return f"{outcome.request_id}: another answer than in the log"
 
 
-def _answer(detector: Detecting, frame: Frame) -> Detections | str:
+def _answer(looker: Looking, frame: Frame) -> Answer | str:
     try:
-        return detector.detect_batch([frame])[0]
+        found = looker.look([frame])[0]
     except Exception as error:  # noqa: BLE001 - whatever it raises is its answer
         return f"{type(error).__name__}: {error}"
-
-
-def _bytes(found: Detections) -> bytes:
-    return found.box_px.tobytes() + found.score.tobytes() + found.class_id.tobytes()
+    if isinstance(found, Detections | Readings):
+        return found
+    return Readings(stream=frame.stream, capture_ns=frame.capture_ns, values=found)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sightline.recorder.checkpoint import StateParts
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
 from sightline.records.signals import NS_PER_S
-from sightline.recorder.checkpoint import StateParts
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
 from sightline.runtime.engine.items import ItemState, Turn
@@ -33,7 +33,7 @@ class CameraHealthStage(ItemStage):
     Settings = ItemSettings
     reads = ("frames", "detections")
     writes = "health"
-    measures = {"signs": "1", "frame_age_s": "s", "answered": "1"}  # noqa: RUF012 - read only
+    measures = {"signs": "1", "frame_age_s": "s", "answered": "1"}
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

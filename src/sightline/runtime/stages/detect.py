@@ -1,4 +1,4 @@
-"""``detect``: who is in a camera's picture; guarded, with a fallback detector that looks beside it."""
+"""``detect``: who is in a camera's picture; guarded, with a fallback that looks beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``robust_deviation`` and ``level_deviation``: how unusual a measure is against what was before."""
+"""``robust_deviation``, ``level_deviation``: how unusual a measure is against what was before."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class _Deviation(Stage):
 
 
 class RobustDeviation(_Deviation):
-    """How far a value is from the median of the windows before it, in robust standard deviations."""
+    """How far a value is from the median of the windows before it, in robust spreads."""
 
     use = "robust_deviation"
 

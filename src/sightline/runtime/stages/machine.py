@@ -344,7 +344,7 @@ class MachineState(ItemState):
         return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, around.lost])
 
     def _again(self, camera: str, view: CameraView, at_ns: int) -> SiteAssessment:
-        """The pairs of the newest view, as they are by now: between frames tracks are carried on."""
+        """The pairs of the newest view as they are by now: between frames tracks are carried on."""
         tracks, rule = view.tracks, self.plan.moving
         if rule is None:
             return SiteAssessment.none(tracks.stream, tracks.capture_ns)
@@ -375,9 +375,7 @@ class MachineState(ItemState):
         is_located = self.plan.moving is None
         has_sight, has_sign = True, False
         for name in self.plan.cameras:
-            signs: Sequence[Reason] = (
-                turn.value(self._health[name]) if name in self._health else ()
-            )
+            signs: Sequence[Reason] = turn.value(self._health[name]) if name in self._health else ()
             has_sign = has_sign or bool(signs)
             reasons += signs
             view: CameraView | None = turn.value(self._sights[name])

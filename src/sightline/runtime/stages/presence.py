@@ -1,4 +1,4 @@
-"""``presence``: when data exists at all; read at every tick, so that silence is seen without data."""
+"""``presence``: when data exists at all; read at every tick, so that silence is seen."""
 
 from __future__ import annotations
 

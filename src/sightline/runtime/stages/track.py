@@ -51,7 +51,7 @@ class TrackStage(ItemStage):
     Settings = TrackSettings
     reads = ("detections",)
     writes = "tracks"
-    measures = {"tracks": "1", "unseen": "1"}  # noqa: RUF012 - as the base class says, read only
+    measures = {"tracks": "1", "unseen": "1"}
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

@@ -109,7 +109,7 @@ class ZonesStage(ItemStage):
     Settings = ZonesSettings
     reads = ("tracks",)
     writes = "sights"
-    measures = {"risks": "1", "occupancy": "1"}  # noqa: RUF012 - read only
+    measures = {"risks": "1", "occupancy": "1"}
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.assess.site.polygon import Polygon
 from sightline.assess.site.zones import SiteZone
-from sightline.assess.site.zones.polygon import Polygon
 from sightline.evidence.site_drawing.ground_plan import plan_view
 from sightline.evidence.site_drawing.marks import ellipse_points, put_line, unbroken
 from sightline.evidence.site_drawing.zone_outlines import projected_border, zone_outline

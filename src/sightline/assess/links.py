@@ -1,8 +1,10 @@
-"""Silence: when did a subject stop talking, and was it expected to talk?
+"""Links: when did a subject stop talking though it was expected to, and what got lost?
 
 Silence is a statement about event time: "nothing between *a* and *b*, though the subject was
 expected to talk for longer than the time-out". It is therefore a function of the times at which
 data exists, and a backlog that fills a gap takes the statement back.
+
+Packet loss is counted by the source's own sequence counter.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sightline.records.windows import IntArray
+from sightline.records.windows import FloatArray, IntArray
 
 EVERYONE = "*"
 _NEVER_DUE_NS = (1 << 63) - 1
@@ -132,3 +134,29 @@ def silence_episodes(
     return SilenceEpisodes(
         row=row, last_ns=last_ns[row], raised_ns=deadline[row], cleared_ns=following[row]
     )
+
+
+def loss_ratio(
+    *, sequence_max: FloatArray, previous_sequence_max: FloatArray, received: FloatArray
+) -> FloatArray:
+    """float64[n]: share of the packets sent in a window that did not arrive, 0 to 1.
+
+    The counter says how many were sent: its advance since the window before. NaN where that
+    cannot be known: no window before, no counter, or a counter that did not advance (a restart;
+    the next window counts again).
+
+    Args:
+        sequence_max: float64[n], highest counter in the window.
+        previous_sequence_max: float64[n], highest counter in the key's window before; NaN if none.
+        received: float64[n], distinct counters received in the window.
+
+    >>> loss_ratio(sequence_max=np.array([20.0]), previous_sequence_max=np.array([10.0]),
+    ...            received=np.array([8.0])).round(6).tolist()
+    [0.2]
+    """
+    sent = sequence_max - previous_sequence_max
+    known = np.isfinite(sent) & (sent > 0)
+    ratio = np.full(len(sent), np.nan)
+    # A late packet of the window before can make more distinct counters than the advance shows.
+    ratio[known] = np.clip(1.0 - received[known] / sent[known], 0.0, 1.0)
+    return ratio

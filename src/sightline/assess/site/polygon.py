@@ -1,4 +1,4 @@
-"""Simple polygons: who is inside, and how far it is to the border."""
+"""Simple polygons: who is inside, how far it is to the border, and how likely inside is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from sightline.assess.site.gaussian import probability_above, std_along
 from sightline.errors import UsageError
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray
@@ -161,3 +162,31 @@ def _refused(expected: str, got: str) -> UsageError:
     return UsageError(
         expected=expected, got=got, where="polygon", action="mend the vertices of the zone"
     )
+
+
+def probability_within(
+    distance: FloatArray, direction: FloatArray, covariance: FloatArray | None = None
+) -> FloatArray:
+    """float64[n], 0 to 1: probability of being inside a polygon; NaN for NaN points.
+
+    The approximation: near the point the border is a straight line, so the probability is
+    Φ(d / σ), with d the signed distance to the border and σ the standard deviation in the
+    direction of its nearest point. Exact for a half plane; too high in a zone that is narrow
+    against σ (of the two sides it sees one) and inside a corner, too low just outside a corner
+    that points inwards. With σ up to a quarter of the zone's width it is within 0.03 between
+    straight edges and within 0.25 at a right-angled corner.
+
+    Args:
+        distance: float64[n], as ``Polygon.nearest_border`` says of the points.
+        direction: float64[n, 2], likewise.
+        covariance: float64[n, 2, 2], in the unit of the polygon squared. None, and NaN in a row:
+            the position counts as exact.
+
+    >>> square = Polygon.of([(0, 0), (4, 0), (4, 4), (0, 4)])
+    >>> border = square.nearest_border(np.array([[0.0, 2.0]]))
+    >>> probability_within(*border, 0.04 * np.eye(2)[None]).tolist()
+    [0.5]
+    """
+    spread = np.zeros(len(distance)) if covariance is None else std_along(covariance, direction)
+    found = probability_above(distance, spread, 0.0)
+    return np.where(np.isnan(distance), np.nan, found)

@@ -1,26 +1,121 @@
-"""Who is in which zone: entries and exits with hysteresis in space and time, dwell, the lost."""
+"""Zones of a site: what is allowed where, who is inside since when, and what is wrong with that.
+
+A zone is a polygon and its rules (``SiteZone``). ``watch_zones`` takes in frame after frame and
+tells who is inside: entries and exits with hysteresis in space and time, dwell, and the lost.
+``zone_risk`` holds that against the rules. All of it is pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sightline.assess.site.zones.membership import of_classes, probability_within
-from sightline.assess.site.zones.zone import SiteZone
+from sightline.assess.site.assessment import NOBODY, RiskCode, SiteAssessment
+from sightline.assess.site.gaussian import Speed
+from sightline.assess.site.polygon import Polygon, probability_within
 from sightline.errors import UsageError
 from sightline.records import Tracks
 from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
+__all__ = [
+    "Crossing",
+    "Polygon",
+    "SiteZone",
+    "ZonePresence",
+    "ZoneState",
+    "watch_zones",
+    "zone_risk",
+]
+
 MAX_WATCHED = 10_000
 """Tracks watched at a time, the lost included; more is a UsageError, since none may be left out."""
 _NEVER = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteZone:
+    """One area and its rules.
+
+    Somebody *enters* when seen inside by at least ``margin`` with at least ``confidence``, and in
+    every sight of the following ``hold_s``; *leaves* the same way outwards. So neither a step to
+    and fro over the border nor a single wrong position counts as a crossing. Danger does not
+    wait for that: see ``suspect_probability``.
+
+    Attributes:
+        name: unique on the site.
+        polygon: the area, in metres on the ground or in pixels of one camera.
+        classes: class names it applies to; tracks of others are not looked at.
+        is_forbidden: nobody may be inside (IN_FORBIDDEN_ZONE), and who was last seen inside is
+            taken to be there still (LOST_IN_ZONE).
+        max_occupancy: how many may be inside (ZONE_OCCUPANCY); None: any number.
+        max_speed_m_s: how fast one may move inside (OVERSPEED); None: any.
+        max_dwell_s: how long one may stay (DWELL); None: any time.
+        margin: depth beyond the border that an entry or exit takes, in the unit of the polygon.
+        hold_s: how long it must last, in capture time.
+        confidence: probability of being on that side that counts as evidence, 0.5 to below 1.
+        suspect_probability: probability of being inside from which one is treated as inside at
+            once, until seen to leave; between 1 - confidence and confidence.
+        lost_timeout_s: how long somebody not seen any more is taken to be inside. After it the
+            presence is FORGOTTEN: by then a person must have been looked for.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+
+    name: str
+    polygon: Polygon
+    classes: tuple[str, ...] = ("person",)
+    is_forbidden: bool = False
+    max_occupancy: int | None = None
+    max_speed_m_s: float | None = None
+    max_dwell_s: float | None = None
+    margin: float = 0.2
+    hold_s: float = 0.5
+    confidence: float = 0.8
+    suspect_probability: float = 0.5
+    lost_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        times = (self.hold_s, self.lost_timeout_s, self.margin)
+        limits = [v for v in (self.max_occupancy, self.max_speed_m_s, self.max_dwell_s) if v]
+        rules = {
+            "a name and at least one class": bool(self.name and self.classes),
+            "hold_s, lost_timeout_s, margin finite and >= 0": all(
+                math.isfinite(v) and v >= 0 for v in times
+            ),
+            "0.5 <= confidence < 1": 0.5 <= self.confidence < 1,
+            "1 - confidence < suspect_probability <= confidence": (
+                1 - self.confidence < self.suspect_probability <= self.confidence
+                or self.confidence == self.suspect_probability == 0.5
+            ),
+            "limits finite and >= 0": all(math.isfinite(v) and v >= 0 for v in limits),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise UsageError(
+                    expected=rule,
+                    got=f"{self.classes}, times {times}, probabilities "
+                    f"{self.confidence} and {self.suspect_probability}, limits {limits}",
+                    where=f"zone {self.name!r}",
+                    action="mend the zone",
+                )
+
+    @property
+    def hold_ns(self) -> int:
+        return round(self.hold_s * NS_PER_S)
+
+    @property
+    def lost_timeout_ns(self) -> int:
+        return round(self.lost_timeout_s * NS_PER_S)
 
 
 class Crossing(IntEnum):
@@ -280,4 +375,114 @@ def _since(
     """int64[z, k]: a sight with evidence starts or keeps the time, one without ends it."""
     started = np.where(since_ns == _NEVER, now_ns, since_ns)
     found: IntArray = np.where(is_evidence, started, np.where(is_sight, _NEVER, since_ns))
+    return found
+
+
+def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks) -> SiteAssessment:
+    """The risks of one frame.
+
+    Who is to be treated as inside is said by ``presence`` (see ``watch_zones``): at once when
+    inside is likely enough, until seen to have left. Who is not seen in this frame, or not seen
+    any more, is LOST_IN_ZONE in a forbidden zone: to vanish is not to leave. OVERSPEED needs a
+    sight and the zone's confidence that the speed is above the limit. UNLOCATED is said of who
+    is seen while there are zones in metres, but has no position on the ground.
+
+    Args:
+        zones: as given to ``watch_zones``.
+        presence: of this frame.
+        tracks: of this frame.
+
+    Raises:
+        UsageError: presence and tracks are of different frames.
+    """
+    if presence.capture_ns != tracks.capture_ns:
+        raise UsageError(
+            expected=f"the presence of the frame at {tracks.capture_ns}",
+            got=str(presence.capture_ns),
+            where=f"zone_risk of stream {tracks.stream}",
+            action="give both of the same frame",
+        )
+    stream, now_ns = tracks.stream, tracks.capture_ns
+    rows_of = partial(SiteAssessment.of_code, stream=stream, capture_ns=now_ns)
+    occupancy = presence.occupancy(len(zones))
+    found = [_unlocated(zones, tracks)]
+    for index, zone in enumerate(zones):
+        is_here = presence.zone == index
+        if zone.is_forbidden:
+            seen = np.flatnonzero(is_here & (presence.unseen_s == 0))
+            lost = np.flatnonzero(is_here & (presence.unseen_s > 0))
+            found += [
+                rows_of(
+                    RiskCode.IN_FORBIDDEN_ZONE,
+                    subject=presence.track_id[seen],
+                    zone=index,
+                    value=presence.probability[seen],
+                    threshold=zone.suspect_probability,
+                ),
+                rows_of(
+                    RiskCode.LOST_IN_ZONE,
+                    subject=presence.track_id[lost],
+                    zone=index,
+                    value=presence.unseen_s[lost],
+                    threshold=zone.lost_timeout_s,
+                ),
+            ]
+        if zone.max_occupancy is not None and occupancy[index] > zone.max_occupancy:
+            found.append(
+                rows_of(
+                    RiskCode.ZONE_OCCUPANCY,
+                    subject=[NOBODY],
+                    zone=index,
+                    value=float(occupancy[index]),
+                    threshold=zone.max_occupancy,
+                )
+            )
+        if zone.max_dwell_s is not None:
+            is_long = is_here & (presence.dwell_s > zone.max_dwell_s)
+            found.append(
+                rows_of(
+                    RiskCode.DWELL,
+                    subject=presence.track_id[is_long],
+                    zone=index,
+                    value=presence.dwell_s[is_long],
+                    threshold=zone.max_dwell_s,
+                )
+            )
+        if zone.max_speed_m_s is not None:
+            here = tracks.only(
+                np.isin(tracks.track_id, presence.track_id[is_here]) & (tracks.unseen_s == 0)
+            )
+            speed = Speed.of(here.velocity_m_s, here.ground_covariance[:, 2:, 2:])
+            is_fast = speed.probability_above(zone.max_speed_m_s) >= zone.confidence
+            found.append(
+                rows_of(
+                    RiskCode.OVERSPEED,
+                    subject=here.track_id[is_fast],
+                    zone=index,
+                    value=speed.mean_m_s[is_fast],
+                    threshold=zone.max_speed_m_s,
+                )
+            )
+    return SiteAssessment.joined(stream, now_ns, found)
+
+
+def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:
+    names = {name for z in zones if z.polygon.unit == "m" for name in z.classes}
+    is_concerned = of_classes(tracks, names) & (tracks.unseen_s == 0)
+    is_unlocated = is_concerned & ~np.isfinite(tracks.ground_m).all(axis=1)
+    return SiteAssessment.of_code(
+        RiskCode.UNLOCATED,
+        stream=tracks.stream,
+        capture_ns=tracks.capture_ns,
+        subject=tracks.track_id[is_unlocated],
+        value=np.nan,
+        threshold=np.nan,
+    )
+
+
+def of_classes(tracks: Tracks, classes: Collection[str]) -> BoolArray:
+    """bool[n]: which tracks are of one of the named classes."""
+    # A table of the few classes: looking them up in sets of ids costs ten times as much.
+    is_wanted = np.array([name in classes for name in tracks.class_names], np.bool_)
+    found: BoolArray = is_wanted[tracks.class_id]
     return found

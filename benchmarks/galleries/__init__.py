@@ -1,19 +1,19 @@
 """Pictures of hits, misses and false alarms, and a page that leads to them."""
 
-from sightline.evidence.detection_gallery.benchmark_series import (
+from benchmarks.galleries.benchmark_series import (
     nab_series,
     nasa_series,
     opssat_series,
     skab_series,
 )
-from sightline.evidence.detection_gallery.gallery import (
+from benchmarks.galleries.gallery import (
     MAX_PICTURES,
     Gallery,
     GallerySettings,
     write_gallery,
 )
-from sightline.evidence.detection_gallery.judged_series import Finding, JudgedSeries
-from sightline.evidence.detection_gallery.picture import require_drawing
+from benchmarks.galleries.judged_series import Finding, JudgedSeries
+from benchmarks.galleries.picture import require_drawing
 
 __all__ = [
     "MAX_PICTURES",

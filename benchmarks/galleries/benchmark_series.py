@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.galleries.judged_series import JudgedSeries
 from sightline.errors import SourceError
 from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets.nab import probationary_rows
@@ -19,7 +20,6 @@ from sightline.evidence.anomaly_benchmarks.nab import NabResult
 from sightline.evidence.anomaly_benchmarks.nasa import LABELS, NasaResult
 from sightline.evidence.anomaly_benchmarks.opssat import DATASET, OpssatResult
 from sightline.evidence.anomaly_benchmarks.skab import THRESHOLD, TRAINING_ROWS, SkabResult
-from sightline.evidence.detection_gallery.judged_series import JudgedSeries
 from sightline.perceive.normal import EventRule, learning_rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray

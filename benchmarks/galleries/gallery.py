@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.galleries.judged_series import Finding, JudgedSeries
+from benchmarks.galleries.page import gallery_page
+from benchmarks.galleries.picture import draw_series, draw_strips, require_drawing
 from sightline.errors import StorageError, UsageError
-from sightline.evidence.detection_gallery.judged_series import Finding, JudgedSeries
-from sightline.evidence.detection_gallery.page import gallery_page
-from sightline.evidence.detection_gallery.picture import draw_series, draw_strips, require_drawing
 
 MAX_PICTURES = 500
 INDEX, OVERVIEW = "index.html", "overview.png"

@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from sightline.evidence.detection_gallery.judged_series import JudgedSeries
-from sightline.evidence.detection_gallery.wording import counts_text, median_delay_text
+from benchmarks.galleries.judged_series import JudgedSeries
+from benchmarks.galleries.wording import counts_text, median_delay_text
 from sightline.evidence.page_style import STYLE
 
 MOST_ROWS = 2_000

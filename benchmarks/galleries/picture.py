@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.galleries.decimation import extreme_columns, extreme_rows
+from benchmarks.galleries.judged_series import JudgedSeries
+from benchmarks.galleries.wording import counts_text, delay_text
 from sightline.errors import StorageError, UsageError
-from sightline.evidence.detection_gallery.decimation import extreme_columns, extreme_rows
-from sightline.evidence.detection_gallery.judged_series import JudgedSeries
-from sightline.evidence.detection_gallery.wording import counts_text, delay_text
 from sightline.records.windows import FloatArray
 
 WIDTH_PX, HEIGHT_PX = 1200, 500

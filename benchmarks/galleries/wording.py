@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sightline.evidence.detection_gallery.judged_series import JudgedSeries
+from benchmarks.galleries.judged_series import JudgedSeries
 from sightline.records.windows import FloatArray
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))

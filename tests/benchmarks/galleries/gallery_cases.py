@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.galleries import JudgedSeries
 from sightline.evidence.alerts import Intervals
-from sightline.evidence.detection_gallery import JudgedSeries
 
 ROWS = 1000
 Spans = Sequence[tuple[int, int]]

@@ -1,4 +1,4 @@
-"""``sightline draw``: the same predictions as ``sightline evaluate``, as pictures."""
+"""``python -m benchmarks draw``: the same predictions as ``sightline evaluate``, as pictures."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.__main__ import app
+from benchmarks.galleries import (
+    nab_series,
+    nasa_series,
+    opssat_series,
+    skab_series,
+)
 from evidence_anomaly_benchmarks.benchmark_folders import (
     nab_folder,
     nasa_folder,
     opssat_folder,
     skab_folder,
 )
-from sightline.cli.main import app
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.anomaly_benchmarks import (
     evaluate_nab,
     evaluate_nasa,
     evaluate_opssat,
     evaluate_skab,
-)
-from sightline.evidence.detection_gallery import (
-    nab_series,
-    nasa_series,
-    opssat_series,
-    skab_series,
 )
 
 

@@ -6,17 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from gallery_cases import judged
 
-from evidence_detection_gallery.gallery_cases import judged
-from sightline.errors import StorageError, UsageError
-from sightline.evidence.detection_gallery import Finding, GallerySettings, write_gallery
-from sightline.evidence.detection_gallery.gallery import (
+from benchmarks.galleries import Finding, GallerySettings, write_gallery
+from benchmarks.galleries.gallery import (
     MAX_PICTURES,
     file_names,
     overview_examples,
     worst_first,
 )
-from sightline.evidence.detection_gallery.page import gallery_page
+from benchmarks.galleries.page import gallery_page
+from sightline.errors import StorageError, UsageError
 
 HIT = judged("hit", labels=[(100, 200)], events=[(150, 160)], category="one")
 LATE = judged("late", labels=[(100, 200)], events=[(190, 200)], category="one")

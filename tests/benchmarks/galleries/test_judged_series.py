@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gallery_cases import ROWS, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_detection_gallery.gallery_cases import ROWS, judged
+from benchmarks.galleries.wording import delay_text
 from sightline.errors import UsageError
 from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets import score_nasa
-from sightline.evidence.detection_gallery.wording import delay_text
 
 cuts = st.lists(st.integers(0, ROWS - 1), max_size=12, unique=True).map(sorted)
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from gallery_cases import judged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence_detection_gallery.gallery_cases import judged
-from sightline.errors import StorageError, UsageError
-from sightline.evidence.detection_gallery import JudgedSeries
-from sightline.evidence.detection_gallery.decimation import extreme_columns, extreme_rows
-from sightline.evidence.detection_gallery.picture import (
+from benchmarks.galleries import JudgedSeries
+from benchmarks.galleries.decimation import extreme_columns, extreme_rows
+from benchmarks.galleries.picture import (
     MOST_CHANNELS,
     MOST_STRIPS,
     draw_series,
     draw_strips,
 )
+from sightline.errors import StorageError, UsageError
 from sightline.records.windows import FloatArray
 
 MISS, FALSE = (0xC0, 0x26, 0x2D), (0xD9, 0x85, 0x00)

@@ -437,4 +437,6 @@ class _Planner:
 def _unit_of(statistic: str, unit: str) -> str:
     if statistic == "rate_max":
         return f"{unit}/s"
+    if statistic.startswith("below_"):
+        return "1"
     return _STATISTIC_UNITS.get(statistic, unit)

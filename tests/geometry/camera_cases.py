@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
 
 WIDTH_PX, HEIGHT_PX = 1280, 720
 

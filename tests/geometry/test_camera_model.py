@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.errors import UsageError
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose, tsai_camera
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
-from sightline.records.tsai import tsai_camera
 
 
 @settings(max_examples=200, deadline=None)

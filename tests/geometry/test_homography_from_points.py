@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sightline.errors import UsageError
-from sightline.records.camera import CameraModel
-from sightline.records.homography import DegeneratePoints, homography_from_points
+from sightline.records.camera import CameraModel, DegeneratePoints, homography_from_points
 from sightline.records.lens import Lens
 
 SQUARE_PX = [[100, 100], [500, 120], [600, 450], [40, 470]]

@@ -29,7 +29,7 @@ from sightline.runtime import (
 from sightline.runtime.alerting.account import desk_account
 from sightline.runtime.alerting.control_inbox import give_control
 from sightline.sense import MemorySource
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "a/value", "code": "HIGH"}
 

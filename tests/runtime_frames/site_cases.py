@@ -10,7 +10,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.detecting import CameraDetectors
 from sightline.runtime.frames.site_plan import make_site_plan
 from sightline.sense.frames import SimulatedCamera
-from sightline.sense.frames.simulated_scene import SimulatedScene, SimulatedThing
+from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 320, 240, 10.0
 

@@ -30,8 +30,8 @@ from sightline.runtime.frames.site_detectors import site_detectors
 from sightline.runtime.frames.site_form import ImagesForm
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.sense.frames import VideoFile
-from sightline.sense.frames.opencv_reader import read_with_opencv
-from sightline.sense.frames.packets import PacketTape, StreamCoding, StreamPacket
+from sightline.sense.frames.video_file import read_with_opencv
+from sightline.sense.frames.video_parts import PacketTape, StreamCoding, StreamPacket
 
 av = pytest.importorskip("av", reason="packets in logs not tested: PyAV is not installed")
 

@@ -14,7 +14,7 @@ from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.delivery import FrameFault, FrameItem
 from sightline.sense.frames.frame_contract import FrameContract, HealthChecks
-from sightline.sense.frames.simulated_scene import SimulatedScene, simulated_walk
+from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 RATE_HZ = 10

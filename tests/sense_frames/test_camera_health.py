@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import CameraHealth, FrameReason
-from sightline.sense.frames.picture_measures import measure_picture
-from sightline.sense.frames.simulated_scene import SimulatedScene
+from sightline.sense.frames.simulated_camera import SimulatedScene
+from sightline.sense.frames.usual_view import measure_picture
 
 RATE_HZ = 5
 TROUBLE_S, END_S = 20.0, 28.0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.capture_clock import CaptureClock, SlewedClock
+from sightline.sense.frames.live_camera import CaptureClock, SlewedClock
 
 MS = NS_PER_S // 1000
 

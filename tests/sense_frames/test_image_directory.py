@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from sightline.errors import SourceError, UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import ImageDirectory
-from sightline.sense.frames.image_decoding import decode_image
-from sightline.sense.frames.image_times import ListedTimes, NameTimes, RateTimes
+from sightline.sense.frames.image_files import ListedTimes, NameTimes, RateTimes, decode_image
 from sightline.sense.frames.video_parts import Damage
 
 RATE = RateTimes(start_ns=0, rate_hz=RATE_HZ)

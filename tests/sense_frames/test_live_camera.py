@@ -17,9 +17,9 @@ from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import FrameFault, LiveCamera
 from sightline.sense.frames.live_camera import Reconnect
-from sightline.sense.frames.opencv_reader import read_with_opencv
 from sightline.sense.frames.reasons import FrameReason
-from sightline.sense.frames.video_parts import Damage, Picture, best_reader
+from sightline.sense.frames.video_file import best_reader, read_with_opencv
+from sightline.sense.frames.video_parts import Damage, Picture
 
 WAIT_S = 20.0
 SOON = Reconnect(first_s=0.05, cap_s=0.2)

@@ -14,11 +14,11 @@ from frame_cases import frames_of, write_video
 from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import LiveCamera, VideoFile
-from sightline.sense.frames.opencv_reader import read_with_opencv
-from sightline.sense.frames.packets import PacketTape, StreamCoding, StreamPacket
+from sightline.sense.frames.video_file import read_with_opencv
+from sightline.sense.frames.video_parts import PacketTape, StreamCoding, StreamPacket
 
 av_packets = pytest.importorskip(
-    "sightline.sense.frames.av_packets", reason="packets not tested: PyAV is not installed"
+    "sightline.sense.frames.av_video", reason="packets not tested: PyAV is not installed"
 )
 
 ALL = 1 << 40

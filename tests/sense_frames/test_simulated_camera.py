@@ -9,7 +9,7 @@ from frame_cases import frames_of, yard
 from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import SimulatedCamera
-from sightline.sense.frames.simulated_scene import SimulatedScene, SimulatedThing
+from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
 
 
 def test_a_picture_is_a_function_of_seed_and_time():

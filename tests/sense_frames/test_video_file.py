@@ -23,8 +23,7 @@ from frame_cases import (
 from sightline.errors import SourceError, UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import VideoFile
-from sightline.sense.frames.opencv_reader import read_with_opencv
-from sightline.sense.frames.video_parts import best_reader
+from sightline.sense.frames.video_file import best_reader, read_with_opencv
 
 pytest.importorskip("av", reason="videos not tested: PyAV is not installed")
 

@@ -60,7 +60,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.pruning import prune_run
-from sightline.sense.contract_file import contract_json_schema
+from sightline.sense.contract import contract_json_schema
 
 app = typer.Typer(
     name="sightline",

@@ -13,9 +13,8 @@ from sightline.perceive.detect import (
 )
 from sightline.perceive.detect.motion_settings import SceneCondition
 from sightline.records import Detections
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
 
 TALL_PX = 50.0
 SIZE = RowPersonSize(at_top_px=TALL_PX, at_bottom_px=TALL_PX)

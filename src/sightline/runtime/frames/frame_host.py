@@ -23,7 +23,7 @@ from sightline.runtime.logged_core import Committed, HostClocks, Input, LoggedCo
 from sightline.runtime.row_counts import SUPERSEDED
 from sightline.runtime.stage_timer import MeasuredStages
 from sightline.sense.frames import FrameFault
-from sightline.sense.frames.packets import PacketTape
+from sightline.sense.frames.video_parts import PacketTape
 
 STOPPED = "STOPPED"
 """Cause of a drop: the frame waited when the run was stopped."""

@@ -9,8 +9,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime.frames.entries import FrameFaultNote, FrameHeader, HealthSign
 from sightline.runtime.frames.site_plan import CLOCK_SKEW
 from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
-from sightline.sense.frames.conformity import RateWatch, contract_breaches
-from sightline.sense.frames.health_signal import HealthSignal
+from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
 from sightline.sense.frames.reasons import MEASURES
 
 _DIGEST_HEX = 32

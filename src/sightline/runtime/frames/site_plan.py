@@ -34,7 +34,7 @@ from sightline.runtime.frames.site_form import MachineForm, SitePipeline, ZoneFo
 from sightline.runtime.pipeline import digest
 from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, FrameReason, load_frame_contract
-from sightline.sense.frames.frame_contract_file import parse_frame_contract
+from sightline.sense.frames.frame_contract import parse_frame_contract
 
 _BRAKING = (
     "response_s",

@@ -11,7 +11,7 @@ import pytest
 from mcap.reader import make_reader
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, walker, yard
-from sense_frames.frame_cases import write_video
+from sense.frames.frame_cases import write_video
 from sightline.errors import LogError, PipelineError, UsageError
 from sightline.evidence.site_drawing.pictures import RunPictures
 from sightline.evidence.site_drawing.scene import CameraScene, SiteScene

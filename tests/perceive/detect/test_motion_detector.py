@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from detect_cases import FRAME_NS, frame, noisy, overlap, with_person, yard
 
+from perceive.detect.detect_cases import FRAME_NS, frame, noisy, overlap, with_person, yard
 from sightline.errors import UsageError
 from sightline.perceive.detect import (
     CameraPersonSize,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from detect_cases import DATA, yard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perceive.detect.detect_cases import DATA, yard
 from sightline.perceive.detect import CameraPersonSize, RowPersonSize
 from sightline.perceive.detect.person_size import height_map
 from sightline.perceive.detect.reduction import reduced

@@ -11,12 +11,8 @@ from sightline.errors import ContractError
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import FrameContract, FrameReason, load_frame_contract
-from sightline.sense.frames.frame_contract import (
-    RateWatch,
-    age_signal,
-    contract_breaches,
-    parse_frame_contract,
-)
+from sightline.sense.frames.frame_contract import parse_frame_contract
+from sightline.sense.frames.health import RateWatch, age_signal, contract_breaches
 from sightline.sense.frames.reasons import MEASURES
 
 PLAIN = {"width_px": 64, "height_px": 48, "rate_hz": 10, "max_age_s": 1.0}

@@ -7,10 +7,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from camera_cases import cameras, full_cameras, grid_px, looking, well_seen_px, yard_camera
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from records.camera_cases import cameras, full_cameras, grid_px, looking, well_seen_px, yard_camera
 from sightline.errors import UsageError
 from sightline.records.camera import CameraModel, Pose, tsai_camera
 from sightline.records.lens import Lens

@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 import pytest
-from camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 
+from sense.frames.camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.records.frames import Frame

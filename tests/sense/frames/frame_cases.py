@@ -16,7 +16,7 @@ from sightline.sense.frames.delivery import FrameFault, FrameItem
 from sightline.sense.frames.frame_contract import FrameContract, HealthChecks
 from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 RATE_HZ = 10
 PERIOD_NS = NS_PER_S // RATE_HZ
 

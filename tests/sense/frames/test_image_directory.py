@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from frame_cases import PERIOD_NS, RATE_HZ, faults_of, frames_of, textured_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sense.frames.frame_cases import PERIOD_NS, RATE_HZ, faults_of, frames_of, textured_picture
 from sightline.errors import SourceError, UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import ImageDirectory

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from camera_cases import HEIGHT_PX, WIDTH_PX, lenses
 from hypothesis import given, settings
 
+from records.camera_cases import HEIGHT_PX, WIDTH_PX, lenses
 from sightline.errors import UsageError
 from sightline.records.lens import Lens
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from frame_cases import frames_of, yard
 
+from sense.frames.frame_cases import frames_of, yard
 from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import SimulatedCamera

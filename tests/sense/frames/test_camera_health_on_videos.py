@@ -8,8 +8,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from frame_cases import DATA
 
+from sense.frames.frame_cases import DATA
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import CameraHealth, FrameContract, FrameReason, VideoFile

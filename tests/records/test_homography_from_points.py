@@ -6,10 +6,10 @@ import pickle
 
 import numpy as np
 import pytest
-from camera_cases import full_cameras, yard_camera
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from records.camera_cases import full_cameras, yard_camera
 from sightline.errors import UsageError
 from sightline.records.camera import CameraModel, DegeneratePoints, homography_from_points
 from sightline.records.lens import Lens

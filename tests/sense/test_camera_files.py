@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from camera_cases import yard_camera
 
+from records.camera_cases import yard_camera
 from sightline.errors import ContractError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.sense.camera_files import (

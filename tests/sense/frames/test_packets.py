@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from camera_servers import MjpegServer, RtspServer
-from frame_cases import frames_of, write_video
 
+from sense.frames.camera_servers import MjpegServer, RtspServer
+from sense.frames.frame_cases import frames_of, write_video
 from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import LiveCamera, VideoFile

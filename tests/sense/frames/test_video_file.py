@@ -10,7 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from frame_cases import (
+
+from sense.frames.frame_cases import (
     DATA,
     PERIOD_NS,
     RATE_HZ,
@@ -19,7 +20,6 @@ from frame_cases import (
     textured_picture,
     write_video,
 )
-
 from sightline.errors import SourceError, UsageError
 from sightline.limits import Limits
 from sightline.sense.frames import VideoFile

@@ -7,10 +7,10 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
-from frame_cases import health_contract, yard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sense.frames.frame_cases import health_contract, yard
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import CameraHealth, FrameReason

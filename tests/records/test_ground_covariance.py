@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from camera_cases import cameras, well_seen_px, yard_camera
 from hypothesis import given, settings
 
+from records.camera_cases import cameras, well_seen_px, yard_camera
 from sightline.errors import UsageError
 from sightline.records.camera import CameraModel
 from sightline.records.lens import Lens

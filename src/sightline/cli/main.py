@@ -21,7 +21,6 @@ from sightline.cli import (
     bench_command,
     demo_command,
     detect_command,
-    draw_command,
     explain_command,
     profile_command,
     render_command,
@@ -61,7 +60,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.pruning import prune_run
-from sightline.sense.contract_file import contract_json_schema
+from sightline.sense.contract import contract_json_schema
 
 app = typer.Typer(
     name="sightline",
@@ -74,7 +73,6 @@ bench_command.register(app)
 app.add_typer(alert_commands.app, name="alert")
 app.command("alerts")(alert_commands.alerts)
 app.add_typer(tracking_commands.app, name="evaluate")
-app.add_typer(draw_command.app, name="draw")
 anomaly_benchmark_commands.register(tracking_commands.app)
 site_score_command.register(tracking_commands.app)
 app.command("demo")(demo_command.demo)

@@ -182,9 +182,7 @@ class Pipeline(Form):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _with_classes(
-        cls, plain: Any, handler: pydantic.ModelWrapValidatorHandler[Self]
-    ) -> Self:
+    def _with_classes(cls, plain: Any, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         """Give each stage and detector the settings class of what it names."""
         if not isinstance(plain, dict):
             return handler(plain)

@@ -19,6 +19,7 @@ from sightline.errors import ContractError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
+from sightline.registry import import_plugins
 from sightline.runtime.pipeline import (
     CameraForm,
     Pipeline,
@@ -41,11 +42,10 @@ from sightline.runtime.stage import (
     WatchStage,
     Wiring,
 )
-from sightline.registry import import_plugins
 from sightline.sense import Contract, load_contract
 from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, load_frame_contract
-from sightline.sense.frames.frame_contract_file import parse_frame_contract
+from sightline.sense.frames.frame_contract import parse_frame_contract
 
 _ROUNDED_PX = 1.0
 """A scaled picture's height is rounded to whole pixels."""
@@ -391,9 +391,7 @@ class _Planner:
         if self.problems:
             raise PipelineError(expected="a pipeline that fits together", got="see the others",
                                 where=self.where, action="mend them")  # fmt: skip
-        planned = {
-            s.name: s.stage.settings for c in chains for s in (c.root, *c.steps)
-        }
+        planned = {s.name: s.stage.settings for c in chains for s in (c.root, *c.steps)}
         stages = {n: planned.get(n, form) for n, form in p.stages.items()}
         if stages != p.stages:
             p = p.model_copy(update={"stages": stages})

@@ -45,10 +45,10 @@ from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop, paced
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.stage_timer import MeasuredStages
-from sightline.runtime.engine.workers import WorkerHosting
-from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.engine.steady_clock import steady_clock
+from sightline.runtime.engine.workers import WorkerHosting
 from sightline.runtime.live_feed import live_inboxes
+from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_directory import MANIFEST, RunDirectory
@@ -216,9 +216,7 @@ class _Opened:
         return _cameras(self.plan, self.sources)
 
 
-def _cameras(
-    plan: Plan, sources: Mapping[str, Source | FrameSource]
-) -> dict[str, FrameSource]:
+def _cameras(plan: Plan, sources: Mapping[str, Source | FrameSource]) -> dict[str, FrameSource]:
     return {n: sources[n] for n in plan.cameras}  # type: ignore[misc]
 
 

@@ -703,4 +703,3 @@ class _OwnLooking:
 
     def look(self, frames: Sequence[Frame]) -> list[Any]:
         return list(self._stage.look(frames))
-

@@ -13,8 +13,8 @@ from sightline.runtime.alerting.actions import PendingActions
 from sightline.runtime.alerting.intake import DecisionInput, DecisionIntake
 from sightline.runtime.alerting.said import AlertingSaid, said_of
 from sightline.runtime.alerting.subjects import Subjects
-from sightline.runtime.plan import Plan
 from sightline.runtime.engine.summary import KnownKey
+from sightline.runtime.plan import Plan
 
 DESK = "alerting"
 """Name under which the desk's work is timed."""

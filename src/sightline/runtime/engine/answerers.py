@@ -111,9 +111,7 @@ def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str
 # --- who looks at pictures ------------------------------------------------------------------------
 
 
-def lookers(
-    plan: Plan, *, limits: Limits = DEFAULT_LIMITS
-) -> dict[tuple[str, str], Lookers]:
+def lookers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[tuple[str, str], Lookers]:
     """Who looks at the frames of each camera, by (stage, camera).
 
     A detector that can serve many cameras is loaded once for all that name it. Those that are to
@@ -231,7 +229,9 @@ class _Made:
         return looking
 
     def _isolated(self, recipe: Mapping[str, Any], **rest: Any) -> Isolated:
-        made = Isolated({"plan": plan_as_mapping(self._plan), **recipe}, limits=self._limits, **rest)
+        made = Isolated(
+            {"plan": plan_as_mapping(self._plan), **recipe}, limits=self._limits, **rest
+        )
         self.isolated.append(made)
         return made
 

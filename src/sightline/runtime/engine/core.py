@@ -24,8 +24,8 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.alerting.new_keys import NewKeys
 from sightline.runtime.engine.chain import (
-    Changed,
     ChainState,
+    Changed,
     Passes,
     StageRows,
     presence_summary,

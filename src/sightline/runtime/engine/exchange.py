@@ -132,7 +132,9 @@ def encode_found(answer: object) -> bytes:
     heads: list[dict[str, Any] | None] = []
     bodies: list[bytes] = []
     for found in answer if isinstance(answer, list) else []:
-        if isinstance(found, Mapping) and not all(isinstance(v, np.ndarray) for v in found.values()):
+        if isinstance(found, Mapping) and not all(
+            isinstance(v, np.ndarray) for v in found.values()
+        ):
             try:
                 values = {str(name): float(value) for name, value in found.items()}
             except (TypeError, ValueError):

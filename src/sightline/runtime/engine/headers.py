@@ -14,7 +14,6 @@ from sightline.errors import LogError
 from sightline.records import Entry
 from sightline.records.plain_json import plain_json
 
-
 CLOCK_SKEW = "CLOCK_SKEW"
 """A frame that was taken after it reached us. Value: by how much."""
 

@@ -24,10 +24,10 @@ from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
 from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.references import entries_by_epoch, take_referenced
 from sightline.runtime.engine.row_counts import SUPERSEDED
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.summary import Summary
-from sightline.runtime.engine.references import entries_by_epoch, take_referenced
 from sightline.sense.frames import FrameFault
 
 SENSE, PICTURES = "sense", "pictures"

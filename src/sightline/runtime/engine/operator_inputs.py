@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sightline.assess import ContactPlan
-from sightline.assess.silence import EVERYONE
+from sightline.assess.links import EVERYONE
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
 from sightline.records import Decision
@@ -127,9 +127,7 @@ class OperatorInputs:
                     action="mend the operator input",
                 ) from error
 
-    def plans(
-        self, source: str, names: Names
-    ) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
+    def plans(self, source: str, names: Names) -> tuple[dict[int, ContactPlan], ContactPlan | None]:
         """Contact plans by id in ``names``, and that of all others (None: always)."""
         contacts = self._contacts.get(source)
         if not contacts:

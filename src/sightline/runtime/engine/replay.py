@@ -28,8 +28,8 @@ from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
-from sightline.runtime.plan import Plan
 from sightline.runtime.engine.references import take_referenced
+from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.stage import Stage
 from sightline.sense import Source
@@ -266,9 +266,7 @@ def fresh_core(
     """A core of the partition ``name`` that has read nothing yet."""
     plan = run.plan
     if name == FAN_IN:
-        return FanInCore(
-            plan, partitions=plan.pipeline.partitions, limits=limits, observe=observe
-        )
+        return FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits, observe=observe)
     return PartitionCore(
         plan,
         partition=int(name[1:]),

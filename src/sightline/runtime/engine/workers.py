@@ -387,4 +387,3 @@ def work(descriptor: int) -> None:
                 )
             )
         )
-

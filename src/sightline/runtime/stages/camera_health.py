@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sightline.recorder.checkpoint import StateParts
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
 from sightline.records.signals import NS_PER_S
-from sightline.recorder.checkpoint import StateParts
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
 from sightline.runtime.engine.items import ItemState, Turn

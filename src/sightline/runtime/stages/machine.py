@@ -375,9 +375,7 @@ class MachineState(ItemState):
         is_located = self.plan.moving is None
         has_sight, has_sign = True, False
         for name in self.plan.cameras:
-            signs: Sequence[Reason] = (
-                turn.value(self._health[name]) if name in self._health else ()
-            )
+            signs: Sequence[Reason] = turn.value(self._health[name]) if name in self._health else ()
             has_sign = has_sign or bool(signs)
             reasons += signs
             view: CameraView | None = turn.value(self._sights[name])

@@ -363,6 +363,26 @@ def house(
         typer.echo(line)
 
 
+@app.command()
+def draw(
+    name: Annotated[Literal["nasa", "nab", "skab", "opssat"], typer.Argument(help="Benchmark.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the benchmark.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the pictures.")
+    ],
+    only: Annotated[
+        Literal["hits", "misses", "false-alarms", "all"],
+        typer.Option(help="Series that have at least one of these."),
+    ] = "all",
+    limit: Annotated[int, typer.Option(min=0, help="Most pictures; the worst first.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Hits, misses and false alarms on a recorded benchmark, as `sightline evaluate` scores it."""
+    from benchmarks.galleries.drawn_benchmarks import draw_benchmark
+
+    _show(draw_benchmark(name, folder, out, only=only, limit=limit).as_mapping(), as_json=as_json)
+
+
 # --- output -------------------------------------------------------------------------------------
 
 

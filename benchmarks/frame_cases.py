@@ -23,7 +23,7 @@ from sightline.runtime.engine.guarding import DetectionRequest
 from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
 from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
 from sightline.sense.frames.delivery import FrameItem
-from sightline.sense.frames.simulated_scene import SimulatedScene, simulated_walk
+from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 
 NAMES = ("east", "west", "north", "south")
 """Of the cameras; further ones are numbered."""

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import open_source
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 
 _KEYS = 10_000
 _START_S = 1_767_225_600

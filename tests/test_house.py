@@ -19,6 +19,13 @@ LEVEL = {
     "apps": 6,
     "cli": 7,
 }
+MODULES = {
+    ".".join(p.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+        p.read_text()
+    )
+    for p in sorted(PACKAGE.rglob("*.py"))
+}
+"""The tree of each module, by its name inside the package."""
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE)
 
 
@@ -56,11 +63,88 @@ def test_the_package_needs_neither_benchmarks_nor_tests(path):
     assert not {name for name in names if name.split(".")[0] in {"benchmarks", "tests"}}
 
 
+def imported_modules(tree):
+    """Modules of the package that a module imports, wherever in it: an import inside a function
+    only hides a circle."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [
+                inner if (inner := f"{node.module}.{alias.name}")[10:] in MODULES else node.module
+                for alias in node.names
+            ]
+        yield from {n[10:] for n in names if n.startswith("sightline.") and n[10:] in MODULES}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    circles = {m: set(imported_modules(tree)) - {m} for m, tree in MODULES.items()}
+    # Whoever waits for nobody, or is waited for by nobody, is in no circle.
+    while loose := {m for m in circles if not circles[m]} | (
+        set(circles) - set().union(*circles.values())
+    ):
+        circles = {m: others - loose for m, others in circles.items() if m not in loose}
+    assert not circles
+
+
 def test_the_core_needs_neither_torch_nor_ray():
     text = (PACKAGE.parents[1] / "pyproject.toml").read_text()
     core = text.split("[project.optional-dependencies]")[0]
     assert "torch" not in core
     assert "ray>" not in core
+
+
+# --- the pure core ---------------------------------------------------------------------------
+
+PURE_ROOMS = ("records", "perceive", "assess", "decide", "sense")
+SHELL = {
+    # models from files
+    *("perceive.detect.onnx_detector", "perceive.detect.onnx_session"),
+    # documents from files
+    *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
+    # sources, and the threads that read them
+    *("sense.source", "sense.opening", "sense.inbox", "sense.live", "sense.spill"),
+    *("sense.sources.files", "sense.sources.text_files", "sense.sources.table_files"),
+    *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
+    *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
+}
+"""Modules of these rooms that may touch the world; the others are functions of their arguments."""
+WORLD = {
+    *("time", "random", "secrets", "uuid", "socket", "ssl", "select", "http", "urllib", "requests"),
+    *("os", "sys", "pathlib", "shutil", "tempfile", "glob", "subprocess", "multiprocessing"),
+    *("threading", "asyncio", "sqlite3", "sqlalchemy", "logging", "platform", "datetime"),
+}
+
+
+def touches_of_the_world(tree):
+    """Modules that reach a clock, a file, a network or chance, and calls that do."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            is_unseeded = called.endswith("default_rng") and not (node.args or node.keywords)
+            if called == "open" or is_unseeded:
+                yield called
+            continue
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in WORLD)
+
+
+PURE = sorted(m for m in MODULES if m.split(".")[0] in PURE_ROOMS and m not in SHELL)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_below_the_shell_no_clock_file_network_or_chance(module):
+    assert not set(touches_of_the_world(MODULES[module]))
+
+
+def test_the_shell_is_named_module_by_module_and_none_is_gone():
+    assert set(MODULES) >= SHELL
 
 
 def test_the_cores_read_no_clock_file_or_network():

@@ -20,10 +20,7 @@ from benchmarks.fleet.alert_days import (
     trial_scene,
 )
 from benchmarks.fleet.alert_trials import learn_thresholds
-from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_block, scene_truth
-from sightline.errors import UsageError
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.detection_gallery import (
+from benchmarks.galleries import (
     Finding,
     Gallery,
     GallerySettings,
@@ -31,6 +28,9 @@ from sightline.evidence.detection_gallery import (
     require_drawing,
     write_gallery,
 )
+from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_block, scene_truth
+from sightline.errors import UsageError
+from sightline.evidence.alerts import Intervals
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

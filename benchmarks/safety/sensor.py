@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.records import Detections
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.detections import BoolArray, ClassArray
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
 from sightline.records.windows import FloatArray
 
 CLASSES = ("person", "vehicle")

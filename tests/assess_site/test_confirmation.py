@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from site_tracks import S, person_and_vehicle
 
+from assess_site.site_tracks import S, person_and_vehicle
 from sightline.assess.site import RiskCode, from_snapshot, snapshot
 from sightline.assess.site.machines import (
     Braking,

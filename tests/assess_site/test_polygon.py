@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightline.assess.site.polygon import MAX_VERTICES, probability_within
 from sightline.assess.site.zones import Polygon
-from sightline.assess.site.zones.membership import inside_probability
-from sightline.assess.site.zones.polygon import MAX_VERTICES
 from sightline.errors import UsageError
 
 L_SHAPE = Polygon.of([(0, 0), (4, 0), (4, 2), (2, 2), (2, 4), (0, 4)])
@@ -105,7 +104,9 @@ def test_the_probability_of_being_inside_agrees_with_monte_carlo_at_a_straight_e
     at, covariance = np.array([[0.3, 2.0]]), np.array([[[0.25, 0.1], [0.1, 0.16]]])
     drawn = random.multivariate_normal(at[0], covariance[0], 200_000)
     share = SQUARE.contains(drawn).mean()
-    assert inside_probability(SQUARE, at, covariance)[0] == pytest.approx(share, abs=0.01)
+    assert probability_within(*SQUARE.nearest_border(at), covariance)[0] == pytest.approx(
+        share, abs=0.01
+    )
 
 
 def test_the_probability_at_a_corner_is_wrong_by_at_most_what_is_documented():
@@ -113,8 +114,10 @@ def test_the_probability_at_a_corner_is_wrong_by_at_most_what_is_documented():
     at, covariance = np.array([[0.0, 0.0]]), 0.25 * np.eye(2)[None]
     share = SQUARE.contains(random.multivariate_normal(at[0], covariance[0], 100_000)).mean()
     assert share == pytest.approx(0.25, abs=0.01)
-    assert abs(inside_probability(SQUARE, at, covariance)[0] - share) <= 0.26
+    assert abs(probability_within(*SQUARE.nearest_border(at), covariance)[0] - share) <= 0.26
 
 
 def test_without_a_covariance_the_position_counts_as_exact():
-    assert inside_probability(SQUARE, np.array([[1.0, 1.0], [5.0, 1.0]])).tolist() == [1.0, 0.0]
+    assert probability_within(
+        *SQUARE.nearest_border(np.array([[1.0, 1.0], [5.0, 1.0]]))
+    ).tolist() == [1.0, 0.0]

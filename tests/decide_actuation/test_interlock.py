@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from actuation_cases import (
+
+from decide_actuation.actuation_cases import (
     NONE,
     SLOW,
     STEP_NS,
@@ -16,7 +17,6 @@ from actuation_cases import (
     running,
     situation,
 )
-
 from sightline.decide.actuation import ActuationState, advance, command_id
 from sightline.decide.actuation.interlock import HOLDING, WAITS_FOR_RESET
 from sightline.decide.actuation.situation import (

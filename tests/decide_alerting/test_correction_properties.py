@@ -2,10 +2,19 @@
 
 from itertools import pairwise
 
-from alerting_cases import CRITICAL, MINUTE, WARNING, Run, action, alert, cleared, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decide_alerting.alerting_cases import (
+    CRITICAL,
+    MINUTE,
+    WARNING,
+    Run,
+    action,
+    alert,
+    cleared,
+    rules,
+)
 from sightline.decide.alerting import StormRule
 from sightline.decide.alerting.alert import Alert
 from sightline.decide.alerting.life_cycle import TRANSITIONS

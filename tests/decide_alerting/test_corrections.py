@@ -1,7 +1,15 @@
 """Late data takes alerts back: nothing is lost, and what was told is corrected."""
 
-from alerting_cases import CRITICAL, MINUTE, Run, action, alert, cleared, many, rules
-
+from decide_alerting.alerting_cases import (
+    CRITICAL,
+    MINUTE,
+    Run,
+    action,
+    alert,
+    cleared,
+    many,
+    rules,
+)
 from sightline.decide.alerting import StormRule
 from sightline.decide.alerting.rules import Replaced, Resumed, Retracted
 

@@ -3,8 +3,18 @@
 from itertools import pairwise
 
 import pytest
-from alerting_cases import CRITICAL, INFO, MINUTE, Run, action, alert, cleared, many, rules
 
+from decide_alerting.alerting_cases import (
+    CRITICAL,
+    INFO,
+    MINUTE,
+    Run,
+    action,
+    alert,
+    cleared,
+    many,
+    rules,
+)
 from sightline.decide.alerting import AlertingState, StormRule
 from sightline.errors import UsageError
 

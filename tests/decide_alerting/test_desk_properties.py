@@ -2,10 +2,20 @@
 
 from itertools import pairwise
 
-from alerting_cases import CRITICAL, INFO, MINUTE, WARNING, Run, action, alert, cleared, rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from decide_alerting.alerting_cases import (
+    CRITICAL,
+    INFO,
+    MINUTE,
+    WARNING,
+    Run,
+    action,
+    alert,
+    cleared,
+    rules,
+)
 from sightline.decide.alerting import Alert, StormRule
 from sightline.decide.alerting.life_cycle import HIDDEN, TRANSITIONS
 

@@ -1,9 +1,9 @@
 """Common causes: the narrowest group that explains most."""
 
 import pytest
-from alerting_cases import POPULATION, alert
 from scipy.stats import binom
 
+from decide_alerting.alerting_cases import POPULATION, alert
 from sightline.decide.alerting import GroupingRule
 from sightline.decide.alerting.grouping import common_causes
 from sightline.errors import UsageError

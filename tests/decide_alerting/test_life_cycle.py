@@ -1,8 +1,8 @@
 """The nine states of ANSI/ISA-18.2 and the ways between them."""
 
 import pytest
-from alerting_cases import CRITICAL, Run, action, alert, cleared, rules
 
+from decide_alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
 from sightline.decide.alerting.life_cycle import (
     HIDDEN,
     TRANSITIONS,

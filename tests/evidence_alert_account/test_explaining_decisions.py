@@ -23,7 +23,7 @@ from sightline.evidence.alert_account.run_counterfactual import try_decision
 from sightline.records.decision import final_revisions
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import MemorySource
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 from simulation.schedules import NS_PER_S
 from simulation.small_world import CONTRACT, PIPELINE, START_NS, mask
 

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from alert_cases import DAY_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evidence_alerts.alert_cases import DAY_NS
 from sightline.errors import UsageError
 from sightline.evidence.alerts import (
     Intervals,

@@ -5,8 +5,8 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 import pytest
-from alert_cases import DATA, plain_nab_raw
 
+from evidence_alerts.alert_cases import DATA, plain_nab_raw
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.alerts.datasets import NabFile, NabProfile, score_nab
 from sightline.evidence.alerts.datasets.label_files import (

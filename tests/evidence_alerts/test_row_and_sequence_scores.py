@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from alert_cases import DATA
 
+from evidence_alerts.alert_cases import DATA
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets import (

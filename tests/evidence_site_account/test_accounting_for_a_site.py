@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 from typer.testing import CliRunner
 
 from evidence_site_drawing.yard_runs import (
@@ -23,7 +24,6 @@ from sightline.evidence.site_account import account_lines, account_of_site, writ
 from sightline.records.command import CommandLevel
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.guarding import CameraDetectors
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 
 def text_of(found):

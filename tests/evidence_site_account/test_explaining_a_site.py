@@ -6,6 +6,7 @@ import sqlite3
 import cv2
 import numpy as np
 import pytest
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from evidence_site_drawing.yard_runs import INSIDE, camera, made_run, plan_of, run_yard, told, yard
 from runtime_frames.test_reviewed_cases import GROUND, Seer, driving
@@ -16,7 +17,6 @@ from sightline.limits import Limits
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.guarding import CameraDetectors
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.pruning import prune_run
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import typer
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 from typer.testing import CliRunner
 
 from evidence_site_drawing.yard_runs import camera, made_run, plan_of, told, yard
@@ -12,7 +13,6 @@ from sightline.errors import UsageError
 from sightline.evidence.site_drawing import run_scenes
 from sightline.limits import Limits
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.pruning import prune_run
 
 

@@ -1,9 +1,10 @@
 """Small runs of the simulated yard, to be drawn."""
 
+from sightline.runtime.frames.site_run import SiteOptions, run_site
+
 from runtime_frames.site_cases import camera, plan_of, told, two_cameras, walker, yard
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 __all__ = ["INSIDE", "camera", "made_run", "plan_of", "run_yard", "told", "two_cameras"]
 __all__ += ["walker", "yard"]

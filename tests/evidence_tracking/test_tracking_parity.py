@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tracking_cases import DATA, random_pair, save
 
+from evidence_tracking.tracking_cases import DATA, random_pair, save
 from sightline.evidence.tracking import score_tracks
 from sightline.sense.frames.mot_files import read_tracks, read_truth
 
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / ".venv-peers" / "bin" / "python"
-SCRIPTS = ROOT / "src" / "sightline" / "bench"
 
 RATIOS = {
     "HOTA": "HOTA",
@@ -51,8 +50,8 @@ LAST_DIGITS = 1e-14  # sums in another order; ratios are at most 1
 
 def peer(module, *arguments):
     done = subprocess.run(
-        [PEER, "-W", "ignore", "-m", f"peers.{module}", *map(str, arguments)],
-        cwd=SCRIPTS,
+        [PEER, "-W", "ignore", "-m", f"benchmarks.peers.{module}", *map(str, arguments)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=600,

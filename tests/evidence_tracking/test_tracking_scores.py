@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tracking_cases import path, random_pair, table
 
+from evidence_tracking.tracking_cases import path, random_pair, table
 from sightline.errors import UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
 from sightline.evidence.tracking.overlaps import iou_matrix

@@ -9,8 +9,7 @@ import polars as pl
 
 from sightline.apps import gateway
 from sightline.apps.gateway import Constellation, ConstellationConfig, FaultKind, simulate
-from sightline.sense.contract import Contract, FieldForm
-from sightline.sense.contract_file import load_contract
+from sightline.sense.contract import Contract, FieldForm, load_contract
 
 FIELDS = ("snr_db", "bus_voltage_v", "temperature_c", "wheel_speed_rpm")
 CONTRACTS = Path(gateway.__file__).parent

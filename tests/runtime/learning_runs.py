@@ -15,7 +15,7 @@ from sightline.recorder import read_entries
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime import Pipeline, make_plan
 from sightline.runtime.engine.core import PartitionCore
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, ArrivalFaults, Stall
 from simulation.small_world import CONTRACT, START_NS

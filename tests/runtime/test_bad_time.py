@@ -13,7 +13,7 @@ from sightline.runtime import Pipeline, make_plan
 from sightline.runtime.engine.core import PartitionCore
 from sightline.sense import MemorySource
 from sightline.sense.arrival import epochs
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 
 PAGE = Path(__file__).parents[2] / "docs" / "bad-input.md"
 START_NS = 1_767_225_600 * 10**9

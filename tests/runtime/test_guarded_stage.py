@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from sightline.runtime.deciding import run_scorer
 
 from runtime.small_runs import of_kind, readings, run_small, windows
 from sightline.perceive import level_deviation, robust_deviation
 from sightline.records.decision import Mode
-from sightline.runtime.deciding import run_scorer
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import DeadlineScoring
 from simulation.small_world import PIPELINE, small_plan

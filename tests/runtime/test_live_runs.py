@@ -22,7 +22,7 @@ from sightline.runtime import (
 )
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.run_options import RunClocks
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 from sightline.sense.refused_rows import no_rejections
 from sightline.sense.source import placed
 from sightline.sense.sources import Chunk, MemorySource, Stream

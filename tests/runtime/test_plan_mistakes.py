@@ -7,7 +7,7 @@ import pytest
 from sightline.errors import PipelineError
 from sightline.runtime import make_plan
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 
 CONTRACT = {
     "contract": "c",

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-
 from sightline.runtime.deciding import run_scorer
+
 from sightline.runtime.engine.guard import (
     BreakerPhase,
     BreakerState,
@@ -14,8 +14,8 @@ from sightline.runtime.engine.guard import (
     OutcomeStatus,
     ScoreRequest,
 )
-from sightline.runtime.pipeline import Breaker
 from sightline.runtime.engine.guarding import DeadlineScoring
+from sightline.runtime.pipeline import Breaker
 
 
 def request(run_on="thread", budget_s=5.0, number=0):

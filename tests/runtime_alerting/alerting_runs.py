@@ -13,7 +13,7 @@ from sightline.records import EntryKind
 from sightline.runtime import Pipeline, Plan, RunDirectory, make_plan
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.hosting import FAN_IN
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 from simulation.engine import SimulatedEngine, SimulatedResult
 from simulation.trials import assert_all_accounted
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
 from typer.testing import CliRunner
 
+from runtime_alerting.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
 from sightline.cli.alert_commands import parse_until
 from sightline.cli.main import app
 from sightline.errors import PipelineError, UsageError

@@ -5,8 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from alerting_runs import at, dispositions, engine, fleet_plan, fleet_rows, messages, names, said
 
+from runtime_alerting.alerting_runs import (
+    at,
+    dispositions,
+    engine,
+    fleet_plan,
+    fleet_rows,
+    messages,
+    names,
+    said,
+)
 from sightline.act import Ledger, Outlet
 from sightline.runtime import RunDirectory, RunOptions, make_plan, replay_run, run_pipeline
 from sightline.runtime.run_options import RunClocks

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from alerting_runs import (
+from runtime_alerting.alerting_runs import (
     at,
     dispositions,
     fates,
@@ -14,7 +14,6 @@ from alerting_runs import (
     run_fleet,
     said,
 )
-
 from sightline.records.decision import final_revisions
 
 SAT = "sat-001"

@@ -1,9 +1,9 @@
 """The gateway's pipeline with a desk: the same stages, and messages in place of decisions."""
 
 import pytest
-from alerting_runs import fates, messages
 
 from runtime.gateway_runs import constellation
+from runtime_alerting.alerting_runs import fates, messages
 from sightline.apps.gateway import PIPELINE
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.sense import MemorySource

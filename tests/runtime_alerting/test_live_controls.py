@@ -4,7 +4,6 @@ import json
 
 import polars as pl
 import pytest
-from alerting_runs import dispositions, said
 
 from runtime.test_live_runs import (
     CONTRACT,
@@ -15,6 +14,7 @@ from runtime.test_live_runs import (
     reading,
     run_live,
 )
+from runtime_alerting.alerting_runs import dispositions, said
 from sightline.errors import UsageError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -29,7 +29,7 @@ from sightline.runtime import (
 from sightline.runtime.alerting.account import desk_account
 from sightline.runtime.alerting.control_inbox import give_control
 from sightline.sense import MemorySource
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "a/value", "code": "HIGH"}
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from alerting_runs import fleet_plan
 
+from runtime_alerting.alerting_runs import fleet_plan
 from sightline.errors import LogError, UsageError
 from sightline.runtime.alerting.actions import PendingActions, operator_action
 from sightline.runtime.alerting.subjects import Subjects

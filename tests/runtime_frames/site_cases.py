@@ -4,13 +4,13 @@ import copy
 from pathlib import Path
 
 import numpy as np
+from sightline.runtime.frames.site_plan import make_site_plan
 
 from sightline.records import Detections
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guarding import CameraDetectors
-from sightline.runtime.frames.site_plan import make_site_plan
 from sightline.sense.frames import SimulatedCamera
-from sightline.sense.frames.simulated_scene import SimulatedScene, SimulatedThing
+from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 320, 240, 10.0
 

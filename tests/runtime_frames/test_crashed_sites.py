@@ -4,15 +4,15 @@ import time
 
 import numpy as np
 import pytest
+from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
 
 from runtime_frames.site_cases import plan_of, told, two_cameras
 from sightline.recorder import read_entries
 from sightline.records import EntryKind, Frame
 from sightline.records.decision import Decision, decisions_digest
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.guarding import FrameGuard
-from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
 from sightline.runtime.engine.feeds import recorded_moments
+from sightline.runtime.engine.guarding import FrameGuard
 from sightline.runtime.engine.logged_core import HostClocks
 from simulation.disk import SimulatedCrash, SimulatedDisk
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
+from sightline.runtime.frames.site_loop import SiteLoop
 
 from runtime_frames.site_cases import plan_of, two_cameras
 from sightline.act import Ledger, RunMetrics
@@ -17,8 +19,6 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.engine.camera_inbox import Arrival
 from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
-from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
-from sightline.runtime.frames.site_loop import SiteLoop
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_options import RunClocks

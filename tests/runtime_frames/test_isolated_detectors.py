@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from runtime_frames.site_cases import Told, camera, plan_of, walker, yard
 from sightline.errors import PipelineError, SourceError, UsageError
@@ -21,13 +22,12 @@ from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime.engine.answerers import site_detectors
+from sightline.runtime.engine.exchange import encode_answer, read_answer
 from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
 from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
-from sightline.runtime.engine.exchange import encode_answer, read_answer
 from sightline.runtime.engine.isolated import IsolatedDetector
 from sightline.runtime.pictures.rerun import detected_anew
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.run_directory import plan_as_mapping
 
 HERE = Path(__file__).parent

@@ -1,22 +1,18 @@
 """A site over a real network camera that is cut and comes back: the machine stops, and goes on."""
 
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from runtime_frames.site_cases import plan_of, told, yard
+from sense.frames.camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 from sightline.act.json_lines import JsonLinesOutlet
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.sense.frames import LiveCamera
 from sightline.sense.frames.live_camera import Reconnect
-
-sys.path.append(str(Path(__file__).parents[1] / "sense_frames"))
-from camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 
 WAIT_S = 30.0
 

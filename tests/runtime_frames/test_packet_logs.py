@@ -9,9 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from mcap.reader import make_reader
+from sightline.runtime.frames.site_form import ImagesForm
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, walker, yard
-from sense_frames.frame_cases import write_video
+from sense.frames.frame_cases import write_video
 from sightline.errors import LogError, PipelineError, UsageError
 from sightline.evidence.site_drawing.pictures import RunPictures
 from sightline.evidence.site_drawing.scene import CameraScene, SiteScene
@@ -20,18 +22,16 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.pictures.image_log import ImageLog
 from sightline.runtime.pictures.logged_pictures import LoggedPicture, LoggedPictures
 from sightline.runtime.pictures.packet_log import PacketLog
 from sightline.runtime.pictures.rerun import detected_anew
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_form import ImagesForm
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.sense.frames import VideoFile
-from sightline.sense.frames.opencv_reader import read_with_opencv
-from sightline.sense.frames.packets import PacketTape, StreamCoding, StreamPacket
+from sightline.sense.frames.video_file import read_with_opencv
+from sightline.sense.frames.video_parts import PacketTape, StreamCoding, StreamPacket
 
 av = pytest.importorskip("av", reason="packets in logs not tested: PyAV is not installed")
 

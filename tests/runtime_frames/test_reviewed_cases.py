@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, yard
 from sightline.act import Sink
@@ -17,9 +18,8 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Severity
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_run import SiteOptions, run_site
+from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.engine.steady_clock import steady_clock
 
 GROUND = {

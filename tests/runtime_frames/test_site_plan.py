@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from sightline.runtime.frames.site_plan import load_site_plan
 
 from runtime_frames.site_cases import plan_of, two_cameras, yard
 from sightline.errors import ContractError, PipelineError
 from sightline.records.command import CommandLevel
-from sightline.runtime.frames.site_plan import load_site_plan
 from sightline.runtime.run_directory import plan_as_mapping, plan_from_mapping
 
 GROUND = {

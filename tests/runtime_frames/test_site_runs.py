@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, walker, yard
 from sightline.errors import LogError, SourceError, UsageError
@@ -13,10 +14,9 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.pictures.rerun import detected_anew
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 INSIDE = [[200.0, 100.0, 220.0, 160.0]]
 

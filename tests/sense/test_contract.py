@@ -7,7 +7,7 @@ import pytest
 
 from sightline.errors import ContractError
 from sightline.sense import Contract, load_contract
-from sightline.sense.contract_file import contract_json_schema, parse_contract
+from sightline.sense.contract import contract_json_schema, parse_contract
 
 FULL = """
 contract: telemetry

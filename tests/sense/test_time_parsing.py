@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.sense.contract_form import utc_ns
-from sightline.sense.contract_time import TimeFormat
+from sightline.sense.contract import TimeFormat, utc_ns
 from sightline.sense.time_parsing import MAX_NS, MIN_NS, assumed_times, parse_times
 
 NEW_YEAR_NS = utc_ns("2015-01-01T00:00:00Z")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sightline.runtime.deciding import run_scorer
 
 from sightline.errors import StorageError
 from sightline.limits import Limits
@@ -24,15 +25,14 @@ from sightline.recorder.storage import Storage
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.runtime import Plan, RunDirectory, replay_run
-from sightline.runtime.deciding import run_scorer
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus, ScoreRequest
+from sightline.runtime.engine.guarding import Scoring
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, HostSettings, LocalHosting
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.replay import ReplayVerdict
-from sightline.runtime.engine.guarding import Scoring
 from sightline.sense import MemorySource
 from sightline.sense.arrival import Epoch, epochs
 from simulation.disk import SimulatedCrash, SimulatedDisk

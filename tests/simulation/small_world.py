@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sightline.runtime import Pipeline, Plan, make_plan
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import parse_contract
 from simulation.schedules import NS_PER_S, Columns
 
 START_NS = 1_767_225_600 * NS_PER_S

@@ -4,7 +4,7 @@ Everything here is a function of arrays and can be used from a notebook without 
 """
 
 from sightline.perceive.deviation import level_deviation, robust_deviation
-from sightline.perceive.signal_quality import median_in_windows, outage_rate
+from sightline.perceive.signal_quality import SignalQuality, signal_quality
 from sightline.perceive.windows import (
     canonical_order,
     row_statistics,
@@ -14,13 +14,13 @@ from sightline.perceive.windows import (
 )
 
 __all__ = [
+    "SignalQuality",
     "canonical_order",
     "level_deviation",
-    "median_in_windows",
-    "outage_rate",
     "robust_deviation",
     "row_statistics",
     "segment_expressions",
     "segment_statistics",
     "segments",
+    "signal_quality",
 ]

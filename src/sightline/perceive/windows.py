@@ -47,7 +47,7 @@ PLAIN_STATISTICS = (
     "stuck_s",
     "rate_max",
 )
-"""Statistics besides the quantiles ``p00`` to ``p99``."""
+"""Statistics besides the quantiles ``p00`` to ``p99`` and the shares ``below_T``."""
 
 _MOMENTS = ("count", "mean", "min", "max", "std", "first", "last")
 _CHANGES = ("stuck_s", "rate_max")
@@ -60,6 +60,7 @@ _ROW_COUNTS = (
     "sequence_distinct",
 )
 _QUANTILE = re.compile(r"p(\d\d)")
+_BELOW = re.compile(r"below_(-?\d+(?:\.\d+)?)")
 _FEW_KEYS = 1 << 16  # counters that are always affordable: they fit a second-level cache
 _SPARSE = 4  # ids per row above which the ids are renumbered first
 _EXPRESSION_ROWS = 1 << 22  # rows of overlapping windows that are copied at a time
@@ -217,10 +218,11 @@ def segments(*, key: IdArray, time_ns: IntArray, slide_ns: int, width_ns: int) -
 def is_statistic(name: str) -> bool:
     """Whether :func:`segment_statistics` knows ``name``.
 
-    >>> is_statistic("p95"), is_statistic("mode")
-    (True, False)
+    >>> is_statistic("p95"), is_statistic("below_-7.5"), is_statistic("mode")
+    (True, True, False)
     """
-    return name in PLAIN_STATISTICS or _QUANTILE.fullmatch(name) is not None
+    is_parametric = any(kind.fullmatch(name) for kind in (_QUANTILE, _BELOW))
+    return name in PLAIN_STATISTICS or is_parametric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +235,7 @@ class Statistics:
         has_changes: whether any needs the times of the values.
         quantiles: names of the quantiles, by probability.
         probability: float64[q], of the quantiles, ascending.
+        limits: T of each ``below_T``, by its name.
     """
 
     names: tuple[str, ...]
@@ -240,6 +243,7 @@ class Statistics:
     has_changes: bool
     quantiles: tuple[str, ...]
     probability: FloatArray
+    limits: Mapping[str, float]
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Statistics:
@@ -254,15 +258,17 @@ class Statistics:
                     expected="a known statistic",
                     got=repr(name),
                     where="windows",
-                    action=f"use one of {', '.join(PLAIN_STATISTICS)} or p00 to p99",
+                    action=f"use one of {', '.join(PLAIN_STATISTICS)} or p00 to p99 or below_T",
                 )
+        limits = {n: float(found[1]) for n in names if (found := _BELOW.fullmatch(n))}
         by_probability = sorted((p, n) for n in set(names) if (p := _probability(n)) >= 0)
         return cls(
             names=tuple(names),
-            has_moments=any(n in _MOMENTS or n == "nan_share" for n in names),
+            has_moments=bool(limits) or any(n in _MOMENTS or n == "nan_share" for n in names),
             has_changes=any(n in _CHANGES for n in names),
             quantiles=tuple(n for _, n in by_probability),
             probability=np.array([p for p, _ in by_probability], np.float64),
+            limits=limits,
         )
 
 
@@ -287,6 +293,8 @@ def segment_statistics(
     first,last in time
     median     as ``p50``
     pNN        quantile, linear between ranks (Hyndman & Fan 1996, type 7)
+    below_T    share of the valid values strictly below T (``below_5``, ``below_-7.5``): an
+               outage rate; a value at T is none
     nan_share  invalid values / rows; NaN without rows
     stuck_s    longest run of equal valid values, from its first to its last sample, s
     rate_max   largest change between neighbouring valid values, per s; NaN below two
@@ -317,6 +325,11 @@ def segment_statistics(
             invalid = np.full(len(lo), np.nan)
             np.divide(rows - found["count"], rows, out=invalid, where=rows > 0)
             found["nan_share"] = invalid
+        for name, limit in wanted.limits.items():
+            under = np.concatenate([[0], np.cumsum(values < limit)])
+            share = np.full(len(lo), np.nan)
+            np.divide(under[hi] - under[lo], found["count"], out=share, where=found["count"] > 0)
+            found[name] = share
     if wanted.quantiles:
         table = kernels.quantiles(values, lo, hi, wanted.probability)
         found.update(zip(wanted.quantiles, table, strict=True))

@@ -1,4 +1,7 @@
-"""Cameras that know the ground: where a pixel is in metres, and how sure that is."""
+"""Camera models: from pixels to metres on the ground and back, and how certain.
+
+Full cameras (lens, pose) in the conventions of OpenCV or Tsai, and homographies of the ground.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import cos, sin
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +17,186 @@ import numpy.typing as npt
 
 from sightline.errors import UsageError
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose, frozen_array
 from sightline.records.windows import FloatArray
+
+_ORTHONORMAL = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pose:
+    """Where a camera stands: x_camera = rotation · x_world + translation.
+
+    Attributes:
+        rotation: float64[3, 3], orthonormal, determinant +1. The camera's frame has x to the
+            right, y down, z forward; the world's has z up and the ground at z = 0.
+        translation_m: float64[3], in the camera's frame (not the camera's position).
+
+    >>> looks_down = Pose(rotation=np.diag([1.0, -1.0, -1.0]), translation_m=np.array([0, 0, 5.0]))
+    >>> looks_down.position_m.tolist()
+    [0.0, 0.0, 5.0]
+    """
+
+    rotation: FloatArray
+    translation_m: FloatArray
+
+    def __post_init__(self) -> None:
+        rotation = frozen_array(self.rotation, (3, 3), "rotation of the pose")
+        translation = frozen_array(self.translation_m, (3,), "translation_m of the pose")
+        off = np.abs(rotation @ rotation.T - np.eye(3)).max()
+        if off > _ORTHONORMAL or np.linalg.det(rotation) < 0:
+            raise UsageError(
+                expected="an orthonormal rotation with determinant +1",
+                got=f"R·Rᵀ off by {off:.2g}, determinant {np.linalg.det(rotation):.3g}",
+                where="rotation of the pose",
+                action="check the angles' unit and that the axes are right-handed",
+            )
+        object.__setattr__(self, "rotation", rotation)
+        object.__setattr__(self, "translation_m", translation)
+
+    @property
+    def position_m(self) -> FloatArray:
+        """float64[3], the camera's position in the world, -rotationᵀ · translation."""
+        found: FloatArray = -self.rotation.T @ self.translation_m
+        return found
+
+
+def frozen_array(values: npt.ArrayLike, shape: tuple[int, ...], name: str) -> FloatArray:
+    """A read-only copy as float64 of the given shape, all finite; ``name`` names it in errors."""
+    array = np.array(values, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise UsageError(
+            expected=f"finite float64{list(shape)}",
+            got=f"{list(array.shape)}{'' if np.isfinite(array).all() else ' with NaN or inf'}",
+            where=name,
+            action="mend the matrix",
+        )
+    array.flags.writeable = False
+    return array
+
+
+MIN_POINTS = 4
+MIN_SPREAD = 0.003
+"""Smallest second-to-last singular value of the design over its largest, no unit. Reached when
+three of four points come within about 0.5 % of their extent of a line: with points some hundred
+pixels apart that is a marking error, which would then decide the answer."""
+
+
+class DegeneratePoints(UsageError):
+    """The point pairs do not determine a homography: too few, on a line, or contradictory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HomographyFit:
+    """A homography and how well it fits the points it was made from.
+
+    Attributes:
+        ground_from_pixel: float64[3, 3], homogeneous, its third coordinate > 0 at every point.
+        residual_m: float64[n], distance on the ground between given and mapped point. Zero with
+            four points whatever their error: measure a fifth to learn something.
+
+    >>> fit = homography_from_points([[0, 0], [100, 0], [100, 100], [0, 100]],
+    ...                              [[0, 0], [2, 0], [2, 2], [0, 2]])
+    >>> matrix = fit.ground_from_pixel / fit.ground_from_pixel[2, 2]
+    >>> bool(np.allclose(matrix, np.diag([0.02, 0.02, 1.0]))), fit.rms_residual_m < 1e-12
+    (True, True)
+    """
+
+    ground_from_pixel: FloatArray
+    residual_m: FloatArray
+
+    @property
+    def rms_residual_m(self) -> float:
+        return float(np.sqrt(np.mean(self.residual_m**2)))
+
+
+def homography_from_points(pixel: npt.ArrayLike, ground: npt.ArrayLike) -> HomographyFit:
+    """The homography from image to ground by the normalised direct linear transform.
+
+    Source: Hartley & Zisserman, "Multiple View Geometry", 2nd ed., algorithm 4.2; Hartley (1997),
+    "In defense of the eight-point algorithm", for the normalisation. More than four points are
+    fitted in least squares of the algebraic error; there is no search for outliers.
+
+    Args:
+        pixel: [n, 2], x and y in pixels, n >= 4.
+        ground: [n, 2], x and y on the ground in metres, in the same order.
+
+    Raises:
+        DegeneratePoints: fewer than four pairs, three of four (or all but one) on a line, or
+            pairs that no one camera could see, for example two of them swapped.
+
+    The points should surround the place that matters: outside them errors grow fast.
+    """
+    pixels = _finite_points(pixel, "pixel")
+    metres = _finite_points(ground, "ground")
+    n = len(pixels)
+    if n < MIN_POINTS or len(metres) != n:
+        raise DegeneratePoints(
+            expected=f"at least {MIN_POINTS} pairs, one ground point per pixel",
+            got=f"{n} pixels and {len(metres)} ground points",
+            where="homography_from_points",
+            action="mark more points",
+        )
+    from_pixels, a = _normalised(pixels)
+    from_metres, b = _normalised(metres)
+    zero, one = np.zeros(n), np.ones(n)
+    x, y, u, v = a[:, 0], a[:, 1], b[:, 0], b[:, 1]
+    design = np.concatenate(
+        [
+            np.column_stack([x, y, one, zero, zero, zero, -u * x, -u * y, -u]),
+            np.column_stack([zero, zero, zero, x, y, one, -v * x, -v * y, -v]),
+            np.zeros((1, 9)),  # with four points the thin decomposition would lack the answer
+        ]
+    )
+    _, singular, right = np.linalg.svd(design, full_matrices=False)
+    solution = right[-1].reshape(3, 3)
+    spread = np.linalg.svd(solution, compute_uv=False)
+    if singular[7] < MIN_SPREAD * singular[0] or spread[2] < MIN_SPREAD * spread[0]:
+        raise DegeneratePoints(
+            expected="points that surround an area, no three of four on a line",
+            got=f"points within {min(singular[7] / singular[0], spread[2] / spread[0]):.1e} of "
+            "a line, relative to their extent",
+            where="homography_from_points",
+            action="mark points further apart, or more of them",
+        )
+    matrix = np.asarray(np.linalg.solve(from_metres, solution @ from_pixels), np.float64)
+    homogeneous = np.column_stack([pixels, one]) @ matrix.T
+    depth = homogeneous[:, 2]
+    if not (depth > 0).all() and not (depth < 0).all():
+        raise DegeneratePoints(
+            expected="all points on one side of the horizon",
+            got=f"{int(min((depth > 0).sum(), (depth < 0).sum()))} of {n} on the other side",
+            where="homography_from_points",
+            action="check that pixels and ground points are in the same order",
+        )
+    residual = np.linalg.norm(homogeneous[:, :2] / depth[:, None] - metres, axis=1)
+    return HomographyFit(
+        ground_from_pixel=matrix / np.linalg.norm(matrix) * np.sign(depth[0]),
+        residual_m=np.asarray(residual, np.float64),
+    )
+
+
+def _normalised(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(similarity float64[3, 3], moved points): centroid at 0, mean distance √2 from it."""
+    centre = points.mean(axis=0)
+    distance = float(np.linalg.norm(points - centre, axis=1).mean())
+    scale = np.sqrt(2.0) / distance if distance > 0 else 1.0
+    similarity = np.array(
+        [[scale, 0.0, -scale * centre[0]], [0.0, scale, -scale * centre[1]], [0.0, 0.0, 1.0]]
+    )
+    return similarity, (points - centre) * scale
+
+
+def _finite_points(values: npt.ArrayLike, name: str) -> FloatArray:
+    points = np.asarray(values, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise UsageError(
+            expected=f"{name} [n, 2], finite",
+            got=str(points.shape) if points.ndim != 2 else "NaN, inf or another width",
+            where="homography_from_points",
+            action="give x and y of each point",
+        )
+    return points
+
 
 FORMAT = 1
 
@@ -351,3 +533,67 @@ def _inverse(matrix: FloatArray) -> FloatArray:
             action="check the matrix; a camera in the ground plane sees no ground",
         )
     return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
+MM_PER_M = 1000.0
+
+
+def tsai_camera(
+    *,
+    image_size_px: tuple[int, int],
+    focal_mm: float,
+    pixel_width_mm: float,
+    pixel_height_mm: float,
+    width_factor: float,
+    centre_px: tuple[float, float],
+    kappa1_per_mm2: float,
+    rotation_rad: tuple[float, float, float],
+    translation_mm: tuple[float, float, float],
+) -> CameraModel:
+    """A full camera from Tsai's parameters.
+
+    The chain, with the file's names in brackets (Tsai 1987, equations 1 to 9; Willson's
+    implementation fixes the order of the angles):
+
+    1. x_camera = R x_world + T; R = Rz(rz) · Ry(ry) · Rx(rx), angles (rx, ry, rz), T in mm.
+    2. undistorted sensor point X_u = f x / z in mm, f [focal].
+    3. X_u = X_d (1 + kappa1 r_d²), r_d² = X_d² + Y_d² in mm²: distorted gives undistorted.
+    4. pixel x = sx X_d / dpx + Cx, y = Y_d / dpy + Cy, with dpx = dx · ncx / nfx.
+
+    Args:
+        image_size_px: (width, height) of the image that was calibrated.
+        focal_mm: f, > 0.
+        pixel_width_mm: dpx, effective width of a pixel in the frame grabber.
+        pixel_height_mm: dpy, the same for its height.
+        width_factor: sx, corrects dpx for the timing of the scan lines; no unit.
+        centre_px: (Cx, Cy). Published files do not say whether the top-left pixel's centre or its
+            corner is (0, 0); the numbers are taken as they are, half a pixel is the doubt.
+        kappa1_per_mm2: > 0 for barrel distortion.
+        rotation_rad: (rx, ry, rz).
+        translation_mm: (tx, ty, tz).
+
+    Raises:
+        UsageError: if a focal length or pixel size is not positive, or a number not finite.
+
+    >>> camera = tsai_camera(image_size_px=(768, 576), focal_mm=5.0, pixel_width_mm=0.005,
+    ...     pixel_height_mm=0.005, width_factor=1.0, centre_px=(384.0, 288.0), kappa1_per_mm2=0.0,
+    ...     rotation_rad=(np.pi, 0.0, 0.0), translation_mm=(0.0, 0.0, 10_000.0))
+    >>> camera.ground_from_pixel(np.array([[484.0, 288.0]])).round(6).tolist()
+    [[1.0, 0.0]]
+    """
+    (sin_x, sin_y, sin_z) = (sin(angle) for angle in rotation_rad)
+    (cos_x, cos_y, cos_z) = (cos(angle) for angle in rotation_rad)
+    about_x = np.array([[1, 0, 0], [0, cos_x, -sin_x], [0, sin_x, cos_x]])
+    about_y = np.array([[cos_y, 0, sin_y], [0, 1, 0], [-sin_y, 0, cos_y]])
+    about_z = np.array([[cos_z, -sin_z, 0], [sin_z, cos_z, 0], [0, 0, 1]])
+    lens = Lens(
+        focal_px=(width_factor * focal_mm / pixel_width_mm, focal_mm / pixel_height_mm),
+        centre_px=centre_px,
+        distortion="tsai",
+        coefficients=(kappa1_per_mm2 * focal_mm**2,),
+    )
+    pose = Pose(
+        rotation=about_z @ about_y @ about_x,
+        translation_m=np.asarray(translation_mm) / MM_PER_M,
+    )
+    return CameraModel.pinhole(image_size_px=image_size_px, lens=lens, pose=pose)

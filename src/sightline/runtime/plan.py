@@ -45,7 +45,7 @@ from sightline.runtime.stage import (
 from sightline.sense import Contract, load_contract
 from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, load_frame_contract
-from sightline.sense.frames.frame_contract_file import parse_frame_contract
+from sightline.sense.frames.frame_contract import parse_frame_contract
 
 _ROUNDED_PX = 1.0
 """A scaled picture's height is rounded to whole pixels."""

@@ -5,8 +5,7 @@ admission lets the rows through that keep their contract and says why the others
 """
 
 from sightline.sense.admission import Admission, admit
-from sightline.sense.contract import Contract
-from sightline.sense.contract_file import load_contract
+from sightline.sense.contract import Contract, load_contract
 from sightline.sense.opening import open_source, source_registry
 from sightline.sense.refused_rows import feed_again_frame, refuse
 from sightline.sense.source import Source

@@ -1,21 +1,209 @@
-"""Contracts: what a source promises about its rows, as typed YAML.
+"""Contracts: what a source of rows promises, as a form, read from YAML.
 
-A contract names the columns that carry key, time and sequence, gives every field a type, a unit
-and a valid range, and states the bounds of time. Rows that break it are quarantined with a reason
-(:mod:`.admission`). This module is the form; :mod:`.contract_file` reads it from YAML.
+A row that breaks its contract is quarantined with the reason; the contract itself is checked when
+it is read, with errors that name the field.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import math
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-from sightline.sense.contract_form import Column, FieldName, Finite, Form, PositiveSeconds, to_ns
-from sightline.sense.contract_time import Contact, EventTime, ReceiptTime, Silence, Timing
+from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
+from sightline.sense.yaml_form import load_form, parse_form
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def utc_ns(text: str) -> int:
+    """UTC ns since 1970 of an ISO 8601 text with a zone; microsecond precision.
+
+    >>> utc_ns("1970-01-01T01:00:00.5+01:00")
+    500000000
+    """
+    return (dt.datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND * 1000
+
+
+def to_ns(seconds: float) -> int:
+    """A duration in s, as ns.
+
+    >>> to_ns(0.25)
+    250000000
+    """
+    return round(seconds * NS_PER_S)
+
+
+def _instant(value: object) -> str:
+    """Normalise to UTC text. YAML may already have made a date of the text."""
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("an ISO 8601 time such as 2015-01-01T00:00:00Z") from None
+    if not isinstance(value, dt.datetime):
+        raise ValueError("an ISO 8601 time such as 2015-01-01T00:00:00Z")
+    if value.tzinfo is None:
+        raise ValueError("a time with a zone: add Z for UTC")
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+Instant = Annotated[
+    str, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""UTC time as normalised text, ``2015-01-01T00:00:00Z``; :func:`utc_ns` gives its number."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _not_reserved(name: str) -> str:
+    if name in (ORIGIN, ROW, RECEIVED_NS):
+        raise ValueError("a column of the source, not one that Sightline adds")
+    return name
+
+
+Column = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_not_reserved)]
+"""A column of the source, by its own name."""
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+
+
+class Form(BaseModel):
+    # Defaults are validated too, so that a digest covers what really applies.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
+
+
+class AssumedTime(Form):
+    """Event time of rows that carry none: the n-th row (from 0) is at ``start + n * period_s``."""
+
+    period_s: PositiveSeconds
+    start: Instant
+
+    @property
+    def period_ns(self) -> int:
+        return to_ns(self.period_s)
+
+    @property
+    def start_ns(self) -> int:
+        """UTC ns."""
+        return utc_ns(self.start)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.start_ns < 0:
+            raise ValueError("`start` at or after 1970-01-01T00:00:00Z")
+        return self
+
+
+class EventTime(Form):
+    """Where the event time of a row is found, and which times are believable at all.
+
+    Exactly one of ``column`` and ``assumed`` is given.
+    """
+
+    column: Column | None = None
+    assumed: AssumedTime | None = None
+    format: TimeFormat = "iso8601"
+    """Of text and number columns; typed date-time columns are read whatever this says."""
+    time_zone: Literal["utc", "required"] = "utc"
+    """Text or typed time without a zone: taken as UTC, or refused TIME_ZONE."""
+    earliest: Instant = "1970-01-01T00:00:00Z"
+    latest: Instant = "2262-01-01T00:00:00Z"
+
+    @property
+    def earliest_ns(self) -> int:
+        """Inclusive, UTC ns."""
+        return utc_ns(self.earliest)
+
+    @property
+    def latest_ns(self) -> int:
+        """Exclusive, UTC ns."""
+        return utc_ns(self.latest)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.column is None) == (self.assumed is None):
+            raise ValueError("exactly one of `column` and `assumed`")
+        if self.earliest_ns < 0:
+            raise ValueError("`earliest` at or after 1970-01-01T00:00:00Z")
+        if self.latest_ns > utc_ns("2262-01-01T00:00:00Z"):
+            raise ValueError("`latest` at or before 2262-01-01T00:00:00Z (64-bit nanoseconds)")
+        if self.earliest_ns >= self.latest_ns:
+            raise ValueError("`earliest` before `latest`")
+        return self
+
+
+class ReceiptTime(Form):
+    """Column with the time at which the row was received, written by the receiver."""
+
+    column: Column
+    format: TimeFormat = "iso8601"
+
+
+class Timing(Form):
+    """Bounds of event time, in s."""
+
+    out_of_order_s: Seconds = 0.0
+    """How far rows of one watermark group may arrive out of order and still be on time."""
+    revision_allowance_s: Seconds = 0.0
+    """How long a closed window stays open to revision."""
+    max_backlog_s: Seconds = 86400.0
+    """Age beyond which even the backlog of an outage is refused."""
+    clock_skew_s: Seconds = 0.0
+    """How far event time may be ahead of the receipt time."""
+    watermark_by: Annotated[tuple[Column, ...], Field(min_length=1)] | None = None
+    """Columns of the key, or the group column, whose data moves a common watermark.
+
+    Default: the key."""
+
+
+class Contact(Form):
+    """An interval in which data is expected. ``key`` is a canonical key, or ``*`` for all."""
+
+    key: Annotated[str, Field(min_length=1)]
+    start: Instant
+    end: Instant
+
+    @property
+    def start_ns(self) -> int:
+        """Inclusive, UTC ns."""
+        return utc_ns(self.start)
+
+    @property
+    def end_ns(self) -> int:
+        """Exclusive, UTC ns."""
+        return utc_ns(self.end)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.start_ns >= self.end_ns:
+            raise ValueError("`start` before `end`")
+        return self
+
+
+class Silence(Form):
+    """When missing data means something. Without contacts data is expected all the time."""
+
+    timeout_s: PositiveSeconds
+    contacts: tuple[Contact, ...] = ()
 
 
 class SequenceColumn(Form):
@@ -229,3 +417,26 @@ class Contract(Form):
         missing = [n for n in self.columns if n not in given and n not in optional]
         if missing:
             raise ValueError(f"`archive` to give the column {missing[0]}, which the contract reads")
+
+
+def load_contract(path: Path) -> Contract:
+    """Read a contract from a YAML file.
+
+    Raises:
+        ContractError: naming the file, the field, what was expected and what was found.
+    """
+    return load_form(path, Contract)
+
+
+def parse_contract(plain: object, *, where: str) -> Contract:
+    """Validate a mapping as a contract; ``where`` names it in errors.
+
+    Raises:
+        ContractError: on the first problem, with the number of problems in all.
+    """
+    return parse_form(plain, Contract, where=where)
+
+
+def contract_json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a contract, for editors and other languages."""
+    return Contract.model_json_schema()

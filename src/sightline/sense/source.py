@@ -22,7 +22,7 @@ from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, RECEIVED_NS, ROW
-from sightline.sense.contract_form import Form
+from sightline.sense.contract import Form
 from sightline.sense.refused_rows import no_rejections, rejected
 
 Position = int | str

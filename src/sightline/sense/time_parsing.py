@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from sightline.records.signals import NS_PER_S
-from sightline.sense.contract_time import TimeFormat
+from sightline.sense.contract import TimeFormat
 from sightline.sense.field_values import extremes
 
 MAX_NS = int(np.iinfo(np.int64).max)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from walker_cases import AHEAD_S, history_of, random_walkers, straight
 
 from benchmarks.prediction import (
     VelocityModel,
@@ -16,6 +15,7 @@ from benchmarks.prediction import (
 from benchmarks.prediction.calibration import COVARIANCE_LEVEL, LEVELS, track_weights
 from benchmarks.prediction.trajectories import Prediction, TrackHistory
 from sightline.errors import UsageError
+from tests.benchmarks.prediction.walker_cases import AHEAD_S, history_of, random_walkers, straight
 
 TRUE = VelocityModel(drift_m2_s3=0.02, sway_sd_m_s=0.1, position_sd_m=0.05)
 WRONG = VelocityModel(drift_m2_s3=0.002, position_sd_m=0.02)

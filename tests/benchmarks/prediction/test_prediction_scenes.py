@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene_files import ETH_UCY, PETS, save_scene, wanderers
 
 from benchmarks.prediction.scenes import (
     GRID_S,
@@ -15,6 +14,7 @@ from benchmarks.prediction.scenes import (
     read_scenes,
 )
 from sightline.errors import SourceError
+from tests.benchmarks.prediction.scene_files import ETH_UCY, PETS, save_scene, wanderers
 
 needs_eth = pytest.mark.skipif(not ETH_UCY.is_dir(), reason=f"no ETH and Hotel at {ETH_UCY}")
 

@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from scene_files import ETH_UCY, save_scene, wanderers
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
@@ -24,6 +23,7 @@ from benchmarks.prediction.scoring import (
 )
 from benchmarks.prediction.walking import WALKING
 from sightline.errors import UsageError
+from tests.benchmarks.prediction.scene_files import ETH_UCY, save_scene, wanderers
 
 needs_eth = pytest.mark.skipif(not ETH_UCY.is_dir(), reason=f"no ETH and Hotel at {ETH_UCY}")
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from walker_cases import AHEAD_S, PAST_S, history_of, random_walkers, straight
 
 from benchmarks.prediction import (
     VelocityModel,
@@ -16,6 +15,13 @@ from benchmarks.prediction.constant_velocity import MAX_HORIZON_S, MAX_HORIZONS
 from benchmarks.prediction.filtering import MAX_HISTORY_SAMPLES, filter_history
 from benchmarks.prediction.trajectories import TrackHistory
 from sightline.errors import UsageError
+from tests.benchmarks.prediction.walker_cases import (
+    AHEAD_S,
+    PAST_S,
+    history_of,
+    random_walkers,
+    straight,
+)
 
 METHODS = [predict_constant_velocity, predict_walking]
 MODEL = VelocityModel(drift_m2_s3=0.02, sway_sd_m_s=0.1, position_sd_m=0.05)

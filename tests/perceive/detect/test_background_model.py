@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import reference_background
-from detect_cases import yard
 
+from perceive.detect import reference_background
+from perceive.detect.detect_cases import yard
 from sightline.errors import LogError, UsageError
 from sightline.perceive.detect import background_kernel
 from sightline.perceive.detect.background import (

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from detect_cases import frame, yard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perceive.detect.detect_cases import frame, yard
 from sightline.errors import UsageError
 from sightline.perceive.detect.admission import admit_boxes
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_suppression import box_overlap
-from reference_suppression import suppress as plain_suppress
 
+from perceive.detect.reference_suppression import box_overlap
+from perceive.detect.reference_suppression import suppress as plain_suppress
 from sightline.perceive.detect.letterbox import PAD_LEVEL, Letterbox
 from sightline.perceive.detect.suppression import MAX_CANDIDATES, suppress
 

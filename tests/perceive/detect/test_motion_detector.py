@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from detect_cases import FRAME_NS, frame, noisy, overlap, with_person, yard
 
+from perceive.detect.detect_cases import FRAME_NS, frame, noisy, overlap, with_person, yard
 from sightline.errors import UsageError
 from sightline.perceive.detect import (
     CameraPersonSize,
@@ -13,9 +13,8 @@ from sightline.perceive.detect import (
 )
 from sightline.perceive.detect.motion_settings import SceneCondition
 from sightline.records import Detections
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
 
 TALL_PX = 50.0
 SIZE = RowPersonSize(at_top_px=TALL_PX, at_bottom_px=TALL_PX)

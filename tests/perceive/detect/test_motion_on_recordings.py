@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from detect_cases import DATA, frame
-from reference_suppression import box_overlap
 from scipy.optimize import linear_sum_assignment
 
+from perceive.detect.detect_cases import DATA, frame
+from perceive.detect.reference_suppression import box_overlap
 from sightline.evidence.tracking import score_tracks
 from sightline.perceive.detect import CameraPersonSize, MotionDetector, RowPersonSize
 from sightline.perceive.tracking import Tracker

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from detect_cases import frame, noisy, with_person, yard
 
+from perceive.detect.detect_cases import frame, noisy, with_person, yard
 from sightline.errors import LogError
 from sightline.perceive.detect import MotionDetector, MotionSettings, RowPersonSize
 from sightline.recorder.state_codec import StateParts, pack_state, unpack_state

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from detect_cases import frame
-from onnx_models import NAMES, digest, model_bytes, yolo_rows
 
+from perceive.detect.detect_cases import frame
+from perceive.detect.onnx_models import NAMES, digest, model_bytes, yolo_rows
 from sightline.errors import UsageError
 from sightline.perceive.detect import Detector, DetectorFailed, OnnxDetector, OnnxSettings
 from sightline.perceive.detect.detector import NotFiniteOutput

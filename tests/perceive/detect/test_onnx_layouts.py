@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from detect_cases import frame
-from onnx_models import NAMES, detr_boxes, digest, model_bytes, yolo_rows
 
+from perceive.detect.detect_cases import frame
+from perceive.detect.onnx_models import NAMES, detr_boxes, digest, model_bytes, yolo_rows
 from sightline.errors import UsageError
 from sightline.perceive.detect import OnnxDetector, OnnxSettings
 from sightline.perceive.detect.onnx_layouts import Layout, recognise

@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from detect_cases import frame, overlap
 
+from perceive.detect.detect_cases import frame, overlap
 from sightline.perceive.detect import OnnxDetector, OnnxSettings
 
 torch = pytest.importorskip("torch", reason="torch is not installed: no export to compare with")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-import reference_placement
-from detect_cases import HEIGHT_PX, WIDTH_PX, with_person
 
+from perceive.detect import reference_placement
+from perceive.detect.detect_cases import HEIGHT_PX, WIDTH_PX, with_person
 from sightline.perceive.detect import ghosts, person_extent, silhouettes
 from sightline.perceive.detect.blobs import clean, connected_blobs
 from sightline.perceive.detect.person_extent import person_boxes

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from detect_cases import frame, yard
 
+from perceive.detect.detect_cases import frame, yard
 from sightline.errors import UsageError
 from sightline.perceive.detect import ReplayedDetector
 from sightline.records import Detections

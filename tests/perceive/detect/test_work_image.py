@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
-from detect_cases import DATA, yard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perceive.detect.detect_cases import DATA, yard
 from sightline.perceive.detect import CameraPersonSize, RowPersonSize
 from sightline.perceive.detect.person_size import height_map
 from sightline.perceive.detect.reduction import reduced
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
-from sightline.records.pose import Pose
 from sightline.sense.camera_files import load_camera
 
 SIDE = st.integers(1, 300)

@@ -1,11 +1,10 @@
 """The compiled loops over boxes and over the table of tracks agree with their specification."""
 
 import numpy as np
-import reference_boxes
-import reference_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive.tracking import reference_boxes, reference_table
 from sightline.perceive.tracking import (
     box_kernels,
     table_kernels,

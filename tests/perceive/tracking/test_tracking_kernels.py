@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import reference_kalman
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceive.tracking import reference_kalman
 from sightline.perceive.tracking import camera_motion, kalman
 from sightline.perceive.tracking.assignment import assign_in_rounds
 

@@ -5,7 +5,7 @@ where, `machines` who is in the way of what. Both answer with a `SiteAssessment`
 """
 
 from sightline.assess.site.assessment import RiskCode, SiteAssessment
+from sightline.assess.site.gaussian import Speed
 from sightline.assess.site.snapshot import from_snapshot, snapshot
-from sightline.assess.site.speed import Speed
 
 __all__ = ["RiskCode", "SiteAssessment", "Speed", "from_snapshot", "snapshot"]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sightline.assess.site.polygon import Polygon
 from sightline.assess.site.zones import SiteZone
-from sightline.assess.site.zones.polygon import Polygon
 from sightline.records.camera import CameraModel
 from sightline.records.windows import FloatArray
 

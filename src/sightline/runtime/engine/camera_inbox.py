@@ -13,7 +13,7 @@ from sightline.records import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames import LiveCamera
 from sightline.sense.frames.delivery import FrameItem, FrameSource
-from sightline.sense.frames.mailbox import FrameMailbox
+from sightline.sense.frames.live_camera import FrameMailbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,9 @@ from sightline.runtime.pictures.packet_log import PacketLog
 from sightline.runtime.plan import Plan
 from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
-from sightline.sense.frames.conformity import RateWatch, contract_breaches
-from sightline.sense.frames.health_signal import HealthSignal
-from sightline.sense.frames.packets import PacketTape
+from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
 from sightline.sense.frames.reasons import MEASURES
+from sightline.sense.frames.video_parts import PacketTape
 
 _DIGEST_HEX = 32
 

@@ -23,7 +23,7 @@ from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
-from sightline.sense.frames.packets import PacketTape
+from sightline.sense.frames.video_parts import PacketTape
 
 FAN_IN = "fan-in"
 

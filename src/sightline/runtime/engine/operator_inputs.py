@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sightline.assess import ContactPlan
-from sightline.assess.silence import EVERYONE
+from sightline.assess.links import EVERYONE
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
 from sightline.records import Decision

@@ -16,12 +16,17 @@ from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.frame_shell import pixel_digest
 from sightline.runtime.pictures.packet_messages import parse_packet, unreadable_picture
-from sightline.sense.frames.image_decoding import decode_image
-from sightline.sense.frames.packets import NO_PACKET, StreamCoding, StreamPacket, TapedPacket
-from sightline.sense.frames.video_parts import Damage
+from sightline.sense.frames.image_files import decode_image
+from sightline.sense.frames.video_parts import (
+    NO_PACKET,
+    Damage,
+    StreamCoding,
+    StreamPacket,
+    TapedPacket,
+)
 
 if TYPE_CHECKING:
-    from sightline.sense.frames.av_packets import PacketDecoder
+    from sightline.sense.frames.av_video import PacketDecoder
 
 PICTURE_KINDS = frozenset({EntryKind.IMAGE, EntryKind.VIDEO})
 """Kinds of the entries that hold pictures."""
@@ -166,7 +171,7 @@ class _Stream:
     def _decoded(
         self, decoder: PacketDecoder, packet: StreamPacket | None
     ) -> Iterator[LoggedPicture]:
-        from sightline.sense.frames.av_packets import picture_pixels  # noqa: PLC0415 - an extra
+        from sightline.sense.frames.av_video import picture_pixels  # noqa: PLC0415 - an extra
 
         for number, picture in decoder.decoded(packet):
             times = self._expected.get(number)
@@ -189,7 +194,7 @@ def _decoder(coding: StreamCoding) -> PacketDecoder:
             where="pictures of the run",
             action="install the extra `video`",
         )
-    from sightline.sense.frames.av_packets import PacketDecoder  # noqa: PLC0415 - an extra
+    from sightline.sense.frames.av_video import PacketDecoder  # noqa: PLC0415 - an extra
 
     return PacketDecoder(coding)
 

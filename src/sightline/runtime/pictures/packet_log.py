@@ -13,7 +13,7 @@ from sightline.runtime.pictures.packet_messages import packet_message
 from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import LiveCamera, VideoFile
 from sightline.sense.frames.delivery import FrameSource
-from sightline.sense.frames.packets import PacketTape, TapedPacket
+from sightline.sense.frames.video_parts import PacketTape, TapedPacket
 
 MAX_HELD_BYTES = 256 << 20
 """Packets held for ``around_decisions``, all cameras together in equal shares. At the bound whole

@@ -14,7 +14,12 @@ from sightline.errors import LogError
 from sightline.records import Entry, EntryKind
 from sightline.records.plain_json import plain_json
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.packets import PACKET_FORMATS, StreamCoding, StreamPacket, TapedPacket
+from sightline.sense.frames.video_parts import (
+    PACKET_FORMATS,
+    StreamCoding,
+    StreamPacket,
+    TapedPacket,
+)
 
 _JPEG = "jpeg"
 _OWN = "sightline"

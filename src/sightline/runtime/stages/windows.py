@@ -174,6 +174,8 @@ def _check_expression(key: str, sql: str, fields: list[str], planning: Planning)
 def _unit_of(statistic: str, unit: str) -> str:
     if statistic == "rate_max":
         return f"{unit}/s"
+    if statistic.startswith("below_"):
+        return "1"
     return _STATISTIC_UNITS.get(statistic, unit)
 
 

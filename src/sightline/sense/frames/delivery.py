@@ -10,9 +10,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 from sightline.records.frames import Frame, Image
-from sightline.sense.frames.packets import PacketTape
 from sightline.sense.frames.reasons import FrameReason
-from sightline.sense.frames.video_parts import Picture
+from sightline.sense.frames.video_parts import PacketTape, Picture
 from sightline.sense.source import Source
 
 NO_TIME_NS = -1

@@ -1,17 +1,16 @@
-"""Frame contracts: what a camera promises about its frames, and when its picture is unwell.
-
-This module is the form; :mod:`.frame_contract_file` reads it from YAML.
-"""
+"""Frame contracts: what a camera promises about its frames, and when its picture is unwell."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sightline.sense.contract_form import Form, PositiveSeconds, Seconds, to_ns
+from sightline.sense.contract import Form, PositiveSeconds, Seconds, to_ns
+from sightline.sense.yaml_form import load_form, parse_form
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -132,3 +131,25 @@ class FrameContract(Form):
         plain = self.model_dump(mode="json", exclude={"description"})
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def load_frame_contract(path: Path) -> FrameContract:
+    """Read a frame contract from a YAML file.
+
+    Raises:
+        ContractError: naming the file, the field, what was expected and what was found.
+    """
+    return load_form(path, FrameContract)
+
+
+def parse_frame_contract(plain: object, *, where: str) -> FrameContract:
+    """Validate a mapping as a frame contract; ``where`` names it in errors.
+
+    Raises:
+        ContractError: on the first problem, with the number of problems in all.
+
+    >>> parse_frame_contract({"width_px": 640, "height_px": 480, "rate_hz": 10, "max_age_s": 1},
+    ...                      where="yard").health.frozen.after_s
+    10.0
+    """
+    return parse_form(plain, FrameContract, where=where)

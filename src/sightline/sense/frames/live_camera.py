@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import threading
 import urllib.parse
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
@@ -15,26 +16,185 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Frame
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.capture_clock import CaptureClock, SlewedClock
 from sightline.sense.frames.delivery import (
     NO_TIME_NS,
     CameraSource,
     Delivery,
+    FrameFault,
     FrameItem,
     note_shown,
 )
 from sightline.sense.frames.frame_contract import FrameContract
-from sightline.sense.frames.mailbox import FrameMailbox
-from sightline.sense.frames.packets import PacketTape, StreamPacket
 from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.video_file import best_reader, knows_packets
 from sightline.sense.frames.video_parts import (
     Damage,
+    PacketTape,
+    StreamPacket,
     VideoLocation,
     VideoReader,
-    best_reader,
-    knows_packets,
 )
 from sightline.sense.source import SourceOptions, Surroundings
+
+_DRIFT = 200e-6
+"""Most that a camera's clock runs slow against ours (s per s); quartz keeps within half of it."""
+_MAX_DELAY_NS = 10 * NS_PER_S
+"""A frame later than this against the fastest one means that the camera's clock was reset."""
+
+
+class CaptureClock:
+    """Turns presentation times of one connection into capture times on our clock.
+
+    The fastest delivery so far tells how the two clocks lie; what takes longer was delayed on its
+    way and not taken later (the clock filter of NTP, RFC 5905, clause 10). So jitter of the
+    network does not become jitter of motion. The delay of that fastest delivery itself, from the
+    sensor through the encoder, cannot be seen and stays in.
+
+    >>> clock = CaptureClock()
+    >>> [clock.capture_ns(pts_ns=pts, received_ns=at)
+    ...  for pts, at in [(0, 1000), (100, 1150), (200, 1200), (300, 1340)]]
+    [1000, 1100, 1200, 1300]
+    """
+
+    def __init__(self) -> None:
+        self._offset_ns: int | None = None
+        self._last_received_ns = 0
+
+    def capture_ns(self, *, pts_ns: int | None, received_ns: int) -> int:
+        """UTC ns, never after ``received_ns``; equal to it for a stream without times."""
+        if pts_ns is None:
+            return received_ns
+        offset_ns = received_ns - pts_ns
+        known_ns = self._offset_ns
+        if known_ns is not None:
+            known_ns += int(max(received_ns - self._last_received_ns, 0) * _DRIFT)
+            if offset_ns - known_ns <= _MAX_DELAY_NS:
+                offset_ns = min(offset_ns, known_ns)
+        self._offset_ns, self._last_received_ns = offset_ns, received_ns
+        return pts_ns + offset_ns
+
+
+class SlewedClock:
+    """A wall clock that never goes back: set back, it runs at half speed until caught up.
+
+    Motion computed meanwhile looks up to twice as fast as it is, which errs on the safe side.
+
+    Args:
+        wall_ns: UTC ns.
+
+    >>> times = iter([100, 200, 150, 170, 300])
+    >>> clock = SlewedClock(lambda: next(times))
+    >>> [clock.now_ns() for _ in range(5)]
+    [100, 200, 200, 210, 300]
+    """
+
+    def __init__(self, wall_ns: Callable[[], int]) -> None:
+        self._wall_ns = wall_ns
+        self._last_wall_ns = 0
+        self._now_ns = 0
+
+    def now_ns(self) -> int:
+        wall_ns = self._wall_ns()
+        passed_ns = max(wall_ns - self._last_wall_ns, 0)
+        self._last_wall_ns = wall_ns
+        self._now_ns = max(wall_ns, self._now_ns + passed_ns // 2)
+        return self._now_ns
+
+
+class FrameMailbox:
+    """At most ``frames`` frames and ``faults`` faults that wait, in order of arrival.
+
+    A frame that finds no room takes the place of the oldest one, which is counted as superseded.
+    A fault that finds no room is counted as untold; its frames are counted by the camera anyway.
+
+    >>> import numpy as np
+    >>> mailbox = FrameMailbox(frames=1, faults=1)
+    >>> for n in range(3):
+    ...     mailbox.put(Frame(stream="yard", index=n, capture_ns=n, received_ns=n,
+    ...                       pixels=np.zeros((1, 1), np.uint8)))
+    >>> mailbox.take(0.0).index, mailbox.superseded, mailbox.take(0.0)
+    (2, 2, None)
+    """
+
+    def __init__(self, *, frames: int, faults: int) -> None:
+        self._max_frames = frames
+        self._max_faults = faults
+        self._changed = threading.Condition()
+        self._items: deque[FrameItem] = deque()
+        self._frames = self._faults = 0
+        self._superseded = self._untold = self._taken = 0
+        self._is_closed = False
+        self._failure: BaseException | None = None
+
+    def put(self, item: FrameItem) -> None:
+        """Add a frame or a fault; never waits."""
+        with self._changed:
+            if isinstance(item, FrameFault):
+                if self._faults >= self._max_faults:
+                    self._untold += 1
+                    return
+                self._faults += 1
+            elif self._frames >= self._max_frames:
+                self._items.remove(next(i for i in self._items if isinstance(i, Frame)))
+                self._superseded += 1
+            else:
+                self._frames += 1
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> FrameItem | None:
+        """The oldest that waits; None where nothing came in time or nothing comes any more.
+
+        Raises:
+            BaseException: what ended the capture thread, when everything before it was taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._is_closed, timeout_s)
+            if not self._items:
+                if self._failure is not None:
+                    raise self._failure
+                return None
+            item = self._items.popleft()
+            if isinstance(item, Frame):
+                self._frames -= 1
+                self._taken += 1
+            else:
+                self._faults -= 1
+            return item
+
+    def close(self, failure: BaseException | None = None) -> None:
+        """Nothing more comes; ``failure`` says why if it was no ordinary end."""
+        with self._changed:
+            self._is_closed = True
+            self._failure = failure
+            self._changed.notify_all()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing waits and nothing more comes."""
+        with self._changed:
+            return self._is_closed and not self._items and self._failure is None
+
+    @property
+    def superseded(self) -> int:
+        """Frames that gave way to newer ones."""
+        return self._superseded
+
+    @property
+    def untold(self) -> int:
+        """Faults that found no room."""
+        return self._untold
+
+    @property
+    def taken(self) -> int:
+        """Frames handed out."""
+        return self._taken
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return self._frames
+
 
 _LOOK_AGAIN_S = 1.0
 _MAX_DOUBLINGS = 64

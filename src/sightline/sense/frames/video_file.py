@@ -1,31 +1,114 @@
-"""The frames of a video file."""
+"""Videos: which reader decodes them, the one by OpenCV, and the file as a camera."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import cv2
+import numpy as np
 from pydantic import Field
 
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
-from sightline.sense.contract_form import Instant, utc_ns
+from sightline.sense.contract import Instant, utc_ns
 from sightline.sense.frames.delivery import CameraSource, Delivery, FrameItem, note_shown
 from sightline.sense.frames.frame_contract import FrameContract
-from sightline.sense.frames.image_directory import ImageDirectory
-from sightline.sense.frames.image_times import RateTimes
-from sightline.sense.frames.packets import PacketTape, StreamPacket
+from sightline.sense.frames.image_files import ImageDirectory, RateTimes
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import (
     Damage,
+    PacketTape,
+    Picture,
+    StreamPacket,
     VideoLocation,
+    VideoPart,
     VideoReader,
-    best_reader,
-    knows_packets,
 )
 from sightline.sense.source import SourceOptions, Surroundings, file_identity, path_of
+
+_NS_PER_MS = NS_PER_S // 1000
+_CONSTANT_RATE = ".avi"  # has no presentation times, and OpenCV gives those of decoding
+
+
+def read_with_opencv(location: VideoLocation, limits: Limits) -> Generator[VideoPart]:
+    """Pictures of the first video stream, in presentation order.
+
+    OpenCV skips packets it cannot decode without saying so, and shows what the decoder made up
+    for damaged ones: such frames are not refused here, and a file that gives fewer frames than it
+    announces is TRUNCATED, whatever the cause. Times are rounded to its microseconds.
+    """
+    reason = FrameReason.NO_CONNECTION if location.is_live else FrameReason.UNREADABLE
+    lost = 0 if location.is_live else 1
+    settings = []
+    if location.is_live:
+        settings = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(limits.open_timeout_s * 1000)),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(limits.read_timeout_s * 1000)),
+        ]
+    capture = cv2.VideoCapture(location.address, cv2.CAP_FFMPEG, settings)
+    # PyAV does not turn pictures either: cameras are mounted, not held.
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    try:
+        if not capture.isOpened():
+            yield Damage(reason=reason, detail="OpenCV cannot open it", frames=lost)
+            return
+        width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > limits.max_frame_px:
+            detail = f"{width} x {height} px"
+            yield Damage(reason=FrameReason.TOO_LARGE, detail=detail, frames=1)
+            return
+        period_ns = location.period_ns
+        if location.address.lower().endswith(_CONSTANT_RATE):
+            period_ns = round(NS_PER_S / capture.get(cv2.CAP_PROP_FPS))
+        count = 0
+        while True:
+            is_read, pixels = capture.read()
+            if not is_read:
+                break
+            at_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * _NS_PER_MS)
+            if period_ns is not None:
+                pts_ns: int | None = count * period_ns
+            elif location.is_live or (at_ns <= 0 and count):
+                pts_ns = None
+            else:
+                pts_ns = at_ns
+            yield Picture(pixels=np.asarray(pixels, np.uint8), pts_ns=pts_ns)
+            count += 1
+        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()
+    if location.is_live:
+        yield Damage(reason=reason, detail="the stream ended", frames=0)
+    elif announced > count:
+        detail = f"{count} of {announced} announced frames"
+        yield Damage(reason=FrameReason.TRUNCATED, detail=detail, frames=1)
+
+
+def best_reader() -> VideoReader:
+    """PyAV where it is installed (extra ``video``), else OpenCV.
+
+    OpenCV hides which packets were corrupt and shows damaged pictures as if they were whole;
+    PyAV is what a trustworthy camera needs.
+    """
+    if find_spec("av") is not None:
+        from sightline.sense.frames.av_video import read_with_av  # noqa: PLC0415 - an extra
+
+        return read_with_av
+    return read_with_opencv
+
+
+def knows_packets(reader: VideoReader) -> bool:
+    """Whether a reader can give the compressed packets: PyAV can."""
+    if find_spec("av") is None:
+        return False
+    from sightline.sense.frames.av_video import read_with_av  # noqa: PLC0415 - an extra
+
+    return reader is read_with_av
 
 
 class RecordingOptions(SourceOptions):

@@ -21,10 +21,8 @@ from sightline.sense.source import (
     file_identity,
     path_of,
 )
-from sightline.sense.sources.csv_lines import read_csv
-from sightline.sense.sources.json_lines import read_json_lines, read_json_stream
-from sightline.sense.sources.numpy_archive import read_numpy_archive
-from sightline.sense.sources.parquet import read_parquet
+from sightline.sense.sources.table_files import read_numpy_archive, read_parquet
+from sightline.sense.sources.text_files import read_csv, read_json_lines, read_json_stream
 
 _CSV = (".csv", ".csv.gz")
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")

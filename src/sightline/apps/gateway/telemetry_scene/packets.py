@@ -18,8 +18,7 @@ from sightline.apps.gateway.telemetry_scene.draws import Purpose, seeds
 from sightline.apps.gateway.telemetry_scene.outages import outage_of_day, packets_sent
 from sightline.apps.gateway.telemetry_scene.traits import Satellite
 from sightline.records.signals import NS_PER_S
-from sightline.sense.contract import Contract
-from sightline.sense.contract_file import parse_contract
+from sightline.sense.contract import Contract, parse_contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,13 +1,11 @@
 """Moving machines among people: distance, time to collision, braking, and the risks of pairs."""
 
-from sightline.assess.site.machines.braking import Braking
 from sightline.assess.site.machines.confirmation import SuspectedPairs
-from sightline.assess.site.machines.conflict import conflict_probability
 from sightline.assess.site.machines.heading import Headings, TowedPoints, follow_headings
 from sightline.assess.site.machines.lost_near_machine import PairsAtRisk, watch_pairs
-from sightline.assess.site.machines.machine import MachineRule
+from sightline.assess.site.machines.machine import Braking, MachineRule
 from sightline.assess.site.machines.pair_risk import look_at_pairs, pair_risk
-from sightline.assess.site.machines.relative_motion import RelativeMotion
+from sightline.assess.site.machines.relative_motion import RelativeMotion, conflict_probability
 
 __all__ = [
     "Braking",

@@ -17,11 +17,9 @@ from sightline.assess.site.machines.confirmation import (
     SuspectedPairs,
     is_steady,
 )
-from sightline.assess.site.machines.conflict import conflict_probability
-from sightline.assess.site.machines.drive import Drive
-from sightline.assess.site.machines.heading import Headings
+from sightline.assess.site.machines.heading import Drive, Headings
 from sightline.assess.site.machines.machine import MachineRule
-from sightline.assess.site.machines.relative_motion import RelativeMotion
+from sightline.assess.site.machines.relative_motion import RelativeMotion, conflict_probability
 from sightline.errors import UsageError
 from sightline.records import Tracks
 from sightline.records.detections import BoolArray

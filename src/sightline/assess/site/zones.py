@@ -1,0 +1,488 @@
+"""Zones of a site: what is allowed where, who is inside since when, and what is wrong with that.
+
+A zone is a polygon and its rules (``SiteZone``). ``watch_zones`` takes in frame after frame and
+tells who is inside: entries and exits with hysteresis in space and time, dwell, and the lost.
+``zone_risk`` holds that against the rules. All of it is pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sightline.assess.site.assessment import NOBODY, RiskCode, SiteAssessment
+from sightline.assess.site.gaussian import Speed
+from sightline.assess.site.polygon import Polygon, probability_within
+from sightline.errors import UsageError
+from sightline.records import Tracks
+from sightline.records.detections import BoolArray
+from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray, IntArray
+
+__all__ = [
+    "Crossing",
+    "Polygon",
+    "SiteZone",
+    "ZonePresence",
+    "ZoneState",
+    "watch_zones",
+    "zone_risk",
+]
+
+MAX_WATCHED = 10_000
+"""Tracks watched at a time, the lost included; more is a UsageError, since none may be left out."""
+_NEVER = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteZone:
+    """One area and its rules.
+
+    Somebody *enters* when seen inside by at least ``margin`` with at least ``confidence``, and in
+    every sight of the following ``hold_s``; *leaves* the same way outwards. So neither a step to
+    and fro over the border nor a single wrong position counts as a crossing. Danger does not
+    wait for that: see ``suspect_probability``.
+
+    Attributes:
+        name: unique on the site.
+        polygon: the area, in metres on the ground or in pixels of one camera.
+        classes: class names it applies to; tracks of others are not looked at.
+        is_forbidden: nobody may be inside (IN_FORBIDDEN_ZONE), and who was last seen inside is
+            taken to be there still (LOST_IN_ZONE).
+        max_occupancy: how many may be inside (ZONE_OCCUPANCY); None: any number.
+        max_speed_m_s: how fast one may move inside (OVERSPEED); None: any.
+        max_dwell_s: how long one may stay (DWELL); None: any time.
+        margin: depth beyond the border that an entry or exit takes, in the unit of the polygon.
+        hold_s: how long it must last, in capture time.
+        confidence: probability of being on that side that counts as evidence, 0.5 to below 1.
+        suspect_probability: probability of being inside from which one is treated as inside at
+            once, until seen to leave; between 1 - confidence and confidence.
+        lost_timeout_s: how long somebody not seen any more is taken to be inside. After it the
+            presence is FORGOTTEN: by then a person must have been looked for.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+
+    name: str
+    polygon: Polygon
+    classes: tuple[str, ...] = ("person",)
+    is_forbidden: bool = False
+    max_occupancy: int | None = None
+    max_speed_m_s: float | None = None
+    max_dwell_s: float | None = None
+    margin: float = 0.2
+    hold_s: float = 0.5
+    confidence: float = 0.8
+    suspect_probability: float = 0.5
+    lost_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        times = (self.hold_s, self.lost_timeout_s, self.margin)
+        limits = [v for v in (self.max_occupancy, self.max_speed_m_s, self.max_dwell_s) if v]
+        rules = {
+            "a name and at least one class": bool(self.name and self.classes),
+            "hold_s, lost_timeout_s, margin finite and >= 0": all(
+                math.isfinite(v) and v >= 0 for v in times
+            ),
+            "0.5 <= confidence < 1": 0.5 <= self.confidence < 1,
+            "1 - confidence < suspect_probability <= confidence": (
+                1 - self.confidence < self.suspect_probability <= self.confidence
+                or self.confidence == self.suspect_probability == 0.5
+            ),
+            "limits finite and >= 0": all(math.isfinite(v) and v >= 0 for v in limits),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise UsageError(
+                    expected=rule,
+                    got=f"{self.classes}, times {times}, probabilities "
+                    f"{self.confidence} and {self.suspect_probability}, limits {limits}",
+                    where=f"zone {self.name!r}",
+                    action="mend the zone",
+                )
+
+    @property
+    def hold_ns(self) -> int:
+        return round(self.hold_s * NS_PER_S)
+
+    @property
+    def lost_timeout_ns(self) -> int:
+        return round(self.lost_timeout_s * NS_PER_S)
+
+
+class Crossing(IntEnum):
+    """What happened between a track and a zone."""
+
+    ENTERED = 1
+    LEFT = 2
+    FORGOTTEN = 3
+    """To be treated as inside when last seen, and not seen for ``lost_timeout_s``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ZoneState:
+    """What is known of k tracks in z zones after a frame. Times are UTC ns, -1 for never.
+
+    Attributes:
+        capture_ns: capture time of the last frame.
+        track_id: int64[k], ascending: the tracks of the last frame and those last seen inside.
+        class_id: int32[k].
+        seen_ns: int64[k], last frame in which the track was seen.
+        is_in: bool[z, k], entered and not left.
+        is_suspect: bool[z, k], to be treated as inside.
+        inward_ns: int64[z, k], since when all evidence has been of being inside.
+        outward_ns: int64[z, k], since when all evidence has been of being outside.
+        entered_ns: int64[z, k], when it entered last.
+    """
+
+    capture_ns: int
+    track_id: IntArray
+    class_id: npt.NDArray[np.int32]
+    seen_ns: IntArray
+    is_in: BoolArray
+    is_suspect: BoolArray
+    inward_ns: IntArray
+    outward_ns: IntArray
+    entered_ns: IntArray
+
+    @classmethod
+    def start(cls, n_zones: int) -> ZoneState:
+        """Before the first frame."""
+        return cls(
+            capture_ns=_NEVER,
+            track_id=np.empty(0, np.int64),
+            class_id=np.empty(0, np.int32),
+            seen_ns=np.empty(0, np.int64),
+            is_in=np.empty((n_zones, 0), np.bool_),
+            is_suspect=np.empty((n_zones, 0), np.bool_),
+            inward_ns=np.empty((n_zones, 0), np.int64),
+            outward_ns=np.empty((n_zones, 0), np.int64),
+            entered_ns=np.empty((n_zones, 0), np.int64),
+        )
+
+    def with_columns(self, track_id: IntArray) -> ZoneState:
+        """The same for other tracks, ascending ids; new ones have never been seen anywhere."""
+        _, new, old = np.intersect1d(
+            track_id, self.track_id, assume_unique=True, return_indices=True
+        )
+        z = len(self.is_in)
+        columns: dict[str, Any] = {
+            "class_id": np.full(len(track_id), _NEVER, np.int32),
+            "seen_ns": np.full(len(track_id), _NEVER, np.int64),
+            "is_in": np.zeros((z, len(track_id)), np.bool_),
+            "is_suspect": np.zeros((z, len(track_id)), np.bool_),
+            "inward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+            "outward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+            "entered_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+        }
+        for name, column in columns.items():
+            column[..., new] = getattr(self, name)[..., old]
+        return replace(self, track_id=track_id, **columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ZonePresence:
+    """Who is to be treated as inside after a frame (m rows), and what happened in it (e events).
+
+    Both are sorted by (zone, track id).
+
+    Attributes:
+        capture_ns: capture time of the frame.
+        zone: int64[m], index of the zone.
+        track_id: int64[m].
+        probability: float64[m], of being inside, from this frame; NaN for who is not seen in it.
+        unseen_s: float64[m], capture time since last seen; 0 for who is seen.
+        dwell_s: float64[m], capture time from entry to last sight; NaN before the entry counts.
+        is_counted: bool[m], whether it has entered.
+        event_zone: int64[e].
+        event_track_id: int64[e].
+        event: int8[e], a ``Crossing``.
+        event_ns: int64[e], the first sight of the evidence that counted; for FORGOTTEN the last
+            sight.
+    """
+
+    capture_ns: int
+    zone: IntArray
+    track_id: IntArray
+    probability: FloatArray
+    unseen_s: FloatArray
+    dwell_s: FloatArray
+    is_counted: BoolArray
+    event_zone: IntArray
+    event_track_id: IntArray
+    event: npt.NDArray[np.int8]
+    event_ns: IntArray
+
+    def occupancy(self, n_zones: int) -> IntArray:
+        """int64[z]: how many have entered each zone and not left, the lost included."""
+        found: IntArray = np.bincount(self.zone[self.is_counted], minlength=n_zones)
+        return found
+
+
+def watch_zones(
+    zones: Sequence[SiteZone], state: ZoneState, tracks: Tracks, *, foot_std_px: float = 0.0
+) -> tuple[ZoneState, ZonePresence]:
+    """Take in one frame. Only sights are evidence: a coasting track moves nobody in or out.
+
+    Args:
+        zones: z zones, the same and in the same order at each call.
+        state: after the frame before; ``ZoneState.start(z)`` before the first.
+        tracks: of the frame, later than the one before. Zones in metres look at ``ground_m`` and
+            its covariance, zones in pixels at the middle of the lower edge of the box.
+        foot_std_px: standard deviation of that point in x and y.
+
+    Raises:
+        UsageError: frames out of order, more than MAX_WATCHED tracks, or a state of other zones.
+    """
+    now_ns = tracks.capture_ns
+    if now_ns <= state.capture_ns or len(state.is_in) != len(zones):
+        raise UsageError(
+            expected=f"a frame after {state.capture_ns} and the {len(state.is_in)} zones of before",
+            got=f"capture_ns {now_ns} and {len(zones)} zones",
+            where=f"zones of stream {tracks.stream}",
+            action="give frames in order of capture, and a new state to new zones",
+        )
+    order = np.argsort(tracks.track_id, kind="stable")
+    seen = order[tracks.unseen_s[order] == 0]
+    known = state.with_columns(np.union1d(state.track_id, tracks.track_id))
+    if len(known.track_id) > MAX_WATCHED:
+        raise UsageError(
+            expected=f"at most {MAX_WATCHED} tracks, seen or lost inside zones",
+            got=str(len(known.track_id)),
+            where=f"zones of stream {tracks.stream}",
+            action="shorten lost_timeout_s, or find out why tracks break so often",
+        )
+    column = np.searchsorted(known.track_id, tracks.track_id[seen])
+    present = np.searchsorted(known.track_id, tracks.track_id)
+    known.class_id[present] = tracks.class_id
+    known.seen_ns[column] = now_ns
+
+    depth, probability = _measured(
+        zones, tracks, seen=seen, column=column, k=len(known.track_id), foot_std_px=foot_std_px
+    )
+    advanced, presence = _advanced(zones, known, now_ns, depth, probability)
+    is_kept: BoolArray = np.any(advanced.is_in | advanced.is_suspect, axis=0)
+    is_kept[present] = True
+    return advanced.with_columns(known.track_id[is_kept]), presence
+
+
+def _measured(
+    zones: Sequence[SiteZone],
+    tracks: Tracks,
+    *,
+    seen: IntArray,
+    column: IntArray,
+    k: int,
+    foot_std_px: float,
+) -> tuple[FloatArray, FloatArray]:
+    """float64[z, k] each: signed distance and probability of the seen ones, NaN elsewhere."""
+    depth = np.full((len(zones), k), np.nan)
+    probability = np.full((len(zones), k), np.nan)
+    foot_px = np.stack(
+        [(tracks.box_px[seen, 0] + tracks.box_px[seen, 2]) / 2, tracks.box_px[seen, 3]], axis=1
+    )
+    spread_px = np.broadcast_to(foot_std_px**2 * np.eye(2), (len(seen), 2, 2))
+    for row, zone in enumerate(zones):
+        concerned = of_classes(tracks, zone.classes)[seen]
+        is_ground = zone.polygon.unit == "m"
+        points = (tracks.ground_m[seen] if is_ground else foot_px)[concerned]
+        spread = tracks.ground_covariance[seen, :2, :2] if is_ground else spread_px
+        distance, direction = zone.polygon.nearest_border(points)
+        depth[row, column[concerned]] = distance
+        probability[row, column[concerned]] = probability_within(
+            distance, direction, spread[concerned]
+        )
+    return depth, probability
+
+
+def _advanced(
+    zones: Sequence[SiteZone],
+    known: ZoneState,
+    now_ns: int,
+    depth: FloatArray,
+    probability: FloatArray,
+) -> tuple[ZoneState, ZonePresence]:
+    margin = np.array([[z.margin] for z in zones]).reshape(-1, 1)
+    confidence = np.array([[z.confidence] for z in zones]).reshape(-1, 1)
+    suspicion = np.array([[z.suspect_probability] for z in zones]).reshape(-1, 1)
+    hold_ns = np.array([[z.hold_ns] for z in zones], np.int64).reshape(-1, 1)
+    timeout_ns = np.array([[z.lost_timeout_ns] for z in zones], np.int64).reshape(-1, 1)
+
+    is_sight = np.isfinite(depth)
+    is_inward = (depth >= margin) & (probability >= confidence)
+    is_outward = (depth <= -margin) & (probability <= 1 - confidence)
+    inward_ns = _since(known.inward_ns, is_inward, is_sight, now_ns)
+    outward_ns = _since(known.outward_ns, is_outward, is_sight, now_ns)
+    has_gone_in = is_inward & (now_ns - inward_ns >= hold_ns)
+    has_gone_out = is_outward & (now_ns - outward_ns >= hold_ns)
+
+    enters = has_gone_in & ~known.is_in
+    leaves = has_gone_out & known.is_in
+    unseen_ns = now_ns - known.seen_ns
+    is_over = unseen_ns[None, :] > timeout_ns
+    forgets = is_over & (known.is_in | known.is_suspect)
+    is_in = (known.is_in | enters) & ~leaves & ~is_over
+    is_suspect = (known.is_suspect | has_gone_in | (probability >= suspicion)) & ~is_over
+    is_suspect &= ~has_gone_out
+    entered_ns = np.where(enters, inward_ns, known.entered_ns)
+
+    zone, column = np.nonzero(is_suspect | is_in)
+    event_zone, event_column = np.nonzero(enters | leaves | forgets)
+    where = (event_zone, event_column)
+    seen_ns = np.broadcast_to(known.seen_ns, is_in.shape)
+    kinds = [Crossing.ENTERED, Crossing.LEFT]
+    event = np.select([enters[where], leaves[where]], kinds, Crossing.FORGOTTEN)
+    event_ns = np.select(
+        [enters[where], leaves[where]], [inward_ns[where], outward_ns[where]], seen_ns[where]
+    )
+    stayed_s = (seen_ns - entered_ns)[zone, column] / NS_PER_S
+    presence = ZonePresence(
+        capture_ns=now_ns,
+        zone=zone.astype(np.int64),
+        track_id=known.track_id[column],
+        probability=probability[zone, column],
+        unseen_s=unseen_ns[column] / NS_PER_S,
+        dwell_s=np.where(is_in[zone, column], stayed_s, np.nan),
+        is_counted=is_in[zone, column],
+        event_zone=event_zone.astype(np.int64),
+        event_track_id=known.track_id[event_column],
+        event=event.astype(np.int8),
+        event_ns=event_ns.astype(np.int64),
+    )
+    state = replace(
+        known,
+        capture_ns=now_ns,
+        is_in=is_in,
+        is_suspect=is_suspect,
+        inward_ns=inward_ns,
+        outward_ns=outward_ns,
+        entered_ns=entered_ns,
+    )
+    return state, presence
+
+
+def _since(
+    since_ns: IntArray, is_evidence: BoolArray, is_sight: BoolArray, now_ns: int
+) -> IntArray:
+    """int64[z, k]: a sight with evidence starts or keeps the time, one without ends it."""
+    started = np.where(since_ns == _NEVER, now_ns, since_ns)
+    found: IntArray = np.where(is_evidence, started, np.where(is_sight, _NEVER, since_ns))
+    return found
+
+
+def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks) -> SiteAssessment:
+    """The risks of one frame.
+
+    Who is to be treated as inside is said by ``presence`` (see ``watch_zones``): at once when
+    inside is likely enough, until seen to have left. Who is not seen in this frame, or not seen
+    any more, is LOST_IN_ZONE in a forbidden zone: to vanish is not to leave. OVERSPEED needs a
+    sight and the zone's confidence that the speed is above the limit. UNLOCATED is said of who
+    is seen while there are zones in metres, but has no position on the ground.
+
+    Args:
+        zones: as given to ``watch_zones``.
+        presence: of this frame.
+        tracks: of this frame.
+
+    Raises:
+        UsageError: presence and tracks are of different frames.
+    """
+    if presence.capture_ns != tracks.capture_ns:
+        raise UsageError(
+            expected=f"the presence of the frame at {tracks.capture_ns}",
+            got=str(presence.capture_ns),
+            where=f"zone_risk of stream {tracks.stream}",
+            action="give both of the same frame",
+        )
+    stream, now_ns = tracks.stream, tracks.capture_ns
+    rows_of = partial(SiteAssessment.of_code, stream=stream, capture_ns=now_ns)
+    occupancy = presence.occupancy(len(zones))
+    found = [_unlocated(zones, tracks)]
+    for index, zone in enumerate(zones):
+        is_here = presence.zone == index
+        if zone.is_forbidden:
+            seen = np.flatnonzero(is_here & (presence.unseen_s == 0))
+            lost = np.flatnonzero(is_here & (presence.unseen_s > 0))
+            found += [
+                rows_of(
+                    RiskCode.IN_FORBIDDEN_ZONE,
+                    subject=presence.track_id[seen],
+                    zone=index,
+                    value=presence.probability[seen],
+                    threshold=zone.suspect_probability,
+                ),
+                rows_of(
+                    RiskCode.LOST_IN_ZONE,
+                    subject=presence.track_id[lost],
+                    zone=index,
+                    value=presence.unseen_s[lost],
+                    threshold=zone.lost_timeout_s,
+                ),
+            ]
+        if zone.max_occupancy is not None and occupancy[index] > zone.max_occupancy:
+            found.append(
+                rows_of(
+                    RiskCode.ZONE_OCCUPANCY,
+                    subject=[NOBODY],
+                    zone=index,
+                    value=float(occupancy[index]),
+                    threshold=zone.max_occupancy,
+                )
+            )
+        if zone.max_dwell_s is not None:
+            is_long = is_here & (presence.dwell_s > zone.max_dwell_s)
+            found.append(
+                rows_of(
+                    RiskCode.DWELL,
+                    subject=presence.track_id[is_long],
+                    zone=index,
+                    value=presence.dwell_s[is_long],
+                    threshold=zone.max_dwell_s,
+                )
+            )
+        if zone.max_speed_m_s is not None:
+            here = tracks.only(
+                np.isin(tracks.track_id, presence.track_id[is_here]) & (tracks.unseen_s == 0)
+            )
+            speed = Speed.of(here.velocity_m_s, here.ground_covariance[:, 2:, 2:])
+            is_fast = speed.probability_above(zone.max_speed_m_s) >= zone.confidence
+            found.append(
+                rows_of(
+                    RiskCode.OVERSPEED,
+                    subject=here.track_id[is_fast],
+                    zone=index,
+                    value=speed.mean_m_s[is_fast],
+                    threshold=zone.max_speed_m_s,
+                )
+            )
+    return SiteAssessment.joined(stream, now_ns, found)
+
+
+def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:
+    names = {name for z in zones if z.polygon.unit == "m" for name in z.classes}
+    is_concerned = of_classes(tracks, names) & (tracks.unseen_s == 0)
+    is_unlocated = is_concerned & ~np.isfinite(tracks.ground_m).all(axis=1)
+    return SiteAssessment.of_code(
+        RiskCode.UNLOCATED,
+        stream=tracks.stream,
+        capture_ns=tracks.capture_ns,
+        subject=tracks.track_id[is_unlocated],
+        value=np.nan,
+        threshold=np.nan,
+    )
+
+
+def of_classes(tracks: Tracks, classes: Collection[str]) -> BoolArray:
+    """bool[n]: which tracks are of one of the named classes."""
+    # A table of the few classes: looking them up in sets of ids costs ten times as much.
+    is_wanted = np.array([name in classes for name in tracks.class_names], np.bool_)
+    found: BoolArray = is_wanted[tracks.class_id]
+    return found

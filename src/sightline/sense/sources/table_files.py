@@ -1,0 +1,175 @@
+"""Tables in binary files: Parquet row group by row group, and NumPy archives."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sightline.limits import Limits
+from sightline.records.refusal import RefusalReason
+from sightline.records.windows import FloatArray
+from sightline.sense.contract import Archive
+from sightline.sense.refused_rows import no_rejections
+from sightline.sense.source import Chunk, error_words, name_problem, placed, rejected_file
+
+_PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
+_UNIT_KEY = b"unit"
+
+
+def read_parquet(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+    """Read a Parquet file in chunks of at most ``limits.chunk_rows``.
+
+    A unit in a field's metadata (key ``unit``) becomes part of the column's name, ``flow [L/s]``,
+    where admission compares it with the contract. A damaged row group is FILE_UNREADABLE from the
+    damage to its end; the groups after it are read.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = _names(file.schema_arrow)
+            problem = name_problem(names)
+            if problem is not None:
+                yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, problem)
+            elif not file.metadata.num_rows:
+                detail = "expected rows, got none"
+                yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
+            else:
+                yield from _row_groups(file, names, origin, limits)
+    except _PARQUET_ERRORS as error:
+        is_empty = path.is_file() and path.stat().st_size == 0
+        reason = RefusalReason.FILE_EMPTY if is_empty else RefusalReason.FILE_UNREADABLE
+        yield rejected_file(origin, reason, error_words(error))
+
+
+def _row_groups(file: Any, names: list[str], origin: str, limits: Limits) -> Iterator[Chunk]:
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        stop = first + file.metadata.row_group(group).num_rows
+        at = first
+        try:
+            for batch in file.iter_batches(batch_size=limits.chunk_rows, row_groups=[group]):
+                frame = _batch_frame(batch, names)
+                rows = pl.int_range(at, at + frame.height, dtype=pl.Int64, eager=True)
+                at += frame.height
+                frame = placed(frame, origin=origin, rows=rows)
+                yield Chunk(origin=origin, frame=frame, rejected=no_rejections())
+        except _PARQUET_ERRORS as error:
+            detail = f"rows {at} to {stop - 1} could not be read: {error_words(error)}"
+            yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
+        first = stop
+
+
+def _names(schema: Any) -> list[str]:
+    names: list[str] = []
+    for field in schema:
+        unit = (field.metadata or {}).get(_UNIT_KEY)
+        names.append(field.name if unit is None else f"{field.name} [{unit.decode()}]")
+    return names
+
+
+def _batch_frame(batch: Any, names: list[str]) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.Table.from_batches([batch]).rename_columns(names))
+    assert isinstance(frame, pl.DataFrame)
+    # Dictionaries differ from batch to batch; plain text can be joined.
+    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+_ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_numpy_archive(
+    path: Path, *, origin: str, archive: Archive, limits: Limits
+) -> Iterator[Chunk]:
+    """Read the arrays the contract names, one after the other; pickled objects are never loaded.
+
+    A format that cannot be streamed: an array that would need more memory than
+    ``limits.max_file_bytes_in_memory``, by what its header says, is FILE_TOO_LARGE. Reading stops
+    at the first array that is missing or damaged, because the row numbers after it are unknown.
+    """
+    try:
+        if path.stat().st_size == 0:
+            yield rejected_file(
+                origin, RefusalReason.FILE_EMPTY, "expected an archive, got 0 bytes"
+            )
+            return
+        with zipfile.ZipFile(path) as members:
+            first = 0
+            for name in archive.arrays:
+                try:
+                    values = _read_array(members, name, limits)
+                except _TooLargeError as error:
+                    yield rejected_file(origin, RefusalReason.FILE_TOO_LARGE, str(error))
+                    return
+                frame = _array_frame(values, name, path.stem, archive)
+                for part in frame.iter_slices(limits.chunk_rows):
+                    rows = pl.int_range(first, first + part.height, dtype=pl.Int64, eager=True)
+                    first += part.height
+                    rows_there = placed(part, origin=origin, rows=rows)
+                    yield Chunk(origin=origin, frame=rows_there, rejected=no_rejections())
+            if not first:
+                yield rejected_file(origin, RefusalReason.FILE_EMPTY, "expected rows, got none")
+    except _ARCHIVE_ERRORS as error:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _read_array(members: zipfile.ZipFile, name: str, limits: Limits) -> FloatArray:
+    """float64[rows, features]; raises one of the expected errors otherwise."""
+    info = members.getinfo(f"{name}.npy")
+    with members.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        reader = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = reader(stream)
+    if dtype.kind not in "fiub":
+        raise ValueError(f"expected an array of numbers as {name!r}, got {dtype}")
+    if len(shape) != 2:
+        raise ValueError(f"expected {name!r} as [rows, features], got the shape {shape}")
+    # The header is believed only for the refusal; NumPy allocates what it says before reading.
+    needed = math.prod(shape) * max(dtype.itemsize, np.dtype(np.float64).itemsize)
+    if max(needed, info.file_size) > limits.max_file_bytes_in_memory:
+        raise _TooLargeError(
+            f"expected at most {limits.max_file_bytes_in_memory} bytes, got {needed} in {name!r}"
+        )
+    with members.open(info) as stream:
+        values = np.lib.format.read_array(stream, allow_pickle=False)
+    return values.astype(np.float64, copy=False)
+
+
+def _array_frame(values: FloatArray, name: str, stem: str, archive: Archive) -> pl.DataFrame:
+    """The columns of one array; ``values`` is float64[rows, features]."""
+    features = values.shape[1]
+    beyond = [c for c, i in archive.columns.items() if i >= features]
+    if beyond:
+        raise ValueError(f"expected more than {features} features in {name!r} for {beyond[0]}")
+    frame = pl.DataFrame(
+        {column: np.ascontiguousarray(values[:, i]) for column, i in archive.columns.items()}
+    )
+    if archive.stem_column is not None:
+        frame = frame.with_columns(pl.lit(stem).alias(archive.stem_column))
+    if archive.array_column is not None:
+        frame = frame.with_columns(pl.lit(name).alias(archive.array_column))
+    return frame

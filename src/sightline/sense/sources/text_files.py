@@ -1,0 +1,633 @@
+"""Text files: CSV and JSON lines, one row a line; a bad line loses only itself.
+
+A row is one line. Blank lines are no rows. A line that is too long or not UTF-8 keeps its row
+number and is handed over beside the good ones. Files are read in blocks of whole lines, in bounded
+memory.
+
+CSV: every column is text. Quoting follows RFC 4180 except that a quoted field may not hold a line
+break: a stray quote would otherwise swallow the rest of the file. Such a row comes out as
+LINE_UNREADABLE, once per line. The separator is whichever of ``, ; tab |`` occurs most in the
+header.
+
+JSON lines: one object a line, every value as text, so that values of different types in one field
+do not disturb each other: admission reads the text strictly by the contract. A number keeps its
+value, not its spelling (``2.50`` becomes ``2.5``). JSON has no NaN: write null, or the text
+``"NaN"``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import polars as pl
+
+from sightline.limits import Limits
+from sightline.records.refusal import RefusalReason
+from sightline.records.windows import IntArray
+from sightline.sense.admission import plain_name
+from sightline.sense.contract import Contract
+from sightline.sense.field_values import BoolArray
+from sightline.sense.refused_rows import no_rejections, rejected
+from sightline.sense.source import (
+    RESERVED_COLUMNS,
+    Chunk,
+    error_words,
+    name_problem,
+    placed,
+    rejected_file,
+)
+
+_NEWLINE, _RETURN = 10, 13
+_BLOCK_LINES = 8
+"""Size of a block, in lines of the greatest length: room for the longest, few calls for short."""
+_READ_ERRORS = (OSError, EOFError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line that cannot be parsed: row number, why, and how it begins."""
+
+    row: int
+    reason: RefusalReason
+    detail: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineBlock:
+    r"""Consecutive lines of a file.
+
+    Attributes:
+        data: the good lines, each with its line end, nothing else between them.
+        start: int64[n], offset of each good line in ``data``.
+        stop: int64[n], offset behind it, its ``\n`` included.
+        row: int64[n], row number of each good line.
+        bad: the others.
+        damage: why the file could not be read beyond these lines; None while it can.
+    """
+
+    data: bytes
+    start: IntArray
+    stop: IntArray
+    row: IntArray
+    bad: tuple[BadLine, ...]
+    damage: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def line(self, i: int) -> str:
+        """The i-th good line without its end."""
+        return self.data[self.start[i] : self.stop[i]].rstrip(b"\r\n").decode()
+
+    def slice(self, first: int, stop: int) -> bytes:
+        """Bytes of the good lines ``first`` to ``stop``, the latter excluded."""
+        return self.data[self.start[first] : self.stop[stop - 1]] if stop > first else b""
+
+    def lines(self) -> list[str]:
+        """The good lines without their ends."""
+        text = self.data.decode().split("\n")[: len(self)]
+        return [line.removesuffix("\r") for line in text]
+
+    def only(self, keep: BoolArray) -> LineBlock:
+        """The block with some of its good lines (bool[n])."""
+        if keep.all():
+            return self
+        return _packed(self.data, self.start[keep], self.stop[keep], self.row[keep], self.bad)
+
+    def renumbered(self, by: int) -> LineBlock:
+        """The block with other row numbers, as when a header does not count."""
+        bad = tuple(replace(line, row=line.row + by) for line in self.bad)
+        return replace(self, row=self.row + by, bad=bad)
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed where its name ends in ``.gz``."""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def line_blocks(stream: BinaryIO, *, limits: Limits, is_live: bool = False) -> Iterator[LineBlock]:
+    """Cut ``stream`` into blocks of at most ``limits.chunk_rows`` lines.
+
+    Args:
+        stream: bytes; a leading byte order mark is dropped.
+        limits: ``max_line_bytes`` (a longer line is skipped without being kept) and ``chunk_rows``.
+        is_live: hand on what is there at once instead of waiting for a whole block.
+    """
+    reader = _LineReader(limits)
+    damage: str | None = None
+    pieces = _pieces(stream, size=_BLOCK_LINES * limits.max_line_bytes, is_live=is_live)
+    for piece in pieces:
+        if isinstance(piece, str):
+            damage = piece
+            break
+        yield from reader.feed(piece)
+    yield from reader.finish(damage)
+
+
+class _LineReader:
+    """Finds the lines in pieces of a file; holds at most one unfinished line."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._rest = b""
+        self._is_skipping = False  # inside a line that is too long
+        self._row = 0
+        self._is_first = True
+
+    def feed(self, piece: bytes) -> Iterator[LineBlock]:
+        data = self._rest + piece
+        self._rest = b""
+        if self._is_first:
+            if len(data) < len(codecs.BOM_UTF8):
+                self._rest = data
+                return
+            data = data.removeprefix(codecs.BOM_UTF8)
+            self._is_first = False
+        if self._is_skipping:
+            end = data.find(b"\n")
+            if end < 0:
+                return
+            self._is_skipping = False
+            data = data[end + 1 :]
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        yield from self._blocks(data[:end])
+        if len(self._rest) > self._limits.max_line_bytes:
+            yield _packed(b"", _NONE, _NONE, _NONE, (self._too_long(self._rest),))
+            self._is_skipping, self._rest = True, b""
+
+    def finish(self, damage: str | None) -> Iterator[LineBlock]:
+        rest, self._rest = self._rest, b""
+        rest = rest.removeprefix(codecs.BOM_UTF8) if self._is_first else rest
+        if damage is None:
+            if rest:
+                yield from self._blocks(rest + b"\n")
+            return
+        # The line at the damage is half a line, and must not pass for a whole one.
+        got = f"{damage}; the line begun there: {_head(rest, self._limits)!r}" if rest else damage
+        yield LineBlock(data=b"", start=_NONE, stop=_NONE, row=_NONE, bad=(), damage=got)
+
+    def _blocks(self, data: bytes) -> Iterator[LineBlock]:
+        if not data:
+            return
+        codes = np.frombuffer(data, np.uint8)
+        stop = np.flatnonzero(codes == _NEWLINE).astype(np.int64) + 1
+        start = np.concatenate([np.zeros(1, np.int64), stop[:-1]])
+        length = stop - start - 1
+        has_return = (length > 0) & (codes[np.maximum(stop - 2, 0)] == _RETURN)
+        is_line = length - has_return > 0
+        start, stop = start[is_line], stop[is_line]
+        row = self._row + np.arange(len(start), dtype=np.int64)
+        self._row += len(start)
+        for first in range(0, len(start), self._limits.chunk_rows):
+            part = slice(first, first + self._limits.chunk_rows)
+            yield self._block(data, start[part], stop[part], row[part])
+
+    def _block(self, data: bytes, start: IntArray, stop: IntArray, row: IntArray) -> LineBlock:
+        bad: list[BadLine] = []
+        is_bad = stop - start - 1 > self._limits.max_line_bytes
+        for i in np.flatnonzero(is_bad).tolist():
+            bad.append(self._too_long(data[start[i] : stop[i]], row=int(row[i])))
+        for i in _not_utf8(data, start, stop).tolist():
+            if not is_bad[i]:
+                is_bad[i] = True
+                bad.append(
+                    BadLine(
+                        row=int(row[i]),
+                        reason=RefusalReason.ENCODING,
+                        detail="expected UTF-8, got other bytes",
+                        text=_head(data[start[i] : stop[i]], self._limits),
+                    )
+                )
+        bad.sort(key=lambda line: line.row)
+        good = ~is_bad
+        return _packed(data, start[good], stop[good], row[good], tuple(bad))
+
+    def _too_long(self, line: bytes, *, row: int | None = None) -> BadLine:
+        if row is None:
+            row, self._row = self._row, self._row + 1
+        return BadLine(
+            row=row,
+            reason=RefusalReason.LINE_TOO_LONG,
+            detail=f"expected at most {self._limits.max_line_bytes} bytes in a line, got more",
+            text=_head(line, self._limits),
+        )
+
+
+_NONE: IntArray = np.empty(0, np.int64)
+
+
+def _packed(
+    data: bytes, start: IntArray, stop: IntArray, row: IntArray, bad: tuple[BadLine, ...]
+) -> LineBlock:
+    """A block whose data holds the given lines and nothing else."""
+    length = stop - start
+    if length.sum() != len(data):
+        codes = np.frombuffer(data, np.uint8)
+        # +1 where a line begins, -1 behind its end: the running sum is 1 inside kept lines.
+        edge = np.zeros(len(data) + 1, np.int8)
+        np.add.at(edge, start, 1)
+        np.subtract.at(edge, stop, 1)
+        data = codes[np.cumsum(edge[:-1], dtype=np.int8).astype(np.bool_)].tobytes()
+        stop = np.cumsum(length)
+        start = stop - length
+    return LineBlock(data=data, start=start, stop=stop, row=row, bad=bad)
+
+
+def _not_utf8(data: bytes, start: IntArray, stop: IntArray) -> IntArray:
+    """Indices of the lines that are not UTF-8. One step per such line, not per line."""
+    found: list[int] = []
+    if not len(stop) or data.isascii():
+        return _NONE
+    at, view = int(start[0]), memoryview(data)[: stop[-1]]
+    while at < len(view):
+        try:
+            codecs.utf_8_decode(view[at:], "strict", True)
+        except UnicodeDecodeError as error:
+            i = int(np.searchsorted(stop, at + error.start, side="right"))
+            found.append(i)
+            at = int(stop[i])
+        else:
+            break
+    return np.array(found, np.int64)
+
+
+def _head(line: bytes, limits: Limits) -> str:
+    return line[: 4 * limits.max_raw_chars].decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _pieces(stream: BinaryIO, *, size: int, is_live: bool) -> Iterator[bytes | str]:
+    """Bytes of ``stream``; at the first error, what was read before it, then the error's words.
+
+    ``read1`` makes one system call: a plain ``read`` would lose what it had when an error came.
+    """
+    read = getattr(stream, "read1", stream.read)
+    held: list[bytes] = []
+    while True:
+        try:
+            piece = read(size)
+        except _READ_ERRORS as error:
+            yield b"".join(held)
+            yield " ".join(str(error).split()) or type(error).__name__
+            return
+        held.append(piece)
+        if not piece or is_live or sum(map(len, held)) >= size:
+            yield b"".join(held)
+            held = []
+        if not piece:
+            return
+
+
+Parse = Callable[[bytes], pl.DataFrame | None]
+"""One row per line of the bytes, or None when they cannot be read as they are."""
+
+
+def parse_lines(block: LineBlock, parse: Parse) -> tuple[list[pl.DataFrame], BoolArray]:
+    """Parse a block at once; where that fails, halve it until the lines at fault stand alone.
+
+    Returns:
+        Frames in order, and bool[n]: the lines they hold.
+    """
+    frames: list[pl.DataFrame] = []
+    is_read = np.zeros(len(block), np.bool_)
+    spans = [(0, len(block))] if len(block) else []
+    while spans:
+        first, stop = spans.pop()
+        frame = parse(block.slice(first, stop))
+        if frame is not None and frame.height == stop - first:
+            frames.append(frame)
+            is_read[first:stop] = True
+        elif stop - first > 1:
+            middle = (first + stop) // 2
+            spans += [(middle, stop), (first, middle)]
+    return frames, is_read
+
+
+def chunk_of_lines(
+    block: LineBlock,
+    frames: list[pl.DataFrame],
+    is_read: BoolArray,
+    *,
+    origin: str,
+    expected: str,
+    nested: Mapping[int, str] | None = None,
+    limits: Limits,
+) -> Chunk:
+    """A chunk that accounts for every line of ``block``.
+
+    Args:
+        block: the lines.
+        frames: rows of the lines in ``is_read`` (bool[n]), in order.
+        is_read: which lines were parsed; the others become LINE_UNREADABLE.
+        origin: name of the file.
+        expected: what a line should have been, for a person.
+        nested: lines among the parsed ones that hold an object or a list where a value should
+            be, with the field; they become SCHEMA.
+        limits: bounds the copies of lines.
+    """
+    parts = [
+        rejected(
+            origin=origin,
+            rows=[line.row],
+            reason=line.reason,
+            detail=line.detail,
+            raw=[line.text],
+            limits=limits,
+        )
+        for line in block.bad
+    ]
+    if not is_read.all():
+        lost = block.only(~is_read)
+        parts.append(
+            rejected(
+                origin=origin,
+                rows=lost.row.tolist(),
+                reason=RefusalReason.LINE_UNREADABLE,
+                detail=f"expected {expected}",
+                raw=lost.lines(),
+                limits=limits,
+            )
+        )
+    frame, row = pl.DataFrame(), block.row[is_read]
+    if frames:
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
+        frame = placed(frame, origin=origin, rows=pl.Series(row))
+    if nested:
+        parts += [
+            rejected(
+                origin=origin,
+                rows=[int(block.row[i])],
+                reason=RefusalReason.SCHEMA,
+                field=field,
+                detail="expected a plain value, got an object or a list",
+                raw=[block.line(i)],
+                limits=limits,
+            )
+            for i, field in nested.items()
+        ]
+        is_plain = np.ones(len(block), np.bool_)
+        is_plain[list(nested)] = False
+        frame = frame.filter(pl.Series(is_plain[is_read]))
+    told = pl.concat(parts).sort("_row", maintain_order=True) if parts else no_rejections()
+    return Chunk(origin=origin, frame=frame, rejected=told)
+
+
+_SEPARATORS = ",;\t|"
+_QUOTE = '"'
+
+
+def read_csv(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+    """Read a CSV file (``.gz`` too) in chunks of at most ``limits.chunk_rows``.
+
+    Every column is text; an empty field is null. Rows are numbered from 0 after the header.
+    """
+    try:
+        stream = open_bytes(path)
+    except OSError as error:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
+        return
+    header: _Header | None = None
+    rows = 0
+    with stream:
+        for lines in line_blocks(stream, limits=limits):
+            block = lines
+            if block.damage is not None:
+                yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
+                return
+            if header is None:
+                if block.bad and (not len(block) or block.bad[0].row < block.row[0]):
+                    detail = f"the header cannot be read: {block.bad[0].detail}"
+                    yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
+                    return
+                header = _Header(block.line(0))
+                if header.problem is not None:
+                    yield rejected_file(
+                        origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line
+                    )
+                    return
+                keep = np.ones(len(block), np.bool_)
+                keep[0] = False
+                block = block.only(keep)
+            rows += len(block) + len(block.bad)
+            frames, is_read = _parse(block, header)
+            yield chunk_of_lines(
+                block.renumbered(-1),
+                frames,
+                is_read,
+                origin=origin,
+                expected=f"{len(header.names)} fields separated by {header.separator!r}",
+                limits=limits,
+            )
+    if not rows:
+        detail = "expected a header, got 0 bytes" if header is None else "expected rows, got none"
+        raw = "" if header is None else header.line
+        yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail, raw=raw)
+
+
+class _Header:
+    """The first line of a file: its names and separator."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        counts = {s: line.count(s) for s in _SEPARATORS}
+        self.separator = max(_SEPARATORS, key=lambda s: counts[s])
+        self.names: list[str] = []
+        if "\r" in line:
+            self.problem: str | None = "lines that end in CR alone; convert them to LF"
+            return
+        try:
+            self.names = next(csv.reader([line], delimiter=self.separator))
+        except csv.Error as error:
+            self.problem = f"the header cannot be read: {error}"
+        else:
+            self.problem = name_problem(self.names)
+
+
+def _parse(block: LineBlock, header: _Header) -> tuple[list[pl.DataFrame], BoolArray]:
+    """Frames of the lines that can be read, and bool[n]: which they are."""
+    schema = dict.fromkeys(header.names, pl.String())
+
+    def parse(data: bytes) -> pl.DataFrame | None:
+        try:
+            return pl.read_csv(
+                data,
+                has_header=False,
+                schema=schema,
+                separator=header.separator,
+                quote_char=_QUOTE,
+                raise_if_empty=False,
+            )
+        except pl.exceptions.PolarsError:
+            return None
+
+    is_whole = _is_whole(block, header)
+    frames, is_read = parse_lines(block.only(is_whole), parse)
+    is_whole[is_whole] = is_read
+    return frames, is_whole
+
+
+def _is_whole(block: LineBlock, header: _Header) -> BoolArray:
+    """bool[n]: lines with the right number of fields and properly placed quotes."""
+    n = len(block)
+    if not n:
+        return np.ones(0, np.bool_)
+    codes = np.frombuffer(block.data, np.uint8)
+    is_separator = codes == ord(header.separator)
+    is_good = np.ones(n, np.bool_)
+    if _QUOTE.encode() in block.data:
+        at = np.flatnonzero(codes == ord(_QUOTE))
+        line = np.searchsorted(block.stop, at, side="right")
+        count = np.bincount(line, minlength=n)
+        is_good &= count % 2 == 0
+        nth = np.arange(len(at)) - (np.cumsum(count) - count)[line]
+        is_opening = nth % 2 == 0
+        # A quote opens at the start of a field and closes at its end; two in a row are one literal.
+        before = codes[np.maximum(at - 1, 0)]
+        after = codes[np.minimum(at + 1, len(codes) - 1)]
+        separator, quote = ord(header.separator), ord(_QUOTE)
+        starts = (at == block.start[line]) | (before == separator) | (before == quote)
+        ends = np.isin(after, [separator, quote, ord("\r"), ord("\n")])
+        is_placed = np.where(is_opening, starts, ends)
+        is_good[line[~is_placed]] = False
+        # Between an opening and a closing quote a separator is a character like any other.
+        depth = np.zeros(len(codes) + 1, np.int8)
+        balanced = is_good[line]
+        depth[at[balanced & is_opening]] += 1
+        depth[at[balanced & ~is_opening]] -= 1
+        is_separator &= np.cumsum(depth[:-1], dtype=np.int8) == 0
+    fields = np.add.reduceat(is_separator, block.start, dtype=np.int64) + 1
+    found: BoolArray = is_good & (fields == len(header.names))
+    return found
+
+
+_SAMPLE_LINES = 1000
+"""Lines per block in which names beyond the contract's are looked for; all if it refuses them."""
+
+
+def read_json_lines(
+    path: Path, *, origin: str, contract: Contract, limits: Limits
+) -> Iterator[Chunk]:
+    """Read a file of JSON lines (``.gz`` too) in chunks of at most ``limits.chunk_rows``."""
+    try:
+        stream = open_bytes(path)
+    except OSError as error:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
+        return
+    with stream:
+        yield from read_json_stream(stream, origin=origin, contract=contract, limits=limits)
+
+
+def read_json_stream(
+    stream: BinaryIO, *, origin: str, contract: Contract, limits: Limits, is_live: bool = False
+) -> Iterator[Chunk]:
+    """Read JSON lines from bytes.
+
+    Args:
+        stream: bytes of the lines.
+        origin: its name.
+        contract: its columns are always looked for; others as far as the first lines have them.
+        limits: bounds of lines and chunks.
+        is_live: hand lines on as soon as they arrive.
+    """
+    parser = _Parser(contract)
+    rows = 0
+    for block in line_blocks(stream, limits=limits, is_live=is_live):
+        if block.damage is not None:
+            yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
+            return
+        rows += len(block) + len(block.bad)
+        frames, is_read, nested = parser.parse(block)
+        yield chunk_of_lines(
+            block,
+            frames,
+            is_read,
+            origin=origin,
+            expected="one JSON object",
+            nested=nested,
+            limits=limits,
+        )
+    if not rows:
+        yield rejected_file(origin, RefusalReason.FILE_EMPTY, "expected lines, got none")
+
+
+class _Parser:
+    """Remembers the names met so far, so that the chunks of a stream look alike."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._met: dict[str, None] = {}
+        self._sample = None if contract.extra_columns == "refuse" else _SAMPLE_LINES
+
+    def parse(self, block: LineBlock) -> tuple[list[pl.DataFrame], BoolArray, dict[int, str]]:
+        """Frames, bool[n] which lines they hold, and nested values: line index to field."""
+        if not len(block):
+            return [], np.ones(0, np.bool_), {}
+        self._learn(block)
+        frame = self._read(block.data)
+        is_read = np.ones(len(block), np.bool_)
+        if frame is not None and frame.height == len(block):
+            frames = [frame]
+        else:
+            is_read = _is_object(block)
+            objects = block.only(is_read)
+            self._learn(objects)
+            frames, is_accepted = parse_lines(objects, self._read)
+            is_read[is_read] = is_accepted
+        return frames, is_read, self._nested(block, frames, is_read)
+
+    def _learn(self, block: LineBlock) -> None:
+        count = len(block) if self._sample is None else min(len(block), self._sample)
+        try:
+            sample = pl.read_ndjson(block.slice(0, count), infer_schema_length=None)
+        except pl.exceptions.PolarsError:
+            return  # a bad line among them: the caller comes back without it
+        self._met.update(dict.fromkeys(n for n in sample.columns if n not in RESERVED_COLUMNS))
+
+    def _read(self, data: bytes) -> pl.DataFrame | None:
+        plain = {plain_name(name) for name in self._met}
+        # Where the name comes with a unit, the bare column must not appear beside it as null.
+        wanted = [n for n in self._contract.columns if n in self._met or n not in plain]
+        schema = dict.fromkeys([*self._met, *wanted], pl.String())
+        try:
+            return pl.read_ndjson(data, schema=schema)
+        except pl.exceptions.PolarsError:
+            return None
+
+    def _nested(
+        self, block: LineBlock, frames: list[pl.DataFrame], is_read: BoolArray
+    ) -> dict[int, str]:
+        """Lines with an object or a list in one of the contract's columns."""
+        found: dict[int, str] = {}
+        index = np.flatnonzero(is_read)
+        for name in self._contract.columns:
+            at = 0
+            for frame in frames:
+                if name in frame.columns:
+                    text = frame[name]
+                    looks_nested = text.str.starts_with("{") | text.str.starts_with("[")
+                    for i in looks_nested.arg_true().to_list():
+                        line = int(index[at + i])
+                        # Only the line itself tells an object from a text that looks like one.
+                        if isinstance(json.loads(block.line(line)).get(name), dict | list):
+                            found.setdefault(line, name)
+                at += frame.height
+        return found
+
+
+def _is_object(block: LineBlock) -> BoolArray:
+    """bool[n]: lines that are one JSON object each."""
+    whole = pl.Series(block.lines(), dtype=pl.String).str.json_path_match("$")
+    found: BoolArray = whole.str.starts_with("{").fill_null(False).to_numpy()
+    return found.copy()

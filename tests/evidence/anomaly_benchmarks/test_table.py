@@ -1,6 +1,5 @@
 """Rows of a table that are unlike the others of their group."""
 
-
 import numpy as np
 import pytest
 

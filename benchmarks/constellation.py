@@ -32,14 +32,14 @@ from benchmarks.constellation_packets import (
     constellation_scene,
     write_packets,
 )
-from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_contract
-from sightline.apps.gateway.telemetry_scene.config import START_2026_NS
+from sightline.apps.gateway.telemetry_scene import TelemetryScene
+from sightline.apps.gateway.telemetry_scene.scene import START_2026_NS
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Pipeline, Plan, RunOptions, make_plan, run_pipeline
 from sightline.runtime.run_options import Progress
 from sightline.sense import open_source
-from sightline.sense.contract import Contract
+from sightline.sense.contract import parse_contract
 
 OUT_OF_ORDER_S = 20.0
 REVISION_ALLOWANCE_S = 60.0
@@ -150,18 +150,43 @@ def bench_constellation(
 
 
 def constellation_plan(scene: TelemetryScene, pipeline: Pipeline) -> Plan:
-    """The pipeline with the contract of the scene and this benchmark's allowances."""
-    contract = scene_contract(scene)
-    timing = contract.timing.model_copy(
-        update={
-            "out_of_order_s": OUT_OF_ORDER_S,
-            "revision_allowance_s": REVISION_ALLOWANCE_S,
-        }
-    )
-    # Plausibility asks for windows of ten minutes; here they last a second.
-    fields = {n: f.model_copy(update={"plausibility": None}) for n, f in contract.fields.items()}
-    contract = Contract.model_validate(
-        contract.model_copy(update={"timing": timing, "fields": fields}).model_dump()
+    """The pipeline with a contract of the scene: every channel, and no test of plausibility.
+
+    Plausibility asks for windows of ten minutes; here they last a second.
+    """
+    contract = parse_contract(
+        {
+            "contract": "telemetry_scene",
+            "version": "1",
+            "description": "Housekeeping packets of a simulated fleet, in order of receipt.",
+            "key": ["satellite"],
+            "group": "region",
+            "event_time": {"column": "time_ns", "format": "unix_ns", "time_zone": "utc"},
+            "receipt_time": {"column": "received_ns", "format": "unix_ns"},
+            "sequence": {"column": "sequence"},
+            "fields": {
+                model.name: {
+                    "type": "number",
+                    "unit": model.unit,
+                    "range": [model.low, model.high],
+                    "nan": "invalid",
+                    "required": True,
+                }
+                for model in scene.channels
+            },
+            "timing": {
+                "out_of_order_s": OUT_OF_ORDER_S,
+                "revision_allowance_s": REVISION_ALLOWANCE_S,
+                "max_backlog_s": 86400,
+                "clock_skew_s": 2,
+            },
+            "expected_rate_hz": 1 / scene.period_s,
+            "silence": {"timeout_s": max(60.0, 6 * scene.period_s), "contacts": []},
+            "known_keys": None,
+            "extra_columns": "ignore",
+            "archive": None,
+        },
+        where="telemetry_scene",
     )
     return make_plan(pipeline, {"telemetry": contract})
 

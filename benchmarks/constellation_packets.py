@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from sightline.apps.gateway.link import LinkConfig
 from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_packets
+from sightline.apps.gateway.telemetry_scene.link import LinkConfig
 from sightline.records.signals import NS_PER_S
 
 DAY_S, HOUR_S = 86_400, 3_600

@@ -1,4 +1,4 @@
-"""The house itself: imports go one way, the core stays small, files hold one idea."""
+"""The house itself: imports go one way, and the core stays small."""
 
 import ast
 from pathlib import Path

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import UsageError
 from sightline.evidence import (
     decisions_frame,
@@ -22,7 +22,7 @@ from sightline.sense import MemorySource
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    made = simulate(ConstellationConfig(seed=5, n_satellites=12, duration_s=900))
+    made = simulate(watched_scene(seed=5, n_satellites=12, duration_s=900))
     broken = made.telemetry.with_columns(
         pl.when(pl.int_range(pl.len()) == 77).then(1e6).otherwise("snr_db").alias("snr_db")
     )

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.cli.main import app
 from sightline.runtime import RunOptions, load_plan, run_pipeline
 from sightline.sense import MemorySource
@@ -14,7 +14,7 @@ from sightline.sense import MemorySource
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    simulated = simulate(ConstellationConfig(seed=5, n_satellites=6, duration_s=600))
+    simulated = simulate(watched_scene(seed=5, n_satellites=6, duration_s=600))
     broken = simulated.telemetry.with_columns(
         pl.when(pl.int_range(pl.len()) == 77).then(1e6).otherwise("snr_db").alias("snr_db")
     )

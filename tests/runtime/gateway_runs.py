@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 
 from sightline.apps.gateway import (
-    Constellation,
-    ConstellationConfig,
     Fault,
     FaultKind,
     LinkConfig,
+    SceneFrames,
     simulate,
+    watched_scene,
 )
 from sightline.records import Decision
 from sightline.records.decision import final_revisions
@@ -25,30 +25,27 @@ from sightline.sense import MemorySource
 from simulation.trials import gateway_plan
 
 FAULTS = (
-    Fault(kind=FaultKind.REGIONAL_OUTAGE, subject="north", start_s=150, end_s=230),
-    Fault(kind=FaultKind.SATELLITE_SILENT, subject="sat-002", start_s=60, end_s=130),
+    Fault(kind=FaultKind.OUTAGE, subject="north", start_s=150, end_s=230),
+    Fault(kind=FaultKind.SATELLITE_SILENT, subject="sat-00002", start_s=60, end_s=130),
     Fault(
-        kind=FaultKind.STUCK_SENSOR,
-        subject="sat-005",
+        kind=FaultKind.STUCK,
+        subject="sat-00005",
         start_s=90,
         end_s=300,
-        field="bus_voltage_v",
+        channel="bus_voltage_v",
     ),
-    Fault(kind=FaultKind.PACKET_LOSS, subject="sat-003", start_s=120, end_s=240, magnitude=0.5),
+    Fault(kind=FaultKind.PACKET_LOSS, subject="sat-00003", start_s=120, end_s=240, magnitude=0.5),
 )
 """Region north goes silent; one satellite of the south alone; one sticks; one loses packets."""
-REGION_NORTH = {"sat-001", "sat-004", "sat-007"}
+REGION_NORTH = {"sat-00001", "sat-00004", "sat-00007"}
 PLAN_PARTITIONS = 3
 
 
 @cache
-def constellation() -> Constellation:
+def constellation() -> SceneFrames:
     """Nine satellites in three regions for six minutes, on a link that delivers at once."""
-    return simulate(
-        ConstellationConfig(
-            seed=5, n_satellites=9, duration_s=360, faults=FAULTS, link=LinkConfig.perfect()
-        )
-    )
+    scene = watched_scene(seed=5, n_satellites=9, duration_s=360, link=LinkConfig.perfect())
+    return simulate(replace(scene, scheduled_faults=FAULTS))
 
 
 @cache

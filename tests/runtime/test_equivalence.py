@@ -1,5 +1,7 @@
 """Speed, workers and the order of arrival cannot show in what is decided."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,18 +14,17 @@ from runtime.gateway_runs import (
     run_gateway,
 )
 from sightline.apps.gateway import (
-    ConstellationConfig,
     Fault,
     FaultKind,
     LinkConfig,
-    shuffle_arrival,
     simulate,
+    watched_scene,
 )
-from sightline.apps.gateway.simulator import START_2026_NS
 from sightline.records.decision import Severity, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import compare_runs, make_plan, replay_run
 from sightline.sense.arrival import Router
+from simulation.arrival import shuffle_arrival
 from simulation.engine import SimulatedEngine
 from simulation.trials import assert_all_accounted, gateway_plan
 
@@ -94,7 +95,7 @@ def test_a_silent_region_that_spans_partitions_is_one_decision(straight):
 def test_a_silent_region_inhibits_the_silence_of_its_satellites(straight):
     silent = {d.subject for d in straight.final("link_silence")}
     assert not silent & REGION_NORTH
-    assert "sat-002" in silent  # it fell silent alone, in another region
+    assert "sat-00002" in silent  # it fell silent alone, in another region
 
 
 def test_comparing_with_a_changed_threshold_names_that_stage_and_its_first_record(
@@ -109,20 +110,17 @@ def test_comparing_with_a_changed_threshold_names_that_stage_and_its_first_recor
     difference = compare_runs(straight.directory, changed.directory).difference
     assert difference is not None
     assert difference.stage == "sensor_stuck"
-    assert difference.subject == "sat-005"
+    assert difference.subject == "sat-00005"
     # Stuck for 30 s of its second minute: with 25 s as the threshold, two minutes agree by the
     # end of the third, one minute earlier than with 45 s.
-    assert difference.window_start_ns == START_2026_NS + 120 * NS_PER_S
+    assert difference.window_start_ns == watched_scene().start_ns + 120 * NS_PER_S
     assert (difference.value_a, difference.value_b) == (0.0, 1.0)
 
 
 def test_no_row_of_a_backlog_is_late_however_long_the_outage():
-    outage = Fault(kind=FaultKind.BACKLOG, subject="sat-001", start_s=30, end_s=370)
-    made = simulate(
-        ConstellationConfig(
-            seed=2, n_satellites=3, duration_s=420, faults=(outage,), link=LinkConfig.perfect()
-        )
-    )
+    outage = Fault(kind=FaultKind.BACKLOG, subject="sat-00001", start_s=30, end_s=370)
+    scene = watched_scene(seed=2, n_satellites=3, duration_s=420, link=LinkConfig.perfect())
+    made = simulate(replace(scene, scheduled_faults=(outage,)))
     pipeline = gateway_plan()
     delay_ns = (made.telemetry["received_ns"] - made.telemetry["time_ns"]).max()
     assert delay_ns > pipeline.contracts["telemetry"].revision_allowance_ns
@@ -145,7 +143,7 @@ def changed_run(folder, stage, **change):
 def test_comparing_with_a_change_that_no_record_shows_names_the_first_decision(straight, tmp_path):
     changed = changed_run(tmp_path, "sensor_stuck", severity=Severity.CRITICAL)
     difference = compare_runs(straight.directory, changed.directory).difference
-    assert (difference.stage, difference.subject) == ("sensor_stuck", "sat-005/bus_voltage_v")
+    assert (difference.stage, difference.subject) == ("sensor_stuck", "sat-00005/bus_voltage_v")
     assert (difference.column, difference.value_a, difference.value_b) == (
         "severity",
         "warning",

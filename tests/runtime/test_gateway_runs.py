@@ -7,7 +7,7 @@ import pytest
 
 from sightline.act import Ledger
 from sightline.act.json_lines import JsonLinesOutlet
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory, RunOptions, compare_runs, load_plan, run_pipeline
 from sightline.runtime.run_options import RunClocks
@@ -49,7 +49,7 @@ def go(constellation, out, *, sinks=None, **options):
 
 @pytest.fixture(scope="module")
 def constellation():
-    return simulate(ConstellationConfig(seed=11, n_satellites=12, duration_s=SECONDS))
+    return simulate(watched_scene(seed=11, n_satellites=12, duration_s=SECONDS))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_log(constellation, folder):
 
 
 def test_planned_loss_of_contact_is_no_alarm(constellation, folder, reference):
-    fault = constellation.faults.filter(pl.col("kind") == "planned_loss_of_contact").to_dicts()[0]
+    fault = constellation.truth.faults.filter(pl.col("kind") == "planned_silence").to_dicts()[0]
     control = {
         "control": "contacts",
         "source": "telemetry",

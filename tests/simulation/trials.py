@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.runtime import Plan, load_plan, make_plan
 from simulation.engine import FaultyScoring, SimulatedEngine, SimulatedResult, differences
 from simulation.schedules import EngineFaults, arrive, draw_arrival, draw_engine_faults
@@ -88,7 +88,7 @@ def gateway_plan(*, partitions: int = 2, tick_s: float = 30.0) -> Plan:
 
 def gateway_trial(seed: int) -> None:
     """Run the gateway pipeline over a short constellation through the faults of ``seed``."""
-    made = simulate(ConstellationConfig(seed=seed, n_satellites=10, duration_s=300))
+    made = simulate(watched_scene(seed=seed, n_satellites=10, duration_s=300))
     engine = SimulatedEngine(
         gateway_plan(),
         {"telemetry": made.telemetry, "logs": made.logs},

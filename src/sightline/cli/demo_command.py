@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from sightline.act import RunMetrics, open_outlet, serve_metrics
-from sightline.apps.gateway import PIPELINE, ConstellationConfig, simulate, write_constellation
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_frames
 from sightline.cli.console import decision_line, print_json, progress_display
 from sightline.cli.sources import parse_speed
 from sightline.evidence import draw_svg, explain, summary_lines, write_report
@@ -46,9 +46,8 @@ def demo(
     """Simulate a constellation with faults, run the gateway on it, and write report.html."""
     folder = _fresh(out)
     console = Console(highlight=False, soft_wrap=True)
-    config = ConstellationConfig(n_satellites=satellites, duration_s=minutes * 60, seed=seed)
-    constellation = simulate(config)
-    write_constellation(constellation, folder / "input")
+    frames = simulate(watched_scene(seed=seed, n_satellites=satellites, duration_s=minutes * 60))
+    write_frames(frames, folder / "input")
     plan = load_plan(PIPELINE)
     sources = {
         name: open_source(name, str(folder / "input" / f"{name}.parquet"), plan.contracts[name])
@@ -58,7 +57,7 @@ def demo(
     plan_of_contacts = {
         "control": "contacts",
         "source": "telemetry",
-        "contacts": constellation.contacts.to_dicts(),
+        "contacts": frames.contacts.to_dicts(),
     }
     options = RunOptions(speed=parse_speed(speed), workers=workers, controls=(plan_of_contacts,))
     alerts = open_outlet(

@@ -18,7 +18,7 @@ from benchmarks.galleries import (
     opssat_series,
     skab_series,
 )
-from evidence_anomaly_benchmarks.benchmark_folders import (
+from evidence.anomaly_benchmarks.benchmark_folders import (
     nab_folder,
     nasa_folder,
     opssat_folder,

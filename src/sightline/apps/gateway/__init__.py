@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from sightline.apps.gateway.faults import Fault, FaultKind
-from sightline.apps.gateway.link import LinkConfig
-from sightline.apps.gateway.simulator import (
-    Constellation,
-    ConstellationConfig,
-    shuffle_arrival,
+from sightline.apps.gateway.telemetry_scene import (
+    Fault,
+    FaultKind,
+    LinkConfig,
+    SceneFrames,
+    TelemetryScene,
     simulate,
-    write_constellation,
+    watched_scene,
+    write_frames,
 )
 
 PIPELINE = Path(__file__).with_name("gateway.yaml")
@@ -20,12 +21,12 @@ ARCHIVE_PIPELINE = Path(__file__).with_name("smap.yaml")
 __all__ = [
     "ARCHIVE_PIPELINE",
     "PIPELINE",
-    "Constellation",
-    "ConstellationConfig",
     "Fault",
     "FaultKind",
     "LinkConfig",
-    "shuffle_arrival",
+    "SceneFrames",
+    "TelemetryScene",
     "simulate",
-    "write_constellation",
+    "watched_scene",
+    "write_frames",
 ]

@@ -6,9 +6,8 @@ with a bounded influence of the extreme, and a row is compared with its few near
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -66,19 +65,6 @@ class TableScale:
         logs = _logs(values, self.least)
         found: FloatArray = np.arcsinh((logs - self.middle) / self.spread)
         return found
-
-    def as_mapping(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "least": [None if np.isnan(v) else v for v in self.least.tolist()],
-            "middle": self.middle.tolist(),
-            "spread": self.spread.tolist(),
-        }
-
-    @classmethod
-    def from_mapping(cls, plain: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`as_mapping`."""
-        return cls(**{name: np.array(plain[name], np.float64) for name in plain})
 
 
 def _logs(values: FloatArray, least: FloatArray) -> FloatArray:

@@ -108,11 +108,6 @@ class NormalSettings:
         plain["widths"] = list(self.widths)
         return plain
 
-    @classmethod
-    def from_mapping(cls, plain: dict[str, Any]) -> NormalSettings:
-        """Inverse of :meth:`as_mapping`."""
-        return cls(**{**plain, "widths": tuple(plain["widths"])})
-
 
 def learning_rows(rows: int) -> int:
     """How many rows at the beginning of a recording are learnt from and not scored.

@@ -1,24 +1,42 @@
-"""The hard simulator: fleets whose telemetry no single threshold can watch.
+"""The simulator: a fleet, its telemetry, its ground stations, and what goes wrong, with labels.
 
 Orbits, eclipses, modes and commands, limit cycles, ageing, quantisation, heavy tails, firmware that
-moves channels on purpose and firmware that breaks them; faults with labels; packets that are
-repeated, late or lost. See ``docs/gateway.md``.
+moves channels on purpose and firmware that breaks them; faults; packets that are repeated, late or
+lost; outages; logs of the ground stations. See ``docs/gateway.md``.
 """
 
-from sightline.apps.gateway.telemetry_scene.blocks import SceneBlock, scene_block, scene_blocks
-from sightline.apps.gateway.telemetry_scene.config import TelemetryScene
+from sightline.apps.gateway.telemetry_scene.faults import Fault, FaultKind
 from sightline.apps.gateway.telemetry_scene.firmware import FirmwareRelease
-from sightline.apps.gateway.telemetry_scene.packets import scene_contract, scene_packets
+from sightline.apps.gateway.telemetry_scene.ground import (
+    SceneFrames,
+    scene_packets,
+    simulate,
+    watched_scene,
+    write_frames,
+)
+from sightline.apps.gateway.telemetry_scene.link import LinkConfig
 from sightline.apps.gateway.telemetry_scene.records import scene_records, scene_truth
+from sightline.apps.gateway.telemetry_scene.scene import (
+    SceneBlock,
+    TelemetryScene,
+    scene_block,
+    scene_blocks,
+)
 
 __all__ = [
+    "Fault",
+    "FaultKind",
     "FirmwareRelease",
+    "LinkConfig",
     "SceneBlock",
+    "SceneFrames",
     "TelemetryScene",
     "scene_block",
     "scene_blocks",
-    "scene_contract",
     "scene_packets",
     "scene_records",
     "scene_truth",
+    "simulate",
+    "watched_scene",
+    "write_frames",
 ]

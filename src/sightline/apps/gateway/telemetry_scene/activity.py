@@ -83,6 +83,24 @@ class Activity:
     safe_s: FloatArray
 
     @classmethod
+    def none(cls, seed: int, satellite: int) -> Activity:
+        """A satellite that is left alone: nominal mode, momentum unloaded as it comes, one heater
+        setting.
+        """
+        _, heater_s, heater_duty = _season(seed, satellite, 0)
+        nothing = np.empty(0)
+        return cls(
+            mode_s=np.array([-2 * WEEK_S]),
+            mode=np.array([Mode.NOMINAL], np.int8),
+            slew_s=nothing,
+            slew_size=nothing,
+            dump_s=nothing,
+            heater_s=heater_s[:1],
+            heater_duty=heater_duty[:1],
+            safe_s=np.empty((0, 2)),
+        )
+
+    @classmethod
     def of_day(cls, seed: int, satellite: int, day: int) -> Activity:
         """Everything that shapes the telemetry of this day."""
         safe_s, heater_s, heater_duty = _season(seed, satellite, day)

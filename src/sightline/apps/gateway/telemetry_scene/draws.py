@@ -43,6 +43,8 @@ class Purpose(IntEnum):
     """(channel)"""
     UPLINK = 14
     """(satellite, day)"""
+    STATION_LOG = 15
+    """(gateway), (gateway, number of the scheduled fault + 1)"""
 
 
 def seeds(seed: int, purpose: Purpose, *index: int) -> np.random.SeedSequence:

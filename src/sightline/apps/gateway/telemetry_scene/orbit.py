@@ -1,4 +1,6 @@
-"""Where a satellite is, and when it is in shadow: circular orbits, in closed form for any time.
+"""Where a satellite is, when it is in shadow, and which station hears it: circular orbits.
+
+Everything is in closed form for any time.
 
 Eclipses follow the cylindrical shadow (Wertz, Everett & Puschell, "Space Mission Engineering: The
 New SMAD", 2011): at 480 to 600 km an orbit takes 94 to 97 minutes, of which at most 36 are dark.
@@ -14,13 +16,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.apps.gateway.orbits import EARTH_RADIUS_M, orbital_period_s
 from sightline.apps.gateway.telemetry_scene.draws import Purpose, generator
-from sightline.records.windows import FloatArray
+from sightline.records.windows import FloatArray, IntArray
 
+EARTH_RADIUS_M = 6_371_000.0
+EARTH_MU_M3_S2 = 3.986004418e14
 SIDEREAL_DAY_S = 86_164.1
-_PASSES_PER_ORBIT = 12
-_PASS_RAD = 2 * math.pi / _PASSES_PER_ORBIT
+STATIONS_PER_GATEWAY = 12
+"""Ground stations, evenly along the track: a satellite is always above the horizon of one."""
+_PASS_RAD = 2 * math.pi / STATIONS_PER_GATEWAY
+
+
+def satellite_name(number: int) -> str:
+    """Name of a satellite by index, from ``sat-00001``."""
+    return f"sat-{number + 1:05d}"
+
+
+def station_names(gateway: str) -> tuple[str, ...]:
+    """Names of the ground stations of a gateway, in their order along the track.
+
+    >>> station_names("north")[0]
+    'gs-north-1'
+    """
+    return tuple(f"gs-{gateway}-{number + 1}" for number in range(STATIONS_PER_GATEWAY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +79,8 @@ class Orbit:
 
     @property
     def period_s(self) -> float:
-        """Of one revolution."""
-        return orbital_period_s(self.altitude_m)
+        """Of one revolution (Kepler's third law)."""
+        return 2 * math.pi * math.sqrt((EARTH_RADIUS_M + self.altitude_m) ** 3 / EARTH_MU_M3_S2)
 
     def angle_rad(self, elapsed_s: FloatArray) -> FloatArray:
         """float64[n]: past the middle of the night, at float64[n] seconds from the start."""
@@ -109,3 +127,21 @@ class Orbit:
         range_m = np.sqrt(EARTH_RADIUS_M**2 + radius_m**2 - 2 * EARTH_RADIUS_M * radius_m * cosine)
         sine = (radius_m * cosine - EARTH_RADIUS_M) / range_m
         return range_m / self.altitude_m, np.maximum(sine, 0.05)
+
+    def station(self, elapsed_s: FloatArray) -> IntArray:
+        """int64[n]: number of the nearest station of the gateway, which is the one in charge."""
+        passes = np.floor(self.angle_rad(elapsed_s) / _PASS_RAD + 0.5)
+        return passes.astype(np.int64) % STATIONS_PER_GATEWAY
+
+    def handovers(self, duration_s: float) -> tuple[FloatArray, IntArray]:
+        """When the next station takes over (float64[h], seconds from the start), and which it is.
+
+        >>> at_s, station = Orbit.draw(0, 0).handovers(1800)
+        >>> len(at_s), (station[1:] - station[:-1]).tolist()
+        (4, [1, 1, 1])
+        """
+        spacing_s = self.period_s / STATIONS_PER_GATEWAY
+        first_s = (-(self.phase * STATIONS_PER_GATEWAY + 0.5) % 1.0) * spacing_s
+        at_s = np.arange(first_s, duration_s, spacing_s)
+        # Half a pass later the new station is the nearest beyond any rounding.
+        return at_s, self.station(at_s + spacing_s / 2)

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from sightline.apps.gateway.telemetry_scene.activity import Activity, Command
-from sightline.apps.gateway.telemetry_scene.config import DAY_S, TelemetryScene
+from sightline.apps.gateway.telemetry_scene.activity import Command
 from sightline.apps.gateway.telemetry_scene.draws import Purpose, generator
-from sightline.apps.gateway.telemetry_scene.faults import SceneFault, faults_of_day
+from sightline.apps.gateway.telemetry_scene.faults import CHANNEL_KINDS, Fault, FaultKind
 from sightline.apps.gateway.telemetry_scene.firmware import FirmwareRelease
-from sightline.apps.gateway.telemetry_scene.outages import outage_of_day
-from sightline.apps.gateway.telemetry_scene.traits import Satellite
+from sightline.apps.gateway.telemetry_scene.orbit import station_names
+from sightline.apps.gateway.telemetry_scene.scene import (
+    DAY_S,
+    Satellite,
+    TelemetryScene,
+    activity_of_day,
+    channel_faults,
+    outages,
+)
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -73,8 +79,8 @@ class SceneTruth:
 
     Attributes:
         faults: kind, subject, satellite, gateway, channel, start_ns, end_ns (exclusive),
-            magnitude (in the channel's ``noise_sd``). A disturbance of a gateway has its name as
-            subject and one row for each of its satellites.
+            magnitude (see :class:`.faults.FaultKind`). A disturbance of a gateway has its name as
+            subject and one row for each of its satellites; a fault of a station has no satellite.
         degradations: version, channel, kind (``noise_growth``: share a day, or ``drift``:
             noise_sd a day), start_ns (the first update of all), rate_per_day. It lasts on every
             satellite for as long as the scene.
@@ -105,7 +111,8 @@ def scene_records(
     for number in chosen:
         before = len(at_ns)
         for day in range(scene.n_days):
-            effect_s, code = Activity.of_day(scene.seed, number, day).commands(
+            activity = activity_of_day(scene, number, day)
+            effect_s, code = activity.commands(
                 day * DAY_S, min((day + 1) * DAY_S, scene.duration_s)
             )
             rng = generator(scene.seed, Purpose.UPLINK, number, day)
@@ -145,39 +152,44 @@ def scene_records(
 def scene_truth(scene: TelemetryScene, *, satellites: Sequence[int] | None = None) -> SceneTruth:
     """The labels of a scene, or of some of its satellites (by index)."""
     chosen = range(scene.n_satellites) if satellites is None else satellites
+    numbers = {scene.satellite_name(number): number for number in chosen}
     faults = [
-        _fault_row(scene, number, fault)
-        for number in chosen
+        _fault_row(scene, fault, gateway=scene.gateway_of(number), satellite=name)
+        for name, number in numbers.items()
         for day in range(scene.n_days)
-        for fault in faults_of_day(scene, number, day)
+        for fault in channel_faults(scene, number, day)
     ]
-    outages = []
-    for gateway, name in enumerate(scene.gateways):
-        for day in range(scene.n_days):
-            outage = outage_of_day(scene, gateway, day)
-            if outage is not None:
-                start_ns, end_ns = _to_ns(scene, np.array(outage)).tolist()
-                outages.append((name, start_ns, end_ns))
+    for fault in scene.scheduled_faults:
+        if fault.kind is FaultKind.STATION:
+            served = [fault.subject in station_names(name) for name in scene.gateways]
+            faults.append(_fault_row(scene, fault, gateway=served.index(True), satellite=""))
+        elif fault.subject in numbers and fault.kind not in CHANNEL_KINDS:
+            gateway = scene.gateway_of(numbers[fault.subject])
+            faults.append(_fault_row(scene, fault, gateway=gateway, satellite=fault.subject))
+    down = [
+        (fault.subject, *_to_ns(scene, np.array([fault.start_s, fault.end_s])).tolist())
+        for gateway in range(len(scene.gateways))
+        for day in range(scene.n_days)
+        for fault in outages(scene, gateway, day)
+    ]
     degradations = [row for release in scene.firmware for row in _degradations(scene, release)]
     return SceneTruth(
         faults=pl.DataFrame(faults, schema=FAULT_SCHEMA, orient="row"),
         degradations=pl.DataFrame(degradations, schema=DEGRADATION_SCHEMA, orient="row"),
-        outages=pl.DataFrame(outages, schema=OUTAGE_SCHEMA, orient="row"),
+        outages=pl.DataFrame(down, schema=OUTAGE_SCHEMA, orient="row"),
     )
 
 
 def _fault_row(
-    scene: TelemetryScene, number: int, fault: SceneFault
+    scene: TelemetryScene, fault: Fault, *, gateway: int, satellite: str
 ) -> tuple[str, str, str, str, str, int, int, float]:
-    name = scene.satellite_name(number)
-    gateway = scene.gateways[scene.gateway_of(number)]
     start_ns, end_ns = _to_ns(scene, np.array([fault.start_s, fault.end_s])).tolist()
     return (
         str(fault.kind),
-        name if fault.gateway < 0 else gateway,
-        name,
-        gateway,
-        scene.channels[fault.channel].name,
+        fault.subject,
+        satellite,
+        scene.gateways[gateway],
+        fault.channel,
         start_ns,
         end_ns,
         fault.magnitude,

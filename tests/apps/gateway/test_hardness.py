@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from gateway_scene.single_threshold import FAMILIES, LabelledSeries, best_counts, labelled_series
+from apps.gateway.single_threshold import FAMILIES, LabelledSeries, best_counts, labelled_series
 from sightline.apps.gateway.telemetry_scene import (
     TelemetryScene,
     scene_block,

@@ -1,7 +1,5 @@
 """Rows of a table that are unlike the others of their group."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -34,12 +32,6 @@ def test_a_constant_feature_says_nothing():
 def test_what_is_not_finite_is_refused():
     with pytest.raises(UsageError, match="1 values not finite"):
         TableScale.of(np.array([[1.0], [np.nan]]))
-
-
-def test_a_scale_survives_json():
-    scale = TableScale.of(np.concatenate([rows(), -rows()[:, :1]], axis=1)[:, [0, 3]])
-    again = TableScale.from_mapping(json.loads(json.dumps(scale.as_mapping())))
-    np.testing.assert_array_equal(again.apply(rows()[:, :2]), scale.apply(rows()[:, :2]))
 
 
 def test_a_row_far_from_all_of_its_group_has_the_greatest_score():

@@ -9,22 +9,19 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from gateway.simulated_runs import (
+from apps.gateway.simulated_runs import (
     FIELDS,
     NS,
+    SCENE,
     contract,
     default_run,
     faultless_run,
     impaired,
     telemetry_field,
 )
-from sightline.apps.gateway import ConstellationConfig, LinkConfig, simulate
-from sightline.apps.gateway.orbits import (
-    Fleet,
-    eclipse_half_angle_rad,
-    orbital_period_s,
-    slant_ranges_m,
-)
+from sightline.apps.gateway import LinkConfig, simulate, watched_scene
+from sightline.apps.gateway.telemetry_scene import scene_block
+from sightline.apps.gateway.telemetry_scene.orbit import Orbit
 
 
 def lateness_s(telemetry: pl.DataFrame) -> pl.DataFrame:
@@ -45,8 +42,8 @@ def test_no_row_is_received_before_it_was_measured() -> None:
 
 
 def test_a_perfect_link_delivers_every_sample_once_and_in_order() -> None:
-    config = ConstellationConfig(duration_s=300, faults="none", link=LinkConfig.perfect())
-    rows = simulate(config).telemetry
+    scene = watched_scene(duration_s=300, link=LinkConfig.perfect())
+    rows = simulate(dataclasses.replace(scene, scheduled_faults=())).telemetry
     gaps = rows.sort("satellite", "sequence").group_by("satellite", maintain_order=True)
     gaps = gaps.agg(pl.len(), span=pl.col("sequence").max() - pl.col("sequence").min())
     assert gaps["len"].to_list() == [300] * 24
@@ -74,67 +71,49 @@ def test_healthy_fields_change_no_faster_than_the_contract_allows(field: str) ->
 
 
 def test_signal_to_noise_rises_and_falls_with_the_passes() -> None:
-    config = ConstellationConfig(
-        n_satellites=3, duration_s=5700, period_s=10, faults="none", link=LinkConfig.perfect()
-    )
-    smooth = simulate(config).telemetry.filter(satellite="sat-001")["snr_db"].rolling_mean(9)
-    values = smooth.drop_nulls().to_numpy()
-    above = values > np.median(values)
+    scene = dataclasses.replace(SCENE, n_satellites=1, scheduled_faults=(), duration_s=5700)
+    values = scene_block(scene, satellite=0, day=0, with_expected=True).expected
+    assert values is not None
+    snr_db = values[:, 4]
+    above = snr_db > np.median(snr_db)
     # Twelve stations in one orbit, each with one rise and one fall.
     assert 20 <= np.count_nonzero(above[1:] != above[:-1]) <= 28
 
 
 def test_temperature_repeats_after_one_orbit() -> None:
-    config = ConstellationConfig(
-        n_satellites=3, duration_s=11480, period_s=10, faults="none", link=LinkConfig.perfect()
-    )
-    one = simulate(config).telemetry.filter(satellite="sat-002").sort("time_ns")
-    values = one["temperature_c"].to_numpy()
-    orbit = 573  # samples in 95.5 minutes
+    scene = dataclasses.replace(SCENE, scheduled_faults=(), duration_s=12_000, period_s=10.0)
+    values = scene_block(scene, satellite=1, day=0).values[:, 1]
+    orbit = round(Orbit.draw(scene.seed, 1).period_s / 10)
     assert np.ptp(values) > 10
     assert np.abs(values[orbit:] - values[:-orbit]).max() < 1.5
 
 
 def test_a_satellite_is_always_above_the_horizon_of_its_station() -> None:
-    fleet = Fleet.draw(
-        n_satellites=50, regions=("north",), period_s=1.0, rng=np.random.default_rng(3)
-    )
-    elapsed_s = np.arange(0, orbital_period_s(), 5.0)[:, None] + np.zeros(50)
-    range_m, sine = slant_ranges_m(fleet, elapsed_s)
-    assert np.degrees(np.arcsin(sine.min())) > 7
-    assert 550e3 <= range_m.min() < range_m.max() < 2.2e6
+    elapsed_s = np.arange(0, 86_400, 5.0)
+    for satellite in range(50):
+        orbit = Orbit.draw(3, satellite)
+        altitudes, sine = orbit.pass_geometry(elapsed_s)
+        range_m = altitudes * orbit.altitude_m
+        assert np.degrees(np.arcsin(sine.min())) > 5
+        assert 480e3 <= range_m.min() < range_m.max() < 2.3e6
 
 
 def test_a_handover_changes_the_serving_station_to_the_one_that_logs_it() -> None:
-    fleet = Fleet.draw(
-        n_satellites=1, regions=("north",), period_s=1.0, rng=np.random.default_rng(3)
-    )
-    satellite = np.zeros(1, np.int64)
-    stations, times_s = fleet.handovers(orbital_period_s())
+    orbit = Orbit.draw(3, 0)
+    times_s, stations = orbit.handovers(orbit.period_s)
     assert len(stations) == 12
-    for station, at_s in zip(stations.tolist(), times_s.tolist(), strict=True):
-        before = fleet.serving_station(satellite, np.array([at_s - 0.01]))[0]
-        after = fleet.serving_station(satellite, np.array([at_s + 0.01]))[0]
-        assert (before + 1) % 12 == after == station
-
-
-def test_more_than_a_third_of_a_low_orbit_is_in_shadow() -> None:
-    share = eclipse_half_angle_rad(np.zeros(1))[0] / np.pi
-    assert share == pytest.approx(0.37, abs=0.01)
+    before, after = orbit.station(times_s - 0.01), orbit.station(times_s + 0.01)
+    assert ((before + 1) % 12).tolist() == after.tolist() == stations.tolist()
 
 
 def test_the_battery_falls_in_shadow_and_temperature_with_it() -> None:
-    config = ConstellationConfig(
-        n_satellites=3, duration_s=5700, period_s=10, faults="none", link=LinkConfig.perfect()
+    scene = dataclasses.replace(SCENE, scheduled_faults=(), duration_s=5700, period_s=10.0)
+    values = scene_block(scene, satellite=2, day=0).values
+    voltage_falls, temperature_falls = (
+        (pl.Series(values[:, k]).rolling_mean(31).diff().drop_nulls() < 0) for k in (0, 1)
     )
-    rows = simulate(config).telemetry.filter(satellite="sat-003").sort("time_ns")
-    falls = {
-        field: rows[field].rolling_mean(31).diff().drop_nulls() < 0
-        for field in ("bus_voltage_v", "temperature_c")
-    }
-    agree = (falls["bus_voltage_v"] == falls["temperature_c"]).mean()
-    assert 0.25 < falls["temperature_c"].mean() < 0.5
-    assert agree > 0.8
+    assert 0.25 < temperature_falls.mean() < 0.5
+    assert (voltage_falls == temperature_falls).mean() > 0.8
 
 
 # --- everyday imperfections -----------------------------------------------------------------------
@@ -201,7 +180,7 @@ def test_a_row_late_beyond_the_allowance_is_late_beyond_it() -> None:
     rows = lateness_s(default_run().telemetry).join(
         impaired("late_beyond_allowance"), on=["satellite", "sequence"]
     )
-    assert rows.height == LinkConfig().beyond_rows
+    assert rows.height == LinkConfig().beyond_rows * SCENE.n_satellites
     assert rows["lateness_s"].min() > bounds.out_of_order_s + bounds.revision_allowance_s
 
 
@@ -212,10 +191,9 @@ def test_all_other_rows_are_on_time_backlog_included() -> None:
 
 
 def test_losses_come_in_bursts_too() -> None:
-    config = ConstellationConfig(
-        faults="none", link=dataclasses.replace(LinkConfig.perfect(), bursts_per_h=6)
-    )
-    lost = simulate(config).impairments.filter(kind="lost").sort("satellite", "sequence")
+    link = dataclasses.replace(LinkConfig.perfect(), bursts_per_h=6)
+    scene = dataclasses.replace(SCENE, scheduled_faults=(), link=link)
+    lost = simulate(scene).impairments.filter(kind="lost").sort("satellite", "sequence")
     follows = (pl.col("sequence").diff() == 1).over("satellite").fill_null(value=False)
     assert lost.height > 50
     assert lost.select(follows.mean()).item() > 0.6

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from evidence_anomaly_benchmarks.benchmark_folders import (
+from evidence.anomaly_benchmarks.benchmark_folders import (
     FAULT,
     ROWS,
     nab_folder,
@@ -35,7 +35,7 @@ from sightline.evidence.anomaly_benchmarks import (
 from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
 from sightline.perceive.normal import NormalSettings, learning_rows
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def real(name):

@@ -27,7 +27,7 @@ from sightline.runtime.pipeline import (
 )
 from sightline.runtime.plan import find_problems, load_plan
 from sightline.runtime.stage import AnyStage, ItemStage, Stage
-from sightline.sense.contract_file import contract_json_schema
+from sightline.sense.contract import contract_json_schema
 from sightline.sense.opening import source_registry
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

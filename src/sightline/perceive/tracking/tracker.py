@@ -84,6 +84,8 @@ class Tracker:
         self._motion = CameraMotion.none()
         self._now_ns = NEVER_NS
         self._next_id = 1
+        nobody = np.empty(0, np.int64)
+        self._placed = (nobody, nobody, nobody)  # of the last frame: matched, kept, begun
         self.refused: Counter[str] = Counter()
         """Detections that were not used, by why: ``not_finite``, ``no_area``, ``off_plane``,
         ``too_many``."""
@@ -123,6 +125,21 @@ class Tracker:
         table = self._tracks.copied()
         self._advance(table, capture_ns)
         return self._reported(table, capture_ns)
+
+    @property
+    def sighting_ids(self) -> IntArray:
+        """int64[n]: the track of each detection of the last update that counted, in its order;
+        -1 for one that is no confirmed track yet."""
+        matched, kept, begun = self._placed
+        row_of = np.full(int(kept.max(initial=-1)) + 1, -1, np.int64)
+        row_of[kept] = np.arange(len(kept))
+        row = np.full(len(matched), -1, np.int64)
+        is_old = matched >= 0
+        row[is_old] = row_of[matched[is_old]]
+        row[begun] = len(kept) + np.arange(len(begun))
+        ids = np.append(self._tracks.track_id, 0)[row]
+        found: IntArray = np.where(ids > 0, ids, -1)
+        return found
 
     def reset(self) -> None:
         """Forget all tracks; ids go on."""
@@ -237,6 +254,7 @@ class Tracker:
             settings.max_tracks,
         )
         self._refuse({"too_many": too_many})
+        self._placed = (matched, kept, begun)
         if len(kept) < len(table) or len(begun):
             table = self._tracks = TrackTable(
                 *carried_over(

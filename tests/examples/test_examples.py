@@ -231,8 +231,8 @@ def test_a_source_and_an_outlet_of_ones_own_work_from_the_command_line(tmp_path,
     app_for(arguments)(standalone_mode=False)
     lines = (tmp_path / "alerts.txt").read_text().splitlines()
     assert [line.split(" | ")[1:] for line in lines] == [
-        ["scale", "heavy raised"],
-        ["scale", "heavy cleared"],
+        ["scale/value", "heavy raised"],
+        ["scale/value", "heavy cleared"],
     ]
 
 
@@ -262,7 +262,7 @@ def test_a_thing_that_lies_still_on_a_belt_that_stands_is_no_jam(tmp_path):
 def test_without_signals_of_the_belt_nobody_knows(tmp_path):
     report = sl.run(
         EXAMPLES / "belt.yaml",
-        sources={"over": belt_frames(jam_s=(6, 12)), "drive": drive_rows(until_s=4)},
+        sources={"over": belt_frames(jam_s=(11, 15)), "drive": drive_rows(until_s=4)},
         out=tmp_path / "run",
     )
     assert report.decisions["belt_unknown raised issued"] == 2  # at the start, and after its end

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from runtime_alerting.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
 from sightline.cli.alert_commands import parse_until
 from sightline.cli.main import app
 from sightline.errors import PipelineError, UsageError
 from sightline.runtime import load_plan
+from simulation.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
 
 SAT = "sat-001"
 

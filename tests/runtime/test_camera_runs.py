@@ -4,33 +4,34 @@ import json
 
 import numpy as np
 import pytest
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, walker, yard
-from sightline.errors import LogError, SourceError, UsageError
+from sightline.errors import LogError, SourceError
 from sightline.recorder import read_entries, verify_log
 from sightline.records import Decision, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.pictures.rerun import detected_anew
+from simulation.site_cases import (
+    Told,
+    by_camera,
+    camera,
+    plan_of,
+    run_yard,
+    told,
+    two_cameras,
+    walker,
+    yard,
+)
 
 INSIDE = [[200.0, 100.0, 220.0, 160.0]]
 
 
-def run(plan, out, cameras, detectors=None, **options):
-    is_stopped = options.pop("is_stopped", lambda: False)
-    return run_site(
-        plan,
-        {one.stream: one for one in cameras},
-        out,
-        detectors=told(plan) if detectors is None else detectors,
-        options=SiteOptions(durable=False, **options),
-        is_stopped=is_stopped,
-    )
+def run(plan, out, cameras, looking=None, **options):
+    return run_yard(plan, out, *cameras, looking=looking, **options)
 
 
 def commands(out):
@@ -53,7 +54,7 @@ def levels(out):
 def test_a_machine_is_let_go_stopped_for_a_person_and_let_go_again(tmp_path):
     plan = plan_of(yard())
     east = camera(seconds=12, things=(walker(from_s=3, until_s=5, until_x=300),))
-    run(plan, tmp_path / "run", [east], site_detectors(plan))
+    run(plan, tmp_path / "run", [east], lookers(plan))
     stop, none = CommandLevel.STOP, CommandLevel.NONE
     assert levels(tmp_path / "run") == [stop, none, stop, none]
 
@@ -68,7 +69,7 @@ def test_every_frame_is_accounted_for_and_the_log_verifies(tmp_path):
 
 def test_a_run_replays_to_the_same_bytes(tmp_path):
     plan = plan_of(yard())
-    report = run(plan, tmp_path / "run", [camera(things=(walker(),))], site_detectors(plan))
+    report = run(plan, tmp_path / "run", [camera(things=(walker(),))], lookers(plan))
     verdict = replay_run(RunDirectory.open(tmp_path / "run"))
     assert verdict
     assert verdict.digest == report.digest
@@ -80,7 +81,7 @@ def test_a_replay_says_where_a_forged_command_differs(tmp_path):
     run(plan, tmp_path / "run", [camera(seconds=2)])
     opened = RunDirectory.open(tmp_path / "run")
     other = plan_of(yard(machines={"saw": {"cameras": ["east"], "hold_s": 0.0, "valid_s": 3.0}}))
-    changed = RunDirectory(path=opened.path, planned=other, sources=opened.sources)
+    changed = RunDirectory(path=opened.path, plan=other, sources=opened.sources)
     verdict = replay_run(changed)
     assert not verdict
     assert verdict.difference.what in ("command", "decision")
@@ -90,12 +91,12 @@ def test_every_decision_of_a_fallback_is_marked(tmp_path):
     class Broken:
         version = "broken@1"
 
-        def detect_batch(self, frames):
+        def look(self, frames):
             raise RuntimeError("no such layer")
 
     plan = plan_of(yard())
-    both = CameraDetectors(primary=Broken(), fallback=Told(lambda _: INSIDE), budget_s=1.0)
-    run(plan, tmp_path / "run", [camera(seconds=2)], {"east": both})
+    both = Lookers(primary=Broken(), fallback=Told(lambda _: INSIDE), budget_s=1.0)
+    run(plan, tmp_path / "run", [camera(seconds=2)], by_camera(east=both))
     opened = RunDirectory.open(tmp_path / "run")
     found = [d for d in opened.decisions() if d.kind == "in_forbidden_zone"]
     assert found
@@ -107,12 +108,12 @@ def test_a_machine_never_leaves_stop_where_no_detector_answers(tmp_path):
     class Silent:
         version = "silent@1"
 
-        def detect_batch(self, frames):
+        def look(self, frames):
             raise RuntimeError("gone")
 
     plan = plan_of(yard())
-    blind = CameraDetectors(primary=Silent(), fallback=None, budget_s=1.0)
-    run(plan, tmp_path / "run", [camera(seconds=6)], {"east": blind})
+    blind = Lookers(primary=Silent(), fallback=None, budget_s=1.0)
+    run(plan, tmp_path / "run", [camera(seconds=6)], by_camera(east=blind))
     assert levels(tmp_path / "run") == [CommandLevel.STOP]
 
 
@@ -124,7 +125,7 @@ def test_a_camera_that_dies_stops_the_machine_within_its_age_and_a_tick(tmp_path
     stops = [c for c in commands(tmp_path / "run") if c.level is CommandLevel.STOP]
     again = next(c for c in stops if c.issued_ns > 3 * NS_PER_S)
     last_west_ns = round(3.9 * NS_PER_S)
-    rule = plan.machines["saw"].rule
+    rule = plan.stage("saw").machine_plan(plan).rule
     assert again.issued_ns - last_west_ns <= rule.max_age_ns + plan.tick_ns
     assert "STALE_SIGHT" in [reason.code for reason in again.reasons]
 
@@ -155,14 +156,7 @@ def test_a_reset_is_needed_and_heeded(tmp_path):
         seen.append(1)
         return [next(presses)] if len(seen) == 40 else []
 
-    run_site(
-        plan,
-        {"east": camera(seconds=8)},
-        tmp_path / "run",
-        detectors=told(plan),
-        options=SiteOptions(durable=False),
-        controls=controls,
-    )
+    run(plan, tmp_path / "run", [camera(seconds=8)], controls=controls)
     assert levels(tmp_path / "run") == [CommandLevel.STOP, CommandLevel.NONE]
     first = next(c for c in commands(tmp_path / "run") if c.level is CommandLevel.NONE)
     assert first.issued_ns >= 4 * NS_PER_S
@@ -176,18 +170,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, stop_aft
     def east():
         return camera(things=(walker(),))
 
-    whole = run(plan, tmp_path / "whole", [east()], site_detectors(plan))
+    whole = run(plan, tmp_path / "whole", [east()], lookers(plan))
     count = iter(range(10_000))
     run(
         plan,
         tmp_path / "cut",
         [east()],
-        site_detectors(plan),
+        lookers(plan),
         is_stopped=lambda: next(count) >= stop_after,
     )
-    rest = run(
-        plan, tmp_path / "cut", [east()], site_detectors(plan), resume=True, checkpoint_ticks=5
-    )
+    rest = run(plan, tmp_path / "cut", [east()], lookers(plan), resume=True, checkpoint_epochs=5)
     assert rest.digest == whole.digest
     assert rest.accounts == whole.accounts
     assert commands(tmp_path / "cut") == commands(tmp_path / "whole")
@@ -200,7 +192,7 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped(tmp_path)
     def east():
         return camera(things=(walker(),))
 
-    whole = run(plan, tmp_path / "whole", [east()], site_detectors(plan))
+    whole = run(plan, tmp_path / "whole", [east()], lookers(plan))
     for stop_after in (30, 45, 10_000):
         count = iter(range(20_000))
         limit = stop_after
@@ -208,10 +200,10 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped(tmp_path)
             plan,
             tmp_path / "cut",
             [east()],
-            site_detectors(plan),
+            lookers(plan),
             is_stopped=lambda: next(count) >= limit,  # noqa: B023 - called within the loop
             resume=True,
-            checkpoint_ticks=7,
+            checkpoint_epochs=7,
         )
     assert (tmp_path / "cut" / "checkpoints").exists()
     assert last.digest == whole.digest
@@ -226,12 +218,6 @@ def test_a_run_cannot_go_on_with_another_pipeline(tmp_path):
 def test_a_missing_camera_is_named(tmp_path):
     with pytest.raises(SourceError, match="west"):
         run(plan_of(two_cameras()), tmp_path / "run", [camera()])
-
-
-def test_commands_that_read_rows_say_that_this_is_a_run_of_cameras(tmp_path):
-    run(plan_of(yard()), tmp_path / "run", [camera(seconds=1)])
-    with pytest.raises(UsageError, match="run of telemetry"):
-        _ = RunDirectory.open(tmp_path / "run").plan
 
 
 def test_pictures_are_kept_around_decisions_and_nowhere_else(tmp_path):
@@ -282,7 +268,7 @@ def test_the_log_tells_which_detectors_answered(tmp_path):
         (entry.name, json.loads(entry.payload)["version"])
         for entry in read_entries(storage, "p000", kinds={EntryKind.MODEL})
     ]
-    assert models == [("east/primary", "told@1")]
+    assert models == [("east_detect/east/primary", "told@1")]
 
 
 def test_decisions_name_who_where_and_why(tmp_path):
@@ -303,29 +289,29 @@ def test_decisions_name_who_where_and_why(tmp_path):
 
 def recorded(tmp_path, images, things=(walker(),)):
     plan = plan_of(yard(images=images))
-    run(plan, tmp_path / "run", [camera(seconds=4, things=things)], site_detectors(plan))
+    run(plan, tmp_path / "run", [camera(seconds=4, things=things)], lookers(plan))
     return RunDirectory.open(tmp_path / "run")
 
 
 def test_detectors_run_again_on_the_log_give_the_same_answers(tmp_path):
     again = recorded(tmp_path, {"keep": "full"})
-    assert list(detected_anew(again, site_detectors(again.site))) == []
+    assert list(detected_anew(again, lookers(again.plan))) == []
 
 
 def test_a_detector_that_answers_otherwise_is_found_at_its_frame(tmp_path):
     again = recorded(tmp_path, {"keep": "full"})
-    found = list(detected_anew(again, told(again.site, lambda _: INSIDE)))
+    found = list(detected_anew(again, told(again.plan, lambda _: INSIDE)))
     assert len(found) == 40
-    assert "east:0" in found[0][1]
+    assert "east_detect:east:0" in found[0][1]
 
 
 def test_detectors_cannot_be_run_again_without_the_pictures(tmp_path):
     again = recorded(tmp_path, {"keep": "digest"})
     with pytest.raises(LogError, match="every picture"):
-        list(detected_anew(again, told(again.site)))
+        list(detected_anew(again, told(again.plan)))
 
 
 def test_a_lossy_picture_is_not_taken_for_the_one_that_was_looked_at(tmp_path):
     again = recorded(tmp_path, {"keep": "full", "quality": 50})
     with pytest.raises(LogError, match="digest"):
-        list(detected_anew(again, told(again.site)))
+        list(detected_anew(again, told(again.plan)))

@@ -4,15 +4,14 @@ import threading
 import time
 
 import pytest
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import plan_of, told, yard
 from sense.frames.camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 from sightline.act.json_lines import JsonLinesOutlet
 from sightline.records.command import ActuatorCommand, CommandLevel
-from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.sense.frames import LiveCamera
 from sightline.sense.frames.live_camera import Reconnect
+from simulation.site_cases import plan_of, told, yard
 
 WAIT_S = 30.0
 
@@ -64,13 +63,13 @@ def test_a_camera_that_is_cut_stops_the_machine_and_one_that_is_back_lets_it_go(
             "east", address, wall_ns=time.time_ns, reconnect=Reconnect(first_s=0.05, cap_s=0.2)
         )
         reports.append(
-            run_site(
+            run_pipeline(
                 plan,
                 {"east": east},
                 tmp_path / "run",
-                detectors=told(plan),
-                options=SiteOptions(is_live=True, durable=False),
-                actuators={"saw": JsonLinesOutlet(told_path)},
+                looking=told(plan),
+                options=RunOptions(is_live=True, durable=False),
+                commands={"saw": JsonLinesOutlet(told_path)},
                 is_stopped=stopping.is_set,
             )
         )

@@ -2,7 +2,6 @@
 
 import pytest
 
-from runtime.small_runs import readings, windows
 from sightline.act import Ledger
 from sightline.errors import LogError, UsageError
 from sightline.evidence import explain
@@ -12,6 +11,7 @@ from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.runtime.pruning import prune_run
 from sightline.runtime.run_lock import run_lock
 from sightline.sense import MemorySource
+from simulation.small_runs import readings, windows
 from simulation.small_world import small_plan
 
 LEVELS = windows(*[0.0, 0.2, -0.1, 0.1] * 3, 40.0, *[0.0, 0.2, -0.1, 0.1] * 6)

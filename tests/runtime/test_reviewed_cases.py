@@ -5,10 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import Told, camera, plan_of, told, two_cameras, yard
-from sightline.act import Sink
+from sightline.act import Outlet
 from sightline.cli.outlets import parse_actuators
 from sightline.cli.site_sources import follow_controls, open_cameras
 from sightline.errors import PipelineError, SourceError, UsageError
@@ -17,10 +15,20 @@ from sightline.records import Detections, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Severity
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.engine.steady_clock import steady_clock
+from simulation.site_cases import (
+    Told,
+    by_camera,
+    camera,
+    plan_of,
+    run_yard,
+    told,
+    two_cameras,
+    yard,
+)
 
 GROUND = {
     "kind": "homography",
@@ -31,14 +39,8 @@ GROUND = {
 PERSON, VEHICLE = [150.0, 60.0, 160.0, 100.0], [20.0, 90.0, 60.0, 120.0]
 
 
-def run(plan, out, cameras, detectors=None, **options):
-    return run_site(
-        plan,
-        {one.stream: one for one in cameras},
-        out,
-        detectors=told(plan) if detectors is None else detectors,
-        options=SiteOptions(durable=False, **options),
-    )
+def run(plan, out, cameras, looking=None, **options):
+    return run_yard(plan, out, *cameras, looking=looking, **options)
 
 
 def commands(out):
@@ -73,7 +75,7 @@ class Seer:
         self.names = names
         self.fails_at = fails_at
 
-    def detect_batch(self, frames):
+    def look(self, frames):
         if frames[0].index in self.fails_at:
             raise RuntimeError("once")
         return [self._detect(frame) for frame in frames]
@@ -95,10 +97,8 @@ class Seer:
 @pytest.mark.parametrize("names", [("person", "vehicle"), ("vehicle", "person")])
 def test_a_fallback_with_fewer_classes_neither_ends_the_run_nor_renames_a_vehicle(tmp_path, names):
     plan = plan_of(driving())
-    both = CameraDetectors(
-        primary=Seer(names, fails_at=(12, 13)), fallback=Seer(("person",)), budget_s=1.0
-    )
-    run(plan, tmp_path / "run", [camera(seconds=4)], {"east": both})
+    both = Lookers(primary=Seer(names, fails_at=(12, 13)), fallback=Seer(("person",)), budget_s=1.0)
+    run(plan, tmp_path / "run", [camera(seconds=4)], by_camera(east=both))
     found = RunDirectory.open(tmp_path / "run")
     risks = [d for d in found.decisions() if d.kind in ("too_close", "in_stopping_path")]
     assert risks
@@ -108,8 +108,8 @@ def test_a_fallback_with_fewer_classes_neither_ends_the_run_nor_renames_a_vehicl
 
 def test_a_moving_machine_is_stopped_before_a_person_and_said_to_be_lost_when_not_seen(tmp_path):
     plan = plan_of(driving())
-    seer = CameraDetectors(primary=Seer(("person",)), fallback=None, budget_s=1.0)
-    run(plan, tmp_path / "run", [camera(seconds=3)], {"east": seer})
+    seer = Lookers(primary=Seer(("person",)), fallback=None, budget_s=1.0)
+    run(plan, tmp_path / "run", [camera(seconds=3)], by_camera(east=seer))
     assert {c.level for c in commands(tmp_path / "run")} == {CommandLevel.STOP}
     assert commands(tmp_path / "run")[-1].reasons[0].code == "FALLBACKS_FAILED"
 
@@ -124,8 +124,8 @@ def test_a_missed_detection_is_no_lost_machine(tmp_path):
             is_gap = frame.index % 10 in (7, 8, 9)
             return whole.only(np.zeros(len(whole), bool)) if is_gap else whole
 
-    far = CameraDetectors(primary=Gappy(("vehicle",)), fallback=None, budget_s=1.0)
-    run(plan, tmp_path / "run", [camera(seconds=6)], {"east": far})
+    far = Lookers(primary=Gappy(("vehicle",)), fallback=None, budget_s=1.0)
+    run(plan, tmp_path / "run", [camera(seconds=6)], by_camera(east=far))
     codes = [r.code for c in commands(tmp_path / "run")[8:] for r in c.reasons]
     assert "FALLBACKS_FAILED" not in codes
 
@@ -144,7 +144,7 @@ def test_a_class_that_no_detector_reports_is_refused_with_its_zone():
     plain = yard()
     plain["zones"]["pit"]["classes"] = ["persn"]
     with pytest.raises(PipelineError, match="persn") as caught:
-        site_detectors(plan_of(plain))
+        lookers(plan_of(plain))
     assert "zones.pit" in caught.value.where
 
 
@@ -152,7 +152,7 @@ def test_a_motion_detector_without_sizes_cannot_guard_a_zone_for_people():
     plain = yard()
     plain["detectors"]["motion"]["person_px"] = None
     with pytest.raises(PipelineError, match="moving"):
-        site_detectors(plan_of(plain))
+        lookers(plan_of(plain))
 
 
 def test_a_clock_that_is_set_back_goes_on_at_the_real_pace():
@@ -167,18 +167,18 @@ def test_a_clock_that_is_set_back_goes_on_at_the_real_pace():
 
 
 def test_a_receiver_of_alerts_that_hangs_holds_no_frame_up(tmp_path):
-    class Hanging(Sink):
-        def send(self, decision, /, *, idempotency_key, deadline_s):
+    class Hanging(Outlet):
+        def send(self, said, /, *, idempotency_key, deadline_s):
             time.sleep(1.0)
 
     plan = plan_of(yard())
-    report = run_site(
+    report = run_pipeline(
         plan,
         {"east": camera(seconds=2)},
         tmp_path / "run",
-        detectors=told(plan, lambda _: [[200.0, 100.0, 220.0, 160.0]]),
-        options=SiteOptions(durable=False, speed=1.0),
-        sinks={"slow": Hanging()},
+        looking=told(plan, lambda _: [[200.0, 100.0, 220.0, 160.0]]),
+        options=RunOptions(durable=False, speed=1.0),
+        alerts={"slow": Hanging()},
     )
     assert report.accounts.superseded == 0
     assert report.accounts.decided == 20
@@ -188,17 +188,17 @@ def test_a_fallback_that_two_cameras_share_answers_both(tmp_path):
     class Broken:
         version = "broken@1"
 
-        def detect_batch(self, frames):
+        def look(self, frames):
             raise RuntimeError("gone")
 
     plan = plan_of(two_cameras(batch_wait_s=0.0))
     shared = Told(lambda _: [])
-    both = CameraDetectors(primary=Broken(), fallback=shared, budget_s=1.0)
+    both = Lookers(primary=Broken(), fallback=shared, budget_s=1.0)
     run(
         plan,
         tmp_path / "run",
         [camera(seconds=3), camera("west", seconds=3)],
-        {"east": both, "west": both},
+        by_camera(east=both, west=both),
     )
     assert CommandLevel.NONE in {c.level for c in commands(tmp_path / "run")}
 
@@ -206,12 +206,12 @@ def test_a_fallback_that_two_cameras_share_answers_both(tmp_path):
 def test_a_detector_may_be_primary_here_and_fallback_there(tmp_path):
     a, b = Told(lambda _: []), Told(lambda _: [])
     plan = plan_of(two_cameras())
-    detectors = {
-        "east": CameraDetectors(primary=a, fallback=b, budget_s=1.0),
-        "west": CameraDetectors(primary=b, fallback=a, budget_s=1.0),
-    }
+    looking = by_camera(
+        east=Lookers(primary=a, fallback=b, budget_s=1.0),
+        west=Lookers(primary=b, fallback=a, budget_s=1.0),
+    )
     cameras = [camera(seconds=2), camera("west", seconds=2)]
-    report = run(plan, tmp_path / "run", cameras, detectors)
+    report = run(plan, tmp_path / "run", cameras, looking)
     assert report.fallbacks == {}
 
 
@@ -223,12 +223,12 @@ def test_a_paced_run_cannot_be_resumed(tmp_path):
 def test_another_recording_is_refused_on_resume(tmp_path):
     plan = plan_of(yard())
     count = iter(range(100))
-    run_site(
+    run_pipeline(
         plan,
         {"east": camera(seconds=4, seed=1)},
         tmp_path / "run",
-        detectors=told(plan),
-        options=SiteOptions(durable=False),
+        looking=told(plan),
+        options=RunOptions(durable=False),
         is_stopped=lambda: next(count) > 20,
     )
     with pytest.raises(SourceError, match="recording of the run"):
@@ -239,12 +239,12 @@ def test_an_operator_input_that_is_none_is_counted_and_ends_nothing(tmp_path):
     plan = plan_of(yard())
     wrong = [{}, {"control": "reset"}, {"control": "reset", "machine": "saw", "is_down": "yes"}]
     inputs = iter(wrong)
-    report = run_site(
+    report = run_pipeline(
         plan,
         {"east": camera(seconds=2)},
         tmp_path / "run",
-        detectors=told(plan),
-        options=SiteOptions(durable=False),
+        looking=told(plan),
+        options=RunOptions(durable=False),
         controls=lambda: [next(inputs)] if wrong and report_of(inputs) else [],
     )
     assert report.refused_controls == len(wrong)
@@ -300,7 +300,7 @@ def test_two_machines_near_the_same_person_are_two_decisions_each_with_its_own_s
     plain = driving()
     careful = {**plain["machines"]["saw"], "level_of": {"TOO_CLOSE": "warn"}}
     plain["machines"]["arm"] = careful
-    close = {"east": CameraDetectors(primary=Close(), fallback=None, budget_s=1.0)}
+    close = by_camera(east=Lookers(primary=Close(), fallback=None, budget_s=1.0))
     run(plan_of(plain), tmp_path / "run", [camera(seconds=2)], close)
     said = [d for d in RunDirectory.open(tmp_path / "run").decisions() if d.kind == "too_close"]
     assert {(d.group, d.severity) for d in said if d.transition == "raised"} == {
@@ -314,7 +314,7 @@ class Close:
 
     version = "close@1"
 
-    def detect_batch(self, frames):
+    def look(self, frames):
         return [
             Detections.of(
                 f.stream,
@@ -333,17 +333,17 @@ def test_frames_that_wait_when_a_run_is_stopped_are_counted(tmp_path):
     count = iter(range(10_000))
 
     class Slow(Told):
-        def detect_batch(self, frames):
+        def look(self, frames):
             time.sleep(0.15)
-            return super().detect_batch(frames)
+            return super().look(frames)
 
-    slow = CameraDetectors(primary=Slow(), fallback=None, budget_s=1.0)
-    report = run_site(
+    slow = Lookers(primary=Slow(), fallback=None, budget_s=1.0)
+    report = run_pipeline(
         plan,
         {"east": camera(seconds=20)},
         tmp_path / "run",
-        detectors={"east": slow},
-        options=SiteOptions(durable=False, speed=4.0),
+        looking=by_camera(east=slow),
+        options=RunOptions(durable=False, speed=4.0),
         is_stopped=lambda: next(count) > 6,
     )
     a = report.accounts

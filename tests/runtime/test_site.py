@@ -3,12 +3,11 @@
 import json
 
 import pytest
-from sightline.runtime.frames.site_plan import load_site_plan
 
-from runtime_frames.site_cases import plan_of, two_cameras, yard
 from sightline.errors import ContractError, PipelineError
 from sightline.records.command import CommandLevel
-from sightline.runtime.run_directory import plan_as_mapping, plan_from_mapping
+from sightline.runtime.plan import load_plan, plan_as_mapping, plan_from_mapping
+from simulation.site_cases import plan_of, two_cameras, yard
 
 GROUND = {
     "kind": "homography",
@@ -123,14 +122,19 @@ def test_the_digest_changes_with_what_can_change_a_decision_and_with_nothing_els
     assert (before != after) is is_other
 
 
+def rule_of(plain):
+    plan = plan_of(plain)
+    return plan.stage("saw").machine_plan(plan).rule
+
+
 def test_a_reason_nobody_has_listed_asks_for_a_stop():
-    rule = plan_of(yard()).machines["saw"].rule
+    rule = rule_of(yard())
     assert rule.level_of.get("SOMETHING_NEW", CommandLevel.STOP) is CommandLevel.STOP
     assert rule.level_of["DWELL"] is CommandLevel.WARN
 
 
 def test_a_machine_may_ask_for_less_or_more_than_the_default():
-    rule = plan_of(changed("machines.saw.level_of", {"DWELL": "stop"})).machines["saw"].rule
+    rule = rule_of(changed("machines.saw.level_of", {"DWELL": "stop"}))
     assert rule.level_of["DWELL"] is CommandLevel.STOP
 
 
@@ -141,7 +145,7 @@ def test_contract_and_geometry_may_be_files_beside_the_pipeline(tmp_path):
     (tmp_path / "camera.yaml").write_text(json.dumps(GROUND))
     plain["cameras"]["east"].update(contract="contract.yaml", geometry="camera.yaml")
     (tmp_path / "site.yaml").write_text(json.dumps(plain))
-    plan = load_site_plan(tmp_path / "site.yaml")
+    plan = load_plan(tmp_path / "site.yaml")
     assert plan.cameras["east"].contract.width_px == 320
     assert plan.cameras["east"].geometry is not None
     assert plan.pipeline.cameras["east"].geometry["kind"] == "homography"
@@ -150,4 +154,4 @@ def test_contract_and_geometry_may_be_files_beside_the_pipeline(tmp_path):
 def test_a_file_that_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "site.yaml").write_text("a: [")
     with pytest.raises(PipelineError, match="readable YAML"):
-        load_site_plan(tmp_path / "site.yaml")
+        load_plan(tmp_path / "site.yaml")

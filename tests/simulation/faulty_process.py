@@ -1,16 +1,18 @@
-"""The process of a detector that sees one person, unless its recipe tells it to do otherwise.
+"""The process of an answerer that does what its recipe tells: a detector that sees one person.
 
 ``python faulty_process.py PIPE MEMORY``, as an isolated detector starts it.
 """
 
 import ctypes
 import faulthandler
+import os
 import sys
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from runtime_frames.light_start import leave_the_engine_out
+    from simulation.light_start import leave_the_engine_out
 
     leave_the_engine_out()
 
@@ -20,7 +22,10 @@ from sightline.runtime.engine.isolated_process import serve
 
 
 class Faulty:
-    """Sees ``box`` and, as its score, how many frames it has seen; ``faults`` by frame index."""
+    """Sees ``box`` and, as its score, how many frames it has seen; ``faults`` by frame index.
+
+    Asked about windows it does what ``windows`` says.
+    """
 
     class_names = ("person",)
 
@@ -28,11 +33,23 @@ class Faulty:
         self.box = recipe.get("box", [1, 2, 3, 4])
         self.version = recipe.get("version", "faulty@1")
         self.faults = {int(index): what for index, what in recipe.get("faults", {}).items()}
+        self.windows = recipe.get("windows", "")
         self.seen = 0
 
-    def detect_batch(self, frames):
+    def answer(self, frames):
+        if isinstance(frames, dict):
+            return self._about_windows()
         found = [self._detect(frame) for frame in frames]
         return {} if found == ["nothing"] else found
+
+    def _about_windows(self):
+        match self.windows:
+            case "stall":
+                time.sleep(5)
+            case "raise":
+                raise RuntimeError("the model is broken")
+            case "die":
+                os._exit(9)
 
     def _detect(self, frame):
         self.seen += 1

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from runtime.small_runs import readings
 from sightline.limits import Limits
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.recorder import read_entries
@@ -18,6 +17,7 @@ from sightline.runtime.engine.core import PartitionCore
 from sightline.sense.contract import parse_contract
 from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, ArrivalFaults, Stall
+from simulation.small_runs import readings
 from simulation.small_world import CONTRACT, START_NS
 
 LEARN, N = 80, 260

@@ -12,17 +12,17 @@ import numpy as np
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from runtime_frames.light_start import leave_the_engine_out
+    from simulation.light_start import leave_the_engine_out
 
     leave_the_engine_out()
 
 from sightline.limits import Limits
 from sightline.records import Frame
-from sightline.runtime.engine.isolated import IsolatedDetector
+from sightline.runtime.engine.isolated import Isolated
 
 
 def detector():
-    return IsolatedDetector(
+    return Isolated(
         {"faults": {"0": "hang"}},
         where="detectors.faulty",
         slots=1,
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     both = [detector(), detector()]
     for one in both:
         one.await_built()
-    threading.Thread(target=both[0].detect_batch, args=([frame],), daemon=True).start()
+    threading.Thread(target=both[0].look, args=([frame],), daemon=True).start()
     time.sleep(0.2)
     print(*(one.pid for one in both), flush=True)
     time.sleep(60)

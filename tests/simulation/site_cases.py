@@ -1,14 +1,16 @@
-"""A small yard: a pipeline, cameras that render it, and detectors that say what they are told."""
+"""A small yard: a pipeline, cameras that render it, detectors that say what they are told, runs."""
 
 import copy
 from pathlib import Path
 
 import numpy as np
-from sightline.runtime.frames.site_plan import make_site_plan
 
 from sightline.records import Detections
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime import RunOptions, run_pipeline
+from sightline.runtime.engine.guarding import Lookers
+from sightline.runtime.pipeline import parse_pipeline
+from sightline.runtime.plan import make_plan, written_out
 from sightline.sense.frames import SimulatedCamera
 from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
 
@@ -55,8 +57,8 @@ def two_cameras(**changes):
     return plain
 
 
-def plan_of(plain):
-    return make_site_plan(plain, where="yard.yaml", folder=Path())
+def plan_of(plain, *, where="yard.yaml"):
+    return make_plan(written_out(parse_pipeline(plain, where=where), Path()), where=where)
 
 
 def walker(*, from_s=1.0, until_s=6.0, from_x=20.0, until_x=300.0):
@@ -81,7 +83,7 @@ class Told:
     def __init__(self, boxes_at=lambda capture_ns: []):
         self.boxes_at = boxes_at
 
-    def detect_batch(self, frames):
+    def look(self, frames):
         return [self._detect(frame) for frame in frames]
 
     def _detect(self, frame):
@@ -92,6 +94,26 @@ class Told:
 
 
 def told(plan, boxes_at=lambda capture_ns: [], *, budget_s=1.0, fallback=None):
-    """The same teller for every camera."""
-    one = CameraDetectors(primary=Told(boxes_at), fallback=fallback, budget_s=budget_s)
-    return dict.fromkeys(plan.cameras, one)
+    """The same teller for every camera of a site."""
+    one = Lookers(primary=Told(boxes_at), fallback=fallback, budget_s=budget_s)
+    return by_camera(**dict.fromkeys(plan.cameras, one))
+
+
+def by_camera(**lookers):
+    """Who looks at the frames of each camera of a site, by (stage, camera)."""
+    return {(f"{name}_detect", name): one for name, one in lookers.items()}
+
+
+def run_yard(
+    plan, out, *cameras, looking=None, is_stopped=lambda: False, controls=tuple, **options
+):
+    """Run these cameras; nobody sees anything, unless it is said who looks."""
+    return run_pipeline(
+        plan,
+        {one.stream: one for one in cameras},
+        out,
+        looking=told(plan) if looking is None else looking,
+        options=RunOptions(durable=False, **options),
+        is_stopped=is_stopped,
+        controls=controls,
+    )

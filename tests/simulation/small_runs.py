@@ -9,7 +9,7 @@ import polars as pl
 
 from sightline.records import Decision
 from sightline.runtime import Plan
-from sightline.runtime.engine.guarding import Scoring
+from sightline.runtime.engine.guarding import Answers
 from simulation.engine import SimulatedEngine, SimulatedResult
 from simulation.schedules import NS_PER_S
 from simulation.small_world import START_NS, small_plan
@@ -46,11 +46,11 @@ def windows(*levels: float) -> list[float]:
 
 
 def run_small(
-    *frames: pl.DataFrame, plan: Plan | None = None, scoring: Scoring | None = None
+    *frames: pl.DataFrame, plan: Plan | None = None, guard: Answers | None = None
 ) -> SimulatedResult:
     """Run rows, in order of receipt, through the small pipeline; account for all and replay."""
     rows = pl.concat(frames).sort("received_ns", maintain_order=True)
-    engine = SimulatedEngine(plan or small_plan(), {"t": rows}, scoring=scoring)
+    engine = SimulatedEngine(plan or small_plan(), {"t": rows}, guard=guard)
     result = engine.run_through()
     assert_all_accounted(result, engine)
     verdict = result.replay(engine.sources)

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from runtime_alerting.alerting_runs import fleet_plan
 from sightline.errors import LogError, UsageError
 from sightline.runtime.alerting.actions import PendingActions, operator_action
 from sightline.runtime.alerting.subjects import Subjects
 from sightline.runtime.engine.operator_inputs import OperatorInputs
+from simulation.alerting_runs import fleet_plan
 
-CONTRACTS = fleet_plan().contracts
+WITH_DESK, WITHOUT_DESK = fleet_plan(), fleet_plan(name=None)
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "sat-1"}
 
 
 def inputs(*, has_desk):
-    return OperatorInputs(CONTRACTS, has_desk=has_desk)
+    return OperatorInputs(WITH_DESK if has_desk else WITHOUT_DESK)
 
 
 def payload(**plain):
@@ -49,7 +49,7 @@ def test_an_id_is_remembered_over_a_checkpoint():
 )
 def test_an_input_that_lacks_something_is_refused_before_the_run(control):
     with pytest.raises(UsageError):
-        OperatorInputs.check(CONTRACTS, [control], has_desk=True)
+        OperatorInputs.check(WITH_DESK, [control])
 
 
 def test_answers_that_only_a_desk_can_take_are_refused_without_one():

@@ -6,7 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runtime_alerting.alerting_runs import (
+from sightline.act import Ledger, Outlet
+from sightline.runtime import RunDirectory, RunOptions, make_plan, replay_run, run_pipeline
+from sightline.runtime.run_options import RunClocks
+from sightline.sense import MemorySource
+from simulation.alerting_runs import (
     at,
     dispositions,
     engine,
@@ -16,10 +20,6 @@ from runtime_alerting.alerting_runs import (
     names,
     said,
 )
-from sightline.act import Ledger, Outlet
-from sightline.runtime import RunDirectory, RunOptions, make_plan, replay_run, run_pipeline
-from sightline.runtime.run_options import RunClocks
-from sightline.sense import MemorySource
 from simulation.schedules import EngineFaults
 
 STORM = {"max_messages": 3, "calm_below": 2, "window_s": 60, "digest_every_s": 30}
@@ -89,7 +89,7 @@ def run_real(out, **options):
         {"t": MemorySource("t", {"t": rows()})},
         out,
         options=RunOptions(durable=False, controls=CONTROLS, **options),
-        sinks={},
+        alerts={},
         clocks=RunClocks(sleep_s=lambda seconds: None),
     )
 
@@ -137,7 +137,7 @@ def test_sinks_get_messages_and_no_decisions(tmp_path):
         {"t": MemorySource("t", {"t": rows()})},
         tmp_path / "run",
         options=RunOptions(durable=False, controls=CONTROLS),
-        sinks={"a": sink},
+        alerts={"a": sink},
     )
     run = RunDirectory.open(tmp_path / "run")
     sent = [(m["kind"], m["subject"], m["count"]) for _, m in sink.lines]

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from runtime_alerting.alerting_runs import (
+from sightline.records.decision import final_revisions
+from simulation.alerting_runs import (
     at,
     dispositions,
     fates,
@@ -14,7 +15,6 @@ from runtime_alerting.alerting_runs import (
     run_fleet,
     said,
 )
-from sightline.records.decision import final_revisions
 
 SAT = "sat-001"
 HIGH = f"{SAT}/value"

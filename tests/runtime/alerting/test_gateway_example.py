@@ -2,11 +2,11 @@
 
 import pytest
 
-from runtime.gateway_runs import constellation
-from runtime_alerting.alerting_runs import fates, messages
 from sightline.apps.gateway import PIPELINE
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.sense import MemorySource
+from simulation.alerting_runs import fates, messages
+from simulation.gateway_runs import constellation
 
 EXAMPLE = PIPELINE.with_name("gateway_alerts.yaml")
 

@@ -5,16 +5,6 @@ import json
 import polars as pl
 import pytest
 
-from runtime.test_live_runs import (
-    CONTRACT,
-    PIPELINE,
-    ScriptedSource,
-    WallClock,
-    feed_every_second,
-    reading,
-    run_live,
-)
-from runtime_alerting.alerting_runs import dispositions, said
 from sightline.errors import UsageError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -30,6 +20,16 @@ from sightline.runtime.alerting.account import desk_account
 from sightline.runtime.alerting.control_inbox import give_control
 from sightline.sense import MemorySource
 from sightline.sense.contract import parse_contract
+from simulation.alerting_runs import dispositions, said
+from simulation.live_runs import (
+    CONTRACT,
+    PIPELINE,
+    ScriptedSource,
+    WallClock,
+    feed_every_second,
+    reading,
+    run_live,
+)
 
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "a/value", "code": "HIGH"}
 

@@ -15,7 +15,7 @@ from sightline.sense import MemorySource
 from sightline.sense.arrival import epochs
 from sightline.sense.contract import parse_contract
 
-PAGE = Path(__file__).parents[2] / "docs" / "bad-input.md"
+PAGE = Path(__file__).parents[3] / "docs" / "bad-input.md"
 START_NS = 1_767_225_600 * 10**9
 HOUR_S = 3600
 

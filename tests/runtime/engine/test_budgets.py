@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.small_runs import readings, windows
 from sightline.act import RunMetrics
 from sightline.errors import PipelineError, UsageError
 from sightline.recorder import read_entries
@@ -16,6 +15,7 @@ from sightline.runtime.publishing import FROM_RECEIPT
 from sightline.runtime.run_lock import run_lock
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
+from simulation.small_runs import readings, windows
 from simulation.small_world import PIPELINE, small_plan
 
 ROWS = readings(windows(0.0, 0.1, 40.0, 0.1))

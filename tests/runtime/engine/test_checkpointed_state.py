@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from runtime.small_runs import readings, windows
 from simulation.engine import SimulatedEngine
 from simulation.schedules import EngineFaults
+from simulation.small_runs import readings, windows
 from simulation.small_world import small_plan
 
 

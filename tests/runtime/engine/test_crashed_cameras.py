@@ -1,23 +1,17 @@
-"""Power that goes out at any moment: a site's run goes on and ends in the same bytes."""
-
-import time
+"""Power that goes out at any moment: a run of cameras goes on and ends in the same bytes."""
 
 import numpy as np
 import pytest
-from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
 
-from runtime_frames.site_cases import plan_of, told, two_cameras
-from sightline.recorder import read_entries
-from sightline.records import EntryKind, Frame
-from sightline.records.decision import Decision, decisions_digest
+from sightline.records import Detections, Frame
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.feeds import recorded_moments
-from sightline.runtime.engine.guarding import FrameGuard
-from sightline.runtime.engine.logged_core import HostClocks
-from simulation.disk import SimulatedCrash, SimulatedDisk
+from simulation.engine import FaultyAnswers, SimulatedEngine
+from simulation.schedules import EngineFaults
+from simulation.site_cases import plan_of, two_cameras
+from simulation.trials import assert_all_accounted
 
 PICTURE = np.full((24, 32, 3), 90, np.uint8)
-MOST_LIVES = 6
+MOST_CRASHES = 5
 
 
 class Recorded:
@@ -47,54 +41,45 @@ def somebody(capture_ns):
     return [[left, 4, left + 6, 20]] if NS_PER_S < capture_ns < 3 * NS_PER_S else []
 
 
-def live(plan, disk):
-    """One life: to the end, or to the crash."""
-    clocks = HostClocks(wall_ns=lambda: 10**18, monotonic_s=time.monotonic)
-    guard = FrameGuard(told(plan, somebody), monotonic_s=time.monotonic)
-    try:
-        host = FrameHost(plan, disk, guard=guard, versions={}, clocks=clocks, checkpoint_ticks=7)
-        sources = [Recorded("east"), Recorded("west")]
-        for moment in recorded_moments(sources, tick_ns=plan.tick_ns):
-            fresh = [item for item in moment.items if not host.knows(item)]
-            if fresh:
-                host.feed(fresh)
-            elif not moment.items and not host.knows_tick(moment.at_ns):
-                host.tick(moment.at_ns, is_final=moment.is_final)
-            host.commit()
-        host.close()
-    finally:
-        guard.close()
+def engine():
+    plan = small_plan()
 
+    def sees(stage, frame):
+        boxes = somebody(frame.capture_ns)
+        return Detections.of(
+            frame.stream, frame.capture_ns, box_px=boxes, score=np.ones(len(boxes))
+        )
 
-def said(disk):
-    kinds = {EntryKind.DECISION, EntryKind.COMMAND}
-    entries = list(read_entries(disk, SITE_PARTITION, kinds=kinds))
-    decisions = [Decision.from_bytes(e.payload) for e in entries if e.kind is EntryKind.DECISION]
-    commands = [e.payload for e in entries if e.kind is EntryKind.COMMAND]
-    return decisions_digest(decisions), commands
+    return SimulatedEngine(
+        plan,
+        {},
+        guard=FaultyAnswers(plan, 0, 0.0, sees=sees),
+        cameras=[Recorded("east"), Recorded("west")],
+    )
 
 
 @pytest.fixture(scope="module")
 def whole():
-    disk = SimulatedDisk()
-    live(small_plan(), disk)
-    return said(disk), disk.operations
+    built = engine()
+    return built, built.run_through()
+
+
+def test_there_is_something_to_lose(whole):
+    built, undisturbed = whole
+    assert undisturbed.commands
+    assert undisturbed.decisions
+    assert_all_accounted(undisturbed, built)
+    assert undisturbed.replay({})
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_crash_at_any_moment_changes_nothing_that_is_said_in_the_end(whole, seed):
-    expected, operations = whole
-    assert expected[1]
+    built, undisturbed = whole
     rng = np.random.default_rng([seed, 3])
-    disk = SimulatedDisk()
-    for _ in range(MOST_LIVES):
-        disk.crash_at_operation = disk.operations + int(rng.integers(1, operations))
-        try:
-            live(small_plan(), disk)
-        except SimulatedCrash:
-            disk = disk.crash(rng)
-            continue
-        break
-    disk.crash_at_operation = None
-    live(small_plan(), disk)
-    assert said(disk) == expected
+    crashes = tuple(rng.random(int(rng.integers(1, MOST_CRASHES + 1))).tolist())
+    faults = EngineFaults(crashes=crashes, checkpoint_epochs=7, seed=seed)
+    found = built.run_through(faults, like=undisturbed)
+    assert found.lives > 1
+    assert (found.digest, found.commands) == (undisturbed.digest, undisturbed.commands)
+    assert found.accounts == undisturbed.accounts
+    assert found.replay({})

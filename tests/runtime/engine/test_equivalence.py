@@ -5,14 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runtime.gateway_runs import (
-    PLAN_PARTITIONS,
-    REGION_NORTH,
-    FakeTime,
-    constellation,
-    plan,
-    run_gateway,
-)
 from sightline.apps.gateway import (
     Fault,
     FaultKind,
@@ -26,6 +18,14 @@ from sightline.runtime import compare_runs, make_plan, replay_run
 from sightline.sense.arrival import Router
 from simulation.arrival import shuffle_arrival
 from simulation.engine import SimulatedEngine
+from simulation.gateway_runs import (
+    PLAN_PARTITIONS,
+    REGION_NORTH,
+    FakeTime,
+    constellation,
+    plan,
+    run_gateway,
+)
 from simulation.trials import assert_all_accounted, gateway_plan
 
 

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sightline.runtime.frames.frame_host import SITE_PARTITION, FrameHost
-from sightline.runtime.frames.site_loop import SiteLoop
 
-from runtime_frames.site_cases import plan_of, two_cameras
 from sightline.act import Ledger, RunMetrics
 from sightline.limits import DEFAULT_LIMITS
 from sightline.recorder import read_entries
@@ -16,13 +13,18 @@ from sightline.records import Detections, EntryKind, Frame
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime import RunDirectory, RunOptions, replay_run
 from sightline.runtime.engine.camera_inbox import Arrival
-from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
+from sightline.runtime.engine.driving import EpochDriver
+from sightline.runtime.engine.feeds import NoRows, clocked_feed
+from sightline.runtime.engine.guard import Outcome, OutcomeStatus
+from sightline.runtime.engine.hosting import HostSettings, LocalHosting, partition_name
 from sightline.runtime.engine.logged_core import HostClocks
+from sightline.runtime.engine.loop import RunLoop
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_options import RunClocks
 from simulation.disk import SimulatedDisk
+from simulation.site_cases import plan_of, two_cameras
 
 BUDGET_S, DETECTION_S = 0.1, 0.02
 FAULT_SHARE = 0.05
@@ -58,6 +60,9 @@ class FaultyGuard:
     def hold(self, frame):
         pass
 
+    def close(self):
+        pass
+
     def warm(self, frame):
         pass
 
@@ -70,39 +75,39 @@ class FaultyGuard:
 
     def _answer(self, request, deadline_ns):
         if not request.ask_primary:
-            return self._outcome(request, DetectionStatus.SKIPPED)
+            return self._outcome(request, OutcomeStatus.SKIPPED)
         if self.free_at_ns > self.time.now_ns:
-            return self._outcome(request, DetectionStatus.TIMEOUT)
-        takes_s, status = DETECTION_S, DetectionStatus.OK
+            return self._outcome(request, OutcomeStatus.TIMEOUT)
+        takes_s, status = DETECTION_S, OutcomeStatus.OK
         if self.rng.random() < FAULT_SHARE:
             kind = ["stall", "crash", "nan"][int(self.rng.integers(3))]
             self.faults[kind] += 1
             if kind == "stall":
                 takes_s = self.rng.uniform(0.05, 5.0)
             else:
-                status = DetectionStatus(kind)
+                status = OutcomeStatus(kind)
         done_ns = self.time.now_ns + round(takes_s * NS_PER_S)
         if done_ns > deadline_ns:
             self.free_at_ns = done_ns
             self.time.now_ns = deadline_ns
-            return self._outcome(request, DetectionStatus.TIMEOUT)
+            return self._outcome(request, OutcomeStatus.TIMEOUT)
         self.time.now_ns = done_ns
         return self._outcome(request, status)
 
     def _outcome(self, request, status):
-        is_ok = status is DetectionStatus.OK
-        camera, _, index = request.request_id.rpartition(":")
+        is_ok = status is OutcomeStatus.OK
+        _, camera, index = request.request_id.rsplit(":", 2)
         # Nobody has a fallback detector here: tracks are carried on.
         found = None
         if is_ok:
             at_ns = self.captures[(camera, int(index))]
             found = Detections.of(camera, at_ns, box_px=[[1, 2, 8, 20]], score=[0.9])
-        return DetectionOutcome(
+        return Outcome(
             request_id=request.request_id,
             stage=request.stage,
             status=status,
             mode=Mode.PRIMARY if is_ok else Mode.FALLBACK,
-            detections=found,
+            answer=found,
             batch=(request.request_id,),
         )
 
@@ -204,34 +209,48 @@ def faulty_run(tmp_path, *, frames, seed=1):
     ]
     inbox = SimulatedInbox(time, cameras, guard)
     disk = SimulatedDisk()
-    clocks = HostClocks(wall_ns=time.wall_ns, monotonic_s=time.monotonic_s)
-    host = FrameHost(plan, disk, guard=guard, versions={}, clocks=clocks)
-    run = type("Run", (OnDisk,), {"disk": disk})(path=tmp_path, planned=plan, sources={})
+    clocks = RunClocks(wall_ns=time.wall_ns, monotonic_s=time.monotonic_s, sleep_s=time.sleep_s)
+    settings = HostSettings(
+        configuration=b"{}",
+        references=frozenset(),
+        models={},
+        checkpoint_epochs=200,
+        limits=DEFAULT_LIMITS,
+    )
+    host_clocks = HostClocks(wall_ns=time.wall_ns, monotonic_s=time.monotonic_s)
+    hosting = LocalHosting(plan, [0], disk, settings, clocks=host_clocks, guard=guard)
+    driver = EpochDriver(plan, hosting, None)
+    run = type("Run", (OnDisk,), {"disk": disk})(path=tmp_path, plan=plan, sources={})
     with Ledger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as ledger:
         publisher = Publisher(
-            run,
-            ledger,
-            {},
-            RunMetrics(),
-            wall_ns=time.wall_ns,
-            monotonic_s=time.monotonic_s,
-            sleep_s=time.sleep_s,
-            limits=DEFAULT_LIMITS,
+            run, ledger, {}, RunMetrics(), monotonic_s=time.monotonic_s, limits=DEFAULT_LIMITS
         )
-        loop = SiteLoop(
+        loop = RunLoop(
             plan=plan,
-            host=host,
+            run=run,
+            driver=driver,
             publisher=publisher,
             senders={},
-            clocks=RunClocks(
-                wall_ns=time.wall_ns, monotonic_s=time.monotonic_s, sleep_s=time.sleep_s
-            ),
+            clocks=clocks,
             on_progress=None,
-            controls=lambda: (),
+            options=RunOptions(is_live=True),
+            limits=DEFAULT_LIMITS,
+            deliver=lambda: None,
+            is_stopped=lambda: False,
         )
-        loop.go_live(inbox, time.wall_ns, lambda: False)
-        host.close()
-    return run, loop, host, guard
+        feed = clocked_feed(
+            plan,
+            inbox,
+            NoRows(),
+            first_number=0,
+            now_ns=time.wall_ns,
+            monotonic_s=time.monotonic_s,
+            sleep_s=time.sleep_s,
+            is_stopped=lambda: False,
+        )
+        loop.go(feed, lambda: None, list)
+        driver.close()
+    return run, loop, hosting.hosts[0], guard
 
 
 @pytest.fixture(scope="module")
@@ -257,10 +276,10 @@ def test_no_answer_takes_longer_than_its_budget(ran):
 def test_every_fallback_is_flagged_in_the_log_and_in_the_decisions(ran):
     run, _, _, _ = ran
     outcomes = [
-        DetectionOutcome.from_bytes(e.payload)
-        for e in read_entries(run.storage, SITE_PARTITION, kinds={EntryKind.OUTCOME})
+        Outcome.from_bytes(e.payload)
+        for e in read_entries(run.storage, partition_name(0), kinds={EntryKind.OUTCOME})
     ]
-    assert {o.mode for o in outcomes if o.status is not DetectionStatus.OK} == {Mode.FALLBACK}
+    assert {o.mode for o in outcomes if o.status is not OutcomeStatus.OK} == {Mode.FALLBACK}
     said = [d for d in run.decisions() if d.kind == "detector_fallback"]
     assert said
     assert {d.mode for d in said if d.transition == "raised"} == {Mode.FALLBACK}
@@ -270,7 +289,7 @@ def test_what_took_longer_than_the_pipeline_allows_is_in_the_log(ran):
     run, loop, _, _ = ran
     missed = [
         e
-        for e in read_entries(run.storage, SITE_PARTITION, kinds={EntryKind.DEADLINE_MISSED})
+        for e in read_entries(run.storage, partition_name(0), kinds={EntryKind.DEADLINE_MISSED})
         if e.name == "capture-to-command"
     ]
     assert len(missed) == loop.missed
@@ -279,8 +298,8 @@ def test_what_took_longer_than_the_pipeline_allows_is_in_the_log(ran):
 def test_no_camera_starves(ran):
     run, _, _, _ = ran
     asked = Counter(
-        DetectionOutcome.from_bytes(e.payload).request_id.partition(":")[0]
-        for e in read_entries(run.storage, SITE_PARTITION, kinds={EntryKind.OUTCOME})
+        Outcome.from_bytes(e.payload).request_id.rsplit(":", 2)[1]
+        for e in read_entries(run.storage, partition_name(0), kinds={EntryKind.OUTCOME})
     )
     assert set(asked) == set(CAMERAS)
     assert min(asked.values()) > 0.8 * max(asked.values())
@@ -295,11 +314,11 @@ def test_frames_that_are_looked_at_are_fresh(ran):
 def test_detectors_are_asked_again_when_they_have_recovered(ran):
     run, _, _, _ = ran
     statuses = [
-        DetectionOutcome.from_bytes(e.payload).status
-        for e in read_entries(run.storage, SITE_PARTITION, kinds={EntryKind.OUTCOME})
+        Outcome.from_bytes(e.payload).status
+        for e in read_entries(run.storage, partition_name(0), kinds={EntryKind.OUTCOME})
     ]
-    assert DetectionStatus.OK in statuses[-200:]
-    assert Counter(statuses)[DetectionStatus.OK] > len(statuses) / 3
+    assert OutcomeStatus.OK in statuses[-200:]
+    assert Counter(statuses)[OutcomeStatus.OK] > len(statuses) / 3
 
 
 def test_the_run_replays_to_the_same_bytes(ran):

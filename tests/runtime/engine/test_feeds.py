@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from runtime_frames.site_cases import camera
 from sightline.limits import Limits
 from sightline.records import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.camera_inbox import CameraInbox, Pace
 from sightline.runtime.engine.feeds import recorded_moments
 from sightline.sense.frames import FrameFault, FrameReason
+from simulation.site_cases import camera
 
 TICK_NS = NS_PER_S // 10
 

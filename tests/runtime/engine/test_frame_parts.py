@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightline.runtime.frames.site_form import ImagesForm
 
 from sightline.errors import LogError
 from sightline.records import Decision, Frame
@@ -18,6 +17,7 @@ from sightline.runtime.engine.frame_shell import FrameIntake, pixel_digest
 from sightline.runtime.engine.headers import FrameFaultNote
 from sightline.runtime.engine.standing import MAX_STANDING, Condition, StandingConditions
 from sightline.runtime.pictures.image_log import ImageLog, image_message
+from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import FrameContract
 
 CONTRACT = FrameContract(width_px=64, height_px=48, rate_hz=10, max_age_s=1.0)

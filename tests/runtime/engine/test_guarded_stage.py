@@ -1,17 +1,17 @@
 """A guarded stage that is late or broken: its fallback answers, flagged, and the run goes on."""
 
 import threading
+import time
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from sightline.runtime.deciding import run_scorer
 
-from runtime.small_runs import of_kind, readings, run_small, windows
 from sightline.perceive import level_deviation, robust_deviation
 from sightline.records.decision import Mode
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus
-from sightline.runtime.engine.guarding import DeadlineScoring
+from sightline.runtime.engine.guarding import Guard
+from simulation.engine import FaultyAnswers, own_answer
+from simulation.small_runs import of_kind, readings, run_small, windows
 from simulation.small_world import PIPELINE, small_plan
 
 QUIET = (0.0, 0.2, -0.1, 0.1)
@@ -20,15 +20,13 @@ LEVELS = windows(*QUIET, 40.0, *QUIET)
 """A spike after enough history to judge it, raised by both scorers."""
 
 
-class ScriptedScoring:
+class ScriptedAnswers(FaultyAnswers):
     """Fails the requests that the script names by their number, from 0; remembers all of them."""
 
     def __init__(self, failures):
+        super().__init__(one_partition(), 0, 0.0)
         self._failures = failures
         self.asked = []
-
-    def run(self, requests):
-        return [self._answer(r) for r in requests]
 
     def _answer(self, request):
         number = len(self.asked)
@@ -38,13 +36,8 @@ class ScriptedScoring:
             request_id=request.request_id,
             stage=request.stage,
             status=status,
-            scores=run_scorer(request, request.scorer)
-            if status is OutcomeStatus.OK
-            else np.empty(0, np.float64),
+            answer=own_answer(self._plan, request) if status is OutcomeStatus.OK else None,
         )
-
-    def close(self):
-        pass
 
     @property
     def epochs_between(self):
@@ -59,36 +52,36 @@ def one_partition(**breaker):
     return small_plan(partitions=1, stages={"odd": {"guarded": {**guarded, "breaker": rule}}})
 
 
-def spike(scoring):
-    result = run_small(readings(LEVELS), plan=one_partition(), scoring=scoring)
+def spike(guard):
+    result = run_small(readings(LEVELS), plan=one_partition(), guard=guard)
     raised = [d for d in of_kind(result, "unusual") if str(d.transition) == "raised"]
     assert len(raised) == 1
     return raised[0], result
 
 
 def test_the_stage_itself_answers_while_it_can():
-    decision, result = spike(ScriptedScoring({}))
+    decision, result = spike(ScriptedAnswers({}))
     assert decision.mode is Mode.PRIMARY
     assert result.fallbacks == ()
 
 
 @pytest.mark.parametrize("status", [OutcomeStatus.TIMEOUT, OutcomeStatus.CRASH, OutcomeStatus.NAN])
 def test_the_fallback_answers_with_the_same_type_and_says_so(status):
-    decision, result = spike(ScriptedScoring({SPIKE_WINDOW: status}))
+    decision, result = spike(ScriptedAnswers({SPIKE_WINDOW: status}))
     assert decision.mode is Mode.FALLBACK
     assert result.fallbacks == (f"odd:{status}",)
 
 
 def test_the_fallback_is_the_declared_scorer():
-    scoring = ScriptedScoring({SPIKE_WINDOW: OutcomeStatus.TIMEOUT})
-    decision, _ = spike(scoring)
-    asked = scoring.asked[SPIKE_WINDOW]
+    guard = ScriptedAnswers({SPIKE_WINDOW: OutcomeStatus.TIMEOUT})
+    decision, _ = spike(guard)
+    asked = guard.asked[SPIKE_WINDOW].asked
     scores = {
         name: scorer(
-            history=asked.history,
-            current=asked.current,
-            floor=asked.floor,
-            min_history=asked.min_history,
+            history=asked["history"],
+            current=asked["current"],
+            floor=asked["floor"],
+            min_history=2,
         )
         for name, scorer in (("level", level_deviation), ("robust", robust_deviation))
     }
@@ -97,7 +90,7 @@ def test_the_fallback_is_the_declared_scorer():
 
 
 def test_after_a_failure_the_stage_is_asked_again():
-    decision, result = spike(ScriptedScoring({1: OutcomeStatus.CRASH}))
+    decision, result = spike(ScriptedAnswers({1: OutcomeStatus.CRASH}))
     assert decision.mode is Mode.PRIMARY
     assert result.fallbacks == ("odd:crash",)
 
@@ -108,55 +101,53 @@ def phases(result):
 
 
 def test_failures_in_a_row_open_the_breaker_and_a_good_trial_closes_it():
-    scoring = ScriptedScoring({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
-    result = run_small(
-        readings(windows(*QUIET, *QUIET, *QUIET)), plan=one_partition(), scoring=scoring
-    )
+    guard = ScriptedAnswers({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
+    result = run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=one_partition(), guard=guard)
     assert phases(result) == ["closed", "open", "closed"]
 
 
 def test_a_breaker_that_closes_after_two_successes_is_half_open_after_the_first():
-    scoring = ScriptedScoring({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
+    guard = ScriptedAnswers({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
     plan = one_partition(close_after=2)
-    result = run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, scoring=scoring)
+    result = run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, guard=guard)
     assert phases(result) == ["closed", "open", "half_open", "closed"]
 
 
 def test_an_open_breaker_asks_nobody_until_its_trial():
-    scoring = ScriptedScoring({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
+    guard = ScriptedAnswers({1: OutcomeStatus.TIMEOUT, 2: OutcomeStatus.TIMEOUT})
     plan = one_partition(retry_after_ticks=4)
-    run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, scoring=scoring)
-    assert scoring.epochs_between[:5] == [1, 1, 4, 1, 1]
+    run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, guard=guard)
+    assert guard.epochs_between[:5] == [1, 1, 4, 1, 1]
 
 
 def test_a_failed_trial_opens_the_breaker_again():
-    scoring = ScriptedScoring(dict.fromkeys((1, 2, 3), OutcomeStatus.CRASH))
+    guard = ScriptedAnswers(dict.fromkeys((1, 2, 3), OutcomeStatus.CRASH))
     plan = one_partition(retry_after_ticks=4)
-    result = run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, scoring=scoring)
-    assert scoring.epochs_between == [1, 1, 4, 4]
+    result = run_small(readings(windows(*QUIET, *QUIET, *QUIET)), plan=plan, guard=guard)
+    assert guard.epochs_between == [1, 1, 4, 4]
     assert len(result.fallbacks) == 3
 
 
 def test_what_an_open_breaker_answers_is_marked_as_fallback():
     failing = {2: OutcomeStatus.TIMEOUT, 3: OutcomeStatus.TIMEOUT}
-    decision, _ = spike(ScriptedScoring(failing))  # open when the spike comes
+    decision, _ = spike(ScriptedAnswers(failing))  # open when the spike comes
     assert decision.mode is Mode.FALLBACK
 
 
 def test_a_run_with_a_truly_stuck_thread_goes_on_with_the_fallback():
     released = threading.Event()
 
-    def stuck(request, scorer):
+    def stuck(stage, asked):
         released.wait()
-        return run_scorer(request, scorer)
+        return stage.answer(asked, stage.use)
 
     guarded = {**PIPELINE["stages"]["odd"]["guarded"], "budget_s": 0.02}
     plan = small_plan(partitions=1, stages={"odd": {"guarded": guarded}})
-    scoring = DeadlineScoring(scorer=stuck)
+    guard = Guard(plan, monotonic_s=time.monotonic, answering=stuck)
     try:
-        result = run_small(readings(LEVELS), plan=plan, scoring=scoring)
+        result = run_small(readings(LEVELS), plan=plan, guard=guard)
     finally:
         released.set()
-        scoring.close()
+        guard.close()
     assert {d.mode for d in of_kind(result, "unusual")} == {Mode.FALLBACK}
     assert set(result.fallbacks) == {"odd:timeout"}

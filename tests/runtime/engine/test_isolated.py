@@ -12,25 +12,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import Told, camera, plan_of, walker, yard
 from sightline.errors import PipelineError, SourceError, UsageError
 from sightline.limits import Limits
 from sightline.perceive.detect import DetectorFailed
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
-from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.engine.exchange import encode_answer, read_answer
-from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
-from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
-from sightline.runtime.engine.isolated import IsolatedDetector
+from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.exchange import encode_found, read_found
+from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
+from sightline.runtime.engine.guarding import Guard, Lookers
+from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.pictures.rerun import detected_anew
-from sightline.runtime.run_directory import plan_as_mapping
+from sightline.runtime.plan import plan_as_mapping
+from simulation import faulty_process
+from simulation.site_cases import Told, by_camera, camera, plan_of, walker, yard
 
-HERE = Path(__file__).parent
+HERE = Path(faulty_process.__file__).parent
 QUICK = Limits(detector_hang_s=0.2, detector_restart_s=0.01)
 LONG_S = 60.0  # only where a test would fail
 INSIDE = [200.0, 100.0, 220.0, 160.0]
@@ -42,7 +42,7 @@ def isolated():
     made = []
 
     def make(*, slots=1, slot_bytes=320 * 240 * 3, budget_s=1.0, limits=QUICK, **recipe):
-        detector = IsolatedDetector(
+        detector = Isolated(
             recipe,
             where="detectors.faulty",
             slots=slots,
@@ -66,14 +66,14 @@ def frame(index=0, stream="yard", shape=(4, 4, 3)):
 
 def guard_of(primary, fallback=None):
     primary.await_built()  # as a run does, before the first frame
-    one = CameraDetectors(primary=primary, fallback=fallback, budget_s=LONG_S)
-    return FrameGuard({"yard": one}, monotonic_s=time.monotonic)
+    one = Lookers(primary=primary, fallback=fallback, budget_s=LONG_S)
+    return Guard(plan_of(yard()), {("people", "yard"): one}, monotonic_s=time.monotonic)
 
 
 def ask(guard, index):
     guard.hold(frame(index))
-    request = DetectionRequest(
-        request_id=f"yard:{index}", stage="people", camera="yard", ask_primary=True
+    request = FrameRequest(
+        request_id=f"people:yard:{index}", stage="people", camera="yard", ask_primary=True
     )
     return guard.run([request])[0]
 
@@ -100,14 +100,14 @@ def isolate(plain, **options):
     return plan_of(plain)
 
 
-def run(plan, out, source, detectors, **options):
+def run(plan, out, source, looking, **options):
     is_stopped = options.pop("is_stopped", lambda: False)
-    return run_site(
+    return run_pipeline(
         plan,
         {source.stream: source},
         out,
-        detectors=detectors,
-        options=SiteOptions(durable=False, **options),
+        looking=looking,
+        options=RunOptions(durable=False, **options),
         is_stopped=is_stopped,
     )
 
@@ -115,7 +115,7 @@ def run(plan, out, source, detectors, **options):
 def outcomes(out):
     storage = RunDirectory.open(out).storage
     return [
-        DetectionOutcome.from_bytes(entry.payload)
+        Outcome.from_bytes(entry.payload)
         for entry in read_entries(storage, "p000", kinds={EntryKind.OUTCOME})
     ]
 
@@ -129,24 +129,26 @@ def test_isolated_a_resumed_run_gives_the_bytes_of_a_whole_one_on_threads(tmp_pa
     def east():
         return camera(seconds=5, things=(walker(from_s=1, until_s=4),))
 
-    threaded, processes = site_detectors(plan), site_detectors(alone)
-    pids = {processes["east"].primary.pid}
+    threaded, processes = lookers(plan), lookers(alone)
+    pids = {processes["east_detect", "east"].primary.pid}
     for what in ("version", "class_names"):
-        assert getattr(processes["east"].primary, what) == getattr(threaded["east"].primary, what)
+        assert getattr(processes["east_detect", "east"].primary, what) == getattr(
+            threaded["east_detect", "east"].primary, what
+        )
     whole = run(plan, tmp_path / "whole", east(), threaded)
     looks = iter(range(100))
     run(alone, tmp_path / "cut", east(), processes, is_stopped=lambda: next(looks) >= 35)
-    again = site_detectors(alone)
-    pids.add(again["east"].primary.pid)
+    again = lookers(alone)
+    pids.add(again["east_detect", "east"].primary.pid)
     resumed = run(alone, tmp_path / "cut", east(), again, resume=True)
 
     assert (whole.digest, whole.fallbacks) == (resumed.digest, resumed.fallbacks)
     assert [o.to_bytes() for o in outcomes(tmp_path / "whole")] == [
         o.to_bytes() for o in outcomes(tmp_path / "cut")
     ]
-    assert any(len(o.detections) for o in outcomes(tmp_path / "cut"))
+    assert any(len(o.answer) for o in outcomes(tmp_path / "cut"))
     opened = RunDirectory.open(tmp_path / "cut")
-    assert list(detected_anew(opened, site_detectors(opened.site))) == []
+    assert list(detected_anew(opened, lookers(opened.plan))) == []
     assert len(pids) == 2
     assert all(is_gone(pid) for pid in pids)
 
@@ -156,26 +158,26 @@ def test_the_statuses_of_a_broken_detector_are_those_without_a_process(isolated)
     guard = guard_of(isolated(faults=faults), Told())
     found = [ask(guard, index) for index in range(5)]
     guard.close()
-    crash, nan, ok = DetectionStatus.CRASH, DetectionStatus.NAN, DetectionStatus.OK
+    crash, nan, ok = OutcomeStatus.CRASH, OutcomeStatus.NAN, OutcomeStatus.OK
     assert [o.status for o in found] == [crash, nan, nan, nan, ok]
     assert "RuntimeError: no such layer" in found[0].detail
     assert found[4].detail == ""
-    assert found[4].detections.score.tolist() == [0.005]  # the same process, all along
+    assert found[4].answer.score.tolist() == [0.005]  # the same process, all along
 
 
 def test_frames_of_cameras_that_share_a_process_are_one_batch(isolated):
     detector = isolated(slots=2)
-    found = detector.detect_batch([frame(1, "east"), frame(2, "west", (3, 5))])
+    found = detector.look([frame(1, "east"), frame(2, "west", (3, 5))])
     assert [(one.stream, one.capture_ns) for one in found] == [("east", 10**8), ("west", 2 * 10**8)]
 
 
 def test_a_frame_too_large_for_the_memory_is_refused_and_the_process_goes_on(isolated):
     detector = isolated(slot_bytes=48)
     with pytest.raises(UsageError, match="at most 1 pictures of at most 48 bytes"):
-        detector.detect_batch([frame(0, shape=(5, 4, 3))])
+        detector.look([frame(0, shape=(5, 4, 3))])
     with pytest.raises(UsageError, match="got 2"):
-        detector.detect_batch([frame(0), frame(1)])
-    assert (len(detector.detect_batch([frame(2)])[0]), detector.instance) == (1, 1)
+        detector.look([frame(0), frame(1)])
+    assert (len(detector.look([frame(2)])[0]), detector.instance) == (1, 1)
 
 
 # --- what cannot begin ----------------------------------------------------------------------------
@@ -193,11 +195,11 @@ def test_a_process_that_dies_of_building_is_an_error_before_the_first_frame(isol
 
 def test_a_missing_file_of_an_isolated_detector_is_the_error_it_is_on_threads(tmp_path):
     told = {"use": "given", "file": str(tmp_path / "nowhere.txt"), "budget_s": 0.1}
-    plain = yard(detectors={"motion": told})
+    plain = yard(looking={"motion": told})
     said = []
     for plan in (plan_of(plain), isolate(plain)):
         with pytest.raises((PipelineError, SourceError)) as caught:
-            site_detectors(plan)
+            lookers(plan)
         said.append((type(caught.value), str(caught.value)))
     assert said[0] == said[1]
 
@@ -210,7 +212,7 @@ def survived(tmp_path_factory):
     """A run in which the process crashes, is killed and hangs; with what happened meanwhile."""
     out = tmp_path_factory.mktemp("survived") / "run"
     plan = plan_of(yard(breaker={"open_after": 3, "retry_after_ticks": 2, "close_after": 1}))
-    primary = IsolatedDetector(
+    primary = Isolated(
         {"box": INSIDE, "faults": {"5": "segfault", "45": "hang"}},
         where="detectors.faulty",
         slots=1,
@@ -235,8 +237,8 @@ def survived(tmp_path_factory):
                     os.kill(primary.pid, signal.SIGKILL)
                 yield one
 
-    both = CameraDetectors(primary=primary, fallback=Told(lambda _: [INSIDE]), budget_s=0.5)
-    report = run(plan, out, East(), {"east": both})
+    both = Lookers(primary=primary, fallback=Told(lambda _: [INSIDE]), budget_s=0.5)
+    report = run(plan, out, East(), by_camera(east=both))
     return out, report, {int(o.request_id.rpartition(":")[2]): o for o in outcomes(out)}, pids
 
 
@@ -248,7 +250,7 @@ def await_instance(detector, instance):
 
 
 def failed(found, frames):
-    return [found[index] for index in frames if found[index].status is not DetectionStatus.OK]
+    return [found[index] for index in frames if found[index].status is not OutcomeStatus.OK]
 
 
 def test_the_run_goes_on_whatever_becomes_of_the_process(survived):
@@ -262,10 +264,10 @@ def test_the_run_goes_on_whatever_becomes_of_the_process(survived):
 @pytest.mark.parametrize(
     ("first", "until", "status", "detail"),
     [
-        (5, 20, DetectionStatus.CRASH, "died: SIGSEGV"),
+        (5, 20, OutcomeStatus.CRASH, "died: SIGSEGV"),
         # The source is read a few frames ahead of the detector, so it is killed that much earlier.
-        (23, 40, DetectionStatus.CRASH, "died: SIGKILL"),
-        (45, 60, DetectionStatus.TIMEOUT, "0.5 s"),
+        (23, 40, OutcomeStatus.CRASH, "died: SIGKILL"),
+        (45, 60, OutcomeStatus.TIMEOUT, "0.5 s"),
     ],
     ids=["crashes", "is-killed", "hangs"],
 )
@@ -279,8 +281,8 @@ def test_meanwhile_the_fallback_answers_and_is_flagged(survived):
     out, _, found, _ = survived
     bad = failed(found, range(80))
     assert {o.mode for o in bad} == {Mode.FALLBACK}
-    assert all(len(o.detections) == 1 for o in bad)
-    assert {DetectionStatus.CRASH, DetectionStatus.SKIPPED} <= {o.status for o in bad}
+    assert all(len(o.answer) == 1 for o in bad)
+    assert {OutcomeStatus.CRASH, OutcomeStatus.SKIPPED} <= {o.status for o in bad}
     said = [d for d in RunDirectory.open(out).decisions() if d.kind == "detector_fallback"]
     assert (said[0].transition, said[-1].transition) == ("raised", "cleared")
     assert {d.mode for d in said if d.transition == "raised"} == {Mode.FALLBACK}
@@ -294,11 +296,11 @@ def test_while_it_is_started_again_asking_fails_at_once_and_says_why(survived):
 def test_it_recovers_and_its_answers_say_that_it_remembers_nothing(survived):
     found = survived[2]
     last = found[79]
-    assert (last.status, last.mode) == (DetectionStatus.OK, Mode.PRIMARY)
+    assert (last.status, last.mode) == (OutcomeStatus.OK, Mode.PRIMARY)
     assert last.detail == "from process 4, which remembers nothing from before it"
     assert found[4].detail == ""
-    assert found[4].detections.score.tolist() == [0.005]
-    assert last.detections.score[0] < 0.03  # it counts the frames that it has seen
+    assert found[4].answer.score.tolist() == [0.005]
+    assert last.answer.score[0] < 0.03  # it counts the frames that it has seen
 
 
 def test_the_run_replays_to_the_same_bytes(survived):
@@ -318,13 +320,13 @@ def test_a_process_that_comes_back_as_another_version_is_not_asked(isolated, tmp
     assert detector.version == "a@1"
     file.write_text("b@1")
     with pytest.raises(DetectorFailed, match="died: SIGSEGV"):
-        detector.detect_batch([frame(0)])
+        detector.look([frame(0)])
     until_s = time.monotonic() + LONG_S
     said = ""
     while "began with another version, b@1" not in said and time.monotonic() < until_s:
         time.sleep(0.01)
         with pytest.raises(DetectorFailed) as caught:
-            detector.detect_batch([frame(1)])
+            detector.look([frame(1)])
         said = str(caught.value)
     assert "began with another version, b@1" in said
     assert detector.instance == 1
@@ -335,7 +337,7 @@ def test_warming_waits_for_a_process_that_is_started_again(isolated):
     guard = guard_of(detector)
     guard.warm(frame(0))
     guard.warm(frame(1))
-    assert ask(guard, 2).detections.score.tolist() == [0.002]
+    assert ask(guard, 2).answer.score.tolist() == [0.002]
     guard.close()
     assert is_gone(detector.pid)
 
@@ -363,20 +365,28 @@ def test_an_answer_survives_the_pipe_and_one_that_lost_bytes_is_refused(boxes, c
     seen = Detections.of(
         "yard", 5, box_px=[b[:4] for b in boxes], score=[b[4] for b in boxes], class_names=("a",)
     )
-    message = encode_answer([seen, None, seen])
-    first, none, last = read_answer(message)
+    message = encode_found([seen, None, seen])
+    first, none, last = read_found(message)
     assert none is None
     for one in (first, last):
         assert one.box_px.tobytes() == seen.box_px.tobytes()
         assert one.score.tobytes() == seen.score.tobytes()
         assert (one.stream, one.capture_ns, one.class_names) == ("yard", 5, ("a",))
     with pytest.raises(ValueError, match=r"."):
-        read_answer(message[:-cut])
+        read_found(message[:-cut])
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"[]\n", b"7\n", b'{"found": 3}\n', b'{"found": [["a", 0, -1, []]]}\n']
+    "message",
+    [
+        b"",
+        b"[]\n",
+        b"7\n",
+        b'{"found": 3}\n',
+        b'{"found": [["a", 0, -1, []]]}\n',
+        b'{"found": [{}]}\n',
+    ],
 )
 def test_what_is_no_answer_is_refused(message):
     with pytest.raises(ValueError, match=r"."):
-        read_answer(message)
+        read_found(message)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from runtime.killing import kill_at_random, run_to_the_end
 from sightline.runtime import RunDirectory, replay_run
+from simulation.killing import kill_at_random, run_to_the_end
 
 pytestmark = pytest.mark.slow
 

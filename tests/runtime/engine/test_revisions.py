@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from runtime.small_runs import of_kind, readings, run_small, story, windows
 from sightline.records.decision import final_revisions
+from simulation.small_runs import of_kind, readings, run_small, story, windows
 
 LEVELS = windows(0, 0, 12, 0, 0, 0, 0)
 """One window above the threshold of 10: raised at 30 s, cleared at 40 s."""

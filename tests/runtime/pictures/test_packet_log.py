@@ -9,10 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from sightline.runtime.frames.site_form import ImagesForm
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import Told, camera, plan_of, told, walker, yard
 from sense.frames.frame_cases import write_video
 from sightline.errors import LogError, PipelineError, UsageError
 from sightline.evidence.site_drawing.pictures import RunPictures
@@ -21,17 +18,19 @@ from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.engine.guarding import CameraDetectors
+from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.pictures.image_log import ImageLog
 from sightline.runtime.pictures.logged_pictures import LoggedPicture, LoggedPictures
 from sightline.runtime.pictures.packet_log import PacketLog
 from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import VideoFile
 from sightline.sense.frames.video_file import read_with_opencv
 from sightline.sense.frames.video_parts import PacketTape, StreamCoding, StreamPacket
+from simulation.site_cases import Told, by_camera, camera, plan_of, told, walker, yard
 
 av = pytest.importorskip("av", reason="packets in logs not tested: PyAV is not installed")
 
@@ -58,14 +57,14 @@ def somebody(capture_ns):
     return INSIDE if NS_PER_S <= capture_ns < 2 * NS_PER_S else []
 
 
-def run(plan, out, path, detectors=None, **options):
+def run(plan, out, path, looking=None, **options):
     is_stopped = options.pop("is_stopped", lambda: False)
-    return run_site(
+    return run_pipeline(
         plan,
         {"east": path if hasattr(path, "stream") else VideoFile("east", path)},
         out,
-        detectors=detectors or told(plan, somebody),
-        options=SiteOptions(durable=False, **options),
+        looking=looking or told(plan, somebody),
+        options=RunOptions(durable=False, **options),
         is_stopped=is_stopped,
     )
 
@@ -85,7 +84,7 @@ def runs(videos, tmp_path_factory):
     """Of each video, all packets kept, looked at by the motion detector: (folder, digest)."""
     folder, plan = tmp_path_factory.mktemp("runs"), plan_of(yard(images=FULL))
     return {
-        codec: (folder / codec, run(plan, folder / codec, path, site_detectors(plan)).digest)
+        codec: (folder / codec, run(plan, folder / codec, path, lookers(plan)).digest)
         for codec, path in videos.items()
     }
 
@@ -128,14 +127,14 @@ def test_the_pictures_in_the_log_are_those_that_were_looked_at(runs, codec):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "mpeg2video"])
 def test_detectors_run_again_on_packets_give_the_same_answers(runs, codec):
     again = RunDirectory.open(runs[codec][0])
-    assert list(detected_anew(again, site_detectors(again.site))) == []
-    others = list(detected_anew(again, told(again.site, lambda _: INSIDE)))
+    assert list(detected_anew(again, lookers(again.plan))) == []
+    others = list(detected_anew(again, told(again.plan, lambda _: INSIDE)))
     assert len(others) == FRAMES
 
 
 def test_decisions_do_not_depend_on_the_form(tmp_path, videos, runs):
     plan = plan_of(yard())
-    report = run(plan, tmp_path / "run", videos["libx264"], site_detectors(plan))
+    report = run(plan, tmp_path / "run", videos["libx264"], lookers(plan))
     assert report.digest == runs["libx264"][1]
     assert replay_run(RunDirectory.open(runs["libx264"][0]))
 
@@ -182,27 +181,27 @@ def test_a_truncated_video_runs_again_too(tmp_path, videos):
     run(plan_of(yard(images=FULL)), tmp_path / "run", path)
     assert 10 < len(headers(tmp_path / "run")) < FRAMES
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.site, somebody))) == []
+    assert list(detected_anew(again, told(again.plan, somebody))) == []
 
 
 # --- frames that give way, resumed runs ---------------------------------------------------------
 
 
 class Slow(Told):
-    def detect_batch(self, frames):
+    def look(self, frames):
         time.sleep(0.03)
-        return super().detect_batch(frames)
+        return super().look(frames)
 
 
 def test_packets_of_superseded_frames_are_logged(tmp_path, videos):
     plan = plan_of(yard(images=FULL))
-    slow = {"east": CameraDetectors(primary=Slow(), fallback=None, budget_s=1.0)}
+    slow = by_camera(east=Lookers(primary=Slow(), fallback=None, budget_s=1.0))
     report = run(plan, tmp_path / "run", videos["libx264"], slow, speed=10.0)
     assert report.accounts.superseded > 0
     found = own(tmp_path / "run")
     assert [one["number"] for one in found] == list(range(FRAMES))
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.site))) == []
+    assert list(detected_anew(again, told(again.plan))) == []
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -214,7 +213,7 @@ def test_a_resumed_run_has_every_picture(tmp_path, videos, codec):
     report = run(plan, tmp_path / "run", videos[codec], resume=True)
     assert report.digest == whole.digest
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.site, somebody))) == []
+    assert list(detected_anew(again, told(again.plan, somebody))) == []
 
 
 def test_pictures_that_a_crash_took_are_logged_when_the_run_goes_on(tmp_path, videos):
@@ -225,9 +224,9 @@ def test_pictures_that_a_crash_took_are_logged_when_the_run_goes_on(tmp_path, vi
     data = segment.read_bytes()
     segment.write_bytes(data[: len(data) * 8 // 10])
     report = run(plan, out, videos["libx264"], resume=True)
-    assert report.recovery
+    assert report.recoveries
     again = RunDirectory.open(out)
-    assert list(detected_anew(again, told(again.site, somebody))) == []
+    assert list(detected_anew(again, told(again.plan, somebody))) == []
 
 
 def test_the_data_of_the_messages_is_a_stream_that_any_player_reads(h264, tmp_path):
@@ -339,7 +338,7 @@ def test_a_missing_packet_is_a_missing_picture(tmp_path, videos, monkeypatch):
     run(plan_of(yard(images=FULL)), tmp_path / "run", videos["libx264"])
     again = RunDirectory.open(tmp_path / "run")
     with pytest.raises(LogError, match="every picture"):
-        list(detected_anew(again, told(again.site)))
+        list(detected_anew(again, told(again.plan)))
 
 
 def scene_of(header):

@@ -4,12 +4,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from runtime.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of
 from sightline.errors import PipelineError
 from sightline.perceive.normal import CalibrationBank, CalibrationSettings
 from sightline.records.decision import final_revisions
 from sightline.runtime import make_plan
 from simulation.engine import SimulatedEngine
+from simulation.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
 

@@ -4,7 +4,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from runtime.learning_runs import (
+from sightline.errors import PipelineError
+from sightline.limits import Limits
+from sightline.perceive.normal import SeriesDetector
+from sightline.recorder.checkpoint import pack_state, unpack_state
+from sightline.records.decision import final_revisions
+from sightline.runtime import RunOptions, run_pipeline
+from sightline.runtime.engine.core import PartitionCore
+from sightline.sense import MemorySource
+from simulation.engine import SimulatedEngine
+from simulation.learning_runs import (
     LATE,
     LEARN,
     NOVELTY,
@@ -17,15 +26,6 @@ from runtime.learning_runs import (
     scores_of,
     values,
 )
-from sightline.errors import PipelineError
-from sightline.limits import Limits
-from sightline.perceive.normal import SeriesDetector
-from sightline.recorder.checkpoint import pack_state, unpack_state
-from sightline.records.decision import final_revisions
-from sightline.runtime import RunOptions, run_pipeline
-from sightline.runtime.engine.core import PartitionCore
-from sightline.sense import MemorySource
-from simulation.engine import SimulatedEngine
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from runtime.small_runs import of_kind, readings, run_small, windows
 from sightline.errors import PipelineError
 from sightline.records.decision import Mode
+from simulation.small_runs import of_kind, readings, run_small, windows
 from simulation.small_world import CONTRACT, small_plan
 
 

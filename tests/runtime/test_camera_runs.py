@@ -14,7 +14,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.engine.answerers import lookers
 from sightline.runtime.engine.guarding import Lookers
-from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.pictures.rerun import looked_at_again
 from simulation.site_cases import (
     Told,
     by_camera,
@@ -295,12 +295,12 @@ def recorded(tmp_path, images, things=(walker(),)):
 
 def test_detectors_run_again_on_the_log_give_the_same_answers(tmp_path):
     again = recorded(tmp_path, {"keep": "full"})
-    assert list(detected_anew(again, lookers(again.plan))) == []
+    assert list(looked_at_again(again, lookers(again.plan))) == []
 
 
 def test_a_detector_that_answers_otherwise_is_found_at_its_frame(tmp_path):
     again = recorded(tmp_path, {"keep": "full"})
-    found = list(detected_anew(again, told(again.plan, lambda _: INSIDE)))
+    found = list(looked_at_again(again, told(again.plan, lambda _: INSIDE)))
     assert len(found) == 40
     assert "east_detect:east:0" in found[0][1]
 
@@ -308,10 +308,10 @@ def test_a_detector_that_answers_otherwise_is_found_at_its_frame(tmp_path):
 def test_detectors_cannot_be_run_again_without_the_pictures(tmp_path):
     again = recorded(tmp_path, {"keep": "digest"})
     with pytest.raises(LogError, match="every picture"):
-        list(detected_anew(again, told(again.plan)))
+        list(looked_at_again(again, told(again.plan)))
 
 
 def test_a_lossy_picture_is_not_taken_for_the_one_that_was_looked_at(tmp_path):
     again = recorded(tmp_path, {"keep": "full", "quality": 50})
     with pytest.raises(LogError, match="digest"):
-        list(detected_anew(again, told(again.plan)))
+        list(looked_at_again(again, told(again.plan)))

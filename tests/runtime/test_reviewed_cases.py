@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from sightline.cli.site_sources import follow_controls, open_cameras
 
 from sightline.act import Outlet
 from sightline.cli.outlets import parse_actuators
-from sightline.cli.site_sources import follow_controls, open_cameras
 from sightline.errors import PipelineError, SourceError, UsageError
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind

@@ -25,7 +25,7 @@ from sightline.runtime.engine.exchange import encode_found, read_found
 from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard, Lookers
 from sightline.runtime.engine.isolated import Isolated
-from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.pictures.rerun import looked_at_again
 from sightline.runtime.plan import plan_as_mapping
 from simulation import faulty_process
 from simulation.site_cases import Told, by_camera, camera, plan_of, walker, yard
@@ -148,7 +148,7 @@ def test_isolated_a_resumed_run_gives_the_bytes_of_a_whole_one_on_threads(tmp_pa
     ]
     assert any(len(o.answer) for o in outcomes(tmp_path / "cut"))
     opened = RunDirectory.open(tmp_path / "cut")
-    assert list(detected_anew(opened, lookers(opened.plan))) == []
+    assert list(looked_at_again(opened, lookers(opened.plan))) == []
     assert len(pids) == 2
     assert all(is_gone(pid) for pid in pids)
 

@@ -25,7 +25,7 @@ from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.pictures.image_log import ImageLog
 from sightline.runtime.pictures.logged_pictures import LoggedPicture, LoggedPictures
 from sightline.runtime.pictures.packet_log import PacketLog
-from sightline.runtime.pictures.rerun import detected_anew
+from sightline.runtime.pictures.rerun import looked_at_again
 from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import VideoFile
 from sightline.sense.frames.video_file import read_with_opencv
@@ -127,8 +127,8 @@ def test_the_pictures_in_the_log_are_those_that_were_looked_at(runs, codec):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg", "mpeg2video"])
 def test_detectors_run_again_on_packets_give_the_same_answers(runs, codec):
     again = RunDirectory.open(runs[codec][0])
-    assert list(detected_anew(again, lookers(again.plan))) == []
-    others = list(detected_anew(again, told(again.plan, lambda _: INSIDE)))
+    assert list(looked_at_again(again, lookers(again.plan))) == []
+    others = list(looked_at_again(again, told(again.plan, lambda _: INSIDE)))
     assert len(others) == FRAMES
 
 
@@ -181,7 +181,7 @@ def test_a_truncated_video_runs_again_too(tmp_path, videos):
     run(plan_of(yard(images=FULL)), tmp_path / "run", path)
     assert 10 < len(headers(tmp_path / "run")) < FRAMES
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.plan, somebody))) == []
+    assert list(looked_at_again(again, told(again.plan, somebody))) == []
 
 
 # --- frames that give way, resumed runs ---------------------------------------------------------
@@ -201,7 +201,7 @@ def test_packets_of_superseded_frames_are_logged(tmp_path, videos):
     found = own(tmp_path / "run")
     assert [one["number"] for one in found] == list(range(FRAMES))
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.plan))) == []
+    assert list(looked_at_again(again, told(again.plan))) == []
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -213,7 +213,7 @@ def test_a_resumed_run_has_every_picture(tmp_path, videos, codec):
     report = run(plan, tmp_path / "run", videos[codec], resume=True)
     assert report.digest == whole.digest
     again = RunDirectory.open(tmp_path / "run")
-    assert list(detected_anew(again, told(again.plan, somebody))) == []
+    assert list(looked_at_again(again, told(again.plan, somebody))) == []
 
 
 def test_pictures_that_a_crash_took_are_logged_when_the_run_goes_on(tmp_path, videos):
@@ -226,7 +226,7 @@ def test_pictures_that_a_crash_took_are_logged_when_the_run_goes_on(tmp_path, vi
     report = run(plan, out, videos["libx264"], resume=True)
     assert report.recoveries
     again = RunDirectory.open(out)
-    assert list(detected_anew(again, told(again.plan, somebody))) == []
+    assert list(looked_at_again(again, told(again.plan, somebody))) == []
 
 
 def test_the_data_of_the_messages_is_a_stream_that_any_player_reads(h264, tmp_path):
@@ -338,7 +338,7 @@ def test_a_missing_packet_is_a_missing_picture(tmp_path, videos, monkeypatch):
     run(plan_of(yard(images=FULL)), tmp_path / "run", videos["libx264"])
     again = RunDirectory.open(tmp_path / "run")
     with pytest.raises(LogError, match="every picture"):
-        list(detected_anew(again, told(again.plan)))
+        list(looked_at_again(again, told(again.plan)))
 
 
 def scene_of(header):

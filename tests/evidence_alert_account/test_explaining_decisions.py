@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from runtime.learning_runs import fleet, learning_plan
-from runtime.small_runs import readings
+from simulation.learning_runs import fleet, learning_plan
+from simulation.small_runs import readings
 from sightline.cli.main import app
 from sightline.evidence import explain
 from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines

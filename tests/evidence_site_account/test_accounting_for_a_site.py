@@ -18,7 +18,7 @@ from evidence_site_drawing.yard_runs import (
     two_cameras,
     yard,
 )
-from runtime_frames.site_cases import Told
+from simulation.site_cases import Told
 from sightline.cli.main import app
 from sightline.evidence.site_account import account_lines, account_of_site, write_site_report
 from sightline.records.command import CommandLevel

@@ -2,7 +2,7 @@
 
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import camera, plan_of, told, two_cameras, walker, yard
+from simulation.site_cases import camera, plan_of, told, two_cameras, walker, yard
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from runtime_frames.site_cases import camera, plan_of, told, walker, yard
+from simulation.site_cases import camera, plan_of, told, walker, yard
 from sightline.errors import UsageError
 from sightline.evidence.site_scores import score_site, tracks_of_run
 from sightline.records.signals import NS_PER_S

@@ -92,20 +92,34 @@ def built_answerer(recipe: Mapping[str, Any]) -> Answering:
 
 
 def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Isolated]:
-    """The guarded series stages that run in a process of their own, by name."""
-    return {
-        step.name: Isolated(
-            {"plan": plan_as_mapping(plan), "stage": step.name},
-            where=f"stages.{step.name}",
-            slots=1,
-            slot_bytes=1,
-            budget_s=step.stage.guard.budget_s,
-            limits=limits,
-        )
-        for chain in plan.chains
-        for step in chain.steps
-        if step.stage.guard is not None and step.stage.guard.run_on == "process"
-    }
+    """The guarded series stages that run in a process of their own, by name.
+
+    Their processes are built side by side, and awaited: starting is no part of a stage's budget.
+
+    Raises:
+        PipelineError: a process died of building it.
+    """
+    found: dict[str, Isolated] = {}
+    try:
+        for chain in plan.chains:
+            for step in chain.steps:
+                guard = step.stage.guard
+                if guard is not None and guard.run_on == "process":
+                    found[step.name] = Isolated(
+                        {"plan": plan_as_mapping(plan), "stage": step.name},
+                        where=f"stages.{step.name}",
+                        slots=1,
+                        slot_bytes=1,
+                        budget_s=guard.budget_s,
+                        limits=limits,
+                    )
+        for isolated in found.values():
+            isolated.await_built()
+    except BaseException:
+        for isolated in found.values():
+            isolated.close()
+        raise
+    return found
 
 
 # --- who looks at pictures ------------------------------------------------------------------------

@@ -220,7 +220,7 @@ class PartitionHost:
         tick = {"epoch": number, "tick_ns": tick_ns, "final": is_final}
         self._logged.apply(EntryKind.TICK, "", plain_json(tick))
         self._logged.count_epoch()
-        if self._frames is None or batches or rejected:
+        if self._frames is None or batches or rejected or is_final:
             self._logged.took(self._clocks.monotonic_s() - started_s)
         else:
             self._logged.measure_stages()  # ticks between frames are no work worth a line each

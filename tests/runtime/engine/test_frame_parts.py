@@ -1,0 +1,228 @@
+"""Small parts of the frame engine: intake, pictures, standing conditions."""
+
+import base64
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.errors import LogError
+from sightline.records import Decision, Frame
+from sightline.records.decision import Mode, Reason, Severity, Transition
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.engine.frame_shell import FrameIntake, pixel_digest
+from sightline.runtime.engine.headers import FrameFaultNote
+from sightline.runtime.engine.standing import MAX_STANDING, Condition, StandingConditions
+from sightline.runtime.pictures.image_log import ImageLog, image_message
+from sightline.runtime.pipeline import ImagesForm
+from sightline.sense.frames import FrameContract
+
+CONTRACT = FrameContract(width_px=64, height_px=48, rate_hz=10, max_age_s=1.0)
+
+
+def picture(seed=0):
+    return np.random.default_rng(seed).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+def frame(at_s=0.0, *, received_s=None, pixels=None, index=0):
+    return Frame(
+        stream="yard",
+        index=index,
+        capture_ns=round(at_s * NS_PER_S),
+        received_ns=round((at_s if received_s is None else received_s) * NS_PER_S),
+        pixels=picture() if pixels is None else pixels,
+    )
+
+
+# --- intake -------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_keeps_its_contract_is_usable_and_has_no_sign():
+    header = FrameIntake(CONTRACT).header(frame())
+    assert (header.is_usable, header.signs) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (frame(pixels=np.zeros((24, 32, 3), np.uint8)), "SIZE"),
+        (frame(pixels=np.zeros((48, 64), np.uint8)), "CHANNELS"),
+        (frame(0.0, received_s=2.0), "STALE"),
+        (frame(5.0, received_s=1.0), "CLOCK_SKEW"),
+    ],
+)
+def test_a_frame_that_breaks_it_is_not_usable_and_says_why(bad, code):
+    header = FrameIntake(CONTRACT).header(bad)
+    assert not header.is_usable
+    assert header.signs[0].code == code
+
+
+def test_a_clock_that_is_ahead_by_less_than_the_tolerance_is_no_trouble():
+    assert FrameIntake(CONTRACT).header(frame(1.02, received_s=1.0)).is_usable
+
+
+def test_a_camera_at_half_its_rate_is_said_to_be_slow_and_stays_usable():
+    intake = FrameIntake(CONTRACT)
+    for n in range(30):
+        header = intake.header(frame(n * 0.25, pixels=picture(n), index=n))
+    assert header.is_usable
+    assert [sign.code for sign in header.signs] == ["RATE_LOW"]
+
+
+def test_a_digest_tells_pictures_apart_by_one_level_of_one_pixel():
+    other = picture()
+    other[0, 0, 0] ^= 1
+    assert pixel_digest(frame()) != pixel_digest(frame(pixels=other))
+    assert pixel_digest(frame()) == pixel_digest(frame(3.0))
+
+
+def test_a_digest_tells_shapes_apart():
+    flat = np.zeros((2, 8), np.uint8)
+    assert pixel_digest(frame(pixels=flat)) != pixel_digest(frame(pixels=flat.reshape(4, 4)))
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_a_picture_without_loss_comes_back_bit_by_bit():
+    message = json.loads(image_message(frame(), quality=None))
+    data = np.frombuffer(base64.b64decode(message["data"]), np.uint8)
+    assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), picture())
+
+
+def test_a_jpeg_is_smaller():
+    smooth = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (48, 1, 3))
+    noisy = frame(pixels=picture())
+    assert len(image_message(noisy, quality=30)) < len(image_message(noisy, quality=None))
+    assert json.loads(image_message(frame(pixels=smooth), quality=90))["format"] == "jpeg"
+
+
+def test_nothing_is_kept_of_what_was_long_before_a_decision():
+    log = ImageLog(ImagesForm(keep="around_decisions", before_s=1.0, after_s=1.0))
+    for n in range(50):
+        assert log.take(frame(n / 10, index=n)) == []
+    kept = [json.loads(payload)["timestamp"] for _, payload in log.decided()]
+    first_s = kept[0]["sec"] + kept[0]["nsec"] / NS_PER_S
+    assert first_s == pytest.approx(3.9)
+    assert len(kept) == 11
+
+
+def test_what_follows_a_decision_is_kept_for_the_stated_time():
+    log = ImageLog(ImagesForm(keep="around_decisions", before_s=0.0, after_s=1.0))
+    log.take(frame(0.0))
+    log.decided()
+    kept = [n for n in range(1, 30) if log.take(frame(n / 10, index=n))]
+    assert kept == list(range(1, 11))
+
+
+def test_what_waits_for_a_decision_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr("sightline.runtime.pictures.image_log.MAX_HELD_BYTES", 40_000)
+    log = ImageLog(ImagesForm(keep="around_decisions", before_s=1000.0))
+    for n in range(50):
+        log.take(frame(n / 10, index=n))
+    assert sum(len(payload) for _, payload in log.decided()) <= 40_000
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_a_fault_survives_the_log():
+    note = FrameFaultNote(
+        camera="yard",
+        index=3,
+        reason="UNREADABLE",
+        detail="not a JPEG",
+        origin="3.jpg",
+        frames=1,
+        capture_ns=-1,
+    )
+    assert FrameFaultNote.from_bytes(note.to_bytes()) == note
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b'{"camera": 1}'])
+def test_what_is_no_fault_is_a_log_error(payload):
+    with pytest.raises(LogError):
+        FrameFaultNote.from_bytes(payload)
+
+
+# --- standing conditions ------------------------------------------------------------------------
+
+
+def condition(subject, kind="dwell", value=1.0):
+    return Condition(
+        kind=kind,
+        subject=subject,
+        group="",
+        severity=Severity.WARNING,
+        reason=Reason(
+            code=kind.upper(), measure="m", value=value, threshold=0.5, unit="1", version="v"
+        ),
+    )
+
+
+def said(standing, at, subjects, scope="yard"):
+    found = standing.update(scope, at, [condition(s) for s in subjects], mode=Mode.PRIMARY)
+    return [(d.transition.value, d.subject) for d in found]
+
+
+def test_a_condition_that_goes_on_is_said_once():
+    standing = StandingConditions("p", clear_ns=10)
+    assert [said(standing, t, ["a"]) for t in (0, 5, 9)] == [[("raised", "a")], [], []]
+
+
+def test_a_flicker_shorter_than_the_hold_clears_nothing():
+    standing = StandingConditions("p", clear_ns=10)
+    said(standing, 0, ["a"])
+    assert [said(standing, 5, []), said(standing, 9, ["a"]), said(standing, 18, [])] == [[], [], []]
+    assert said(standing, 19, []) == [("cleared", "a")]
+
+
+def test_scopes_do_not_clear_each_other():
+    standing = StandingConditions("p", clear_ns=0)
+    said(standing, 0, ["a"], scope="east")
+    assert said(standing, 100, [], scope="west") == []
+    assert said(standing, 100, [], scope="east") == [("cleared", "a")]
+
+
+def test_beyond_the_bound_nothing_more_is_said_until_something_is_cleared():
+    standing = StandingConditions("p", clear_ns=0)
+    many = [f"s{n:05d}" for n in range(MAX_STANDING + 5)]
+    assert len(said(standing, 0, many)) == MAX_STANDING
+    assert len(standing) == MAX_STANDING
+
+
+@given(
+    steps=st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=30),
+    cut=st.integers(0, 30),
+)
+def test_what_is_said_does_not_depend_on_a_checkpoint_between(steps, cut):
+    def run(cut_at):
+        standing, found = StandingConditions("p", clear_ns=3), []
+        for t, subjects in enumerate(steps):
+            if t == cut_at:
+                fresh = StandingConditions("p", clear_ns=3)
+                fresh.restore(json.loads(json.dumps(standing.snapshot())))
+                standing = fresh
+            found += said(standing, t, sorted(subjects))
+        return found
+
+    assert run(cut) == run(None)
+
+
+@given(steps=st.lists(st.sets(st.sampled_from("abcd")), min_size=1, max_size=30))
+def test_raised_and_cleared_take_turns_for_each_subject(steps):
+    standing, last = StandingConditions("p", clear_ns=2), {}
+    for t, subjects in enumerate(steps):
+        for transition, subject in said(standing, t, sorted(subjects)):
+            assert transition != last.get(subject, "cleared")
+            last[subject] = transition
+
+
+def test_a_decision_of_a_condition_reads_back_from_its_bytes():
+    standing = StandingConditions("p", clear_ns=0)
+    decision = standing.update("yard", 7, [condition("a")], mode=Mode.FALLBACK)[0]
+    assert Decision.from_bytes(decision.canonical_bytes()) == decision
+    assert (decision.mode, decision.transition) == (Mode.FALLBACK, Transition.RAISED)

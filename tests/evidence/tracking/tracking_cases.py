@@ -7,7 +7,7 @@ import numpy as np
 
 from sightline.sense.frames.mot_files import MotTable
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 
 def table(rows, *, scores=None, classes=None):

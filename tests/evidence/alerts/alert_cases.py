@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import Path
 
-DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 DAY_NS = 86_400_000_000_000
 
 

@@ -11,7 +11,7 @@ from evidence_tracking.tracking_cases import DATA, random_pair, save
 from sightline.evidence.tracking import score_tracks
 from sightline.sense.frames.mot_files import read_tracks, read_truth
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PEER = ROOT / ".venv-peers" / "bin" / "python"
 
 RATIOS = {

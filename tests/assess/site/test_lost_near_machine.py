@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assess_site.site_tracks import S, person_and_vehicle, tracks
+from assess.site.site_tracks import S, person_and_vehicle, tracks
 from sightline.assess.site import RiskCode, SiteAssessment, from_snapshot, snapshot
 from sightline.assess.site.machines import (
     Braking,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assess_site.site_tracks import S, person_and_vehicle, tracks
+from assess.site.site_tracks import S, person_and_vehicle, tracks
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import Braking, Headings, MachineRule, pair_risk
 from sightline.errors import UsageError

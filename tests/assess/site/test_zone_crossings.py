@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assess_site.site_tracks import S, tracks
+from assess.site.site_tracks import S, tracks
 from sightline.assess.site import from_snapshot, snapshot
 from sightline.assess.site.zones import Crossing, Polygon, SiteZone, ZoneState, watch_zones
 from sightline.errors import UsageError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assess_site.site_tracks import S, tracks
+from assess.site.site_tracks import S, tracks
 from sightline.assess.site import RiskCode
 from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
 from sightline.errors import UsageError

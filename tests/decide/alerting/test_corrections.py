@@ -1,6 +1,6 @@
 """Late data takes alerts back: nothing is lost, and what was told is corrected."""
 
-from decide_alerting.alerting_cases import (
+from decide.alerting.alerting_cases import (
     CRITICAL,
     MINUTE,
     Run,

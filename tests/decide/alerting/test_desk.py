@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from decide_alerting.alerting_cases import (
+from decide.alerting.alerting_cases import (
     CRITICAL,
     INFO,
     MINUTE,

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decide_alerting.alerting_cases import (
+from decide.alerting.alerting_cases import (
     CRITICAL,
     INFO,
     MINUTE,

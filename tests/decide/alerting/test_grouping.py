@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binom
 
-from decide_alerting.alerting_cases import POPULATION, alert
+from decide.alerting.alerting_cases import POPULATION, alert
 from sightline.decide.alerting import GroupingRule
 from sightline.decide.alerting.grouping import common_causes
 from sightline.errors import UsageError

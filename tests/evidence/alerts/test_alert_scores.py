@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence_alerts.alert_cases import DAY_NS
+from evidence.alerts.alert_cases import DAY_NS
 from sightline.errors import UsageError
 from sightline.evidence.alerts import (
     Intervals,

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evidence_alerts.alert_cases import DATA, plain_nab_raw
+from evidence.alerts.alert_cases import DATA, plain_nab_raw
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.alerts.datasets import NabFile, NabProfile, score_nab
 from sightline.evidence.alerts.datasets.label_files import (

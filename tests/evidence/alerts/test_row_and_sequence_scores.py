@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from evidence_alerts.alert_cases import DATA
+from evidence.alerts.alert_cases import DATA
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets import (

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from evidence_tracking.tracking_cases import DATA, path, save
+from evidence.tracking.tracking_cases import DATA, path, save
 from sightline.cli import tracking_commands
 from sightline.errors import SourceError, StorageError, UsageError
 from sightline.sense.frames.mot_files import read_tracks

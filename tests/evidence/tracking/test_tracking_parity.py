@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evidence_tracking.tracking_cases import DATA, random_pair, save
+from evidence.tracking.tracking_cases import DATA, random_pair, save
 from sightline.evidence.tracking import score_tracks
 from sightline.sense.frames.mot_files import read_tracks, read_truth
 

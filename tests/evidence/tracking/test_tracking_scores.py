@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence_tracking.tracking_cases import path, random_pair, table
+from evidence.tracking.tracking_cases import path, random_pair, table
 from sightline.errors import UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
 from sightline.evidence.tracking.overlaps import iou_matrix

@@ -14,10 +14,9 @@ from sightline.records.frames import Frame
 from sightline.sense import Contract, MemorySource, open_source, source_registry
 from sightline.sense.arrival import epochs
 from sightline.sense.frames import FrameContract, LiveCamera, VideoFile
-from sightline.sense.inbox import Inbox
+from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.live import LiveReaders, live_epochs
 from sightline.sense.source import chunk_of
-from sightline.sense.spill import SpillFolder
 
 CONTRACT = Contract.model_validate(
     {

@@ -14,9 +14,8 @@ from sightline.runtime.plan import Plan
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import Source
 from sightline.sense.arrival import Epoch
-from sightline.sense.inbox import Inbox
+from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.live import LiveReaders, live_epochs
-from sightline.sense.spill import SpillFolder
 
 
 class LiveFeed:

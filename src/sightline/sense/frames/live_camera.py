@@ -349,11 +349,9 @@ class LiveCamera(CameraSource):
 
     @property
     def gives_packets(self) -> bool:
-        """Whether :meth:`record_packets` can be called: the reader is PyAV."""
         return knows_packets(self._reader)
 
     def record_packets(self, tape: PacketTape) -> None:
-        """Put every packet onto ``tape``, also those of frames that give way; before the start."""
         self._tape = tape
         self._location = replace(self._location, gives_packets=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sightline.cli.sources import parse_locations
 from sightline.errors import UsageError
 from sightline.runtime.frames.site_plan import SitePlan
 from sightline.sense import open_source
@@ -25,21 +26,9 @@ def open_cameras(
         UsageError: an option that is none, or recordings and live cameras in one run.
         SourceError: a location that cannot be read.
     """
-    pairs: dict[str, str] = {}
-    for item in given:
-        name, equals, location = item.partition("=")
-        if not equals or name not in plan.cameras or name in pairs:
-            # Never the location: it may hold a password.
-            raise UsageError(
-                expected=f"CAMERA=LOCATION, once for each of {', '.join(plan.cameras)}",
-                got=f"{name if equals else 'no CAMERA='}{' again' if name in pairs else ''}",
-                where="--source",
-                action="mend the option",
-            )
-        pairs[name] = location
     found = {
         name: open_source(name, location, plan.cameras[name].contract, wall_ns=wall_ns)
-        for name, location in pairs.items()
+        for name, location in parse_locations(given, list(plan.cameras)).items()
     }
     live = {name for name, source in found.items() if not source.durable}
     if live and live != set(found):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
-from sightline.limits import DEFAULT_LIMITS
 from sightline.runtime import Plan
 from sightline.sense import Source, open_source
 
@@ -19,20 +18,36 @@ CONTROLS = (
 
 
 def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
-    """``NAME=LOCATION`` options as sources; every one must belong to the pipeline."""
-    found: dict[str, Source] = {}
+    """``NAME=LOCATION`` options as sources of rows; every one must belong to the pipeline."""
+    contracts = plan.contracts
+    return {
+        name: open_source(name, location, contracts[name], stdin=sys.stdin.buffer)
+        for name, location in parse_locations(given, list(contracts)).items()
+    }
+
+
+def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Location by name, of ``NAME=LOCATION`` options.
+
+    Raises:
+        UsageError: an option that is none, a name that is not among ``names`` or is given again.
+            It never repeats a location, which may hold a password.
+
+    >>> parse_locations(["yard=rtsp://gate/1"], ["yard", "hall"])
+    {'yard': 'rtsp://gate/1'}
+    """
+    found: dict[str, str] = {}
     for item in given:
         name, equals, location = item.partition("=")
-        if not equals or name not in plan.contracts:
+        is_name = bool(equals) and "/" not in name  # of an address, "=" may be in a password
+        if not is_name or name not in names or name in found:
             raise UsageError(
-                expected=f"NAME=LOCATION with NAME one of {', '.join(plan.contracts)}",
-                got=item,
+                expected=f"NAME=LOCATION, once for each of {', '.join(names)}",
+                got=f"{name} again" if name in found else name if is_name else "no NAME=",
                 where="--source",
                 action="mend the option",
             )
-        found[name] = open_source(
-            name, location, plan.contracts[name], limits=DEFAULT_LIMITS, stdin=sys.stdin.buffer
-        )
+        found[name] = location
     return found
 
 

@@ -1,4 +1,8 @@
-"""Every bound of the system in one typed place: its unit, and what happens at the bound."""
+"""Every bound on what is held, read, waited for and tried: its unit, and what happens there.
+
+The range of a value that a form accepts stands with the form, where JSON Schema tells it; the
+number of steps of a numerical method stands with the method.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,12 @@ class Limits:
 
     spill_bytes: int = 8 << 30
     """Rows of one live source that wait on disk. At the bound its reader waits."""
+    max_spill_header_bytes: int = 4096
+    """Header of a chunk on disk. A longer one is damage, and its rows are FILE_UNREADABLE."""
+    router_cache_keys: int = 1 << 20
+    """Keys whose partition is remembered; that of further ones is worked out each time."""
+    stop_check_s: float = 0.1
+    """Whoever waits for rows or frames looks this often whether it was stopped."""
     reader_join_s: float = 2.0
     """Time a reader thread gets to end; one that hangs in a read is left behind as a daemon."""
     max_quiet_ticks: int = 10_000
@@ -62,6 +72,10 @@ class Limits:
     the next key packet, and counted."""
     tape_bytes: int = 64 << 20
     """The same in bytes."""
+    reconnect_first_s: float = 0.5
+    """Wait before a camera that gave frames is tried again; doubled after each try without any."""
+    reconnect_cap_s: float = 30.0
+    """Longest such wait. There is no last try: a camera may come back after a week."""
     open_timeout_s: float = 5.0
     """Time for a live camera to answer; then it is tried again."""
     read_timeout_s: float = 5.0
@@ -81,6 +95,10 @@ class Limits:
     # log
     max_entry_bytes: int = 256 << 20
     """One log entry. A larger one is refused on write, and is corruption on read."""
+    max_summary_bytes: int = 64 << 20
+    """Summary at the end of a log segment. A larger one is not believed; the segment is read."""
+    write_buffer_bytes: int = 1 << 20
+    """Small entries are gathered into writes of this size; larger ones go straight through."""
     segment_bytes: int = 64 << 20
     """Size at which a log segment is finished and the next begun."""
     segment_age_s: float = 3600.0

@@ -21,7 +21,7 @@ from sightline.errors import StorageError, UsageError
 from sightline.limits import Limits
 from sightline.recorder import PartitionLog, read_entries, verify_log
 from sightline.recorder.chain import EMPTY_CHAIN
-from sightline.recorder.verify import chain_hash_at
+from sightline.recorder.walk import chain_hash_at
 from sightline.records import EntryKind
 from simulation.disk import SimulatedDisk
 

@@ -18,7 +18,7 @@ from recorder.small_log import (
 from sightline.errors import LogError
 from sightline.recorder import PartitionLog, prune_log, read_entries, verify_log
 from sightline.recorder.chain import ChainHead
-from sightline.recorder.verify import chain_hash_at
+from sightline.recorder.walk import chain_hash_at
 from sightline.records import EntryKind
 from simulation.disk import SimulatedCrash, SimulatedDisk
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.sense.camera_files import load_camera, load_homography_text
+from sightline.sense.camera_files import load_camera, parse_camera
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PETS = DATA / "pets2009_s2l1"
@@ -32,9 +32,13 @@ def pets():
 
 def eth_scene(name, order="row_column"):
     """The camera; positions on the ground in metres."""
-    camera = load_homography_text(
-        ETH / name / "H.txt", image_size_px=SIZES[name], pixel_order=order
-    )
+    form = {
+        "kind": "homography",
+        "image_size_px": SIZES[name],
+        "ground_from_pixel": np.loadtxt(ETH / name / "H.txt").tolist(),
+        "pixel_order": order,
+    }
+    camera = parse_camera(form, where=name)
     return camera, np.loadtxt(ETH / name / "obsmat.txt")[:, [2, 4]]
 
 

@@ -12,7 +12,6 @@ from sightline.errors import ContractError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.sense.camera_files import (
     load_camera,
-    load_homography_text,
     parse_camera,
 )
 
@@ -134,13 +133,6 @@ def test_a_tsai_file_is_read_in_metres(tmp_path):
     assert camera.lens.distortion == "tsai"
 
 
-def test_a_matrix_in_text_is_that_matrix(tmp_path):
-    rows = homography_form()["ground_from_pixel"]
-    path = written(tmp_path / "H.txt", "\n".join(" ".join(map(str, row)) for row in rows) + "\n")
-    camera = load_homography_text(path, image_size_px=(640, 480), pixel_origin="corner")
-    assert camera.digest == parse_camera(homography_form(), where="yard").digest
-
-
 @pytest.mark.parametrize(
     ("form", "message"),
     [
@@ -196,21 +188,6 @@ def test_a_wrong_form_names_file_and_field(form, message):
 def test_a_file_that_is_none_names_itself(tmp_path, name, text, message):
     with pytest.raises(ContractError, match=message):
         load_camera(written(tmp_path / name, text))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "H.txt, line 1: expected three lines"),
-        ("1 2 3\n4 5 6\n", "H.txt, line 1: expected three lines"),
-        ("1 2 3\n4 five 6\n7 8 9\n", "H.txt, line 2: expected three lines of three numbers"),
-        ("1 2 3\n4 5\n7 8 9\n", "H.txt, line 2"),
-        ("1 0 0\n0 1 nan\n0 0 1\n", r"H.txt, ground_from_pixel\.1\.2: .*finite"),
-    ],
-)
-def test_a_text_that_is_no_matrix_names_file_and_line(tmp_path, text, message):
-    with pytest.raises(ContractError, match=message):
-        load_homography_text(written(tmp_path / "H.txt", text), image_size_px=(640, 480))
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage
-from sightline.sense.inbox import Inbox
+from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.refused_rows import no_rejections
 from sightline.sense.sources import Chunk
-from sightline.sense.spill import SpillFolder
 
 
 def chunk(first, rows):

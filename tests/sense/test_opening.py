@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
@@ -14,10 +15,9 @@ from sightline.records.frames import Frame
 from sightline.sense import Contract, MemorySource, open_source, source_registry
 from sightline.sense.arrival import epochs
 from sightline.sense.frames import FrameContract, LiveCamera, VideoFile
-from sightline.sense.inbox import Inbox
+from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.live import LiveReaders, live_epochs
 from sightline.sense.source import chunk_of
-from sightline.sense.spill import SpillFolder
 
 CONTRACT = Contract.model_validate(
     {
@@ -190,6 +190,14 @@ def test_the_start_of_a_recording_is_an_option(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(SourceError, match=r"options, start: .*ISO 8601"):
         open_source("yard", str(path), CAMERA, options={"start": "soon"})
+
+
+def test_the_times_of_images_may_stand_in_their_names(tmp_path):
+    for at_s in (3, 7):
+        cv2.imwrite(str(tmp_path / f"yard_{at_s}.png"), np.zeros((48, 64, 3), np.uint8))
+    options = {"time_in_name": r"_(?P<time>\d+)", "time_format": "unix_s"}
+    images = open_source("yard", str(tmp_path), CAMERA, options=options)
+    assert [item.capture_ns for item in images] == [3 * 10**9, 7 * 10**9]
 
 
 # --- positions ---------------------------------------------------------------------------------

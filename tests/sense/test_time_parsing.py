@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.sense.contract import TimeFormat, utc_ns
-from sightline.sense.time_parsing import MAX_NS, MIN_NS, assumed_times, parse_times
+from sightline.sense.field_values import MAX_NS, MIN_NS, assumed_times, parse_times
 
 NEW_YEAR_NS = utc_ns("2015-01-01T00:00:00Z")
 

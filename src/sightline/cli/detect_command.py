@@ -28,7 +28,7 @@ from sightline.evidence.series_detection import (
 from sightline.evidence.series_file import SeriesFile, read_series
 from sightline.perceive.normal import EventRule
 from sightline.records.signals import NS_PER_S
-from sightline.sense.time_parsing import parse_times
+from sightline.sense.field_values import parse_times
 
 _SHOWN_EVENTS = 20
 

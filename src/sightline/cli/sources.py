@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
-from sightline.limits import DEFAULT_LIMITS
 from sightline.registry import import_plugins
 from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
@@ -32,27 +31,18 @@ def open_sources(
     """
     wanted = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
     plugins = import_plugins(plan.pipeline.plugins, where=plan.origin)
-    found: dict[str, Source] = {}
-    for item in given:
-        name, equals, location = item.partition("=")
-        if not equals or name not in wanted or name in found:
-            # Never the location: it may hold a password.
-            raise UsageError(
-                expected=f"NAME=LOCATION, once for each of {', '.join(wanted)}",
-                got=f"{name if equals else 'no NAME='}{' again' if name in found else ''}",
-                where="--source",
-                action="mend the option",
-            )
-        found[name] = open_source(
+    found = {
+        name: open_source(
             name,
             location,
             wanted[name],
             options=plan.pipeline.sources[name].options,
-            limits=DEFAULT_LIMITS,
             stdin=sys.stdin.buffer,
             wall_ns=wall_ns,
             registry=source_registry(plugins),
         )
+        for name, location in parse_locations(given, list(wanted)).items()
+    }
     live = {n for n in plan.cameras if n in found and not found[n].durable}
     recorded = {n for n in plan.cameras if n in found} - live
     if live and recorded:
@@ -62,6 +52,31 @@ def open_sources(
             where="--source",
             action="serve the recording as a stream, or leave one kind out",
         )
+    return found
+
+
+def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Location by name, of ``NAME=LOCATION`` options.
+
+    Raises:
+        UsageError: an option that is none, a name that is not among ``names`` or is given again.
+            It never repeats a location, which may hold a password.
+
+    >>> parse_locations(["yard=rtsp://gate/1"], ["yard", "hall"])
+    {'yard': 'rtsp://gate/1'}
+    """
+    found: dict[str, str] = {}
+    for item in given:
+        name, equals, location = item.partition("=")
+        is_name = bool(equals) and "/" not in name  # of an address, "=" may be in a password
+        if not is_name or name not in names or name in found:
+            raise UsageError(
+                expected=f"NAME=LOCATION, once for each of {', '.join(names)}",
+                got=f"{name} again" if name in found else name if is_name else "no NAME=",
+                where="--source",
+                action="mend the option",
+            )
+        found[name] = location
     return found
 
 

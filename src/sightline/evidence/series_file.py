@@ -12,7 +12,7 @@ import polars as pl
 
 from sightline.errors import SourceError, UsageError
 from sightline.records.windows import FloatArray, IntArray
-from sightline.sense.time_parsing import parse_times
+from sightline.sense.field_values import parse_times
 
 MAX_ROWS = 50_000_000
 """Rows of one file; more is a SourceError before they are read into memory."""

@@ -8,7 +8,7 @@ from sightline.recorder.checkpoint import (
 from sightline.recorder.log import PartitionLog, read_entries
 from sightline.recorder.retention import prune_log
 from sightline.recorder.storage import DirectoryStorage, Storage
-from sightline.recorder.verify import verify_log
+from sightline.recorder.walk import verify_log
 
 __all__ = [
     "Checkpoint",

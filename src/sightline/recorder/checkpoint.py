@@ -2,29 +2,179 @@
 
 A checkpoint is a shortcut and never the truth: one that is damaged, of another version, or not on
 the chain is passed over, and an older one or the log from its beginning is used instead.
+
+State as bytes: a versioned format for a partition's state, without pickle.
+
+Layout, all integers little-endian: magic (8 bytes), version (u32), length of the header (u64), the
+header (JSON: ``meta`` and a list of blocks), the blocks one after the other (raw arrays, Arrow IPC
+streams), and the SHA-256 of everything before it.
+
+Upgrade rule: another version is refused by name. State can always be rebuilt from the log, so an
+old checkpoint is left unused rather than converted.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import re
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
 
 from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.segment_format import TEMPORARY_SUFFIX, check_partition_name
-from sightline.recorder.state_codec import StateParts, pack_state, unpack_state
 from sightline.recorder.storage import Storage
 
-__all__ = [
-    "Checkpoint",
-    "StateParts",
-    "pack_state",
-    "read_newest_checkpoint",
-    "read_oldest_checkpoint",
-    "unpack_state",
-    "write_checkpoint",
-]
+STATE_VERSION = 1
+_MAGIC = b"SLSTATE\0"
+_PREFIX = struct.Struct("<8sIQ")
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_DTYPES = frozenset(["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateParts:
+    """State taken apart into what can be written without pickle.
+
+    Attributes:
+        meta: JSON-ready, without NaN or infinity.
+        arrays: bool, integer or float arrays of any shape, by name.
+        frames: Polars frames, by name.
+    """
+
+    meta: dict[str, Any]
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+
+def pack_state(state: StateParts) -> bytes:
+    """Inverse of :func:`unpack_state`. Equal parts in equal order give equal bytes.
+
+    Raises:
+        UsageError: ``meta`` is not JSON-ready, or an array has a dtype without a fixed layout.
+
+    >>> parts = unpack_state(pack_state(StateParts({"epoch": 3}, {"sum": np.zeros((2, 2))})))
+    >>> parts.meta, parts.arrays["sum"].shape
+    ({'epoch': 3}, (2, 2))
+    """
+    blocks: list[dict[str, Any]] = []
+    bodies: list[Any] = []
+    for name, array in state.arrays.items():
+        plain = _fixed_layout(name, array)
+        blocks.append(
+            {
+                "kind": "array",
+                "name": name,
+                "dtype": plain.dtype.str,
+                "shape": list(array.shape),
+                "bytes": plain.nbytes,
+            }
+        )
+        bodies.append(plain.data.cast("B") if plain.nbytes else b"")
+    for name, frame in state.frames.items():
+        buffer = io.BytesIO()
+        frame.write_ipc_stream(buffer)
+        body = buffer.getbuffer()
+        blocks.append({"kind": "frame", "name": name, "bytes": len(body)})
+        bodies.append(body)
+    try:
+        header = json.dumps(
+            {"meta": state.meta, "blocks": blocks}, separators=(",", ":"), allow_nan=False
+        ).encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            expected="JSON-ready values without NaN",
+            got=str(error),
+            where="meta of a state",
+            action="put numbers that may be NaN into an array",
+        ) from error
+    parts = [_PREFIX.pack(_MAGIC, STATE_VERSION, len(header)), header, *bodies]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return b"".join([*parts, digest.digest()])
+
+
+def unpack_state(packed: bytes, *, where: str = "packed state") -> StateParts:
+    """The parts that :func:`pack_state` was given; arrays are fresh and writable.
+
+    Args:
+        packed: the bytes.
+        where: what to call them in an error.
+
+    Raises:
+        LogError: corrupt, or of an unknown version.
+    """
+    if len(packed) < _PREFIX.size + _DIGEST_BYTES or packed[: len(_MAGIC)] != _MAGIC:
+        raise _corrupt(where, "no state of Sightline")
+    _, version, header_bytes = _PREFIX.unpack_from(packed)
+    view = memoryview(packed)
+    end = len(packed) - _DIGEST_BYTES
+    # The prefix is not trusted before the digest is, but a newer version may end differently.
+    if version != STATE_VERSION:
+        raise LogError(
+            expected=f"state format version {STATE_VERSION}",
+            got=str(version),
+            where=where,
+            action="use the version of Sightline that wrote it, or rebuild the state from the log",
+        )
+    if hashlib.sha256(view[:end]).digest() != packed[end:]:
+        raise _corrupt(where, "bytes that do not match their digest")
+    try:
+        return _parse(view[_PREFIX.size : end], header_bytes)
+    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise _corrupt(where, repr(error)) from error
+
+
+def _parse(view: memoryview, header_bytes: int) -> StateParts:
+    header = json.loads(bytes(view[:header_bytes]))
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    frames: dict[str, pl.DataFrame] = {}
+    at = header_bytes
+    for block in header["blocks"]:
+        body = view[at : at + block["bytes"]]
+        at += block["bytes"]
+        if block["kind"] == "array":
+            if block["dtype"] not in _DTYPES:
+                raise ValueError(f"array of dtype {block['dtype']}")
+            flat = np.frombuffer(body, dtype=np.dtype(block["dtype"]))
+            arrays[block["name"]] = flat.reshape(block["shape"]).copy()
+        else:
+            frames[block["name"]] = pl.read_ipc_stream(io.BytesIO(body))
+    if at != len(view):
+        raise ValueError(f"{len(view) - at} bytes too many")
+    return StateParts(meta=header["meta"], arrays=arrays, frames=frames)
+
+
+def _fixed_layout(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array C-contiguous and little-endian."""
+    little = array.dtype.newbyteorder("<")
+    if little.str not in _DTYPES:
+        raise UsageError(
+            expected="a bool, integer or float array of 1 to 8 bytes an element",
+            got=f"dtype {array.dtype}",
+            where=f"array {name!r} of a state",
+            action="store strings and objects as integer ids with a frame beside them",
+        )
+    return np.ascontiguousarray(array, dtype=little)
+
+
+def _corrupt(where: str, got: str) -> LogError:
+    return LogError(
+        expected="an intact packed state",
+        got=got,
+        where=where,
+        action="use an older checkpoint or rebuild the state from the log",
+    )
+
 
 _FILE_NAME = re.compile(r"(\d{1,19})\.ckpt")
 

@@ -20,14 +20,18 @@ from sightline.recorder.chain import (
     Commit,
     parse_commit,
 )
-from sightline.recorder.segment_file import MESSAGE_PREFIX_BYTES, SegmentFile
 from sightline.recorder.segment_format import (
     TEMPORARY_SUFFIX,
     largest_header_bytes,
     list_segments,
     log_folder,
 )
-from sightline.recorder.segment_reader import SegmentReader, UnknownVersionError
+from sightline.recorder.segment_reader import (
+    MESSAGE_PREFIX_BYTES,
+    SegmentFile,
+    SegmentReader,
+    UnknownVersionError,
+)
 from sightline.recorder.segment_writer import SegmentWriter
 from sightline.recorder.storage import Storage
 

@@ -14,9 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
 from sightline.errors import LogError, StorageError, UsageError
-
-WRITE_BUFFER_BYTES = 1 << 20
-"""Small entries are gathered into writes of this size; larger ones go straight through."""
+from sightline.limits import DEFAULT_LIMITS, Limits
 
 
 class WritableFile(Protocol):
@@ -74,6 +72,7 @@ class DirectoryStorage(Storage):
             (fsync of the file, of its folder). False hands the bytes to the operating system
             only: what was synced survives a killed process but not a power cut, and what a
             power cut leaves may be refused as damaged.
+        limits: ``write_buffer_bytes``.
 
     >>> import tempfile
     >>> storage = DirectoryStorage(Path(tempfile.mkdtemp()))
@@ -83,7 +82,10 @@ class DirectoryStorage(Storage):
     (['b.bin'], 5)
     """
 
-    def __init__(self, root: Path, *, durable: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, durable: bool = True, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        self._buffer_bytes = limits.write_buffer_bytes
         self.root = root
         self.durable = durable
 
@@ -91,7 +93,7 @@ class DirectoryStorage(Storage):
         target = self._locate(path)
         with _disk_errors(path):
             self._make_folder(target.parent)
-            file = _DirectoryFile(target, path)
+            file = _DirectoryFile(target, path, self._buffer_bytes)
             self._sync_folder(target.parent)
         return file
 
@@ -165,9 +167,9 @@ class DirectoryStorage(Storage):
 class _DirectoryFile:
     """A buffered file whose failures are StorageErrors."""
 
-    def __init__(self, target: Path, path: str) -> None:
+    def __init__(self, target: Path, path: str, buffer_bytes: int) -> None:
         self._path = path
-        self._file = target.open("wb", buffering=WRITE_BUFFER_BYTES)
+        self._file = target.open("wb", buffering=buffer_bytes)
 
     def write(self, data: bytes) -> int:
         try:

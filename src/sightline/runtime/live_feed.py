@@ -9,9 +9,8 @@ from sightline.limits import Limits
 from sightline.recorder import Storage
 from sightline.runtime.plan import Plan
 from sightline.sense import Source
-from sightline.sense.inbox import Inbox
+from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.live import LiveReaders
-from sightline.sense.spill import SpillFolder
 
 
 @contextmanager

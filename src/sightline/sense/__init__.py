@@ -8,8 +8,7 @@ from sightline.sense.admission import Admission, admit
 from sightline.sense.contract import Contract, load_contract
 from sightline.sense.opening import open_source, source_registry
 from sightline.sense.refused_rows import feed_again_frame, refuse
-from sightline.sense.source import Source
-from sightline.sense.sources.memory import MemorySource
+from sightline.sense.source import MemorySource, Source
 
 __all__ = [
     "Admission",

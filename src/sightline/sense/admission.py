@@ -36,18 +36,21 @@ from sightline.records.signals import (
     TIME_NS,
 )
 from sightline.sense.contract import Contract, FieldForm
-from sightline.sense.few_rows import rows_outside, rows_where
 from sightline.sense.field_values import (
     MAX_EXACT_INTEGER,
     BoolArray,
+    ParsedTimes,
+    assumed_times,
     blank_rows,
     extremes,
+    parse_times,
     read_field,
     read_sequence,
     read_text,
+    rows_outside,
+    rows_where,
 )
 from sightline.sense.refused_rows import no_rejections, refuse
-from sightline.sense.time_parsing import ParsedTimes, assumed_times, parse_times
 
 _ADDED = (ORIGIN, ROW, RECEIVED_NS)
 _NAME_WITH_UNIT = re.compile(r"^(?P<name>.*?)\s*\[(?P<unit>[^\[\]]*)\]$", re.DOTALL)

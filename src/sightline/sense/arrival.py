@@ -27,7 +27,7 @@ from sightline.records.windows import IntArray
 from sightline.sense.admission import event_time_ns, receipt_time_ns
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
-from sightline.sense.few_rows import FEW_ROWS, rows_where
+from sightline.sense.field_values import FEW_ROWS, rows_where
 from sightline.sense.source import Chunk, Position, Source, Stream
 
 BoolArray = npt.NDArray[np.bool_]
@@ -326,7 +326,14 @@ class Router:
     whose key is missing go to partition 0, where admission refuses them.
     """
 
-    def __init__(self, contracts: Mapping[str, Contract], partitions: int) -> None:
+    def __init__(
+        self,
+        contracts: Mapping[str, Contract],
+        partitions: int,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self._cache_keys = limits.router_cache_keys
         self._contracts = contracts
         self._partitions = partitions
         self._known: dict[str | None, int] = {None: 0}
@@ -369,6 +376,6 @@ class Router:
             assert name is not None  # it is known from the start
             digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
             known = int.from_bytes(digest, "big") % self._partitions
-            if len(self._known) < (1 << 20):  # a cache, not state: beyond it hash again
+            if len(self._known) < self._cache_keys:  # a cache, not state: beyond it hash again
                 self._known[name] = known
         return known

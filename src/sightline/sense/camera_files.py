@@ -1,4 +1,4 @@
-"""Camera files: Tsai XML, our YAML and plain 3 x 3 text, with errors that name file and field."""
+"""Camera files: Tsai XML and our YAML, with errors that name file and field."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def load_camera(path: Path) -> CameraModel:
         expected="a camera file ending in .yaml, .yml or .xml",
         got=suffix or "no ending",
         where=str(path),
-        action="rename it; a bare 3 x 3 matrix is read by load_homography_text",
+        action="rename it; put a bare 3 x 3 matrix into `kind: homography`",
     )
 
 
@@ -305,48 +305,6 @@ def parse_camera(plain: object, *, where: str) -> CameraModel:
     except pydantic.ValidationError as error:
         # The union begins each place with the kind, which is no field of the file.
         raise refusal(error, where=where, skip=1) from error
-
-
-def load_homography_text(
-    path: Path,
-    *,
-    image_size_px: tuple[int, int],
-    pixel_order: PixelOrder = "column_row",
-    pixel_origin: PixelOrigin = "centre",
-    seen_px: tuple[float, float] | None = None,
-) -> CameraModel:
-    """Read a matrix from pixels to ground metres: three lines of three numbers.
-
-    The file cannot say what its pixels are, so the caller does. The matrices of the ETH and Hotel
-    sequences (Pellegrini et al. 2009) map (row, column, 1): read them with
-    ``pixel_order="row_column"``. Taken the other way round they still give metres of a
-    plausible size, mirrored and in the wrong place.
-
-    Raises:
-        ContractError: naming the file and line, or what is wrong with the matrix.
-    """
-    rows = [
-        line.split()
-        for line in read_document(path, limits=DEFAULT_LIMITS).splitlines()
-        if line.strip()
-    ] or [[]]
-    for i, row in enumerate(rows):
-        if len(row) != 3 or not all(_is_number(part) for part in row) or len(rows) != 3:
-            raise ContractError(
-                expected="three lines of three numbers",
-                got=f"{len(rows)} lines, {' '.join(row)[:60]!r} in this one",
-                where=f"{path}, line {i + 1}",
-                action="give the matrix from pixels to metres by rows, without a heading",
-            )
-    plain = {
-        "kind": "homography",
-        "image_size_px": image_size_px,
-        "ground_from_pixel": rows,
-        "pixel_order": pixel_order,
-        "pixel_origin": pixel_origin,
-        "seen_px": seen_px,
-    }
-    return parse_camera(plain, where=str(path))
 
 
 def _read_tsai(path: Path) -> dict[str, dict[str, str]]:
@@ -391,11 +349,3 @@ def _model(form: _Form | TsaiForm, where: str) -> CameraModel:
             where=f"{where}, {error.where}",
             action=error.action,
         ) from error
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,19 +1,37 @@
-"""Columns of a source as typed values, and masks of the rows that have none.
-
-Nothing here raises on bad data: a cell that cannot be read is a True in a mask. Text is read
-strictly: no blanks around a number, no unit behind it, no thousands separators.
-"""
+"""Values and times in the columns of a source: text, numbers, typed date-times, whole columns."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sightline.sense.contract import FieldForm
+from sightline.records.signals import NS_PER_S
+from sightline.sense.contract import FieldForm, TimeFormat
+
+FEW_ROWS = 4096
+"""Rows up to which one thread is faster than the pool, or as fast."""
+
+
+def rows_where(frame: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    """The rows of ``frame`` where ``wanted`` (bool[n]) is true, in their order."""
+    mask = pl.Series(wanted)
+    if frame.height > FEW_ROWS:
+        return frame.filter(mask)
+    return pl.DataFrame([column.filter(mask) for column in frame.get_columns()])
+
+
+def rows_outside(column: pl.Series, known: frozenset[str]) -> npt.NDArray[np.bool_] | None:
+    """bool[n], rows whose text is not in ``known``; None when there is none. Nulls are inside."""
+    if len(column) <= FEW_ROWS and known.issuperset(set(column.to_list()) - {None}):
+        return None
+    outside = ~column.is_in(list(known)).fill_null(True)
+    return outside.to_numpy() if outside.any() else None
+
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -170,3 +188,199 @@ def _nothing(column: pl.Series, dtype: pl.DataType) -> pl.Series:
 
 def _some(mask: BoolArray) -> BoolArray | None:
     return mask if mask.any() else None
+
+
+MAX_NS = int(np.iinfo(np.int64).max)
+MIN_NS = -MAX_NS
+
+_UNIT_NS: dict[str, int] = {"unix_s": NS_PER_S, "unix_ms": 1_000_000, "unix_us": 1000, "unix_ns": 1}
+_TYPED_NS: dict[str, int] = {"ms": 1_000_000, "us": 1000, "ns": 1}
+
+_ZONE_AT_END = r"(?:[Zz]|:\d\d(?:\.\d+)? ?[+-]\d\d:?\d\d)$"
+_ZONED = (
+    "%+",
+    "%Y-%m-%dT%H:%M%:z",
+    "%Y-%m-%d %H:%M%:z",
+    "%Y-%m-%dT%H:%MZ",
+    "%Y-%m-%d %H:%MZ",
+)
+_ZONELESS = (
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+)
+# Polars wraps silently outside the years that int64 nanoseconds can hold (1677-09 to 2262-04).
+_FIRST_SAFE_YEAR, _FIRST_UNSAFE_YEAR = "1678", "2262"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedTimes:
+    """Times of n rows.
+
+    Attributes:
+        ns: Int64[n], UTC ns; null where no time could be read.
+        zone_missing: Boolean[n], True where the row states no zone (read as UTC); None where
+            no row can lack one, as with numbers.
+    """
+
+    ns: pl.Series
+    zone_missing: pl.Series | None
+
+
+def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
+    """Read ``column`` as times. Never raises; a column of an unsuitable type is all null.
+
+    ISO 8601 text: date and time of day separated by ``T`` or a blank, seconds and fraction
+    optional, ``Z`` or an offset optional (``+02:00``, ``+0200``, several in one column); a date
+    alone is its midnight. Unix times: integers, or decimals with a fraction.
+
+    >>> text = pl.Series(["1970-01-01T00:00:01Z", "1970-01-01 00:00:02", "?"])
+    >>> parse_times(text, "iso8601").ns.to_list()
+    [1000000000, 2000000000, None]
+    """
+    dtype = column.dtype
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        column, dtype = column.cast(pl.String), pl.String()
+    if isinstance(dtype, pl.Date):
+        column, dtype = column.cast(pl.Datetime("us")), pl.Datetime("us")
+    if isinstance(dtype, pl.Datetime):
+        ns = _times(column.to_physical(), _TYPED_NS[dtype.time_unit])
+        is_zoneless = dtype.time_zone is None
+        return ParsedTimes(ns=ns, zone_missing=column.is_not_null() if is_zoneless else None)
+    if isinstance(dtype, pl.String):
+        return _iso(column) if time_format == "iso8601" else _unix_text(column, time_format)
+    if time_format != "iso8601" and dtype.is_numeric():
+        return _unix_numbers(column, time_format)
+    return ParsedTimes(ns=_nothing(column, pl.Int64()), zone_missing=None)
+
+
+def assumed_times(row: pl.Series, *, start_ns: int, period_ns: int) -> pl.Series:
+    """Int64[n]: ``start_ns + row * period_ns``, saturating."""
+    offset = _times(row, period_ns)
+    most = MAX_NS - start_ns
+    return (offset.clip(upper_bound=most) if extremes(offset)[1] > most else offset) + start_ns
+
+
+def _iso(text: pl.Series) -> ParsedTimes:
+    has_zone = text.str.contains(_ZONE_AT_END)
+    if has_zone.all():  # nulls aside
+        return ParsedTimes(ns=_read(text, _ZONED), zone_missing=None)
+    zoneless = _read(text.set(has_zone, None), _ZONELESS)
+    if not has_zone.any():
+        return ParsedTimes(ns=zoneless, zone_missing=zoneless.is_not_null())
+    zoned = _read(text.set(~has_zone, None), _ZONED)
+    ns = pl.select(pl.coalesce(zoned, zoneless)).to_series()
+    return ParsedTimes(ns=ns, zone_missing=zoneless.is_not_null())
+
+
+def _read(text: pl.Series, formats: tuple[str, ...]) -> pl.Series:
+    """Int64[n]: each row by the first of ``formats`` that fits it."""
+    ns = _nothing(text, pl.Int64())
+    rest = text
+    for time_format in _likely_first(text, formats):
+        if rest.null_count() == len(rest):
+            break
+        read = _utc_ns(rest, time_format)
+        if read.null_count() < len(read):
+            is_first = ns.null_count() == len(ns)
+            ns = read if is_first else pl.select(pl.coalesce(ns, read)).to_series()
+        if not _has_unread(ns, text):
+            break
+        rest = text.set(ns.is_not_null(), None)
+    return _saturated(ns, text)
+
+
+def _likely_first(text: pl.Series, formats: tuple[str, ...]) -> Iterator[str]:
+    """The formats that fit the first row, then the others: a column rarely has more than one."""
+    probe = text.drop_nulls().head(1) if text.null_count() else text.head(1)
+    others = []
+    for time_format in formats:
+        if _utc_ns(probe, time_format).null_count():
+            others.append(time_format)
+        else:
+            yield time_format
+    yield from others
+
+
+def _utc_ns(text: pl.Series, time_format: str) -> pl.Series:
+    return text.str.to_datetime(time_format, time_unit="ns", strict=False).to_physical()
+
+
+def _has_unread(ns: pl.Series, text: pl.Series) -> bool:
+    return ns.null_count() > text.null_count()
+
+
+def _saturated(ns: pl.Series, text: pl.Series) -> pl.Series:
+    lowest, highest = text.min(), text.max()
+    if (
+        isinstance(lowest, str)
+        and isinstance(highest, str)
+        and lowest >= _FIRST_SAFE_YEAR
+        and highest < _FIRST_UNSAFE_YEAR
+    ):
+        return ns
+    is_signed = text < "0"  # a year with a sign, or a leading blank
+    if is_signed.any():
+        ns = ns.set(is_signed, None)
+    early = (text < _FIRST_SAFE_YEAR) & ns.is_not_null()
+    late = (text >= _FIRST_UNSAFE_YEAR) & ns.is_not_null()
+    if early.any():
+        ns = ns.set(early, MIN_NS)
+    return ns.set(late, MAX_NS) if late.any() else ns
+
+
+def _unix_text(text: pl.Series, time_format: TimeFormat) -> ParsedTimes:
+    whole = text.cast(pl.Int64, strict=False)
+    ns = _times(whole, _UNIT_NS[time_format])
+    if _has_unread(ns, text):
+        rest = text.set(whole.is_not_null(), None)
+        # A decimal keeps the nanoseconds that a float of this size has lost.
+        decimal = rest.cast(pl.Decimal(38, 9), strict=False)
+        exact = (decimal * _UNIT_NS[time_format]).cast(pl.Int64, strict=False)
+        unread = rest.set(exact.is_not_null(), None)
+        rough = _float_times(unread.cast(pl.Float64, strict=False), _UNIT_NS[time_format])
+        ns = pl.select(pl.coalesce(ns, exact, rough)).to_series()
+    return ParsedTimes(ns=ns, zone_missing=None)
+
+
+def _unix_numbers(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
+    unit_ns = _UNIT_NS[time_format]
+    if column.dtype.is_integer():
+        whole = column.cast(pl.Int64, strict=False)
+        ns = _times(whole, unit_ns)
+        if whole.null_count() > column.null_count():
+            ns = ns.set(whole.is_null() & column.is_not_null(), MAX_NS)
+    else:
+        ns = _float_times(column.cast(pl.Float64), unit_ns)
+    return ParsedTimes(ns=ns, zone_missing=None)
+
+
+def _float_times(column: pl.Series, unit_ns: int) -> pl.Series:
+    """Whole units and fraction apart, so that the fraction keeps all the digits the float has."""
+    values = column.to_numpy()
+    bounded = np.clip(np.nan_to_num(values), MIN_NS // unit_ns, MAX_NS // unit_ns - 1)
+    whole = np.floor(bounded)
+    ns = whole.astype(np.int64) * unit_ns + np.rint((bounded - whole) * unit_ns).astype(np.int64)
+    ns = np.where(values > MAX_NS // unit_ns - 1, MAX_NS, ns)
+    ns = np.where(values < MIN_NS // unit_ns, MIN_NS, ns)
+    read = pl.Series(ns)
+    unreadable = pl.Series(~np.isfinite(values))
+    return read.set(unreadable, None) if unreadable.any() else read
+
+
+def _times(count: pl.Series, unit_ns: int) -> pl.Series:
+    """Int64[n] ``count * unit_ns`` that saturates instead of wrapping."""
+    count = count.cast(pl.Int64, strict=False)
+    if unit_ns == 1 or not len(count):
+        return count
+    bound = MAX_NS // unit_ns
+    lowest, highest = extremes(count)
+    if -bound <= lowest and highest <= bound:
+        return count * unit_ns
+    above, below = count > bound, count < -bound
+    ns = count.clip(-bound, bound) * unit_ns
+    if above.any():
+        ns = ns.set(above, MAX_NS)
+    return ns.set(below, MIN_NS) if below.any() else ns

@@ -18,9 +18,6 @@ from sightline.sense.arrival import Epoch, join_batches
 from sightline.sense.inbox import Inbox
 from sightline.sense.source import Position, Source, Stream
 
-_LONGEST_WAIT_S = 0.1
-"""A waiting engine looks this often whether it was stopped or every source has ended."""
-
 
 class LiveReaders:
     """Threads that read live sources into their inboxes.
@@ -99,7 +96,7 @@ def live_epochs(
         wall_ns: UTC ns. Where it goes back, ticks go on at their pace: time never runs backwards.
         wait_s: waits that many seconds.
         is_stopped: whether somebody asked for the end.
-        limits: ``max_epoch_rows``; what is more waits for the next epoch.
+        limits: ``max_epoch_rows`` (what is more waits for the next epoch) and ``stop_check_s``.
 
     Raises:
         Whatever ended a reader.
@@ -112,7 +109,7 @@ def live_epochs(
             left_s = min((end_ns - wall_ns()) / NS_PER_S, tick_ns / NS_PER_S - waited_s)
             if left_s <= 0:
                 break
-            step_s = min(left_s, _LONGEST_WAIT_S)
+            step_s = min(left_s, limits.stop_check_s)
             wait_s(step_s)
             waited_s += step_s
         is_stopping = is_stopped()

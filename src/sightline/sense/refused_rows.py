@@ -11,7 +11,7 @@ import polars as pl
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, QUARANTINE_SCHEMA, RECEIVED_NS, ROW
-from sightline.sense.few_rows import FEW_ROWS
+from sightline.sense.field_values import FEW_ROWS
 
 CUT_MARK = "…"
 _SHOWN = 80  # characters of a value at fault

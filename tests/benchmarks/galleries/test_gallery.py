@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from gallery_cases import judged
 
 from benchmarks.galleries import Finding, GallerySettings, write_gallery
 from benchmarks.galleries.gallery import (
@@ -17,6 +16,7 @@ from benchmarks.galleries.gallery import (
 )
 from benchmarks.galleries.page import gallery_page
 from sightline.errors import StorageError, UsageError
+from tests.benchmarks.galleries.gallery_cases import judged
 
 HIT = judged("hit", labels=[(100, 200)], events=[(150, 160)], category="one")
 LATE = judged("late", labels=[(100, 200)], events=[(190, 200)], category="one")

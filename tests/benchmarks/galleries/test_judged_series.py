@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gallery_cases import ROWS, judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from benchmarks.galleries.wording import delay_text
 from sightline.errors import UsageError
 from sightline.evidence.alerts import Intervals
 from sightline.evidence.alerts.datasets import score_nasa
+from tests.benchmarks.galleries.gallery_cases import ROWS, judged
 
 cuts = st.lists(st.integers(0, ROWS - 1), max_size=12, unique=True).map(sorted)
 

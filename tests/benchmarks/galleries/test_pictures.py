@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from gallery_cases import judged
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from benchmarks.galleries.picture import (
 )
 from sightline.errors import StorageError, UsageError
 from sightline.records.windows import FloatArray
+from tests.benchmarks.galleries.gallery_cases import judged
 
 MISS, FALSE = (0xC0, 0x26, 0x2D), (0xD9, 0x85, 0x00)
 

@@ -4,7 +4,7 @@ import pytest
 from perceive.detect.detect_cases import frame, noisy, with_person, yard
 from sightline.errors import LogError
 from sightline.perceive.detect import MotionDetector, MotionSettings, RowPersonSize
-from sightline.recorder.state_codec import StateParts, pack_state, unpack_state
+from sightline.recorder.checkpoint import StateParts, pack_state, unpack_state
 
 SIZE = RowPersonSize(at_top_px=50, at_bottom_px=50)
 PICTURE = yard()

@@ -217,7 +217,7 @@ def test_a_playlist_that_calls_itself_a_video_opens_nothing_else(tmp_path):
 
 
 def test_without_pyav_videos_are_read_with_opencv(monkeypatch):
-    monkeypatch.setattr("sightline.sense.frames.video_parts.find_spec", lambda name: None)
+    monkeypatch.setattr("sightline.sense.frames.video_file.find_spec", lambda name: None)
     assert best_reader() is read_with_opencv
 
 

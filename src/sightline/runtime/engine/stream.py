@@ -19,7 +19,7 @@ from sightline.records.windows import FloatArray, IdArray, IntArray
 from sightline.sense import Contract, refuse
 from sightline.sense.admission import Admitter
 from sightline.sense.event_time import StreamClock, TimeBounds
-from sightline.sense.few_rows import rows_where
+from sightline.sense.field_values import rows_where
 
 BoolArray = npt.NDArray[np.bool_]
 

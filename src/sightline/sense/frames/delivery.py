@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from sightline.errors import UsageError
 from sightline.records.frames import Frame, Image
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import PacketTape, Picture
@@ -77,6 +78,26 @@ class CameraSource(Source, ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[FrameItem]:
         """As :class:`FrameSource`."""
+
+    @property
+    def gives_packets(self) -> bool:
+        """Whether :meth:`record_packets` can be called: the compressed packets are known."""
+        return False
+
+    def record_packets(self, tape: PacketTape) -> None:
+        """Put the packets of everything that is read from now on onto ``tape``.
+
+        Of a live camera also those of frames that give way; to be called before its start.
+
+        Raises:
+            UsageError: it gives none.
+        """
+        raise UsageError(
+            expected="a camera that gives packets",
+            got=type(self).__name__,
+            where=f"stream {self.name}",
+            action="install the extra `video`, or keep no packets",
+        )
 
 
 class Delivery:

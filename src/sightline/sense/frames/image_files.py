@@ -20,6 +20,7 @@ from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.sense.contract import TimeFormat, utc_ns
+from sightline.sense.field_values import parse_times
 from sightline.sense.frames.delivery import (
     NO_TIME_NS,
     CameraSource,
@@ -30,7 +31,6 @@ from sightline.sense.frames.delivery import (
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import Damage
 from sightline.sense.source import file_identity
-from sightline.sense.time_parsing import parse_times
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -196,7 +196,6 @@ class FrameMailbox:
         return self._frames
 
 
-_LOOK_AGAIN_S = 1.0
 _MAX_DOUBLINGS = 64
 
 
@@ -213,9 +212,9 @@ class Reconnect:
     [1.0, 2.0, 4.0, 5.0]
     """
 
-    first_s: float = 0.5
+    first_s: float
     factor: float = 2.0
-    cap_s: float = 30.0
+    cap_s: float
 
     def __post_init__(self) -> None:
         if not (0 < self.first_s <= self.cap_s and self.factor >= 1):
@@ -279,7 +278,7 @@ class LiveCamera(CameraSource):
             and never shown.
         wall_ns: UTC ns; stamps the receipt. Where it is set back, see :class:`.SlewedClock`.
         wait_s: waits that many seconds between attempts; by default it ends early on stop.
-        reconnect: how long those waits are.
+        reconnect: how long those waits are; by default as ``limits`` says.
         limits: mailbox and time-outs.
         reader: decodes; by default PyAV, or OpenCV where PyAV is not installed.
 
@@ -309,7 +308,7 @@ class LiveCamera(CameraSource):
         *,
         wall_ns: Callable[[], int],
         wait_s: Callable[[float], object] | None = None,
-        reconnect: Reconnect = Reconnect(),
+        reconnect: Reconnect | None = None,
         limits: Limits = DEFAULT_LIMITS,
         reader: VideoReader | None = None,
     ) -> None:
@@ -319,7 +318,9 @@ class LiveCamera(CameraSource):
         self._clock = SlewedClock(wall_ns)
         self._stopping = threading.Event()
         self._wait_s = wait_s or self._stopping.wait
-        self._reconnect = reconnect
+        self._reconnect = reconnect or Reconnect(
+            first_s=limits.reconnect_first_s, cap_s=limits.reconnect_cap_s
+        )
         self._limits = limits
         self._reader = reader or best_reader()
         self._mailbox = FrameMailbox(frames=limits.mailbox_frames, faults=limits.waiting_faults)
@@ -348,11 +349,9 @@ class LiveCamera(CameraSource):
 
     @property
     def gives_packets(self) -> bool:
-        """Whether :meth:`record_packets` can be called: the reader is PyAV."""
         return knows_packets(self._reader)
 
     def record_packets(self, tape: PacketTape) -> None:
-        """Put every packet onto ``tape``, also those of frames that give way; before the start."""
         self._tape = tape
         self._location = replace(self._location, gives_packets=True)
 
@@ -379,7 +378,7 @@ class LiveCamera(CameraSource):
     def __iter__(self) -> Iterator[FrameItem]:
         """What comes, until the camera is stopped."""
         while not self._mailbox.is_finished:
-            item = self._mailbox.take(_LOOK_AGAIN_S)
+            item = self._mailbox.take(self._limits.stop_check_s)
             if item is not None:
                 yield item
 

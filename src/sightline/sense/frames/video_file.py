@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -17,7 +17,13 @@ from sightline.records.signals import NS_PER_S
 from sightline.sense.contract import Instant, utc_ns
 from sightline.sense.frames.delivery import CameraSource, Delivery, FrameItem, note_shown
 from sightline.sense.frames.frame_contract import FrameContract
-from sightline.sense.frames.image_files import ImageDirectory, RateTimes
+from sightline.sense.frames.image_files import (
+    ImageDirectory,
+    ImageTimes,
+    ListedTimes,
+    NameTimes,
+    RateTimes,
+)
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import (
     Damage,
@@ -118,6 +124,26 @@ class RecordingOptions(SourceOptions):
     """When the first frame was taken."""
     rate_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Frames per second where the recording carries no times; by default the contract's."""
+    time_in_name: str | None = None
+    """Images: regular expression with a group ``time``, searched for in the file's name."""
+    times_file: Path | None = None
+    """Images: text file with lines ``name,time``, or one time a line in the order of the images."""
+    time_format: str = "iso8601"
+    """Of those times: as in a contract's event time, or a form of ``strptime``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.time_in_name is not None and self.times_file is not None:
+            raise ValueError("`time_in_name` or `times_file`, not both")
+        return self
+
+    def image_times(self, rate_hz: float, limits: Limits) -> ImageTimes:
+        """When the images of a directory were taken."""
+        if self.time_in_name is not None:
+            return NameTimes(pattern=self.time_in_name, time_format=self.time_format)
+        if self.times_file is not None:
+            return ListedTimes(path=self.times_file, time_format=self.time_format, limits=limits)
+        return RateTimes(start_ns=utc_ns(self.start), rate_hz=rate_hz)
 
 
 class VideoFile(CameraSource):
@@ -158,7 +184,7 @@ class VideoFile(CameraSource):
         path, start_ns = path_of(location), utc_ns(options.start)
         rate_hz = options.rate_hz or contract.rate_hz
         if path.is_dir():
-            times = RateTimes(start_ns=start_ns, rate_hz=rate_hz)
+            times = options.image_times(rate_hz, surroundings.limits)
             return ImageDirectory(name, path, times=times, limits=surroundings.limits)
         return cls(name, path, start_ns=start_ns, rate_hz=rate_hz, limits=surroundings.limits)
 
@@ -196,11 +222,9 @@ class VideoFile(CameraSource):
 
     @property
     def gives_packets(self) -> bool:
-        """Whether :meth:`record_packets` can be called: the reader is PyAV."""
         return knows_packets(self._reader)
 
     def record_packets(self, tape: PacketTape) -> None:
-        """Put the packets of what is read from now on onto ``tape``."""
         self._tape = tape
 
     def fingerprint(self) -> Sequence[Mapping[str, str | int]]:

@@ -88,17 +88,6 @@ class TapedPacket:
     lost: int
 
 
-class PacketSource(Protocol):
-    """A source that can hand out its packets beside its frames."""
-
-    @property
-    def gives_packets(self) -> bool:
-        """Whether its reader knows packets."""
-
-    def record_packets(self, tape: PacketTape) -> None:
-        """Put the packets of everything that is read from now on onto ``tape``."""
-
-
 @dataclass(slots=True)
 class _Waiting:
     packet: StreamPacket

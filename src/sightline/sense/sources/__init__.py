@@ -3,7 +3,6 @@
 Bad files and bad lines never raise: they come out beside the rows, in the quarantine layout.
 """
 
-from sightline.sense.source import Chunk, Source, Stream
-from sightline.sense.sources.memory import MemorySource
+from sightline.sense.source import Chunk, MemorySource, Source, Stream
 
 __all__ = ["Chunk", "MemorySource", "Source", "Stream"]

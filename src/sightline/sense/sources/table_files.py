@@ -18,8 +18,7 @@ from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.windows import FloatArray
 from sightline.sense.contract import Archive
-from sightline.sense.refused_rows import no_rejections
-from sightline.sense.source import Chunk, error_words, name_problem, placed, rejected_file
+from sightline.sense.source import Chunk, chunk_of, error_words, name_problem, rejected_file
 
 _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"
@@ -57,10 +56,8 @@ def _row_groups(file: Any, names: list[str], origin: str, limits: Limits) -> Ite
         try:
             for batch in file.iter_batches(batch_size=limits.chunk_rows, row_groups=[group]):
                 frame = _batch_frame(batch, names)
-                rows = pl.int_range(at, at + frame.height, dtype=pl.Int64, eager=True)
+                yield chunk_of(frame, origin=origin, first_row=at)
                 at += frame.height
-                frame = placed(frame, origin=origin, rows=rows)
-                yield Chunk(origin=origin, frame=frame, rejected=no_rejections())
         except _PARQUET_ERRORS as error:
             detail = f"rows {at} to {stop - 1} could not be read: {error_words(error)}"
             yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
@@ -119,10 +116,8 @@ def read_numpy_archive(
                     return
                 frame = _array_frame(values, name, path.stem, archive)
                 for part in frame.iter_slices(limits.chunk_rows):
-                    rows = pl.int_range(first, first + part.height, dtype=pl.Int64, eager=True)
+                    yield chunk_of(part, origin=origin, first_row=first)
                     first += part.height
-                    rows_there = placed(part, origin=origin, rows=rows)
-                    yield Chunk(origin=origin, frame=rows_there, rejected=no_rejections())
             if not first:
                 yield rejected_file(origin, RefusalReason.FILE_EMPTY, "expected rows, got none")
     except _ARCHIVE_ERRORS as error:

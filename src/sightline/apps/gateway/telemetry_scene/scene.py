@@ -496,6 +496,8 @@ class _Series:
             surplus = counted - count
             since: FloatArray = surplus - surplus[first_since_scrub(self.day.elapsed_s)]
             return since / model.noise_sd
+        if not model.outlier_share:  # what follows the part that is asked for changes nothing in it
+            return self.rng.standard_normal(len(self.day.elapsed_s))
         noise = self.rng.standard_normal(n)
         outliers = self.rng.integers(0, n, self.rng.poisson(n * model.outlier_share))
         noise[outliers] *= model.outlier_factor

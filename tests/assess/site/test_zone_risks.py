@@ -1,0 +1,109 @@
+"""Risks of zones: each code with what was measured, and nothing where all is well."""
+
+import numpy as np
+import pytest
+
+from assess.site.site_tracks import S, tracks
+from sightline.assess.site import RiskCode
+from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
+from sightline.errors import UsageError
+
+AREA = Polygon.of([(0, -50), (50, -50), (50, 50), (0, 50)])
+
+
+def risks(frames, **rules):
+    """The risks after the last of some frames, as (code, subject, value, threshold)."""
+    zones, state = [SiteZone(name="pit", polygon=AREA, **rules)], ZoneState.start(1)
+    for seen in frames:
+        state, presence = watch_zones(zones, state, seen)
+        found = zone_risk(zones, presence, seen)
+    codes = tuple(RiskCode)
+    return [
+        (codes[c], s, v, t)
+        for c, s, v, t in zip(
+            found.code, found.subject.tolist(), found.value, found.threshold, strict=True
+        )
+    ]
+
+
+def at_10_hz(*positions, **rest):
+    return [
+        tracks(i * S // 10, [] if x is None else [(x, 0.0)], **({} if x is None else rest))
+        for i, x in enumerate(positions)
+    ]
+
+
+def test_somebody_in_a_forbidden_zone_is_said_at_the_first_sight():
+    assert risks(at_10_hz(1.0), is_forbidden=True) == [(RiskCode.IN_FORBIDDEN_ZONE, 1, 1.0, 0.5)]
+
+
+def test_somebody_outside_is_not_said():
+    assert risks(at_10_hz(-1.0), is_forbidden=True) == []
+
+
+def test_who_steps_out_is_said_until_the_exit_is_sure():
+    frames = at_10_hz(1.0, 1.0, -1.0)
+    assert [code for code, *_ in risks(frames, is_forbidden=True)] == [RiskCode.IN_FORBIDDEN_ZONE]
+
+
+def test_who_vanishes_in_a_forbidden_zone_is_said_to_be_lost_there():
+    (found,) = risks(at_10_hz(*[1.0] * 10, *[None] * 10), is_forbidden=True)
+    assert found == (RiskCode.LOST_IN_ZONE, 1, pytest.approx(1.0), 60.0)
+
+
+def test_nobody_is_lost_in_a_zone_that_is_allowed():
+    assert risks(at_10_hz(*[1.0] * 10, None)) == []
+
+
+def test_one_more_than_allowed_is_said_of_the_zone():
+    frames = [tracks(i * S // 10, [(1, 0), (2, 0), (3, 0)]) for i in range(10)]
+    assert risks(frames, max_occupancy=2) == [(RiskCode.ZONE_OCCUPANCY, -1, 3.0, 2.0)]
+    assert risks(frames, max_occupancy=3) == []
+
+
+def test_an_empty_allowance_is_exceeded_by_one():
+    frames = at_10_hz(*[1.0] * 10)
+    assert [code for code, *_ in risks(frames, max_occupancy=0)] == [RiskCode.ZONE_OCCUPANCY]
+
+
+def test_who_stays_longer_than_allowed_is_said_with_the_time():
+    frames = at_10_hz(*[1.0] * 21)
+    assert risks(frames, max_dwell_s=1.5) == [(RiskCode.DWELL, 1, 2.0, 1.5)]
+    assert risks(frames, max_dwell_s=2.0) == []
+
+
+def test_who_is_surely_too_fast_is_said_with_the_speed():
+    frames = at_10_hz(1.0, velocity=[(3.0, 4.0)], velocity_std_m_s=0.5)
+    assert risks(frames, max_speed_m_s=4.0) == [(RiskCode.OVERSPEED, 1, 5.0, 4.0)]
+
+
+def test_who_may_be_too_fast_is_not_said():
+    frames = at_10_hz(1.0, velocity=[(3.0, 4.0)], velocity_std_m_s=5.0)
+    assert risks(frames, max_speed_m_s=4.0) == []
+
+
+def test_the_speed_of_who_is_not_seen_is_not_judged():
+    frames = [*at_10_hz(1.0), tracks(S, [(1, 0)], velocity=[(9, 0)], unseen_s=[0.9])]
+    assert risks(frames, max_speed_m_s=4.0) == []
+
+
+def test_who_has_no_position_is_said_to_be_unlocated():
+    (found,) = risks([tracks(0, [(np.nan, np.nan)])], is_forbidden=True)
+    assert found[:2] == (RiskCode.UNLOCATED, 1)
+
+
+def test_presence_and_tracks_of_different_frames_are_refused():
+    zones = [SiteZone(name="pit", polygon=AREA)]
+    _, presence = watch_zones(zones, ZoneState.start(1), tracks(0))
+    with pytest.raises(UsageError, match="same frame"):
+        zone_risk(zones, presence, tracks(1))
+
+
+def test_the_order_of_the_tracks_does_not_show():
+    zones = [SiteZone(name="pit", polygon=AREA, is_forbidden=True)]
+    here, turned = tracks(0, [(1, 0), (2, 0)]), tracks(0, [(2, 0), (1, 0)], ids=[2, 1])
+    found = [
+        zone_risk(zones, watch_zones(zones, ZoneState.start(1), seen)[1], seen).reasons("v")
+        for seen in (here, turned)
+    ]
+    assert found[0] == found[1]

@@ -1,0 +1,163 @@
+"""``sightline track`` and ``sightline evaluate mot`` as functions of files."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from evidence.tracking.tracking_cases import DATA, path, save
+from sightline.cli import tracking_commands
+from sightline.errors import SourceError, StorageError, UsageError
+from sightline.sense.frames.mot_files import read_tracks
+
+app = typer.Typer()
+app.command("track")(tracking_commands.track)
+app.add_typer(tracking_commands.app, name="evaluate")
+
+
+def call(*arguments):
+    """Standard output as JSON; errors come through as they are."""
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=True)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def walk(tmp_path):
+    """One person who walks through 20 frames, and one bad row."""
+    rows = [f"{f},-1,{100 + 4 * f},50,40,120,0.9,-1,-1,-1" for f in range(1, 21)]
+    file = tmp_path / "det.txt"
+    file.write_text("\n".join([*rows, "21,-1,0,0,0,0,0.9"]))
+    return file
+
+
+def test_a_walk_becomes_one_track(walk, tmp_path):
+    summary = call("track", walk, "-o", tmp_path / "tracks.txt", "--fps", 10)
+    assert (summary["frames"], summary["detections"], summary["tracks"]) == (20, 20, 1)
+    assert summary["rows"] == 21
+    assert summary["refused"] == {"RANGE": 1}
+    assert summary["refused_rows"][0]["row"] == 20
+    assert set(summary["update_ms"]) == {"p50", "p95", "p99", "worst"}
+    written = read_tracks(tmp_path / "tracks.txt")
+    assert set(written.track_id.tolist()) == {1}
+    assert len(written) == summary["track_rows"]
+
+
+def test_times_of_a_file_are_those_of_its_lines(walk, tmp_path):
+    times = tmp_path / "times.txt"
+    times.write_text("\n".join(f"{i / 10}" for i in range(25)))
+    summary = call("track", walk, "-o", tmp_path / "a.txt", "--timestamps", times)
+    assert summary["frames"] == 25  # frames without detections are updates too
+    call("track", walk, "-o", tmp_path / "b.txt", "--fps", 10)
+    by_times, by_rate = read_tracks(tmp_path / "a.txt"), read_tracks(tmp_path / "b.txt")
+    shared = by_times.only(by_times.frame <= 20)
+    assert np.array_equal(shared.box_px, by_rate.box_px)
+
+
+def test_a_rate_that_is_not_given_is_assumed_and_said(walk, tmp_path):
+    summary = call("track", walk, "-o", tmp_path / "tracks.txt")
+    assert summary["time"] == {"source": "assumed", "fps": 25.0}
+
+
+def test_an_empty_file_gives_no_tracks(tmp_path):
+    (tmp_path / "det.txt").write_text("")
+    summary = call("track", tmp_path / "det.txt", "-o", tmp_path / "tracks.txt", "--fps", 10)
+    assert (summary["frames"], summary["tracks"], summary["refused"]) == (0, 0, {"FILE_EMPTY": 1})
+    assert (tmp_path / "tracks.txt").read_text() == ""
+
+
+def test_too_few_times_are_an_error(walk, tmp_path):
+    times = tmp_path / "times.txt"
+    times.write_text("0\n0.1\n")
+    with pytest.raises(SourceError, match="20 frames"):
+        call("track", walk, "-o", tmp_path / "tracks.txt", "--timestamps", times)
+
+
+@pytest.mark.parametrize("fps", ["0", "-5", "nan", "1e-300"])
+def test_a_rate_that_cannot_be_is_refused(walk, tmp_path, fps):
+    with pytest.raises(UsageError, match="--fps"):
+        call("track", walk, "-o", tmp_path / "tracks.txt", "--fps", fps)
+
+
+def test_a_rate_and_times_contradict(walk, tmp_path):
+    with pytest.raises(UsageError, match="got both"):
+        call("track", walk, "-o", tmp_path / "t.txt", "--fps", 10, "--timestamps", walk)
+
+
+def test_a_folder_that_is_not_there_is_a_storage_error(walk, tmp_path):
+    with pytest.raises(StorageError, match="can be written"):
+        call("track", walk, "-o", tmp_path / "nowhere" / "tracks.txt", "--fps", 10)
+
+
+def test_a_person_is_tracked_in_metres_with_a_camera(tmp_path):
+    folder = DATA / "pets2009_s2l1"
+    if not folder.exists():
+        pytest.skip(f"no recording at {folder}")
+    lines = (folder / "det.txt").read_text().splitlines()
+    detections = tmp_path / "det.txt"
+    detections.write_text("\n".join(line for line in lines if int(line.split(",")[0]) <= 50))
+    camera = folder / "camera_view_001.xml"
+    out = tmp_path / "tracks.txt"
+    call("track", detections, "-o", out, "--fps", 10, "--camera", camera)
+    ground_m = np.loadtxt(out, delimiter=",")[:, 7:9]
+    assert len(ground_m) > 100
+    assert np.abs(ground_m).max() < 60  # the place is a crossing some 30 m across
+
+
+def saved(file, boxes):
+    rows = np.array(boxes, np.float64)
+    rows[:, 4:] -= rows[:, 2:4]
+    return save(file, rows)
+
+
+def test_tracks_are_scored_from_files(tmp_path):
+    truth = saved(tmp_path / "gt.txt", path(1, range(1, 5)))
+    tracks = saved(tmp_path / "t.txt", path(1, [1, 2]) + path(2, [3, 4]))
+    result = call("evaluate", "mot", "--truth", truth, "--tracks", tracks)
+    assert (result["MOTA"], result["IDF1"], result["switches"]) == (0.75, 0.5, 1)
+    assert (result["rules"], result["min_iou"], result["notes"]) == ("mot15", 0.5, [])
+
+
+def test_tracks_beyond_the_truth_are_false_and_that_is_said(tmp_path):
+    truth = saved(tmp_path / "gt.txt", path(1, range(1, 5)))
+    tracks = saved(tmp_path / "t.txt", path(1, range(1, 9)))
+    files = ["--truth", truth, "--tracks", tracks]
+    whole = call("evaluate", "mot", *files)
+    assert whole["FP"] == 4
+    assert "--frames 1:4" in whole["notes"][0]
+    part = call("evaluate", "mot", *files, "--frames", "1:4")
+    assert (part["FP"], part["MOTA"], part["notes"]) == (0, 1, [])
+
+
+def test_undefined_ratios_are_null(tmp_path):
+    truth = saved(tmp_path / "gt.txt", path(1, [1]))
+    (tmp_path / "t.txt").write_text("")
+    result = call("evaluate", "mot", "--truth", truth, "--tracks", tmp_path / "t.txt")
+    assert result["MOTP"] is None
+    assert result["MOTA"] == 0
+
+
+@pytest.mark.parametrize("frames", ["1-4", "a:b", "4", "5:4", "0:3", ":"])
+def test_a_range_that_is_none_is_refused(tmp_path, frames):
+    truth = saved(tmp_path / "gt.txt", path(1, [1]))
+    with pytest.raises(UsageError, match="FIRST:LAST"):
+        call("evaluate", "mot", "--truth", truth, "--tracks", truth, "--frames", frames)
+
+
+def test_what_a_person_reads_has_the_same_numbers(tmp_path):
+    truth = saved(tmp_path / "gt.txt", path(1, range(1, 5)))
+    shown = CliRunner().invoke(
+        app, ["evaluate", "mot", "--truth", str(truth), "--tracks", str(truth)]
+    )
+    assert "HOTA             1.0000" in shown.stdout
+
+
+def test_what_a_person_reads_names_each_refused_row(walk, tmp_path):
+    shown = CliRunner().invoke(
+        app, ["track", str(walk), "-o", str(tmp_path / "t.txt"), "--fps", "10"]
+    )
+    assert "row 20: RANGE width: expected above 0, got 0" in shown.stdout

@@ -18,6 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
+from sightline.runtime.frames.site_plan import SitePlan
+from sightline.runtime.frames.site_report import SiteReport
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from benchmarks.frame_cases import (
     DrawnCamera,
@@ -32,14 +37,9 @@ from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
+from sightline.runtime.engine.answerers import site_detectors
 from sightline.runtime.engine.guarding import CameraDetectors
 from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus, FrameHeader
-from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
-from sightline.runtime.frames.site_plan import SitePlan
-from sightline.runtime.frames.site_report import SiteReport
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 FAULT_SHARE = 0.05
 """Of the frames; a third of them each stalls, crashes, and is answered with NaN."""

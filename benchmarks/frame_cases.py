@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
 
 from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
@@ -21,7 +22,6 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 from sightline.runtime.engine.guarding import DetectionRequest
 from sightline.runtime.engine.headers import DetectionOutcome, DetectionStatus
-from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
 from sightline.sense.frames.delivery import FrameItem
 from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from sightline.runtime.frames.frame_host import FrameHost
+from sightline.runtime.frames.site_form import GivenForm
+from sightline.runtime.frames.site_plan import DETECT, SitePlan
+from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from benchmarks.frame_cases import (
     CAMERA,
@@ -36,16 +40,12 @@ from sightline.cli.profile_command import stages_to_fix
 from sightline.recorder import DirectoryStorage
 from sightline.records import Frame
 from sightline.records.windows import FloatArray
+from sightline.runtime.engine.answerers import site_detectors
+from sightline.runtime.engine.frame_shell import pixel_digest
 from sightline.runtime.engine.guarding import CameraDetectors, DetectionRequest, FrameGuard
 from sightline.runtime.engine.headers import DetectionStatus
-from sightline.runtime.frames.frame_host import FrameHost
-from sightline.runtime.pictures.image_log import image_message
-from sightline.runtime.engine.frame_shell import pixel_digest
-from sightline.runtime.engine.answerers import site_detectors
-from sightline.runtime.frames.site_form import GivenForm
-from sightline.runtime.frames.site_plan import DETECT, SitePlan
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from sightline.runtime.engine.logged_core import HostClocks
+from sightline.runtime.pictures.image_log import image_message
 
 INLINE_STAGES = ("track", "zones", "risk", "decide", "interlock")
 BOOKKEEPING_BOUND_US = 30.0

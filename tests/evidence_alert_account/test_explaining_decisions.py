@@ -12,8 +12,6 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from simulation.learning_runs import fleet, learning_plan
-from simulation.small_runs import readings
 from sightline.cli.main import app
 from sightline.evidence import explain
 from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines
@@ -24,7 +22,9 @@ from sightline.records.decision import final_revisions
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import MemorySource
 from sightline.sense.contract import parse_contract
+from simulation.learning_runs import fleet, learning_plan
 from simulation.schedules import NS_PER_S
+from simulation.small_runs import readings
 from simulation.small_world import CONTRACT, PIPELINE, START_NS, mask
 
 SECONDS = 240

@@ -18,12 +18,12 @@ from evidence_site_drawing.yard_runs import (
     two_cameras,
     yard,
 )
-from simulation.site_cases import Told
 from sightline.cli.main import app
 from sightline.evidence.site_account import account_lines, account_of_site, write_site_report
 from sightline.records.command import CommandLevel
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.guarding import CameraDetectors
+from simulation.site_cases import Told
 
 
 def text_of(found):

@@ -6,10 +6,10 @@ import sqlite3
 import cv2
 import numpy as np
 import pytest
+from runtime_frames.test_reviewed_cases import GROUND, Seer, driving
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from evidence_site_drawing.yard_runs import INSIDE, camera, made_run, plan_of, run_yard, told, yard
-from runtime_frames.test_reviewed_cases import GROUND, Seer, driving
 from sightline.errors import LogError, UsageError
 from sightline.evidence.site_account import draw_explanation, explain_site, explanation_lines
 from sightline.evidence.site_drawing import run_scenes

@@ -2,9 +2,9 @@
 
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from simulation.site_cases import camera, plan_of, told, two_cameras, walker, yard
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
+from simulation.site_cases import camera, plan_of, told, two_cameras, walker, yard
 
 __all__ = ["INSIDE", "camera", "made_run", "plan_of", "run_yard", "told", "two_cameras"]
 __all__ += ["walker", "yard"]

@@ -83,4 +83,6 @@ def drive_rows(*, stands_s=None, until_s=16.0, rate_hz=5):
     speed = np.full(len(at_s), 0.4)
     if stands_s is not None:
         speed[(at_s >= stands_s[0]) & (at_s < stands_s[1])] = 0.0
-    return pl.DataFrame({"belt": ["belt-1"] * len(at_s), "time": at_s + START_S, "speed_m_s": speed})
+    return pl.DataFrame(
+        {"belt": ["belt-1"] * len(at_s), "time": at_s + START_S, "speed_m_s": speed}
+    )

@@ -14,12 +14,12 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime import RunDirectory
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import FrameHeader
-from sightline.runtime.frames.frame_core import FrameCore
-from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.replay import first_checkpoint
+from sightline.runtime.frames.frame_core import FrameCore
+from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.stages.zones import CameraView
 
 SAID = frozenset({EntryKind.COMMAND, EntryKind.DECISION, EntryKind.STAGE_DIGEST})
 """What is compared, byte by byte."""

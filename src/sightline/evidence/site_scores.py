@@ -17,10 +17,10 @@ from sightline.records import Tracks
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.frame_core import FrameCore
 from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames.mot_files import MotTable
 
 _MIN_IOU = 0.5

@@ -142,7 +142,7 @@ class TakenRows:
 
 
 def take_waiting(inboxes: Sequence[Inbox], limits: Limits) -> TakenRows:
-    """What waits in the inboxes, with the time of its receipt; of each at most ``max_epoch_rows``."""
+    """What waits in the inboxes, stamped with its receipt; of each at most ``max_epoch_rows``."""
     batches: list[tuple[str, pl.DataFrame]] = []
     rejected: list[tuple[str, pl.DataFrame]] = []
     superseded: list[tuple[str, int]] = []

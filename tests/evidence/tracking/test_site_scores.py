@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from simulation.site_cases import camera, plan_of, told, walker, yard
 from sightline.errors import UsageError
 from sightline.evidence.site_scores import score_site, tracks_of_run
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.sense.frames.mot_files import MotTable
+from simulation.site_cases import camera, plan_of, told, walker, yard
 
 GROUND = {
     "kind": "homography",

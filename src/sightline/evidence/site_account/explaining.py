@@ -32,9 +32,9 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
 from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.stages.zones import CameraView
 
 MAX_PATHS = 8
 """Tracks whose way is told; the reasons name all of them."""

@@ -16,9 +16,9 @@ from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.site_plan import DEFAULT_LEVELS, CameraPlan
+from sightline.runtime.stages.zones import CameraView
 
 TRAIL_S = 2.0
 TRAIL_POINTS = 64

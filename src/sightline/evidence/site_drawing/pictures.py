@@ -12,8 +12,8 @@ from sightline.recorder import read_entries
 from sightline.records import Frame
 from sightline.records.frames import Image
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.engine.frame_shell import pixel_digest
+from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.pictures.logged_pictures import (
     PICTURE_KINDS,
     LoggedPicture,

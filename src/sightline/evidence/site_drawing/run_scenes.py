@@ -14,9 +14,9 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import CommandLevel
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
+from sightline.runtime.stages.zones import CameraView
 
 _MEASURED = (EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED)
 _SILENT_PERIODS = 2.0

@@ -129,7 +129,8 @@ class Tracker:
     @property
     def sighting_ids(self) -> IntArray:
         """int64[n]: the track of each detection of the last update that counted, in its order;
-        -1 for one that is no confirmed track yet."""
+        -1 for one that is no confirmed track yet.
+        """
         matched, kept, begun = self._placed
         row_of = np.full(int(kept.max(initial=-1)) + 1, -1, np.int64)
         row_of[kept] = np.arange(len(kept))

@@ -324,7 +324,7 @@ class Tracker:
 
     @staticmethod
     def _check(box_px: npt.NDArray[np.float64], score: npt.NDArray[np.float64]) -> None:
-        def refuse(bad: npt.NDArray[np.bool_], expected: str, values: Any) -> None:
+        def refuse(bad: Any, expected: str, values: Any) -> None:
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 raise UsageError(

@@ -40,9 +40,3 @@ def bench(context: typer.Context) -> None:
         check=False,
     )
     raise typer.Exit(done.returncode)
-
-
-bench.command_settings = {  # type: ignore[attr-defined] - each option after it is the benchmark's
-    "add_help_option": False,
-    "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
-}

@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +46,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Where each command is, and what it does; in the order of the help."""
 
 
+_SETTINGS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "bench": {  # each option after it, --help too, is the benchmark's
+            "add_help_option": False,
+            "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
+        }
+    }
+)
+
+
 def app_for(arguments: Sequence[str]) -> typer.Typer:
     """The commands, of which only the one that ``arguments`` call is imported.
 
@@ -71,7 +81,7 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
-            app.command(name, **getattr(found, "command_settings", {}))(found)
+            app.command(name, **_SETTINGS.get(name, {}))(found)
     return app
 
 

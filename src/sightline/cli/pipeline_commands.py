@@ -246,7 +246,7 @@ def pipeline_schema(plugins: tuple[str, ...] = ()) -> dict[str, Any]:
     ):
         options = []
         for name in registry:
-            found = registry.find(name, where="installed")  # type: ignore[attr-defined]
+            found = registry.find(name, where="installed")
             one = found.Settings.model_json_schema(ref_template="#/$defs/{model}")
             definitions.update(one.pop("$defs", {}))
             one["properties"]["use"] = {"const": name, "description": one.get("description", "")}

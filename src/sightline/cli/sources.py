@@ -29,7 +29,7 @@ def open_sources(
         UsageError: an option that is none, or recordings and live cameras in one run.
         SourceError: a location that cannot be read.
     """
-    wanted = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
+    wanted: dict[str, Any] = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
     plugins = import_plugins(plan.pipeline.plugins, where=plan.origin)
     found = {
         name: open_source(

@@ -224,10 +224,10 @@ class Plan:
             for step in (chain.root, *chain.steps):
                 if step.name == name:
                     return step.stage
-        for one in (*self.watches, *self.items):
-            if one.name == name:
-                return one.stage
-        return None
+        for watch in self.watches:
+            if watch.name == name:
+                return watch.stage
+        return next((item.stage for item in self.items if item.name == name), None)
 
     def budgets_s(self) -> dict[str, float]:
         """Shares of the latency budget of the stages that have one; of a guarded one its own."""

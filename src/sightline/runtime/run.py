@@ -557,8 +557,8 @@ def _open_run(
             where=str(out),
             action="resume with the same pipeline and contracts, or start a new run",
         )
-    for name, source in described.items():
-        if source["fingerprint"] != run.sources[name]["fingerprint"]:
+    for name, now in described.items():
+        if now["fingerprint"] != run.sources[name]["fingerprint"]:
             raise SourceError(
                 expected="the same source files as when the run began",
                 got="files that differ",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sightline.runtime.engine.chain import ChainState, Closing
     from sightline.runtime.engine.items import ItemState, Turn
     from sightline.runtime.engine.watching import Watch
+    from sightline.runtime.pipeline import Pipeline
     from sightline.runtime.plan import CameraPlan, Plan
     from sightline.sense import Contract
 
@@ -577,6 +578,10 @@ class ItemPlanning(Protocol):
         """Of the pipeline: how long a frame waits for those of other cameras."""
 
     @property
+    def pipeline(self) -> Pipeline:
+        """The whole description."""
+
+    @property
     def stages(self) -> Mapping[str, AnyStage]:
         """Every stage of the pipeline, by name, planned or not."""
 
@@ -628,6 +633,7 @@ class ItemStage(AnyStage):
     def begin(self, plan: Plan) -> ItemState | None:
         """Its state in a core; None: plain values by name, as ``turn.state``."""
         del plan
+        return None
 
     def on_item(self, turn: Turn) -> Any:
         """What follows from the item at hand: its value, for the stages that read this one.

@@ -61,8 +61,7 @@ def finite_feed(
         limits: ``max_quiet_ticks``.
     """
     if not cameras:
-        for epoch in rows or ():
-            yield Part(epoch=epoch)
+        yield from (Part(epoch=one) for one in rows or ())
         return
     moments = recorded_moments(
         cameras, tick_ns=plan.tick_ns, batch_wait_ns=plan.batch_wait_ns, limits=limits

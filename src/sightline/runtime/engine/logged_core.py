@@ -240,7 +240,8 @@ class LoggedCore:
         looks = [r for r in requests if isinstance(r, FrameRequest)]
         others = [[r] for r in requests if not isinstance(r, FrameRequest)]
         found: dict[str, Outcome] = {}
-        for together in [looks, *others] if looks else others:
+        groups: list[Sequence[Request]] = [looks, *others] if looks else [*others]
+        for together in groups:
             began_s = self.clocks.monotonic_s()
             found.update({o.request_id: o for o in self._guard.run(together)})
             took_s = self.clocks.monotonic_s() - began_s

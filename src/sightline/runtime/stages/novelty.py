@@ -116,4 +116,4 @@ class NoveltyStage(Stage):
         """
         share = hashlib.blake2b(series.encode(), digest_size=4).digest()
         more = int.from_bytes(share) % (self.settings.spread_windows + 1)
-        return int(self.settings.learn_windows) + more
+        return int(self.settings.learn_windows + more)

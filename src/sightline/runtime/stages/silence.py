@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -45,7 +45,7 @@ class SilenceStage(WatchStage):
 
     use = "silence"
     Settings = SilenceSettings
-    scopes: tuple[Scope, ...] = ("key", "group", "global")
+    scopes: ClassVar[tuple[Scope, ...]] = ("key", "group", "global")
     decides = True
 
     def plan(self, planning: Planning) -> Wiring:

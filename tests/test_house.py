@@ -159,3 +159,26 @@ def test_the_cores_read_no_clock_file_or_network():
         }
         names -= {"pathlib"} if name == "plan" else set()  # load_plan reads files for the shell
         assert not names & forbidden, name
+
+
+PIPES = {"multiprocessing.Pipe", "multiprocessing.connection.Connection"}
+"""All that is used of multiprocessing: bytes go through a pipe, and nothing is pickled."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_is_pickled(path):
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} - {"multiprocessing"}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.add(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+    rooms = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+    assert not {name for name in found if name.split(".")[0] in rooms}
+    assert {name for name in found if name.startswith("multiprocessing")} <= PIPES

@@ -48,6 +48,10 @@ class Names:
         """Every name, by id."""
         return list(self._names)
 
+    def since(self, identity: int) -> list[str]:
+        """Names from this id on."""
+        return self._names[identity:]
+
     def encode(self, column: pl.Series, *, most: int) -> IdArray:
         """uint32[n] ids of the names in ``column``; 2^32-1 for names beyond the limit ``most``."""
         if len(column) <= _FEW_NAMES:
@@ -188,7 +192,7 @@ class StreamState:
         known = len(self.clock_group)
         if known == len(self.keys):
             return
-        names = self.keys.all()[known:]
+        names = self.keys.since(known)
         if self._clock_parts is not None:
             parts = [name.split("/") for name in names]
             names = ["/".join(p[i] for i in self._clock_parts) for p in parts]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightline.decide.standing import MAX_STANDING, Condition, StandingConditions
 from sightline.errors import LogError
 from sightline.records import Decision, Frame
 from sightline.records.decision import Mode, Reason, Severity, Transition
@@ -17,7 +18,6 @@ from sightline.runtime.frames.entries import FrameFaultNote
 from sightline.runtime.frames.image_log import ImageLog, image_message
 from sightline.runtime.frames.intake import FrameIntake, pixel_digest
 from sightline.runtime.frames.site_form import ImagesForm
-from sightline.runtime.frames.standing import MAX_STANDING, Condition, StandingConditions
 from sightline.sense.frames import FrameContract
 
 CONTRACT = FrameContract(width_px=64, height_px=48, rate_hz=10, max_age_s=1.0)

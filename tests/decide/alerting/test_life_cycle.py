@@ -2,8 +2,8 @@
 
 import pytest
 
-from decide.alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
-from sightline.decide.alerting.life_cycle import (
+from decide_alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
+from sightline.decide.alerting.points import (
     HIDDEN,
     TRANSITIONS,
     AlarmEvent,

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from sightline.assess.site import SiteAssessment
 from sightline.assess.site.assessment import NOBODY
+from sightline.decide.standing import Condition
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
 from sightline.runtime.frames.camera_watch import CameraView
 from sightline.runtime.frames.entries import DetectionOutcome, FrameHeader, HealthSign
 from sightline.runtime.frames.site_plan import DEFAULT_LEVELS, CameraPlan, SitePlan
-from sightline.runtime.frames.standing import Condition
 
 FALLBACK = "DETECTOR_FALLBACK"
 """The detector has not answered itself; the reason says who did. Value: detectors that did."""

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from sightline.assess.site import SiteAssessment
+from sightline.decide.standing import Condition, StandingConditions, condition_decision
 from sightline.errors import LogError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
@@ -35,7 +36,6 @@ from sightline.runtime.frames.entries import (
 )
 from sightline.runtime.frames.machine_watch import MachineWatch
 from sightline.runtime.frames.site_plan import DETECT, SitePlan
-from sightline.runtime.frames.standing import Condition, StandingConditions, condition_decision
 from sightline.runtime.learning_stage import Learning
 from sightline.runtime.outputs import StepOutput
 from sightline.runtime.row_counts import RowCounts

@@ -18,12 +18,12 @@ import yaml
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import Braking, MachineRule
 from sightline.assess.site.zones import Polygon, SiteZone
-from sightline.decide.actuation import ActuationRule
-from sightline.decide.actuation.situation import (
+from sightline.decide.actuation import (
     COMMAND_EXPIRED,
     FALLBACKS_FAILED,
     NO_SIGHT,
     STALE_SIGHT,
+    ActuationRule,
 )
 from sightline.errors import PipelineError, UsageError
 from sightline.perceive.tracking import TrackerSettings

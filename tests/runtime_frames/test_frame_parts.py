@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.decide.standing import MAX_STANDING, Condition, StandingConditions
+from sightline.decide.standing import Condition, StandingConditions
 from sightline.errors import LogError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Decision, Frame
 from sightline.records.decision import Mode, Reason, Severity, Transition
 from sightline.records.signals import NS_PER_S
@@ -189,9 +190,9 @@ def test_scopes_do_not_clear_each_other():
 
 def test_beyond_the_bound_nothing_more_is_said_until_something_is_cleared():
     standing = StandingConditions("p", clear_ns=0)
-    many = [f"s{n:05d}" for n in range(MAX_STANDING + 5)]
-    assert len(said(standing, 0, many)) == MAX_STANDING
-    assert len(standing) == MAX_STANDING
+    many = [f"s{n:05d}" for n in range(DEFAULT_LIMITS.max_standing + 5)]
+    assert len(said(standing, 0, many)) == DEFAULT_LIMITS.max_standing
+    assert len(standing) == DEFAULT_LIMITS.max_standing
 
 
 @given(

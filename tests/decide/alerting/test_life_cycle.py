@@ -2,7 +2,7 @@
 
 import pytest
 
-from decide_alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
+from decide.alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
 from sightline.decide.alerting.points import (
     HIDDEN,
     TRANSITIONS,

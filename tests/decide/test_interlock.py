@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from decide.actuation.actuation_cases import (
+from decide.actuation_cases import (
     NONE,
     SLOW,
     STEP_NS,

@@ -17,7 +17,7 @@ __version__ = "0.2.0.dev0"
 _PLACES: Mapping[str, str] = MappingProxyType(
     {
         "Chunk": "sightline.sense.source",
-        "Condition": "sightline.runtime.engine.standing",
+        "Condition": "sightline.decide.standing",
         "Detections": "sightline.records",
         "DetectorKind": "sightline.runtime.detector",
         "DetectorSettings": "sightline.runtime.detector",
@@ -74,6 +74,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sightline.act import Outlet, OutletOptions
+    from sightline.decide.standing import Condition
     from sightline.notebook import (
         Tracker,
         decisions,
@@ -85,7 +86,6 @@ if TYPE_CHECKING:
     )
     from sightline.records import Detections, Frame
     from sightline.runtime.detector import DetectorKind, DetectorSettings
-    from sightline.runtime.engine.standing import Condition
     from sightline.runtime.stage import (
         GuardSettings,
         ItemSettings,

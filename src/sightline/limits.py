@@ -91,6 +91,9 @@ class Limits:
     get no score, and their series are counted as without room."""
     max_open_decisions: int = 1_000_000
     """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
+    max_standing: int = 10_000
+    """Conditions seen by cameras that stand at a time. Further ones are not said until some are
+    cleared, and counted; machines heed them all the same."""
 
     # log
     max_entry_bytes: int = 256 << 20

@@ -77,3 +77,44 @@ def test_a_snapshot_restores_what_was_said():
     again.restore(issued.snapshot())
     found = again.reconcile("k", "sat-1", [], from_ns=0)
     assert [d.status for d in found] == [Status.RETRACTED]
+
+
+def test_beyond_the_bound_the_oldest_become_final_and_are_counted():
+    issued = IssuedDecisions(most=2)
+    for n in (1, 2, 3):
+        say(issued, [decision(100 * n, raised=False)], from_ns=100 * n)
+    assert (len(issued), issued.made_final) == (2, 1)
+
+
+def test_what_became_final_is_neither_revised_nor_said_again():
+    issued = IssuedDecisions(most=2)
+    said = [decision(100 * n, raised=False) for n in (1, 2, 3)]
+    say(issued, said)
+    changed = [decision(100, score=9.0, raised=False), *said[1:]]
+    assert say(issued, changed) == []
+    assert say(issued, said[1:]) == []
+
+
+def test_a_raised_state_that_lasts_is_the_last_to_become_final():
+    issued = IssuedDecisions(most=2)
+    issued.reconcile("k", "sat-0", [decision(1, subject="sat-0")], from_ns=0)
+    for n in (1, 2, 3):
+        say(issued, [decision(100 * n, raised=False)], from_ns=100 * n)
+    assert issued.reconcile("k", "sat-0", [], from_ns=0)[0].status is Status.RETRACTED
+
+
+def test_what_became_final_stays_so_after_a_checkpoint():
+    issued, again = IssuedDecisions(most=2), IssuedDecisions(most=2)
+    said = [decision(100 * n, raised=False) for n in (1, 2, 3)]
+    say(issued, said)
+    again.restore(issued.snapshot())
+    assert (len(again), again.made_final) == (2, 1)
+    assert say(again, said) == []
+    assert again.snapshot() == issued.snapshot()
+
+
+def test_settling_forgets_what_had_become_final():
+    issued = IssuedDecisions(most=2)
+    say(issued, [decision(100 * n, raised=False) for n in (1, 2, 3)])
+    issued.settle({("k", "sat-1"): 1000})
+    assert issued.snapshot() == {"decisions": [], "final": [], "made_final": 1}

@@ -4,8 +4,7 @@ from sightline.act.command_receiver import CommandReceiver, Reception
 from sightline.act.delivery import AlertDelivery, CommandSender, DeliveryReport, OutboxDispatcher
 from sightline.act.latency import LatencyRecorder
 from sightline.act.ledger import Ledger
-from sightline.act.metrics import RunMetrics
-from sightline.act.metrics_server import serve_metrics
+from sightline.act.metrics import RunMetrics, serve_metrics
 from sightline.act.outlet import (
     DeliveryError,
     Outlet,

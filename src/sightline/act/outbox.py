@@ -12,15 +12,17 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from sightline.act.ledger_database import insert, reading, writing
-from sightline.act.ledger_schema import (
+from sightline.act.ledger_database import (
     DELIVERED,
     FAILED,
     PENDING,
     SHELVED,
     decisions,
+    insert,
     messages,
     outbox,
+    reading,
+    writing,
 )
 from sightline.act.notices import Notice
 from sightline.errors import SinkError

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sightline.records.holding import BoolArray, count_in_last, latched
 from sightline.records.windows import FloatArray, IntArray
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,40 +81,18 @@ def alarm_states(
     """
     beyond = rule.is_beyond(measure)
     back = rule.is_back(measure)
-    beyond_count = _count_in_last(rule.n, key, window, beyond, targets)
-    back_count = _count_in_last(rule.n, key, window, back, targets)
-    raises = beyond[targets] & (beyond_count >= rule.m)
-    clears = back[targets] & (back_count >= rule.m)
+    beyond_count = count_in_last(rule.n, key, window, beyond, targets)
+    back_count = count_in_last(rule.n, key, window, back, targets)
     is_first = np.ones(len(targets), np.bool_)
     is_first[1:] = key[targets[1:]] != key[targets[:-1]]
-
-    # A latch: the state is that of the last row that said anything, or of the row before the run.
-    speaks = raises | clears | is_first
-    said = np.where(raises, True, np.where(clears, False, was_raised))
-    last_speaker = np.maximum.accumulate(np.where(speaks, np.arange(len(targets)), 0))
-    is_raised: BoolArray = said[last_speaker]
-    before = np.empty(len(targets), np.bool_)
-    before[1:] = is_raised[:-1]
-    before[is_first] = was_raised[is_first]
-    return AlarmStates(
-        is_raised=is_raised,
-        changed=is_raised != before,
-        agreeing=np.where(is_raised, beyond_count, back_count),
+    state = latched(
+        beyond[targets] & (beyond_count >= rule.m),
+        back[targets] & (back_count >= rule.m),
+        is_first=is_first,
+        was_raised=was_raised,
     )
-
-
-def _count_in_last(
-    n: int,
-    key: npt.NDArray[np.integer],
-    window: IntArray,
-    flag: BoolArray,
-    targets: IntArray,
-) -> IntArray:
-    """int64[t]: flagged rows of the same key within the last ``n`` window numbers."""
-    count = flag[targets].astype(np.int64)
-    for back in range(1, n):
-        at = targets - back
-        safe = np.maximum(at, 0)
-        near = (at >= 0) & (key[safe] == key[targets]) & (window[safe] > window[targets] - n)
-        count += flag[safe] & near
-    return count
+    return AlarmStates(
+        is_raised=state.is_raised,
+        changed=state.changed,
+        agreeing=np.where(state.is_raised, beyond_count, back_count),
+    )

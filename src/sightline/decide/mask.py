@@ -1,30 +1,25 @@
-"""Masks: an operator says that a subject is not to be decided on for some time (maintenance)."""
+"""Masks: an operator says of a subject, for some time, that nobody is to be told.
+
+The one way to say so. What it means is for whoever asks: without an alert desk what a mask hides
+is not decided, and what a shelf hides is decided and told to nobody; the desk's masks, shelves and
+points out of service are masks with a reason (:mod:`.alerting.hiding`). Inhibition is another
+thing: there a wider decision explains a narrower one, and nobody has asked for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sightline.records import Decision
 
 ANY = "*"
 
 
-class Maskable(Protocol):
-    """What a mask can hide: a decision, or an alert made of one."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def event_ns(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
-    """Decisions of ``kind`` on ``subject`` with events in [from_ns, until_ns) are not made.
+    """What happens to ``subject``, decided by ``kind``, in [from_ns, until_ns) is hidden.
 
     ``*`` stands for any kind or subject; a subject also covers its fields (``sat-1/snr_db``).
 
@@ -60,16 +55,25 @@ class Mask:
             "until_ns": self.until_ns,
         }
 
-    def hides(self, decision: Maskable) -> bool:
-        """Whether ``decision`` is covered."""
-        subject = decision.subject
+    def hides(self, *, subject: str, kind: str, at_ns: int) -> bool:
+        """Whether what happens to ``subject`` at ``at_ns`` is covered.
+
+        Args:
+            subject: what it is about.
+            kind: the deciding stage.
+            at_ns: event time, UTC ns.
+        """
         return (
-            self.kind in (ANY, decision.kind)
+            self.kind in (ANY, kind)
             and (self.subject in (ANY, subject) or subject.startswith(f"{self.subject}/"))
-            and self.from_ns <= decision.event_ns < self.until_ns
+            and self.from_ns <= at_ns < self.until_ns
         )
 
 
 def unmasked(decisions: Iterable[Decision], masks: Sequence[Mask]) -> list[Decision]:
     """The decisions that no mask hides."""
-    return [d for d in decisions if not any(mask.hides(d) for mask in masks)]
+    return [
+        d
+        for d in decisions
+        if not any(m.hides(subject=d.subject, kind=d.kind, at_ns=d.event_ns) for m in masks)
+    ]

@@ -22,6 +22,7 @@ from sightline.errors import PipelineError
 from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
 from sightline.runtime.detector import DetectorKind, DetectorSettings
+from sightline.runtime.site import Place, expanded
 from sightline.runtime.stage import AnyStage, Form, Name, StageSettings
 from sightline.sense.yaml_form import read_yaml
 
@@ -265,11 +266,9 @@ def parse_pipeline(plain: object, *, where: str) -> Pipeline:
     Raises:
         PipelineError: naming the field.
     """
+    places: Mapping[Place, Place] = {}
     if isinstance(plain, dict) and plain.get("use") == "site":
-        # The short form knows the stages it expands into, and they know pipelines.
-        from sightline.runtime.site import expanded  # noqa: PLC0415
-
-        plain = expanded(plain, where=where)
+        plain, places = expanded(plain, where=where)
     try:
         return Pipeline.model_validate(plain)
     except PipelineError as error:  # of a stage or detector that is not installed
@@ -282,6 +281,10 @@ def parse_pipeline(plain: object, *, where: str) -> Pipeline:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         parts = [str(part) for part in first["loc"] if part not in ("rows", "camera")]
+        for place, written in places.items():
+            if tuple(parts[: len(place)]) == place:
+                parts = [*written, *parts[len(place) :]]
+                break
         found = str(first.get("input"))
         raise PipelineError(
             expected=first["msg"].removeprefix("Value error, "),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sightline.act import LatencyRecorder, Ledger, Outlet, RunMetrics
 from sightline.act.notices import Notice, Told
-from sightline.decide import Mask
+from sightline.decide import Mask, unmasked
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
@@ -164,7 +164,7 @@ class Publisher:
 
     def _shelved(self, decisions: Iterable[Decision]) -> set[str]:
         """Ids of the decisions that an operator wants to be decided but not to hear of."""
-        return {d.decision_id for d in decisions if any(shelf.hides(d) for shelf in self._shelves)}
+        return {d.decision_id for d in decisions if not unmasked([d], self._shelves)}
 
     def _miss(self, stage: str, *, times: int = 1) -> None:
         self.missed[stage] += times

@@ -60,6 +60,7 @@ from sightline.sense.arrival import epochs
 from sightline.sense.frames.delivery import FrameItem, FrameSource
 from sightline.sense.inbox import Inbox
 from sightline.sense.live import live_epochs
+from sightline.sense.source import Position
 
 Controls = Callable[[], Sequence[Mapping[str, Any]]]
 _DRAIN_S = 10.0  # time for alerts that are left when the sources have ended
@@ -184,7 +185,7 @@ def run_pipeline(
         inputs = _Inputs(plan, ControlInbox(out, lambda c: _check_control(plan, c)), controls)
         started_s = clocks.monotonic_s()
         with _feed(opened, driver) as (feed, inboxes):
-            loop.go(feed, lambda: _committed(inboxes, inputs), inputs.take)
+            loop.go(feed, lambda kept: _committed(opened, inboxes, inputs, kept), inputs.take)
         if not is_stopped():
             inputs.close()
         wall_s = clocks.monotonic_s() - started_s
@@ -248,9 +249,19 @@ class _Inputs:
         self._inbox.close()
 
 
-def _committed(inboxes: Sequence[Inbox], inputs: _Inputs) -> None:
+def _committed(
+    opened: _Opened,
+    inboxes: Sequence[Inbox],
+    inputs: _Inputs,
+    kept: Mapping[str, Mapping[str, Position]],
+) -> None:
+    """What came is durable: inboxes, sources and those who gave operator inputs are told."""
     for inbox in inboxes:
         inbox.committed()
+    for name, positions in kept.items():
+        source = opened.sources[name]
+        if isinstance(source, Source):
+            source.committed(positions)
     inputs.committed()
 
 

@@ -23,11 +23,11 @@ from pydantic import Field
 from sightline.errors import PipelineError
 from sightline.perceive.tracking import TrackerSettings
 from sightline.runtime.stage import Breaker, Form, Name
-from sightline.runtime.stages.machine import MachineSettings
-from sightline.runtime.stages.zones import ZoneForm
 
 _SITE_TICK_S = 0.1
 _SITE_BUDGET_S = 0.25
+_SIGHT_S = 0.5
+"""``max_age_s`` of a machine that gives none, as in the stage ``machine``."""
 
 
 class SiteCamera(Form):
@@ -41,24 +41,6 @@ class SiteCamera(Form):
     """Who looks at its frames, by its name under ``detectors``."""
     fallback: Name | None = None
     """Detector that answers when the first is late or broken; null: tracks are carried on."""
-
-
-class SiteZone(ZoneForm):
-    """An area of one camera."""
-
-    camera: Name
-    """In whose picture, or on whose ground, it is."""
-
-
-class SiteMachine(MachineSettings):
-    """Who is commanded, by what is seen where, and how long commands hold."""
-
-    use: Literal["machine"] = "machine"
-    """Always ``machine``; it need not be given."""
-    input: tuple[Name, ...] = ()
-    """Worked out from ``cameras``; not to be given."""
-    cameras: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """All of them are needed: without sight of one the machine stops."""
 
 
 class SiteForm(Form):
@@ -90,21 +72,24 @@ class SiteForm(Form):
     """What looks at pictures, by name."""
     cameras: Annotated[dict[Name, SiteCamera], Field(min_length=1)]
     """Cameras, by name."""
-    zones: dict[Name, SiteZone] = {}
-    """Areas, by name."""
-    machines: dict[Name, SiteMachine] = {}
-    """Machines, by name."""
+    zones: dict[Name, dict[str, Any]] = {}
+    """Areas, by name: ``camera``, and what the stage ``zones`` can be told of an area."""
+    machines: dict[Name, dict[str, Any]] = {}
+    """Machines, by name: ``cameras``, all of which are needed, and what the stage ``machine`` can
+    be told."""
     partitions: Literal[1] = 1
     """All cameras share one core and one log: a machine is decided on by all that see it."""
 
 
-def is_site(plain: object) -> bool:
-    """Whether a mapping is in the short form."""
-    return isinstance(plain, dict) and plain.get("use") == "site"
+Place = tuple[str, ...]
+"""A place in a document, from its root."""
 
 
-def expanded(plain: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], dict[Place, Place]]:
     """The pipeline that a site in its short form comes to, as a mapping.
+
+    Returns:
+        The mapping, and where each of its parts stands in the short form, for errors.
 
     Raises:
         PipelineError: naming the field.
@@ -122,6 +107,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         ) from error
     _check_names(form, where)
     stages: dict[str, Any] = {}
+    places: dict[Place, Place] = {}
     for name, camera in form.cameras.items():
         stages[f"{name}_detect"] = {
             "use": "detect",
@@ -140,18 +126,23 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> dict[str, Any]:
             "use": "zones",
             "input": f"{name}_track",
             "zones": {
-                n: zone.model_dump(mode="json", exclude={"camera"})
+                n: {key: value for key, value in zone.items() if key != "camera"}
                 for n, zone in form.zones.items()
-                if zone.camera == name
+                if zone["camera"] == name
             },
         }
+        places["sources", name, "frames"] = ("cameras", name, "contract")
+        places["sources", name] = ("cameras", name)
+        places["stages", f"{name}_detect"] = ("cameras", name)
+        places["stages", f"{name}_zones"] = ()
     for name, machine in form.machines.items():
         if name in stages or name in form.cameras:
             raise _unfit("names used once", name, f"{where}, machines.{name}", "rename it")
-        rest = machine.model_dump(mode="json", exclude={"cameras", "input", "use"})
-        inputs = [f"{c}_{part}" for c in machine.cameras for part in ("zones", "health")]
-        stages[name] = {"use": "machine", "input": inputs, **rest}
-    return {
+        rest = {key: value for key, value in machine.items() if key != "cameras"}
+        inputs = [f"{c}_{part}" for c in machine["cameras"] for part in ("zones", "health")]
+        stages[name] = {**rest, "use": "machine", "input": inputs}
+        places["stages", name] = ("machines", name)
+    pipeline = {
         "pipeline": form.pipeline,
         "description": form.description,
         "plugins": list(form.plugins),
@@ -167,12 +158,15 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> dict[str, Any]:
         "stages": stages,
         "images": form.images,
     }
+    return pipeline, places
 
 
 def _carried_on_s(form: SiteForm, camera: str) -> float | None:
     """For a machine that moves a missed detection must be no lost machine: as long as its sight."""
     ages_s = [
-        m.max_age_s for m in form.machines.values() if m.moving is not None and camera in m.cameras
+        float(m.get("max_age_s", _SIGHT_S))
+        for m in form.machines.values()
+        if m.get("moving") is not None and camera in m["cameras"]
     ]
     return max([TrackerSettings().report_unseen_s, *ages_s]) if ages_s else None
 
@@ -192,16 +186,22 @@ def _check_names(form: SiteForm, where: str) -> None:
         if camera.fallback is not None:
             known(form.detectors, camera.fallback, "detectors", f"cameras.{name}.fallback")
     for name, zone in form.zones.items():
-        known(form.cameras, zone.camera, "cameras", f"zones.{name}.camera")
+        known(form.cameras, str(zone.get("camera")), "cameras", f"zones.{name}.camera")
     for name, machine in form.machines.items():
-        for camera_name in machine.cameras:
-            known(form.cameras, camera_name, "cameras", f"machines.{name}.cameras")
-        for zone_name in machine.zones:
-            known(form.zones, zone_name, "zones", f"machines.{name}.zones")
-        blind = {form.zones[z].camera for z in machine.zones} - set(machine.cameras)
+        cameras, zones = machine.get("cameras"), machine.get("zones", ())
+        if not isinstance(cameras, list | tuple) or not cameras:
+            raise _unfit(
+                "cameras: a list of the cameras that see it", str(cameras),
+                f"{where}, machines.{name}.cameras", "name at least one",
+            )  # fmt: skip
+        for camera_name in cameras:
+            known(form.cameras, str(camera_name), "cameras", f"machines.{name}.cameras")
+        for zone_name in zones:
+            known(form.zones, str(zone_name), "zones", f"machines.{name}.zones")
+        blind = {form.zones[z]["camera"] for z in zones} - set(cameras)
         if blind:
             raise _unfit(
-                f"cameras {', '.join(machine.cameras)}, which the machine needs",
+                f"cameras {', '.join(cameras)}, which the machine needs",
                 f"zones of {', '.join(sorted(blind))}",
                 f"{where}, machines.{name}.zones",
                 "add the camera to the machine, so that its loss stops the machine",

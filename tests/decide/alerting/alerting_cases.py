@@ -4,6 +4,7 @@ import json
 from itertools import count
 
 from sightline.decide.alerting import (
+    ActionKind,
     Alert,
     AlertingRules,
     AlertingState,
@@ -12,7 +13,6 @@ from sightline.decide.alerting import (
     OperatorAction,
     advance,
 )
-from sightline.decide.alerting.rules import ActionKind
 from sightline.records.decision import Severity
 
 MINUTE = 60_000_000_000

@@ -17,7 +17,7 @@ from decide.alerting.alerting_cases import (
 )
 from sightline.decide.alerting import StormRule
 from sightline.decide.alerting.alert import Alert
-from sightline.decide.alerting.life_cycle import TRANSITIONS
+from sightline.decide.alerting.points import TRANSITIONS
 from sightline.decide.alerting.rules import Replaced, Resumed, Retracted
 
 TIGHT = rules(

@@ -17,7 +17,7 @@ from decide.alerting.alerting_cases import (
     rules,
 )
 from sightline.decide.alerting import Alert, StormRule
-from sightline.decide.alerting.life_cycle import HIDDEN, TRANSITIONS
+from sightline.decide.alerting.points import HIDDEN, TRANSITIONS
 
 SUBJECTS = ("sat-0", "sat-1", "sat-2", "sat-3", "sat-4")
 TIGHT = rules(

@@ -3,7 +3,7 @@
 import pytest
 
 from decide.alerting.alerting_cases import CRITICAL, Run, action, alert, cleared, rules
-from sightline.decide.alerting.life_cycle import (
+from sightline.decide.alerting.points import (
     HIDDEN,
     TRANSITIONS,
     AlarmEvent,

@@ -22,29 +22,27 @@ no difference whether time passes in one step or in many.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sightline.decide.alerting.alert import Alert, Fate
 from sightline.decide.alerting.correcting import retract, substitute
 from sightline.decide.alerting.hiding import (
     ENTERING,
+    ActionKind,
     Hiding,
+    OperatorAction,
     covering,
     next_boundary_ns,
 )
-from sightline.decide.alerting.life_cycle import HIDDEN, AlarmEvent, AlarmState
-from sightline.decide.alerting.points import Points
+from sightline.decide.alerting.points import HIDDEN, AlarmEvent, AlarmState, Points
 from sightline.decide.alerting.rules import (
-    ActionKind,
     AlertingRules,
     Cleared,
-    OperatorAction,
     Replaced,
     Resumed,
     Retracted,
 )
-from sightline.decide.alerting.state import AlertingState
-from sightline.decide.alerting.step import AlertingStep
+from sightline.decide.alerting.state import AlertingState, AlertingStep
 from sightline.decide.alerting.telling import Teller
 from sightline.decide.mask import ANY
 from sightline.errors import InvariantViolation
@@ -105,15 +103,6 @@ def advance(
     return desk.finish(state, taken=taken, is_last=is_last)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A point at some time, for masks."""
-
-    kind: str
-    subject: str
-    event_ns: int
-
-
 class _Desk:
     """Working copy of a desk, for the length of one step."""
 
@@ -121,7 +110,7 @@ class _Desk:
         self.rules = rules
         self.teller = Teller(rules, state)
         self.through_ns = state.through_ns
-        self.points = Points(rules, state)
+        self.points = Points(rules, state.points, untracked=state.untracked)
         self.hidings = list(state.hidings)
         self.unplaced = state.unplaced
         self.refused: list[tuple[OperatorAction, str]] = []
@@ -262,7 +251,7 @@ class _Desk:
         if placed is None:
             self.unplaced += 1
             return
-        hiding = covering(self.hidings, _seen(item.alert, self.at_ns))
+        hiding = covering(self.hidings, item.alert, self.at_ns)
         was_hidden = placed.fate in (Fate.MASKED, Fate.SHELVED)
         fate, event = placed.fate, AlarmEvent.REPEATED
         if hiding is not None:
@@ -332,7 +321,7 @@ class _Desk:
         in_digest = {alert.alert_id for _, alert in self.teller.digest}
         for key in sorted(self.points.by_key):
             point = self.points.by_key[key]
-            hiding = covering(self.hidings, _seen(point.alert, self.at_ns))
+            hiding = covering(self.hidings, point.alert, self.at_ns)
             if hiding is None and point.state in HIDDEN:
                 self._reveal(key, in_digest)
             elif hiding is not None and hiding.state is not point.state:
@@ -357,7 +346,7 @@ class _Desk:
         A shelf is about what an operator wants to hear now; it is nothing to a late alert.
         """
         masks = [hiding for hiding in self.hidings if hiding.state is not _SHELVED]
-        return covering(masks, alert) or covering(self.hidings, _seen(alert, self.at_ns))
+        return covering(masks, alert, alert.event_ns) or covering(self.hidings, alert, self.at_ns)
 
     def _kept_hidings(self) -> list[Hiding]:
         oldest_ns = self.at_ns - self.rules.late_ns
@@ -368,11 +357,6 @@ class _Desk:
         new = self.teller.dispositions[self._synced :]
         self._synced = len(self.teller.dispositions)
         self.points.note_fates(new)
-
-
-def _seen(alert: Alert, at_ns: int) -> _Seen:
-    """The point of an alert at some time."""
-    return _Seen(alert.kind, alert.subject, at_ns)
 
 
 def _fate_of(state: AlarmState) -> Fate:

@@ -1,4 +1,4 @@
-"""Masks and shelves: what is hidden is decided, recorded with its reason, and told to nobody.
+"""What an operator does to alarms. What is hidden is decided and recorded, and told to nobody.
 
 Extends :class:`sightline.decide.Mask`, by which decisions are not made at all: here they are made,
 and the alert gets a state and a reason instead.
@@ -8,11 +8,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
-from sightline.decide.alerting.life_cycle import AlarmEvent, AlarmState
-from sightline.decide.alerting.rules import ActionKind, OperatorAction
-from sightline.decide.mask import Mask, Maskable
+from sightline.decide.alerting.alert import Alert
+from sightline.decide.alerting.points import AlarmEvent, AlarmState
+from sightline.decide.mask import ANY, Mask
+
+
+class ActionKind(StrEnum):
+    """What an operator can do."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RESET = "reset"
+    """Clear a latched alarm that was acknowledged."""
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    SUPPRESS = "suppress"
+    """A command is sent whose effect looks like a fault: suppressed by design."""
+    TAKE_OUT = "take_out"
+    """Maintenance: out of service."""
+    PUT_BACK = "put_back"
+    """End masks of both sorts early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAction:
+    """One action.
+
+    Attributes:
+        kind: what is done.
+        event_ns: when, UTC ns.
+        subject: what to; a subject also covers its fields, ``*`` is any (not to acknowledge or
+            reset: an operator acknowledges what was looked at).
+        code: to acknowledge or reset: which alarm of the subject; ``*`` for all of them.
+        decided_by: to hide: the deciding stage; ``*`` for any.
+        from_ns, until_ns: to hide: from when (None: now) to when, UTC ns; ``until_ns`` is needed.
+        reason: for people; kept with what it hides.
+    """
+
+    kind: ActionKind
+    event_ns: int
+    subject: str
+    code: str = ANY
+    decided_by: str = ANY
+    from_ns: int | None = None
+    until_ns: int | None = None
+    reason: str = ""
+
 
 HIDING_STATE: Mapping[ActionKind, AlarmState] = {
     ActionKind.SHELVE: AlarmState.SHELVED,
@@ -85,9 +128,13 @@ class Hiding:
         )
 
 
-def covering(hidings: Iterable[Hiding], item: Maskable) -> Hiding | None:
-    """The hiding that applies to ``item`` at its event time; None if it is to be told."""
-    found = [hiding for hiding in hidings if hiding.mask.hides(item)]
+def covering(hidings: Iterable[Hiding], alert: Alert, at_ns: int) -> Hiding | None:
+    """The hiding that applies to the point of ``alert`` at ``at_ns``; None: it is to be told."""
+    found = [
+        hiding
+        for hiding in hidings
+        if hiding.mask.hides(subject=alert.subject, kind=alert.kind, at_ns=at_ns)
+    ]
     return min(found, key=lambda hiding: _PRECEDENCE.index(hiding.state)) if found else None
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from sightline.decide.alerting.alert import Alert
 from sightline.decide.alerting.grouping import GroupingRule
 from sightline.decide.alerting.storm import MINUTE_NS, StormRule
-from sightline.decide.mask import ANY
 from sightline.errors import UsageError
 from sightline.records.decision import Severity
 
@@ -143,44 +141,3 @@ class Resumed:
 
     alert: Alert
     event_ns: int
-
-
-class ActionKind(StrEnum):
-    """What an operator can do."""
-
-    ACKNOWLEDGE = "acknowledge"
-    RESET = "reset"
-    """Clear a latched alarm that was acknowledged."""
-    SHELVE = "shelve"
-    UNSHELVE = "unshelve"
-    SUPPRESS = "suppress"
-    """A command is sent whose effect looks like a fault: suppressed by design."""
-    TAKE_OUT = "take_out"
-    """Maintenance: out of service."""
-    PUT_BACK = "put_back"
-    """End masks of both sorts early."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAction:
-    """One action.
-
-    Attributes:
-        kind: what is done.
-        event_ns: when, UTC ns.
-        subject: what to; a subject also covers its fields, ``*`` is any (not to acknowledge or
-            reset: an operator acknowledges what was looked at).
-        code: to acknowledge or reset: which alarm of the subject; ``*`` for all of them.
-        decided_by: to hide: the deciding stage; ``*`` for any.
-        from_ns, until_ns: to hide: from when (None: now) to when, UTC ns; ``until_ns`` is needed.
-        reason: for people; kept with what it hides.
-    """
-
-    kind: ActionKind
-    event_ns: int
-    subject: str
-    code: str = ANY
-    decided_by: str = ANY
-    from_ns: int | None = None
-    until_ns: int | None = None
-    reason: str = ""

@@ -1,4 +1,4 @@
-"""The state of an alert desk: a value that can be kept and taken back."""
+"""The state of an alert desk, a value that can be kept and taken back, and what a step gives."""
 
 from __future__ import annotations
 
@@ -7,37 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from sightline.decide.alerting.alert import Alert, Fate
-from sightline.decide.alerting.hiding import Hiding
-from sightline.decide.alerting.life_cycle import AlarmState
+from sightline.decide.alerting.alert import Alert, Disposition, Fate, Message
+from sightline.decide.alerting.hiding import Hiding, OperatorAction
 from sightline.decide.alerting.placed import Placed
+from sightline.decide.alerting.points import AlarmState, Point, StateChange
 from sightline.decide.alerting.storm import StormState
 from sightline.errors import UsageError
 
 FORMAT = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """An alarm point: subject and code.
-
-    Attributes:
-        state: in its life cycle.
-        is_active: whether the process is in the alarm state.
-        is_latched: whether it has to be reset by hand.
-        alert: the newest alert of it.
-        fate: of that alert.
-        since_ns: when the point was last normal, UTC ns.
-        count: alerts since then, those that were retracted left out.
-    """
-
-    state: AlarmState
-    is_active: bool
-    is_latched: bool
-    alert: Alert
-    fate: Fate
-    since_ns: int
-    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,3 +180,22 @@ def _point(plain: Mapping[str, Any]) -> Point:
         since_ns=int(plain["since_ns"]),
         count=int(plain["count"]),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertingStep:
+    """What came of a step.
+
+    Attributes:
+        state: for the next one.
+        messages: to be sent, in order.
+        dispositions: what became of alerts, in order; to be logged.
+        changes: of life cycles, in order; to be logged.
+        refused: actions that could not be done, with the cause.
+    """
+
+    state: AlertingState
+    messages: tuple[Message, ...]
+    dispositions: tuple[Disposition, ...]
+    changes: tuple[StateChange, ...]
+    refused: tuple[tuple[OperatorAction, str], ...]

@@ -13,9 +13,10 @@ from sightline.decide.alerting.alert import (
     Fate,
     Message,
     MessageKind,
+    correction_message,
+    digest_rows,
 )
 from sightline.decide.alerting.grouping import common_causes
-from sightline.decide.alerting.many_alerts import correction_message, digest_rows
 from sightline.decide.alerting.placed import PlacedAlerts
 from sightline.decide.alerting.rules import AlertingRules
 from sightline.decide.alerting.state import AlertingState, Standing

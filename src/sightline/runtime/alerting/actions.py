@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sightline.decide.alerting import OperatorAction
-from sightline.decide.alerting.rules import ActionKind
+from sightline.decide.alerting import ActionKind, OperatorAction
 from sightline.decide.mask import ANY
 from sightline.errors import UsageError
 

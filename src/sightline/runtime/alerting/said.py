@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sightline.decide.alerting import AlertingState, OperatorAction
+from sightline.decide.alerting import AlertingState, OperatorAction, StateChange
 from sightline.decide.alerting.alert import Disposition, Message, MessageKind
-from sightline.decide.alerting.step import StateChange
 from sightline.errors import LogError
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.actions import action_as_mapping

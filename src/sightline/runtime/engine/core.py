@@ -85,7 +85,7 @@ class PartitionCore:
         self._chain_of = {
             s.name: chain for chain in self.chains for s in (chain.chain.root, *chain.chain.steps)
         }
-        self.issued = IssuedDecisions()
+        self.issued = IssuedDecisions(most=limits.max_open_decisions)
         self.passes = Passes(
             plan, partition=partition, say=self._say, wrote=self._wrote, timer=timer
         )
@@ -95,6 +95,7 @@ class PartitionCore:
             counts=self._counts,
             read_series=self._known,
             timer=timer,
+            limits=limits,
             observe=observe_item,
         )
         self.models: dict[str, str] = {}

@@ -69,7 +69,7 @@ class FanInCore:
         self._timer = timer
         self.models: dict[str, str] = {}
         """No model is live in the fan-in."""
-        self.issued = IssuedDecisions()
+        self.issued = IssuedDecisions(most=limits.max_open_decisions)
         self.epoch = -1
         self.is_finished = False
         self._waiting: dict[int, Summary] = {}

@@ -22,6 +22,7 @@ from sightline.sense.arrival import Epoch, join_batches
 from sightline.sense.frames.delivery import FrameItem, FrameSource
 from sightline.sense.inbox import Inbox
 from sightline.sense.live import TakenRows, take_waiting
+from sightline.sense.source import Position
 
 _SENDS_S = 1.0  # a camera that gave nothing for so long is not waited for
 _LONGEST_WAIT_S = 0.05  # so that a stop is heeded, and a batch looked for, in time
@@ -89,6 +90,7 @@ def finite_feed(
                 tick_ns=tick_ns,
                 batches=join_batches([b for e in taken for b in e.batches]),
                 rejected=tuple(r for e in taken for r in e.rejected),
+                positions=_positions(taken),
                 is_final=moment is None and epoch is None,
             )
         )
@@ -254,7 +256,17 @@ class FiniteRows:
         return TakenRows(
             batches=join_batches([b for e in taken for b in e.batches]),
             rejected=tuple(r for e in taken for r in e.rejected),
+            positions=_positions(taken),
         )
+
+
+def _positions(taken: Sequence[Epoch]) -> dict[str, dict[str, Position]]:
+    """The newest position of each stream, by source."""
+    found: dict[str, dict[str, Position]] = {}
+    for epoch in taken:
+        for source, positions in epoch.positions.items():
+            found.setdefault(source, {}).update(positions)
+    return found
 
 
 def clocked_feed(

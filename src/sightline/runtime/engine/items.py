@@ -15,7 +15,9 @@ from typing import Any
 
 import polars as pl
 
+from sightline.decide.standing import Condition, StandingConditions
 from sightline.errors import LogError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Entry
 from sightline.records.command import ActuatorCommand
@@ -27,7 +29,6 @@ from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.engine.standing import Condition, StandingConditions
 from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, ItemStep, Plan
 from sightline.runtime.stage import Breaker, ItemStage
 
@@ -327,6 +328,7 @@ class Items:
         counts: of the core: a frame is counted once.
         read_series: what is known of a series.
         timer: told what each stage takes.
+        limits: ``max_standing``.
         observe: sees an item after it went through the stages, with what they said; for drawing.
     """
 
@@ -337,6 +339,7 @@ class Items:
         counts: RowCounts,
         read_series: ReadSeries,
         timer: StageTimer,
+        limits: Limits = DEFAULT_LIMITS,
         observe: Callable[[FrameHeader, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.plan = plan
@@ -362,7 +365,9 @@ class Items:
             for step in steps
         }
         self._standing = StandingConditions(
-            plan.digest, clear_ns=round(plan.pipeline.clear_s * NS_PER_S)
+            plan.digest,
+            clear_ns=round(plan.pipeline.clear_s * NS_PER_S),
+            most=limits.max_standing,
         )
         self._rows: dict[str, list[tuple[str, int, Mapping[str, float]]]] = {
             name: [] for name in plan.measured

@@ -28,6 +28,7 @@ from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
 from sightline.sense.arrival import Epoch
 from sightline.sense.frames import FrameFault
+from sightline.sense.source import Position
 
 CAPTURE_TO_COMMAND = "capture-to-command"
 """Stands for the whole way where a stage is named; no stage can be called so."""
@@ -82,19 +83,21 @@ class RunLoop:
     _is_boundary: bool = True
     _waiting: dict[str, Committed] = field(default_factory=dict)
     _unpublished: int = 0
-    _on_commit: Callable[[], None] = lambda: None
+    _kept: dict[str, dict[str, Position]] = field(default_factory=dict)
+    _on_commit: Callable[[Mapping[str, Mapping[str, Position]]], None] = lambda kept: None
 
     def go(
         self,
         feed: Iterator[Part],
-        on_commit: Callable[[], None],
+        on_commit: Callable[[Mapping[str, Mapping[str, Position]]], None],
         take_controls: Callable[[], list[dict[str, Any]]],
     ) -> None:
         """Run to the end of ``feed``.
 
         Args:
             feed: what comes.
-            on_commit: called when a commit is durable.
+            on_commit: called when a commit is durable, with the positions up to which each
+                source is kept.
             take_controls: asked at the beginning of each epoch for operator inputs that have come.
         """
         self._on_commit = on_commit
@@ -152,12 +155,19 @@ class RunLoop:
         committed = self.driver.commit()
         self._command(committed)
         for item in fresh:
+            self._kept.setdefault(item.stream, {})[item.stream] = item.index + 1
             if isinstance(item, Frame):
                 took_s = self.clocks.monotonic_s() - began_s
                 self._note_latency(item, part.age_s.get(item.stream, 0.0) + took_s)
                 self.frames += 1
+        self._tell_kept()
         self._keep_pictures()
         self._publish_later(committed)
+
+    def _tell_kept(self) -> None:
+        """Whoever sends may forget what is in the log by now."""
+        kept, self._kept = self._kept, {}
+        self._on_commit(kept)
 
     def _note_latency(self, frame: Frame, took_s: float) -> None:
         self.latency_s.record(took_s)
@@ -191,6 +201,8 @@ class RunLoop:
         if self.plan.cameras and self._cameras.has_epoch(epoch.number):
             return
         self.driver.feed(epoch)
+        for source, positions in epoch.positions.items():
+            self._kept.setdefault(source, {}).update(positions)
         self.rows += epoch.rows
         self._since_rows += epoch.rows
         self._since_epochs += epoch.is_complete
@@ -220,7 +232,7 @@ class RunLoop:
         """Make it durable, send the commands, and only then see to the rest."""
         committed = self.driver.commit()
         self._command(committed)
-        self._on_commit()
+        self._tell_kept()
         if self.plan.cameras:
             self._keep_pictures()
             self._publish_later(committed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from sightline.decide.standing import Condition
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
@@ -12,7 +13,6 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.engine.standing import Condition
 from sightline.runtime.plan import CameraPlan, Plan
 from sightline.runtime.stage import ItemPlanning, ItemSettings, ItemStage
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY

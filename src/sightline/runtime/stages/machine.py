@@ -23,13 +23,17 @@ from sightline.assess.site.machines import (
     pair_risk,
     watch_pairs,
 )
-from sightline.decide.actuation import ActuationRule, ActuationState, Situation, advance
-from sightline.decide.actuation.situation import (
+from sightline.decide.actuation import (
     COMMAND_EXPIRED,
     FALLBACKS_FAILED,
     NO_SIGHT,
     STALE_SIGHT,
+    ActuationRule,
+    ActuationState,
+    Situation,
+    advance,
 )
+from sightline.decide.standing import Condition, condition_decision
 from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Tracks
@@ -37,7 +41,6 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason, Transition
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.engine.standing import Condition, condition_decision
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY

@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from sightline.assess.site import SiteAssessment, from_snapshot, snapshot
 from sightline.assess.site.assessment import NOBODY
 from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
+from sightline.decide.standing import Condition
 from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.engine.standing import Condition
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from sightline.records.decision import Reason
 from sightline.records.frames import Frame, Image
+from sightline.records.holding import Holding
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import IntArray
 from sightline.sense.contract import to_ns
 from sightline.sense.frames.frame_contract import FrameContract, FrozenCheck
 from sightline.sense.frames.reasons import MEASURES, FrameReason
@@ -89,62 +89,7 @@ class FrameHealth:
         raise KeyError(reason)
 
 
-_NOT_PENDING_NS = -1
-
 BoolArray = npt.NDArray[np.bool_]
-
-
-class Persistence:
-    """Raises a condition that has held for ``hold_ns`` and clears it when it has been gone as long.
-
-    What could not be measured leaves a condition, and the time since which it changes, as it was.
-
-    Args:
-        hold_ns: int64[n], capture time; 0 follows at once.
-
-    >>> persistence = Persistence(np.array([10]))
-    >>> [bool(persistence.update(np.array([True]), np.array([True]), at)[0]) for at in (5, 9, 15)]
-    [False, False, True]
-    """
-
-    def __init__(self, hold_ns: IntArray) -> None:
-        self._hold_ns = np.asarray(hold_ns, np.int64)
-        self._is_raised = np.zeros(len(self._hold_ns), np.bool_)
-        self._since_ns = np.full(len(self._hold_ns), _NOT_PENDING_NS, np.int64)
-
-    def update(self, holds: BoolArray, is_measured: BoolArray, at_ns: int) -> BoolArray:
-        """Take the conditions at ``at_ns``.
-
-        Args:
-            holds: bool[n], whether each condition holds; meaningless where not measured.
-            is_measured: bool[n].
-            at_ns: capture time, UTC ns, at least 0 and not falling.
-
-        Returns:
-            bool[n], which conditions stand now.
-        """
-        differs = is_measured & (holds != self._is_raised)
-        begins = differs & (self._since_ns == _NOT_PENDING_NS)
-        self._since_ns[begins] = at_ns
-        self._since_ns[is_measured & ~differs] = _NOT_PENDING_NS
-        flips = differs & (at_ns - self._since_ns >= self._hold_ns)
-        self._is_raised = self._is_raised ^ flips
-        self._since_ns[flips] = _NOT_PENDING_NS
-        return self._is_raised
-
-    def clear(self) -> None:
-        """Nothing stands any more."""
-        self._is_raised = np.zeros_like(self._is_raised)
-        self._since_ns[:] = _NOT_PENDING_NS
-
-    def snapshot(self) -> dict[str, npt.NDArray[np.generic]]:
-        """State as arrays."""
-        return {"is_raised": self._is_raised.copy(), "since_ns": self._since_ns.copy()}
-
-    def restore(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Inverse of :meth:`snapshot`."""
-        self._is_raised = arrays["is_raised"].astype(np.bool_)
-        self._since_ns = arrays["since_ns"].astype(np.int64)
 
 
 _FROZEN, _BLACK, _OVER_EXPOSED, _BLURRED, _COVERED, _MOVED, _SHIFTED = range(7)
@@ -321,7 +266,7 @@ class CameraHealth:
         self._blind_shares = np.where(np.isnan(exposure), _BLIND_SHARES, exposure)
         hold_ns = np.full(len(_REASONS), to_ns(checks.confirm_s), np.int64)
         hold_ns[_FROZEN] = 0  # its measure is a time already
-        self._persistence = Persistence(hold_ns)
+        self._holding = Holding(begin_ns=hold_ns, end_ns=hold_ns)
         self._view = UsualView(
             level_s=checks.level_s,
             reference_s=checks.reference_s,
@@ -348,7 +293,7 @@ class CameraHealth:
             passed_ns = 0 if self._last_ns == _NO_TIME_NS else frame.capture_ns - self._last_ns
             self._view.learn(seen, agreement=values[_MOVED], passed_s=passed_ns / NS_PER_S)
         self._last_ns = frame.capture_ns
-        is_raised = self._persistence.update(holds, is_measured, frame.capture_ns)
+        is_raised = self._holding.update(holds, is_measured, frame.capture_ns)
         return FrameHealth(
             stream=frame.stream,
             index=frame.index,
@@ -370,14 +315,14 @@ class CameraHealth:
     def accept_view(self) -> None:
         """Take what is seen from now on as usual, and clear what stands: a person has looked."""
         self._view.forget()
-        self._persistence.clear()
+        self._holding.clear()
 
     def snapshot(self) -> dict[str, npt.NDArray[np.generic]]:
         """State as arrays: uint8, bool, int64, float32 and float64."""
         return {
             "times_ns": np.array([self._still_since_ns, self._last_ns], np.int64),
             "anchor": self._anchor.copy(),
-            **self._persistence.snapshot(),
+            **self._holding.snapshot(),
             **self._view.snapshot(),
         }
 
@@ -385,7 +330,7 @@ class CameraHealth:
         """Inverse of :meth:`snapshot`, under the same contract."""
         self._still_since_ns, self._last_ns = arrays["times_ns"].astype(np.int64).tolist()
         self._anchor = arrays["anchor"].astype(np.uint8)
-        self._persistence.restore(arrays)
+        self._holding.restore(arrays)
         self._view.restore(arrays)
 
     def _begin(self, seen: PictureMeasures, at_ns: int) -> None:

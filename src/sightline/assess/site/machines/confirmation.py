@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.records.detections import BoolArray
+from sightline.records.holding import NOT_SO_NS, all_so_since
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -37,7 +38,6 @@ _NOW, _AHEAD, _WALKS_IN = 0, 1, 2
 _HELD_S = (0.2, 0.3, 0.06)
 # Shares of the rule's probability p; the first of what p lacks to 1.
 _SURE, _LIKELY, _LIKELY_AHEAD = 0.4, 0.8, 1.0
-_NEVER_NS = -1
 
 
 def is_steady(
@@ -169,9 +169,8 @@ class SuspectedPairs:
         """
         lasting, needed = likely.are_likely(probability)
         before = self._since_ns(person_id, machine_id)
-        since = np.where(before == _NEVER_NS, event_ns, before)
-        since = np.where(lasting >= needed, since, _NEVER_NS)
-        kept = np.flatnonzero((since != _NEVER_NS).any(axis=1))
+        since = all_so_since(before, lasting >= needed, event_ns)
+        kept = np.flatnonzero((since != NOT_SO_NS).any(axis=1))
         kept = kept[np.lexsort((machine_id[kept], person_id[kept]))]
         return SuspectedPairs(
             person_id=person_id[kept],
@@ -187,19 +186,19 @@ class SuspectedPairs:
         """
         since = self._since_ns(person_id, machine_id)
         until = np.array([self.looked_ns, self.looked_ns, event_ns])
-        held: FloatArray = np.where(since == _NEVER_NS, -1.0, (until - since) / NS_PER_S)
+        held: FloatArray = np.where(since == NOT_SO_NS, -1.0, (until - since) / NS_PER_S)
         return held
 
     def _since_ns(self, person_id: IntArray, machine_id: IntArray) -> IntArray:
         """int64[n, 3], of these pairs."""
         known = len(self.person_id)
         if known == 0:  # which is nearly always so
-            return np.full((len(person_id), 3), _NEVER_NS, np.int64)
+            return np.full((len(person_id), 3), NOT_SO_NS, np.int64)
         persons = np.concatenate([self.person_id, person_id])
         machines = np.concatenate([self.machine_id, machine_id])
         pairs = np.stack([persons, machines], axis=1)
         number = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-        of_number = np.full((len(pairs), 3), _NEVER_NS, np.int64)
+        of_number = np.full((len(pairs), 3), NOT_SO_NS, np.int64)
         of_number[number[:known]] = self.since_ns
         found: IntArray = of_number[number[known:]]
         return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Decision
 from sightline.records.decision import (
     Mode,
@@ -16,10 +17,6 @@ from sightline.records.decision import (
     decision_id,
     trace_id,
 )
-
-MAX_STANDING = 10_000
-"""Conditions that stand at a time. Further ones are not said until some are cleared; machines
-heed them all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +47,20 @@ class _Raised:
 class StandingConditions:
     """Raises a condition when it begins, and clears it when it has been gone for a while.
 
+    Its absence is counted from the last look at which it was so, and not, as in
+    :mod:`sightline.records.holding`, from the first at which it was not: looks at one thing may be
+    far apart, and what is not seen in between must not stand for longer because of that.
+
+    Beyond ``most`` a condition is not said until others are cleared; machines heed it all the
+    same.
+
     Args:
         pipeline: digest of the pipeline, part of the decisions.
         clear_ns: how long a condition must be gone.
+        most: conditions that stand at a time.
+
+    Attributes:
+        unsaid: looks at which a condition found no room, since this object was made.
 
     >>> standing = StandingConditions("p", clear_ns=10)
     >>> reason = Reason(code="DWELL", measure="dwell", value=9.0, threshold=5.0, unit="s",
@@ -65,10 +73,14 @@ class StandingConditions:
     [0, 1]
     """
 
-    def __init__(self, pipeline: str, *, clear_ns: int) -> None:
+    def __init__(
+        self, pipeline: str, *, clear_ns: int, most: int = DEFAULT_LIMITS.max_standing
+    ) -> None:
         self._pipeline = pipeline
         self._clear_ns = clear_ns
+        self._most = most
         self._raised: dict[tuple[str, str, str], _Raised] = {}
+        self.unsaid = 0
 
     def __len__(self) -> int:
         return len(self._raised)
@@ -85,7 +97,8 @@ class StandingConditions:
         for condition in sorted(conditions, key=lambda c: (c.kind, c.subject)):
             key = (scope, condition.kind, condition.subject)
             known = self._raised.get(key)
-            if known is None and len(self._raised) >= MAX_STANDING:
+            if known is None and len(self._raised) >= self._most:
+                self.unsaid += 1
                 continue
             if known is None:
                 said.append(self._decision(condition, at_ns, Transition.RAISED, mode))

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from decide.actuation.actuation_cases import (
+from decide.actuation_cases import (
     NONE,
     SLOW,
     STEP_NS,
@@ -17,13 +17,16 @@ from decide.actuation.actuation_cases import (
     running,
     situation,
 )
-from sightline.decide.actuation import ActuationState, advance, command_id
-from sightline.decide.actuation.interlock import HOLDING, WAITS_FOR_RESET
-from sightline.decide.actuation.situation import (
+from sightline.decide.actuation import (
     COMMAND_EXPIRED,
     FALLBACKS_FAILED,
+    HOLDING,
     NO_SIGHT,
     STALE_SIGHT,
+    WAITS_FOR_RESET,
+    ActuationState,
+    advance,
+    command_id,
 )
 from sightline.errors import UsageError
 

@@ -5,9 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decide.actuation.actuation_cases import LEVEL_OF, NONE, STEP_NS, STOP, rule, running, situation
-from sightline.decide.actuation import ActuationState, Situation, advance
-from sightline.decide.actuation.situation import demand
+from decide.actuation_cases import LEVEL_OF, NONE, STEP_NS, STOP, rule, running, situation
+from sightline.decide.actuation import ActuationState, Situation, advance, demand
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Reason
 

@@ -189,7 +189,7 @@ def test_refused_rows_can_be_fed_in_again_under_a_wider_contract(project, tmp_pa
     [
         (["run", "absent.yaml", "--out", "x"], 4, "a readable YAML file"),
         (["run", "tank.yaml", "--out", "x"], 5, "sources readings"),
-        (["run", "tank.yaml", "--source", "other=x", "--out", "x"], 2, "NAME one of readings"),
+        (["run", "tank.yaml", "--source", "other=x", "--out", "x"], 2, "once for each of readings"),
         (["run", "tank.yaml", "--source", "readings=absent.csv", "--out", "x"], 5, "absent.csv"),
         (["run", "tank.yaml", "--source", "readings=readings.csv", "--out", "run"], 2, "--resume"),
         (["run", "tank.yaml", "--out", "x", "--speed", "fast"], 2, "60x"),

@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sightline.cli.alert_commands import parse_until
-from sightline.cli.main import app
+from sightline.cli.main import app_for
 from sightline.errors import PipelineError, UsageError
 from sightline.runtime import load_plan
 from simulation.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
@@ -17,7 +17,8 @@ SAT = "sat-001"
 
 
 def sightline(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
+    given = [str(a) for a in arguments]
+    return CliRunner().invoke(app_for(given), given)
 
 
 @pytest.fixture(scope="module")

@@ -50,14 +50,14 @@ STAGES: Mapping[str, Any] = {
         "clear_below": 4,
         "code": "SHADOW",
     },
-    "risen": {
+    "fallen": {
         "use": "alarm",
         "input": "since",
         "measure": "shade",
         "unit": "1",
-        "raise_above": 3,
-        "clear_below": 1,
-        "code": "RISEN",
+        "raise_below": -3,
+        "clear_above": -1,
+        "code": "FALLEN",
     },
 }
 

@@ -209,7 +209,7 @@ def test_an_outcome_that_was_just_encoded_is_read_as_the_log_reads_it(boxes, dty
     fresh, read = (Outcome.of(entry) for entry in (replace(logged, decoded=outcome), logged))
     assert fresh.to_bytes() == read.to_bytes()
     for name in ("box_px", "score", "class_id"):
-        ours, theirs = getattr(fresh.detections, name), getattr(read.detections, name)
+        ours, theirs = getattr(fresh.answer, name), getattr(read.answer, name)
         assert (ours.dtype, ours.flags.c_contiguous) == (theirs.dtype, theirs.flags.c_contiguous)
         assert ours.tobytes() == theirs.tobytes()
 

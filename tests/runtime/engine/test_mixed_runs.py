@@ -4,8 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sightline.recorder import read_entries
-from sightline.records import EntryKind
 from sightline.records.decision import Mode, final_revisions
 from simulation.mixed_world import East, mixed_engine, mixed_plan
 from simulation.schedules import EngineFaults, arrive, draw_arrival, draw_engine_faults
@@ -56,12 +54,9 @@ def test_what_a_stage_measures_on_frames_is_decided_on_through_windows(plain):
 
 
 def test_a_stage_with_a_memory_reads_what_was_measured_on_frames(plain):
-    assert "raised" in {t for t, _ in times(plain, "risen")} or times(plain, "risen") == []
-    digests = [
-        entry.payload
-        for entry in read_entries(plain.run.disk, "p000", kinds={EntryKind.STAGE_DIGEST})
-    ]
-    assert any(b'"since"' in payload for payload in digests)
+    assert times(plain, "fallen") == [("raised", 45.0)]
+    (raised,) = [d for d in plain.decisions if d.kind == "fallen"]
+    assert -9.0 < raised.score < -7.0
 
 
 def test_sensors_beside_a_camera_are_decided_as_without_it(plain):
@@ -173,7 +168,7 @@ def test_arrival_of_rows_does_not_show_in_what_is_measured_on_frames():
         out_of_order_s=OUT_OF_ORDER_S,
         allowance_s=ALLOWANCE_S,
     )
-    kinds = {"shadow", "risen", "camera_silent"}
+    kinds = {"shadow", "fallen"}
 
     def said(engine):
         final = final_revisions(engine.run_through().decisions)

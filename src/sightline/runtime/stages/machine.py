@@ -198,7 +198,7 @@ class MachineStage(ItemStage):
             planning.fail(
                 f"level_of: reason codes, such as {', '.join(sorted(RiskCode)[:3])}",
                 ", ".join(unknown),
-                near=sorted(_KNOWN_CODES),
+                near=sorted(str(code) for code in _KNOWN_CODES),
             )
         detectors = planning.pipeline.detectors.values()
         slowest_s = max((detector.budget_s for detector in detectors), default=0.0)

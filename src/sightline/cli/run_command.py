@@ -19,14 +19,11 @@ from sightline.cli.console import print_json, progress_display, stop_on_signal
 from sightline.cli.outlets import parse_actuators, parse_alerts
 from sightline.cli.sources import open_sources, parse_controls, parse_speed
 from sightline.errors import UsageError
-from sightline.limits import DEFAULT_LIMITS
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import import_plugins
 from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
 from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.run_options import RunClocks
-
-_MOST_CONTROL_BYTES = 1 << 16
-"""Operator inputs read at a time; the rest waits for the next tick."""
 
 _STAGES_SHOWN = 3
 """Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
@@ -215,11 +212,13 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "digest", report.digest
 
 
-def _followed(files: Sequence[Path]) -> Callable[[], list[Mapping[str, Any]]]:
+def _followed(
+    files: Sequence[Path], limits: Limits = DEFAULT_LIMITS
+) -> Callable[[], list[Mapping[str, Any]]]:
     """Operator inputs from files of JSON lines that grow while a run goes on.
 
-    Only whole lines are read, each once; what is no JSON object is handed on as an empty one, so
-    that it is counted.
+    Only whole lines are read, each once; what is no JSON object, or longer than
+    ``control_line_bytes``, is handed on as an empty one, so that it is counted.
     """
     places = dict.fromkeys(files, 0)
 
@@ -230,8 +229,9 @@ def _followed(files: Sequence[Path]) -> Callable[[], list[Mapping[str, Any]]]:
                 continue
             with path.open("rb") as file:
                 file.seek(places[path])
-                text = file.read(_MOST_CONTROL_BYTES)
-            whole = text[: text.rfind(b"\n") + 1]
+                text = file.read(limits.control_line_bytes)
+            is_too_long = len(text) == limits.control_line_bytes and b"\n" not in text
+            whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
             places[path] += len(whole)
             found += [_control(line) for line in whole.splitlines() if line.strip()]
         return found

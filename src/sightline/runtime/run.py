@@ -63,7 +63,6 @@ from sightline.sense.live import live_epochs
 from sightline.sense.source import Position
 
 Controls = Callable[[], Sequence[Mapping[str, Any]]]
-_DRAIN_S = 10.0  # time for alerts that are left when the sources have ended
 
 
 def run_pipeline(
@@ -127,6 +126,7 @@ def run_pipeline(
                 lookers(plan, limits=limits) if looking is None else looking,
                 scorers=isolated_scorers(plan, limits=limits),
                 monotonic_s=clocks.monotonic_s,
+                limits=limits,
             )
             stack.callback(guard.close)
         stack.enter_context(run_lock(out))
@@ -189,7 +189,7 @@ def run_pipeline(
         if not is_stopped():
             inputs.close()
         wall_s = clocks.monotonic_s() - started_s
-        undelivered = delivery.drain(_DRAIN_S)
+        undelivered = delivery.drain(limits.drain_s)
         return _report(opened, loop, inputs, wall_s=wall_s, undelivered=undelivered)
 
 
@@ -388,6 +388,7 @@ def _live(opened: _Opened, driver: EpochDriver) -> Iterator[tuple[Iterator[Part]
                 monotonic_s=clocks.monotonic_s,
                 sleep_s=clocks.sleep_s,
                 is_stopped=opened.is_stopped,
+                limits=opened.limits,
             )
         else:
             live = live_epochs(
@@ -434,6 +435,7 @@ def _played(opened: _Opened, rows: Any, speed: float) -> Iterator[Iterator[Part]
             sleep_s=clocks.sleep_s,
             is_stopped=opened.is_stopped,
             speed=speed,
+            limits=opened.limits,
         )
 
 

@@ -106,7 +106,7 @@ class PartitionCore:
         self._is_finished = False
         self._has_desk = plan.pipeline.alerting is not None
         self._new_keys = NewKeys(self.streams) if self._has_desk else None
-        self._inputs = OperatorInputs(plan)
+        self._inputs = OperatorInputs(plan, limits=limits)
         self._watches: dict[str, list[Watch]] = {
             chain.chain.name: [
                 step.stage.begin_watch(plan, step, chain.chain.source)

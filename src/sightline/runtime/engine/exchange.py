@@ -18,13 +18,11 @@ from typing import IO, Any
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Detections, Frame
 from sightline.records.frames import Image
 from sightline.runtime.engine.guard import decode_answer, decode_part, encode_answer
 from sightline.runtime.stage import Arrays
-
-MOST_TEXT_CHARS = 2_000
-"""Of what a detector raised; the rest is cut."""
 
 
 def open_memory(size_bytes: int) -> IO[bytes]:
@@ -153,7 +151,7 @@ def encode_found(answer: object) -> bytes:
 def encode_failure(error: BaseException) -> bytes:
     """What an answerer raised, for people."""
     text = f"{type(error).__name__}: {error}"
-    return json.dumps({"raised": text[:MOST_TEXT_CHARS]}).encode() + b"\n"
+    return json.dumps({"raised": text[: DEFAULT_LIMITS.max_raised_chars]}).encode() + b"\n"
 
 
 def read_found(message: bytes) -> list[Any] | str:

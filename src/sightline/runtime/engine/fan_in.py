@@ -77,7 +77,7 @@ class FanInCore:
         has_desk = plan.pipeline.alerting is not None
         self.desk = DeskStage(plan, limits=limits) if has_desk else None
         """The alert desk, if the pipeline has one."""
-        self._inputs = OperatorInputs(plan)
+        self._inputs = OperatorInputs(plan, limits=limits)
         self._settled_ns = NEVER_NS
         self._candidates: dict[tuple[str, str], dict[str, Decision]] = {}
         self._wider: dict[tuple[str, str], list[Episode]] = {}

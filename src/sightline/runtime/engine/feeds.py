@@ -24,9 +24,6 @@ from sightline.sense.inbox import Inbox
 from sightline.sense.live import TakenRows, take_waiting
 from sightline.sense.source import Position
 
-_SENDS_S = 1.0  # a camera that gave nothing for so long is not waited for
-_LONGEST_WAIT_S = 0.05  # so that a stop is heeded, and a batch looked for, in time
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -280,6 +277,7 @@ def clocked_feed(
     sleep_s: Callable[[float], None],
     is_stopped: Callable[[], bool],
     speed: float = 1.0,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[Part]:
     """Frames as they come, rows and ticks by the clock; a stop leaves a run that can go on.
 
@@ -292,6 +290,7 @@ def clocked_feed(
         monotonic_s, sleep_s: of the shell.
         is_stopped: asked now and then.
         speed: seconds of the frames' clock per second.
+        limits: ``feed_wait_s``, ``silent_camera_s``.
     """
     tick_ns = plan.tick_ns
     number = first_number
@@ -299,14 +298,18 @@ def clocked_feed(
     shares = sharing(plan)
     came_s: dict[str, float] = {}
     while not is_stopped():
-        wait_s = min((next_tick_ns - now_ns()) / NS_PER_S, _LONGEST_WAIT_S)
+        wait_s = min((next_tick_ns - now_ns()) / NS_PER_S, limits.feed_wait_s)
         if not cameras.waiting:
             cameras.wait(wait_s)
         if cameras.waiting:
             _wait_for_batch(
                 plan,
                 cameras,
-                [n for n in shares if monotonic_s() - came_s.get(n, -math.inf) <= _SENDS_S],
+                [
+                    n
+                    for n in shares
+                    if monotonic_s() - came_s.get(n, -math.inf) <= limits.silent_camera_s
+                ],
                 most_s=wait_s,
                 monotonic_s=monotonic_s,
                 sleep_s=sleep_s,

@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
 from sightline.records.readings import Readings
@@ -32,9 +33,6 @@ from sightline.runtime.engine.guard import (
 from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Arrays, Stage
-
-MOST_WARMING_S = 60.0
-"""Time for one frame that is shown again on resume: there a deadline has no meaning."""
 
 
 class Looking(Protocol):
@@ -103,6 +101,7 @@ class Guard:
         monotonic_s: clock of the budgets.
         scorers: series stages that run in a process of their own, by name.
         answering: the function that answers about windows; given so that tests can break it.
+        limits: ``warming_s``.
     """
 
     def __init__(
@@ -113,7 +112,9 @@ class Guard:
         monotonic_s: Callable[[], float],
         scorers: Mapping[str, Isolated] | None = None,
         answering: Callable[[Stage, Arrays], Arrays] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self._warming_s = limits.warming_s
         self._monotonic_s = monotonic_s
         self._lookers = dict(lookers or {})
         everyone = [o for k in self._lookers.values() for o in (k.primary, k.fallback) if o]
@@ -187,11 +188,11 @@ class Guard:
             for looker in (lookers.primary, lookers.fallback):
                 if looker is not None:
                     if isinstance(looker, Restarted):
-                        looker.await_ready(MOST_WARMING_S)  # it died of an earlier frame
+                        looker.await_ready(self._warming_s)  # it died of an earlier frame
                     asked = self._workers[id(looker)].ask([frame])
-                    if asked is None or asked.wait(MOST_WARMING_S) is None:
+                    if asked is None or asked.wait(self._warming_s) is None:
                         raise UsageError(
-                            expected=f"an answer within {MOST_WARMING_S:g} s",
+                            expected=f"an answer within {self._warming_s:g} s",
                             got="none",
                             where=f"frame {frame.index} of {frame.stream}, shown again on resume",
                             action="mend the detector, then resume again",

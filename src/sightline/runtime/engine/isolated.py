@@ -40,10 +40,6 @@ from sightline.runtime.stage import Arrays
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", **{f"{name}_NUM_THREADS": "1" for name in _THREADS}}
 """Threads of the libraries in the process: the processes are the parallelism."""
-_REAP_S = 5.0
-"""Time for the operating system to end a process that was killed or has closed its pipe."""
-_ALARM_LATER_S = 1.0
-"""How much later than the run the process ends itself: only where there is no run any more."""
 _KNOWN_ERRORS: tuple[type[SightlineError], ...] = (
     UsageError,
     ContractError,
@@ -132,7 +128,7 @@ class Child:
         start = {
             "slots": self._slots,
             "slot_bytes": self._slot_bytes,
-            "alarm_s": self._answer_s + _ALARM_LATER_S,
+            "alarm_s": self._answer_s + self._limits.detector_alarm_s,
             "recipe": recipe,
         }
         start_s = self._limits.detector_start_s
@@ -191,7 +187,7 @@ class Child:
     def _died(self) -> str:
         """How a process ended of which the pipe is closed."""
         try:
-            self._process.wait(_REAP_S)
+            self._process.wait(self._limits.detector_reap_s)
         except subprocess.TimeoutExpired:
             return self.kill("closed its pipe")
         return f"died: {self._end()}"
@@ -199,9 +195,9 @@ class Child:
     def _end(self) -> str:
         # The pipe is closed with this object: another thread may be waiting at it.
         try:
-            code = self._process.wait(_REAP_S)
+            code = self._process.wait(self._limits.detector_reap_s)
         except subprocess.TimeoutExpired:
-            return f"still there after {_REAP_S:g} s"
+            return f"still there after {self._limits.detector_reap_s:g} s"
         if code >= 0:
             return f"exit code {code}"
         known = {int(one): one.name for one in signal.Signals}
@@ -222,8 +218,6 @@ def _raised_again(parts: Mapping[str, str]) -> SightlineError:
 
 PROGRAM = ("-m", "sightline.runtime.engine.isolated_process")
 """What the process of an isolated answerer runs."""
-_FIRST_WAIT_S = 1.0
-"""Before the second start in a row; the first is at once, each further wait twice as long."""
 
 
 class Isolated:
@@ -388,8 +382,7 @@ class Isolated:
 
     def _starting(self) -> None:
         """Main of the thread that starts the process again, until there is one or we are closed."""
-        most_s = self._limits.detector_restart_s
-        while not self._is_closed.wait(restart_wait_s(self._short_lives, most_s=most_s)):
+        while not self._is_closed.wait(restart_wait_s(self._short_lives, self._limits)):
             self._short_lives += 1
             if self._has_begun():
                 return
@@ -413,12 +406,13 @@ class Isolated:
         return True
 
 
-def restart_wait_s(short_lives: int, *, most_s: float) -> float:
+def restart_wait_s(short_lives: int, limits: Limits = DEFAULT_LIMITS) -> float:
     """Seconds until a process is started again that has died so many times in a row.
 
-    >>> [restart_wait_s(lives, most_s=60.0) for lives in (0, 1, 2, 3, 6, 7, 10**6)]
+    >>> [restart_wait_s(lives) for lives in (0, 1, 2, 3, 6, 7, 10**6)]
     [0.0, 1.0, 2.0, 4.0, 32.0, 60.0, 60.0]
     """
     if short_lives == 0:
         return 0.0
-    return min(_FIRST_WAIT_S * 2.0 ** min(short_lives - 1, 30), most_s)
+    longer = 2.0 ** min(short_lives - 1, 30)
+    return min(limits.detector_first_wait_s * longer, limits.detector_restart_s)

@@ -23,7 +23,6 @@ from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.runtime.engine.answerers import Answering, built_answerer
 from sightline.runtime.engine.exchange import (
-    MOST_TEXT_CHARS,
     SharedPictures,
     encode_failure,
     encode_found,
@@ -99,7 +98,7 @@ def _as_mapping(error: Exception) -> dict[str, str]:
         parts |= {"kind": type(error).__name__, "where": error.where}
     else:
         parts = {"kind": "", "got": f"{type(error).__name__}: {error}"}
-    return {name: text[:MOST_TEXT_CHARS] for name, text in parts.items()}
+    return {name: text[: DEFAULT_LIMITS.max_raised_chars] for name, text in parts.items()}
 
 
 if __name__ == "__main__":

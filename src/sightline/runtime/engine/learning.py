@@ -29,7 +29,6 @@ SETTLE_ROWS = 32
 """Settled windows of a key that are followed together: a bank is faster in longer pieces. The
 series keeps at least as many behind the settled ones."""
 
-_MOST_SAMPLES = 1 << 22  # that a bank is given at a time, missing ones counted: 32 MiB
 _NEVER = -1
 _WINDOW_BITS = 42
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
@@ -96,7 +95,7 @@ class LearningStage(Generic[AnyBank]):
         step: of the plan; each measure of a key is a series.
         begin: makes an empty bank.
         grow: adds one series for each name to a bank.
-        max_series: keys times measures that are followed. Later keys get no score.
+        limits: ``max_learnt_series``, ``learning_samples``.
         most_gap: windows without data that count as missing samples between two with data.
     """
 
@@ -106,13 +105,14 @@ class LearningStage(Generic[AnyBank]):
         *,
         begin: Callable[[], AnyBank],
         grow: Callable[[AnyBank, Sequence[str]], None],
-        max_series: int,
+        limits: Limits,
         most_gap: int,
     ) -> None:
         self._step = step
         self._grow = grow
         self._measures = len(step.reads)
-        self._max_keys = max_series // self._measures
+        self._max_keys = limits.max_learnt_series // self._measures
+        self._samples = limits.learning_samples
         self._most_gap = most_gap
         self._keys = 0
         self._settled = _Followed(begin(), np.empty(0, np.int64))
@@ -178,7 +178,7 @@ class LearningStage(Generic[AnyBank]):
         key, lo, hi = key[some], lo[some], hi[some]
         # Keys are independent. Those whose gaps could fill much memory take turns.
         most = (hi - lo) * (1 + self._most_gap) * self._measures
-        turn = (np.cumsum(most) - most) // _MOST_SAMPLES
+        turn = (np.cumsum(most) - most) // self._samples
         for part in np.split(np.arange(len(key)), np.flatnonzero(np.diff(turn)) + 1):
             if len(part):
                 self._follow_some(

@@ -32,8 +32,6 @@ from sightline.sense.source import Position
 
 CAPTURE_TO_COMMAND = "capture-to-command"
 """Stands for the whole way where a stage is named; no stage can be called so."""
-_COMMIT_ROWS = 400_000  # rows fed between two commits at full speed
-_PUBLISH_COMMITS = 64  # commits of frames without a decision until the ledger hears of them
 
 
 @dataclass(slots=True)
@@ -210,7 +208,7 @@ class RunLoop:
             self.options.speed is not None
             or self.options.is_live
             or bool(self.plan.cameras)
-            or self._since_rows >= _COMMIT_ROWS
+            or self._since_rows >= self.limits.commit_rows
             or self._since_epochs >= self.limits.epochs_in_flight
         )
         if epoch.is_final or (due and epoch.is_complete):
@@ -263,7 +261,7 @@ class RunLoop:
         self._hold(committed)
         self._unpublished += 1
         has_news = any(one.decisions or one.alerting for one in committed)
-        if has_news or self._unpublished >= _PUBLISH_COMMITS:
+        if has_news or self._unpublished >= self.limits.quiet_commits:
             self._publish()
 
     def _publish(self) -> None:

@@ -20,15 +20,12 @@ from sightline.assess import ContactPlan
 from sightline.assess.links import EVERYONE
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
 from sightline.runtime.engine.stream import Names
 from sightline.runtime.plan import Plan
 
-_MOST_WAITING = 10_000
-"""Inputs whose time has not come. Beyond it the earliest takes effect before its time."""
-_MOST_IDS = 10_000
-"""Newest ids that are remembered."""
 _ONLY_DESK = DESK_CONTROLS - {"acknowledge", "shelve", "mask"}
 
 
@@ -38,9 +35,11 @@ class OperatorInputs:
     Args:
         plan: the checked pipeline: its contracts, whether it has an alert desk, and which item
             stages take inputs.
+        limits: ``waiting_controls``, ``known_controls``.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._contacts = {
             name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
             for name, contract in plan.contracts.items()
@@ -80,7 +79,7 @@ class OperatorInputs:
                 return None
             _check_contacts(plain)
             self._waiting = sorted([*self._waiting, plain], key=lambda c: int(c["event_ns"]))
-            if len(self._waiting) > _MOST_WAITING:
+            if len(self._waiting) > self._limits.waiting_controls:
                 self._take(self._waiting.pop(0))
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise LogError(
@@ -101,7 +100,7 @@ class OperatorInputs:
             return False
         if identity in self._seen:
             return True
-        self._seen = [*self._seen, str(identity)][-_MOST_IDS:]
+        self._seen = [*self._seen, str(identity)][-self._limits.known_controls :]
         return False
 
     def _take(self, plain: Mapping[str, Any]) -> None:

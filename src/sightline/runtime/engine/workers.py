@@ -41,7 +41,6 @@ from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 
 _PROGRAM = "import sys; from sightline.runtime.engine.workers import work; work(int(sys.argv[1]))"
-_JOIN_S = 10.0
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -205,7 +204,7 @@ class WorkerHosting:
             _Worker(
                 {**start, "partitions": [p for p in partitions if p % workers == w]},
                 settings.configuration,
-                most_bytes=settings.limits.max_entry_bytes,
+                limits=settings.limits,
             )
             for w in range(workers)
         ]
@@ -267,8 +266,9 @@ class WorkerHosting:
 class _Worker:
     """One worker process, seen from the coordinator."""
 
-    def __init__(self, start: Mapping[str, Any], configuration: bytes, *, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, start: Mapping[str, Any], configuration: bytes, *, limits: Limits) -> None:
+        self._most_bytes = limits.max_entry_bytes
+        self._join_s = limits.worker_join_s
         self._pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -299,7 +299,7 @@ class _Worker:
 
     def _died(self) -> SightlineError:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_JOIN_S)
+            self._process.wait(self._join_s)
         with contextlib.suppress(EOFError, OSError):
             if self._pipe.poll():
                 head, _ = unpack(self._pipe.recv_bytes(self._most_bytes))
@@ -316,7 +316,7 @@ class _Worker:
         with contextlib.suppress(OSError):  # it may have ended already, which is what is wanted
             self._pipe.send_bytes(pack({"say": "close"}))
         try:
-            self._process.wait(_JOIN_S)
+            self._process.wait(self._join_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -77,7 +77,7 @@ class CalibrationStage(Stage):
             step,
             begin=lambda: CalibrationBank(settings, max_series=most),
             grow=lambda bank, series: bank.grow(len(series)),
-            max_series=most,
+            limits=limits,
             # A block is one of windows with data: an outage makes it longer, and not emptier.
             most_gap=0,
         )

@@ -101,7 +101,7 @@ class NoveltyStage(Stage):
             step,
             begin=lambda: DetectorBank(settings, max_series=most),
             grow=grow,
-            max_series=most,
+            limits=limits,
             # As many missing samples as make every window unknown: more of them say no more.
             most_gap=settings.widths[-1],
         )

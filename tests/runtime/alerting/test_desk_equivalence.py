@@ -90,7 +90,7 @@ def run_real(out, **options):
         out,
         options=RunOptions(durable=False, controls=CONTROLS, **options),
         alerts={},
-        clocks=RunClocks(sleep_s=lambda seconds: None),
+        clocks=RunClocks() if options.get("workers") else RunClocks(sleep_s=lambda seconds: None),
     )
 
 

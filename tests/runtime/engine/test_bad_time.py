@@ -1,6 +1,5 @@
 """Every row of the engine's table in docs/bad-input.md, and which duplicate wins."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,10 @@ import polars as pl
 import pytest
 
 from sightline.limits import Limits
-from sightline.records import Entry, EntryKind
 from sightline.runtime import Pipeline, make_plan
 from sightline.runtime.engine.core import PartitionCore
-from sightline.sense import MemorySource
-from sightline.sense.arrival import epochs
 from sightline.sense.contract import parse_contract
+from simulation.stepping import epochs_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "bad-input.md"
 START_NS = 1_767_225_600 * 10**9
@@ -60,22 +57,12 @@ def frame(*rows):
 def run(*batches, limits=None):
     """Batches in order of arrival, each a file's continuation; accounts at the end."""
     plan, core = make(limits)
-    source = MemorySource("s", {"f": pl.concat(batches)})
     seen = []
     core._observe = seen.append
-    for epoch in epochs([(source, plan.contracts["s"])], tick_ns=plan.tick_ns):
+    for epoch, tick in epochs_of(plan, pl.concat(batches), source="s"):
         for name, rows in epoch.batches:
             core.step_rows(name, rows)
-        tick = {"epoch": epoch.number, "tick_ns": epoch.tick_ns, "final": epoch.is_final}
-        core.step(
-            Entry(
-                sequence=0,
-                kind=EntryKind.TICK,
-                name="",
-                time_ns=0,
-                payload=json.dumps(tick).encode(),
-            )
-        )
+        core.step(tick)
     return core.accounts(), seen
 
 

@@ -1,7 +1,6 @@
 """Stages with ``begin`` and ``follow``: what they say hangs on the rows, and on nothing else."""
 
 import copy
-import json
 
 import numpy as np
 import polars as pl
@@ -11,17 +10,15 @@ from hypothesis import strategies as st
 
 from sightline.errors import LogError
 from sightline.recorder.checkpoint import pack_state, unpack_state
-from sightline.records import Entry, EntryKind
 from sightline.runtime import make_plan
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.sense import MemorySource
-from sightline.sense.arrival import epochs
 from sightline.sense.contract import parse_contract
 from simulation import own_stages
 from simulation.schedules import NS_PER_S
 from simulation.small_runs import readings
 from simulation.small_world import ALLOWANCE_S, CONTRACT, START_NS
+from simulation.stepping import epochs_of
 
 SECONDS = 40
 FORM = {
@@ -73,18 +70,14 @@ def final_values(rows, *, restored_at=None):
                 written[subject, (start_ns - START_NS) // NS_PER_S] = found
 
     core = PartitionCore(PLAN, partition=0, observe=observe)
-    source = MemorySource("t", {"f": rows})
-    opened = [(source, PLAN.contracts["t"])]
-    for ticks, epoch in enumerate(epochs(opened, tick_ns=PLAN.tick_ns)):
+    for ticks, (epoch, tick) in enumerate(epochs_of(PLAN, rows)):
         if ticks == restored_at:
             state = unpack_state(pack_state(core.snapshot()))
             core = PartitionCore(PLAN, partition=0, observe=observe)
             core.restore(state)
         for name, batch in epoch.batches:
             core.step_rows(name, batch)
-        tick = {"epoch": epoch.number, "tick_ns": epoch.tick_ns, "final": epoch.is_final}
-        payload = json.dumps(tick).encode()
-        core.step(Entry(sequence=0, kind=EntryKind.TICK, name="", time_ns=0, payload=payload))
+        core.step(tick)
     accounts = core.accounts()
     assert (accounts.decided, accounts.quarantined) == (rows.height, {})
     return written

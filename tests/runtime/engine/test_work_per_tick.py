@@ -1,20 +1,26 @@
 """A tick's work grows with what has come, not with all the keys there are."""
 
-import json
 import sys
 
 import polars as pl
 import pytest
 
-from sightline.records import Entry, EntryKind
+from sightline.runtime import make_plan
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.stream import Names
-from sightline.sense import MemorySource
-from sightline.sense.arrival import epochs
 from simulation.small_runs import readings
 from simulation.small_world import small_plan
+from simulation.stepping import epochs_of
 
-PLAN = small_plan(partitions=1, stages={"odd": {"guarded": None}})
+
+def plan_without_silence():
+    """A key that is said to be silent is looked at for as long as that stands."""
+    made = small_plan(partitions=1, stages={"odd": {"guarded": None}})
+    stages = {n: f for n, f in made.pipeline.stages.items() if f.use != "silence"}
+    return make_plan(made.pipeline.model_copy(update={"stages": stages}), made.contracts)
+
+
+PLAN = plan_without_silence()
 STEADY = 4
 """Keys that go on giving rows; all others have given theirs in the first seconds."""
 UNTIL_S = 120
@@ -28,13 +34,10 @@ def ticks(keys):
     ]
     rows = pl.concat(frames).sort("received_ns", maintain_order=True)
     core = PartitionCore(PLAN, partition=0)
-    source = MemorySource("t", {"f": rows})
-    for epoch in epochs([(source, PLAN.contracts["t"])], tick_ns=PLAN.tick_ns):
+    for epoch, tick in epochs_of(PLAN, rows):
         for name, batch in epoch.batches:
             core.step_rows(name, batch)
-        tick = {"epoch": epoch.number, "tick_ns": epoch.tick_ns, "final": epoch.is_final}
-        payload = json.dumps(tick).encode()
-        yield core, Entry(sequence=0, kind=EntryKind.TICK, name="", time_ns=0, payload=payload)
+        yield core, tick
 
 
 def calls_of(core, entry):

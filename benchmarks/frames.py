@@ -45,9 +45,9 @@ from sightline.runtime.engine.guard import FrameRequest, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard, Lookers
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import partition_name
-from sightline.runtime.engine.items import DECIDE
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.stage_timer import MeasuredStages
+from sightline.runtime.item_stage import DECIDE
 from sightline.runtime.pictures.image_log import image_message
 
 DETECT = f"{CAMERA}_detect"

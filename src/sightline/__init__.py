@@ -20,15 +20,15 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "Condition": "sightline.decide.standing",
         "Detections": "sightline.records",
         "DetectorKind": "sightline.runtime.detector",
-        "DetectorSettings": "sightline.runtime.detector",
+        "DetectorSettings": "sightline.runtime.settings",
         "Frame": "sightline.records",
-        "GuardSettings": "sightline.runtime.stage",
-        "ItemSettings": "sightline.runtime.stage",
-        "ItemStage": "sightline.runtime.stage",
+        "GuardSettings": "sightline.runtime.settings",
+        "ItemSettings": "sightline.runtime.settings",
+        "ItemStage": "sightline.runtime.item_stage",
         "Measure": "sightline.runtime.stage",
         "Outlet": "sightline.act",
         "OutletOptions": "sightline.act",
-        "SeriesSettings": "sightline.runtime.stage",
+        "SeriesSettings": "sightline.runtime.settings",
         "Source": "sightline.sense.source",
         "SourceOptions": "sightline.sense.source",
         "Stage": "sightline.runtime.stage",
@@ -85,15 +85,15 @@ if TYPE_CHECKING:
         run,
     )
     from sightline.records import Detections, Frame
-    from sightline.runtime.detector import DetectorKind, DetectorSettings
-    from sightline.runtime.stage import (
+    from sightline.runtime.detector import DetectorKind
+    from sightline.runtime.item_stage import ItemStage
+    from sightline.runtime.settings import (
+        DetectorSettings,
         GuardSettings,
         ItemSettings,
-        ItemStage,
-        Measure,
         SeriesSettings,
-        Stage,
     )
+    from sightline.runtime.stage import Measure, Stage
     from sightline.sense.source import Chunk, Source, SourceOptions, Stream, chunk_of
 
 

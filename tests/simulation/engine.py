@@ -23,7 +23,7 @@ from sightline.recorder import read_entries
 from sightline.recorder.storage import Storage
 from sightline.records import Accounts, Decision, Detections, EntryKind, Frame
 from sightline.records.decision import Mode, decisions_digest, final_revisions
-from sightline.records.readings import Readings
+from sightline.records.readings import Arrays, Readings
 from sightline.runtime import Plan, RunDirectory, replay_run
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
@@ -40,7 +40,7 @@ from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, HostSettings, LocalHosting
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.replay import ReplayVerdict
-from sightline.runtime.stage import Arrays, Stage
+from sightline.runtime.stage import Stage
 from sightline.sense import MemorySource
 from sightline.sense.arrival import Epoch, epochs
 from sightline.sense.frames.delivery import FrameSource

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from sightline.runtime.stage import ItemSettings, ItemStage, SeriesSettings, Stage
+from sightline.runtime.item_stage import ItemStage
+from sightline.runtime.settings import ItemSettings, SeriesSettings
+from sightline.runtime.stage import Stage
 
 
 class SinceRiseSettings(SeriesSettings):

@@ -19,6 +19,7 @@ from sightline.act import outlet_registry
 from sightline.cli.console import print_json
 from sightline.errors import PipelineError, UsageError
 from sightline.registry import import_plugins
+from sightline.runtime.item_stage import ItemStage
 from sightline.runtime.pipeline import (
     Pipeline,
     detector_registry,
@@ -26,7 +27,7 @@ from sightline.runtime.pipeline import (
     stage_registry,
 )
 from sightline.runtime.plan import find_problems, load_plan
-from sightline.runtime.stage import AnyStage, ItemStage, Stage
+from sightline.runtime.stage import AnyStage, Stage
 from sightline.sense.contract import contract_json_schema
 from sightline.sense.opening import source_registry
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Named arrays: what a guarded stage asks, and what it is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ entry points (``sightline.detectors``) and plugins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -26,16 +26,11 @@ from sightline.perceive.detect import (
 from sightline.perceive.detect.person_size import PersonSize
 from sightline.records import Detections, Frame
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.stage import Form
+from sightline.runtime.item_stage import CameraPlan
+from sightline.runtime.settings import DetectorSettings
 from sightline.sense.frames.mot_files import read_detections
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightline.runtime.plan import CameraPlan
-
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_DETECTION_BUDGET_S = 0.1
 
 
 class Detecting(Protocol):
@@ -47,19 +42,6 @@ class Detecting(Protocol):
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
         """Things seen in each of ``frames``, in their order; one failure fails them all."""
-
-
-class DetectorSettings(Form):
-    """What every detector can be told."""
-
-    use: str
-    """Which detector it is; `sightline stages` lists them."""
-    budget_s: Annotated[float, Field(gt=0, le=60)] = _DETECTION_BUDGET_S
-    """Time for one answer, in seconds; beyond it the fallback answers."""
-    # Not part of the identity: answers are the same bytes with and without, so a run may go on, and
-    # its detectors may be run again, in the other way.
-    isolated: Annotated[bool, Field(exclude=True)] = False
-    """In a process of its own, which may hang or crash without taking the run with it."""
 
 
 class DetectorKind:

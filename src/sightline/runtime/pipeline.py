@@ -21,9 +21,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from sightline.errors import PipelineError
 from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
-from sightline.runtime.detector import DetectorKind, DetectorSettings
+from sightline.runtime.detector import DetectorKind
+from sightline.runtime.settings import DetectorSettings, Form, Name, StageSettings
 from sightline.runtime.site import Place, expanded
-from sightline.runtime.stage import AnyStage, Form, Name, StageSettings
+from sightline.runtime.stage import AnyStage
 from sightline.sense.yaml_form import read_yaml
 
 BUILT_IN_STAGES: Mapping[str, str] = {

@@ -20,6 +20,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
 from sightline.registry import import_plugins
+from sightline.runtime.item_stage import CameraPlan, ItemPlan, ItemStage, ItemStep
 from sightline.runtime.pipeline import (
     CameraForm,
     Pipeline,
@@ -28,16 +29,14 @@ from sightline.runtime.pipeline import (
     parse_pipeline,
     stage_registry,
 )
+from sightline.runtime.settings import DecidingSettings, DetectorSettings, StageSettings
 from sightline.runtime.stage import (
     AnyStage,
-    DecidingSettings,
-    ItemStage,
+    Chain,
     Measure,
-    PlausibilityCheck,
     RootStage,
     Shape,
     Stage,
-    StageSettings,
     Step,
     WatchStage,
     Wiring,
@@ -56,89 +55,6 @@ ITEM_TIME = "capture_ns"
 
 
 # --- what a plan holds ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chain:
-    """A stage that makes windows and everything that hangs on it, in order.
-
-    Attributes:
-        root: the stage that makes the windows.
-        source: the source, or the item stage, whose rows they are made of.
-        shape: of the windows.
-        steps: the stages after it, each after its own input.
-        columns: of the series.
-        lookback: settled windows that the steps look back on, at least 1.
-    """
-
-    root: Step
-    source: str
-    shape: Shape
-    steps: tuple[Step, ...]
-    columns: tuple[str, ...]
-    lookback: int
-
-    @property
-    def name(self) -> str:
-        """Of the root stage."""
-        return self.root.name
-
-    @property
-    def width_ns(self) -> int:
-        return self.shape.width_ns
-
-    @property
-    def slide_ns(self) -> int:
-        return self.shape.slide_ns
-
-    @property
-    def plausibility(self) -> tuple[PlausibilityCheck, ...]:
-        """The plausibility of the contract as columns of the window."""
-        return self.shape.checks
-
-    @property
-    def own_columns(self) -> tuple[str, ...]:
-        """Columns the root stage itself fills."""
-        return tuple(m.column for m in self.shape.measures)
-
-    @property
-    def needs_rows(self) -> bool:
-        """Whether its windows are made of rows that are kept until they are settled."""
-        stage = self.root.stage
-        return isinstance(stage, RootStage) and stage.needs_rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CameraPlan:
-    """One camera.
-
-    Attributes:
-        name: of the source.
-        contract: what it promises.
-        geometry: camera model for pictures of the contract's size; None: nothing is known in
-            metres.
-    """
-
-    name: str
-    contract: FrameContract
-    geometry: CameraModel | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ItemStep:
-    """An item stage in its place.
-
-    Attributes:
-        name: in the pipeline.
-        stage: the stage with its settings.
-        version: ``name@digest`` over settings and the version of its algorithm, for reasons.
-        cameras: names of the cameras that its inputs lead back to, in order.
-    """
-
-    name: str
-    stage: ItemStage
-    version: str
-    cameras: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -183,6 +99,25 @@ class Plan:
     def streams(self) -> dict[str, Contract]:
         """Every contract of rows: of sources, and of what item stages measure."""
         return {**self.contracts, **self.measured}
+
+    @property
+    def has_desk(self) -> bool:
+        """Whether decisions go through an alert desk."""
+        return self.pipeline.alerting is not None
+
+    @property
+    def takers(self) -> tuple[ItemStage, ...]:
+        """Item stages that take operator inputs."""
+        return tuple(step.stage for step in self.items if step.stage.controls)
+
+    def item_plan(self, step: ItemStep) -> ItemPlan:
+        """What an item stage knows of the pipeline when it begins."""
+        return ItemPlan(
+            pipeline=self.digest,
+            tick_s=self.pipeline.tick_s,
+            cameras={name: self.cameras[name] for name in step.cameras},
+            items=self.items,
+        )
 
     @property
     def out_of_order_ns(self) -> int:
@@ -833,8 +768,8 @@ class _ItemPlace:
         return {name: self.planner.cameras[name] for name in self.camera_names}
 
     @property
-    def pipeline(self) -> Pipeline:
-        return self.planner.pipeline
+    def detectors(self) -> Mapping[str, DetectorSettings]:
+        return self.planner.pipeline.detectors
 
     @property
     def tick_s(self) -> float:

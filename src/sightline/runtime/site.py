@@ -22,7 +22,7 @@ from pydantic import Field
 
 from sightline.errors import PipelineError
 from sightline.perceive.tracking import TrackerSettings
-from sightline.runtime.stage import Breaker, Form, Name
+from sightline.runtime.settings import Breaker, Form, Name
 
 _SITE_TICK_S = 0.1
 _SITE_BUDGET_S = 0.25

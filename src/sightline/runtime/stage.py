@@ -6,126 +6,41 @@ and names none. There are two families, honest about time:
 
 - A *series stage* (:class:`Stage`) is a function of the windows of one key. Late data may change a
   window, and then it runs again from that window on.
-- An *item stage* (:class:`ItemStage`) decides once about one item (a frame of a camera), by a
-  deadline. What it measures may flow on as rows into windows; it may read what is known of a
-  series.
+- An *item stage* (:class:`.item_stage.ItemStage`) decides once about one item (a frame of a
+  camera), by a deadline. What it measures may flow on as rows into windows; it may read what is
+  known of a series.
 
 ``docs/own-stage.md`` is one page on how to write one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.limits import Limits
+from sightline.perceive.row_store import Rows
+from sightline.perceive.window_series import WindowSeries
 from sightline.records import Decision
 from sightline.records.decision import (
     Mode,
     Reason,
-    Severity,
     Status,
     Transition,
     decision_id,
     trace_id,
 )
-from sightline.records.windows import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from sightline.records import Frame
-    from sightline.runtime.engine.chain import ChainState, Closing
-    from sightline.runtime.engine.items import ItemState, Turn
-    from sightline.runtime.engine.watching import Watch
-    from sightline.runtime.pipeline import Pipeline
-    from sightline.runtime.plan import CameraPlan, Plan
-    from sightline.sense import Contract
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Scope = Literal["key", "group", "global"]
-Arrays = Mapping[str, npt.NDArray[Any]]
-"""Named arrays: what a guarded stage asks, and what it is answered."""
-
-
-# --- settings ---------------------------------------------------------------------------------
-
-
-class Form(BaseModel):
-    """A part of a pipeline file: what is not known is an error, and nothing changes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class StageSettings(Form):
-    """What every stage can be told."""
-
-    use: str
-    """Which stage it is; `sightline stages` lists them."""
-    budget_s: Annotated[float, Field(gt=0, le=3600)] | None = None
-    """The stage's share of ``latency_budget_s``, per tick. More is logged DEADLINE_MISSED."""
-
-
-class SeriesSettings(StageSettings):
-    """What every stage on windows can be told."""
-
-    input: Name
-    """The source or stage whose rows or windows it reads."""
-    scope: Scope = "key"
-    """Whom it speaks about: each key, each group, or all together."""
-
-
-class DecidingSettings(SeriesSettings):
-    """What every series stage that decides can be told."""
-
-    severity: Severity = Severity.WARNING
-    """How grave its decisions are for an operator."""
-    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
-    """Reason code of its decisions, upper snake case."""
-    inhibited_by: tuple[Name, ...] = ()
-    """Stages whose decision makes one of this stage needless: a wider fault explains it."""
-    inhibit_hold_s: Annotated[float, Field(ge=0)] | None = None
-    """How long a decision waits for the verdict of those, in seconds of event time."""
-
-
-class Breaker(Form):
-    """Circuit breaker of a guarded stage; counts in requests and ticks, so that it replays."""
-
-    open_after: Annotated[int, Field(ge=1)] = 3
-    """Failures in a row that open it."""
-    retry_after_ticks: Annotated[int, Field(ge=1)] = 30
-    """Ticks until one trial request is let through (half-open)."""
-    close_after: Annotated[int, Field(ge=1)] = 2
-    """Successful trials in a row that close it again (hysteresis)."""
-
-
-class GuardSettings(Form):
-    """A stage that may be late or break runs outside the core, with a deadline and a fallback."""
-
-    budget_s: Annotated[float, Field(gt=0, le=3600)]
-    """Time for one answer, in seconds; beyond it the fallback answers."""
-    fallback: str | None = None
-    """Who answers instead; required, its absence is a PipelineError."""
-    run_on: Literal["thread", "process"] = "thread"
-    """A thread for what can only be slow; a process for what can hang or crash."""
-    breaker: Breaker = Breaker()
-    """When it is not asked any more for a while."""
-
-
-class ItemSettings(StageSettings):
-    """What every stage on items can be told."""
-
-    input: Name | tuple[Name, ...]
-    """The cameras or stages it reads; one name, or a list."""
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names under ``input``."""
-        return (self.input,) if isinstance(self.input, str) else self.input
-
+from sightline.records.readings import Arrays
+from sightline.records.windows import FloatArray, IntArray, WindowTable
+from sightline.runtime.engine.operator_inputs import OperatorInputs
+from sightline.runtime.engine.outputs import StageRows
+from sightline.runtime.engine.stream import Names, StreamState
+from sightline.runtime.settings import GuardSettings, Scope, SeriesSettings, StageSettings
+from sightline.sense import Contract
 
 # --- what the planner works out -----------------------------------------------------------------
 
@@ -316,6 +231,22 @@ class AnyStage:
 # --- series stages --------------------------------------------------------------------------------
 
 
+class ChainView(Protocol):
+    """A chain in one partition, as its stages see it."""
+
+    @property
+    def chain(self) -> Chain:
+        """As planned."""
+
+    @property
+    def stream(self) -> StreamState:
+        """The source: its contract, keys and groups by id."""
+
+    @property
+    def series(self) -> WindowSeries:
+        """The windows, sorted by key and window."""
+
+
 class Windows:
     """The windows a stage looks at in one run: of each key those that changed and all later ones.
 
@@ -323,19 +254,19 @@ class Windows:
         chain: of the stage.
         step: of the stage.
         targets: int64[t], rows of the series, ascending; of each key a run up to its last window.
-        plan: of the run.
+        pipeline: digest of the pipeline.
         state: what :meth:`Stage.begin_state` gave; None for a stage without.
     """
 
-    __slots__ = ("chain", "plan", "state", "step", "targets")
+    __slots__ = ("chain", "pipeline", "state", "step", "targets")
 
     def __init__(
-        self, chain: ChainState, step: Step, targets: IntArray, plan: Plan, state: Any
+        self, chain: ChainView, step: Step, targets: IntArray, pipeline: str, state: Any
     ) -> None:
         self.chain = chain
         self.step = step
         self.targets = targets
-        self.plan = plan
+        self.pipeline = pipeline
         self.state = state
 
     def __len__(self) -> int:
@@ -486,6 +417,22 @@ class Stage(AnyStage):
         raise TypeError(f"{type(self).__name__} is not guarded")
 
 
+class Closing(Protocol):
+    """Closes the windows of a chain; made by its root stage."""
+
+    def note(self, rows: Rows) -> None:
+        """Take notice of new rows of the stream."""
+
+    def tables(self) -> list[WindowTable]:
+        """Windows that are complete now, and those that changed."""
+
+    def snapshot(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Arrays, between two ticks."""
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Inverse of :meth:`snapshot`."""
+
+
 class RootStage(Stage):
     """A stage that makes a chain: it turns the rows of a source into windows."""
 
@@ -498,7 +445,7 @@ class RootStage(Stage):
         """Width, columns and statistics of the windows."""
         raise TypeError(f"{type(self).__name__} has no shape")
 
-    def begin_closing(self, chain: ChainState) -> Closing:
+    def begin_closing(self, chain: ChainView) -> Closing:
         """Who closes the windows of this chain."""
         raise TypeError(f"{type(self).__name__} has no windows")
 
@@ -544,168 +491,95 @@ class PlausibilityCheck:
     version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chain:
+    """A stage that makes windows and everything that hangs on it, in order.
+
+    Attributes:
+        root: the stage that makes the windows.
+        source: the source, or the item stage, whose rows they are made of.
+        shape: of the windows.
+        steps: the stages after it, each after its own input.
+        columns: of the series.
+        lookback: settled windows that the steps look back on, at least 1.
+    """
+
+    root: Step
+    source: str
+    shape: Shape
+    steps: tuple[Step, ...]
+    columns: tuple[str, ...]
+    lookback: int
+
+    @property
+    def name(self) -> str:
+        """Of the root stage."""
+        return self.root.name
+
+    @property
+    def width_ns(self) -> int:
+        return self.shape.width_ns
+
+    @property
+    def slide_ns(self) -> int:
+        return self.shape.slide_ns
+
+    @property
+    def plausibility(self) -> tuple[PlausibilityCheck, ...]:
+        """The plausibility of the contract as columns of the window."""
+        return self.shape.checks
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Columns the root stage itself fills."""
+        return tuple(m.column for m in self.shape.measures)
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether its windows are made of rows that are kept until they are settled."""
+        stage = self.root.stage
+        return isinstance(stage, RootStage) and stage.needs_rows
+
+
+class Watch(Protocol):
+    """What a stage watches a presence series with; its state between two ticks."""
+
+    step: Step
+    digest: str
+
+    def look(
+        self,
+        series: WindowSeries,
+        names: Names,
+        inputs: OperatorInputs,
+        *,
+        now_ns: int,
+        heard_ns: IntArray | None,
+        group_of: Callable[[int, int], str],
+        observe: Callable[[StageRows], None] | None,
+    ) -> list[SubjectTransitions]:
+        """Changes up to ``now_ns``."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """JSON-ready."""
+
+    def restore(self, plain: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`snapshot`."""
+
+
 class WatchStage(Stage):
     """A stage that is looked at at every tick, because what it waits for is that nothing comes."""
 
     reads: ClassVar[str] = "presence"
     writes: ClassVar[str] = "decisions"
 
-    def begin_watch(self, plan: Plan, step: Step, source: str) -> Watch:
-        """What watches a presence series of ``source``, of keys or of groups."""
-        raise TypeError(f"{type(self).__name__} watches nothing")
-
-
-# --- item stages ----------------------------------------------------------------------------------
-
-
-class ItemPlanning(Protocol):
-    """What an item stage can ask while its place in the pipeline is checked."""
-
-    @property
-    def cameras(self) -> Mapping[str, CameraPlan]:
-        """The cameras that its inputs lead back to, by name."""
-
-    @property
-    def tick_s(self) -> float:
-        """Of the pipeline."""
-
-    @property
-    def latency_budget_s(self) -> float:
-        """Of the pipeline."""
-
-    @property
-    def batch_wait_s(self) -> float:
-        """Of the pipeline: how long a frame waits for those of other cameras."""
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The whole description."""
-
-    @property
-    def stages(self) -> Mapping[str, AnyStage]:
-        """Every stage of the pipeline, by name, planned or not."""
-
-    def column(self, name: str) -> Measure:
-        """A column of a series stage, as ``STAGE.COLUMN``."""
-
-    def fail(self, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
-        """Raise a PipelineError that names the stage."""
-
-
-class ItemStage(AnyStage):
-    """An item stage: extend this, and say what follows from an item.
-
-    :meth:`on_item` runs in the core for each item of its cameras. One that must look at pixels, or
-    run a model, sets ``looks`` and has :meth:`load` and :meth:`look`: they run outside the core,
-    with a deadline, and what they found comes to ``on_item`` as ``turn.found``.
-
-    Attributes:
-        reads: what its inputs may write: frames, detections, tracks, sights …; "*": anything.
-        writes: what it writes.
-        measures: columns that it measures with ``turn.measure``, by name, with their units: series
-            stages can read them, one key per camera.
-        looks: whether it is guarded and looks at pictures.
-        controls: operator inputs that it takes.
-    """
-
-    Settings: ClassVar[type[StageSettings]] = ItemSettings
-    reads: ClassVar[tuple[str, ...]] = ("frames",)
-    writes: ClassVar[str] = "nothing"
-    measures: ClassVar[Mapping[str, str]] = {}
-    looks: ClassVar[bool] = False
-    controls: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def ports(cls) -> tuple[str, str]:
-        return " or ".join(cls.reads), cls.writes
-
-    def plan(self, planning: ItemPlanning) -> None:
-        """Check the settings against the cameras and the other stages.
-
-        Raises:
-            PipelineError: through ``planning.fail``.
-        """
-
-    def wanted_classes(self) -> Mapping[str, set[str]]:
-        """Classes of things it asks for, by place in its settings; somebody must report them."""
-        return {}
-
-    def begin(self, plan: Plan) -> ItemState | None:
-        """Its state in a core; None: plain values by name, as ``turn.state``."""
-        del plan
-        return None
-
-    def on_item(self, turn: Turn) -> Any:
-        """What follows from the item at hand: its value, for the stages that read this one.
-
-        It may also ``turn.say`` what holds, ``turn.measure`` and change ``turn.state``.
-        """
-
-    def on_tick(self, turn: Turn) -> None:
-        """Time has gone on, with or without an item."""
-
-    def on_control(self, control: Mapping[str, Any], state: dict[str, Any]) -> None:
-        """Take an operator input of a kind it names in ``controls``, and change its state."""
-
-    def check_control(self, control: Mapping[str, Any]) -> str | None:
-        """Why an operator input of its kind cannot be taken; None if it can."""
-        del control
-        return None
-
-    # --- guarded ----------------------------------------------------------------------------------
-
-    @property
-    def guard(self) -> GuardSettings | None:
-        """How it is guarded, if it looks."""
-        return getattr(self.settings, "guarded", None)
-
-    def load(self, camera: CameraPlan, folder: str) -> Looking:
-        """Make what looks at the pictures of a camera. Runs outside the core.
+    def begin_watch(self, step: Step, *, pipeline: str, source: str, contract: Contract) -> Watch:
+        """What watches a presence series, of keys or of groups.
 
         Args:
-            camera: whose pictures.
-            folder: where relative paths of the pipeline begin.
-
-        Raises:
-            PipelineError, UsageError: a file is missing, is another one, or cannot be used.
+            step: of the stage.
+            pipeline: digest of the pipeline.
+            source: name of the source whose presence it is.
+            contract: of the source.
         """
-        del folder
-        return _OwnLooking(self, camera)
-
-    def look(self, frames: Sequence[Frame]) -> list[Mapping[str, float]]:
-        """What is found in each of ``frames``: numbers by name. For a stage without :meth:`load`.
-
-        Runs outside the core; may be late, and may raise.
-        """
-        raise TypeError(f"{type(self).__name__} has neither load nor look")
-
-    def fall_back(self, turn: Turn) -> Mapping[str, float] | None:
-        """The declared fallback: what is found when nobody has looked in time. Runs in the core.
-
-        None: nothing is known, and ``turn.found`` is None.
-        """
-        del turn
-        return None
-
-
-class Looking(Protocol):
-    """What looks at pictures, outside the core."""
-
-    @property
-    def version(self) -> str:
-        """Changes with whatever could change an answer."""
-
-    def look(self, frames: Sequence[Frame]) -> list[Any]:
-        """What is seen in each of ``frames``, in their order; one failure fails them all."""
-
-
-class _OwnLooking:
-    """A stage's own :meth:`ItemStage.look`."""
-
-    def __init__(self, stage: ItemStage, camera: CameraPlan) -> None:
-        self._stage = stage
-        self.version = f"{stage.use}@{stage.version}"
-        del camera
-
-    def look(self, frames: Sequence[Frame]) -> list[Any]:
-        return list(self._stage.look(frames))
+        raise TypeError(f"{type(self).__name__} watches nothing")

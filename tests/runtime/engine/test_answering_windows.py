@@ -17,7 +17,7 @@ from sightline.runtime.engine.guard import (
 )
 from sightline.runtime.engine.guarding import Guard
 from sightline.runtime.engine.isolated import Isolated
-from sightline.runtime.stage import Breaker
+from sightline.runtime.settings import Breaker
 from simulation import faulty_process
 from simulation.engine import own_answer
 from simulation.small_world import PIPELINE, small_plan

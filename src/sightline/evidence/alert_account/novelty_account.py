@@ -27,12 +27,13 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.batches import decode_frame
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.novelty_stage import learning_windows, novelty_settings
 from sightline.runtime.pipeline import NoveltyForm
-from sightline.runtime.plan import Chain, Measure, Plan, Step
+from sightline.runtime.plan import Measure, Plan, Step
+from sightline.runtime.stage import Chain
 
 MAX_WINDOWS = 2_000_000
 """Windows of one series that are gathered; a longer history is not looked at."""

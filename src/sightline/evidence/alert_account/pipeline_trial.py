@@ -29,10 +29,9 @@ from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import RunDirectory
 from sightline.runtime.deciding import run_scorer
 from sightline.runtime.engine.batches import decode_frame
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus, ScoreRequest, checked_scores
-from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.sense import admit
 
 MAX_RUNS = 48

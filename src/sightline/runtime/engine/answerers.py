@@ -9,13 +9,16 @@ from typing import Any, Protocol
 from sightline.errors import PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Frame
+from sightline.records.readings import Arrays
 from sightline.registry import import_plugins
-from sightline.runtime.detector import Detecting, DetectorKind, DetectorSettings
+from sightline.runtime.detector import Detecting, DetectorKind
 from sightline.runtime.engine.guarding import Lookers, Looking
 from sightline.runtime.engine.isolated import Isolated
+from sightline.runtime.item_stage import CameraPlan, ItemStep
 from sightline.runtime.pipeline import detector_registry
-from sightline.runtime.plan import CameraPlan, ItemStep, Plan, plan_as_mapping, plan_from_mapping
-from sightline.runtime.stage import Arrays, Stage
+from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
+from sightline.runtime.settings import DetectorSettings
+from sightline.runtime.stage import Stage
 
 
 class Answering(Protocol):

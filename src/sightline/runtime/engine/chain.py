@@ -6,10 +6,9 @@ from there; the circuit breaker decides whether it asks at all.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,33 +18,17 @@ from sightline.perceive.row_store import Rows
 from sightline.perceive.window_series import WindowSeries
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.decision import Mode
-from sightline.records.windows import FloatArray, IntArray, WindowTable
+from sightline.records.windows import IntArray, WindowTable
 from sightline.runtime.engine.guard import ArraysRequest, BreakerState, Outcome
 from sightline.runtime.engine.learning import Learning, following_state
-from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.stage_timer import StageTimer
 from sightline.runtime.engine.stream import StreamState
 from sightline.runtime.engine.summary import PresenceSummary
-from sightline.runtime.plan import Chain, Plan
-from sightline.runtime.stage import RootStage, Step, SubjectTransitions, Windows
+from sightline.runtime.plan import Plan
+from sightline.runtime.stage import Chain, Closing, RootStage, Step, SubjectTransitions, Windows
 
 _CODE_BITS = 42
-
-
-class Closing(Protocol):
-    """Closes the windows of a chain; made by its root stage."""
-
-    def note(self, rows: Rows) -> None:
-        """Take notice of new rows of the stream."""
-
-    def tables(self) -> list[WindowTable]:
-        """Windows that are complete now, and those that changed."""
-
-    def snapshot(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Arrays, between two ticks."""
-
-    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Inverse of :meth:`snapshot`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +252,7 @@ class Passes:
         self.run(output)
 
     def _windows(self, chain: ChainState, step: Step, targets: IntArray) -> Windows:
-        return Windows(chain, step, targets, self._plan, chain.states.get(step.name))
+        return Windows(chain, step, targets, self._plan.digest, chain.states.get(step.name))
 
     def _run(self, chain: ChainState, first: int, targets: IntArray, output: StepOutput) -> None:
         for at in range(first, len(chain.chain.steps)):
@@ -317,33 +300,6 @@ class Passes:
 
 
 # --- what a stage wrote ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRows:
-    """What one stage wrote in one step; for comparing runs stage by stage.
-
-    Attributes:
-        stage: name of the stage.
-        subjects: name of the key of each row.
-        start_ns: int64[n] window starts.
-        values: float64[n, columns].
-        columns: what the columns are.
-    """
-
-    stage: str
-    subjects: tuple[str, ...]
-    start_ns: IntArray
-    values: FloatArray
-    columns: tuple[str, ...]
-
-    def digest(self) -> str:
-        """16 hex digits over subjects, windows and values."""
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update("\n".join(self.subjects).encode())
-        digest.update(np.ascontiguousarray(self.start_ns).tobytes())
-        digest.update(np.ascontiguousarray(self.values).tobytes())
-        return digest.hexdigest()
 
 
 def stage_rows(

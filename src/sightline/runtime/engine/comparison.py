@@ -13,8 +13,8 @@ from sightline.recorder import read_entries
 from sightline.records import Decision, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.windows import FloatArray
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.engine.replay import replay_partition
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory

@@ -23,27 +23,19 @@ from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.alerting.new_keys import NewKeys
-from sightline.runtime.engine.chain import (
-    ChainState,
-    Changed,
-    Passes,
-    StageRows,
-    presence_summary,
-    stage_rows,
-)
+from sightline.runtime.engine.chain import ChainState, Changed, Passes, presence_summary, stage_rows
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.operator_inputs import OperatorInputs
-from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer, Untimed
 from sightline.runtime.engine.stream import StreamState
 from sightline.runtime.engine.summary import PresenceSummary, Summary
-from sightline.runtime.engine.watching import Watch
 from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Step, SubjectTransitions, WatchStage
+from sightline.runtime.stage import Step, SubjectTransitions, Watch, WatchStage
 from sightline.sense.event_time import NEVER_NS
 
 CORE_STATE_VERSION = 3
@@ -109,7 +101,12 @@ class PartitionCore:
         self._inputs = OperatorInputs(plan, limits=limits)
         self._watches: dict[str, list[Watch]] = {
             chain.chain.name: [
-                step.stage.begin_watch(plan, step, chain.chain.source)
+                step.stage.begin_watch(
+                    step,
+                    pipeline=plan.digest,
+                    source=chain.chain.source,
+                    contract=plan.streams[chain.chain.source],
+                )
                 for step in chain.chain.steps
                 if isinstance(step.stage, WatchStage)
             ]

@@ -21,8 +21,8 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Detections, Frame
 from sightline.records.frames import Image
+from sightline.records.readings import Arrays
 from sightline.runtime.engine.guard import decode_answer, decode_part, encode_answer
-from sightline.runtime.stage import Arrays
 
 
 def open_memory(size_bytes: int) -> IO[bytes]:

@@ -22,10 +22,9 @@ from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.decision import Status, Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.desk_stage import DESK, DeskStage
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.operator_inputs import OperatorInputs, is_for_desk
-from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.stage_timer import StageTimer, Untimed
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.engine.watching import (

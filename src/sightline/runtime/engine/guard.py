@@ -22,8 +22,8 @@ from sightline.errors import LogError
 from sightline.records import Detections, Entry
 from sightline.records.decision import Mode
 from sightline.records.plain_json import plain_json
-from sightline.records.readings import Readings
-from sightline.runtime.stage import Arrays, Breaker
+from sightline.records.readings import Arrays, Readings
+from sightline.runtime.settings import Breaker
 
 Answer = Arrays | Detections | Readings
 """What a guarded stage can be answered: arrays about windows, or what was seen in a frame."""

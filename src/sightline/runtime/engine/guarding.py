@@ -21,7 +21,7 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Detections, Frame
 from sightline.records.decision import Mode
-from sightline.records.readings import Readings
+from sightline.records.readings import Arrays, Readings
 from sightline.runtime.engine.guard import (
     Answer,
     ArraysRequest,
@@ -32,7 +32,7 @@ from sightline.runtime.engine.guard import (
 )
 from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Arrays, Stage
+from sightline.runtime.stage import Stage
 
 
 class Looking(Protocol):

@@ -27,13 +27,13 @@ from sightline.errors import (
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.detect import DetectorFailed
 from sightline.records import Frame
+from sightline.records.readings import Arrays
 from sightline.runtime.engine.exchange import (
     SharedPictures,
     encode_asked,
     open_memory,
     read_found,
 )
-from sightline.runtime.stage import Arrays
 
 # --- one life of the process ----------------------------------------------------------------------
 

@@ -7,306 +7,33 @@ that silence can stop a machine as surely as a danger does.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from sightline.decide.standing import Condition, StandingConditions
-from sightline.errors import LogError
+from sightline.decide.standing import StandingConditions
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Entry
-from sightline.records.command import ActuatorCommand
-from sightline.records.decision import Mode, Reason, Severity
-from sightline.records.readings import Readings
 from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
 from sightline.runtime.engine.guard import BreakerState, FrameRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, ItemStep, Plan
-from sightline.runtime.stage import Breaker, ItemStage
+from sightline.runtime.item_stage import ItemState, PlainState, Turn
+from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, Plan
+from sightline.runtime.settings import Breaker
 
 _NEVER_NS = -1
 TIME_BACKWARDS = "TIME_BACKWARDS"
 """A frame that is not newer than the one before it: a clock was set back before a restart."""
-DECIDE = "decide"
-"""Name under which raising and clearing what item stages found is timed."""
 
 ReadSeries = Callable[[str, str, str, int], tuple[float, int]]
 """(stage, column, key, at_ns) → value and window end of what is known of a series."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What was known of a series as of an event time.
-
-    Attributes:
-        value: of the newest window that had closed by then; NaN where there is none.
-        end_ns: exclusive end of that window, UTC ns; -1 where there is none.
-    """
-
-    value: float
-    end_ns: int
-
-
-class Turn:
-    """One item, or one tick, going through the item stages.
-
-    Attributes:
-        at_ns: event time of the turn, UTC ns; each turn is later than the one before.
-        header: the item without its pixels; None at a tick.
-        state: plain values of the stage at hand, by name; whatever JSON can hold.
-        signs: what is wrong with the newest picture of each camera.
-    """
-
-    def __init__(
-        self,
-        items: Items,
-        at_ns: int,
-        output: StepOutput,
-        *,
-        header: FrameHeader | None = None,
-        outcomes: Mapping[str, Outcome] | None = None,
-    ) -> None:
-        self.at_ns = at_ns
-        self.header = header
-        self.state: dict[str, Any] = {}
-        self._items = items
-        self._output = output
-        self._outcomes = outcomes or {}
-        self._said: dict[str, tuple[list[Condition], Mode]] = {}
-        self._decided: list[Decision] = []
-        self._step: ItemStep | None = None
-
-    @property
-    def camera(self) -> str:
-        """Name of the camera whose item this is; "" at a tick."""
-        return "" if self.header is None else self.header.camera
-
-    @property
-    def pipeline(self) -> str:
-        """Digest of the pipeline."""
-        return self._items.plan.digest
-
-    @property
-    def version(self) -> str:
-        """Of the stage at hand, for reasons."""
-        assert self._step is not None
-        return self._step.version
-
-    def value(self, stage: str) -> Any:
-        """What another item stage said last; None before its first item."""
-        return self._items.states[stage].value
-
-    def outcome(self, stage: str) -> Outcome | None:
-        """What became of asking a guarded stage about this item."""
-        return self._outcomes.get(stage)
-
-    @property
-    def found(self) -> Mapping[str, float] | None:
-        """What the stage at hand has found in the picture, or its fallback in its stead."""
-        assert self._step is not None
-        outcome = self._outcomes.get(self._step.name)
-        if outcome is not None and isinstance(outcome.answer, Readings):
-            return outcome.answer.values
-        return self._step.stage.fall_back(self)
-
-    @property
-    def mode(self) -> Mode:
-        """Whether the stage at hand has answered itself."""
-        assert self._step is not None
-        outcome = self._outcomes.get(self._step.name)
-        is_primary = outcome is None or (outcome.is_ok and outcome.mode is Mode.PRIMARY)
-        return Mode.PRIMARY if is_primary else Mode.FALLBACK
-
-    def known(self, column: str, key: str, *, at_ns: int | None = None) -> Known:
-        """What is known of a series stage's ``STAGE.COLUMN`` of a key as of an event time.
-
-        Only windows that have closed count. What comes late may revise them; an item is decided
-        once, on what was known then.
-
-        Args:
-            column: ``STAGE.COLUMN``.
-            key: of the series.
-            at_ns: UTC ns; None: when the item was captured, or the time of the tick.
-        """
-        stage, _, name = column.partition(".")
-        if at_ns is None:
-            at_ns = self.at_ns if self.header is None else self.header.capture_ns
-        value, end_ns = self._items.read_series(stage, name, key, at_ns)
-        return Known(value=value, end_ns=end_ns)
-
-    def say(self, scope: str, conditions: Sequence[Condition], *, mode: Mode | None = None) -> None:
-        """Say all that holds in ``scope`` now: what is new is raised, what is gone is cleared.
-
-        Args:
-            scope: what belongs together, for example ``camera/risk``; several stages may share
-                one, and then what each of them says in a turn is joined.
-            conditions: all of them; none if nothing holds.
-            mode: how the answer came about; None: that of the stage at hand.
-        """
-        known = self._said.get(scope)
-        if known is None:
-            self._said[scope] = (list(conditions), self.mode if mode is None else mode)
-        else:
-            known[0].extend(conditions)
-
-    def flag(
-        self,
-        code: str,
-        *,
-        when: bool,
-        value: float,
-        threshold: float,
-        unit: str,
-        measure: str = "",
-        subject: str = "",
-        severity: Severity = Severity.WARNING,
-    ) -> None:
-        """Raise ``code`` while ``when`` is true; it is cleared ``clear_s`` after it was so last.
-
-        Args:
-            code: reason code, upper snake case; the decision's kind is the same in lower case.
-            when: whether it is so now.
-            value: what was measured, in ``unit``.
-            threshold: what it was compared with, in ``unit``.
-            unit: "1" where there is none.
-            measure: what was measured; "": the stage's name.
-            subject: whom it is about; "": the camera.
-            severity: for the operator.
-        """
-        assert self._step is not None
-        about = subject or self.camera
-        reason = Reason(
-            code=code, measure=measure or self._step.name, value=value, threshold=threshold,
-            unit=unit, version=self._step.version,
-        )  # fmt: skip
-        condition = Condition(
-            kind=code.lower(), subject=about, group="", severity=severity, reason=reason
-        )
-        self.say(f"{self._step.name}/{about}", [condition] if when else [])
-
-    def decide(self, decision: Decision) -> None:
-        """Say a decision that is no standing condition."""
-        self._decided.append(decision)
-
-    def command(self, command: ActuatorCommand) -> None:
-        """Command a machine."""
-        self._output.commands.append(command)
-
-    def measure(self, values: Mapping[str, float], *, camera: str = "") -> None:
-        """Hand on what the stage at hand has measured, as a row of its camera.
-
-        Args:
-            values: by name, as the stage's ``measures`` declare; the others are NaN.
-            camera: at a tick, whose.
-        """
-        assert self._step is not None
-        name = camera or self.camera
-        at_ns = self.at_ns if self.header is None else self.header.capture_ns
-        self._items.note_row(self._step.name, name, at_ns, values)
-
-    def wrote(self, *parts: bytes) -> None:
-        """Give what the stage at hand has made, for comparing runs stage by stage."""
-        assert self._step is not None
-        digest = hashlib.blake2b(digest_size=8)
-        for part in parts:
-            digest.update(part)
-        known = self._output.digests.get(self._step.name, "")
-        self._output.digests[self._step.name] = known + digest.hexdigest()
-
-    # --- for the engine ---------------------------------------------------------------------------
-
-    def at(self, step: ItemStep) -> Turn:
-        """The same turn, at the next stage."""
-        self._step = step
-        return self
-
-    def finish(self, standing: StandingConditions, timer: StageTimer) -> list[Decision]:
-        """The decisions of the turn: what was raised and cleared, then the others."""
-        found: list[Decision] = []
-        with timer.span(DECIDE):
-            for scope, (conditions, mode) in self._said.items():
-                found += standing.update(scope, self.at_ns, conditions, mode=mode)
-        return found + self._decided
-
-
-class ItemState:
-    """State of an item stage in a core; a stage with more than plain values extends this.
-
-    Attributes:
-        value: what the stage said last, for the stages that read it.
-    """
-
-    value: Any = None
-
-    def on_arrival(self, turn: Turn) -> None:
-        """A frame has come; nobody has looked at it yet."""
-
-    def on_refused(self, turn: Turn) -> None:
-        """A frame that broke its contract has come: nobody will look at it."""
-
-    def on_item(self, turn: Turn) -> None:
-        """An item: everybody who was asked about it has answered, or was too late."""
-
-    def on_tick(self, turn: Turn) -> None:
-        """Time has gone on."""
-
-    def on_control(self, control: Mapping[str, Any]) -> None:
-        """An operator input of a kind that the stage takes."""
-
-    def snapshot(self) -> StateParts:
-        """The state between two turns."""
-        return StateParts(meta={})
-
-    def restore(self, parts: StateParts) -> None:
-        """Inverse of :meth:`snapshot`."""
-
-
-class PlainState(ItemState):
-    """Plain values by name, for a stage that says nothing else."""
-
-    def __init__(self, stage: ItemStage) -> None:
-        self._stage = stage
-        self._plain: dict[str, Any] = {}
-
-    def on_item(self, turn: Turn) -> None:
-        turn.state = self._plain
-        self.value = self._stage.on_item(turn)
-
-    def on_tick(self, turn: Turn) -> None:
-        turn.state = self._plain
-        self._stage.on_tick(turn)
-
-    def on_control(self, control: Mapping[str, Any]) -> None:
-        self._stage.on_control(control, self._plain)
-
-    def snapshot(self) -> StateParts:
-        value = self.value
-        plain = {"version": self._stage.version, "state": self._plain, "value": value}
-        return StateParts(meta=plain)
-
-    def restore(self, parts: StateParts) -> None:
-        """Inverse of :meth:`snapshot`.
-
-        Raises:
-            LogError: state of another version of the stage.
-        """
-        if parts.meta["version"] != self._stage.version:
-            raise LogError(
-                expected=f"state of {self._stage.use}, version {self._stage.version}",
-                got=f"version {parts.meta['version']}",
-                where=f"checkpoint, stage {self._stage.name}",
-                action="delete the checkpoints: the state is rebuilt from the log",
-            )
-        self._plain = dict(parts.meta["state"])
-        self.value = parts.meta["value"]
 
 
 @dataclass(slots=True)
@@ -343,10 +70,12 @@ class Items:
         observe: Callable[[FrameHeader, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.plan = plan
+        self.pipeline = plan.digest
         self.read_series = read_series
         self.now_ns = _NEVER_NS
         self.states: dict[str, ItemState] = {
-            step.name: step.stage.begin(plan) or PlainState(step.stage) for step in plan.items
+            step.name: step.stage.begin(plan.item_plan(step)) or PlainState(step.stage)
+            for step in plan.items
         }
         self._counts = counts
         self._timer = timer

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from sightline.errors import LogError
 from sightline.limits import Limits
 from sightline.perceive.window_series import WindowSeries, ranges
+from sightline.records.readings import Arrays
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime.engine.stream import Names
-from sightline.runtime.stage import Arrays, Stage, Step
+from sightline.runtime.stage import Stage, Step
 
 BoolArray = npt.NDArray[np.bool_]
 

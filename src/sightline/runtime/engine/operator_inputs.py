@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sightline.assess import ContactPlan
 from sightline.assess.links import EVERYONE
@@ -24,28 +24,54 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
 from sightline.runtime.engine.stream import Names
-from sightline.runtime.plan import Plan
+from sightline.sense import Contract
 
 _ONLY_DESK = DESK_CONTROLS - {"acknowledge", "shelve", "mask"}
+
+
+class Taker(Protocol):
+    """A stage that takes inputs."""
+
+    @property
+    def controls(self) -> Sequence[str]:
+        """Names of the inputs that it takes."""
+
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        """Why an input of its kind cannot be taken; None if it can."""
+
+
+class Taking(Protocol):
+    """What of a plan says which inputs are taken."""
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Of the sources of rows, by name: their planned contacts."""
+
+    @property
+    def has_desk(self) -> bool:
+        """Whether it has an alert desk."""
+
+    @property
+    def takers(self) -> Sequence[Taker]:
+        """The stages that take inputs."""
 
 
 class OperatorInputs:
     """Contacts by source, beginning with those of the contracts, and masks.
 
     Args:
-        plan: the checked pipeline: its contracts, whether it has an alert desk, and which item
-            stages take inputs.
+        plan: the checked pipeline.
         limits: ``waiting_controls``, ``known_controls``.
     """
 
-    def __init__(self, plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, plan: Taking, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._contacts = {
             name: [(c.key, c.start_ns, c.end_ns) for c in contract.contacts]
             for name, contract in plan.contracts.items()
         }
-        self._has_desk = plan.pipeline.alerting is not None
-        self._takers = [step.stage for step in plan.items if step.stage.controls]
+        self._has_desk = plan.has_desk
+        self._takers = plan.takers
         self._masks: list[Mask] = []
         self._waiting: list[dict[str, Any]] = []
         self._seen: list[str] = []
@@ -113,7 +139,7 @@ class OperatorInputs:
                 Mask.from_mapping(plain)
 
     @classmethod
-    def check(cls, plan: Plan, controls: Sequence[Mapping[str, Any]]) -> None:
+    def check(cls, plan: Taking, controls: Sequence[Mapping[str, Any]]) -> None:
         """Raise UsageError unless every control can be applied."""
         for control in controls:
             try:

@@ -22,12 +22,12 @@ from sightline.recorder.walk import chain_hash_at
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.engine.references import take_referenced
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory

@@ -6,48 +6,17 @@ partition, which puts together from all partitions when each group had data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
 from sightline.perceive.window_series import WindowSeries
-from sightline.records.windows import IntArray, WindowTable
-from sightline.runtime.engine.chain import StageRows
-from sightline.runtime.engine.operator_inputs import OperatorInputs
+from sightline.records.windows import WindowTable
 from sightline.runtime.engine.stream import Names
 from sightline.runtime.engine.summary import PresenceSummary
 from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Step, SubjectTransitions, WatchStage
-
-
-class Watch(Protocol):
-    """What a stage watches a presence series with; its state between two ticks."""
-
-    step: Step
-    digest: str
-
-    def look(
-        self,
-        series: WindowSeries,
-        names: Names,
-        inputs: OperatorInputs,
-        *,
-        now_ns: int,
-        heard_ns: IntArray | None,
-        group_of: Callable[[int, int], str],
-        observe: Callable[[StageRows], None] | None,
-    ) -> list[SubjectTransitions]:
-        """Changes up to ``now_ns``."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """JSON-ready."""
-
-    def restore(self, plain: Mapping[str, Any]) -> None:
-        """Inverse of :meth:`snapshot`."""
-
+from sightline.runtime.stage import Step, Watch, WatchStage
 
 EVERYWHERE = "*"
 """Group name of everything, for stages of scope global."""
@@ -74,7 +43,12 @@ def group_presence(plan: Plan, step: Step, names: list[str] | None = None) -> Gr
     assert isinstance(stage, WatchStage)
     chain = next(c for c in plan.chains if c.name == stage.settings.input)
     return GroupPresence(
-        watch=stage.begin_watch(plan, step, chain.source),
+        watch=stage.begin_watch(
+            step,
+            pipeline=plan.digest,
+            source=chain.source,
+            contract=plan.streams[chain.source],
+        ),
         chain=chain.name,
         source=chain.source,
         is_global=stage.settings.scope == "global",

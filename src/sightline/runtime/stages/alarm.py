@@ -14,9 +14,9 @@ from sightline.decide.alerting.budget import BudgetTarget, allocate
 from sightline.records import Decision
 from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.chain import ChainState
+from sightline.runtime.settings import DecidingSettings
 from sightline.runtime.stage import (
-    DecidingSettings,
+    ChainView,
     Measure,
     Planning,
     Stage,
@@ -199,7 +199,7 @@ class AlarmStage(Stage):
             if series.column("rows")[row] < _DEGRADED_SHARE * expected_rows:
                 mode = Mode.DEGRADED
         return step.decision(
-            windows.plan.digest,
+            windows.pipeline,
             subject=subject,
             group=chain.stream.groups[int(series.column("group")[row])],
             raised=raised,
@@ -213,7 +213,7 @@ class AlarmStage(Stage):
         )
 
 
-def scored_values(chain: ChainState, measure: Measure, row: int) -> tuple[list[Reason], bool]:
+def scored_values(chain: ChainView, measure: Measure, row: int) -> tuple[list[Reason], bool]:
     """The measures that ``measure`` is a score of, one under the other.
 
     Args:
@@ -248,7 +248,7 @@ def scored_values(chain: ChainState, measure: Measure, row: int) -> tuple[list[R
     return found, is_fallback
 
 
-def _implausible(chain: ChainState, field: str, row: int, *, but: str) -> list[Reason]:
+def _implausible(chain: ChainView, field: str, row: int, *, but: str) -> list[Reason]:
     """Why the window's values of ``field`` should not be trusted, by the contract's plausibility.
 
     ``but`` is the column that is decided on: what an alarm is about does not speak against it.

@@ -12,7 +12,8 @@ from sightline.perceive.normal.calibration import CalibrationBank
 from sightline.perceive.normal.calibration import CalibrationSettings as BankSettings
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
-from sightline.runtime.stage import Planning, SeriesSettings, Stage, Step, Wiring
+from sightline.runtime.settings import SeriesSettings
+from sightline.runtime.stage import Planning, Stage, Step, Wiring
 from sightline.runtime.stages.novelty import scored
 
 _DAY_NS = 86_400 * NS_PER_S

@@ -12,9 +12,15 @@ from sightline.records.decision import Mode, Reason, Severity
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
-from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.plan import CameraPlan, Plan
-from sightline.runtime.stage import ItemPlanning, ItemSettings, ItemStage
+from sightline.runtime.item_stage import (
+    CameraPlan,
+    ItemPlan,
+    ItemPlanning,
+    ItemStage,
+    ItemState,
+    Turn,
+)
+from sightline.runtime.settings import ItemSettings
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 
 NO_FRAMES = "NO_FRAMES"
@@ -39,7 +45,7 @@ class CameraHealthStage(ItemStage):
         if len(planning.cameras) != 1:
             planning.fail("one camera", ", ".join(planning.cameras))
 
-    def begin(self, plan: Plan) -> HealthState:
+    def begin(self, plan: ItemPlan) -> HealthState:
         return HealthState(self, plan)
 
 
@@ -48,9 +54,8 @@ class HealthState(ItemState):
 
     value: tuple[Reason, ...] = ()
 
-    def __init__(self, stage: CameraHealthStage, plan: Plan) -> None:
-        (name,) = next(s.cameras for s in plan.items if s.name == stage.name)
-        self._camera = plan.cameras[name]
+    def __init__(self, stage: CameraHealthStage, plan: ItemPlan) -> None:
+        ((name, self._camera),) = plan.cameras.items()
         self._asked = tuple(i for i in stage.settings.inputs if i != name)
         self._looked_ns: int | None = None
 

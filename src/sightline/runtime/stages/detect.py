@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from sightline.records import Detections
 from sightline.records.decision import Mode
-from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.plan import Plan
-from sightline.runtime.stage import (
-    Breaker,
-    GuardSettings,
-    ItemPlanning,
-    ItemSettings,
-    ItemStage,
-    Name,
-)
+from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
+from sightline.runtime.settings import Breaker, GuardSettings, ItemSettings, Name
 
 
 class DetectSettings(ItemSettings):
@@ -38,7 +30,7 @@ class DetectStage(ItemStage):
 
     def plan(self, planning: ItemPlanning) -> None:
         form: DetectSettings = self.settings
-        detectors = planning.pipeline.detectors
+        detectors = planning.detectors
         for name, place in ((form.detector, "detector"), (form.fallback, "fallback")):
             if name is not None and name not in detectors:
                 planning.fail(
@@ -67,7 +59,7 @@ class DetectStage(ItemStage):
             budget_s=60.0, fallback=self.settings.fallback, breaker=self.settings.breaker
         )
 
-    def begin(self, plan: Plan) -> ItemState:
+    def begin(self, plan: ItemPlan) -> ItemState:
         del plan
         return DetectState(self.name)
 

@@ -11,16 +11,9 @@ from pydantic import Field
 
 from sightline.perceive import level_deviation, robust_deviation
 from sightline.records.decision import Mode
-from sightline.runtime.stage import (
-    Arrays,
-    GuardSettings,
-    Measure,
-    Planning,
-    SeriesSettings,
-    Stage,
-    Windows,
-    Wiring,
-)
+from sightline.records.readings import Arrays
+from sightline.runtime.settings import GuardSettings, SeriesSettings
+from sightline.runtime.stage import Measure, Planning, Stage, Windows, Wiring
 
 _LEAST_SPREAD = 1e-9
 _SCORERS = MappingProxyType(

@@ -40,9 +40,8 @@ from sightline.records import Decision, Tracks
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason, Transition
 from sightline.runtime.engine.headers import CLOCK_SKEW
-from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
+from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
+from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.zones import (
     CameraView,
@@ -200,7 +199,7 @@ class MachineStage(ItemStage):
                 ", ".join(unknown),
                 near=sorted(str(code) for code in _KNOWN_CODES),
             )
-        detectors = planning.pipeline.detectors.values()
+        detectors = planning.detectors.values()
         slowest_s = max((detector.budget_s for detector in detectors), default=0.0)
         apart_s = form.heartbeat_s + planning.tick_s + planning.batch_wait_s + slowest_s
         if apart_s >= form.valid_s:
@@ -233,18 +232,17 @@ class MachineStage(ItemStage):
             return f"no machine {control.get('machine')!r}"
         return None if isinstance(control.get("is_down"), bool) else "is_down: true or false"
 
-    def machine_plan(self, plan: Plan) -> MachinePlan:
+    def machine_plan(self, plan: ItemPlan) -> MachinePlan:
         """The machine, as its interlock needs it."""
         form: MachineSettings = self.settings
-        cameras = next(s.cameras for s in plan.items if s.name == self.name)
         moving = form.moving
         return MachinePlan(
             name=self.name,
-            cameras=cameras,
+            cameras=tuple(plan.cameras),
             zones=frozenset(form.zones),
-            moving=None if moving is None else moving.rule(plan.pipeline.tick_s),
+            moving=None if moving is None else moving.rule(plan.tick_s),
             lost_timeout_s=0.0 if moving is None else moving.lost_timeout_s,
-            rule=self._rule(plan.digest),
+            rule=self._rule(plan.pipeline),
         )
 
     def _rule(self, pipeline: str) -> ActuationRule:
@@ -262,7 +260,7 @@ class MachineStage(ItemStage):
             version=f"{self.name}@{pipeline}",
         )
 
-    def begin(self, plan: Plan) -> MachineState:
+    def begin(self, plan: ItemPlan) -> MachineState:
         return MachineState(self, plan)
 
 
@@ -283,9 +281,9 @@ class MachineState(ItemState):
     ``value`` is the last command.
     """
 
-    def __init__(self, stage: MachineStage, plan: Plan) -> None:
+    def __init__(self, stage: MachineStage, plan: ItemPlan) -> None:
         self.plan = stage.machine_plan(plan)
-        self._pipeline = plan.digest
+        self._pipeline = plan.pipeline
         self._is_reset_pressed = False
         self._state = ActuationState()
         self._sights: dict[str, str] = {}

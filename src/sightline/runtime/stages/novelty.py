@@ -14,7 +14,8 @@ from sightline.limits import Limits
 from sightline.perceive.normal.bank import DetectorBank
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
-from sightline.runtime.stage import Measure, Planning, SeriesSettings, Stage, Step, Wiring
+from sightline.runtime.settings import SeriesSettings
+from sightline.runtime.stage import Measure, Planning, Stage, Step, Wiring
 
 
 class NoveltySettings(SeriesSettings):

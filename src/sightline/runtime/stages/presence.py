@@ -13,8 +13,8 @@ from sightline.perceive.presence import PresenceRows, merge_presence, presence
 from sightline.perceive.row_store import Rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
-from sightline.runtime.engine.chain import ChainState
-from sightline.runtime.stage import Measure, Planning, RootStage, SeriesSettings, Shape
+from sightline.runtime.settings import SeriesSettings
+from sightline.runtime.stage import ChainView, Measure, Planning, RootStage, Shape
 from sightline.runtime.stages.windows import ROW_COLUMNS
 from sightline.sense import Contract
 
@@ -44,14 +44,14 @@ class PresenceStage(RootStage):
             width_ns=width_ns, slide_ns=width_ns, fields=(), statistics=(), measures=measures
         )
 
-    def begin_closing(self, chain: ChainState) -> PresenceClosing:
+    def begin_closing(self, chain: ChainView) -> PresenceClosing:
         return PresenceClosing(chain)
 
 
 class PresenceClosing:
     """Presence is read at every tick: more data can only widen it."""
 
-    def __init__(self, chain: ChainState) -> None:
+    def __init__(self, chain: ChainView) -> None:
         self._chain = chain
         self._parts: list[PresenceRows] = []
 

@@ -16,19 +16,12 @@ from sightline.records import Decision
 from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
-from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.operator_inputs import OperatorInputs
+from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.engine.stream import Names
-from sightline.runtime.plan import Plan
-from sightline.runtime.stage import (
-    DecidingSettings,
-    Planning,
-    Scope,
-    Step,
-    SubjectTransitions,
-    WatchStage,
-    Wiring,
-)
+from sightline.runtime.settings import DecidingSettings, Scope
+from sightline.runtime.stage import Planning, Step, SubjectTransitions, WatchStage, Wiring
+from sightline.sense import Contract
 
 _Episode = tuple[int, int, int]  # last datum, raised, cleared or -1; ns
 
@@ -62,13 +55,15 @@ class SilenceStage(WatchStage):
             )
         return Wiring()
 
-    def begin_watch(self, plan: Plan, step: Step, source: str) -> SilenceWatch:
+    def begin_watch(
+        self, step: Step, *, pipeline: str, source: str, contract: Contract
+    ) -> SilenceWatch:
         timeout_s = self.settings.timeout_s
         if timeout_s is None:
-            silence = plan.streams[source].silence
+            silence = contract.silence
             assert silence is not None  # it was planned
             timeout_s = silence.timeout_s
-        return SilenceWatch(plan.digest, step, source, timeout_ns=round(timeout_s * NS_PER_S))
+        return SilenceWatch(pipeline, step, source, timeout_ns=round(timeout_s * NS_PER_S))
 
 
 class SilenceWatch:

@@ -14,9 +14,8 @@ from sightline.perceive.tracking import Tracker, TrackerSettings
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Detections, Tracks
 from sightline.records.decision import Mode
-from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.plan import Plan
-from sightline.runtime.stage import ItemPlanning, ItemSettings, ItemStage
+from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
+from sightline.runtime.settings import ItemSettings
 from sightline.runtime.stages.detect import detections_of
 
 
@@ -57,7 +56,7 @@ class TrackStage(ItemStage):
         if len(planning.cameras) != 1:
             planning.fail("one camera: identities belong to one", ", ".join(planning.cameras))
 
-    def begin(self, plan: Plan) -> TrackState:
+    def begin(self, plan: ItemPlan) -> TrackState:
         return TrackState(self, plan)
 
 
@@ -66,15 +65,15 @@ class TrackState(ItemState):
 
     value: Sight | None = None
 
-    def __init__(self, stage: TrackStage, plan: Plan) -> None:
+    def __init__(self, stage: TrackStage, plan: ItemPlan) -> None:
         (self._input,) = stage.settings.inputs
-        (camera,) = next(s.cameras for s in plan.items if s.name == stage.name)
+        ((camera, placed),) = plan.cameras.items()
         carried_on_s = stage.settings.carried_on_s
         settings = TrackerSettings()
         if carried_on_s is not None:
             settings = TrackerSettings(report_unseen_s=carried_on_s)
         self._camera = camera
-        self._tracker = Tracker(camera, plan.cameras[camera].geometry, settings)
+        self._tracker = Tracker(camera, placed.geometry, settings)
         self._class_names: tuple[str, ...] = ()
         self._sighted_ns: int | None = None
 

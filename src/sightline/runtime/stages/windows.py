@@ -22,15 +22,13 @@ from sightline.perceive.windows import (
 )
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
-from sightline.runtime.engine.chain import ChainState
+from sightline.runtime.settings import Form, Name, SeriesSettings
 from sightline.runtime.stage import (
-    Form,
+    ChainView,
     Measure,
-    Name,
     Planning,
     PlausibilityCheck,
     RootStage,
-    SeriesSettings,
     Shape,
 )
 from sightline.sense import Contract
@@ -122,7 +120,7 @@ class WindowsStage(RootStage):
             checks=checks,
         )
 
-    def begin_closing(self, chain: ChainState) -> WindowClosing:
+    def begin_closing(self, chain: ChainView) -> WindowClosing:
         return WindowClosing(chain, self.settings)
 
 
@@ -187,7 +185,7 @@ class WindowClosing:
         settings: of their stage.
     """
 
-    def __init__(self, chain: ChainState, settings: WindowsSettings) -> None:
+    def __init__(self, chain: ChainView, settings: WindowsSettings) -> None:
         self._chain = chain.chain
         self._stream = chain.stream
         self.closed_until: IntArray = np.empty(0, np.int64)

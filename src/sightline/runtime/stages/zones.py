@@ -17,9 +17,8 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
-from sightline.runtime.engine.items import ItemState, Turn
-from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
+from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
+from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.track import Sight, tracks_from_mapping, tracks_mapping
 
@@ -132,7 +131,7 @@ class ZonesStage(ItemStage):
     def wanted_classes(self) -> Mapping[str, set[str]]:
         return {f"zones.{n}.classes": set(z.classes) for n, z in self.settings.zones.items()}
 
-    def begin(self, plan: Plan) -> ZonesState:
+    def begin(self, plan: ItemPlan) -> ZonesState:
         return ZonesState(self, plan)
 
 
@@ -141,12 +140,12 @@ class ZonesState(ItemState):
 
     value: CameraView | None = None
 
-    def __init__(self, stage: ZonesStage, plan: Plan) -> None:
+    def __init__(self, stage: ZonesStage, plan: ItemPlan) -> None:
         (self._input,) = stage.settings.inputs
-        (self._camera,) = next(s.cameras for s in plan.items if s.name == stage.name)
+        (self._camera,) = plan.cameras
         self._zones = stage.zones()
         self._state = ZoneState.start(len(self._zones))
-        self._version = f"site@{plan.digest}"
+        self._version = f"site@{plan.pipeline}"
 
     def on_item(self, turn: Turn) -> None:
         sight: Sight = turn.value(self._input)

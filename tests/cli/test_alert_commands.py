@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from sightline.cli.alert_commands import parse_until
 from sightline.cli.main import app_for
 from sightline.errors import PipelineError, UsageError
-from sightline.runtime import load_plan
+from sightline.runtime import Pipeline, load_plan, make_plan
 from simulation.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
 
 SAT = "sat-001"
@@ -130,8 +130,10 @@ def test_a_missing_table_of_subjects_is_named(project, tmp_path):
 
 def test_without_the_section_a_plan_has_the_digest_it_had():
     with_none = fleet_plan(name=None)
-    mapping = with_none.pipeline.deciding_mapping()
-    assert "alerting" not in mapping
+    plain = {**PIPELINE, "stages": dict(PIPELINE["stages"])}
+    assert "alerting" not in plain
+    never = make_plan(Pipeline.model_validate(plain), with_none.contracts)
+    assert with_none.digest == never.digest
     assert not with_none.has_fan_in
     assert fleet_plan().digest != with_none.digest
 

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from sightline.limits import Limits
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.sense import MemorySource
+from simulation.engine import FaultyAnswers
+from simulation.mixed_world import East, mixed_plan, shade_of
 from simulation.schedules import ArrivalFaults, Stall, arrive
 from simulation.small_world import COLUMNS, small_plan, small_rows
 
@@ -35,14 +37,23 @@ def main() -> None:
     parser.add_argument("--durable", action="store_true")
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--mixed", action="store_true", help="with a camera")
     given = parser.parse_args()
     record = "reference" if given.reference else "payload"
-    plan = small_plan(tick_s=1, sources={"t": {"contract": "-", "record": record}})
+    sources = {"t": MemorySource("t", {"t": ROWS})}
+    guard = None
+    if given.mixed:
+        plan = mixed_plan(tick_s=1)
+        sources["east"] = East(gone_s=(25.0, 37.0), torn=11)
+        guard = FaultyAnswers(plan, 4, 0.2, sees=shade_of)
+    else:
+        plan = small_plan(tick_s=1, sources={"t": {"contract": "-", "record": record}})
     print("started", flush=True)
     report = run_pipeline(
         plan,
-        {"t": MemorySource("t", {"t": ROWS})},
+        sources,
         given.out,
+        guard=guard,
         options=RunOptions(
             resume=True, checkpoint_epochs=7, durable=given.durable, workers=given.workers
         ),

@@ -53,11 +53,13 @@ def kill_once(out: Path, *options: str, commits: int, delay_s: float) -> int:
         process.stdout.close()
 
 
-def kill_at_random(out: Path, *options: str, rng: np.random.Generator, kills: int) -> int:
+def kill_at_random(
+    out: Path, *options: str, rng: np.random.Generator, kills: int, most_commits: int = 5
+) -> int:
     """Kill a run again and again; how many of the kills met it before its end."""
     met = 0
     for _ in range(kills):
-        commits = int(rng.integers(1, 6))
+        commits = int(rng.integers(1, most_commits + 1))
         delay_s = float(rng.uniform(0, 0.03))
         met += kill_once(out, *options, commits=commits, delay_s=delay_s) == commits
     return met

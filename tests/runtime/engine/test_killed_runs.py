@@ -24,6 +24,18 @@ def test_a_killed_run_comes_to_the_same_end(tmp_path, uninterrupted, options, ki
     assert run_to_the_end(out, *options) == uninterrupted
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_run_of_a_camera_and_rows_comes_to_the_same_end(tmp_path, seed):
+    whole = run_to_the_end(tmp_path / "whole", "--mixed")
+    out = tmp_path / "run"
+    rng = np.random.default_rng([seed, 8])
+    assert kill_at_random(out, "--mixed", rng=rng, kills=3, most_commits=2) > 0
+    assert run_to_the_end(out, "--mixed") == whole
+    verdict = replay_run(RunDirectory.open(out))
+    assert verdict, str(verdict.difference)
+    assert verdict.digest == whole["digest"]
+
+
 def test_the_log_of_a_killed_run_replays_to_the_same_bytes(tmp_path, uninterrupted):
     out = tmp_path / "run"
     kill_at_random(out, rng=np.random.default_rng(3), kills=1)

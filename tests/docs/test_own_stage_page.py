@@ -1,8 +1,6 @@
 """``docs/own-stage.md``: the files of the page, written out and run."""
 
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,17 +8,15 @@ import pytest
 
 import sightline as sl
 from sightline.records import Frame
+from tests.docs.page_files import write_files
 
-PAGE = Path(__file__).parents[2] / "docs" / "own-stage.md"
-FILE = re.compile(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 START_S = 1_700_000_000
 
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """A folder with every file of the page."""
-    for name, text in FILE.findall(PAGE.read_text(encoding="utf-8")):
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_files("docs/own-stage.md", tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
     for name in ("spread", "light"):

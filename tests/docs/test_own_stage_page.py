@@ -65,9 +65,7 @@ def test_the_page_has_the_files_it_speaks_of(page):
 
 
 def test_the_series_stage_of_the_page_decides_and_replays(page):
-    report = sl.run(
-        page / "spread.yaml", sources={"telemetry": telemetry()}, out=page / "run"
-    )
+    report = sl.run(page / "spread.yaml", sources={"telemetry": telemetry()}, out=page / "run")
     assert report.decisions["wide raised issued"] == 1
     assert sl.replay(page / "run")
 

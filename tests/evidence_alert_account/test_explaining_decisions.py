@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from sightline.cli.main import app
 from sightline.evidence import explain
 from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines
-from sightline.evidence.alert_account.decision_subject import subject_of
-from sightline.evidence.alert_account.pipeline_trial import MAX_RUNS
-from sightline.evidence.alert_account.run_counterfactual import try_decision
+from sightline.evidence.rows_account import subject_of
+from sightline.evidence.trial import MAX_RUNS
+from sightline.evidence.tried import try_decision
 from sightline.records.decision import final_revisions
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import MemorySource

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.evidence.alert_account.counterfactual import GRID, HALVINGS, least_change
+from sightline.evidence.counterfactual import GRID, HALVINGS, least_change
 
 
 @given(edge=st.floats(0.001, 0.999))

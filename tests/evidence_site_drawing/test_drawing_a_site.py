@@ -26,10 +26,10 @@ from sightline.evidence.site_drawing import (
     run_scenes,
 )
 from sightline.evidence.site_drawing import movie as movie_module
-from sightline.evidence.site_drawing.movie import FixedRateMovie, movie
-from sightline.evidence.site_drawing.palette import LEVELS, NO_PICTURE
-from sightline.evidence.site_drawing.pictures import RunPictures
-from sightline.evidence.site_drawing.rendering import scene_at
+from sightline.evidence.drawing.movie import FixedRateMovie, movie
+from sightline.evidence.drawing.palette import LEVELS, NO_PICTURE
+from sightline.evidence.drawing.rendering import RunPictures
+from sightline.evidence.drawing.rendering import scene_at
 from sightline.records import Frame
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from sightline.evidence.explanation import Explanation
+from sightline.evidence.rows_account import Explanation
 from sightline.records import Decision
 from sightline.records.decision import Status
 from sightline.records.signals import NS_PER_S

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.evidence.drawing import draw_svg
-from sightline.evidence.explanation import explain
+from sightline.evidence.rows_account import explain
 from sightline.evidence.page_style import STYLE
 from sightline.evidence.tables import quarantine_frame
 from sightline.records import Decision

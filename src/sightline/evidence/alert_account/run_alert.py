@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.evidence.alert_account.circumstances import Circumstances, circumstances_of
-from sightline.evidence.alert_account.decision_subject import (
+from sightline.evidence.circumstances import Circumstances, circumstances_of
+from sightline.evidence.rows_account import (
     DecisionSubject,
     history_mapping,
     subject_of,
 )
-from sightline.evidence.alert_account.novelty_account import NoveltyAccount, novelty_account
-from sightline.evidence.alert_account.run_counterfactual import (
+from sightline.evidence.novelty_account import NoveltyAccount, novelty_account
+from sightline.evidence.tried import (
     NOT_TRIED,
     TriedDecision,
     try_decision,
 )
-from sightline.evidence.alert_account.words import number
-from sightline.evidence.explanation import Explanation
+from sightline.evidence.words import number
+from sightline.evidence.rows_account import Explanation
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.records.signals import NS_PER_S

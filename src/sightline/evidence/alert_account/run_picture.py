@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sightline.evidence.alert_account.counterfactual import Counterfactual
+from sightline.evidence.counterfactual import Counterfactual
 from sightline.evidence.alert_account.figures import GOOD, INK, MARK, PALE, new_figure, save, tidy
 from sightline.evidence.alert_account.run_alert import RunAlert
-from sightline.evidence.alert_account.words import figure, moment
+from sightline.evidence.words import figure, moment
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sightline.evidence.alert_account.circumstances import Circumstances
-from sightline.evidence.alert_account.counterfactual import Counterfactual
-from sightline.evidence.alert_account.novelty_account import novelty_title
+from sightline.evidence.circumstances import Circumstances
+from sightline.evidence.counterfactual import Counterfactual
+from sightline.evidence.novelty_account import novelty_title
 from sightline.evidence.alert_account.run_alert import RunAlert
-from sightline.evidence.alert_account.run_counterfactual import put_off_words
-from sightline.evidence.alert_account.words import figure, moment, span
+from sightline.evidence.tried import put_off_words
+from sightline.evidence.words import figure, moment, span
 from sightline.records.decision import Reason, Status
 
 _SHOWN_NEIGHBOURS = 4

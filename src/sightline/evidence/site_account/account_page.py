@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sightline.errors import StorageError
 from sightline.evidence.page_style import STYLE
-from sightline.evidence.site_account.account import SiteAccount
-from sightline.evidence.site_account.account_sections import (
+from sightline.evidence.run_account import SiteAccount
+from sightline.evidence.run_sections import (
     NO_DATA,
     Section,
     account_sections,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.evidence.site_account.explanation import SiteExplanation
+from sightline.evidence.camera_account import SiteExplanation
 from sightline.evidence.site_drawing import SiteLayout, SiteScene, draw_site, palette, run_scenes
-from sightline.evidence.site_drawing.ground_plan import draw_ground_plan, plan_view
-from sightline.evidence.site_drawing.marks import blank
-from sightline.evidence.site_drawing.pictures import RunPictures
-from sightline.evidence.site_drawing.rendering import nothing_to_draw, write_png
-from sightline.evidence.site_drawing.side_panel import TITLE_HEIGHT_PX, draw_machines, draw_title
+from sightline.evidence.drawing.ground import draw_ground_plan, plan_view
+from sightline.evidence.drawing.marks import blank
+from sightline.evidence.drawing.rendering import RunPictures
+from sightline.evidence.drawing.rendering import nothing_to_draw, write_png
+from sightline.evidence.drawing.composition import TITLE_HEIGHT_PX, draw_machines, draw_title
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
 from sightline.runtime import RunDirectory

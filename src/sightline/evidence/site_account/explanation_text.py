@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from sightline.evidence.site_account.explanation import (
+from sightline.evidence.camera_account import (
     Concern,
     FrameSeen,
     MachineMoment,
     SiteExplanation,
 )
 from sightline.evidence.site_account.meanings import meaning, quantity, reason_words
-from sightline.evidence.site_account.paths import TrackPath
+from sightline.evidence.track_paths import TrackPath
 from sightline.evidence.site_subjects import COMMAND_KIND
 from sightline.records import Decision
 from sightline.records.command import ActuatorCommand, CommandLevel

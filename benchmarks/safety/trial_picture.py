@@ -13,7 +13,7 @@ from benchmarks.safety.sensor import PERSON, VEHICLE
 from benchmarks.safety.trial import Moment
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import MachineRule
-from sightline.evidence.site_drawing import palette
+from sightline.evidence.drawing import palette
 from sightline.evidence.drawing.ground import ARROW_S, ELLIPSE_SCALE
 from sightline.evidence.drawing.marks import (
     blank,

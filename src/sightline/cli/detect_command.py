@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sightline.cli.console import print_json
 from sightline.errors import StorageError, UsageError
-from sightline.evidence.alert_account import (
+from sightline.evidence.series_events import (
     MAX_ALERTS,
     SeriesAlert,
     explain_events,

@@ -12,7 +12,7 @@ from rich.console import Console
 from sightline.cli.console import counting_display, print_json
 from sightline.cli.site_sources import open_cameras
 from sightline.errors import UsageError
-from sightline.evidence.site_drawing import render_still, render_video
+from sightline.evidence.drawing import render_still, render_video
 from sightline.runtime import RunDirectory
 
 
@@ -37,7 +37,7 @@ def render(
 ) -> None:
     """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
     run = RunDirectory.open(path)
-    plan = run.site
+    plan = run.plan
     if (at is None) == (out.suffix.lower() == ".png"):
         raise UsageError(
             expected="--at SECONDS with X.png, and X.mp4 without it",

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from sightline.evidence.site_account.meanings import meaning
-from sightline.evidence.track_paths import TrackPath
-from sightline.evidence.words import number
-from sightline.evidence.said import Said
-from sightline.records import Decision
-from sightline.records.command import ActuatorCommand
-from sightline.records.decision import Reason
-from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
 import numpy as np
+
 from sightline.assess.site import RiskCode
 from sightline.assess.site.assessment import NOBODY
 from sightline.assess.site.zones import Polygon
 from sightline.errors import LogError
-from sightline.evidence.track_paths import TrackMemory, TrackPath
-from sightline.evidence.said import Said, SaidLog, ledger_has
-from sightline.evidence.site_replay import SAID, SiteReplay
+from sightline.evidence.log_replay import SAID, LogReplay
+from sightline.evidence.said import Said, SaidLog
 from sightline.evidence.site_subjects import PAIR_KINDS, SiteSubject, subject_of
+from sightline.evidence.track_paths import TrackMemory, TrackPath
+from sightline.evidence.words import number
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.tracking.tracker import FORMAT as TRACKER_FORMAT
-from sightline.recorder import read_entries
-from sightline.records import Decision, Entry, EntryKind
+from sightline.records import Decision, Detections, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
+from sightline.records.entry import CORE_INPUTS
+from sightline.records.readings import Readings
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory
-from sightline.runtime.engine.headers import DetectionOutcome, FrameHeader
-from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime import Plan, RunDirectory
+from sightline.runtime.engine.guard import Outcome
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.stages.zones import CameraView
 
 
@@ -46,18 +39,17 @@ class FrameSeen:
         header: of the frame.
         offset_s: capture time since the camera's first frame in the log: the place in a recording.
         age_s: at the decision, since it was taken.
-        outcome: what detectors said; None where none looked at it.
+        outcomes: what those who looked at it said; none where nobody did.
     """
 
     header: FrameHeader
     offset_s: float
     age_s: float
-    outcome: DetectionOutcome | None
+    outcomes: tuple[Outcome, ...]
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        header, outcome = self.header, self.outcome
-        found = None if outcome is None else outcome.detections
+        header = self.header
         return {
             "camera": header.camera,
             "index": header.index,
@@ -78,26 +70,30 @@ class FrameSeen:
                 }
                 for s in header.signs
             ],
-            "outcome": None
-            if outcome is None
-            else {
-                "status": str(outcome.status),
-                "mode": str(outcome.mode),
-                "detail": outcome.detail,
-                "batch": list(outcome.batch),
-                "boxes": None
-                if found is None
-                else [
-                    {"class": found.class_names[c], "score": s, "box_px": b}
-                    for c, s, b in zip(
-                        found.class_id.tolist(),
-                        found.score.tolist(),
-                        found.box_px.tolist(),
-                        strict=True,
-                    )
-                ],
-            },
+            "outcomes": [_outcome_mapping(outcome) for outcome in self.outcomes],
         }
+
+
+def _outcome_mapping(outcome: Outcome) -> dict[str, Any]:
+    found = outcome.answer
+    plain: dict[str, Any] = {
+        "stage": outcome.stage,
+        "status": str(outcome.status),
+        "mode": str(outcome.mode),
+        "detail": outcome.detail,
+        "batch": list(outcome.batch),
+        "boxes": None,
+    }
+    if isinstance(found, Detections):
+        plain["boxes"] = [
+            {"class": found.class_names[c], "score": s, "box_px": b}
+            for c, s, b in zip(
+                found.class_id.tolist(), found.score.tolist(), found.box_px.tolist(), strict=True
+            )
+        ]
+    elif isinstance(found, Readings):
+        plain["readings"] = {name: number(value) for name, value in found.values.items()}
+    return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,28 +180,10 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
-    """What was held against what.
+class CameraFacts:
+    """What cameras and machines knew when something was decided.
 
     Attributes:
-        compared: decisions and commands that a replay of the log gave again, byte by byte, this
-            one among them.
-        began_after: log sequence of the checkpoint the replay began at; -1 for the whole log.
-        ledger: ``same``, ``other``, ``missing``, ``no ledger``, or ``no commands`` (it has only
-            decisions).
-    """
-
-    compared: int
-    began_after: int
-    ledger: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteExplanation:
-    """Why a site decided or commanded something.
-
-    Attributes:
-        said: the decision or command.
         run_s: when, since the first frame of the log; as ``sightline render --at``.
         frame: ``camera:index`` of the frame that led to it; ``""`` where a tick did.
         frames: newest frame of each camera concerned, the one that led to it first.
@@ -213,15 +191,13 @@ class SiteExplanation:
         paths: their tracks.
         machines: that heed it.
         standing: other decisions that had been raised and not cleared.
-        other: of a decision that raises something what ended it, of one that ends something what
-            raised it; None where the log has none.
-        log_end_ns: event time of the last thing said in the log, UTC ns.
-        versions: by name.
         measured: None where a tick led to it: ticks are not measured in the log.
-        checks: what was checked.
+        compared: decisions and commands that a replay of the log gave again, byte by byte, this
+            one among them.
+        began_after: log sequence of the checkpoint the replay began at; -1 for the whole log.
+        versions: of those who looked at pictures, by name.
     """
 
-    said: Said
     run_s: float
     frame: str
     frames: tuple[FrameSeen, ...]
@@ -229,31 +205,20 @@ class SiteExplanation:
     paths: tuple[TrackPath, ...]
     machines: tuple[MachineMoment, ...]
     standing: tuple[Decision, ...]
-    other: Decision | ActuatorCommand | None
-    log_end_ns: int
-    versions: Mapping[str, str]
     measured: Measured | None
-    checks: Checks
+    compared: int
+    began_after: int
+    versions: Mapping[str, str]
 
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """Most important first."""
-        return self.said.what.reasons
+    def as_mapping(self, at_ns: int) -> dict[str, Any]:
+        """JSON-ready: all that the text says, paths whole.
 
-    def at_s(self, at_ns: int) -> float:
-        """An event time in seconds of the run."""
-        return self.run_s + (at_ns - self.said.at_ns) / NS_PER_S
-
-    def as_mapping(self) -> dict[str, Any]:
-        """JSON-ready: all that the text says, paths whole."""
-        what = self.said.what
-        key = "decision" if isinstance(what, Decision) else "command"
+        Args:
+            at_ns: event time of the decision.
+        """
         return {
-            key: what.as_mapping(),
-            "log": {"partition": "p000", "sequence": self.said.sequence},
-            "at": {"event_ns": self.said.at_ns, "run_s": self.run_s},
+            "run_s": self.run_s,
             "led_to_by": self.frame or "tick",
-            "meanings": {r.code: meaning(r.code) for r in self.reasons},
             "concerns": [
                 {
                     "code": c.code,
@@ -266,18 +231,14 @@ class SiteExplanation:
                 for c in self.concerns
             ],
             "frames": [frame.as_mapping() for frame in self.frames],
-            "paths": [path.as_mapping(until_ns=self.said.at_ns) for path in self.paths],
+            "paths": [path.as_mapping(until_ns=at_ns) for path in self.paths],
             "machines": [machine.as_mapping() for machine in self.machines],
             "standing": [decision.as_mapping() for decision in self.standing],
-            "other": None if self.other is None else self.other.as_mapping(),
-            "log_end_s": self.at_s(self.log_end_ns),
             "measured": None if self.measured is None else self.measured.as_mapping(),
-            "versions": dict(self.versions),
-            "checks": {
-                "replay": "same bytes",
-                "compared": self.checks.compared,
-                "began_after": self.checks.began_after,
-                "ledger": self.checks.ledger,
+            "replay": {
+                "verdict": "same bytes",
+                "compared": self.compared,
+                "began_after": self.began_after,
             },
         }
 
@@ -289,65 +250,71 @@ PICTURES = "pictures"
 """Stage of what is done after the commands are out; logged with the frame after."""
 
 
-def explain_site(
-    run: RunDirectory, said_id: str, *, limits: Limits = DEFAULT_LIMITS
-) -> SiteExplanation:
-    """Explain a decision or a command of a site's run, from its log alone.
+class CameraMoment:
+    """The cameras of a run as they were when something was said.
 
-    The log is replayed up to it; every decision and command on the way must come out the same.
+    Takes the log of their partition entry by entry; what the core says on the way must be what
+    the log says.
 
     Args:
-        run: of a site.
-        said_id: id of a decision or command, or a unique beginning of one; ``id:revision`` for a
-            command other than the first of its id.
+        run: of a pipeline with cameras.
+        said: what is explained.
         limits: bounds for reading the log.
 
     Raises:
-        UsageError: an unknown or ambiguous id, or a run of rows.
-        LogError: the log is damaged, or does not replay.
+        UsageError: a run without cameras.
+        LogError: the log is damaged.
     """
-    everything = SaidLog.of(run, limits=limits)
-    said = everything.find(said_id, run)
-    return _Moment(run, said, limits).explanation(everything)
 
-
-class _Moment:
-    """The run as it was when something was said."""
-
-    def __init__(self, run: RunDirectory, said: Said, limits: Limits) -> None:
+    def __init__(self, run: RunDirectory, said: Said, limits: Limits = DEFAULT_LIMITS) -> None:
         self._run = run
-        self._plan = run.site
+        self._plan = run.plan
         self._said = said
-        self._limits = limits
         self._memory = TrackMemory()
         self._views: dict[str, CameraView] = {}
         self._headers: dict[str, FrameHeader] = {}
-        self._outcomes: dict[str, DetectionOutcome] = {}
+        self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._first_ns: dict[str, int] = {}
         self._run_ns: int | None = None
         self._fed = 0
         self._configuration: dict[str, Any] = {}
         self._trigger: Entry | None = None
-        self._replay = SiteReplay(run, observe=self._see, limits=limits)
+        self._measured_plain: dict[str, Any] | None = None
+        self._missed: list[dict[str, Any]] = []
+        self._is_there = False
+        self._replay = LogReplay(run, observe=self._see, limits=limits)
+        self._site = self._replay.site
         self._before = dict(self._replay.commands)
-        self._go()
+        self.is_done = False
+        """Whether later entries say nothing more about it."""
 
-    def _go(self) -> None:
-        for entry in self._replay.entries(EntryKind.MEASUREMENT):
-            if entry.kind is EntryKind.MEASUREMENT:
-                self._fed = 0
-            elif entry.kind in SAID:
-                self._replay.compare(entry)
-                if entry.sequence == self._said.sequence:
-                    return
-            else:
-                self._take(entry)
-        raise LogError(
-            expected=f"entry {self._said.sequence}, of {self._said.said_id}, where it was found",
-            got="the end of what can be replayed",
-            where=str(self._run.path),
-            action="run `sightline verify` on the run",
-        )
+    @property
+    def partition(self) -> str:
+        """Whose log it takes."""
+        return self._replay.partition
+
+    @property
+    def began_after(self) -> int:
+        """The log is taken from the entry after this one."""
+        return self._replay.began_after
+
+    def take(self, entry: Entry) -> None:
+        """The next entry.
+
+        Raises:
+            LogError: the log does not replay.
+        """
+        if self.is_done or entry.sequence <= self.began_after:
+            return
+        if self._is_there:
+            self._after(entry)
+        elif entry.kind is EntryKind.MEASUREMENT:
+            self._fed = 0
+        elif entry.kind in SAID:
+            self._replay.compare(entry)
+            self._is_there = entry.sequence == self._said.sequence
+        elif entry.kind in CORE_INPUTS:
+            self._take(entry)
 
     def _take(self, entry: Entry) -> None:
         self._trigger, self._before = entry, dict(self._replay.commands)
@@ -358,11 +325,26 @@ class _Moment:
             self._run_ns = header.received_ns if self._run_ns is None else self._run_ns
             self._fed += 1
         elif entry.kind is EntryKind.OUTCOME:
-            outcome = DetectionOutcome.from_bytes(entry.payload)
-            self._outcomes[outcome.request_id.rpartition(":")[0]] = outcome
+            outcome = Outcome.from_bytes(entry.payload)
+            camera = _camera_of(outcome, self._plan)
+            if camera:
+                self._outcomes.setdefault(camera, {})[outcome.stage] = outcome
         elif entry.kind is EntryKind.CONFIGURATION:
             self._configuration = json.loads(entry.payload)
         self._replay.step(entry)
+
+    def _after(self, entry: Entry) -> None:
+        """What is logged after the decision, up to the next frame or tick: what it took."""
+        if entry.kind is EntryKind.MEASUREMENT:
+            self.is_done = self._measured_plain is not None
+            self._measured_plain = self._measured_plain or json.loads(entry.payload)
+        elif entry.kind is EntryKind.DEADLINE_MISSED:
+            self._missed.append(json.loads(entry.payload))
+        elif entry.kind is EntryKind.TICK:
+            self.is_done = True
+        elif entry.kind is EntryKind.FRAME:
+            self.is_done = self._measured_plain is not None
+            self._fed += 1  # a frame of another camera that was fed together with this one
 
     def _see(self, header: FrameHeader, view: CameraView) -> None:
         self._views[header.camera] = view
@@ -370,17 +352,32 @@ class _Moment:
 
     # --- what is told ---------------------------------------------------------------------------
 
-    def explanation(self, everything: SaidLog) -> SiteExplanation:
+    def found(self, everything: SaidLog) -> CameraFacts:
+        """What was known, after the log has gone by.
+
+        Raises:
+            LogError: it has not come by.
+        """
+        if not self._is_there:
+            raise LogError(
+                expected=f"entry {self._said.sequence}, of {self._said.said_id}",
+                got="the end of what can be replayed",
+                where=str(self._run.path),
+                action="run `sightline verify` on the run",
+            )
         said, what = self._said, self._said.what
         about = (
             subject_of(what) if isinstance(what, Decision) else SiteSubject(machine=what.machine)
         )
+        if about.camera not in self._plan.cameras:
+            about = replace(about, camera="")
+        if about.machine not in self._site.machines:
+            about = replace(about, machine="")
         concerns = tuple(self._concerns(about))
         machines = self._machines(about)
         frame = self._frame()
         start_ns = said.at_ns if self._run_ns is None else self._run_ns
-        return SiteExplanation(
-            said=said,
+        return CameraFacts(
             run_s=(said.at_ns - start_ns) / NS_PER_S,
             frame=frame,
             frames=tuple(self._frames(frame.rpartition(":")[0], about, machines)),
@@ -390,22 +387,18 @@ class _Moment:
             standing=tuple(
                 d for d in self._replay.standing.values() if d.decision_id != said.said_id
             ),
-            other=self._other(everything),
-            log_end_ns=max(s.at_ns for s in (*everything.decisions, *everything.commands)),
-            versions=self._versions(),
             measured=self._measured() if frame else None,
-            checks=Checks(
-                compared=self._replay.compared,
-                began_after=self._replay.began_after,
-                ledger=ledger_has(self._run, what) if isinstance(what, Decision) else "no commands",
-            ),
+            compared=self._replay.compared,
+            began_after=self._replay.began_after,
+            versions=self._versions(),
         )
 
     def _frame(self) -> str:
         """The frame that led to it."""
         entry = self._trigger
         if entry is not None and entry.kind is EntryKind.OUTCOME:
-            return DetectionOutcome.from_bytes(entry.payload).request_id
+            _, _, frame = Outcome.from_bytes(entry.payload).request_id.partition(":")
+            return frame
         if entry is not None and entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
             return f"{header.camera}:{header.index}"
@@ -414,22 +407,25 @@ class _Moment:
     def _frames(
         self, first: str, about: SiteSubject, machines: tuple[str, ...]
     ) -> Iterator[FrameSeen]:
-        cameras = {first, about.camera} if about.camera else {first}
+        cameras = {first, about.camera}
         if about.machine:
-            cameras |= {c for name in machines for c in self._plan.machines[name].cameras}
+            cameras |= {c for name in machines for c in self._site.machines[name].cameras}
         # The order of the pipeline, the one that led to it before the others.
         order = [first, *(c for c in self._plan.cameras if c in cameras and c != first)]
         for camera in order:
             header = self._headers.get(camera)
             if header is None:
                 continue
-            outcome = self._outcomes.get(camera)
-            is_its = outcome is not None and outcome.request_id == f"{camera}:{header.index}"
+            outcomes = tuple(
+                outcome
+                for outcome in self._outcomes.get(camera, {}).values()
+                if outcome.request_id == f"{outcome.stage}:{camera}:{header.index}"
+            )
             yield FrameSeen(
                 header=header,
                 offset_s=(header.capture_ns - self._first_ns[camera]) / NS_PER_S,
                 age_s=(self._said.at_ns - header.capture_ns) / NS_PER_S,
-                outcome=outcome if is_its else None,
+                outcomes=outcomes,
             )
 
     def _machines(self, about: SiteSubject) -> tuple[str, ...]:
@@ -438,7 +434,7 @@ class _Moment:
             return (about.machine,)
         return tuple(
             name
-            for name, plan in self._plan.machines.items()
+            for name, plan in self._site.machines.items()
             if (about.zone in plan.zones if about.zone else about.camera in plan.cameras)
         )
 
@@ -456,17 +452,8 @@ class _Moment:
             name=name, before=self._before.get(name), after=after, later=tuple(later)
         )
 
-    def _other(self, everything: SaidLog) -> Decision | ActuatorCommand | None:
-        what = self._said.what
-        if isinstance(what, Decision):
-            return everything.counterpart(self._said)
-        changes = everything.changes(what.machine)
-        later = (c for c in changes if c.issued_ns > what.issued_ns and c.level is not what.level)
-        return next(later, None)
-
     def _versions(self) -> dict[str, str]:
-        found = {"pipeline": self._plan.digest}
-        found |= {f"detector {role}": v for role, v in sorted(self._replay.core.models.items())}
+        found = {f"model {role}": v for role, v in sorted(self._replay.core.models.items())}
         found["tracker state"] = f"format {TRACKER_FORMAT}"
         return found | dict(self._configuration.get("versions", {}))
 
@@ -476,6 +463,8 @@ class _Moment:
         code = self._said.what.reasons[0].code if self._said.what.reasons else ""
         if about.camera:
             yield from self._of_subject(code, about)
+            return
+        if not about.machine:
             return
         codes: set[str] = set()
         for concern in self._in_zones(about.machine):
@@ -495,8 +484,8 @@ class _Moment:
 
     def _around(self, machine: str, code: str) -> Iterator[Concern]:
         """People in sight of a machine that moves, each with its nearest track of the machine."""
-        rule = self._plan.machines[machine].moving
-        for camera in self._plan.machines[machine].cameras:
+        rule = self._site.machines[machine].moving
+        for camera in self._site.machines[machine].cameras:
             view = self._views.get(camera)
             if view is None or rule is None:
                 continue
@@ -518,7 +507,7 @@ class _Moment:
                 )
 
     def _zones(self, machine: str) -> frozenset[str]:
-        return self._plan.machines[machine].zones
+        return self._site.machines[machine].zones
 
     def _of_subject(
         self, code: str, about: SiteSubject, value: float | None = None
@@ -554,8 +543,8 @@ class _Moment:
     def _in_zones(self, machine: str) -> Iterator[Concern]:
         """The risks in zones that are among the reasons, value for value."""
         reasons = {(r.code, r.value, r.threshold) for r in self._said.what.reasons}
-        for camera in self._plan.machines[machine].cameras:
-            view, zones = self._views.get(camera), self._plan.cameras[camera].zones
+        for camera in self._site.machines[machine].cameras:
+            view, zones = self._views.get(camera), self._site.zones[camera]
             if view is None:
                 continue
             risk = view.zone_risk
@@ -576,7 +565,7 @@ class _Moment:
                     yield from self._of_subject(reason, about, value)
 
     def _polygon(self, camera: str, zone: str) -> tuple[str, Polygon] | None:
-        for one in self._plan.cameras[camera].zones:
+        for one in self._site.zones[camera]:
             if one.name == zone:
                 return f"edge of {zone}", one.polygon
         return None
@@ -598,39 +587,20 @@ class _Moment:
     # --- what it took ---------------------------------------------------------------------------
 
     def _measured(self) -> Measured | None:
-        """What is logged after the decision, up to the next frame or tick."""
-        kinds = {
-            EntryKind.MEASUREMENT,
-            EntryKind.DEADLINE_MISSED,
-            EntryKind.FRAME,
-            EntryKind.TICK,
-        }
-        measured: dict[str, Any] | None = None
-        missed: list[dict[str, Any]] = []
-        fed = self._fed
-        for entry in read_entries(
-            self._run.storage,
-            SITE_PARTITION,
-            after=self._said.sequence,
-            kinds=kinds,
-            limits=self._limits,
-        ):
-            if entry.kind is EntryKind.MEASUREMENT:
-                if measured is not None:
-                    break
-                measured = json.loads(entry.payload)
-            elif entry.kind is EntryKind.DEADLINE_MISSED:
-                missed.append(json.loads(entry.payload))
-            elif measured is not None or entry.kind is EntryKind.TICK:
-                break
-            else:
-                fed += 1  # a frame of another camera that was fed together with this one
+        measured = self._measured_plain
         if measured is None or not measured["step_s"]:
             return None
         return Measured(
-            frames=fed,
+            frames=self._fed,
             step_s=float(measured["step_s"][-1]),
             stage_s={s: float(t) for s, t in measured["stage_s"] if s != PICTURES},
             budget_s=self._plan.pipeline.latency_budget_s,
-            missed=tuple(missed),
+            missed=tuple(self._missed),
         )
+
+
+def _camera_of(outcome: Outcome, plan: Plan) -> str:
+    """Whose frame an outcome is about; ``""`` where it is about windows."""
+    stage, _, frame = outcome.request_id.partition(":")
+    camera, _, _ = frame.rpartition(":")
+    return camera if stage == outcome.stage and camera in plan.cameras else ""

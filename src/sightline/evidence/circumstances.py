@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
 import polars as pl
+
 from sightline.evidence.words import figure, moment
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import Transition, final_revisions
 from sightline.records.signals import GROUP, KEY, TIME_NS
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus
-from sightline.sense import admit
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.recorder import read_entries
-from sightline.records import Entry, EntryKind
-from sightline.runtime import RunDirectory
 from sightline.runtime.engine.summary import Summary
-
+from sightline.sense import admit
 
 MAX_NAMED = 8
 """Neighbours, operator inputs, and kinds of lines that are named; all are counted."""
@@ -121,86 +116,41 @@ class Circumstances:
         }
 
 
-def circumstances_of(
-    run: RunDirectory,
-    decision: Decision,
-    every: Sequence[Decision],
-    *,
-    source: str,
-    key: str,
-    span_ns: tuple[int, int],
-    limits: Limits = DEFAULT_LIMITS,
-) -> Circumstances:
-    """Gather what happened around a decision, from the decisions and the log of its run.
+class CircumstancesSeen:
+    """Gathers what happened around a decision while the log goes by, epoch by epoch.
 
     Args:
-        run: of rows.
-        decision: its last revision.
-        every: all revisions of all decisions.
-        source: its rows came from.
-        key: their key; ``""`` for a decision on a group.
+        run: any.
+        decision: its last revision; of a command what it says of its machine.
+        source: of its rows; ``""`` of a decision on pictures.
+        key: of its rows; ``""`` for a decision on a group.
+        names: subjects and groups that it concerns, its own among them.
         span_ns: first and last event time.
         limits: bounds for reading the log.
-
-    Raises:
-        LogError: the log is damaged.
     """
-    from_ns, to_ns = span_ns
-    raised = [
-        d
-        for d in final_revisions(every)
-        if from_ns <= d.event_ns <= to_ns
-        and d.transition is Transition.RAISED
-        and d.decision_id != decision.decision_id
-    ]
-    near = [d for d in raised if d.group == decision.group and d.group]
-    near.sort(key=lambda d: (abs(d.event_ns - decision.event_ns), d.subject, d.kind))
-    code = decision.reasons[0].code
-    alike = [d for d in raised if d.reasons[0].code == code and d.subject != decision.subject]
-    seen = _Seen(run, decision, source=source, key=key, span_ns=span_ns, limits=limits)
-    for name in run.partitions:
-        seen.read(name)
-    return Circumstances(
-        from_ns=from_ns,
-        to_ns=to_ns,
-        neighbours=tuple(near[:MAX_NAMED]),
-        in_group=_counted(d.kind for d in near),
-        same_code=_counted(d.group for d in alike),
-        controls=tuple(dict.fromkeys(seen.controls))[:MAX_NAMED],
-        quarantined=tuple(seen.quarantined.most_common()),
-        quarantined_of_key=seen.quarantined_of_key,
-        dropped=tuple(seen.dropped.most_common()),
-        missed=tuple((s, n, seen.longest_s[s]) for s, n in seen.missed.most_common()),
-        fallbacks=tuple(seen.fallbacks.most_common()),
-        other=tuple(seen.others()),
-        not_looked_at=seen.not_looked_at,
-        notes=tuple(sorted(seen.notes)),
-    )
-
-
-class _Seen:
-    """What is read from the log, in one pass of each partition."""
 
     def __init__(
         self,
         run: RunDirectory,
-        decision: Decision,
         *,
         source: str,
         key: str,
+        names: Iterable[str],
         span_ns: tuple[int, int],
-        limits: Limits,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        contracts = run.plan.contracts.values()
         self._run = run
         self._source = source
-        self._names = {name for name in (key, decision.subject, decision.group) if name}
+        self._names = {name for name in (key, *names) if name}
         self._key = key
         self._from_ns, self._to_ns = span_ns
         self._limits = limits
-        self._skew_ns = max(c.clock_skew_ns for c in run.plan.contracts.values())
+        self._skew_ns = max((c.clock_skew_ns for c in contracts), default=0)
         self._late_ns = max(
-            c.out_of_order_ns + c.revision_allowance_ns for c in run.plan.contracts.values()
+            (c.out_of_order_ns + c.revision_allowance_ns for c in contracts), default=0
         )
+        self._tick_ns = -1
         self.controls: list[str] = []
         self.quarantined: Counter[str] = Counter()
         self.quarantined_of_key = 0
@@ -213,19 +163,62 @@ class _Seen:
         self._others: dict[str, list[pl.DataFrame]] = {}
         self._looked_at = 0
 
-    def read(self, name: str) -> None:
-        tick_ns = -1
-        for epoch in log_epochs(self._run, name, limits=self._limits):
-            # Operator inputs hold from when they were given, so all until the end count.
-            for entry in epoch.entries:
-                if entry.kind is EntryKind.CONTROL and tick_ns <= self._to_ns:
-                    self._control(entry)
-            before, tick_ns = tick_ns, epoch.tick_ns if epoch.tick_ns >= 0 else tick_ns
-            if not may_hold(epoch, from_ns=self._from_ns, skew_ns=self._skew_ns):
-                continue
-            if before > self._to_ns + self._late_ns:
-                return
-            self._epoch(epoch, is_within=before <= self._to_ns)
+    def begin(self) -> None:
+        """The log of another partition comes."""
+        self._tick_ns = -1
+
+    def take(self, epoch: LogEpoch) -> bool:
+        """The next epoch; whether later ones of this partition matter."""
+        # Operator inputs hold from when they were given, so all until the end count.
+        for entry in epoch.entries:
+            if entry.kind is EntryKind.CONTROL and self._tick_ns <= self._to_ns:
+                self._control(entry)
+        before = self._tick_ns
+        self._tick_ns = epoch.tick_ns if epoch.tick_ns >= 0 else before
+        if not may_hold(epoch, from_ns=self._from_ns, skew_ns=self._skew_ns):
+            return True
+        if before > self._to_ns + self._late_ns:
+            return False
+        self._epoch(epoch, is_within=before <= self._to_ns)
+        return True
+
+    def found(self, decision: Decision | None, every: Sequence[Decision]) -> Circumstances:
+        """What was gathered, and the decisions around.
+
+        Args:
+            decision: its last revision; None for a command.
+            every: all revisions of all decisions of the run.
+        """
+        raised = [
+            d
+            for d in final_revisions(every)
+            if self._from_ns <= d.event_ns <= self._to_ns and d.transition is Transition.RAISED
+        ]
+        near: list[Decision] = []
+        alike: list[Decision] = []
+        if decision is not None:
+            raised = [d for d in raised if d.decision_id != decision.decision_id]
+            near = [d for d in raised if d.group == decision.group and d.group]
+            near.sort(key=lambda d: (abs(d.event_ns - decision.event_ns), d.subject, d.kind))
+            code = decision.reasons[0].code
+            alike = [d for d in raised if d.reasons[0].code == code]
+            alike = [d for d in alike if d.subject != decision.subject]
+        return Circumstances(
+            from_ns=self._from_ns,
+            to_ns=self._to_ns,
+            neighbours=tuple(near[:MAX_NAMED]),
+            in_group=_counted(d.kind for d in near),
+            same_code=_counted(d.group for d in alike),
+            controls=tuple(dict.fromkeys(self.controls))[:MAX_NAMED],
+            quarantined=tuple(self.quarantined.most_common()),
+            quarantined_of_key=self.quarantined_of_key,
+            dropped=tuple(self.dropped.most_common()),
+            missed=tuple((s, n, self.longest_s[s]) for s, n in self.missed.most_common()),
+            fallbacks=tuple(self.fallbacks.most_common()),
+            other=tuple(self.others()),
+            not_looked_at=self.not_looked_at,
+            notes=tuple(sorted(self.notes)),
+        )
 
     def _epoch(self, epoch: LogEpoch, *, is_within: bool) -> None:
         for entry in epoch.entries:
@@ -337,7 +330,7 @@ class _Seen:
             )
 
 
-def _overlaps(start_ns: object, end_ns: object, seen: _Seen) -> bool:
+def _overlaps(start_ns: object, end_ns: object, seen: CircumstancesSeen) -> bool:
     from_ns, to_ns = seen.span_ns
     return int(str(start_ns)) <= to_ns and int(str(end_ns)) >= from_ns
 
@@ -359,6 +352,8 @@ _BEFORE_TICK = frozenset(
         EntryKind.CONTROL,
         EntryKind.MODEL,
         EntryKind.CONFIGURATION,
+        EntryKind.FRAME,
+        EntryKind.FRAME_FAULT,
     }
 )
 _TICKS = frozenset({EntryKind.TICK, EntryKind.SUMMARY_IN})
@@ -367,6 +362,11 @@ READ = _BEFORE_TICK | {
     EntryKind.OUTCOME,
     EntryKind.QUARANTINE,
     EntryKind.DEADLINE_MISSED,
+    EntryKind.DECISION,
+    EntryKind.COMMAND,
+    EntryKind.ALERTING,
+    EntryKind.STAGE_DIGEST,
+    EntryKind.MEASUREMENT,
 }
 """The kinds of entries an epoch is given with."""
 
@@ -394,7 +394,7 @@ def log_epochs(
     One is held at a time; what was pruned is passed over.
 
     Args:
-        run: of rows.
+        run: any.
         name: of the partition.
         after: only entries with a higher sequence; an epoch has to begin there.
         limits: bounds for reading the log.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-import numpy as np
-from sightline.evidence.words import number
 
+import numpy as np
+
+from sightline.evidence.words import number
 
 GRID = 7
 HALVINGS = 8

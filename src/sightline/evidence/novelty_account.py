@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
 import numpy as np
+
 from sightline.errors import UsageError
 from sightline.evidence.words import figure, moment, span
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -24,10 +26,10 @@ from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.hosting import FAN_IN
-from sightline.runtime.novelty_stage import learning_windows, novelty_settings
-from sightline.runtime.pipeline import NoveltyForm
-from sightline.runtime.plan import Chain, Measure, Plan, Step
-
+from sightline.runtime.engine.replay import fresh_core
+from sightline.runtime.plan import Chain, Plan
+from sightline.runtime.stage import Measure, Step
+from sightline.runtime.stages.novelty import NoveltyStage
 
 MAX_WINDOWS = 2_000_000
 """Windows of one series that are gathered; a longer history is not looked at."""
@@ -127,8 +129,8 @@ def novelty_account(
     if found is None:
         return None
     chain, step, measure = found
-    form = step.form
-    assert isinstance(form, NoveltyForm)
+    stage = step.stage
+    assert isinstance(stage, NoveltyStage)
 
     def account(why: ScoreAttribution | None, note: str = "") -> NoveltyAccount:
         return NoveltyAccount(
@@ -152,7 +154,7 @@ def novelty_account(
         if history.value:
             break
     window_ns = chain.slide_ns
-    starts, values = history.series(window_ns, most_gap=novelty_settings(form).widths[-1])
+    starts, values = history.series(window_ns, most_gap=stage.normal_settings.widths[-1])
     at = np.flatnonzero(starts == decision.window_start_ns)
     if not len(at) or len(history.value) >= MAX_WINDOWS:
         return account(None, "its windows are not at hand")
@@ -160,9 +162,9 @@ def novelty_account(
     try:
         why = attribute_series(
             values[: row + 1],
-            learn_rows=learning_windows(form, f"{key}/{measure.column}"),
+            learn_rows=stage.learning_windows(f"{key}/{measure.column}"),
             row=row,
-            settings=novelty_settings(form),
+            settings=stage.normal_settings,
             time_ns=starts[: row + 1],
         )
     except UsageError as error:
@@ -185,7 +187,7 @@ def _novelty_under(plan: Plan, decision: Decision) -> tuple[Chain, Step, Measure
         if decision.kind not in {step.name for step in chain.steps}:
             continue
         for step in chain.steps:
-            if not isinstance(step.form, NoveltyForm):
+            if not isinstance(step.stage, NoveltyStage):
                 continue
             for measure, added in zip(step.reads, step.adds, strict=True):
                 if added.column in named:
@@ -229,7 +231,8 @@ def _gather(
     run: RunDirectory, name: str, into: _Windows, *, until: int | None, limits: Limits
 ) -> bool:
     """Run the core of a partition over its log; whether all its rows are in it."""
-    core = PartitionCore(run.plan, partition=int(name[1:]), limits=limits, observe=into.observe)
+    core = fresh_core(run, name, observe=into.observe, limits=limits)
+    assert isinstance(core, PartitionCore)
     for entry in read_entries(run.storage, name, until=until, kinds=CORE_INPUTS, limits=limits):
         if entry.kind is EntryKind.INPUT_REFERENCE:
             return False

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from sightline.evidence.words import number
-from sightline.records import Accounts
-from sightline.records.command import CommandLevel
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
 from sightline.act import LatencyRecorder
-from sightline.evidence.site_replay import SAID, ReplayDiffers, SiteReplay
+from sightline.evidence.log_replay import SAID, LogReplay, ReplayDiffers
+from sightline.evidence.site_subjects import COMMAND_KIND
+from sightline.evidence.words import number
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
-from sightline.records.decision import Mode, decisions_digest
+from sightline.records.decision import Mode, Transition, decisions_digest, final_revisions
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
-from sightline.runtime.engine.headers import DetectionOutcome, FrameFaultNote, FrameHeader
-from sightline.runtime.frames.site_plan import DETECT
-
+from sightline.runtime.alerting.said import AlertingSaid
+from sightline.runtime.engine.guard import Outcome
+from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
+from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.run_report import alerting_mapping
 
 Seconds = Mapping[str, float]
 """``count``, and with values ``p50``, ``p95``, ``p99`` and ``worst`` in s."""
@@ -113,6 +113,15 @@ class ReplayCheck:
             return "differs"
         return "same" if self.compared else "nothing to compare"
 
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "verdict": self.verdict,
+            "compared": self.compared,
+            "began_after": self.began_after,
+            "difference": self.difference,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedTimes:
@@ -139,8 +148,8 @@ class LoggedTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteAccount:
-    """What a run of a site came to.
+class RunAccount:
+    """What a run came to, of rows, of cameras, or of both.
 
     Attributes:
         name: of the pipeline.
@@ -148,15 +157,20 @@ class SiteAccount:
         digest: of the pipeline.
         span_s: event time from the first entry to the last.
         is_finished: whether the log has its final tick.
-        accounts: where every frame is; of a log that does not replay as last logged.
+        partitions: that its keys are spread over.
+        accounts: where every row and frame is; of cameras counted again by the replay, else as
+            last logged.
         cameras: in the order of the pipeline.
         machines: in the order of the pipeline.
-        decisions: by (kind, reason code, transition).
+        decisions: by (kind, reason code, transition), each once, as it stands at the end.
+        by_status: all revisions, by ``kind transition status``.
         standing: decisions that were raised and not cleared, by kind; empty where the replay
             differs.
         times: measured.
-        replay: the check.
-        decisions_digest: over all decisions.
+        replay: the check; None of a run without cameras, which `sightline replay` checks.
+        decisions_digest: over all revisions of all decisions.
+        final_digest: over their final revisions.
+        alerting: of an alert desk: alerts by ``fates``, messages by kind; None without one.
     """
 
     name: str
@@ -164,21 +178,26 @@ class SiteAccount:
     digest: str
     span_s: float
     is_finished: bool
+    partitions: int
     accounts: Accounts
     cameras: tuple[CameraAccount, ...]
     machines: tuple[MachineAccount, ...]
     decisions: Mapping[tuple[str, str, str], int]
+    by_status: Mapping[str, int]
     standing: Mapping[str, int]
     times: LoggedTimes
-    replay: ReplayCheck
+    replay: ReplayCheck | None
     decisions_digest: str
+    final_digest: str
+    alerting: Mapping[str, Any] | None
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
         a = self.accounts
         return {
-            "pipeline": self.name,
-            "digest": self.digest,
+            "pipeline": f"{self.name} {self.digest}",
+            "digest": self.decisions_digest,
+            "final_digest": self.final_digest,
             "span_s": self.span_s,
             "finished": self.is_finished,
             "accounts": {
@@ -192,7 +211,8 @@ class SiteAccount:
             },
             "cameras": {c.name: _camera_mapping(c) for c in self.cameras},
             "machines": {m.name: _machine_mapping(m) for m in self.machines},
-            "decisions": [
+            "decisions": dict(self.by_status),
+            "decision_codes": [
                 {"kind": kind, "code": code, "transition": transition, "count": count}
                 for (kind, code, transition), count in self.decisions.items()
             ],
@@ -206,13 +226,10 @@ class SiteAccount:
                 "deadline_missed": dict(self.times.missed),
                 "worst_missed_s": dict(self.times.worst_missed_s),
             },
-            "replay": {
-                "verdict": self.replay.verdict,
-                "compared": self.replay.compared,
-                "began_after": self.replay.began_after,
-                "difference": self.replay.difference,
-            },
-            "decisions_digest": self.decisions_digest,
+            "step_s": dict(self.times.step_s),
+            "deadline_missed": dict(self.times.missed),
+            "replay": None if self.replay is None else self.replay.as_mapping(),
+            **({} if self.alerting is None else {"alerting": dict(self.alerting)}),
         }
 
 
@@ -253,21 +270,23 @@ def counted(counts: Counter[Any]) -> dict[Any, int]:
     return dict(sorted(counts.items(), key=lambda one: (-one[1], str(one[0]))))
 
 
+_MEASURED = (EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED, EntryKind.ALERTING)
+_COUNTED = frozenset({*_MEASURED, EntryKind.TICK, EntryKind.DECISION})
 _WALL_CLOCK_S = 60.0
 """Receipt and log stamp of one frame lie this near each other where both are of the wall clock."""
 
 
-def account_of_site(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> SiteAccount:
-    """Account for a run of a site.
+def account_of_run(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> RunAccount:
+    """Account for a run, from its log alone.
 
-    A log that does not replay is accounted for all the same, and said not to.
+    The partition with the cameras is replayed on the way; a log that does not replay is accounted
+    for all the same, and said not to.
 
     Args:
-        run: of a site.
+        run: of rows, of cameras, or of both.
         limits: bounds for reading the log.
 
     Raises:
-        UsageError: a run of rows.
         LogError: the log is damaged.
     """
     return _Accounting(run, limits).account()
@@ -275,70 +294,106 @@ def account_of_site(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> Si
 
 class _Accounting:
     def __init__(self, run: RunDirectory, limits: Limits) -> None:
-        plan = run.site
+        plan = run.plan
         self._run = run
         self._plan = plan
-        self._replay = SiteReplay(run, limits=limits)
+        self._limits = limits
+        self._replay = LogReplay(run, limits=limits) if plan.cameras else None
         self._difference = ""
         self._cameras = {name: _CameraCounts(name) for name in plan.cameras}
-        self._machines = {
-            name: _MachineCounts(name, self._replay.commands.get(name)) for name in plan.machines
-        }
+        self._machines = (
+            {}
+            if self._replay is None
+            else {
+                name: _MachineCounts(name, self._replay.commands.get(name))
+                for name in self._replay.site.machines
+            }
+        )
         self._times = _TimeCounts()
         self._decisions: list[Decision] = []
-        self._last_logged = Accounts()
+        self._last_logged: dict[str, Accounts] = {}
+        self._alerting: AlertingSaid | None = None
         self._first_ns: int | None = None
         self._last_ns = 0
         self._is_finished = False
+        self._partition = ""
 
-    def account(self) -> SiteAccount:
-        last = -1
-        for entry in self._replay.entries(EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED):
-            last = entry.sequence
-            self._check(entry)
-            self._count(entry)
-        if not self._difference:
-            try:
-                self._replay.check_all_said(last)
-            except ReplayDiffers as difference:
-                self._difference = str(difference)
-        replay, form = self._replay, self._plan.pipeline
-        codes = Counter((d.kind, d.reasons[0].code, str(d.transition)) for d in self._decisions)
-        is_same = not self._difference
-        return SiteAccount(
+    def account(self) -> RunAccount:
+        for name in self._run.partitions:
+            self._partition = name
+            if self._replay is not None and name == self._replay.partition:
+                self._replay_through(self._replay)
+                continue
+            for entry in read_entries(
+                self._run.storage, name, kinds=_COUNTED, skip_pruned=True, limits=self._limits
+            ):
+                self._count(entry)
+        plan, form = self._plan, self._plan.pipeline
+        final = final_revisions(self._decisions)
+        codes = Counter((d.kind, d.reasons[0].code, str(d.transition)) for d in final)
+        revisions = Counter(f"{d.kind} {d.transition} {d.status}" for d in self._decisions)
+        has_desk = form.alerting is not None
+        said = self._alerting
+        sums = {
+            "fates": dict(said.fates) if said else {},
+            "messages": dict(said.message_counts) if said else {},
+        }
+        return RunAccount(
             name=form.pipeline,
             description=form.description,
-            digest=self._plan.digest,
-            span_s=(self._last_ns - (self._first_ns or 0)) / NS_PER_S if last >= 0 else 0.0,
+            digest=plan.digest,
+            span_s=(self._last_ns - (self._first_ns or 0)) / NS_PER_S,
             is_finished=self._is_finished,
-            accounts=replay.core.accounts() if is_same else self._last_logged,
+            partitions=form.partitions,
+            accounts=self._accounts(),
             cameras=tuple(camera.account() for camera in self._cameras.values()),
             machines=tuple(
                 m.account(self._first_ns, self._last_ns) for m in self._machines.values()
             ),
             decisions=dict(sorted(codes.items())),
-            standing=counted(Counter(d.kind for d in replay.standing.values())) if is_same else {},
-            times=self._times.account(
-                form.latency_budget_s,
-                max(form.detectors[c.detector].budget_s for c in form.cameras.values()),
-            ),
-            replay=ReplayCheck(
-                compared=replay.compared,
-                began_after=replay.began_after,
+            by_status=dict(sorted(revisions.items())),
+            standing={} if self._difference else counted(Counter(_standing(final))),
+            times=self._times.account(form.latency_budget_s, plan.budgets_s()),
+            replay=None
+            if self._replay is None
+            else ReplayCheck(
+                compared=self._replay.compared,
+                began_after=self._replay.began_after,
                 difference=self._difference,
             ),
             decisions_digest=decisions_digest(self._decisions),
+            final_digest=decisions_digest(final),
+            alerting=alerting_mapping(sums) if has_desk else None,
         )
 
-    def _check(self, entry: Entry) -> None:
+    def _accounts(self) -> Accounts:
+        logged = Accounts.total(self._last_logged.values())
+        is_one = len(self._plan.cameras) > 0 and self._plan.pipeline.partitions == 1
+        if self._replay is None or self._difference or not is_one:
+            return logged
+        return self._replay.core.accounts()
+
+    def _replay_through(self, replay: LogReplay) -> None:
+        last = -1
+        for entry in replay.entries(*_MEASURED):
+            last = entry.sequence
+            self._check(replay, entry)
+            self._count(entry)
+        if not self._difference:
+            try:
+                replay.check_all_said(last)
+            except ReplayDiffers as difference:
+                self._difference = str(difference)
+
+    def _check(self, replay: LogReplay, entry: Entry) -> None:
         """Replay it, until the first difference."""
-        if self._difference or entry.kind in (EntryKind.MEASUREMENT, EntryKind.DEADLINE_MISSED):
+        if self._difference or entry.kind in _MEASURED:
             return
         try:
             if entry.kind in SAID:
-                self._replay.compare(entry)
+                replay.compare(entry)
             else:
-                self._replay.step(entry)
+                replay.step(entry)
         except ReplayDiffers as difference:
             self._difference = str(difference)
 
@@ -349,13 +404,15 @@ class _Accounting:
             self._cameras[header.camera].take(header)
             self._times.take(header, entry.time_ns)
         elif entry.kind is EntryKind.OUTCOME:
-            outcome = DetectionOutcome.from_bytes(entry.payload)
-            self._cameras[outcome.request_id.rpartition(":")[0]].answer(outcome)
+            outcome = Outcome.from_bytes(entry.payload)
+            name, _, _ = outcome.request_id.partition(":")[2].rpartition(":")
+            if name in self._cameras:
+                self._cameras[name].answer(outcome)
         elif entry.kind is EntryKind.FRAME_FAULT:
             note = FrameFaultNote.from_bytes(entry.payload)
             camera = self._cameras[note.camera]
             (camera.lost if note.frames else camera.notes)[note.reason] += max(note.frames, 1)
-        elif entry.kind is EntryKind.DROP:
+        elif entry.kind is EntryKind.DROP and entry.name in self._cameras:
             plain = json.loads(entry.payload)
             self._cameras[entry.name].gone[plain["cause"]] += int(plain["rows"])
         elif entry.kind is EntryKind.TICK:
@@ -364,15 +421,19 @@ class _Accounting:
             self._is_finished |= bool(plain["final"])
         elif entry.kind is EntryKind.COMMAND:
             command = ActuatorCommand.from_bytes(entry.payload)
-            self._machines[command.machine].take(command)
+            if command.machine in self._machines:
+                self._machines[command.machine].take(command)
         elif entry.kind is EntryKind.DECISION:
             self._decisions.append(Decision.from_bytes(entry.payload))
         elif entry.kind is EntryKind.MEASUREMENT:
             plain = json.loads(entry.payload)
-            self._last_logged = Accounts(**plain["accounts"])
+            if self._partition != FAN_IN:
+                self._last_logged[self._partition] = Accounts(**plain["accounts"])
             self._times.measure(plain, entry.time_ns)
         elif entry.kind is EntryKind.DEADLINE_MISSED:
             self._times.miss(entry)
+        elif entry.kind is EntryKind.ALERTING:
+            self._alerting = AlertingSaid.from_bytes(entry.payload)
 
     def _goes_on(self, at_ns: int) -> None:
         if self._first_ns is None:
@@ -409,9 +470,9 @@ class _CameraCounts:
             self._gap_ns = max(self._gap_ns, header.capture_ns - self._usable_ns)
         self._usable_ns = header.capture_ns
 
-    def answer(self, outcome: DetectionOutcome) -> None:
+    def answer(self, outcome: Outcome) -> None:
         self._outcomes[str(outcome.status)] += 1
-        if outcome.detections is None:
+        if outcome.answer is None:
             self._unanswered += 1
         elif outcome.mode is not Mode.PRIMARY:
             self._by_fallback += 1
@@ -508,13 +569,22 @@ class _TimeCounts:
         took_s = float(json.loads(entry.payload)["took_s"])
         self._worst_s[entry.name] = max(took_s, self._worst_s.get(entry.name, 0.0))
 
-    def account(self, budget_s: float, detect_s: float) -> LoggedTimes:
+    def account(self, budget_s: float, stage_budget_s: Mapping[str, float]) -> LoggedTimes:
         return LoggedTimes(
             step_s=self._step_s.summary(),
             stage_s={name: one.summary() for name, one in sorted(self._stage_s.items())},
             said_s=self._said_s.summary() if self._is_wall_clock else {"count": 0},
             budget_s=budget_s,
-            stage_budget_s={DETECT: detect_s},
+            stage_budget_s=stage_budget_s,
             missed=counted(self._missed),
             worst_missed_s=self._worst_s,
         )
+
+
+def _standing(final: Sequence[Decision]) -> list[str]:
+    """Kinds of what was raised and not cleared; the level of a machine is no such thing."""
+    newest: dict[tuple[str, str], Decision] = {}
+    for decision in sorted(final, key=lambda d: (d.event_ns, d.transition is Transition.RAISED)):
+        if not decision.kind.startswith(COMMAND_KIND):
+            newest[decision.kind, decision.subject] = decision
+    return [d.kind for d in newest.values() if d.transition is Transition.RAISED]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+
 from sightline.evidence.run_account import (
     CameraAccount,
     MachineAccount,
+    RunAccount,
     Seconds,
-    SiteAccount,
 )
-from sightline.evidence.site_account.meanings import meaning
+from sightline.evidence.tables import alerting_lines
 from sightline.records.command import CommandLevel
-from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
-from collections.abc import Iterator
-from sightline.evidence.run_account import SiteAccount
-
+from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
+from sightline.runtime.stages.meanings import meaning
 
 NO_DATA = "no data"
 _PERCENTILES = ("p50", "p95", "p99", "worst")
@@ -39,28 +40,30 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def account_sections(found: SiteAccount) -> list[Section]:
+def run_sections(found: RunAccount) -> list[Section]:
     """What is shown, in order."""
     return [
-        _frames(found),
-        _cameras(found.cameras),
+        _places(found),
+        *([_cameras(found.cameras)] if found.cameras else []),
         *(_machine(machine, found.span_s) for machine in found.machines),
         _decisions(found),
+        *([] if found.alerting is None else [_alerting(found.alerting)]),
         _times(found),
         _deadlines(found),
         _replay(found),
     ]
 
 
-def _frames(found: SiteAccount) -> Section:
+def _places(found: RunAccount) -> Section:
     a = found.accounts
-    rows = [("equation", a.equation() if a.received else f"{NO_DATA}: no frame was received")]
+    one = "frame" if found.cameras else "row"
+    rows = [("equation", a.equation() if a.received else f"{NO_DATA}: no {one} was received")]
     rows += [(f"dropped {cause}", f"{n:,}") for cause, n in a.dropped.items() if n]
     rows += [(f"quarantined {reason}", f"{n:,}") for reason, n in a.quarantined.items() if n]
     notes = [] if found.is_finished else ["The run was not finished: its log has no final tick."]
-    if found.replay.difference:
+    if found.replay is not None and found.replay.difference:
         notes.append("As last logged: the log does not replay, so the count was not made again.")
-    return Section(title="where every frame went", heads=(), rows=tuple(rows), notes=tuple(notes))
+    return Section(title=f"where every {one} went", heads=(), rows=tuple(rows), notes=tuple(notes))
 
 
 def _cameras(cameras: Sequence[CameraAccount]) -> Section:
@@ -128,7 +131,7 @@ def _machine(machine: MachineAccount, span_s: float) -> Section:
     )
 
 
-def _decisions(found: SiteAccount) -> Section:
+def _decisions(found: RunAccount) -> Section:
     kinds = sorted({(kind, code) for kind, code, _ in found.decisions})
     rows = []
     for kind, code in kinds:
@@ -148,12 +151,18 @@ def _decisions(found: SiteAccount) -> Section:
     )
 
 
-def _times(found: SiteAccount) -> Section:
+def _alerting(sums: Mapping[str, Any]) -> Section:
+    return Section(title="alert desk", heads=(), rows=tuple(alerting_lines(sums)))
+
+
+def _times(found: RunAccount) -> Section:
     times = found.times
     named: list[tuple[str, Seconds, float | None]] = [
         ("capture to said", times.said_s, times.budget_s),
         ("frame to said", times.step_s, times.budget_s),
     ]
+    if not found.cameras:
+        named = [("step of the core", times.step_s, None)]
     named += [(f"  {s}", t, times.stage_budget_s.get(s)) for s, t in times.stage_s.items()]
     rows = []
     for name, seconds, budget_s in named:
@@ -166,7 +175,9 @@ def _times(found: SiteAccount) -> Section:
         title="times as logged",
         heads=("", *_PERCENTILES, "budget", "p99 of it", "count"),
         rows=tuple(rows),
-        notes=(
+        notes=()
+        if not found.cameras
+        else (
             "Capture to said: by the stamps of the log, of runs by the wall clock only. Frame to "
             "said: from having the frames that were fed together. Writing to the disk and sending "
             "come after both; what is over the budget with them is DEADLINE_MISSED.",
@@ -174,10 +185,18 @@ def _times(found: SiteAccount) -> Section:
     )
 
 
-def _deadlines(found: SiteAccount) -> Section:
+def _deadlines(found: RunAccount) -> Section:
     times = found.times
     frames = sum(camera.frames for camera in found.cameras)
     name = f"{CAPTURE_TO_COMMAND}, {times.budget_s * 1e3:g} ms"
+    if not found.cameras:
+        none = [("all stages", "none missed", "")] if times.step_s.get("count") else []
+        none = none or [("all stages", NO_DATA, "")]
+        rows = [
+            (stage, f"{count:,} times", f"worst {_ms(times.worst_missed_s[stage])}")
+            for stage, count in times.missed.items()
+        ]
+        return Section(title="DEADLINE_MISSED", heads=(), rows=tuple(rows or none))
     if not times.step_s.get("count"):
         rows = [(name, NO_DATA, "")]
     else:
@@ -191,20 +210,28 @@ def _deadlines(found: SiteAccount) -> Section:
     return Section(title="DEADLINE_MISSED", heads=(), rows=tuple(rows))
 
 
-def _replay(found: SiteAccount) -> Section:
+def _replay(found: RunAccount) -> Section:
     check = found.replay
-    texts = {
-        "same": f"{check.compared:,} decisions and commands came out as the same bytes",
-        "differs": "DIFFERS: the log does not replay to what it says",
-        "nothing to compare": f"{NO_DATA}: nothing was decided, so nothing could be compared",
-    }
-    rows = [("replay", texts[check.verdict])]
-    if check.difference:
-        rows.append(("difference", check.difference))
-    if check.began_after >= 0:
-        rows.append(("from", f"the checkpoint at entry {check.began_after:,}: pruned before"))
-    rows += [("pipeline", found.digest), ("decisions", found.decisions_digest)]
-    return Section(title="replay check", heads=(), rows=tuple(rows))
+    rows: list[tuple[str, ...]] = []
+    if check is None:
+        rows.append(("replay", "not done here: `sightline replay` does it"))
+    else:
+        texts = {
+            "same": f"{check.compared:,} decisions and commands came out as the same bytes",
+            "differs": "DIFFERS: the log does not replay to what it says",
+            "nothing to compare": f"{NO_DATA}: nothing was decided, so nothing could be compared",
+        }
+        rows.append(("replay", texts[check.verdict]))
+        if check.difference:
+            rows.append(("difference", check.difference))
+        if check.began_after >= 0:
+            rows.append(("from", f"the checkpoint at entry {check.began_after:,}: pruned before"))
+    rows += [
+        ("pipeline", found.digest),
+        ("decisions", found.decisions_digest),
+        ("final ones", found.final_digest),
+    ]
+    return Section(title="replay and digests", heads=(), rows=tuple(rows))
 
 
 def _counts(counts: Mapping[str, int], *, of: int | None = None) -> str:
@@ -237,12 +264,12 @@ def _ms(seconds: float) -> str:
 _NAME_WIDTH = 22
 
 
-def account_lines(found: SiteAccount) -> list[str]:
+def report_lines(found: RunAccount) -> list[str]:
     """The account as lines, without colour."""
     lines = [f"{found.name}  {found.digest}, {found.span_s:,.1f} s of event time"]
     if found.description:
         lines.append(found.description)
-    for section in account_sections(found):
+    for section in run_sections(found):
         lines += ["", section.title, *_lines(section)]
     return lines
 

@@ -1,9 +1,10 @@
-"""All that a run of a site said: its decisions and commands, and finding one of them by its id."""
+"""All that a run said: its decisions and commands, and finding one of them by its id."""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+
 from sightline.act import Ledger
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence.site_subjects import COMMAND_KIND
@@ -14,19 +15,20 @@ from sightline.records.command import ActuatorCommand
 from sightline.records.decision import Transition
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.headers import FrameHeader
-from sightline.runtime.frames.frame_host import SITE_PARTITION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One decision or command, and where it is in the log.
+    """One revision of a decision, or one command, and where it is in the log.
 
     Attributes:
-        sequence: in the log.
+        partition: whose log has it.
+        sequence: in that log.
         what: the decision or command.
         payload: its bytes there.
     """
 
+    partition: str
     sequence: int
     what: Decision | ActuatorCommand
     payload: bytes
@@ -46,35 +48,48 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaidLog:
-    """What a run said, in the order of its log.
+    """What a run said, partition by partition, in the order of each log.
 
     Attributes:
-        decisions: all that the log still has.
-        commands: the same, those that only repeat a level among them.
+        said: decisions, all revisions of them, that the logs still have.
+        commands: the same; those that only repeat a level are among them.
     """
 
-    decisions: tuple[Said, ...]
+    said: tuple[Said, ...]
     commands: tuple[Said, ...]
 
     @classmethod
     def of(cls, run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> SaidLog:
-        """Read it from the log.
+        """Read it from the logs.
 
         Raises:
-            LogError: the log is damaged.
+            LogError: a log is damaged.
         """
         found: dict[EntryKind, list[Said]] = {EntryKind.DECISION: [], EntryKind.COMMAND: []}
-        for entry in read_entries(
-            run.storage, SITE_PARTITION, kinds=set(found), skip_pruned=True, limits=limits
-        ):
-            read = Decision if entry.kind is EntryKind.DECISION else ActuatorCommand
-            what = read.from_bytes(entry.payload)
-            found[entry.kind].append(
-                Said(sequence=entry.sequence, what=what, payload=entry.payload)
-            )
-        return cls(
-            decisions=tuple(found[EntryKind.DECISION]), commands=tuple(found[EntryKind.COMMAND])
-        )
+        for name in run.partitions:
+            for entry in read_entries(
+                run.storage, name, kinds=set(found), skip_pruned=True, limits=limits
+            ):
+                read = Decision if entry.kind is EntryKind.DECISION else ActuatorCommand
+                found[entry.kind].append(
+                    Said(
+                        partition=name,
+                        sequence=entry.sequence,
+                        what=read.from_bytes(entry.payload),
+                        payload=entry.payload,
+                    )
+                )
+        return cls(said=tuple(found[EntryKind.DECISION]), commands=tuple(found[EntryKind.COMMAND]))
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """All revisions of all decisions."""
+        return [one.what for one in self.said if isinstance(one.what, Decision)]
+
+    def revisions(self, one: Said) -> tuple[Decision, ...]:
+        """All revisions of a decision, oldest first; none of a command."""
+        found = [d for d in self.decisions if d.decision_id == one.said_id]
+        return tuple(sorted(found, key=lambda d: d.revision))
 
     def changes(self, machine: str) -> list[ActuatorCommand]:
         """The commands of a machine that changed its level, the first one among them."""
@@ -97,20 +112,22 @@ class SaidLog:
             return None
         is_level = decision.kind.startswith(COMMAND_KIND)
         wants_later = is_level or decision.transition is Transition.RAISED
-        later = (s for s in self.decisions if s.sequence > one.sequence)
-        earlier = (s for s in reversed(self.decisions) if s.sequence < one.sequence)
-        for other in later if wants_later else earlier:
-            assert isinstance(other.what, Decision)
-            if other.what.subject == decision.subject and (
-                other.what.kind.startswith(COMMAND_KIND)
-                if is_level
-                else other.what.kind == decision.kind
-            ):
-                return other.what
-        return None
+        at = (decision.event_ns, one.sequence)
+        mine = [
+            (d.event_ns, s.sequence, d)
+            for s in self.said
+            if isinstance(d := s.what, Decision)
+            and d.subject == decision.subject
+            and d.decision_id != decision.decision_id
+            and (d.kind.startswith(COMMAND_KIND) if is_level else d.kind == decision.kind)
+        ]
+        mine.sort(key=lambda item: item[:2])
+        if wants_later:
+            return next((d for t, s, d in mine if (t, s) > at), None)
+        return next((d for t, s, d in reversed(mine) if (t, s) < at), None)
 
     def find(self, wanted: str, run: RunDirectory) -> Said:
-        """What has this id.
+        """What has this id: of a decision its last revision.
 
         Args:
             wanted: id of a decision or of a command, or the beginning of one; ``id:revision`` for
@@ -121,20 +138,24 @@ class SaidLog:
             UsageError: nothing has it, or more than one.
         """
         start, _, revision = wanted.partition(":")
-        firsts: dict[str, Said] = {}
-        both = self.commands if revision else (*self.decisions, *self.commands)
-        for one in both:
-            if one.said_id.startswith(start):
-                name, _, number = one.said_id.partition(":")
-                if not revision or number == revision:
-                    firsts.setdefault(name, one)
-        if len(firsts) == 1:
-            return next(iter(firsts.values()))
+        found: dict[str, Said] = {}
+        for one in self.commands if revision else (*self.said, *self.commands):
+            if not one.said_id.startswith(start):
+                continue
+            name, _, number = one.said_id.partition(":")
+            if isinstance(one.what, Decision):
+                known = found.get(name)
+                if known is None or known.what.revision <= one.what.revision:
+                    found[name] = one
+            elif not revision or number == revision:
+                found.setdefault(name, one)
+        if len(found) == 1:
+            return next(iter(found.values()))
         raise UsageError(
             expected="the id of one decision or command",
-            got=f"{wanted!r}, {self._problem(start, run, len(firsts))}",
+            got=f"{wanted!r}, {self._problem(start, run, len(found))}",
             where=str(run.path),
-            action=self._advice(start, run, len(firsts)),
+            action=self._advice(start, run, len(found)),
         )
 
     def _problem(self, start: str, run: RunDirectory, count: int) -> str:
@@ -145,15 +166,17 @@ class SaidLog:
     def _advice(self, start: str, run: RunDirectory, count: int) -> str:
         if count:
             return "give more of the id"
-        known = {one.said_id[: len(start)] for one in (*self.decisions, *self.commands)}
+        known = {one.said_id[: len(start)] for one in (*self.said, *self.commands)}
         near = difflib.get_close_matches(start, sorted(known), n=1)
         return f"did you mean {near[0]}?" if near else f"`sightline explain {run.path}` lists them"
 
 
 def first_frame_ns(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> int | None:
     """When the first frame that the log still has was received, UTC ns; None without any."""
+    if not run.plan.cameras:
+        return None
     entries = read_entries(
-        run.storage, SITE_PARTITION, kinds={EntryKind.FRAME}, skip_pruned=True, limits=limits
+        run.storage, run.partitions[0], kinds={EntryKind.FRAME}, skip_pruned=True, limits=limits
     )
     first = next(entries, None)
     return None if first is None else FrameHeader.from_bytes(first.payload).received_ns

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
 import numpy as np
+
 from sightline.assess.site.zones import Polygon
 from sightline.evidence.words import number
 from sightline.records import Tracks
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
-
 
 PATH_S = 2.0
 """Of a track's last moments that are shown."""

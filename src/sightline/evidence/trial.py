@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+
 import numpy as np
 import polars as pl
+
 from sightline.errors import LogError
+from sightline.evidence.log_replay import needs_files
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries, read_newest_checkpoint
 from sightline.recorder.checkpoint import StateParts, pack_state, unpack_state
 from sightline.recorder.retention import first_kept
 from sightline.recorder.walk import chain_hash_at
 from sightline.records import Decision, Entry, EntryKind
-from sightline.records.decision import Status, Transition
+from sightline.records.decision import Mode, Status, Transition
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.signals import KEY, TIME_NS
 from sightline.records.windows import FloatArray, IntArray
-from sightline.runtime import RunDirectory
-from sightline.runtime.deciding import run_scorer
+from sightline.runtime import Plan, RunDirectory
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.chain import StageRows
 from sightline.runtime.engine.core import PartitionCore
-from sightline.runtime.engine.guard import Outcome, OutcomeStatus, ScoreRequest, checked_scores
+from sightline.runtime.engine.guard import ArraysRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.replay import fresh_core
+from sightline.runtime.stage import Stage
 from sightline.sense import admit
-
 
 MAX_RUNS = 48
 """Times the core is run for one trial; at the bound the search ends and says so."""
@@ -149,7 +152,7 @@ class PipelineTrial:
         said = _Said(self._subject)
         core = self._core(said)
         core.restore(unpack_state(self._state))
-        asked: dict[str, ScoreRequest] = {}
+        asked: dict[str, ArraysRequest] = {}
         for fed in self._tail:
             self._feed(core, fed, clip, asked, said)
         return said.outcome(self._before)
@@ -157,12 +160,11 @@ class PipelineTrial:
     # --- the core -------------------------------------------------------------------------------
 
     def _core(self, said: _Said) -> PartitionCore:
-        return PartitionCore(
-            self._run.plan,
-            partition=int(self._subject.partition[1:]),
-            limits=self._limits,
-            observe=said.observe,
+        core = fresh_core(
+            self._run, self._subject.partition, observe=said.observe, limits=self._limits
         )
+        assert isinstance(core, PartitionCore)
+        return core
 
     def _brought_to(self, first: int) -> bytes:
         """The packed state after entry ``first``."""
@@ -199,7 +201,7 @@ class PipelineTrial:
                 limits=self._limits,
             ):
                 if entry.kind is EntryKind.INPUT_REFERENCE:
-                    raise _needs_files(name)
+                    raise needs_files(name)
                 core.step(entry)
         self._before = said.windows
         state: StateParts = core.snapshot()
@@ -213,7 +215,7 @@ class PipelineTrial:
         core = self._core(said)
         core.restore(unpack_state(self._state))
         tail: list[_Fed] = []
-        asked: dict[str, ScoreRequest] = {}
+        asked: dict[str, ArraysRequest] = {}
         until_ns = subject.decision.window_end_ns + subject.after_ns
         tick_ns = -1
         for entry in read_entries(
@@ -240,7 +242,7 @@ class PipelineTrial:
 
     def _decoded(self, entry: Entry) -> _Fed:
         if entry.kind is EntryKind.INPUT_REFERENCE:
-            raise _needs_files(self._subject.partition)
+            raise needs_files(self._subject.partition)
         if entry.kind is not EntryKind.INPUT:
             return _Fed(entry=entry)
         frame = decode_frame(entry.payload)
@@ -264,17 +266,17 @@ class PipelineTrial:
         core: PartitionCore,
         fed: _Fed,
         clip: Clip | None,
-        asked: dict[str, ScoreRequest],
+        asked: dict[str, ArraysRequest],
         said: _Said,
     ) -> None:
         entry = fed.entry
         if fed.frame is not None:
             output = core.step_rows(entry.name, self._clipped(fed, clip))
         elif entry.kind is EntryKind.OUTCOME and clip is not None:
-            output = core.step(_answered(entry, asked))
+            output = core.step(_answered(self._run.plan, entry, asked))
         else:
             output = core.step(entry)
-        asked.update({r.request_id: r for r in output.requests if isinstance(r, ScoreRequest)})
+        asked.update({r.request_id: r for r in output.requests if isinstance(r, ArraysRequest)})
         said.take(output)
 
     def _clipped(self, fed: _Fed, clip: Clip | None) -> pl.DataFrame:
@@ -362,24 +364,21 @@ class _Said:
         )
 
 
-def _answered(entry: Entry, asked: Mapping[str, ScoreRequest]) -> Entry:
+def _answered(plan: Plan, entry: Entry, asked: Mapping[str, ArraysRequest]) -> Entry:
     """The outcome of a guarded stage, of what it is asked now; late and broken stays so."""
     logged = Outcome.from_bytes(entry.payload)
     request = asked.get(logged.request_id)
-    if request is None or logged.status is not OutcomeStatus.OK:
+    if request is None or logged.answer is None:
         return entry
-    scores = run_scorer(request, request.scorer)
-    status = checked_scores(scores, request)
+    stage = plan.stage(logged.stage)
+    assert isinstance(stage, Stage)
+    guard = stage.guard
+    use = stage.use if logged.mode is Mode.PRIMARY or guard is None else guard.fallback
+    found = stage.answer(request.asked, use or stage.use)
+    is_usable = stage.is_usable(found, request.asked)
     answer = replace(
-        logged, status=status, scores=scores if status is OutcomeStatus.OK else np.empty(0)
+        logged,
+        status=logged.status if is_usable else OutcomeStatus.NAN,
+        answer=found if is_usable else None,
     )
     return replace(entry, payload=answer.to_bytes())
-
-
-def _needs_files(partition: str) -> LogError:
-    return LogError(
-        expected="the rows in the log",
-        got="references to the files of the source",
-        where=f"partition {partition}",
-        action="record the source as payload to have it tried",
-    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+
 import numpy as np
+
 from sightline.errors import LogError
+from sightline.evidence.circumstances import log_epochs, may_hold
 from sightline.evidence.counterfactual import Counterfactual, least_change
 from sightline.evidence.rows_account import (
     DecisionSubject,
     MeasureHistory,
     measure_history,
 )
-from sightline.evidence.circumstances import log_epochs, may_hold
 from sightline.evidence.trial import (
     MAX_RUNS,
     Clip,
@@ -31,7 +33,6 @@ from sightline.runtime import RunDirectory
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense import admit
-
 
 CONTEXT_WINDOWS = 60
 """Windows before the decided one whose values say what the field was before."""
@@ -94,6 +95,8 @@ def try_decision(
         LogError: the log is damaged.
     """
     why = about.why_no_field
+    if about.is_measured and not why:
+        why = f"{about.source} measured its values on pictures, and they are not run again"
     if decision.transition is not Transition.RAISED:
         why = "it says that an alert is over: see what raised it"
     if why:
@@ -121,8 +124,7 @@ def _tried_from(
     at = _first_epoch(run, decision, about, start_ns, limits)
     if isinstance(at, str):
         return TriedDecision(counterfactual=Counterfactual(family="", change=None, note=at))
-    rule = run.plan.pipeline.stages[decision.kind]
-    windows = getattr(rule, "n", 1) + 1
+    windows = (1 if about.rule is None else about.rule.n) + 1
     subject = TrialSubject(
         decision=decision,
         partition=at.partition,

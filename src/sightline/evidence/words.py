@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from sightline.records.signals import NS_PER_S
-import math
 
+from sightline.records.decision import Reason
+from sightline.records.signals import NS_PER_S
 
 _LATEST_NS = 253402300800 * NS_PER_S
+_SHOWN = 4
 
 
 def moment(time_ns: int) -> str:
@@ -46,15 +48,43 @@ def figure(value: float, unit: str = "") -> str:
     return text if unit in ("", "1") else f"{text} {unit}"
 
 
-def number(value: float) -> float | None:
-    """NaN and infinity become null, as JSON has neither."""
-    return float(value) if math.isfinite(value) else None
+def quantity(value: float, unit: str) -> str:
+    """A measured number with its unit; what was not measured is said to be.
+
+    >>> quantity(0.25, "1"), quantity(float("nan"), "m")
+    ('0.25', 'unknown')
+    """
+    return "unknown" if math.isnan(value) else figure(value, unit)
+
+
+def reason_words(reason: Reason) -> str:
+    """Code, measure, value, threshold and unit on one line; no threshold where there is none.
+
+    >>> reason_words(Reason(code="DWELL", measure="dwell", value=9.04, threshold=5.0, unit="s",
+    ...                     version="1"))
+    'DWELL: dwell 9.04 s, threshold 5 s'
+    """
+    text = f"{reason.code}: {reason.measure} {quantity(reason.value, reason.unit)}"
+    if math.isfinite(reason.threshold):
+        text += f", threshold {figure(reason.threshold, reason.unit)}"
+    return text
+
+
+def counts_words(counts: Iterable[tuple[str, int]], *, most: int = _SHOWN) -> str:
+    """Names with how often each occurs; the first few, and how many more there are.
+
+    >>> counts_words([("LATE", 3), ("RANGE", 1)])
+    'LATE 3, RANGE 1'
+    """
+    every = list(counts)
+    text = ", ".join(f"{name or '-'} {n:,}" for name, n in every[:most])
+    return text + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def number(value: float) -> float | None:
-    """NaN and infinity become null.
+    """NaN and infinity become null, as JSON has neither.
 
     >>> number(1.5), number(float("nan"))
     (1.5, None)
     """
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None

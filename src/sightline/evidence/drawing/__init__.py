@@ -6,8 +6,7 @@ a replay of the log, so what is drawn is what was decided.
 
 from sightline.evidence.drawing.composition import SiteLayout, draw_site
 from sightline.evidence.drawing.rendering import Rendered, render_still, render_video
-from sightline.evidence.drawing.scenes import run_scenes
-from sightline.evidence.drawing.scenes import CameraScene, MachineScene, SiteScene
+from sightline.evidence.drawing.scenes import CameraScene, MachineScene, SiteScene, run_scenes
 
 __all__ = [
     "CameraScene",

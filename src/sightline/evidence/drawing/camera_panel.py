@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
 import cv2
 import numpy as np
-from sightline.evidence.site_drawing import palette
-from sightline.evidence.drawing.ground import track_colour
+
+from sightline.evidence.drawing.ground import ZoneOutline, track_colour
 from sightline.evidence.drawing.marks import (
     blank,
     fill_rect,
@@ -19,12 +20,11 @@ from sightline.evidence.drawing.marks import (
     tint,
 )
 from sightline.evidence.drawing.scenes import CameraScene
-from sightline.evidence.drawing.ground import ZoneOutline
+from sightline.evidence.drawing import palette
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray
-
 
 _LABEL_PX = 19  # height of a line of a box's label
 _PAD_PX = 5

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-import numpy as np
-from sightline.evidence.site_drawing import palette
-from sightline.evidence.drawing.camera_panel import draw_camera
-from sightline.evidence.drawing.ground import PlanView, draw_ground_plan, plan_view
-from sightline.evidence.drawing.marks import blank, put_text
-from sightline.evidence.drawing.scenes import SiteScene
-from sightline.evidence.drawing.ground import ZoneOutline, zone_outline
-from sightline.records.frames import Image
-from sightline.runtime.frames.site_plan import CameraPlan, SitePlan
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from sightline.evidence.site_drawing import palette
-from sightline.evidence.drawing.marks import fill_rect, fitted_text, put_text
+
+import numpy as np
+
+from sightline.evidence.drawing.camera_panel import draw_camera
+from sightline.evidence.drawing.ground import (
+    PlanView,
+    ZoneOutline,
+    draw_ground_plan,
+    plan_view,
+    zone_outline,
+)
+from sightline.evidence.drawing.marks import blank, fill_rect, fitted_text, put_text
 from sightline.evidence.drawing.scenes import MachineScene, SiteScene
+from sightline.evidence.drawing import palette
+from sightline.evidence.site_subjects import SitePlan
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
-
+from sightline.runtime import Plan
+from sightline.runtime.plan import CameraPlan
 
 _CELL_WIDTH_PX = {1: 880, 2: 620, 3: 480}
 """Width of a camera's picture, by cameras in a row."""
@@ -40,7 +43,7 @@ class SiteLayout:
     """Where everything is in the picture; the same for all pictures of a run.
 
     Attributes:
-        plan: the pipeline.
+        site: what the pipeline knows of its cameras.
         size_px: (width, height) of the picture, both even, as video codecs want them.
         cells: by camera, (left, top) of its panel.
         cell_px: (width, height) of the part of a panel that the camera's picture may fill.
@@ -51,7 +54,7 @@ class SiteLayout:
         machine_classes: classes of tracks that are machines.
     """
 
-    plan: SitePlan
+    site: SitePlan
     size_px: tuple[int, int]
     cells: Mapping[str, tuple[int, int]]
     cell_px: tuple[int, int]
@@ -62,8 +65,9 @@ class SiteLayout:
     machine_classes: frozenset[str]
 
     @classmethod
-    def of(cls, plan: SitePlan) -> SiteLayout:
+    def of(cls, plan: Plan) -> SiteLayout:
         """The layout for a pipeline."""
+        site = SitePlan(plan)
         cameras = list(plan.cameras.values())
         abreast = min(int(np.ceil(np.sqrt(len(cameras)))), _MOST_ABREAST)
         rows = -(-len(cameras) // abreast)
@@ -85,14 +89,13 @@ class SiteLayout:
         outlines = {
             c.name: tuple(
                 zone_outline(zone, c.geometry, size_px=_drawn(c, scales), scale=scales[c.name])
-                for zone in c.zones
+                for zone in site.zones[c.name]
             )
             for c in cameras
         }
-        cards, plans = _side(plan, total_height)
-        moving = [machine.moving for machine in plan.machines.values()]
+        cards, plans = _side(site, total_height)
         return cls(
-            plan=plan,
+            site=site,
             size_px=(total_width, total_height),
             cells=cells,
             cell_px=(width, height),
@@ -100,7 +103,7 @@ class SiteLayout:
             outlines=outlines,
             plans=plans,
             cards=cards,
-            machine_classes=frozenset(rule.machine_class for rule in moving if rule is not None),
+            machine_classes=site.machine_classes,
         )
 
 
@@ -116,7 +119,7 @@ def draw_site(scene: SiteScene, layout: SiteLayout) -> Image:
     """
     width, height = layout.size_px
     image = blank((width, height), palette.CANVAS)
-    plan, gap = layout.plan, palette.MARGIN_PX
+    plan, gap = layout.site.plan, palette.MARGIN_PX
     budget_s = plan.pipeline.latency_budget_s
     for camera in scene.cameras:
         x, y = layout.cells[camera.name]
@@ -142,7 +145,7 @@ def draw_site(scene: SiteScene, layout: SiteLayout) -> Image:
         drawn = draw_ground_plan(
             view,
             camera,
-            plan.cameras[camera.name].zones,
+            layout.site.zones[camera.name],
             machine_classes=layout.machine_classes,
         )
         at = top + _PLAN_LABEL_PX
@@ -156,13 +159,13 @@ def _drawn(camera: CameraPlan, scales: Mapping[str, float]) -> tuple[int, int]:
     return round(camera.contract.width_px * scale), round(camera.contract.height_px * scale)
 
 
-def _side(plan: SitePlan, height: int) -> tuple[int, Mapping[str, tuple[int, PlanView]]]:
+def _side(site: SitePlan, height: int) -> tuple[int, Mapping[str, tuple[int, PlanView]]]:
     """(cards, plans) of the column: machines come first, the ground gets what is left."""
     room = height - 2 * palette.MARGIN_PX - TITLE_HEIGHT_PX
-    located = [c for c in plan.cameras.values() if c.geometry is not None]
+    located = [c for c in site.plan.cameras.values() if c.geometry is not None]
     for_plans = _LEAST_PLAN_PX + _PLAN_LABEL_PX if located else 0
-    cards = min(len(plan.machines), max((room - for_plans - _MORE_PX) // CARD_HEIGHT_PX, 1))
-    used = cards * CARD_HEIGHT_PX + (_MORE_PX if cards < len(plan.machines) else 0)
+    cards = min(len(site.machines), max((room - for_plans - _MORE_PX) // CARD_HEIGHT_PX, 1))
+    used = cards * CARD_HEIGHT_PX + (_MORE_PX if cards < len(site.machines) else 0)
     top, left = TITLE_HEIGHT_PX + used, room - used
     count = min(len(located), max(left // (_LEAST_PLAN_PX + _PLAN_LABEL_PX), 0))
     plans: dict[str, tuple[int, PlanView]] = {}
@@ -170,7 +173,7 @@ def _side(plan: SitePlan, height: int) -> tuple[int, Mapping[str, tuple[int, Pla
         assert camera.geometry is not None
         each = left // count
         size = (palette.SIDE_PX, each - _PLAN_LABEL_PX)
-        view = plan_view(camera.geometry, camera.zones, size_px=size)
+        view = plan_view(camera.geometry, site.zones[camera.name], size_px=size)
         plans[camera.name] = (top + number * each, view)
     return cards, plans
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import cv2
 import numpy as np
+import numpy.typing as npt
+
+from sightline.assess.site.polygon import Polygon
 from sightline.assess.site.zones import SiteZone
-from sightline.evidence.site_drawing import palette
 from sightline.evidence.drawing.marks import (
     blank,
     ellipse_points,
@@ -19,18 +23,10 @@ from sightline.evidence.drawing.marks import (
     tint,
 )
 from sightline.evidence.drawing.scenes import CameraScene
+from sightline.evidence.drawing import palette
 from sightline.records.camera import CameraModel
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray
-from dataclasses import dataclass
-import cv2
-import numpy as np
-import numpy.typing as npt
-from sightline.assess.site.polygon import Polygon
-from sightline.assess.site.zones import SiteZone
-from sightline.records.camera import CameraModel
-from sightline.records.windows import FloatArray
-
 
 ELLIPSE_SCALE = float(np.sqrt(-2 * np.log(0.05)))
 """Mahalanobis distance that holds 95 % of a normal distribution in the plane: 2.45."""

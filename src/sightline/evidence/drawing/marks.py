@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Literal
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from sightline.evidence.drawing.palette import BODY_PX, Colour
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray
-
 
 Weight = Literal[400, 600]
 

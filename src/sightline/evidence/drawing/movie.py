@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
+
 import cv2
 import numpy as np
+
 from sightline.errors import StorageError, UsageError
 from sightline.records.frames import Image
-
 
 _TICKS_PER_S = 90_000  # the clock of MPEG
 _H264 = "libx264"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sightline.records.command import CommandLevel
 
-
 Colour = tuple[int, int, int]
 
 CANVAS: Colour = (30, 26, 23)

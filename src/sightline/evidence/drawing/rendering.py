@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+
 import cv2
-from sightline.errors import StorageError, UsageError
+
+from sightline.errors import SourceError, StorageError, UsageError
 from sightline.evidence.drawing.composition import SiteLayout, draw_site
 from sightline.evidence.drawing.movie import movie
-from sightline.evidence.drawing.scenes import run_scenes
-from sightline.evidence.drawing.scenes import SiteScene
-from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records.frames import Image
-from sightline.runtime import RunDirectory
-from sightline.sense.frames.delivery import FrameSource
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from sightline.errors import SourceError, UsageError
-from sightline.evidence.drawing.scenes import NOT_KEPT, CameraScene, SiteScene
+from sightline.evidence.drawing.scenes import NOT_KEPT, CameraScene, SiteScene, run_scenes
+from sightline.evidence.log_replay import check_has_cameras
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import Frame
 from sightline.records.frames import Image
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.frame_host import SITE_PARTITION
 from sightline.runtime.engine.frame_shell import pixel_digest
 from sightline.runtime.pictures.logged_pictures import (
     PICTURE_KINDS,
@@ -32,7 +25,6 @@ from sightline.runtime.pictures.logged_pictures import (
     LoggedPictures,
 )
 from sightline.sense.frames.delivery import FrameItem, FrameSource
-
 
 _PNG_SMALL = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 
@@ -81,8 +73,8 @@ def render_video(
         StorageError: the file cannot be written.
     """
     pictures = RunPictures(run, sources or {}, limits=limits)
-    layout = SiteLayout.of(run.site)
-    rate_hz = max(camera.contract.rate_hz for camera in run.site.cameras.values())
+    layout = SiteLayout.of(run.plan)
+    rate_hz = max(camera.contract.rate_hz for camera in run.plan.cameras.values())
     count, found, missing, at_s = 0, 0, 0, 0.0
     with movie(out, size_px=layout.size_px, rate_hz=rate_hz) as file:
         for scene in run_scenes(run, limits=limits):
@@ -134,7 +126,7 @@ def render_still(
             action="choose another name",
         )
     scene = RunPictures(run, sources or {}, limits=limits).shown(scene_at(run, at_s, limits=limits))
-    layout = SiteLayout.of(run.site)
+    layout = SiteLayout.of(run.plan)
     write_png(out, draw_site(scene, layout))
     found = sum(camera.picture is not None for camera in scene.cameras)
     return Rendered(
@@ -228,18 +220,19 @@ class RunPictures:
         *,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        unknown = set(sources) - set(run.site.cameras)
+        check_has_cameras(run)
+        unknown = set(sources) - set(run.plan.cameras)
         if unknown:
             raise UsageError(
-                expected=f"sources of cameras {', '.join(sorted(run.site.cameras))}",
+                expected=f"sources of cameras {', '.join(sorted(run.plan.cameras))}",
                 got=", ".join(sorted(unknown)),
                 where=str(run.path),
                 action="give cameras of the run",
             )
-        keeps = run.site.pipeline.images.keep != "digest"
+        keeps = run.plan.pipeline.images.keep != "digest"
         self._cameras = {
             name: _CameraPictures(run, name, sources.get(name), keeps=keeps, limits=limits)
-            for name in run.site.cameras
+            for name in run.plan.cameras
         }
 
     def shown(self, scene: SiteScene) -> SiteScene:
@@ -319,7 +312,7 @@ def _logged(run: RunDirectory, camera: str, limits: Limits) -> Iterator[LoggedPi
     pictures = LoggedPictures()
     entries = read_entries(
         run.storage,
-        SITE_PARTITION,
+        run.partitions[0],
         kinds=PICTURE_KINDS,
         skip_pruned=True,
         limits=limits,

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from sightline.records import Tracks
-from sightline.records.command import CommandLevel
-from sightline.records.decision import Mode, Reason
-from sightline.records.frames import Image
-from sightline.records.windows import FloatArray
+import json
 import math
 from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
+
 from sightline.assess.site import RiskCode
 from sightline.assess.site.assessment import NOBODY
-from sightline.evidence.site_subjects import subject_of
-from sightline.records import Decision, Tracks
-from sightline.records.command import CommandLevel
-from sightline.records.decision import Mode, Transition
-from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray
-from sightline.runtime.stages.zones import CameraView
-from sightline.runtime.engine.headers import FrameHeader
-from sightline.runtime.frames.site_plan import DEFAULT_LEVELS, CameraPlan
-import json
-from collections.abc import Iterator
-from sightline.evidence.site_replay import SAID, SiteReplay
+from sightline.evidence.log_replay import SAID, LogReplay
 from sightline.evidence.site_subjects import subject_of
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records import Decision, Entry, EntryKind
+from sightline.records import Decision, Entry, EntryKind, Tracks
 from sightline.records.command import CommandLevel
+from sightline.records.decision import Mode, Reason, Transition
+from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.stages.zones import CameraView
 from sightline.runtime.engine.headers import FrameHeader
-from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
-
+from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
+from sightline.runtime.plan import CameraPlan
+from sightline.runtime.stages.levels import DEFAULT_LEVELS
+from sightline.runtime.stages.zones import CameraView
 
 NOT_KEPT = "picture not kept"
 
@@ -286,8 +276,8 @@ def run_scenes(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> Iterato
 class _Replay:
     def __init__(self, run: RunDirectory, limits: Limits) -> None:
         self._run = run
-        self._replay = SiteReplay(run, observe=self._see, limits=limits)
-        cameras = run.site.cameras
+        self._replay = LogReplay(run, observe=self._see, limits=limits)
+        cameras = run.plan.cameras
         self._traces = {name: CameraTrace(plan) for name, plan in cameras.items()}
         self._shown: tuple[MachineScene, ...] = self._machines()
         self._group: dict[str, int] = {}  # cameras with a new frame, and when it came
@@ -347,7 +337,7 @@ class _Replay:
 
     def _is_another(self, header: FrameHeader) -> bool:
         """Whether a frame belongs to a new scene."""
-        if not self._group or self._replay.core.open_rows():
+        if not self._group or self._replay.core.items.waiting:
             return False
         began_ns = min(self._group.values())
         return header.camera in self._group or header.received_ns - began_ns > self._period_ns // 2
@@ -381,7 +371,7 @@ class _Replay:
     def _machines(self) -> tuple[MachineScene, ...]:
         """Commands in force; a machine begins stopped."""
         found = []
-        for name in self._run.site.machines:
+        for name in self._replay.site.machines:
             command = self._replay.commands.get(name)
             if command is None:
                 found.append(MachineScene(name=name, level=CommandLevel.STOP))

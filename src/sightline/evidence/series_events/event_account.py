@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
 import numpy as np
+
 from sightline.errors import UsageError
 from sightline.evidence.counterfactual import Counterfactual
+from sightline.evidence.series_detection import DetectedSeries
 from sightline.evidence.series_events.event_counterfactual import (
     EventTrial,
     NormalStretch,
@@ -15,11 +18,9 @@ from sightline.evidence.series_events.event_counterfactual import (
     normal_counterfactual,
 )
 from sightline.evidence.words import number
-from sightline.evidence.series_detection import DetectedSeries
 from sightline.perceive.normal import EventRule, NormalSettings, SeriesDetector, attribute_score
 from sightline.perceive.normal.attribution import ScoreAttribution, unusual_since
 from sightline.records.windows import FloatArray
-
 
 MAX_ALERTS = 20
 """Events that are explained at once: the strongest ones. Each takes some tens of runs."""

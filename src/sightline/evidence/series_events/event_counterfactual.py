@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+
 import numpy as np
 from scipy.signal import fftconvolve
+
 from sightline.evidence.counterfactual import Counterfactual, least_change
 from sightline.evidence.words import figure
 from sightline.perceive.normal import EventRule, SeriesDetector, score_events
 from sightline.perceive.normal.attribution import ScoreAttribution
 from sightline.perceive.normal.features import STATISTICS
 from sightline.records.windows import FloatArray, IntArray
-
 
 MAX_AFTER_ROWS = 1 << 17
 """Rows after an event that are scored again; later ones keep their scores."""

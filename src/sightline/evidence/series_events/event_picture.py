@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
 import numpy as np
-from sightline.evidence.alert_account.figures import (
+
+from sightline.errors import StorageError
+from sightline.evidence.figures import (
     GOOD,
     INK,
     MARK,
@@ -21,12 +26,6 @@ from sightline.evidence.words import figure, moment
 from sightline.perceive.normal.attribution import WidthAttribution
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from sightline.errors import StorageError
-from sightline.evidence.series_events.event_account import SeriesAlert
-
 
 MAX_DRAWN = 4000
 """Points of one line; of a longer stretch the least and the greatest of each part are drawn."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 import numpy as np
+
 from sightline.evidence.counterfactual import Counterfactual
 from sightline.evidence.series_events.event_account import SINCE_LEVEL, SeriesAlert
 from sightline.evidence.words import figure, moment, span
 from sightline.perceive.normal.attribution import WidthAttribution
-
 
 _SHOWN_WIDTHS = 3
 _SHOWN_FEATURES = 2

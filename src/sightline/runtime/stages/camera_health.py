@@ -16,11 +16,7 @@ from sightline.runtime.engine.items import ItemState, Turn
 from sightline.runtime.plan import CameraPlan, Plan
 from sightline.runtime.stage import ItemPlanning, ItemSettings, ItemStage
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
-
-NO_FRAMES = "NO_FRAMES"
-"""A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
-FALLBACK = "DETECTOR_FALLBACK"
-"""The detector has not answered itself; the reason says who did. Value: detectors that did."""
+from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
 
 class CameraHealthStage(ItemStage):
@@ -38,6 +34,9 @@ class CameraHealthStage(ItemStage):
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
             planning.fail("one camera", ", ".join(planning.cameras))
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: Plan) -> HealthState:
         return HealthState(self, plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sightline.records import Detections
-from sightline.records.decision import Mode
+from sightline.records.decision import Mode, Reason
 from sightline.runtime.engine.items import ItemState, Turn
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import (
@@ -14,6 +14,7 @@ from sightline.runtime.stage import (
     ItemStage,
     Name,
 )
+from sightline.runtime.stages.meanings import meaning
 
 
 class DetectSettings(ItemSettings):
@@ -66,6 +67,9 @@ class DetectStage(ItemStage):
         return GuardSettings(
             budget_s=60.0, fallback=self.settings.fallback, breaker=self.settings.breaker
         )
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: Plan) -> ItemState:
         del plan

@@ -44,6 +44,7 @@ from sightline.runtime.engine.items import ItemState, Turn
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
+from sightline.runtime.stages.meanings import CALM, meaning
 from sightline.runtime.stages.zones import (
     CameraView,
     ZonesStage,
@@ -262,6 +263,9 @@ class MachineStage(ItemStage):
             version=f"{self.name}@{pipeline}",
         )
 
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
+
     def begin(self, plan: Plan) -> MachineState:
         return MachineState(self, plan)
 
@@ -425,7 +429,7 @@ class MachineState(ItemState):
 
     def _change(self, command: ActuatorCommand, at_ns: int) -> Decision:
         calm = Reason(
-            code="CALM",
+            code=CALM,
             measure="demands",
             value=0.0,
             threshold=1.0,

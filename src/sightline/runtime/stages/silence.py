@@ -62,6 +62,11 @@ class SilenceStage(WatchStage):
             )
         return Wiring()
 
+    def explain(self, reason: Reason) -> str:
+        if reason.code.endswith("_OVER"):
+            return "data came again after so long"
+        return "nothing came for so long, although contact was expected"
+
     def begin_watch(self, plan: Plan, step: Step, source: str) -> SilenceWatch:
         timeout_s = self.settings.timeout_s
         if timeout_s is None:

@@ -16,11 +16,12 @@ from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
-from sightline.records.decision import Mode
+from sightline.records.decision import Mode, Reason
 from sightline.runtime.engine.items import ItemState, Turn
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Form, ItemPlanning, ItemSettings, ItemStage, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
+from sightline.runtime.stages.meanings import meaning
 from sightline.runtime.stages.track import Sight, tracks_from_mapping, tracks_mapping
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -131,6 +132,9 @@ class ZonesStage(ItemStage):
 
     def wanted_classes(self) -> Mapping[str, set[str]]:
         return {f"zones.{n}.classes": set(z.classes) for n, z in self.settings.zones.items()}
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: Plan) -> ZonesState:
         return ZonesState(self, plan)

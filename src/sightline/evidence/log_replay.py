@@ -1,4 +1,4 @@
-"""A site's run, replayed entry by entry; what its core says must be what the log says."""
+"""A run of cameras, replayed entry by entry; what its core says must be what the log says."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from sightline.errors import LogError
-from sightline.evidence.site_subjects import COMMAND_KIND
+from sightline.errors import LogError, UsageError
+from sightline.evidence.site_subjects import COMMAND_KIND, SitePlan
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime import RunDirectory
+from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
-from sightline.runtime.engine.replay import first_checkpoint
-from sightline.runtime.frames.frame_core import FrameCore
-from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.engine.replay import first_checkpoint, fresh_core
 from sightline.runtime.stages.zones import CameraView
 
 SAID = frozenset({EntryKind.COMMAND, EntryKind.DECISION, EntryKind.STAGE_DIGEST})
@@ -29,15 +28,17 @@ class ReplayDiffers(LogError):
     """A replay said something else than the log; the message gives the first difference."""
 
 
-class SiteReplay:
-    """Steps a core through the log of a run.
+class LogReplay:
+    """Steps a core through the log of the partition that has the cameras.
 
     Args:
-        run: of a site.
+        run: of a pipeline with cameras.
         observe: sees each camera's view after a frame.
         limits: bounds for reading the log.
 
     Attributes:
+        site: what the pipeline knows of its cameras.
+        partition: whose log it is.
         core: brought to where the log begins: of a pruned one to its oldest checkpoint.
         began_after: log sequence of that checkpoint; -1 of a whole log.
         commands: by machine, the last command said so far.
@@ -46,7 +47,7 @@ class SiteReplay:
         compared: decisions and commands that came out the same so far.
 
     Raises:
-        UsageError: it is a run of rows.
+        UsageError: it is a run without cameras.
         LogError: the log is damaged.
     """
 
@@ -57,25 +58,36 @@ class SiteReplay:
         observe: Callable[[FrameHeader, CameraView], None] | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        check_has_cameras(run)
+        self.site = SitePlan(run.plan)
+        self.partition = run.partitions[0]
         self._run = run
         self._limits = limits
         self._said: deque[tuple[EntryKind, bytes]] = deque()
-        self.core = FrameCore(run.site, observe=observe)
+
+        def see(header: FrameHeader, values: object) -> None:
+            view = self.site.view(header.camera, values)  # type: ignore[arg-type]
+            if observe is not None and view is not None:
+                observe(header, view)
+
+        core = fresh_core(run, self.partition, observe_item=see, limits=limits)
+        assert isinstance(core, PartitionCore)
+        self.core = core
         self.began_after = -1
         self.commands: dict[str, ActuatorCommand] = {}
         self.standing: dict[tuple[str, str], Decision] = {}
         self.compared = 0
-        checkpoint = first_checkpoint(run, SITE_PARTITION, limits=limits)
+        checkpoint = first_checkpoint(run, self.partition, limits=limits)
         if checkpoint is None:
             return
         self.began_after = checkpoint.sequence
         self.core.restore(checkpoint.state)
         meta = checkpoint.state.meta
-        for name in run.site.machines:
-            plain = meta[f"machine.{name}"]["interlock"]["last_command"]
+        for name in self.site.machines:
+            plain = meta[f"item.{name}"]["interlock"]["last_command"]
             if plain is not None:
                 self.commands[name] = ActuatorCommand.from_mapping(plain)
-        for one in meta["core"]["standing"]:
+        for one in meta["items"]["standing"]:
             decision = Decision.from_mapping(one["decision"])
             self.standing[decision.kind, decision.subject] = decision
 
@@ -83,7 +95,7 @@ class SiteReplay:
         """What the core reads and said, and entries of further kinds, in the order of the log."""
         return read_entries(
             self._run.storage,
-            SITE_PARTITION,
+            self.partition,
             after=self.began_after,
             kinds={*CORE_INPUTS, *SAID, *also},
             limits=self._limits,
@@ -94,8 +106,11 @@ class SiteReplay:
 
         Raises:
             ReplayDiffers: it had said something that the log does not have.
+            LogError: the log refers to rows in files.
         """
         self.check_all_said(entry.sequence)
+        if entry.kind is EntryKind.INPUT_REFERENCE:
+            raise needs_files(self.partition)
         output = self.core.step(entry)
         if output.digests:
             digests = {"epoch": self.core.epoch, "stages": output.digests}
@@ -145,3 +160,24 @@ class SiteReplay:
             where=f"{self._run.path}, log sequence {sequence}",
             action="run `sightline replay` on the run, with the version that made it",
         )
+
+
+def check_has_cameras(run: RunDirectory) -> None:
+    """Raise UsageError for a run without cameras."""
+    if not run.plan.cameras:
+        raise UsageError(
+            expected="a run with cameras",
+            got=f"{run.plan.pipeline.pipeline}, which has none",
+            where=str(run.path),
+            action="give the folder of a run with cameras",
+        )
+
+
+def needs_files(partition: str) -> LogError:
+    """The error of a log that refers to rows in files."""
+    return LogError(
+        expected="the rows in the log",
+        got="references to the files of the source",
+        where=f"partition {partition}",
+        action="record the source as payload to have it tried",
+    )

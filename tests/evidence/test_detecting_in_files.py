@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from sightline.cli.main import app
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_detection import detect_series, draw_detections, write_detections
 from sightline.evidence.series_file import read_series

@@ -18,7 +18,6 @@ from evidence.anomaly_benchmarks.benchmark_folders import (
     series,
     skab_folder,
 )
-from sightline.cli.main import app
 from sightline.errors import SourceError
 from sightline.evidence.alerts.datasets import NabFile, score_nab
 from sightline.evidence.alerts.datasets.label_files import read_nab_windows, window_rows

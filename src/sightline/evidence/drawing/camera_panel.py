@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from sightline.evidence.drawing import palette
 from sightline.evidence.drawing.ground import ZoneOutline, track_colour
 from sightline.evidence.drawing.marks import (
     blank,
@@ -20,7 +21,6 @@ from sightline.evidence.drawing.marks import (
     tint,
 )
 from sightline.evidence.drawing.scenes import CameraScene
-from sightline.evidence.drawing import palette
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.records.frames import Image

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from sightline.evidence.drawing import palette
 from sightline.evidence.drawing.camera_panel import draw_camera
 from sightline.evidence.drawing.ground import (
     PlanView,
@@ -19,7 +20,6 @@ from sightline.evidence.drawing.ground import (
 )
 from sightline.evidence.drawing.marks import blank, fill_rect, fitted_text, put_text
 from sightline.evidence.drawing.scenes import MachineScene, SiteScene
-from sightline.evidence.drawing import palette
 from sightline.evidence.site_subjects import SitePlan
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sightline.assess.site.polygon import Polygon
 from sightline.assess.site.zones import SiteZone
+from sightline.evidence.drawing import palette
 from sightline.evidence.drawing.marks import (
     blank,
     ellipse_points,
@@ -23,7 +24,6 @@ from sightline.evidence.drawing.marks import (
     tint,
 )
 from sightline.evidence.drawing.scenes import CameraScene
-from sightline.evidence.drawing import palette
 from sightline.records.camera import CameraModel
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray

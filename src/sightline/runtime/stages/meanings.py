@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sightline.assess.site import RiskCode
-from sightline.decide.actuation.interlock import HOLDING, WAITS_FOR_RESET
-from sightline.decide.actuation.situation import (
+from sightline.decide.actuation import (
     COMMAND_EXPIRED,
     FALLBACKS_FAILED,
+    HOLDING,
     NO_SIGHT,
     STALE_SIGHT,
+    WAITS_FOR_RESET,
 )
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.sense.frames import FrameReason

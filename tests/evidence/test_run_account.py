@@ -5,10 +5,16 @@ import math
 from dataclasses import replace
 
 import pytest
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from typer.testing import CliRunner
 
-from evidence_site_drawing.yard_runs import (
+from sightline.cli.main import app_for
+from sightline.evidence import account_of_run, write_report
+from sightline.evidence.run_sections import report_lines
+from sightline.records.command import CommandLevel
+from sightline.runtime import RunDirectory, RunOptions, run_pipeline
+from sightline.runtime.engine.guarding import Lookers
+from simulation.site_cases import Told
+from simulation.yard_runs import (
     INSIDE,
     camera,
     made_run,
@@ -18,20 +24,15 @@ from evidence_site_drawing.yard_runs import (
     two_cameras,
     yard,
 )
-from sightline.cli.main import app
-from sightline.evidence.site_account import account_lines, account_of_site, write_site_report
-from sightline.records.command import CommandLevel
-from sightline.runtime import RunDirectory
-from sightline.runtime.engine.guarding import CameraDetectors
-from simulation.site_cases import Told
 
 
 def text_of(found):
-    return "\n".join(account_lines(found))
+    return "\n".join(report_lines(found))
 
 
 def called(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    given = [str(one) for one in arguments]
+    return CliRunner().invoke(app_for(given), given)
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +43,19 @@ def stopped(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(stopped):
-    return account_of_site(stopped)
+    return account_of_run(stopped)
 
 
 def test_every_frame_is_accounted_for_as_in_the_report_of_the_run(tmp_path):
     plan = plan_of(yard())
-    report = run_site(
+    report = run_pipeline(
         plan,
         {"east": camera(seconds=3)},
         tmp_path / "run",
-        detectors=told(plan),
-        options=SiteOptions(durable=False),
+        looking=told(plan),
+        options=RunOptions(durable=False),
     )
-    again = account_of_site(RunDirectory.open(tmp_path / "run"))
+    again = account_of_run(RunDirectory.open(tmp_path / "run"))
     assert again.accounts == report.accounts
     assert again.accounts.is_balanced
     assert again.decisions_digest == report.digest
@@ -91,18 +92,18 @@ def test_refused_and_lost_frames_are_counted_by_reason(tmp_path):
     plain["cameras"]["west"]["contract"]["width_px"] = 640
     plan = plan_of(plain)
     run = run_yard(plan, tmp_path / "run", [camera(seconds=2), camera("west", seconds=2)])
-    east, west = account_of_site(run).cameras
+    east, west = account_of_run(run).cameras
     assert (east.refused, west.refused) == ({}, {"SIZE": 20})
     assert (east.asked, west.asked) == (20, 0)
-    assert "quarantined SIZE" in text_of(account_of_site(run))
+    assert "quarantined SIZE" in text_of(account_of_run(run))
 
 
 def test_a_camera_that_was_never_asked_about_has_no_share_of_fallbacks(tmp_path):
     plain = yard()
     plain["cameras"]["east"]["contract"]["width_px"] = 640
     run = run_yard(plan_of(plain), tmp_path / "run", [camera(seconds=1)])
-    again = account_of_site(run)
-    row = next(line for line in account_lines(again) if "answered by fallback" in line)
+    again = account_of_run(run)
+    row = next(line for line in report_lines(again) if "answered by fallback" in line)
     assert row.split()[-2:] == ["no", "data"]
     assert again.as_mapping()["cameras"]["east"]["fallback_share"] is None
 
@@ -111,18 +112,20 @@ def test_the_share_that_a_fallback_answered_and_that_nobody_did_is_told(tmp_path
     class Broken:
         version = "broken@1"
 
-        def detect_batch(self, frames):
+        def look(self, frames):
             raise RuntimeError("no such layer")
 
     class Half(Told):
-        def detect_batch(self, frames):
+        def look(self, frames):
             if frames[0].index % 2:
                 raise RuntimeError("every other")
-            return super().detect_batch(frames)
+            return super().look(frames)
 
-    both = CameraDetectors(primary=Broken(), fallback=Half(), budget_s=1.0)
-    run = run_yard(plan_of(yard()), tmp_path / "run", [camera(seconds=2)], {"east": both})
-    east = account_of_site(run).cameras[0]
+    both = Lookers(primary=Broken(), fallback=Half(), budget_s=1.0)
+    run = run_yard(
+        plan_of(yard()), tmp_path / "run", [camera(seconds=2)], {("east_detect", "east"): both}
+    )
+    east = account_of_run(run).cameras[0]
     assert (east.by_fallback, east.unanswered) == (10, 10)
     assert set(east.outcomes) <= {"crash", "skipped"}
 
@@ -135,7 +138,7 @@ def test_a_gap_in_a_camera_is_its_longest_time_without_a_usable_frame(tmp_path):
             return (f for f in camera(seconds=8) if not 30 <= f.index < 60)
 
     run = run_yard(plan_of(yard()), tmp_path / "run", [Interrupted()])
-    again = account_of_site(run)
+    again = account_of_run(run)
     assert again.cameras[0].longest_gap_s == pytest.approx(3.1)
     assert again.machines[0].asked_by[CommandLevel.STOP, "STALE_SIGHT"] == 1
 
@@ -147,7 +150,7 @@ def test_ages_are_those_of_the_frames_when_they_were_received(tmp_path):
         def __iter__(self):
             return (replace(f, received_ns=f.capture_ns + 200_000_000) for f in camera(seconds=2))
 
-    east = account_of_site(run_yard(plan_of(yard()), tmp_path / "run", [Late()])).cameras[0]
+    east = account_of_run(run_yard(plan_of(yard()), tmp_path / "run", [Late()])).cameras[0]
     assert east.age_s["worst"] == pytest.approx(0.2)
 
 
@@ -155,8 +158,8 @@ def test_late_frames_are_counted_by_stage_and_for_the_whole_way(tmp_path):
     plain = yard(latency_budget_s=1e-6)
     plain["detectors"]["motion"]["budget_s"] = 1e-6
     run = run_yard(plan_of(plain), tmp_path / "run", [camera(seconds=1)])
-    again = account_of_site(run)
-    assert again.times.missed == {"capture-to-command": 10, "detect": 10}
+    again = account_of_run(run)
+    assert again.times.missed == {"capture-to-command": 10, "east_detect": 10}
     assert "10 of 10 frames" in text_of(again)
 
 
@@ -168,7 +171,7 @@ def test_a_recording_at_full_speed_has_no_times_from_capture(found):
 def test_a_run_without_a_frame_has_no_data_and_passes_nothing(tmp_path):
     plain = yard(machines={})
     run = run_yard(plan_of(plain), tmp_path / "run", [camera(seconds=0)])
-    again = account_of_site(run)
+    again = account_of_run(run)
     assert again.replay.verdict == "nothing to compare"
     assert math.isnan(again.cameras[0].longest_gap_s)
     text = text_of(again)
@@ -179,8 +182,8 @@ def test_a_run_without_a_frame_has_no_data_and_passes_nothing(tmp_path):
 def test_a_log_that_does_not_replay_is_accounted_for_and_said_not_to(stopped):
     saw = {"cameras": ["east"], "zones": ["pit"], "hold_s": 0.0, "valid_s": 3.0}
     other = plan_of(yard(machines={"saw": saw}, images={"keep": "digest"}))
-    changed = RunDirectory(path=stopped.path, planned=other, sources=stopped.sources)
-    again = account_of_site(changed)
+    changed = RunDirectory(path=stopped.path, plan=other, sources=stopped.sources)
+    again = account_of_run(changed)
     assert again.replay.verdict == "differs"
     assert again.accounts.received == 60
     assert "DIFFERS" in text_of(again)
@@ -188,7 +191,7 @@ def test_a_log_that_does_not_replay_is_accounted_for_and_said_not_to(stopped):
 
 
 def test_the_page_fetches_nothing_and_tells_what_the_text_tells(stopped, found, tmp_path):
-    page = write_site_report(stopped, found, tmp_path / "a.html").read_text()
+    page = write_report(stopped, found, tmp_path / "a.html").read_text()
     assert "<script" not in page
     assert "http" not in page
     assert "received 60 = decided 60" in page
@@ -218,7 +221,7 @@ def test_an_explanation_is_told_as_text_as_json_and_as_a_picture(stopped, tmp_pa
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("options", [["abc", "-o", "a.svg"], ["-o", "a.png"]])
+@pytest.mark.parametrize("options", [["abc", "-o", "a.gif"], ["-o", "a.png"]])
 def test_a_picture_needs_an_id_and_a_name_that_fits(stopped, options):
     assert "expected an id, and a name" in str(called("explain", stopped.path, *options).exception)
 
@@ -226,4 +229,4 @@ def test_a_picture_needs_an_id_and_a_name_that_fits(stopped, options):
 def test_somebody_inside_from_the_first_frame_on_keeps_the_machine_stopped(tmp_path):
     plan = plan_of(yard())
     run = run_yard(plan, tmp_path / "run", [camera(seconds=2)], told(plan, lambda _: INSIDE))
-    assert account_of_site(run).machines[0].changes[CommandLevel.NONE] == 0
+    assert account_of_run(run).machines[0].changes[CommandLevel.NONE] == 0

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene
-from sightline.cli.main import app
+from sightline.cli.main import app_for
 from sightline.runtime import RunOptions, load_plan, run_pipeline
 from sightline.sense import MemorySource
 
@@ -27,7 +27,8 @@ def made(tmp_path_factory):
 
 
 def called(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    given = [str(one) for one in arguments]
+    return CliRunner().invoke(app_for(given), given)
 
 
 def test_it_says_the_same_as_the_run_did(made):

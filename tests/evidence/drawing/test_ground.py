@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from sightline.assess.site.polygon import Polygon
 from sightline.assess.site.zones import SiteZone
-from sightline.evidence.drawing.ground import plan_view
+from sightline.evidence.drawing.ground import plan_view, projected_border, zone_outline
 from sightline.evidence.drawing.marks import ellipse_points, put_line, unbroken
-from sightline.evidence.drawing.ground import projected_border, zone_outline
 from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
 

@@ -10,14 +10,13 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from sightline.cli.main import app
 from sightline.errors import UsageError
-from sightline.evidence.alert_account import (
+from sightline.evidence.series_detection import detect_series
+from sightline.evidence.series_events import (
     explain_events,
     series_alert_lines,
     write_series_alerts,
 )
-from sightline.evidence.series_detection import detect_series
 from sightline.evidence.series_file import Series
 from sightline.perceive.normal.events import EventRule
 

@@ -12,10 +12,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from sightline.cli.main import app
-from sightline.evidence import explain
-from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines
-from sightline.evidence.rows_account import subject_of
+from sightline.cli.main import app_for
+from sightline.evidence import account_lines, draw_account, explain
+from sightline.evidence.rows_account import decision_subject
 from sightline.evidence.trial import MAX_RUNS
 from sightline.evidence.tried import try_decision
 from sightline.records.decision import final_revisions
@@ -114,7 +113,7 @@ def tried(run, kind, subject="s0"):
 def _tried(path, kind, subject):
     run = RunDirectory.open(path)
     decision = raised(run, kind, subject)
-    return decision, try_decision(run, decision, subject_of(run.plan, decision))
+    return decision, try_decision(run, decision, decision_subject(run.plan, decision))
 
 
 def edited(found, *, sensor="s0", slack=0.0):
@@ -183,7 +182,7 @@ def test_a_fault_of_one_window_is_not_put_off(made):
 
 def test_a_measure_of_an_expression_is_explained_by_the_one_field_it_reads(made):
     decision, found = tried(made, "seldom")
-    assert subject_of(made.plan, decision).field == "value"
+    assert decision_subject(made.plan, decision).field == "value"
     assert found.counterfactual.high == pytest.approx(12.0, abs=0.1)
 
 
@@ -218,7 +217,7 @@ def test_a_silence_is_not_decided_on_a_value(made):
 
 def test_what_ends_an_alert_is_not_explained_as_one(made):
     over = next(d for d in made.decisions() if str(d.transition) == "cleared" and d.kind == "high")
-    found = try_decision(made, over, subject_of(made.plan, over))
+    found = try_decision(made, over, decision_subject(made.plan, over))
     assert "see what raised it" in found.counterfactual.note
 
 
@@ -230,7 +229,7 @@ def test_rows_that_the_log_only_refers_to_cannot_be_tried_and_it_says_so(tmp_pat
 def test_a_decision_that_the_log_does_not_give_again_is_not_explained(made):
     decision = raised(made, "high", "s0")
     other = replace(decision, decision_id="0" * 32)
-    found = try_decision(made, other, subject_of(made.plan, other))
+    found = try_decision(made, other, decision_subject(made.plan, other))
     assert "does not raise it again" in found.counterfactual.note
 
 
@@ -260,7 +259,7 @@ def novel_run(folder):
 def test_what_was_unlike_the_past_is_told_with_the_nearest_normal_stretch(tmp_path):
     made = novel_run(tmp_path)
     decision = raised(made, "odd", "s0/value")
-    found = explain_alert(made, explain(made, decision.decision_id)).novelty
+    found = explain(made, decision.decision_id, is_quick=False).rows.novelty
     assert (found.stage, found.measure, found.note) == ("unlike", "value.mean", "")
     assert found.why.score == pytest.approx(decision.score)
     widest = found.why.widths[0]
@@ -271,15 +270,15 @@ def test_what_was_unlike_the_past_is_told_with_the_nearest_normal_stretch(tmp_pa
 def test_the_text_of_a_novelty_names_features_and_the_stretch_it_was_compared_with(tmp_path):
     made = novel_run(tmp_path)
     decision = raised(made, "odd", "s0/value")
-    lines = run_alert_lines(explain_alert(made, explain(made, decision.decision_id)))
+    lines = account_lines(explain(made, decision.decision_id, is_quick=False))
     assert len(lines) < 40
     assert any("deviations further from the past than usual" in line for line in lines)
     assert any("nearest normal stretch: 2026-01-01" in line for line in lines)
 
 
 def test_a_decision_that_rests_on_no_novelty_says_nothing_of_it(made):
-    found = explain_alert(made, explain(made, raised(made, "high", "s0").decision_id))
-    assert found.novelty is None
+    found = explain(made, raised(made, "high", "s0").decision_id, is_quick=False)
+    assert found.rows.novelty is None
 
 
 # --- what else happened -------------------------------------------------------------------------
@@ -287,7 +286,7 @@ def test_a_decision_that_rests_on_no_novelty_says_nothing_of_it(made):
 
 @pytest.fixture(scope="module")
 def alert(made):
-    return explain_alert(made, explain(made, raised(made, "high", "s0").decision_id))
+    return explain(made, raised(made, "high", "s0").decision_id, is_quick=False)
 
 
 def test_other_decisions_of_its_group_are_named_and_counted(alert):
@@ -308,17 +307,15 @@ def test_refused_rows_are_counted_by_reason_and_for_the_key(alert):
 
 def test_what_operators_said_of_the_subject_is_told(alert, made):
     assert alert.circumstances.controls == ("shelve on s0",)
-    other = explain_alert(
-        made, explain(made, raised(made, "high", "s1").decision_id), is_quick=True
-    )
+    other = explain(made, raised(made, "high", "s1").decision_id)
     assert other.circumstances.controls == ()
 
 
 def test_the_text_is_short_and_begins_with_what_was_decided(alert):
-    lines = run_alert_lines(alert)
+    lines = account_lines(alert)
     assert len(lines) < 30
     assert lines[0] == "high raised: s0/value of north, 2026-01-01 00:02:50Z"
-    bound = alert.tried.counterfactual.high
+    bound = alert.rows.tried.counterfactual.high
     assert any(line.startswith(f"  value at most {bound:.4g} over 2026-01-01") for line in lines)
 
 
@@ -333,8 +330,8 @@ def test_everything_is_in_json(alert):
 @pytest.mark.parametrize("kind", ["high", "silent"])
 def test_a_picture_can_be_drawn_of_any_decision(made, tmp_path, kind):
     pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
-    found = explain(made, raised(made, kind, "s1").decision_id)
-    draw_run_alert(tmp_path / "why.png", explain_alert(made, found))
+    found = explain(made, raised(made, kind, "s1").decision_id, is_quick=False)
+    draw_account(made, found, tmp_path / "why.png")
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -342,7 +339,8 @@ def test_a_picture_can_be_drawn_of_any_decision(made, tmp_path, kind):
 
 
 def command(*arguments):
-    return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+    given = ["explain", *map(str, arguments)]
+    return CliRunner().invoke(app_for(given), given)
 
 
 def test_the_command_says_it_all_and_draws_the_rows(made):

@@ -9,9 +9,10 @@ import pytest
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import UsageError
 from sightline.evidence import (
+    account_lines,
+    account_of_run,
     decisions_frame,
     draw_svg,
-    draw_terminal,
     explain,
     quarantine_frame,
     write_report,
@@ -50,20 +51,20 @@ def first(run, kind):
 def test_a_stuck_sensor_is_explained_with_the_rows_of_its_field(run):
     found = first(run, "sensor_stuck")
     field = found.decision.subject.split("/")[1]
-    assert (found.source, found.field) == ("telemetry", field)
-    assert found.rows > 60
-    assert found.time_ns[0] < found.decision.window_start_ns
+    assert (found.rows.about.source, found.rows.about.shown) == ("telemetry", field)
+    assert found.rows.shown.rows > 60
+    assert found.rows.shown.time_ns[0] < found.decision.window_start_ns
 
 
 def test_a_silence_is_explained_with_arrivals(run):
     found = first(run, "link_silence")
-    assert (found.field, set(found.value.tolist())) == ("", {1.0})
+    assert (found.rows.about.shown, set(found.rows.shown.value.tolist())) == ("", {1.0})
 
 
 def test_a_region_is_explained_with_the_rows_of_all_its_satellites(run):
     found = first(run, "region_silence")
     alone = first(run, "link_silence")
-    assert found.rows > 2 * alone.rows
+    assert found.rows.shown.rows > 2 * alone.rows.shown.rows
 
 
 def test_all_revisions_of_a_decision_are_told(run):
@@ -93,10 +94,10 @@ def test_pictures_are_well_formed_and_name_the_subject(run):
         assert decision.subject in picture
 
 
-def test_the_terminal_drawing_gives_reasons_with_value_threshold_and_version(run):
-    text = draw_terminal(first(run, "sensor_stuck"))
+def test_the_text_gives_reasons_with_value_threshold_and_version(run):
+    text = "\n".join(account_lines(first(run, "sensor_stuck")))
     assert "STUCK_VALUE" in text
-    assert "against 45 s  [sensor_stuck@" in text
+    assert "threshold 45 s  [sensor_stuck@" in text
 
 
 def test_decisions_are_a_table_in_order_of_time(run):
@@ -111,7 +112,7 @@ def test_quarantine_is_a_table_with_reason_and_place(run):
 
 
 def test_the_report_is_one_page_that_fetches_nothing(run, report, tmp_path):
-    page = write_report(run, report.as_mapping(), tmp_path / "report.html").read_text()
+    page = write_report(run, account_of_run(run), tmp_path / "report.html").read_text()
     assert f"{report.accounts.received:,}" in page
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in page

@@ -6,7 +6,25 @@ import cv2
 import numpy as np
 import pytest
 
-from evidence_site_drawing.yard_runs import (
+from sightline.errors import LogError, SourceError, UsageError
+from sightline.evidence.drawing import (
+    SiteLayout,
+    draw_site,
+    render_still,
+    render_video,
+    run_scenes,
+)
+from sightline.evidence.drawing import movie as movie_module
+from sightline.evidence.drawing.movie import FixedRateMovie, movie
+from sightline.evidence.drawing.palette import LEVELS, NO_PICTURE
+from sightline.evidence.drawing.rendering import RunPictures, scene_at
+from sightline.records import Frame
+from sightline.records.command import CommandLevel
+from sightline.records.decision import Mode
+from sightline.runtime import RunDirectory
+from sightline.runtime.engine.guarding import Lookers
+from sightline.sense.frames import VideoFile
+from simulation.yard_runs import (
     INSIDE,
     camera,
     made_run,
@@ -17,25 +35,6 @@ from evidence_site_drawing.yard_runs import (
     walker,
     yard,
 )
-from sightline.errors import LogError, SourceError, UsageError
-from sightline.evidence.site_drawing import (
-    SiteLayout,
-    draw_site,
-    render_still,
-    render_video,
-    run_scenes,
-)
-from sightline.evidence.site_drawing import movie as movie_module
-from sightline.evidence.drawing.movie import FixedRateMovie, movie
-from sightline.evidence.drawing.palette import LEVELS, NO_PICTURE
-from sightline.evidence.drawing.rendering import RunPictures
-from sightline.evidence.drawing.rendering import scene_at
-from sightline.records import Frame
-from sightline.records.command import CommandLevel
-from sightline.records.decision import Mode
-from sightline.runtime import RunDirectory
-from sightline.runtime.engine.guarding import CameraDetectors
-from sightline.sense.frames import VideoFile
 
 STOP, NONE = CommandLevel.STOP, CommandLevel.NONE
 
@@ -211,12 +210,12 @@ def test_a_fallback_is_told(tmp_path):
     class Broken:
         version = "broken@1"
 
-        def detect_batch(self, frames):
+        def look(self, frames):
             raise RuntimeError("no such layer")
 
     plan = plan_of(yard())
     teller = told(plan)["east"].primary
-    both = CameraDetectors(primary=Broken(), fallback=teller, budget_s=1.0)
+    both = Lookers(primary=Broken(), fallback=teller, budget_s=1.0)
     run = run_yard(plan, tmp_path / "run", [camera(seconds=1)], {"east": both})
     scene, image = drawn(run, 0.5)
     assert scene.cameras[0].mode is Mode.FALLBACK

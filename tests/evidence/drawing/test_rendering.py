@@ -4,16 +4,15 @@ import json
 
 import pytest
 import typer
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 from typer.testing import CliRunner
 
-from evidence_site_drawing.yard_runs import camera, made_run, plan_of, told, yard
 from sightline.cli.render_command import render
 from sightline.errors import UsageError
-from sightline.evidence.site_drawing import run_scenes
+from sightline.evidence.drawing import run_scenes
 from sightline.limits import Limits
-from sightline.runtime import RunDirectory
+from sightline.runtime import RunDirectory, RunOptions, run_pipeline
 from sightline.runtime.pruning import prune_run
+from simulation.yard_runs import camera, made_run, plan_of, told, yard
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,8 @@ def run(tmp_path_factory):
 def called(*arguments):
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command("render")(render)
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    given = [str(one) for one in arguments]
+    return CliRunner().invoke(app_for(given), given)
 
 
 def test_a_still_is_written_and_told_as_json(run, tmp_path):
@@ -62,12 +62,12 @@ def test_a_live_source_is_refused(run, tmp_path):
 
 def test_a_pruned_run_is_drawn_from_its_checkpoint_on(tmp_path):
     plan = plan_of(yard())
-    run_site(
+    run_pipeline(
         plan,
         {"east": camera(seconds=6)},
         tmp_path / "run",
-        detectors=told(plan, lambda _: [[200.0, 100.0, 220.0, 160.0]]),
-        options=SiteOptions(durable=False, checkpoint_ticks=25),
+        looking=told(plan, lambda _: [[200.0, 100.0, 220.0, 160.0]]),
+        options=RunOptions(durable=False, checkpoint_ticks=25),
         limits=Limits(segment_bytes=8192),
     )
     run = RunDirectory.open(tmp_path / "run")

@@ -14,6 +14,7 @@ from benchmarks.safety.trial import Moment
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import MachineRule
 from sightline.evidence.drawing import palette
+from sightline.evidence.drawing.composition import reason_text
 from sightline.evidence.drawing.ground import ARROW_S, ELLIPSE_SCALE
 from sightline.evidence.drawing.marks import (
     blank,
@@ -27,7 +28,6 @@ from sightline.evidence.drawing.marks import (
     put_text,
     tint,
 )
-from sightline.evidence.drawing.composition import reason_text
 from sightline.records.command import CommandLevel
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray

@@ -247,7 +247,7 @@ def test_late_frames_are_told_with_their_missed_deadline(tmp_path):
     run = run_yard(plan, tmp_path / "run", [camera(seconds=1)], told(plan, lambda _: INSIDE))
     found = explain(run, first(run, "in_forbidden_zone").decision_id)
     stages = {missed["stage"] for missed in found.cameras.measured.missed}
-    assert stages == {"east_detect", "capture-to-command"}
+    assert {"east_detect", "capture-to-command"} <= stages
 
 
 def test_all_of_it_is_json_without_nan(driven, visited):

@@ -262,7 +262,8 @@ def explain_said(
         limits=limits,
     )
     alerts = _AlertsSeen(said)
-    _read(run, said, seen, rows, moment, alerts, limits)
+    for name in run.partitions:
+        _read(run, name, seen=seen, rows=rows, moment=moment, alerts=alerts, limits=limits)
     found_rows = None
     if rows is not None and about is not None and decision is not None:
         found_rows = RowsFacts(
@@ -296,31 +297,32 @@ def explain_said(
 
 def _read(
     run: RunDirectory,
-    said: Said,
+    name: str,
+    *,
     seen: CircumstancesSeen,
     rows: _RowsSeen | None,
     moment: CameraMoment | None,
     alerts: _AlertsSeen,
     limits: Limits,
 ) -> None:
-    """Let the log of each partition go by once."""
-    for name in run.partitions:
-        seen.begin()
-        is_camera = moment is not None and name == moment.partition
-        after = moment.began_after if moment is not None and is_camera else -1
-        for epoch in log_epochs(run, name, after=after, limits=limits):
-            goes_on = seen.take(epoch)
-            if rows is not None:
-                goes_on |= rows.take(epoch)
-            for entry in epoch.entries:
-                if moment is not None and is_camera:
-                    moment.take(entry)
-                if entry.kind is EntryKind.ALERTING:
-                    alerts.take(entry.payload)
-            if moment is not None and is_camera:
-                goes_on |= not moment.is_done
-            if not goes_on and run.plan.pipeline.alerting is None:
-                break
+    """Let the log of a partition go by once, as far as it matters to any of them."""
+    seen.begin()
+    cameras = moment if moment is not None and name == moment.partition else None
+    after = -1 if cameras is None else cameras.began_after
+    has_desk = run.plan.pipeline.alerting is not None
+    for epoch in log_epochs(run, name, after=after, limits=limits):
+        goes_on = seen.take(epoch)
+        if rows is not None:
+            goes_on |= rows.take(epoch)
+        for entry in epoch.entries:
+            if cameras is not None:
+                cameras.take(entry)
+            if entry.kind is EntryKind.ALERTING:
+                alerts.take(entry.payload)
+        if cameras is not None:
+            goes_on |= not cameras.is_done
+        if not goes_on and not has_desk:
+            break
 
 
 def _names(what: Decision | ActuatorCommand) -> list[str]:

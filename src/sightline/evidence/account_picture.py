@@ -86,7 +86,8 @@ def draw_account(
     write_text(
         out,
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
-        f'<image width="{width}" height="{height}" href="data:image/png;base64,{encoded}"/></svg>\n',
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,{encoded}"/>'
+        "</svg>\n",
     )
     return DrawnAccount(path=out, at_s=drawn.at_s, has_picture=drawn.has_picture)
 

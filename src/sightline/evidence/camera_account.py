@@ -1,4 +1,4 @@
-"""Why cameras and machines decided something: the log replayed up to it, and what was then known."""
+"""Why cameras and machines decided something: the log replayed up to it, what was known then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What else happened around a decision: neighbours, operators, refused rows, overruns, other logs."""
+"""What else happened around a decision, and the log epoch by epoch.
+
+Everything is of one span of time. Decisions and rows lie in it by their event time; what has none
+of its own, such as refused rows, overruns and operator inputs, by the ticks of its epoch.
+"""
 
 from __future__ import annotations
 

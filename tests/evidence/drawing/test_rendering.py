@@ -23,8 +23,7 @@ def run(tmp_path_factory):
 def called(*arguments):
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command("render")(render)
-    given = [str(one) for one in arguments]
-    return CliRunner().invoke(app_for(given), given)
+    return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def test_a_still_is_written_and_told_as_json(run, tmp_path):

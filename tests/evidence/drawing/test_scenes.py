@@ -46,7 +46,7 @@ def share_of(image, colour):
 
 def drawn(run, at_s):
     scene = RunPictures(run, {}).shown(scene_at(run, at_s))
-    return scene, draw_site(scene, SiteLayout.of(run.site))
+    return scene, draw_site(scene, SiteLayout.of(run.plan))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_run_without_pictures_is_drawn_on_grey_with_a_note(unkept):
     assert scene.cameras[0].note == "picture not kept"
     assert share_of(image, NO_PICTURE) > 0.1
     without = replace(scene, cameras=(replace(scene.cameras[0], note=""),))
-    assert not np.array_equal(draw_site(without, SiteLayout.of(unkept.site)), image)
+    assert not np.array_equal(draw_site(without, SiteLayout.of(unkept.plan)), image)
 
 
 def test_a_recording_gives_the_pictures_that_the_log_lacks(unkept, stopped, tmp_path):
@@ -214,9 +214,9 @@ def test_a_fallback_is_told(tmp_path):
             raise RuntimeError("no such layer")
 
     plan = plan_of(yard())
-    teller = told(plan)["east"].primary
+    teller = told(plan)["east_detect", "east"].primary
     both = Lookers(primary=Broken(), fallback=teller, budget_s=1.0)
-    run = run_yard(plan, tmp_path / "run", [camera(seconds=1)], {"east": both})
+    run = run_yard(plan, tmp_path / "run", [camera(seconds=1)], {("east_detect", "east"): both})
     scene, image = drawn(run, 0.5)
     assert scene.cameras[0].mode is Mode.FALLBACK
     primary = replace(scene, cameras=(replace(scene.cameras[0], mode=Mode.PRIMARY),))
@@ -239,7 +239,7 @@ def test_a_refused_frame_is_shown_as_refused_and_without_tracks(tmp_path):
 def test_a_run_that_decides_otherwise_now_is_not_drawn(stopped):
     saw = {"cameras": ["east"], "hold_s": 0.0, "valid_s": 3.0}
     other = plan_of(yard(machines={"saw": saw}))
-    changed = RunDirectory(path=stopped.path, planned=other, sources=stopped.sources)
+    changed = RunDirectory(path=stopped.path, plan=other, sources=stopped.sources)
     with pytest.raises(LogError, match="was decided"):
         list(run_scenes(changed))
 
@@ -259,5 +259,5 @@ def test_a_still_is_a_picture_of_the_layout(stopped, tmp_path):
 def test_drawing_twice_gives_the_same_bytes_and_leaves_the_picture_alone(stopped):
     scene, image = drawn(stopped, 5.0)
     before = scene.cameras[0].picture.copy()
-    assert np.array_equal(draw_site(scene, SiteLayout.of(stopped.site)), image)
+    assert np.array_equal(draw_site(scene, SiteLayout.of(stopped.plan)), image)
     assert np.array_equal(scene.cameras[0].picture, before)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from sightline.cli.main import app_for
 from sightline.errors import UsageError
 from sightline.evidence.series_detection import detect_series
 from sightline.evidence.series_events import (
@@ -210,7 +211,8 @@ def csv(tmp_path_factory):
 
 def detect(csv, *arguments):
     whole = ["detect", csv, "--time", "when", "--value", "level", *arguments]
-    return CliRunner().invoke(app, list(map(str, whole)))
+    given = list(map(str, whole))
+    return CliRunner().invoke(app_for(given), given)
 
 
 def test_all_events_are_explained_by_strength(csv):

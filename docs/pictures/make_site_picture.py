@@ -23,7 +23,7 @@ from sightline.runtime.frames.detecting import CameraDetectors
 from sightline.runtime.frames.site_plan import make_site_plan
 from sightline.runtime.frames.site_run import SiteOptions, run_site
 
-from sightline.evidence.site_drawing import render_still, render_video
+from sightline.evidence.drawing import render_still, render_video
 from sightline.records import Detections, Frame
 from sightline.records.camera import CameraModel
 from sightline.records.lens import Lens

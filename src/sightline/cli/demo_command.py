@@ -13,7 +13,7 @@ from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_fram
 from sightline.cli.console import decision_line, print_json, progress_display
 from sightline.cli.run_command import metrics_server, report_lines
 from sightline.cli.sources import parse_speed
-from sightline.evidence import draw_svg, explain, write_report
+from sightline.evidence import account_of_run, draw_svg, explain, write_report
 from sightline.records.decision import Transition, final_revisions
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.sense import open_source
@@ -65,7 +65,8 @@ def demo(
             on_progress=on_progress,
         )
     run = RunDirectory.open(folder / "run")
-    page = write_report(run, report.as_mapping(), folder / "report.html")
+    found = account_of_run(run)
+    page = write_report(run, found, folder / "report.html", latency_s=report.latency_s)
     standing = [d for d in final_revisions(run.decisions()) if d.transition is Transition.RAISED]
     chosen = next((d for d in standing if d.kind == "unusual"), standing[0] if standing else None)
     if chosen is not None:

@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
         "track": ("tracking_commands:track", "Follow given detections."),
-        "evaluate": ("tracking_commands:app", "Compare results with the truth."),
+        "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
         "profile": ("profile_command:profile", "Say which stage of a run to mend first."),
         "demo": ("demo_command:demo", "Simulate satellites and run the gateway on them."),
         "bench": ("bench_command:bench", "Run a benchmark of the repository."),

@@ -179,11 +179,11 @@ def share_of_budget_s(stage: AnyStage, pipeline: Pipeline) -> float | None:
     """Seconds that a stage may take: its own share, else that of its guard or detector."""
     if stage.settings.budget_s is not None:
         return float(stage.settings.budget_s)
-    guard = getattr(stage, "guard", None)
-    if guard is not None:
-        return float(guard.budget_s)
     detector = pipeline.detectors.get(getattr(stage.settings, "detector", ""))
-    return None if detector is None else detector.budget_s
+    if detector is not None:
+        return detector.budget_s
+    guard = getattr(stage, "guard", None)
+    return None if guard is None else float(guard.budget_s)
 
 
 # --- making one -----------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ import polars as pl
 import pytest
 
 from sightline.records.decision import Mode, final_revisions
-from simulation.mixed_world import East, mixed_engine, mixed_plan
+from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
+from sightline.sense import MemorySource
+from simulation.engine import FaultyAnswers
+from simulation.mixed_world import RATE_HZ, East, mixed_engine, mixed_plan, shade_of
 from simulation.schedules import EngineFaults, arrive, draw_arrival, draw_engine_faults
 from simulation.small_runs import readings, windows
 from simulation.small_world import (
@@ -109,6 +112,26 @@ def test_where_nobody_looked_in_time_the_decision_says_so():
     assert fallback
     assert {d.mode for d in fallback if d.transition == "raised"} == {Mode.FALLBACK}
     assert {"shade:timeout", "shade:crash", "shade:nan", "shade:skipped"} <= set(result.fallbacks)
+
+
+def test_a_paced_run_of_rows_and_frames_accounts_for_all_and_replays(tmp_path):
+    plan = mixed_plan()
+    report = run_pipeline(
+        plan,
+        {"t": MemorySource("t", {"t": readings(LEVELS)}), "east": East()},
+        tmp_path / "run",
+        guard=FaultyAnswers(plan, 0, 0.0, sees=shade_of),
+        options=RunOptions(durable=False, speed=30.0),
+    )
+    accounts = report.accounts
+    assert accounts.is_balanced
+    assert accounts.received == len(LEVELS) + round(DURATION_S * RATE_HZ)
+    assert accounts.decided + accounts.superseded == accounts.received
+    assert report.decisions["high raised issued"] == report.decisions["shadow raised issued"] == 1
+    run = RunDirectory.open(tmp_path / "run")
+    assert sum(a.received for a in run.accounts().values()) == accounts.received
+    verdict = replay_run(run)
+    assert verdict, str(verdict.difference)
 
 
 # --- whatever happens -----------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from mcap.reader import make_reader
 
 from sense.frames.frame_cases import write_video
 from sightline.errors import LogError, PipelineError, UsageError
-from sightline.evidence.site_drawing.pictures import RunPictures
-from sightline.evidence.site_drawing.scene import CameraScene, SiteScene
+from sightline.evidence.drawing.rendering import RunPictures
+from sightline.evidence.drawing.scenes import CameraScene, SiteScene
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind

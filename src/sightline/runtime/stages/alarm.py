@@ -25,6 +25,10 @@ from sightline.runtime.stage import (
     Wiring,
 )
 
+PERSISTENCE = "PERSISTENCE"
+"""How many of the last windows agreed."""
+SCORED_VALUE = "SCORED_VALUE"
+"""The value that a score is about."""
 _DEGRADED_SHARE = 0.5  # a window with less than this share of its expected rows is degraded
 
 
@@ -93,6 +97,15 @@ class AlarmStage(Stage):
             raise_at=at, clear_at=at if clear is None else clear, is_high=is_high, m=form.m,
             n=form.n,
         )  # fmt: skip
+
+    def explain(self, reason: Reason) -> str:
+        form: AlarmSettings = self.settings
+        if reason.code == form.code:
+            side = "above" if form.raise_above is not None else "below"
+            return f"it is raised while {reason.measure} is {side} its threshold"
+        if reason.code == PERSISTENCE:
+            return f"so many of the last {form.n} windows were beyond the threshold"
+        return super().explain(reason)
 
     # --- during the run ---------------------------------------------------------------------------
 
@@ -181,7 +194,7 @@ class AlarmStage(Stage):
         if form.n > 1:
             reasons.append(
                 Reason(
-                    code="PERSISTENCE",
+                    code=PERSISTENCE,
                     measure="windows_agreeing",
                     value=float(agreeing),
                     threshold=float(form.m),
@@ -237,7 +250,7 @@ def scored_values(chain: ChainView, measure: Measure, row: int) -> tuple[list[Re
         measure = step.reads[step.adds.index(measure)]
         found.append(
             Reason(
-                code="SCORED_VALUE",
+                code=SCORED_VALUE,
                 measure=measure.column,
                 value=float(series.column(measure.column)[row]),
                 threshold=math.nan,

@@ -10,6 +10,7 @@ from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.perceive.normal.calibration import CalibrationBank
 from sightline.perceive.normal.calibration import CalibrationSettings as BankSettings
+from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
 from sightline.runtime.settings import SeriesSettings
@@ -48,6 +49,12 @@ class CalibrationStage(Stage):
         except UsageError as error:
             planning.fail(error.expected, error.got)
         return Wiring(reads=reads, adds=adds)
+
+    def explain(self, reason: Reason) -> str:
+        del reason
+        return (
+            "the score that was compared with the highest score of each normal block of this series"
+        )
 
     @property
     def lookback(self) -> int:

@@ -22,11 +22,7 @@ from sightline.runtime.item_stage import (
 )
 from sightline.runtime.settings import ItemSettings
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
-
-NO_FRAMES = "NO_FRAMES"
-"""A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
-FALLBACK = "DETECTOR_FALLBACK"
-"""The detector has not answered itself; the reason says who did. Value: detectors that did."""
+from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
 
 class CameraHealthStage(ItemStage):
@@ -44,6 +40,9 @@ class CameraHealthStage(ItemStage):
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
             planning.fail("one camera", ", ".join(planning.cameras))
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: ItemPlan) -> HealthState:
         return HealthState(self, plan)

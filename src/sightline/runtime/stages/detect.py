@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sightline.records import Detections
-from sightline.records.decision import Mode
+from sightline.records.decision import Mode, Reason
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Breaker, GuardSettings, ItemSettings, Name
+from sightline.runtime.stages.meanings import meaning
 
 
 class DetectSettings(ItemSettings):
@@ -58,6 +59,9 @@ class DetectStage(ItemStage):
         return GuardSettings(
             budget_s=60.0, fallback=self.settings.fallback, breaker=self.settings.breaker
         )
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: ItemPlan) -> ItemState:
         del plan

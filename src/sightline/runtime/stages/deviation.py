@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from sightline.perceive import level_deviation, robust_deviation
-from sightline.records.decision import Mode
+from sightline.records.decision import Mode, Reason
 from sightline.records.readings import Arrays
 from sightline.runtime.settings import GuardSettings, SeriesSettings
 from sightline.runtime.stage import Measure, Planning, Stage, Windows, Wiring
@@ -59,6 +59,10 @@ class _Deviation(Stage):
             for m in reads
         )
         return Wiring(reads=reads, adds=adds)
+
+    def explain(self, reason: Reason) -> str:
+        del reason
+        return "the value that was compared with the windows before it"
 
     @property
     def lookback(self) -> int:

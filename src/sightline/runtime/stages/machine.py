@@ -43,6 +43,7 @@ from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
+from sightline.runtime.stages.meanings import CALM, meaning
 from sightline.runtime.stages.zones import (
     CameraView,
     ZonesStage,
@@ -260,6 +261,9 @@ class MachineStage(ItemStage):
             version=f"{self.name}@{pipeline}",
         )
 
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
+
     def begin(self, plan: ItemPlan) -> MachineState:
         return MachineState(self, plan)
 
@@ -423,7 +427,7 @@ class MachineState(ItemState):
 
     def _change(self, command: ActuatorCommand, at_ns: int) -> Decision:
         calm = Reason(
-            code="CALM",
+            code=CALM,
             measure="demands",
             value=0.0,
             threshold=1.0,

@@ -13,6 +13,7 @@ from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.perceive.normal.bank import DetectorBank
 from sightline.perceive.normal.settings import NormalSettings
+from sightline.records.decision import Reason
 from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
 from sightline.runtime.settings import SeriesSettings
 from sightline.runtime.stage import Measure, Planning, Stage, Step, Wiring
@@ -72,6 +73,10 @@ class NoveltyStage(Stage):
                 str(self.settings.learn_windows),
             )
         return Wiring(reads=reads, adds=adds)
+
+    def explain(self, reason: Reason) -> str:
+        del reason
+        return "the value that was compared with what this series remembers as normal"
 
     @property
     def lookback(self) -> int:

@@ -55,6 +55,11 @@ class SilenceStage(WatchStage):
             )
         return Wiring()
 
+    def explain(self, reason: Reason) -> str:
+        if reason.code.endswith("_OVER"):
+            return "data came again after so long"
+        return "nothing came for so long, although contact was expected"
+
     def begin_watch(
         self, step: Step, *, pipeline: str, source: str, contract: Contract
     ) -> SilenceWatch:

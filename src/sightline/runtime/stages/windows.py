@@ -20,6 +20,7 @@ from sightline.perceive.windows import (
     segment_expressions,
     segment_statistics,
 )
+from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
 from sightline.runtime.settings import Form, Name, SeriesSettings
@@ -46,6 +47,11 @@ ROW_COLUMNS: Mapping[str, str] = {
 }
 """Columns every window has, with their units. Offsets count from the window's start."""
 _STATISTIC_UNITS = {"count": "1", "nan_share": "1", "stuck_s": "s"}
+_IMPLAUSIBLE = {
+    "IMPLAUSIBLE_STUCK": "the value did not change for so long: the sensor may be stuck",
+    "IMPLAUSIBLE_RATE": "the value changed faster than the contract thinks possible",
+    "IMPLAUSIBLE_NAN_SHARE": "too many of the window's values are missing",
+}
 _CODE_BITS = 42
 _MOST = 0.5
 
@@ -79,6 +85,9 @@ class WindowsStage(RootStage):
 
     use = "windows"
     Settings = WindowsSettings
+
+    def explain(self, reason: Reason) -> str:
+        return _IMPLAUSIBLE.get(reason.code) or super().explain(reason)
 
     def shape(self, contract: Contract, planning: Planning) -> Shape:
         form: WindowsSettings = self.settings

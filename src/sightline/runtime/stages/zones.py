@@ -16,10 +16,11 @@ from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
-from sightline.records.decision import Mode
+from sightline.records.decision import Mode, Reason
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
+from sightline.runtime.stages.meanings import meaning
 from sightline.runtime.stages.track import Sight, tracks_from_mapping, tracks_mapping
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -130,6 +131,9 @@ class ZonesStage(ItemStage):
 
     def wanted_classes(self) -> Mapping[str, set[str]]:
         return {f"zones.{n}.classes": set(z.classes) for n, z in self.settings.zones.items()}
+
+    def explain(self, reason: Reason) -> str:
+        return meaning(reason.code) or super().explain(reason)
 
     def begin(self, plan: ItemPlan) -> ZonesState:
         return ZonesState(self, plan)

@@ -344,7 +344,7 @@ class SimulatedEngine:
             self._commit(driver, seen)
 
     def _commit(self, driver: EpochDriver, seen: _Seen) -> None:
-        for committed in driver.commit():
+        for committed in driver.commit(at_once=lambda committed: None):
             committed.accounts.check(f"simulated run, {committed.name}")
             seen.published.update(
                 (committed.name, sequence, decision.canonical_bytes())

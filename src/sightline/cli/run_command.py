@@ -232,8 +232,11 @@ def _followed(
                 text = file.read(limits.control_line_bytes)
             is_too_long = len(text) == limits.control_line_bytes and b"\n" not in text
             whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
-            places[path] += len(whole)
-            found += [_control(line) for line in whole.splitlines() if line.strip()]
+            for line in whole.splitlines(keepends=True):
+                # A resumed run reads the file again: it must know what it has taken.
+                if line.strip():
+                    found.append({"id": f"{path}:{places[path]}", **_control(line)})
+                places[path] += len(line)
         return found
 
     return newest

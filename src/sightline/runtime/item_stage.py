@@ -7,12 +7,13 @@ item, or one tick, going through the item stages in their order.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol
 
 from sightline.decide.standing import Condition, StandingConditions
-from sightline.errors import LogError
+from sightline.errors import LogError, UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Frame
 from sightline.records.camera import CameraModel
@@ -69,6 +70,9 @@ class ItemPlanning(Protocol):
     @property
     def cameras(self) -> Mapping[str, CameraPlan]:
         """The cameras that its inputs lead back to, by name."""
+
+    def cameras_of(self, name: str) -> tuple[str, ...]:
+        """The cameras that one of its inputs leads back to."""
 
     @property
     def tick_s(self) -> float:
@@ -146,6 +150,10 @@ class Around(Protocol):
         """State of each item stage, by name."""
 
     @property
+    def fallback(self) -> set[str]:
+        """Stages whose newest answer came about by a fallback, or rests on one that did."""
+
+    @property
     def read_series(self) -> Callable[[str, str, str, int], tuple[float, int]]:
         """(stage, column, key, at_ns) → value and window end of what is known of a series."""
 
@@ -217,11 +225,9 @@ class Turn:
 
     @property
     def mode(self) -> Mode:
-        """Whether the stage at hand has answered itself."""
+        """Whether the stage at hand, and all that it reads, has answered itself."""
         assert self._step is not None
-        outcome = self._outcomes.get(self._step.name)
-        is_primary = outcome is None or (outcome.is_ok and outcome.mode is Mode.PRIMARY)
-        return Mode.PRIMARY if is_primary else Mode.FALLBACK
+        return Mode.FALLBACK if self._step.name in self._around.fallback else Mode.PRIMARY
 
     def known(self, column: str, key: str, *, at_ns: int | None = None) -> Known:
         """What is known of a series stage's ``STAGE.COLUMN`` of a key as of an event time.
@@ -247,13 +253,13 @@ class Turn:
             scope: what belongs together, for example ``camera/risk``; several stages may share
                 one, and then what each of them says in a turn is joined.
             conditions: all of them; none if nothing holds.
-            mode: how the answer came about; None: that of the stage at hand.
+            mode: how the answer came about; None: that of the stage at hand. Of a scope that
+                several share, one fallback makes it one.
         """
-        known = self._said.get(scope)
-        if known is None:
-            self._said[scope] = (list(conditions), self.mode if mode is None else mode)
-        else:
-            known[0].extend(conditions)
+        said = self.mode if mode is None else mode
+        known, before = self._said.get(scope, ([], Mode.PRIMARY))
+        both = Mode.FALLBACK if Mode.FALLBACK in {said, before} else Mode.PRIMARY
+        self._said[scope] = ([*known, *conditions], both)
 
     def flag(
         self,
@@ -307,6 +313,14 @@ class Turn:
         """
         assert self._step is not None
         name = camera or self.camera
+        unknown = sorted(set(values) - set(self._step.stage.measures))
+        if unknown or not name:
+            raise UsageError(
+                expected=f"measures {', '.join(self._step.stage.measures)} of a camera",
+                got=", ".join(unknown) or "no camera, at a tick",
+                where=f"stage {self._step.name}",
+                action="name them in `measures`, and at a tick say whose they are: camera=…",
+            )
         at_ns = self.at_ns if self.header is None else self.header.capture_ns
         self._around.note_row(self._step.name, name, at_ns, values)
 
@@ -325,6 +339,22 @@ class Turn:
         """The same turn, at the next stage."""
         self._step = step
         return self
+
+    def looked(self) -> None:
+        """An item has come to the stage at hand: from here on its mode is known."""
+        step = self._step
+        assert step is not None
+        outcome = self._outcomes.get(step.name)
+        fallback = self._around.fallback
+        is_own = (
+            not step.stage.looks
+            if outcome is None
+            else (outcome.is_ok and outcome.mode is Mode.PRIMARY)
+        )
+        if is_own and fallback.isdisjoint(step.stage.settings.inputs):
+            fallback.discard(step.name)
+        else:
+            fallback.add(step.name)
 
     def finish(self, standing: StandingConditions, timer: StageTimer) -> list[Decision]:
         """The decisions of the turn: what was raised and cleared, then the others."""
@@ -377,10 +407,25 @@ class PlainState(ItemState):
     def on_item(self, turn: Turn) -> None:
         turn.state = self._plain
         self.value = self._stage.on_item(turn)
+        self._check(self.value, "value")
+        self._check(self._plain, "turn.state")
 
     def on_tick(self, turn: Turn) -> None:
         turn.state = self._plain
         self._stage.on_tick(turn)
+        self._check(self._plain, "turn.state")
+
+    def _check(self, plain: Any, what: str) -> None:
+        """A checkpoint gives back only what JSON can hold: a run must not differ by one."""
+        if _is_plain(plain):
+            return
+        raise UsageError(
+            expected=f"a {what} of text, finite numbers, true, false, None, lists, and mappings by "
+            "text",
+            got=repr(plain)[:200],
+            where=f"stage {self._stage.name}",
+            action="keep plain values, or let `begin` give an ItemState that saves its own",
+        )
 
     def on_control(self, control: Mapping[str, Any]) -> None:
         self._stage.on_control(control, self._plain)
@@ -407,6 +452,15 @@ class PlainState(ItemState):
         self.value = parts.meta["value"]
 
 
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _is_plain(one) for key, one in value.items())
+    if kind is list:
+        return all(map(_is_plain, value))
+    return value is None or kind in (str, int, bool) or (kind is float and math.isfinite(value))
+
+
 # --- the stage ------------------------------------------------------------------------------------
 
 
@@ -423,6 +477,8 @@ class ItemStage(AnyStage):
         measures: columns that it measures with ``turn.measure``, by name, with their units: series
             stages can read them, one key per camera.
         looks: whether it is guarded and looks at pictures.
+        finds: names that each answer of :meth:`look` must have; one without them is as good as
+            none.
         controls: operator inputs that it takes.
     """
 
@@ -431,6 +487,7 @@ class ItemStage(AnyStage):
     writes: ClassVar[str] = "nothing"
     measures: ClassVar[Mapping[str, str]] = {}
     looks: ClassVar[bool] = False
+    finds: ClassVar[tuple[str, ...]] = ()
     controls: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

@@ -258,7 +258,22 @@ def load_pipeline(path: Path) -> Pipeline:
     if isinstance(plain, dict) and plain.get("plugins") and folder not in sys.path:
         sys.path.append(folder)
     form = parse_pipeline(plain, where=str(path))
+    _check_plugins(form.plugins, path)
     return form.model_copy(update={"alerting": with_subjects(form.alerting, path.parent)})
+
+
+def _check_plugins(names: tuple[str, ...], path: Path) -> None:
+    """Python imports a module of a name once: it must be the one beside the file."""
+    for name in names:
+        beside = (path.parent / Path(*name.split("."))).with_suffix(".py").resolve()
+        got = getattr(sys.modules[name], "__file__", None) or "a built-in module"
+        if beside.exists() and Path(got).resolve() != beside:
+            raise PipelineError(
+                expected=f"the module beside the pipeline file, {beside}",
+                got=got,
+                where=f"{path}, plugins",
+                action="rename one of the two modules: Python imports only the first of a name",
+            )
 
 
 def parse_pipeline(plain: object, *, where: str) -> Pipeline:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from sightline.errors import ContractError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
-from sightline.registry import import_plugins
+from sightline.registry import import_plugins, plugin_folders
 from sightline.runtime.item_stage import CameraPlan, ItemPlan, ItemStage, ItemStep
 from sightline.runtime.pipeline import (
     CameraForm,
@@ -270,6 +271,21 @@ def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan:
     return make_plan(pipeline, contracts, where=where, folder=Path(plain["folder"]))
 
 
+def plan_recipe(plan: Plan) -> dict[str, Any]:
+    """A plan for a process of its own, JSON-ready, with where it finds the plan's plugins."""
+    return {
+        "plan": plan_as_mapping(plan),
+        "origin": plan.origin,
+        "plugin_folders": plugin_folders(plan.pipeline.plugins),
+    }
+
+
+def plan_of_recipe(recipe: Mapping[str, Any]) -> Plan:
+    """The plan of :func:`plan_recipe`, in the process that was given it."""
+    sys.path += [f for f in recipe["plugin_folders"] if f not in sys.path]
+    return plan_from_mapping(recipe["plan"], where=recipe["origin"])
+
+
 class _Skipped(Exception):
     """A stage hangs on one that is at fault."""
 
@@ -322,6 +338,13 @@ class _Planner:
                 with self._collecting():
                     watches.append(self._watch(name, stage))
         steps = self._item_steps(items)
+        if not self.problems:
+            placed = [s.name for c in chains for s in (c.root, *c.steps)]
+            placed += [s.name for s in watches] + [s.name for s in steps]
+            for name in self.stages:
+                if name not in placed:
+                    self.fail(name, "a stage that something runs: after windows, with scope key; a "
+                              "watch; or on items", f"`{self.stages[name].use}`")  # fmt: skip
         self._check_together()
         if self.problems:
             raise PipelineError(expected="a pipeline that fits together", got="see the others",
@@ -447,6 +470,11 @@ class _Planner:
                     wanted = " or ".join(stage.reads)
                     self.fail(name, f"input of type {wanted} for `{stage.use}`",
                               f"{given}: {offered}")  # fmt: skip
+                if given not in self.pipeline.cameras and not isinstance(
+                    self.stages.get(given), ItemStage
+                ):
+                    self.fail(name, "inputs that are cameras or item stages: what is known of a "
+                              "series, `turn.known` tells", f"{given}: {offered}")  # fmt: skip
             return
         assert isinstance(stage, Stage)
         given = stage.settings.input
@@ -536,6 +564,10 @@ class _Planner:
             stage = type(stage)(name, wiring.settings)
             self.stages[name] = stage
         self._check_guard(name, stage)
+        adds = [m.column for m in wiring.adds]
+        twice = next((column for column in adds if adds.count(column) > 1), None)
+        if twice is not None:
+            self.fail(name, "measures that add columns of different names", twice)
         self.measures[name] = wiring.adds
         return Step(
             name=name,
@@ -609,15 +641,33 @@ class _Planner:
             assert isinstance(stage, ItemStage)
             inputs = stage.settings.inputs
             if any(i not in cameras_of for i in inputs):
-                continue  # an input is at fault
+                continue  # an input is at fault, as was said
             cameras = tuple(dict.fromkeys(c for i in inputs for c in cameras_of[i]))
             cameras_of[name] = cameras
             with self._collecting():
-                stage.plan(_ItemPlace(self, name, cameras))
+                self._check_looking(name, stage)
+                stage.plan(_ItemPlace(self, name, cameras, cameras_of))
             steps.append(
                 ItemStep(name=name, stage=stage, version=self._version(stage), cameras=cameras)
             )
         return tuple(steps)
+
+    def _check_looking(self, name: str, stage: ItemStage) -> None:
+        """A stage that looks at pictures has a deadline, and a camera to look at."""
+        if not stage.looks:
+            return
+        if not any(i in self.cameras for i in stage.settings.inputs):
+            self.fail(name, "a camera among the inputs of a stage that looks at pictures",
+                      ", ".join(stage.settings.inputs))  # fmt: skip
+        guard = stage.guard
+        if guard is None:
+            self.fail(name, "guarded: {budget_s: …}, for a stage that looks at pictures", "none")
+        if hasattr(stage.settings, "detector"):
+            return  # the time is its detector's
+        longest_s = self.pipeline.latency_budget_s - self.pipeline.batch_wait_s
+        if guard.budget_s > longest_s:
+            self.fail(name, f"guarded.budget_s within latency_budget_s less batch_wait_s "
+                      f"({longest_s:g} s)", f"{guard.budget_s:g}")  # fmt: skip
 
     # --- together ---------------------------------------------------------------------------------
 
@@ -762,10 +812,14 @@ class _ItemPlace:
     planner: _Planner
     name: str
     camera_names: tuple[str, ...]
+    known: Mapping[str, tuple[str, ...]]
 
     @property
     def cameras(self) -> Mapping[str, CameraPlan]:
         return {name: self.planner.cameras[name] for name in self.camera_names}
+
+    def cameras_of(self, name: str) -> tuple[str, ...]:
+        return self.known[name]
 
     @property
     def detectors(self) -> Mapping[str, DetectorSettings]:

@@ -111,7 +111,8 @@ def run_pipeline(
     """
     _check_sources(plan, sources, options)
     _check_machines(plan, commands or {})
-    _check_options(plan, options, clocks=clocks, guard=guard, out=out)
+    _check_options(plan, options, clocks=clocks, guard=guard)
+    _check_liveness(plan, sources, options)
     OperatorInputs.check(plan, options.controls)
     tapes = packet_tapes(plan.pipeline.images, _cameras(plan, sources))
     if plan.cameras:
@@ -141,8 +142,7 @@ def run_pipeline(
             metrics=metrics or RunMetrics(),
             is_stopped=is_stopped,
         )
-        driver = _driver(opened, guard, tapes)
-        stack.callback(driver.close)
+        driver = _driver(opened, guard, tapes, stack)
         ledger = stack.enter_context(Ledger.open(run.ledger_url))
         senders = {
             name: stack.enter_context(CommandSender(outlet))
@@ -268,7 +268,10 @@ def _committed(
 # --- hosts ----------------------------------------------------------------------------------------
 
 
-def _driver(opened: _Opened, guard: Answers | None, tapes: Mapping[str, Any]) -> EpochDriver:
+def _driver(
+    opened: _Opened, guard: Answers | None, tapes: Mapping[str, Any], stack: ExitStack
+) -> EpochDriver:
+    """All partitions; ``stack`` closes what was opened, also when the next cannot be."""
     plan, options, clocks, limits = opened.plan, opened.options, opened.clocks, opened.limits
     out = opened.run.path
     storage = DirectoryStorage(out, durable=options.durable)
@@ -296,6 +299,7 @@ def _driver(opened: _Opened, guard: Answers | None, tapes: Mapping[str, Any]) ->
             guard=guard,
             tapes=tapes,
         )
+    stack.callback(hosting.close)
     fan_in = None
     if plan.has_fan_in:
         timer = MeasuredStages(clocks.monotonic_s)
@@ -311,6 +315,7 @@ def _driver(opened: _Opened, guard: Answers | None, tapes: Mapping[str, Any]) ->
             checkpoint_epochs=options.checkpoint_epochs,
             limits=limits,
         )
+        stack.callback(fan_in.close)
     return EpochDriver(plan, hosting, fan_in)
 
 
@@ -517,7 +522,7 @@ def _check_machines(plan: Plan, commands: Mapping[str, Outlet]) -> None:
 
 
 def _check_options(
-    plan: Plan, options: RunOptions, *, clocks: RunClocks, guard: Answers | None, out: Path
+    plan: Plan, options: RunOptions, *, clocks: RunClocks, guard: Answers | None
 ) -> None:
     def refuse(expected: str, got: str, action: str) -> None:
         raise UsageError(expected=expected, got=got, where="run options", action=action)
@@ -544,7 +549,20 @@ def _check_options(
             "others",
             "leave workers out to run with these",
         )
-    del out
+
+
+def _check_liveness(
+    plan: Plan, sources: Mapping[str, Source | FrameSource], options: RunOptions
+) -> None:
+    """A camera that is no recording has no end that a finite run could wait for."""
+    for name in plan.cameras:
+        if not options.is_live and not getattr(sources[name], "durable", False):
+            raise UsageError(
+                expected="is_live for a camera that is no recording",
+                got="a run of recordings",
+                where=f"source {name}",
+                action="give is_live=True (`--live`), or a recording",
+            )
 
 
 def _open_run(
@@ -569,6 +587,13 @@ def _open_run(
             got=f"{plan.digest}",
             where=str(out),
             action="resume with the same pipeline and contracts, or start a new run",
+        )
+    if options.controls and list(options.controls) != list(run.controls):
+        raise UsageError(
+            expected="the operator inputs that the run began with, or none",
+            got=f"{len(options.controls)} others",
+            where=str(out),
+            action="give new ones while the run goes on: `sightline alerts`, or --controls",
         )
     for name, now in described.items():
         if now["fingerprint"] != run.sources[name]["fingerprint"]:

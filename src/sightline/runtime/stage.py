@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sightline.errors import UsageError
 from sightline.limits import Limits
 from sightline.perceive.row_store import Rows
 from sightline.perceive.window_series import WindowSeries
@@ -277,7 +278,19 @@ class Windows:
         return self.chain.series.column(measure.column)[self.targets]
 
     def history(self, measure: Measure, length: int) -> FloatArray:
-        """float64[t, length]: the values before each window in its key, oldest first."""
+        """float64[t, length]: the values before each window in its key, oldest first.
+
+        Raises:
+            UsageError: it is longer than the stage's ``lookback``, beyond which windows are let go
+                of at different times.
+        """
+        if length > self.step.stage.lookback:
+            raise UsageError(
+                expected=f"a history within the lookback of {self.step.stage.lookback} windows",
+                got=str(length),
+                where=f"stage {self.step.name}",
+                action="let its `lookback` say how many it needs",
+            )
         return self.chain.series.history(self.targets, measure.column, length)
 
     def put(self, measure: Measure, values: npt.ArrayLike) -> None:

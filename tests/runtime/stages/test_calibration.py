@@ -122,7 +122,8 @@ def test_a_budget_of_false_alerts_becomes_the_rarity_to_raise_at():
 def test_a_run_keeps_the_threshold_that_its_budget_came_to():
     made = budget_plan(0.432)
     again = make_plan(made.pipeline, made.contracts)
-    assert (again.digest, again.chains) == (made.digest, made.chains)
+    assert again.digest == made.digest
+    assert again.stage("odd").settings == made.stage("odd").settings
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sightline.runtime.engine.guarding import Lookers, Looking
 from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.item_stage import CameraPlan, ItemStep
 from sightline.runtime.pipeline import detector_registry
-from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
+from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
 from sightline.runtime.settings import DetectorSettings
 from sightline.runtime.stage import Stage
 
@@ -78,7 +78,7 @@ def built_answerer(recipe: Mapping[str, Any]) -> Answering:
     Raises:
         PipelineError: a file is missing, is another one, or cannot be used.
     """
-    plan = plan_from_mapping(recipe["plan"], where="pipeline")
+    plan = plan_of_recipe(recipe)
     if "detector" in recipe:
         return DetectorLooking(
             built_detector(plan, plan.cameras[recipe["camera"]], recipe["detector"])
@@ -109,7 +109,7 @@ def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str
                 guard = step.stage.guard
                 if guard is not None and guard.run_on == "process":
                     found[step.name] = Isolated(
-                        {"plan": plan_as_mapping(plan), "stage": step.name},
+                        {**plan_recipe(plan), "stage": step.name},
                         where=f"stages.{step.name}",
                         slots=1,
                         slot_bytes=1,
@@ -208,7 +208,9 @@ class _Made:
                     where=f"stages.{step.name} of camera {camera.name} ({error.where})",
                     action=error.action,
                 ) from error
-        return Lookers(primary=looking, fallback=None, budget_s=guard.budget_s)
+        return Lookers(
+            primary=looking, fallback=None, budget_s=guard.budget_s, finds=step.stage.finds
+        )
 
     def _detector(self, camera: CameraPlan, name: str) -> Looking:
         """A new one for this camera, or the one that serves them all."""
@@ -246,9 +248,7 @@ class _Made:
         return looking
 
     def _isolated(self, recipe: Mapping[str, Any], **rest: Any) -> Isolated:
-        made = Isolated(
-            {"plan": plan_as_mapping(self._plan), **recipe}, limits=self._limits, **rest
-        )
+        made = Isolated({**plan_recipe(self._plan), **recipe}, limits=self._limits, **rest)
         self.isolated.append(made)
         return made
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from sightline.decide import IssuedDecisions
-from sightline.errors import LogError
+from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
@@ -217,7 +217,11 @@ class PartitionCore:
             # Before the windows: what items have measured up to here is in them at this tick.
             self._say_items(self.items.on_tick(self.tick_ns, output), output)
             for stage, rows in self.items.take_rows():
-                refused, _, _ = self._feed(stage, rows)
+                refused, _, dropped = self._feed(stage, rows)
+                # Rows that items have measured are accounted for where they are lost.
+                self._counts.received += refused.height + dropped
+                self._counts.refuse(refused)
+                self._counts.drop("BUFFER_FULL", dropped)
                 if refused.height:
                     output.refused.append((stage, refused))
         for stream in self.streams.values():
@@ -350,11 +354,14 @@ class PartitionCore:
             if chain.chain.source == name:
                 chain.trim(settled_ns)
         if len(self.issued):
-            self._settle_issued(stream, settled_ns)
+            self._settle_issued(name, stream, settled_ns)
 
-    def _settle_issued(self, stream: StreamState, settled_ns: IntArray) -> None:
+    def _settle_issued(self, name: str, stream: StreamState, settled_ns: IntArray) -> None:
+        """Let go of decisions on rows of the source ``name`` that cannot be revised any more."""
         until: dict[tuple[str, str], int] = {}
         for kind, subject in self.issued.identities():
+            if self._chain_of[kind].chain.source != name:
+                continue  # another source's clock says nothing of it
             identity = stream.keys.find(subject)
             if identity is None:
                 identity = stream.keys.find(subject.rsplit("/", 1)[0])
@@ -363,9 +370,17 @@ class PartitionCore:
         self.issued.settle(until)
 
     def _known(self, stage: str, column: str, key: str, at_ns: int) -> tuple[float, int]:
-        chain = self._chain_of[stage]
-        if column not in chain.chain.columns:
+        chain = self._chain_of.get(stage)
+        columns = () if chain is None else chain.chain.columns
+        if column not in columns:
             column = f"{stage}.{column}"
+        if chain is None or column not in columns or column == "group":
+            raise UsageError(
+                expected="a column of a stage on windows, as STAGE.COLUMN",
+                got=column,
+                where="turn.known",
+                action="name one that `planning.column` gives, and check it in `plan`",
+            )
         return chain.newest_before(key, column, at_ns)
 
     # --- accounts, digests, checkpoint ------------------------------------------------------------

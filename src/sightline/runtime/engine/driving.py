@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -136,10 +136,16 @@ class EpochDriver:
                 ),
             )
 
-    def commit(self) -> list[Committed]:
-        """Commit the key partitions, then what the fan-in makes of their summaries."""
+    def commit(self, *, at_once: Callable[[list[Committed]], None]) -> list[Committed]:
+        """Commit the key partitions, then what the fan-in makes of their summaries.
+
+        Args:
+            at_once: told what the key partitions have committed, before the fan-in begins: a
+                machine does not wait for an alert desk.
+        """
         self.has_unlogged = False
         committed = self._hosting.commit()
+        at_once(committed)
         if self._fan_in is None:
             return committed
         self._wait(s for c in committed for s in c.summaries)

@@ -69,11 +69,13 @@ class Lookers:
         primary: one object may serve many cameras, whose frames then share batches.
         fallback: answers when the primary does not; None: nobody does.
         budget_s: time for one answer, from the moment it is asked.
+        finds: names of the numbers that an answer must have; None: an answer is ``Detections``.
     """
 
     primary: Looking
     fallback: Looking | None
     budget_s: float
+    finds: tuple[str, ...] | None = None
 
 
 class Answers(Protocol):
@@ -238,7 +240,7 @@ class Guard:
             elif isinstance(answer, str):
                 status, detail = OutcomeStatus.CRASH, answer
             else:
-                found, detail = _usable(answer, members.index(place), frame)
+                found, detail = _usable(answer, members.index(place), frame, lookers.finds)
                 status = OutcomeStatus.NAN if found is None else OutcomeStatus.OK
                 detail = detail or first.note
         mode = Mode.PRIMARY
@@ -249,7 +251,7 @@ class Guard:
                 second, places = asked[id(lookers.fallback)]
                 answer = None if second is None else second.wait(deadline_s - self._monotonic_s())
                 if second is not None and isinstance(answer, list):
-                    found, _ = _usable(answer, places.index(place), frame)
+                    found, _ = _usable(answer, places.index(place), frame, lookers.finds)
                     detail += f"; fallback {second.note}" if second.note else ""
         return Outcome(
             request_id=request.request_id,
@@ -298,21 +300,15 @@ def _own_answer(stage: Stage, asked: Arrays) -> Arrays:
     return stage.answer(asked, stage.use)
 
 
-def _usable(  # noqa: PLR0911 - one line for each thing that can be wrong
-    answer: object, place: int, frame: Frame
+def _usable(
+    answer: object, place: int, frame: Frame, finds: tuple[str, ...] | None
 ) -> tuple[Answer | None, str]:
     """What was seen in one frame of a batch, or what is wrong with it."""
     if not isinstance(answer, list) or len(answer) <= place:
         return None, f"no list of answers but {type(answer).__name__}"
     found = answer[place]
-    if isinstance(found, Mapping):
-        found = Readings(stream=frame.stream, capture_ns=frame.capture_ns, values=found)
-    if isinstance(found, Readings):
-        try:
-            is_finite = all(np.isfinite(float(value)) for value in found.values.values())
-        except (TypeError, ValueError):
-            return None, "readings that are no numbers"
-        return (found, "") if is_finite else (None, "readings that are not finite")
+    if finds is not None:
+        return _usable_readings(found, frame, finds)
     if not isinstance(found, Detections):
         return None, f"no detections but {type(found).__name__}"
     if (found.stream, found.capture_ns) != (frame.stream, frame.capture_ns):
@@ -320,6 +316,23 @@ def _usable(  # noqa: PLR0911 - one line for each thing that can be wrong
     if not (np.isfinite(found.box_px).all() and np.isfinite(found.score).all()):
         return None, "boxes or scores that are not finite"
     return found, ""
+
+
+def _usable_readings(
+    found: object, frame: Frame, finds: tuple[str, ...]
+) -> tuple[Readings | None, str]:
+    if isinstance(found, Mapping):
+        found = Readings(stream=frame.stream, capture_ns=frame.capture_ns, values=found)
+    if not isinstance(found, Readings):
+        return None, f"no readings but {type(found).__name__}"
+    missing = [name for name in finds if name not in found.values]
+    if missing:
+        return None, f"readings without {', '.join(missing)}"
+    try:
+        is_finite = all(np.isfinite(float(value)) for value in found.values.values())
+    except (TypeError, ValueError):
+        return None, "readings that are no numbers"
+    return (found, "") if is_finite else (None, "readings that are not finite")
 
 
 class _Asked:

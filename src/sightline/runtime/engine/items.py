@@ -20,7 +20,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Entry
 from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
 from sightline.runtime.engine.guard import BreakerState, FrameRequest, Outcome, OutcomeStatus
-from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
+from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
@@ -77,6 +77,7 @@ class Items:
             step.name: step.stage.begin(plan.item_plan(step)) or PlainState(step.stage)
             for step in plan.items
         }
+        self.fallback: set[str] = set()
         self._counts = counts
         self._timer = timer
         self._observe = observe
@@ -116,7 +117,8 @@ class Items:
             # The source sees to the order, but a clock may have been set back before a restart.
             self._counts.refused(TIME_BACKWARDS, 1)
             return []
-        lane.newest = header
+        if not any(sign.code == CLOCK_SKEW for sign in header.signs):
+            lane.newest = header  # else one clock that jumped would put off all that follow
         turn = Turn(self, at_ns, output, header=header)
         for step in self._steps[header.camera]:
             self.states[step.name].on_arrival(turn.at(step))
@@ -162,7 +164,8 @@ class Items:
         turn = Turn(self, at_ns, output, header=header, outcomes=lane.outcomes)
         for step in self._steps[header.camera]:
             with self._timer.span(step.name):
-                self.states[step.name].on_item(turn.at(step))
+                turn.at(step).looked()
+                self.states[step.name].on_item(turn)
         found = turn.finish(self._standing, self._timer)
         if self._observe is not None:
             values = {s.name: self.states[s.name].value for s in self._steps[header.camera]}
@@ -191,7 +194,8 @@ class Items:
     def on_control(self, control: Mapping[str, Any]) -> None:
         """An operator input, for every stage that takes its kind."""
         for step in self.plan.items:
-            if control.get("control") in step.stage.controls:
+            takes = control.get("control") in step.stage.controls
+            if takes and step.stage.check_control(control) is None:
                 self.states[step.name].on_control(control)
 
     def _advance(self, at_ns: int) -> int:
@@ -258,6 +262,7 @@ class Items:
         """Put the whole state into ``into``; to be called between two turns."""
         into.meta["items"] = {
             "now_ns": self.now_ns,
+            "fallback": sorted(self.fallback),
             "standing": self._standing.snapshot(),
             "breakers": [[*at, b.as_mapping()] for at, b in sorted(self._breakers.items())],
             "rows": {
@@ -283,6 +288,7 @@ class Items:
         """Inverse of :meth:`snapshot`."""
         plain = parts.meta["items"]
         self.now_ns = plain["now_ns"]
+        self.fallback = set(plain["fallback"])
         self._standing.restore(plain["standing"])
         for stage, camera, breaker in plain["breakers"]:
             self._breakers[stage, camera] = BreakerState.from_mapping(breaker)

@@ -138,7 +138,9 @@ class RunLoop:
     def _take_items(self, part: Part) -> None:
         """Feed what the log does not have yet; the rest is shown to who remembers frames."""
         host = self._cameras
-        fresh = [item for item in part.items if not host.knows(item)]
+        # A live camera counts from 0 again in each run: what it gives is always new.
+        is_new = self.options.is_live
+        fresh = [item for item in part.items if is_new or not host.knows(item)]
         for item in part.items:
             if isinstance(item, Frame) and item not in fresh:
                 host.warm(item)
@@ -150,8 +152,7 @@ class RunLoop:
         began_s = self.clocks.monotonic_s()
         host.feed_items(fresh)
         self.driver.has_unlogged = True
-        committed = self.driver.commit()
-        self._command(committed)
+        committed = self.driver.commit(at_once=self._command)
         for item in fresh:
             self._kept.setdefault(item.stream, {})[item.stream] = item.index + 1
             if isinstance(item, Frame):
@@ -228,8 +229,7 @@ class RunLoop:
 
     def _commit(self) -> None:
         """Make it durable, send the commands, and only then see to the rest."""
-        committed = self.driver.commit()
-        self._command(committed)
+        committed = self.driver.commit(at_once=self._command)
         self._tell_kept()
         if self.plan.cameras:
             self._keep_pictures()

@@ -92,6 +92,8 @@ class OperatorInputs:
                 return None
             problems = [s.check_control(plain) for s in self._takers if name in s.controls]
             if None in problems:
+                if plain.get("event_ns") is not None:
+                    raise ValueError(f"{name}: with event_ns, but it takes effect as it comes")
                 return plain
             if self._has_desk and name in DESK_CONTROLS:
                 operator_action(plain)
@@ -100,10 +102,10 @@ class OperatorInputs:
                 raise ValueError(f"{name}: {'; '.join(p for p in problems if p)}")
             if name in _ONLY_DESK:
                 raise ValueError(f"{name}: the pipeline has no `alerting`")
+            _check(plain, self._contacts)
             if plain.get("event_ns") is None:
                 self._take(plain)
                 return None
-            _check_contacts(plain)
             self._waiting = sorted([*self._waiting, plain], key=lambda c: int(c["event_ns"]))
             if len(self._waiting) > self._limits.waiting_controls:
                 self._take(self._waiting.pop(0))
@@ -135,8 +137,8 @@ class OperatorInputs:
                 self._contacts[plain["source"]] = _check_contacts(plain)
             case "mask":
                 self._masks.append(Mask.from_mapping(plain))
-            case "shelve":
-                Mask.from_mapping(plain)
+            case _:
+                pass  # acknowledged or shelved: logged, for people
 
     @classmethod
     def check(cls, plan: Taking, controls: Sequence[Mapping[str, Any]]) -> None:
@@ -190,10 +192,24 @@ class OperatorInputs:
         self._seen = list(plain.get("seen", ()))
 
 
+def _check(plain: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
+    """Whether an input can be taken, now or when its time has come."""
+    int(plain.get("event_ns") or 0)
+    match plain["control"]:
+        case "contacts":
+            _check_contacts(plain)
+            if plain["source"] not in sources:
+                raise ValueError(f"contacts: no source {plain['source']!r}")
+        case "mask" | "shelve":
+            Mask.from_mapping(plain)
+        case "acknowledge":
+            pass
+        case other:
+            raise ValueError(f"no input {other!r}")
+
+
 def _check_contacts(plain: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """The contacts of an input; none of another input."""
-    if plain["control"] != "contacts":
-        return []
+    """The contacts of an input."""
     return [(str(c["key"]), int(c["start_ns"]), int(c["end_ns"])) for c in plain["contacts"]]
 
 

@@ -27,7 +27,7 @@ from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
-from sightline.runtime.engine.outputs import StageRows
+from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.references import take_referenced
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
@@ -227,7 +227,7 @@ def replay_partition(
             output = core.step_rows(entry.name, rows.take(entry))
         else:
             output = core.step(entry)
-        asked.update({r.request_id: r for r in output.requests if isinstance(r, ArraysRequest)})
+        asked.update(_kept_requests(output) if rerun_models else {})
         if output.digests:
             digests = {"epoch": core.epoch, "stages": output.digests}
             text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()
@@ -253,6 +253,11 @@ def replay_partition(
             logged="nothing",
             replayed=_short(payload),
         )
+
+
+def _kept_requests(output: StepOutput) -> dict[str, ArraysRequest]:
+    """What guarded stages were asked about windows; kept until the answer comes."""
+    return {r.request_id: r for r in output.requests if isinstance(r, ArraysRequest)}
 
 
 def fresh_core(

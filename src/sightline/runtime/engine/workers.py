@@ -38,7 +38,7 @@ from sightline.runtime.engine.hosting import (
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.summary import Summary
-from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
+from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
 
 _PROGRAM = "import sys; from sightline.runtime.engine.workers import work; work(int(sys.argv[1]))"
 
@@ -191,8 +191,7 @@ class WorkerHosting:
         partitions = range(plan.pipeline.partitions)
         self._of = {p: p % workers for p in partitions}
         start = {
-            "plan": plan_as_mapping(plan),
-            "origin": plan.origin,
+            **plan_recipe(plan),
             "run": str(run),
             "durable": durable,
             "references": sorted(settings.references),
@@ -211,6 +210,13 @@ class WorkerHosting:
         self._committed_epochs: dict[int, int] = {}
         self._recoveries: dict[str, str] = {}
         self._finished: dict[int, bool] = {}
+        try:
+            self._await_opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_opened(self) -> None:
         for worker in self._workers:
             head, _ = worker.receive()
             self._finished.update({int(p): v for p, v in head["finished"].items()})
@@ -332,7 +338,7 @@ def work(descriptor: int) -> None:
     start, (configuration,) = unpack(pipe.recv_bytes())
     limits = Limits(**start["limits"])
     try:
-        plan = plan_from_mapping(start["plan"], where=start["origin"])
+        plan = plan_of_recipe(start)
         hosting = LocalHosting(
             plan,
             start["partitions"],

@@ -42,6 +42,7 @@ from sightline.records.decision import Mode, Reason, Transition
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
+from sightline.runtime.stages.camera_health import CameraHealthStage
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import CALM, meaning
 from sightline.runtime.stages.zones import (
@@ -176,13 +177,10 @@ class MachineStage(ItemStage):
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings
-        offered = {i: planning.stages[i].ports()[1] for i in form.inputs}
-        sights = [i for i, what in offered.items() if what == "sights"]
-        if not sights:
-            planning.fail("at least one zones stage among its inputs", ", ".join(form.inputs))
+        self._check_inputs(planning)
         known = [
             zone
-            for name in sights
+            for name in form.inputs
             if isinstance(stage := planning.stages[name], ZonesStage)
             for zone in stage.settings.zones
         ]
@@ -200,13 +198,19 @@ class MachineStage(ItemStage):
                 ", ".join(unknown),
                 near=sorted(str(code) for code in _KNOWN_CODES),
             )
-        detectors = planning.detectors.values()
-        slowest_s = max((detector.budget_s for detector in detectors), default=0.0)
+        # A frame goes through when everybody who looks at it has answered; a tick, when every
+        # guarded stage on windows has.
+        budgets_s = [detector.budget_s for detector in planning.detectors.values()]
+        for stage in planning.stages.values():
+            guard = getattr(stage, "guard", None)
+            if guard is not None and not hasattr(stage.settings, "detector"):
+                budgets_s.append(guard.budget_s)
+        slowest_s = max(budgets_s, default=0.0)
         apart_s = form.heartbeat_s + planning.tick_s + planning.batch_wait_s + slowest_s
         if apart_s >= form.valid_s:
             planning.fail(
                 f"valid_s above {apart_s:g}: heartbeat_s + tick_s + batch_wait_s + the slowest "
-                "detector's budget_s, else commands run out while all is well",
+                "budget_s of detectors and guarded stages, else commands run out while all is well",
                 f"{form.valid_s:g}",
             )
         if form.heartbeat_s < planning.tick_s or form.max_age_s < planning.tick_s:
@@ -221,6 +225,27 @@ class MachineStage(ItemStage):
                 form.moving.rule(planning.tick_s)
         except UsageError as error:
             planning.fail(f"{error.where}: {error.expected}", error.got)
+
+    def _check_inputs(self, planning: ItemPlanning) -> None:
+        """Each camera is seen by one zones stage, and its health is known by one stage."""
+        inputs = self.settings.inputs
+        for kind in (ZonesStage, CameraHealthStage):
+            cameras = [
+                camera
+                for name in inputs
+                if isinstance(planning.stages[name], kind)
+                for camera in planning.cameras_of(name)
+            ]
+            for camera in planning.cameras:
+                if cameras.count(camera) != 1:
+                    planning.fail(
+                        f"one `{kind.use}` stage of camera {camera} among the inputs: a machine "
+                        "must not run blind, nor believe only one of two",
+                        f"{cameras.count(camera)} in {', '.join(inputs)}",
+                    )
+        for name in inputs:
+            if not isinstance(planning.stages[name], ZonesStage | CameraHealthStage):
+                planning.fail("`zones` and `camera_health` stages as inputs", name)
 
     def wanted_classes(self) -> Mapping[str, set[str]]:
         moving = self.settings.moving

@@ -23,7 +23,7 @@ from sightline.perceive.detect import (
     ReplayedDetector,
     RowPersonSize,
 )
-from sightline.perceive.detect.person_size import PersonSize
+from sightline.perceive.detect.people import PersonSize
 from sightline.records import Detections, Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.item_stage import CameraPlan

@@ -1,8 +1,9 @@
 """The canonical order of rows, which makes every result a function of the *multiset* of rows.
 
-Neither the order of arrival nor the cut into batches can show in a single bit. Rows move from arrival order to key order once, as pairs of (time, row): sorting and
-comparing then read memory in sequence. Gathering the times through an index instead took twice as
-long. The loops are specified in ``tests/perceive/reference_windows.py``.
+Neither the order of arrival nor the cut into batches can show in a single bit. Rows move from
+arrival order to key order once, as pairs of (time, row): sorting and comparing then read memory in
+sequence. Gathering the times through an index instead took twice as long. The loops are specified
+in ``tests/perceive/reference_windows.py``.
 
 >>> import numpy as np
 >>> order = canonical_order(key=np.array([1, 0, 1, 1], np.uint32), time_ns=np.array([5, 0, 3, 3]),

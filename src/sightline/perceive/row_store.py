@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.canonical_order import canonical_order, total_order
-from sightline.perceive.compiled import kernel
+from sightline.perceive.compiled import kernel, warm
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 # --- moving columns -------------------------------------------------------------------------------
@@ -284,6 +284,7 @@ class RowStore:
     """
 
     def __init__(self, pane_ns: int, *, by_sequence: bool = False) -> None:
+        warm(__name__, canonical_order.__module__)
         self.pane_ns = pane_ns
         self._by_sequence = by_sequence
         self._panes: dict[int, _Pane] = {}

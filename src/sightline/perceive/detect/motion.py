@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.errors import LogError, UsageError
-from sightline.perceive.compiled import kernel
+from sightline.perceive.compiled import kernel, warm
 from sightline.perceive.detect.background import (
     BACKGROUND,
     FOREGROUND,
@@ -320,6 +320,7 @@ class MotionDetector:
     def __init__(
         self, *, size: PersonSize | None = None, settings: MotionSettings | None = None
     ) -> None:
+        warm(__name__, BackgroundModel.__module__, explain_foreground.__module__)
         self._size = size
         self._settings = settings or MotionSettings()
         self._background = BackgroundModel(self._settings.background)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.errors import UsageError
+from sightline.perceive.compiled import warm
 from sightline.perceive.detect.detector import (
     BoxReason,
     DetectorFailed,
@@ -383,6 +384,7 @@ class OnnxDetector:
         settings: OnnxSettings | None = None,
         where: str = "model",
     ) -> None:
+        warm(suppress.__module__)
         self._settings = settings or OnnxSettings()
         self._session = OnnxSession(data, where=where, threads=self._settings.threads)
         self._input_px = self._chosen_input_px()

@@ -17,7 +17,7 @@ from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.control_inbox import give_control
+from sightline.runtime.alerting.controls import give_control
 
 app = typer.Typer(
     help="Answer the alarms of a live run: acknowledge, reset, shelve, mask.",

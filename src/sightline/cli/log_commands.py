@@ -28,7 +28,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.engine.answerers import lookers
-from sightline.runtime.pictures.rerun import looked_at_again
+from sightline.runtime.pictures.logged_pictures import looked_at_again
 from sightline.runtime.pruning import prune_run
 from sightline.sense import MemorySource, feed_again_frame, load_contract
 

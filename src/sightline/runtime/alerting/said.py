@@ -17,7 +17,7 @@ from sightline.decide.alerting import AlertingState, OperatorAction, StateChange
 from sightline.decide.alerting.alert import Disposition, Message, MessageKind
 from sightline.errors import LogError
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.actions import action_as_mapping
+from sightline.runtime.alerting.controls import action_as_mapping
 
 _NAMED_IN_TEXT = 3
 

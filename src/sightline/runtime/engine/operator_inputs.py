@@ -22,7 +22,7 @@ from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
-from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
+from sightline.runtime.alerting.controls import DESK_CONTROLS, operator_action
 from sightline.runtime.engine.stream import Names
 from sightline.sense import Contract
 

@@ -1,4 +1,4 @@
-"""Operator inputs of a run as actions at its alert desk, each at its time.
+"""What operators say to a run: inputs as actions at its alert desk, and the inbox of a live run.
 
 An input with ``event_ns`` is done when event time reaches it, and waits until then. One without is
 done at once: an operator acts on what the desk has come to, not on what it has yet to hear of.
@@ -6,13 +6,16 @@ done at once: an operator acts on what the desk has come to, not on what it has 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sightline.decide.alerting import ActionKind, OperatorAction
 from sightline.decide.mask import ANY
-from sightline.errors import UsageError
+from sightline.errors import SightlineError, StorageError, UsageError
 
 OUT_OF_SERVICE = "out_of_service"
 _ACTIONS: Mapping[str, ActionKind] = MappingProxyType(
@@ -135,3 +138,131 @@ def action_as_mapping(action: OperatorAction) -> dict[str, Any]:
         "until_ns": action.until_ns,
         "reason": action.reason,
     }
+
+
+# --- operator inputs while a live run goes on -----------------------------------------------------
+#
+#     RUN/controls/.open          there while a live run takes inputs, or can be resumed to
+#     RUN/controls/NAME.json      one input that waits
+#     RUN/controls/NAME.refused   one that could not be read or applied
+#     RUN/controls/NAME.late      one that came when the run had ended
+#
+# Whoever writes an input writes it elsewhere first and renames it, so that half of one is never
+# read. A file goes when the input is in every log. After a crash it may be taken again: its name is
+# the input's ``id``, and an ``id`` takes effect once.
+
+_OPEN = ".open"
+_MOST_FILES = 10_000
+"""Inputs that wait. Beyond it a further one is refused to who gives it."""
+_MOST_PER_TICK = 100
+"""Inputs taken at one tick; the others wait for the next."""
+_MOST_BYTES = 65_536
+"""One input. A larger one is refused."""
+
+
+class ControlInbox:
+    """The inputs of one live run, as the run sees them.
+
+    Args:
+        run: folder of the run.
+        check: raises a SightlineError for an input that cannot be applied.
+    """
+
+    def __init__(self, run: Path, check: Callable[[Mapping[str, Any]], None]) -> None:
+        self._folder = run / "controls"
+        self._check = check
+        self._taken: list[Path] = []
+        try:
+            self._folder.mkdir(exist_ok=True)
+            (self._folder / _OPEN).touch()
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
+    def take(self) -> list[dict[str, Any]]:
+        """The inputs that have come, in order of their names; those taken before are left out."""
+        found: list[dict[str, Any]] = []
+        for path in self._waiting():
+            if path in self._taken:
+                continue
+            if len(found) >= _MOST_PER_TICK:
+                break
+            control = self._read(path)
+            if control is None:
+                path.replace(path.with_suffix(".refused"))
+                continue
+            found.append(control)
+            self._taken.append(path)
+        return found
+
+    def committed(self) -> None:
+        """What was taken is in every log."""
+        for path in self._taken:
+            path.unlink(missing_ok=True)
+        self._taken = []
+
+    def close(self) -> None:
+        """The run has ended: nothing is taken any more."""
+        (self._folder / _OPEN).unlink(missing_ok=True)
+        for path in self._waiting():
+            path.replace(path.with_suffix(".late"))
+
+    def _waiting(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json"))
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                return None
+            plain = {**json.loads(path.read_text(encoding="utf-8")), "id": path.stem}
+            self._check(plain)
+        except (OSError, ValueError, TypeError, SightlineError):
+            return None
+        return plain
+
+
+def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
+    """Give an input to a live run; the file in which it waits.
+
+    Args:
+        run: folder of the run.
+        control: the input.
+        name: of the file, and ``id`` of the input; names sort by time.
+
+    Raises:
+        UsageError: the run takes no inputs, or too many wait.
+        StorageError: the folder cannot be written to.
+    """
+    folder = run / "controls"
+    if not (folder / _OPEN).exists():
+        raise UsageError(
+            expected="a live run that goes on, or can be resumed",
+            got="a run that has ended, or that reads files",
+            where=str(run),
+            action="give the input at the start of a run: --control FILE, with event_ns",
+        )
+    if sum(1 for _ in folder.glob("*.json")) >= _MOST_FILES:
+        raise UsageError(
+            expected=f"at most {_MOST_FILES} inputs that wait",
+            got="that many",
+            where=str(folder),
+            action="see whether the run still goes on",
+        )
+    path, unfinished = folder / f"{name}.json", folder / f".{name}.tmp"
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            json.dump(dict(control), file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return path
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(
+        expected="a folder that can be written to",
+        got=error.strerror or type(error).__name__,
+        where=str(folder),
+        action="check its permissions and the free space",
+    )

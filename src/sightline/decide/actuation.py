@@ -255,10 +255,10 @@ class ActuationState:
             "event_ns": self.event_ns,
             "newest_capture_ns": self.newest_capture_ns,
             "episode_ns": self.episode_ns,
-            "reasons": [_reason_mapping(reason) for reason in self.reasons],
+            "reasons": [reason.as_mapping() for reason in self.reasons],
             "calm_since_ns": self.calm_since_ns,
             "calm_level": str(self.calm_level),
-            "calm_reasons": [_reason_mapping(reason) for reason in self.calm_reasons],
+            "calm_reasons": [reason.as_mapping() for reason in self.calm_reasons],
             "is_reset_down": self.is_reset_down,
             "last_command": self.last_command.as_mapping() if self.last_command else None,
         }
@@ -280,10 +280,10 @@ def _state(plain: Mapping[str, Any]) -> ActuationState:
         event_ns=_time(plain["event_ns"]),
         newest_capture_ns=_time(plain["newest_capture_ns"]),
         episode_ns=_time(plain["episode_ns"]),
-        reasons=tuple(_reason(reason) for reason in plain["reasons"]),
+        reasons=tuple(Reason.from_mapping(reason) for reason in plain["reasons"]),
         calm_since_ns=_time(plain["calm_since_ns"]),
         calm_level=CommandLevel(plain["calm_level"]),
-        calm_reasons=tuple(_reason(reason) for reason in plain["calm_reasons"]),
+        calm_reasons=tuple(Reason.from_mapping(reason) for reason in plain["calm_reasons"]),
         is_reset_down=bool(plain["is_reset_down"]),
         last_command=None if command is None else ActuatorCommand.from_mapping(command),
     )
@@ -293,29 +293,6 @@ def _time(value: Any) -> int | None:
     if value is not None and type(value) is not int:
         raise TypeError(f"{value!r} is no time in whole nanoseconds")
     return value
-
-
-def _reason_mapping(reason: Reason) -> dict[str, Any]:
-    return {
-        "code": reason.code,
-        "measure": reason.measure,
-        "value": reason.value if math.isfinite(reason.value) else None,
-        "threshold": reason.threshold if math.isfinite(reason.threshold) else None,
-        "unit": reason.unit,
-        "version": reason.version,
-    }
-
-
-def _reason(plain: Mapping[str, Any]) -> Reason:
-    value, threshold = plain["value"], plain["threshold"]
-    return Reason(
-        code=plain["code"],
-        measure=plain["measure"],
-        value=math.nan if value is None else float(value),
-        threshold=math.nan if threshold is None else float(threshold),
-        unit=plain["unit"],
-        version=plain["version"],
-    )
 
 
 HOLDING = "HOLDING"

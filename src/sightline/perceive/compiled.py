@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import sys
-import threading
+import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,13 +20,16 @@ class Kernel:
     Args:
         function: the loop.
         arguments: numba types of its arguments.
+
+    Attributes:
+        is_compiled: whether a call goes straight to machine code.
     """
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._arguments = arguments
-        self._lock = threading.Lock()
+        self.is_compiled = False
         self._run: Callable[..., Any] = self._compile_and_run
 
     def __call__(self, *values: Any) -> Any:
@@ -35,10 +37,14 @@ class Kernel:
         return self._run(*values)
 
     def warm(self) -> None:
-        """Compile it now, or load it from the cache of this machine."""
-        with self._lock:
-            if self._run == self._compile_and_run:
-                self._run = _njit(self._arguments, cache=True, nogil=True)(self._function)
+        """Compile it now, or load it from the cache of this machine.
+
+        Two threads may do so at once: numba lets one wait for the other, and then they have the
+        same code twice, of which one stays.
+        """
+        if not self.is_compiled:
+            self._run = _njit(self._arguments, cache=True, nogil=True)(self._function)
+            self.is_compiled = True
 
     def _compile_and_run(self, *values: Any) -> Any:
         self.warm()
@@ -76,6 +82,6 @@ def warm(*modules: str) -> None:
     Whatever answers by a deadline calls it when it is made, with ``__name__`` for its own module.
     """
     for module in modules:
-        for value in vars(sys.modules[module]).values():
+        for value in vars(importlib.import_module(module)).values():
             if isinstance(value, Kernel):
                 value.warm()

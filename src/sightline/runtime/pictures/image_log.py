@@ -164,7 +164,7 @@ def annotation_message(view: CameraView) -> bytes:
     >>> from sightline.records import Tracks
     >>> from sightline.records.decision import Mode
     >>> view = CameraView(tracks=Tracks.none("yard", 0), mode=Mode.PRIMARY,
-    ...                   zone_risk=SiteAssessment.none("yard", 0))
+    ...                   zone_risk=SiteAssessment.none("yard", 0), sighted_ns=None)
     >>> json.loads(annotation_message(view))
     {'circles': [], 'points': [], 'texts': []}
     """

@@ -1,4 +1,4 @@
-"""The same from Python, in a few lines: run and replay pipelines, find anomalies, follow boxes."""
+"""Sightline from Python: run and replay pipelines, find anomalies in a table, track boxes."""
 
 from __future__ import annotations
 

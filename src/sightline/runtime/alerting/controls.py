@@ -1,7 +1,7 @@
 """What operators say to a run: inputs as actions at its alert desk, and the inbox of a live run.
 
-An input with ``event_ns`` is done when event time reaches it, and waits until then. One without is
-done at once: an operator acts on what the desk has come to, not on what it has yet to hear of.
+An input with ``event_ns`` waits until event time reaches it. One without takes effect at once: an
+operator acts on what the desk shows now.
 """
 
 from __future__ import annotations

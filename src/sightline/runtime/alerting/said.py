@@ -1,4 +1,4 @@
-"""What an alert desk said in one epoch: one entry of the fan-in's log.
+"""What an alert desk did in one epoch: one entry of the fan-in's log.
 
 Messages for the operator, what became of alerts, changes of life cycles, actions that could not be
 done, and the sums after it, in JSON: the bytes that a replay reproduces.

@@ -27,7 +27,7 @@ from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
 
 class CameraHealthStage(ItemStage):
-    """What is wrong with a camera's picture, whether it comes, and who answered about it.
+    """What is wrong with a camera's picture, whether frames come, and which detector answered.
 
     Its inputs are the camera, and the detect stages whose fallbacks it shall say.
     """

@@ -32,7 +32,7 @@ _ARCHIVE = (".npz",)
 
 @dataclass(slots=True, kw_only=True)
 class FileSource(Source):
-    """Files of one location; each is a stream, its position the rows read.
+    """A file, or the files of a folder: CSV, JSON lines, Parquet, NumPy archives.
 
     Attributes:
         name: the source's name in the pipeline.
@@ -110,7 +110,7 @@ class FileSource(Source):
 
 @dataclass(slots=True, kw_only=True)
 class StandardInput(Source):
-    """JSON lines on a stream of bytes that can be read once."""
+    """JSON lines from standard input, which can be read only once."""
 
     schemes = ("stdin",)
 

@@ -19,7 +19,6 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.holding import so_since
 from sightline.records.signals import NS_PER_S
-from sightline.records.state_format import StateFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +209,6 @@ def _importance(asked: CommandLevel, reason: Reason) -> tuple[int, str, str, str
 
 
 FORMAT = 1
-_FORMAT = StateFormat(
-    kind="an actuation state",
-    version=FORMAT,
-    where="actuation state, from_mapping",
-    action="start from a new state: it is stopped",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +263,17 @@ class ActuationState:
         Raises:
             UsageError: if ``plain`` is no such mapping, or of another format.
         """
-        return _FORMAT.read(plain, _state)
+        try:
+            if plain["format"] != FORMAT:
+                raise ValueError(f"format {plain['format']}")
+            return _state(plain)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                expected=f"an actuation state of format {FORMAT}",
+                got=f"{type(error).__name__}: {error}",
+                where="actuation state, from_mapping",
+                action="start from a new state: it is stopped",
+            ) from error
 
 
 def _state(plain: Mapping[str, Any]) -> ActuationState:

@@ -105,7 +105,7 @@ SHELL = {
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
     *("sense.source", "sense.opening", "sense.inbox", "sense.live"),
-    *("sense.sources.files", "sense.sources.text_files", "sense.sources.table_files"),
+    *("sense.files", "sense.text_files"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
 }

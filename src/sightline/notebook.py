@@ -1,4 +1,4 @@
-"""The same from Python, in a few lines: run and replay pipelines, find anomalies, follow boxes."""
+"""Sightline from Python: run and replay pipelines, find anomalies in a table, track boxes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sightline.records.windows import IntArray
 
 if TYPE_CHECKING:
     from sightline.act import Outlet
+    from sightline.evidence.account import Facts
     from sightline.evidence.series_detection import DetectedSeries
     from sightline.perceive.tracking import TrackerSettings
     from sightline.runtime import Plan, ReplayVerdict, RunReport
@@ -101,8 +102,29 @@ def decisions(path: Path | str) -> pl.DataFrame:
     return decisions_frame(RunDirectory.open(Path(path)).decisions())
 
 
-def explain(path: Path | str, decision_id: str) -> Any:
-    """Why a run decided something: the facts, which ``print`` and ``_repr_svg_`` show.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Explained:
+    """Why a run decided something: ``print`` shows it as text, a notebook as a picture.
+
+    Attributes:
+        facts: one by one.
+    """
+
+    facts: Facts
+
+    def __str__(self) -> str:
+        from sightline.evidence import account_lines  # noqa: PLC0415
+
+        return "\n".join(account_lines(self.facts))
+
+    def _repr_svg_(self) -> str | None:
+        from sightline.evidence import draw_svg  # noqa: PLC0415
+
+        return None if self.facts.rows is None else draw_svg(self.facts)
+
+
+def explain(path: Path | str, decision_id: str) -> Explained:
+    """Why a run decided something.
 
     Args:
         path: run directory.
@@ -111,7 +133,7 @@ def explain(path: Path | str, decision_id: str) -> Any:
     from sightline.evidence import explain as explained  # noqa: PLC0415
     from sightline.runtime import RunDirectory  # noqa: PLC0415
 
-    return explained(RunDirectory.open(Path(path)), decision_id)
+    return Explained(facts=explained(RunDirectory.open(Path(path)), decision_id))
 
 
 # --- anomalies of a table -------------------------------------------------------------------------

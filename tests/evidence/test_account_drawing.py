@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sightline import notebook
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import UsageError
 from sightline.evidence import (
@@ -98,6 +99,13 @@ def test_the_text_gives_reasons_with_value_threshold_and_version(run):
     text = "\n".join(account_lines(first(run, "sensor_stuck")))
     assert "STUCK_VALUE" in text
     assert "threshold 45 s  [sensor_stuck@" in text
+
+
+def test_in_a_notebook_a_decision_prints_as_text_and_shows_as_a_picture(run):
+    found = first(run, "sensor_stuck")
+    shown = notebook.explain(run.path, found.decision.decision_id)
+    assert str(shown).splitlines() == account_lines(found)
+    assert shown._repr_svg_() == draw_svg(found)
 
 
 def test_decisions_are_a_table_in_order_of_time(run):

@@ -14,7 +14,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory, replay_run
 from sightline.runtime.engine.answerers import lookers
 from sightline.runtime.engine.guarding import Lookers
-from sightline.runtime.pictures.rerun import looked_at_again
+from sightline.runtime.pictures.logged_pictures import looked_at_again
 from simulation.site_cases import (
     Told,
     by_camera,

@@ -7,7 +7,7 @@ import pytest
 from sightline.errors import SourceError, UsageError
 from sightline.runtime import RunDirectory, replay_run, run_pipeline
 from sightline.runtime.engine.hosting import FAN_IN
-from sightline.sense.sources import MemorySource
+from sightline.sense.source import MemorySource
 from simulation.live_runs import (
     NS,
     ScriptedSource,

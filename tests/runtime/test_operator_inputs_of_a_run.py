@@ -5,7 +5,7 @@ import json
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
-from sightline.runtime.alerting.control_inbox import give_control
+from sightline.runtime.alerting.controls import give_control
 from sightline.sense import MemorySource
 from simulation.small_runs import readings, windows
 from simulation.small_world import START_NS, mask, small_plan

@@ -13,8 +13,7 @@ from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run
 from sightline.runtime.run_options import RunClocks
 from sightline.sense.contract import parse_contract
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.source import placed
-from sightline.sense.sources import Chunk, Stream
+from sightline.sense.source import Chunk, Stream, placed
 
 NS = 1_000_000_000
 START_NS = 1_767_225_600 * NS

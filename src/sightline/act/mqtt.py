@@ -95,7 +95,7 @@ class BrokerAddress:
 
 
 class MqttOutlet(Outlet):
-    """Publishes to an MQTT 5 broker, QoS 1.
+    """Publishes JSON to an MQTT 5 broker, QoS 1.
 
     Commands:
 

@@ -1,4 +1,4 @@
-"""``sightline bench``: a thin door to the benchmarks, which are in the repository only."""
+"""``sightline bench``: starts a benchmark, from a checkout of the repository."""
 
 from __future__ import annotations
 

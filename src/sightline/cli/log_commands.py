@@ -1,4 +1,4 @@
-"""``sightline replay|verify|prune|quarantine``: what can be done with the log of a run."""
+"""``sightline replay|verify|prune|quarantine``: commands that read the log of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.engine.answerers import lookers
-from sightline.runtime.pictures.rerun import looked_at_again
+from sightline.runtime.pictures.logged_pictures import looked_at_again
 from sightline.runtime.pruning import prune_run
 from sightline.sense import MemorySource, feed_again_frame, load_contract
 
@@ -38,27 +38,34 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", help="Folder with the modules that the run's pipeline names."),
+    typer.Option(
+        "--plugins", help="Folder with the modules that the run's pipeline names under plugins."
+    ),
 ]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", metavar="NAME=LOCATION", help="Where the log refers to files."),
+    typer.Option(
+        "--source",
+        metavar="NAME=LOCATION",
+        help="Source files, for rows that the log only refers to.",
+    ),
 ]
 
 
 def replay(
     path: Run,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another run, to compare with.")
+        Path | None, typer.Option("--against", help="Another run, to compare decisions with.")
     ] = None,
     source: Sources = None,
     rerun_models: Annotated[
-        bool, typer.Option("--rerun-models", help="Ask the models again and compare.")
+        bool,
+        typer.Option("--rerun-models", help="Also run the models again and compare their answers."),
     ] = False,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Replay a run; exit 0 only if every decision is byte-identical."""
+    """Run the log of a run through the engine again; exit 0 only if every byte is the same."""
     directory = RunDirectory.open(path, plugins=plugins)
     sources = open_sources(directory.plan, source) if source else None
     with counting_display("replay", is_quiet=as_json) as on_progress:
@@ -138,11 +145,15 @@ def verify(
     path: Run,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", metavar="PARTITION=HASH", help="Head hash kept elsewhere."),
+        typer.Option(
+            "--head",
+            metavar="PARTITION=HASH",
+            help="Newest hash of a log, as you noted it elsewhere.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify the hash chain of every log, and the conservation equation."""
+    """Check the hash chain of every log, and that every received row is accounted for."""
     directory = RunDirectory.open(path)
     expected = dict(item.split("=", 1) for item in head or [] if "=" in item)
     with counting_display("verify", is_quiet=as_json) as on_progress:

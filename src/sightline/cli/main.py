@@ -4,7 +4,7 @@ Exit codes: 0 done; 1 a replay, comparison or verification did not hold; 2 wrong
 3 contract; 4 pipeline; 5 source; 6 log, checkpoint or ledger; 7 alert receiver or database;
 8 disk; 70 a defect of Sightline.
 
-A command is imported when it is called: whoever asks for help waits for none of them.
+A command is imported only when it is called, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stages": ("pipeline_commands:stages", "List stages, detectors, sources and outlets."),
         "schema": ("pipeline_commands:schema", "Print JSON Schema for editors."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
-        "explain": ("explain_command:explain_command", "Say why something was decided."),
-        "report": ("report_command:report", "Write a run as a page."),
-        "replay": ("log_commands:replay", "Replay a run; 0 only if every byte is the same."),
-        "verify": ("log_commands:verify", "Verify hash chains and the conservation equation."),
-        "prune": ("log_commands:prune", "Free the space of old log entries."),
-        "quarantine": ("log_commands:quarantine", "Browse refused rows, or feed them in again."),
-        "alerts": ("alert_commands:alerts", "Show standing alarms, and what is hidden and why."),
+        "explain": ("explain_command:explain_command", "Show why something was decided."),
+        "report": ("report_command:report", "Show what a run came to, or write it as a page."),
+        "replay": ("log_commands:replay", "Run the log again; 0 only if every byte is the same."),
+        "verify": ("log_commands:verify", "Check the logs, and that every row is counted."),
+        "prune": ("log_commands:prune", "Delete old contents of a log; hashes stay."),
+        "quarantine": ("log_commands:quarantine", "Show refused rows, or feed them in again."),
+        "alerts": ("alert_commands:alerts", "Show active alarms, and which are hidden and why."),
         "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
-        "track": ("tracking_commands:track", "Follow given detections."),
+        "track": ("tracking_commands:track", "Track things through a file of detections."),
         "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
-        "profile": ("profile_command:profile", "Say which stage of a run to mend first."),
+        "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),
         "demo": ("demo_command:demo", "Simulate satellites and run the gateway on them."),
         "bench": ("bench_command:bench", "Run a benchmark of the repository."),
     }

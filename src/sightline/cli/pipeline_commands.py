@@ -1,4 +1,4 @@
-"""``sightline check|stages|schema``: pipelines before a record is read."""
+"""``sightline check|stages|schema``: what can be known before a record is read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 def check(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).")],
     is_expanded: Annotated[
-        bool, typer.Option("--expanded", help="Print the pipeline that a short form comes to.")
+        bool,
+        typer.Option(
+            "--expanded", help="Print the stages that `use: site` comes to, and check nothing."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +57,7 @@ def check(
     if problems:
         for problem in problems:
             console.print(problem, markup=False)
-        console.print(f"{len(problems)} to mend")
+        console.print(f"{len(problems)} problems")
         raise typer.Exit(PipelineError.exit_code)
     plan = load_plan(pipeline)
     console.print(f"{pipeline}: nothing wrong found")
@@ -75,14 +78,14 @@ def check(
 
 def stages(
     use: Annotated[
-        str | None, typer.Argument(metavar="[USE]", help="Name of one; without it, all of them.")
+        str | None, typer.Argument(metavar="[USE]", help="Name of one; without it, a list of all.")
     ] = None,
     plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Module with stages of one's own.")
+        list[str] | None, typer.Option("--plugin", help="Python module with classes of your own.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List stages, detectors, sources and outlets that are installed, and what each can be told."""
+    """List the stages, detectors, sources and outlets that are installed; of one, its settings."""
     found = list(_installed(tuple(plugins or ())))
     if use is not None:
         found = [one for one in found if one["use"] == use]
@@ -223,7 +226,7 @@ def _type_name(annotation: Any) -> str:
 def schema(
     what: Annotated[str, typer.Argument(help="contract or pipeline")] = "contract",
     plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Module with stages of one's own.")
+        list[str] | None, typer.Option("--plugin", help="Python module with classes of your own.")
     ] = None,
 ) -> None:
     """Print the JSON Schema of contracts or pipelines, for editors."""

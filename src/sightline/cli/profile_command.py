@@ -1,4 +1,4 @@
-"""``sightline profile``: which stage of a run takes most of the time it has."""
+"""``sightline profile``: which stage of a run takes the greatest share of its time budget."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def profile(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     as_json: Json = False,
 ) -> None:
-    """Say which stage of a run takes most of the time it has: the one to fix first."""
+    """Show which stage of a run takes the greatest share of its time budget: fix that one first."""
     found = read_profile(RunDirectory.open(run))
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""``sightline run``: a pipeline over rows, cameras, or both; and what a run came to."""
+"""``sightline run``: runs a pipeline over rows, cameras, or both, and prints the report."""
 
 from __future__ import annotations
 
@@ -39,39 +39,51 @@ def run(
         typer.Option(
             "--source",
             metavar="NAME=LOCATION",
-            help="File, folder, - for stdin; cameras: also rtsp:// or http(s)://.",
+            help="A file, a folder, - for standard input; of a camera also rtsp:// or http(s)://.",
         ),
     ] = None,
     speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
     live: Annotated[
         bool,
-        typer.Option("--live", help="Take rows as they come and tick by the wall clock."),
+        typer.Option(
+            "--live", help="Take rows as they come; time is that of this machine's clock."
+        ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: in this one.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the stopped run in --out.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes; 0: all in this process.")
+    ] = 0,
     alerts: Annotated[
         list[str] | None,
-        typer.Option("--alerts", metavar="[NAME=]LOCATION", help="jsonl:FILE or http(s)://…"),
+        typer.Option(
+            "--alerts",
+            metavar="[NAME=]LOCATION",
+            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt://…",
+        ),
     ] = None,
     control: Annotated[
-        list[Path] | None, typer.Option("--control", help="Operator inputs (JSON lines).")
+        list[Path] | None,
+        typer.Option("--control", help="File of operator inputs, one JSON object a line."),
     ] = None,
     actuator: Annotated[
         list[str] | None,
         typer.Option(
             "--actuator",
             metavar="MACHINE=LOCATION",
-            help="Where a machine is commanded: mqtt://HOST/PREFIX, http(s)://… or jsonl:FILE.",
+            help="Where commands to a machine go: mqtt://HOST/PREFIX, http(s)://…, jsonl:FILE.",
         ),
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve /metrics on this port of localhost.")
+        int | None,
+        typer.Option(help="Serve Prometheus metrics on this port of localhost, /metrics."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline over files, folders, standard input, recordings or cameras.
 
-    Live, or with cameras, an interrupt (Ctrl-C, SIGTERM) commits what has come and ends the run;
+    Live, or with cameras, Ctrl-C or SIGTERM ends the run after what has come is in the log;
     --resume goes on with it.
     """
     plan = load_plan(pipeline)
@@ -88,7 +100,7 @@ def run(
     sources = open_sources(plan, source or [], wall_ns=clocks.wall_ns)
     is_live = live or any(not getattr(sources[n], "durable", True) for n in plan.cameras
                           if n in sources)  # fmt: skip
-    # With cameras the file may grow while the run goes on; of rows it holds what is known before.
+    # With cameras the file may grow while the run goes on; with rows alone it is read at the start.
     follows = bool(plan.cameras)
     options = RunOptions(
         speed=None if is_live and plan.cameras else parse_speed(speed),
@@ -204,7 +216,7 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "alerts", f"raised {sum(fates.values()):,} = {places}"
         yield "messages", f"{sum(messages.values()):,}{': ' + kinds if kinds else ''}"
     if report.refused_controls:
-        yield "operator inputs", f"{report.refused_controls} refused: they are none"
+        yield "operator inputs", f"{report.refused_controls} refused: no JSON object, or not usable"
     if report.undelivered:
         yield "outbox", f"{report.undelivered} alerts not delivered yet"
     for partition, message in report.recoveries.items():

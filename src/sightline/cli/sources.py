@@ -23,10 +23,10 @@ CONTROLS = (
 def open_sources(
     plan: Plan, given: Sequence[str], *, wall_ns: Callable[[], int] = time.time_ns
 ) -> dict[str, Source]:
-    """``NAME=LOCATION`` options as sources; every one must belong to the pipeline, once.
+    """``NAME=LOCATION`` options as sources; each name must be one of the pipeline, once.
 
     Raises:
-        UsageError: an option that is none, or recordings and live cameras in one run.
+        UsageError: an option of another form, or recordings and live cameras in one run.
         SourceError: a location that cannot be read.
     """
     wanted: dict[str, Any] = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
@@ -59,7 +59,7 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
     """Location by name, of ``NAME=LOCATION`` options.
 
     Raises:
-        UsageError: an option that is none, a name that is not among ``names`` or is given again.
+        UsageError: an option of another form, a name that is not in ``names`` or comes twice.
             It never repeats a location, which may hold a password.
 
     >>> parse_locations(["yard=rtsp://gate/1"], ["yard", "hall"])
@@ -74,7 +74,7 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
                 expected=f"NAME=LOCATION, once for each of {', '.join(names)}",
                 got=f"{name} again" if name in found else name if is_name else "no NAME=",
                 where="--source",
-                action="mend the option",
+                action="write NAME=LOCATION with one of these names, each once",
             )
         found[name] = location
     return found
@@ -90,7 +90,7 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
                 kind = control["control"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    expected='an object with "control"',
+                    expected='a JSON object with "control"',
                     got=line[:80],
                     where=f"{path}, line {number}",
                     action="mend the line",
@@ -123,6 +123,6 @@ def parse_speed(text: str) -> float | None:
             expected="max, or a positive multiple such as 60x",
             got=text,
             where="--speed",
-            action="mend the option",
+            action="write for example --speed 60x",
         )
     return speed

@@ -23,7 +23,7 @@ from sightline.perceive.detect import (
     ReplayedDetector,
     RowPersonSize,
 )
-from sightline.perceive.detect.person_size import PersonSize
+from sightline.perceive.detect.people import PersonSize
 from sightline.records import Detections, Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.item_stage import CameraPlan
@@ -131,9 +131,9 @@ class OnnxForm(DetectorSettings):
     """A detector from an ONNX file; it may serve many cameras, whose frames then share batches."""
 
     model: str
-    """Path, relative to the pipeline file."""
+    """Path of the file, relative to the pipeline file."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of the file; another one is refused."""
+    """SHA-256 of the file; another file is refused."""
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Least score of what it reports, 0 to 1."""
     classes: tuple[str, ...] | None = None
@@ -163,7 +163,7 @@ class GivenForm(DetectorSettings):
     """Detections that were made elsewhere, in MOTChallenge form; by frame number."""
 
     file: str
-    """Path, relative to the pipeline file."""
+    """Path of the file, relative to the pipeline file."""
 
 
 class Given(DetectorKind):

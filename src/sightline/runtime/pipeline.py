@@ -95,7 +95,7 @@ class RowsForm(Form):
     record: Literal["payload", "reference"] = "payload"
     """Log the rows themselves, or (durable sources only) a reference with their digest."""
     inbox: Inbox = Inbox()
-    """The queue in front of the engine, while it runs live."""
+    """The queue of a live source."""
     options: dict[str, Any] = {}
     """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 
@@ -167,7 +167,7 @@ class Pipeline(Form):
     """Grid on which time advances, in seconds; with cameras also the longest time between two
     looks at a machine."""
     idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    """A key that gave nothing for so long does not hold its windows open, in seconds."""
+    """After so many seconds without rows of a key its windows are closed for the time being."""
     latency_budget_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """From receipt to decision, or from capture to command, in seconds; more is logged
     DEADLINE_MISSED."""
@@ -178,11 +178,11 @@ class Pipeline(Form):
     sources: dict[Name, SourceForm]
     """Where rows and frames come from, by name."""
     detectors: dict[Name, SerializeAsAny[DetectorSettings]] = {}
-    """What looks at pictures, by name; one may serve many cameras."""
+    """Detectors, by name; one may serve many cameras."""
     stages: dict[Name, SerializeAsAny[StageSettings]]
-    """What is done with them, by name."""
+    """Stages, by name."""
     alerting: AlertingForm | None = None
-    """What an operator is told; null: every decision by itself."""
+    """The alert desk; null: every decision goes to every receiver on its own."""
     images: ImagesForm = ImagesForm()
     """Which pictures are kept in the log."""
 

@@ -24,7 +24,7 @@ from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Frame
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.control_inbox import ControlInbox
+from sightline.runtime.alerting.controls import ControlInbox
 from sightline.runtime.engine.answerers import isolated_scorers, lookers
 from sightline.runtime.engine.camera_inbox import CameraInbox, Pace
 from sightline.runtime.engine.driving import EpochDriver

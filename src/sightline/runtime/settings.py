@@ -33,20 +33,21 @@ class SeriesSettings(StageSettings):
     input: Name
     """The source or stage whose rows or windows it reads."""
     scope: Scope = "key"
-    """Whom it speaks about: each key, each group, or all together."""
+    """What its decisions are about: each key, each group, or all together."""
 
 
 class DecidingSettings(SeriesSettings):
     """What every series stage that decides can be told."""
 
     severity: Severity = Severity.WARNING
-    """How grave its decisions are for an operator."""
+    """How serious its decisions are for an operator."""
     code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
     """Reason code of its decisions, upper snake case."""
     inhibited_by: tuple[Name, ...] = ()
-    """Stages whose decision makes one of this stage needless: a wider fault explains it."""
+    """Stages with wider decisions: while one of them stands, a decision of this stage is not
+    published."""
     inhibit_hold_s: Annotated[float, Field(ge=0)] | None = None
-    """How long a decision waits for the verdict of those, in seconds of event time."""
+    """How long a decision waits for the decisions of ``inhibited_by``, in seconds of event time."""
 
 
 class Breaker(Form):
@@ -95,4 +96,4 @@ class DetectorSettings(Form):
     # Not part of the identity: answers are the same bytes with and without, so a run may go on, and
     # its detectors may be run again, in the other way.
     isolated: Annotated[bool, Field(exclude=True)] = False
-    """In a process of its own, which may hang or crash without taking the run with it."""
+    """Run it in a process of its own: if it hangs or crashes, the run goes on."""

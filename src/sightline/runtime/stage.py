@@ -1,8 +1,8 @@
 """What a stage is: one class with all that is its own.
 
 A stage brings its settings, what it reads and writes with units, its checks before the run, one
-step, its state with a version, and how it explains what it said. The engine finds it by ``use``
-and names none. There are two families, honest about time:
+step, its state with a version, and how it explains its reasons. The engine finds it by its ``use``
+name and knows no stage itself. There are two families, because time means two things:
 
 - A *series stage* (:class:`Stage`) is a function of the windows of one key. Late data may change a
   window, and then it runs again from that window on.

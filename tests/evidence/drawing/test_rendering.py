@@ -66,7 +66,7 @@ def test_a_pruned_run_is_drawn_from_its_checkpoint_on(tmp_path):
         {"east": camera(seconds=6)},
         tmp_path / "run",
         looking=told(plan, lambda _: [[200.0, 100.0, 220.0, 160.0]]),
-        options=RunOptions(durable=False, checkpoint_ticks=25),
+        options=RunOptions(durable=False, checkpoint_epochs=25),
         limits=Limits(segment_bytes=8192),
     )
     run = RunDirectory.open(tmp_path / "run")

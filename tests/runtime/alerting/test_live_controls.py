@@ -17,7 +17,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.control_inbox import give_control
+from sightline.runtime.alerting.controls import give_control
 from sightline.sense import MemorySource
 from sightline.sense.contract import parse_contract
 from simulation.alerting_runs import dispositions, said

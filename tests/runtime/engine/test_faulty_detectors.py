@@ -248,7 +248,7 @@ def faulty_run(tmp_path, *, frames, seed=1):
             sleep_s=time.sleep_s,
             is_stopped=lambda: False,
         )
-        loop.go(feed, lambda: None, list)
+        loop.go(feed, lambda kept: None, list)
         driver.close()
     return run, loop, hosting.hosts[0], guard
 

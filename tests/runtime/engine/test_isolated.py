@@ -25,7 +25,7 @@ from sightline.runtime.engine.exchange import encode_found, read_found
 from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard, Lookers
 from sightline.runtime.engine.isolated import Isolated
-from sightline.runtime.pictures.rerun import looked_at_again
+from sightline.runtime.pictures.logged_pictures import looked_at_again
 from sightline.runtime.plan import plan_as_mapping
 from simulation import faulty_process
 from simulation.site_cases import Told, by_camera, camera, plan_of, walker, yard
@@ -195,7 +195,7 @@ def test_a_process_that_dies_of_building_is_an_error_before_the_first_frame(isol
 
 def test_a_missing_file_of_an_isolated_detector_is_the_error_it_is_on_threads(tmp_path):
     told = {"use": "given", "file": str(tmp_path / "nowhere.txt"), "budget_s": 0.1}
-    plain = yard(looking={"motion": told})
+    plain = yard(detectors={"motion": told})
     said = []
     for plan in (plan_of(plain), isolate(plain)):
         with pytest.raises((PipelineError, SourceError)) as caught:

@@ -23,9 +23,12 @@ from sightline.runtime.engine.answerers import lookers
 from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.pictures.image_log import ImageLog
-from sightline.runtime.pictures.logged_pictures import LoggedPicture, LoggedPictures
+from sightline.runtime.pictures.logged_pictures import (
+    LoggedPicture,
+    LoggedPictures,
+    looked_at_again,
+)
 from sightline.runtime.pictures.packet_log import PacketLog
-from sightline.runtime.pictures.rerun import looked_at_again
 from sightline.runtime.pipeline import ImagesForm
 from sightline.sense.frames import VideoFile
 from sightline.sense.frames.video_file import read_with_opencv

@@ -145,7 +145,7 @@ def test_the_state_does_not_grow_with_the_length_of_the_run():
 
 def test_keys_beyond_the_limit_are_counted_and_not_scored():
     core, written = scores_of(fleet(), limits=Limits(max_learnt_series=2))
-    learning = core.chains[0].learning["unlike"].learning(3)
+    learning = dict(core.learning())["unlike"]
     assert (learning.known, learning.learning, learning.without_room) == (2, 0, 1)
     scored = {subject for (subject, _), score in written.items() if np.isfinite(score)}
     assert len(scored) == 2

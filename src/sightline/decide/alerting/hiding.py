@@ -1,4 +1,4 @@
-"""What an operator does to alarms. What is hidden is decided and recorded, and told to nobody.
+"""Masks and shelves of an alert desk: hidden alerts are recorded with a reason, and not told.
 
 Extends :class:`sightline.decide.Mask`, by which decisions are not made at all: here they are made,
 and the alert gets a state and a reason instead.

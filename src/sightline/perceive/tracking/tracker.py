@@ -22,29 +22,34 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.errors import UsageError
+from sightline.perceive.compiled import warm
 from sightline.perceive.tracking.assignment import assign_in_rounds
-from sightline.perceive.tracking.camera_motion import CameraMotion, common_shift
 from sightline.perceive.tracking.kalman import possible_pairs, predict_in_place, take_in_place
 from sightline.perceive.tracking.motion_plane import (
     CameraGeometry,
+    CameraMotion,
     Sightings,
     boxes_on_plane,
+    common_shift,
     sightings,
 )
 from sightline.perceive.tracking.settings import TrackerSettings
-from sightline.perceive.tracking.table_kernels import (
+from sightline.perceive.tracking.track_table import (
+    TrackTable,
     carried_over,
     confirm_in_place,
     ended_and_begun,
     reported,
 )
-from sightline.perceive.tracking.track_table import TrackTable
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 
 NEVER_NS = -1
 FORMAT = 2
+_COMPILED = tuple(
+    loop.__module__ for loop in (assign_in_rounds, possible_pairs, common_shift, carried_over)
+)
 _ROUNDING_S = 1e-6
 """A frame at 10 Hz later is not more than 0.1 s later."""
 
@@ -73,6 +78,7 @@ class Tracker:
         camera: CameraGeometry | None = None,
         settings: TrackerSettings = TrackerSettings(),
     ) -> None:
+        warm(*_COMPILED)
         self.stream = stream
         self.settings = settings
         self._camera = camera

@@ -1,4 +1,4 @@
-"""The alert desk of a run as its log has it: what stands, what is hidden, where every alert is."""
+"""The alert desk of a run, read from its log: active alarms, what is hidden, where alerts are."""
 
 from __future__ import annotations
 

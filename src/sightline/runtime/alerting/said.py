@@ -1,4 +1,4 @@
-"""What an alert desk said in one epoch: one entry of the fan-in's log.
+"""What an alert desk did in one epoch: one entry of the fan-in's log.
 
 Messages for the operator, what became of alerts, changes of life cycles, actions that could not be
 done, and the sums after it, in JSON: the bytes that a replay reproduces.
@@ -16,8 +16,9 @@ from typing import Any
 from sightline.decide.alerting import AlertingState, OperatorAction, StateChange
 from sightline.decide.alerting.alert import Disposition, Message, MessageKind
 from sightline.errors import LogError
+from sightline.records.plain_json import canonical_json
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.actions import action_as_mapping
+from sightline.runtime.alerting.controls import action_as_mapping
 
 _NAMED_IN_TEXT = 3
 
@@ -55,7 +56,7 @@ class AlertingSaid:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, UTF-8."""
-        return _canonical(
+        return canonical_json(
             {
                 "epoch": self.epoch,
                 "at_ns": self.at_ns,
@@ -127,7 +128,7 @@ def said_of(
 def _notice(message: Message, pipeline: str) -> dict[str, Any]:
     """A message as it is stored and sent; equal in equal runs of one pipeline."""
     plain = {**message.as_mapping(), "pipeline": pipeline, "text": message_text(message)}
-    digest = hashlib.blake2b(_canonical(plain), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(canonical_json(plain), digest_size=16).hexdigest()
     return {"notice_id": digest, **plain}
 
 
@@ -170,9 +171,3 @@ def _some(message: Message) -> str:
     shown = list(dict.fromkeys(message.subjects))[:_NAMED_IN_TEXT]
     more = message.count - len(shown)
     return f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
-
-
-def _canonical(plain: object) -> bytes:
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()

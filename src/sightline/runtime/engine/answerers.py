@@ -1,4 +1,4 @@
-"""Who answers for guarded stages: made from the plan, in this process or one of their own."""
+"""The answerers of guarded stages, made from the plan, in this process or in one of their own."""
 
 from __future__ import annotations
 

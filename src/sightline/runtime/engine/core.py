@@ -22,7 +22,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
-from sightline.runtime.alerting.new_keys import NewKeys
+from sightline.runtime.alerting.desk import NewKeys
 from sightline.runtime.engine.chain import ChainState, Changed, Passes, presence_summary, stage_rows
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader

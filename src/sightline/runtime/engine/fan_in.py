@@ -21,7 +21,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.decision import Status, Transition
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.desk_stage import DESK, DeskStage
+from sightline.runtime.alerting.desk import DESK, DeskStage
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.operator_inputs import OperatorInputs, is_for_desk
 from sightline.runtime.engine.outputs import StageRows, StepOutput

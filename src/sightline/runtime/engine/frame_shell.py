@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader, HealthSign
-from sightline.runtime.pictures.annotations import annotation_message
-from sightline.runtime.pictures.image_log import ImageLog
+from sightline.runtime.pictures.image_log import ImageLog, annotation_message
 from sightline.runtime.pictures.packet_log import PacketLog
 from sightline.runtime.plan import Plan
 from sightline.runtime.stages.zones import CameraView

@@ -1,4 +1,4 @@
-"""Running guarded stages with a deadline: whoever was to answer first, and a fallback beside it.
+"""Running guarded stages with a deadline: the answerer, and its fallback beside it.
 
 Each answerer (a detector, a model of a stage of one's own, a scorer) has a thread of its own. A
 frame goes to the first one and to its fallback at once, so that by the deadline the fallback has

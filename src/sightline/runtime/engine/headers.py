@@ -7,12 +7,11 @@ replays whether the images were kept or not.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 
 from sightline.errors import LogError
 from sightline.records import Entry
-from sightline.records.plain_json import plain_json
+from sightline.records.plain_json import null_or_number, number_or_null, plain_json
 
 CLOCK_SKEW = "CLOCK_SKEW"
 """A frame that was taken after it reached us. Value: by how much."""
@@ -33,7 +32,9 @@ class HealthSign:
 
     def __post_init__(self) -> None:
         for name in ("value", "threshold"):
-            object.__setattr__(self, name, _number(_or_null(float(getattr(self, name)))))
+            object.__setattr__(
+                self, name, null_or_number(number_or_null(float(getattr(self, name))))
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class FrameHeader:
             "size_px": [self.width_px, self.height_px],
             "digest": self.digest,
             "signs": [
-                [s.code, s.measure, _or_null(s.value), _or_null(s.threshold), s.unit]
+                [s.code, s.measure, number_or_null(s.value), number_or_null(s.threshold), s.unit]
                 for s in self.signs
             ],
             "usable": self.is_usable,
@@ -97,7 +98,13 @@ class FrameHeader:
                 height_px=int(height_px),
                 digest=plain["digest"],
                 signs=tuple(
-                    HealthSign(code=c, measure=m, value=_number(v), threshold=_number(t), unit=u)
+                    HealthSign(
+                        code=c,
+                        measure=m,
+                        value=null_or_number(v),
+                        threshold=null_or_number(t),
+                        unit=u,
+                    )
                     for c, m, v, t, u in plain["signs"]
                 ),
                 is_usable=bool(plain["usable"]),
@@ -153,15 +160,6 @@ class FrameFaultNote:
             return cls(**json.loads(payload))
         except (ValueError, TypeError) as error:
             raise _unreadable("a fault of a frame", payload, error) from error
-
-
-def _or_null(value: float) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return value if math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _unreadable(what: str, payload: bytes, error: Exception) -> LogError:

@@ -7,7 +7,6 @@ that silence can stop a machine as surely as a danger does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from sightline.decide.standing import StandingConditions
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Entry
+from sightline.records.plain_json import null_or_number, number_or_null
 from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
 from sightline.runtime.engine.guard import BreakerState, FrameRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader
@@ -266,7 +266,7 @@ class Items:
             "standing": self._standing.snapshot(),
             "breakers": [[*at, b.as_mapping()] for at, b in sorted(self._breakers.items())],
             "rows": {
-                stage: [[c, t, {n: _or_null(v) for n, v in vs.items()}] for c, t, vs in rows]
+                stage: [[c, t, {n: number_or_null(v) for n, v in vs.items()}] for c, t, vs in rows]
                 for stage, rows in self._rows.items()
             },
             "row_number": self._row_number,
@@ -293,7 +293,7 @@ class Items:
         for stage, camera, breaker in plain["breakers"]:
             self._breakers[stage, camera] = BreakerState.from_mapping(breaker)
         self._rows = {
-            stage: [(c, t, {n: _number(v) for n, v in vs.items()}) for c, t, vs in rows]
+            stage: [(c, t, {n: null_or_number(v) for n, v in vs.items()}) for c, t, vs in rows]
             for stage, rows in plain["rows"].items()
         }
         self._row_number = dict(plain["row_number"])
@@ -307,12 +307,3 @@ class Items:
             arrays = {n.removeprefix(begins): a for n, a in parts.arrays.items()
                       if n.startswith(begins)}  # fmt: skip
             state.restore(StateParts(meta=parts.meta[f"item.{name}"], arrays=arrays))
-
-
-def _or_null(value: float) -> float | None:
-    """JSON has no NaN and no infinity."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

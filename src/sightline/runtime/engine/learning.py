@@ -1,10 +1,10 @@
 """Stages that learn from every window they see, in an engine whose windows may be revised.
 
-What such a stage knows hangs on all the windows before, and windows may change until they are
-settled. So there are two banks. The *settled* one has followed the settled windows alone. The
-*live* one goes on from there through those that may still change: what is new is followed, and
-where an old window changed, the key begins again at its settled state. Hence a score is a function
-of the key's windows, in their order, and never of when they came.
+What such a stage has learnt depends on all the windows before, and windows may change until they
+are settled. So its state is held twice. The *settled* state has followed the settled windows alone.
+The *live* state goes on from there through the windows that may still change: it follows new ones,
+and where an old one changed, the key begins again at its settled state. So a score is a function of
+the key's windows, in their order, and not of when they came.
 """
 
 from __future__ import annotations

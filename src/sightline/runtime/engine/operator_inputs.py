@@ -1,10 +1,10 @@
-"""What operators tell a run: planned contacts and masks, as state that replays.
+"""Operator inputs of a run: planned contacts and masks, as state that replays.
 
-Without an alert desk a mask hides decisions; acknowledgement and shelving are logged and change
-none: what is shelved is decided, kept in the outbox, and told to nobody. With a desk all of them
-are the desk's (:mod:`.alerting.actions`), and every decision is made and recorded.
+Without an alert desk a mask hides decisions. Acknowledging and shelving are logged and change no
+decision: what is shelved is decided, kept in the outbox, and told to nobody. With a desk the desk
+handles all of them (:mod:`.alerting.controls`), and every decision is made and recorded.
 
-What an item stage takes (the reset button of a machine) is that stage's.
+An item stage handles the inputs that it names in ``controls`` (the reset button of a machine).
 
 An input with ``event_ns`` takes effect with the first tick that reaches it, one without at once.
 One with an ``id`` takes effect once, however often it comes.
@@ -22,7 +22,7 @@ from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
-from sightline.runtime.alerting.actions import DESK_CONTROLS, operator_action
+from sightline.runtime.alerting.controls import DESK_CONTROLS, operator_action
 from sightline.runtime.engine.stream import Names
 from sightline.sense import Contract
 

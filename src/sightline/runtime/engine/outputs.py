@@ -1,4 +1,4 @@
-"""What a core says after one entry."""
+"""What a core puts out after one entry."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Frames through the engine: the same log, host and replay as for telemetry."""
+"""Pictures of a run: which of them the log keeps, in which form, and how they come out again."""

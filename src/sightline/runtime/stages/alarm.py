@@ -36,9 +36,9 @@ class AlarmSettings(DecidingSettings):
     """Threshold, m-of-n persistence and hysteresis on one measure."""
 
     measure: str
-    """``snr_db.mean``; ``*.stuck_s`` for every field that has it."""
+    """Column of the input: ``snr_db.mean``, or ``*.stuck_s`` for that of every field."""
     unit: str
-    """Unit of the thresholds; it must be that of the measure."""
+    """Unit of the thresholds; the same as that of the measure."""
     raise_above: float | None = None
     """Raised when the measure is above it; or give ``raise_below``."""
     clear_below: float | None = None
@@ -57,7 +57,7 @@ class AlarmSettings(DecidingSettings):
 
 
 class AlarmStage(Stage):
-    """A measure is beyond its threshold for long enough, until it is back for as long."""
+    """A measure is beyond its threshold in m of n windows, until it is back in m of n."""
 
     use = "alarm"
     Settings = AlarmSettings

@@ -26,13 +26,14 @@ class CalibrationSettings(SeriesSettings):
     measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Columns of the input; ``*`` for all."""
     block_windows: Annotated[int, Field(ge=1, le=1 << 20)] = 3600
-    """Windows of a block. Its greatest score is what is learnt; a budget is one of blocks."""
+    """Windows in a block. The greatest score of each block is learnt; a rarity is that of a
+    block."""
     least_blocks: Annotated[int, Field(ge=10, le=4096)] = 20
-    """Until so many are learnt nothing is known, and nothing is raised."""
+    """Blocks to learn from before there is a rarity; until then no alarm is raised."""
     kept_blocks: Annotated[int, Field(ge=10, le=4096)] = 200
-    """The newest count, so that a slow drift of healthy scores is followed."""
+    """Blocks that are kept, the newest: so a slow drift of healthy scores is followed."""
     suspicious_rarity: Annotated[float, Field(ge=1, le=6)] = 2.0
-    """A block as rare as this is never learnt: what is anomalous must not become normal."""
+    """A block with this rarity or more is not learnt from: an anomaly must not become normal."""
 
 
 class CalibrationStage(Stage):

@@ -9,6 +9,7 @@ from sightline.decide.standing import Condition
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
+from sightline.records.plain_json import null_or_number, number_or_null
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
@@ -26,7 +27,7 @@ from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
 
 class CameraHealthStage(ItemStage):
-    """What is wrong with a camera's picture, whether it comes, and who answered about it.
+    """What is wrong with a camera's picture, whether frames come, and which detector answered.
 
     Its inputs are the camera, and the detect stages whose fallbacks it shall say.
     """
@@ -111,7 +112,7 @@ class HealthState(ItemState):
 
     def snapshot(self) -> StateParts:
         signs = [
-            [r.code, r.measure, _or_null(r.value), _or_null(r.threshold), r.unit]
+            [r.code, r.measure, number_or_null(r.value), number_or_null(r.threshold), r.unit]
             for r in self.value
         ]
         return StateParts(meta={"looked_ns": self._looked_ns, "signs": signs})
@@ -120,7 +121,9 @@ class HealthState(ItemState):
         self._looked_ns = parts.meta["looked_ns"]
         self.value = tuple(
             sign_reason(
-                HealthSign(code=c, measure=m, value=_number(v), threshold=_number(t), unit=u),
+                HealthSign(
+                    code=c, measure=m, value=null_or_number(v), threshold=null_or_number(t), unit=u
+                ),
                 self._camera,
             )
             for c, m, v, t, u in parts.meta["signs"]
@@ -169,11 +172,3 @@ def fallback_condition(camera: str, outcome: Outcome) -> Condition:
             version=outcome.stage,
         ),
     )
-
-
-def _or_null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

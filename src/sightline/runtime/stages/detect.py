@@ -13,7 +13,7 @@ class DetectSettings(ItemSettings):
     """What is seen in each frame of a camera."""
 
     detector: Name
-    """Who looks, by its name under ``detectors``."""
+    """The detector that looks at its frames, by its name under ``detectors``."""
     fallback: Name | None = None
     """Detector that answers when the first is late or broken; null: tracks are carried on."""
     breaker: Breaker = Breaker()
@@ -21,7 +21,7 @@ class DetectSettings(ItemSettings):
 
 
 class DetectStage(ItemStage):
-    """What a detector sees in a frame, in time; else what its fallback sees."""
+    """What a detector sees in a frame; where it is late or broken, what its fallback sees."""
 
     use = "detect"
     Settings = DetectSettings

@@ -29,7 +29,7 @@ class DeviationSettings(SeriesSettings):
     history: Annotated[int, Field(ge=2, le=4096)] = 60
     """Windows before the one at hand that it is compared with."""
     min_history: Annotated[int, Field(ge=2)] = 20
-    """Of those, the least with a value; with fewer there is no score."""
+    """Least number of those that have a value; with fewer there is no score."""
     floor: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Smallest spread that counts, by measure, in its unit; 1e-9 where not given."""
     guarded: GuardSettings | None = None

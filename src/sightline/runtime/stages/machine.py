@@ -126,21 +126,22 @@ class MachineSettings(ItemSettings):
     """
 
     zones: tuple[Name, ...] = ()
-    """Zones whose risks count for it."""
+    """Zones whose risks count for this machine, by name."""
     moving: MovingForm | None = None
-    """Null for a machine that stays where it is."""
+    """Size and brakes of a machine that moves; null: it stays where it is."""
     level_of: dict[str, CommandLevel] = {}
-    """What a reason code asks for, where it differs from the default (see docs/site-safety.md)."""
+    """Level that a reason code asks for, where it differs from the default
+    (docs/site-safety.md)."""
     max_age_s: Positive = 0.5
-    """How old its newest sight may be before it stops, in seconds."""
+    """How old the newest answer of a detector may be before the machine is stopped, in seconds."""
     hold_s: NotNegative = 2.0
-    """How long a level is held after its reason is gone, in seconds."""
+    """How long the level of a command is held after its reason has gone, in seconds."""
     valid_s: Positive = 1.0
-    """How long a command holds, in seconds; without a newer one the machine stops by itself."""
+    """How long a command is valid, in seconds; without a newer one the machine stops by itself."""
     heartbeat_s: Positive = 0.4
     """Longest time between two commands, in seconds."""
     restarts_at: CommandLevel = CommandLevel.NONE
-    """Level at which it goes on after a stop."""
+    """Level of the first command after a stop."""
     needs_reset: bool = False
     """Whether somebody must press its reset button before it goes on."""
 
@@ -167,7 +168,7 @@ class MachinePlan:
 
 
 class MachineStage(ItemStage):
-    """What one machine is told: the most that any of its cameras, zones and pairs asks for."""
+    """The command of a machine: the highest level that a camera, zone or pair asks for."""
 
     use = "machine"
     Settings = MachineSettings

@@ -23,19 +23,21 @@ class NoveltySettings(SeriesSettings):
     """How unlike its own past a measure is, against a bounded memory of normal that it learns."""
 
     measures: Annotated[tuple[str, ...], Field(min_length=1)]
-    """``snr_db.mean``; ``*.mean`` for every field that has it."""
+    """Columns of the input: ``snr_db.mean``, or ``*.mean`` for that of every field."""
     learn_windows: Annotated[int, Field(ge=34, le=10_000)] = 750
     """Windows at the beginning of each key that are learnt from and not scored."""
     spread_windows: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Up to so many more, by the hash of the key, so that not all end learning at one tick."""
+    """Up to so many windows more, by the hash of the key: so not all keys end learning at one
+    tick."""
     widths: tuple[int, ...] = (16, 32, 64, 128)
-    """Of the stretches that are compared, in windows: ascending powers of two."""
+    """Lengths of the stretches that are compared, in windows: ascending powers of two."""
     memory_size: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Stretches of each width that stand for all that was normal."""
+    """Stretches of each width that are remembered as normal, at most."""
     delay_windows: Annotated[int, Field(ge=1, le=1 << 16)] = 1
-    """Windows until one may count as normal, and no fewer than the width."""
+    """Windows until a stretch may be learnt as normal; at least the width is waited for."""
     learns_below: Annotated[float, Field(ge=0)] | None = None
-    """Only what scored less is learnt; null: whatever lasts becomes normal, 0: nothing does."""
+    """Only stretches with a lower score are learnt; null: whatever lasts is learnt; 0: nothing
+    is."""
 
 
 def scored(stage: Stage, planning: Planning) -> tuple[tuple[Measure, ...], tuple[Measure, ...]]:
@@ -53,7 +55,7 @@ def scored(stage: Stage, planning: Planning) -> tuple[tuple[Measure, ...], tuple
 
 
 class NoveltyStage(Stage):
-    """How unlike everything in its own learnt past a stretch of a series is."""
+    """How unlike its own learnt past a stretch of a series is."""
 
     use = "novelty"
     Settings = NoveltySettings

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from sightline.perceive.compiled import warm
 from sightline.perceive.presence import PresenceRows, merge_presence, presence
 from sightline.perceive.row_store import Rows
 from sightline.records.signals import NS_PER_S
@@ -52,6 +53,7 @@ class PresenceClosing:
     """Presence is read at every tick: more data can only widen it."""
 
     def __init__(self, chain: ChainView) -> None:
+        warm(presence.__module__)
         self._chain = chain
         self._parts: list[PresenceRows] = []
 

@@ -30,7 +30,8 @@ class SilenceSettings(DecidingSettings):
     """No data for longer than the time-out although contact was expected."""
 
     timeout_s: Annotated[float, Field(gt=0)] | None = None
-    """Expected contact time without data that makes a silence, in seconds; null: the contract's."""
+    """Seconds without data, in expected contact, after which it is silence; null: the
+    contract's."""
 
 
 class SilenceStage(WatchStage):

@@ -20,7 +20,7 @@ from sightline.runtime.stages.detect import detections_of
 
 
 class TrackSettings(ItemSettings):
-    """Who is who from frame to frame."""
+    """Follows things from frame to frame: detections of one camera into tracks."""
 
     carried_on_s: Annotated[float, Field(ge=0)] | None = None
     """For how long a track that is not seen is still reported, in seconds; null: the tracker's
@@ -44,7 +44,7 @@ class Sight:
 
 
 class TrackStage(ItemStage):
-    """Who is who from frame to frame."""
+    """Follows things from frame to frame: detections of one camera into tracks."""
 
     use = "track"
     Settings = TrackSettings

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from sightline.perceive.compiled import warm
 from sightline.perceive.row_store import Rows
 from sightline.perceive.windows import (
     PLAIN_STATISTICS,
@@ -195,6 +196,7 @@ class WindowClosing:
     """
 
     def __init__(self, chain: ChainView, settings: WindowsSettings) -> None:
+        warm(segment_statistics.__module__)
         self._chain = chain.chain
         self._stream = chain.stream
         self.closed_until: IntArray = np.empty(0, np.int64)

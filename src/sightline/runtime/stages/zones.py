@@ -81,7 +81,7 @@ class ZonesSettings(ItemSettings):
     """Who is in which area of one camera."""
 
     zones: dict[Name, ZoneForm] = {}
-    """Areas, by name."""
+    """Zones of the camera, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +103,7 @@ class CameraView:
 
 
 class ZonesStage(ItemStage):
-    """Who is in which area of one camera, for how long, how many and how fast."""
+    """Who is in which zone of one camera, for how long, how many and how fast."""
 
     use = "zones"
     Settings = ZonesSettings

@@ -1,19 +1,29 @@
-"""Compiled loops that put rows into canonical order.
+"""The canonical order of rows, which makes every result a function of the *multiset* of rows.
 
-They are specified in ``tests/perceive/reference_windows.py``.
+Neither the order of arrival nor the cut into batches can show in a single bit. Rows move from
+arrival order to key order once, as pairs of (time, row): sorting and comparing then read memory in
+sequence. Gathering the times through an index instead took twice as long. The loops are specified
+in ``tests/perceive/reference_windows.py``.
 
-Rows move from arrival order to key order once, as pairs of (time, row): sorting and comparing then
-read memory in sequence. Gathering the times through an index instead took twice as long.
+>>> import numpy as np
+>>> order = canonical_order(key=np.array([1, 0, 1, 1], np.uint32), time_ns=np.array([5, 0, 3, 3]),
+...                         sequence=np.array([0, 0, 1, 2]),
+...                         payload=(np.array([10.0, 20.0, 30.0, 40.0]),))
+>>> order.kept.tolist(), order.superseded
+([1, 3, 0], 1)
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
-from sightline.records.windows import IdArray, IntArray
+from sightline.records.windows import FloatArray, IdArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -190,3 +200,107 @@ def order_rows(  # noqa: PLR0917 - numba takes no keyword-only arguments
             out += 1
             lo = behind
     return pairs[:out], tied_row[:ties].copy(), tied_at[:ties].copy()
+
+
+# --- the order ------------------------------------------------------------------------------------
+
+_FEW_KEYS = 1 << 16  # counters that are always affordable: they fit a second-level cache
+_SPARSE = 4  # ids per row above which the ids are renumbered first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanonicalOrder:
+    """Which rows stay, in which order.
+
+    Attributes:
+        kept: int64[m], positions of the rows kept, sorted by (key, time).
+        key: uint32[m], their keys.
+        time_ns: int64[m], their times.
+        superseded: rows that lost against another of the same key and time.
+    """
+
+    kept: IntArray
+    key: IdArray
+    time_ns: IntArray
+    superseded: int
+
+
+def canonical_order(
+    *,
+    key: IdArray,
+    time_ns: IntArray,
+    sequence: IntArray,
+    payload: Sequence[FloatArray | IdArray],
+) -> CanonicalOrder:
+    """Sort rows by (key, time) and keep one of each.
+
+    Of rows with equal key and time the one with the highest sequence stays; of those, the one
+    whose payload is highest, column by column. Floats compare by total order: NaN lowest (all NaN
+    are equal), then -inf … -0.0, 0.0 … inf.
+
+    Args:
+        key: uint32[n], key ids; cheapest when dense.
+        time_ns: int64[n], event time.
+        sequence: int64[n], the source's counter, -1 where there is none.
+        payload: float64[n] or uint32[n] each; all that tells two rows apart.
+    """
+    key = np.ascontiguousarray(key, np.uint32)
+    keys = int(key.max()) + 1 if len(key) else 0
+    distinct: IdArray | None = None
+    if keys > max(_FEW_KEYS, _SPARSE * len(key)):
+        distinct, inverse = np.unique(key, return_inverse=True)
+        key, keys = inverse.astype(np.uint32), len(distinct)
+    n = len(key)
+    kept_key, kept_time_ns = np.empty(n, np.uint32), np.empty(n, np.int64)
+    kept, tied_row, tied_at = order_rows(
+        key,
+        np.ascontiguousarray(time_ns),
+        np.ascontiguousarray(sequence),
+        keys,
+        np.empty(2 * n, np.int64),
+        kept_key,
+        kept_time_ns,
+    )
+    if len(tied_row):
+        row, at = _highest_payload(tied_row, tied_at, payload)
+        kept[at] = row
+    kept_key = kept_key[: len(kept)]
+    return CanonicalOrder(
+        kept=kept,
+        key=kept_key if distinct is None else distinct[kept_key],
+        time_ns=kept_time_ns[: len(kept)],
+        superseded=n - len(kept),
+    )
+
+
+def _highest_payload(
+    row: IntArray, at: IntArray, payload: Sequence[FloatArray | IdArray]
+) -> tuple[IntArray, IntArray]:
+    """One row of each run of equal ``at``: the one with the highest payload."""
+    for column in payload:
+        start, length = _runs(at)
+        if len(start) == len(at):
+            break
+        rank = total_order(column[row].astype(np.float64))
+        is_highest = rank == np.repeat(np.maximum.reduceat(rank, start), length)
+        row, at = row[is_highest], at[is_highest]
+    start, _ = _runs(at)  # rows that are still tied are equal
+    return row[start], at[start]
+
+
+def _runs(value: IntArray) -> tuple[IntArray, IntArray]:
+    """Start and length of each run of equal values."""
+    start = np.flatnonzero(np.concatenate([[True], value[1:] != value[:-1]]))
+    return start, np.diff(start, append=len(value))
+
+
+def total_order(values: FloatArray) -> IntArray:
+    """int64 ranks with the total order of the floats: NaN < -inf < … < -0.0 < 0.0 < … < inf.
+
+    >>> total_order(np.array([0.0, -0.0, np.nan, -np.inf])).argsort().tolist()
+    [2, 3, 1, 0]
+    """
+    bits = np.ascontiguousarray(values, np.float64).view(np.int64)
+    # Two's complement counts negative floats backwards; turning all bits but the sign mends it.
+    rank: IntArray = bits ^ ((bits >> 63) & np.iinfo(np.int64).max)
+    return np.where(np.isnan(values), np.iinfo(np.int64).min, rank)

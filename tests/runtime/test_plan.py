@@ -86,7 +86,7 @@ MISTAKES = {
         "within latency_budget_s",
     ),
     "a scope the stage cannot have": ({"stages.w.scope": "group"}, "scope: key"),
-    "a circle": ({"stages.odd.input": "odd"}, "stages in a line"),
+    "a circle": ({"stages.odd.input": "odd"}, "stages without a circle"),
     "a time-out shorter than the presence": ({"stages.gone.timeout_s": 5}, "timeout_s of at least"),
     "an unknown statistic": ({"stages.w.statistics": ["p999"]}, "statistics: known ones"),
     "an unknown field": ({"stages.w.fields": ["u"]}, "numeric fields of the contract"),

@@ -273,7 +273,7 @@ class MqttOutlet(Outlet):
                 expected="a command that can be published",
                 got=problem,
                 where=self._where,
-                action="mend whoever issues it",
+                action="mend the program that issues commands",
                 is_permanent=True,
             )
 

@@ -2,8 +2,8 @@
 
 Without an alert desk nothing is decided about what a mask hides; what a shelf hides is decided and
 told to nobody. With a desk masks and shelves have a reason (:mod:`.alerting.hiding`), and all is
-decided. Inhibition is another thing: there a wider decision explains a narrower one, and no operator
-has asked for it.
+decided. Inhibition is another thing: there a wider decision explains a narrower one, and no
+operator has asked for it.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class ActuatorCommand:
                 got=f"{self.command_id!r}, {self.machine!r}, {self.revision}, "
                 f"{self.issued_ns}, {self.valid_until_ns}",
                 where="actuator command",
-                action="mend whoever issues it",
+                action="mend the program that issues commands",
             )
 
     @property

@@ -493,7 +493,7 @@ class _Planner:
         at = given
         while at in self.stages and isinstance(self.stages[at], Stage):
             if at in seen:
-                self.fail(name, "stages in a line", f"a circle through {at!r}")
+                self.fail(name, "stages without a circle", f"a circle through {at!r}")
             seen.add(at)
             at = self.stages[at].settings.input
 
@@ -592,7 +592,9 @@ class _Planner:
         if guard is None:
             return
         if guard.fallback is None:
-            self.fail(name, "guarded.fallback: who answers by the deadline", "none")
+            self.fail(
+                name, "guarded.fallback: the stage that answers when this one is late", "none"
+            )
         if guard.budget_s > self.pipeline.latency_budget_s:
             self.fail(name, "guarded.budget_s within latency_budget_s", f"{guard.budget_s:g}")
 
@@ -608,7 +610,7 @@ class _Planner:
             ]
             if not ready:
                 name = next(iter(waiting))
-                self.fail(name, "stages in a line", f"a circle through {name!r}")
+                self.fail(name, "stages without a circle", f"a circle through {name!r}")
             found.append(ready[0])
             del waiting[ready[0]]
         return found
@@ -692,9 +694,13 @@ class _Planner:
                         name, "inhibited_by: stages that decide", wider, near=list(self.stages)
                     )
                 if other.inhibited_by:
-                    self.fail(name, "inhibition one level deep", f"{wider!r} is itself inhibited")
+                    self.fail(
+                        name,
+                        "inhibited_by: stages that are not inhibited themselves",
+                        f"{wider!r} is",
+                    )
             if form.scope != "key":
-                self.fail(name, "inhibition of scope key", f"scope: {form.scope}")
+                self.fail(name, "inhibited_by: only with scope: key", f"scope: {form.scope}")
             if form.inhibit_hold_s is None:
                 self.fail(name, "inhibit_hold_s beside inhibited_by", "none")
             if form.inhibit_hold_s > self.pipeline.latency_budget_s:
@@ -863,6 +869,6 @@ def _fitted(camera: CameraModel, contract: FrameContract, *, where: str) -> Came
             expected=f"the aspect ratio of the calibrated picture, {width_px} x {height_px} px",
             got=f"a contract of {contract.width_px} x {contract.height_px} px",
             where=where,
-            action="calibrate the picture as it comes: a cut or stretched one is another camera",
+            action="give a camera model that was made for pictures of this shape",
         )
     return camera if factor == 1.0 else camera.scaled(factor)

@@ -149,7 +149,8 @@ class RunDirectory:
                 expected="the pipeline and contracts of the run",
                 got=" ".join(str(error).split())[:200],
                 where=str(path / MANIFEST),
-                action="open it with the version of Sightline that made it",
+                action="if it names plugins, give their folder: --plugins, or PYTHONPATH; else "
+                "open it with the version of Sightline that made it",
             ) from error
 
     def manifest(self) -> dict[str, Any]:

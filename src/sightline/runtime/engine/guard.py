@@ -147,7 +147,7 @@ class Outcome:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LogError(
                 expected="the outcome of a guarded stage",
-                got=f"{len(payload)} bytes that are none ({error})",
+                got=f"{len(payload)} bytes that cannot be read ({error})",
                 where="log entry of kind outcome",
                 action="run `sightline verify` on the run",
             ) from error

@@ -165,7 +165,7 @@ class FrameFaultNote:
 def _unreadable(what: str, payload: bytes, error: Exception) -> LogError:
     return LogError(
         expected=what,
-        got=f"{len(payload)} bytes that are none ({error})",
+        got=f"{len(payload)} bytes that cannot be read ({error})",
         where="log entry of a frame",
         action="run `sightline verify` on the run",
     )

@@ -49,7 +49,7 @@ _KNOWN_ERRORS: tuple[type[SightlineError], ...] = (
 
 
 class ChildLost(Exception):
-    """The process is dead, or was killed because it hung or said what is no message."""
+    """The process is dead, or was killed because it hung or sent what is no message."""
 
 
 class AnswererRaised(Exception):
@@ -141,7 +141,7 @@ class Child:
                 return Ready(version=said["version"], class_names=tuple(said["class_names"]))
             error = _raised_again(said["error"])
         except (ValueError, KeyError, TypeError) as problem:
-            raise ChildLost(self.kill(f"said what is no message ({problem})")) from problem
+            raise ChildLost(self.kill(f"sent what is no message ({problem})")) from problem
         self.kill("")
         raise error
 
@@ -160,7 +160,7 @@ class Child:
         try:
             answer = read_found(message)
         except ValueError as error:
-            raise ChildLost(self.kill(f"said what is no message ({error})")) from error
+            raise ChildLost(self.kill(f"sent what is no message ({error})")) from error
         if isinstance(answer, str):
             raise AnswererRaised(answer)
         return answer

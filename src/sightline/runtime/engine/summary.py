@@ -98,7 +98,7 @@ class Summary:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise LogError(
                 expected="a summary of one epoch",
-                got=f"{len(payload)} bytes that are none ({error})",
+                got=f"{len(payload)} bytes that cannot be read ({error})",
                 where="log entry of kind summary",
                 action="run `sightline verify` on the run",
             ) from error

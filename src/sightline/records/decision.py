@@ -216,7 +216,7 @@ def decisions_digest(decisions: Iterable[Decision]) -> str:
     within the allowance can show in it.
     """
     digest = hashlib.sha256()
-    for decision in sorted(decisions, key=_order):
+    for decision in sorted(decisions, key=decision_order):
         payload = decision.canonical_bytes()
         digest.update(len(payload).to_bytes(8, "big"))
         digest.update(payload)
@@ -235,10 +235,13 @@ def final_revisions(decisions: Iterable[Decision]) -> list[Decision]:
         if known is None or decision.revision > known.revision:
             last[decision.decision_id] = decision
     standing = (d for d in last.values() if d.status is not Status.RETRACTED)
-    return sorted((d.revised(revision=0, status=Status.ISSUED) for d in standing), key=_order)
+    return sorted(
+        (d.revised(revision=0, status=Status.ISSUED) for d in standing), key=decision_order
+    )
 
 
-def _order(decision: Decision) -> tuple[int, str, str, int, str]:
+def decision_order(decision: Decision) -> tuple[int, str, str, int, str]:
+    """What decisions are sorted by: event time, subject, kind, revision; the id decides ties."""
     return (
         decision.event_ns,
         decision.subject,

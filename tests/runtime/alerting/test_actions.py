@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from sightline.decide.alerting.actions import PendingActions, operator_action
 from sightline.errors import LogError, UsageError
-from sightline.runtime.alerting.controls import PendingActions, operator_action
 from sightline.runtime.alerting.desk import Subjects
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from simulation.alerting_runs import fleet_plan

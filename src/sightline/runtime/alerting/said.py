@@ -18,7 +18,6 @@ from sightline.decide.alerting.alert import Disposition, Message, MessageKind
 from sightline.errors import LogError
 from sightline.records.plain_json import canonical_json
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.controls import action_as_mapping
 
 _NAMED_IN_TEXT = 3
 
@@ -118,7 +117,7 @@ def said_of(
         messages=tuple(_notice(message, pipeline) for message in messages),
         dispositions=tuple(d.as_mapping() for d in dispositions),
         changes=tuple(c.as_mapping() for c in changes),
-        refused=tuple({**action_as_mapping(a), "cause": cause} for a, cause in refused),
+        refused=tuple({**a.as_mapping(), "cause": cause} for a, cause in refused),
         fates={str(fate): n for fate, n in sorted(state.counts.items()) if n},
         message_counts=dict(sorted(message_counts.items())),
         is_storm=state.storm.is_storm,

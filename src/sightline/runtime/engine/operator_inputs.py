@@ -19,10 +19,10 @@ from typing import Any, Protocol
 from sightline.assess import ContactPlan
 from sightline.assess.links import EVERYONE
 from sightline.decide import Mask, unmasked
+from sightline.decide.alerting.actions import DESK_CONTROLS, operator_action
 from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
-from sightline.runtime.alerting.controls import DESK_CONTROLS, operator_action
 from sightline.runtime.engine.stream import Names
 from sightline.sense import Contract
 

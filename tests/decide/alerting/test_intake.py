@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from sightline.decide import IssuedDecisions
 from sightline.decide.alerting import AlertingRules, AlertingState, advance
+from sightline.decide.alerting.intake import DecisionIntake
 from sightline.decide.alerting.rules import Replaced, Resumed, Retracted
 from sightline.records import Decision
 from sightline.records.decision import Mode, Reason, Severity, Status, Transition, decision_id
-from sightline.runtime.alerting.desk import DecisionIntake
 
 SECOND = 1_000_000_000
 REASON = Reason(code="HIGH", measure="m", value=1, threshold=1, unit="1", version="v")

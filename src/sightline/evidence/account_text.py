@@ -146,7 +146,7 @@ def _why(facts: Facts) -> Iterator[str]:
         if whom := _whom(tuple(c for c in concerns if _is_about(c, fact))):
             yield f"    {whom}"
     if not facts.reasons:
-        yield "  nothing asks for anything"
+        yield "  no reason to slow down or stop"
 
 
 def _is_about(concern: Concern, fact: ReasonFact) -> bool:
@@ -438,7 +438,8 @@ def _machine(machine: MachineMoment, facts: Facts, found: CameraFacts) -> Iterat
         return (
             f"{command.level.name:4} at {at_s(command.issued_ns):.2f} s, valid until "
             f"{at_s(command.valid_until_ns):.2f} s, {command.mode}: "
-            f"{codes or 'nothing asks for anything'} ({command.command_id[:8]}:{command.revision})"
+            f"{codes or 'no reason to slow down or stop'} "
+            f"({command.command_id[:8]}:{command.revision})"
         )
 
     yield f"  {machine.name}"

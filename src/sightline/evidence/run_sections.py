@@ -117,7 +117,7 @@ def _machine(machine: MachineAccount, span_s: float) -> Section:
         )
     away_s = machine.uncommanded_s
     share = _share(away_s, span_s, is_count=False)
-    rows.append(("no valid command", f"{away_s:,.1f} s", share, "", "", "it stands by itself"))
+    rows.append(("no valid command", f"{away_s:,.1f} s", share, "", "", "it stops by itself"))
     notes = [f"{code}: {meaning(code)}" for code in machine.held_by if meaning(code)]
     if machine.held_by:
         notes.insert(0, f"Reasons in commands above NONE: {_counts(machine.held_by)}.")

@@ -151,7 +151,7 @@ def _ends(alert: SeriesAlert, found: Counterfactual) -> Iterator[str]:
         return
     said = []
     if found.reached >= alert.threshold:
-        said.append(f"its score of {figure(found.reached)} is then little beside the strongest")
+        said.append(f"its score of {figure(found.reached)} is then weak beside the strongest event")
     if found.told_instead:
         said.append(f"{found.told_instead} weaker elsewhere would be told then")
     if not found.change.is_monotone:

@@ -104,7 +104,7 @@ class AlarmStage(Stage):
             side = "above" if form.raise_above is not None else "below"
             return f"it is raised while {reason.measure} is {side} its threshold"
         if reason.code == PERSISTENCE:
-            return f"so many of the last {form.n} windows were beyond the threshold"
+            return f"windows beyond the threshold among the last {form.n}"
         return super().explain(reason)
 
     # --- during the run ---------------------------------------------------------------------------

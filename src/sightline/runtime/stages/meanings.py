@@ -1,4 +1,4 @@
-"""What the reason codes of cameras, areas and machines mean, one plain sentence each."""
+"""What the reason codes of cameras, zones and machines mean, one plain sentence each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CALM = "CALM"
 """Nothing asks a machine for anything."""
 _MEANINGS: Mapping[str, str] = MappingProxyType(
     {
-        RiskCode.IN_FORBIDDEN_ZONE: "somebody is in an area where nobody may be",
-        RiskCode.LOST_IN_ZONE: "somebody was last seen in the area and may still be there "
+        RiskCode.IN_FORBIDDEN_ZONE: "somebody is in a forbidden zone",
+        RiskCode.LOST_IN_ZONE: "somebody was last seen in the zone and may still be there "
         "(counted as gone after the threshold)",
-        RiskCode.ZONE_OCCUPANCY: "too many are in the area",
-        RiskCode.DWELL: "somebody has been in the area for too long",
-        RiskCode.OVERSPEED: "somebody moves too fast in the area",
+        RiskCode.ZONE_OCCUPANCY: "too many are in the zone",
+        RiskCode.DWELL: "somebody has been in the zone for too long",
+        RiskCode.OVERSPEED: "somebody moves too fast in the zone",
         RiskCode.TOO_CLOSE: "somebody is too close to the machine",
         RiskCode.IN_STOPPING_PATH: "somebody is on the ground that the machine needs for stopping",
         RiskCode.COLLISION_COURSE: "somebody and the machine will meet if it does not stop now",
@@ -61,10 +61,10 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
 
 
 def meaning(code: str) -> str:
-    """A code in words; ``""`` for one that is not of cameras, areas or machines.
+    """A code in words; ``""`` for one that is not of cameras, zones or machines.
 
     >>> meaning("DWELL")
-    'somebody has been in the area for too long'
+    'somebody has been in the zone for too long'
     """
     if code.startswith(FALLBACK):
         return "the detector did not answer in time, or not usably"

@@ -153,7 +153,7 @@ def reading(after_s, value=1.0, sensors=("a", "b", "c")):
     )
 
 
-def run_live(out, clock, source, *, the_plan=None, **options):
+def run_live(out, clock, source, *, the_plan=None, controls=tuple, **options):
     return run_pipeline(
         the_plan or plan(),
         {"t": source},
@@ -161,6 +161,7 @@ def run_live(out, clock, source, *, the_plan=None, **options):
         options=RunOptions(is_live=True, durable=False, **options),
         clocks=clock.clocks(),
         is_stopped=lambda: clock.stopped,
+        controls=controls,
     )
 
 

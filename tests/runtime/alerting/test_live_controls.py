@@ -5,6 +5,7 @@ import json
 import polars as pl
 import pytest
 
+from sightline.cli.run_command import _followed
 from sightline.errors import UsageError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -43,15 +44,20 @@ def high_from(s):
     return lambda at: 9.0 if at >= s else 1.0
 
 
-def live(out, *events, until=80, resume=False, source=None, first=0, **alerting):
-    """A live run of three sensors that go high at 20 s, with things done at some seconds."""
+def live(out, *events, until=80, resume=False, source=None, first=0, file=None, **alerting):
+    """A live run of three sensors that go high at 20 s, with things done at some seconds.
+
+    Args:
+        file: of operator inputs, one a line, that each process reads from its beginning.
+    """
     clock, source = WallClock(), source or ScriptedSource()
     clock.now_ns += first * 1_000_000_000
     feed_every_second(clock, source, first, until, value=high_from(20))
     for at_s, action in events:
         clock.at(at_s, lambda action=action: action(clock))
     clock.at(until + 1, source.end)
-    run_live(out, clock, source, the_plan=plan(**alerting), resume=resume)
+    given = tuple if file is None else _followed([file])
+    run_live(out, clock, source, the_plan=plan(**alerting), resume=resume, controls=given)
     return RunDirectory.open(out)
 
 
@@ -100,6 +106,28 @@ def test_an_input_that_is_taken_again_after_a_crash_is_done_once(tmp_path):
     assert changes(run).count(("a/value", "acknowledged")) == 1
     assert [r for one in said(run) for r in one.refused] == []
     assert replay_run(run)
+
+
+def test_a_line_of_a_file_of_inputs_is_taken(tmp_path):
+    file = tmp_path / "inputs.jsonl"
+    write = (45, lambda clock: file.write_text(json.dumps(ACKNOWLEDGE) + "\n"))
+    run = live(tmp_path / "run", write, file=file)
+    assert changes(run).count(("a/value", "acknowledged")) == 1
+
+
+def test_a_file_of_inputs_that_is_read_again_on_resume_acknowledges_nothing_new(tmp_path):
+    file = tmp_path / "inputs.jsonl"
+    file.write_text(json.dumps(ACKNOWLEDGE) + "\n")  # before there is anything to acknowledge
+    live(tmp_path / "run", (58, stop), file=file)
+    run = live(tmp_path / "run", resume=True, first=60, until=90, file=file)
+    assert ("a/value", "acknowledged") not in changes(run)
+
+
+def test_a_file_of_inputs_that_is_read_again_on_resume_replays(tmp_path):
+    file = tmp_path / "inputs.jsonl"
+    file.write_text(json.dumps(ACKNOWLEDGE) + "\n")
+    live(tmp_path / "run", (58, stop), file=file)
+    assert replay_run(live(tmp_path / "run", resume=True, first=60, until=90, file=file))
 
 
 def test_an_input_for_a_stopped_run_waits_for_its_resumption(tmp_path):

@@ -31,15 +31,20 @@ from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory, replay_run
-from sightline.runtime.frames.detecting import CameraDetectors
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus, FrameHeader
-from sightline.runtime.frames.frame_host import SITE_PARTITION
-from sightline.runtime.frames.site_detectors import site_detectors
-from sightline.runtime.frames.site_loop import CAPTURE_TO_COMMAND
-from sightline.runtime.frames.site_plan import SitePlan
-from sightline.runtime.frames.site_report import SiteReport
-from sightline.runtime.frames.site_run import SiteOptions, run_site
+from sightline.runtime import (
+    Plan,
+    RunDirectory,
+    RunOptions,
+    RunReport,
+    replay_run,
+    run_pipeline,
+)
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.guard import Outcome, OutcomeStatus
+from sightline.runtime.engine.guarding import Lookers
+from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.engine.hosting import partition_name
+from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
 
 FAULT_SHARE = 0.05
 """Of the frames; a third of them each stalls, crashes, and is answered with NaN."""
@@ -100,7 +105,7 @@ class FaultyDetector:
         kind = ("stall", "crash", "nan")[int(rng.integers(3))]
         return kind, float(rng.uniform(*self.stall_s)) if kind == "stall" else 0.0
 
-    def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
         """Like any detector, when nothing goes wrong.
 
         Raises:
@@ -206,20 +211,19 @@ def _bench(case: DeadlineCase, out: Path, progress: Progress) -> dict[str, Any]:
         n: one if case.is_shared else FaultyDetector(scene, names, seed, case.stall_s)
         for n in names
     }
-    motion = site_detectors(plan)
-    detectors = {
-        n: CameraDetectors(
-            primary=primary[n], fallback=motion[n].fallback, budget_s=DETECTION_BUDGET_S
+    looking = {
+        (stage, camera): Lookers(
+            primary=primary[camera], fallback=motion.fallback, budget_s=DETECTION_BUDGET_S
         )
-        for n in names
+        for (stage, camera), motion in lookers(plan).items()
     }
     progress(f"{frames} frames in real time, {max(shares) / rate_hz:.0f} s")
-    report = run_site(
+    report = run_pipeline(
         plan,
         sources,
         out,
-        detectors=detectors,
-        options=SiteOptions(is_live=True, durable=case.is_durable),
+        looking=looking,
+        options=RunOptions(is_live=True, durable=case.is_durable),
     )
     progress("reading the log")
     hit: Counter[str] = Counter()
@@ -290,8 +294,8 @@ def read_answers(run: RunDirectory) -> Answers:
     open_ns: dict[str, int] = {}
     newest_ns: dict[str, int] = {}
     was_ok: dict[str, bool] = {}
-    budget_ns = round(run.site.pipeline.latency_budget_s * NS_PER_S)
-    for entry in read_entries(run.storage, SITE_PARTITION):
+    budget_ns = round(run.plan.pipeline.latency_budget_s * NS_PER_S)
+    for entry in read_entries(run.storage, partition_name(0)):
         if entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
             name, at_ns = header.camera, header.capture_ns
@@ -302,7 +306,7 @@ def read_answers(run: RunDirectory) -> Answers:
                 found.gaps_s.setdefault(name, []).append(gap_s)
             newest_ns[name] = at_ns
         elif entry.kind is EntryKind.OUTCOME:
-            _count(found, DetectionOutcome.from_bytes(entry.payload), was_ok)
+            _count(found, Outcome.from_bytes(entry.payload), was_ok)
         elif entry.kind is EntryKind.DROP:
             found.superseded[entry.name] += int(json.loads(entry.payload)["rows"])
         elif entry.kind is EntryKind.MEASUREMENT:
@@ -319,20 +323,20 @@ def read_answers(run: RunDirectory) -> Answers:
     return found
 
 
-def _count(found: Answers, outcome: DetectionOutcome, was_ok: dict[str, bool]) -> None:
-    camera = outcome.request_id.rpartition(":")[0]
-    is_ok = outcome.status is DetectionStatus.OK
+def _count(found: Answers, outcome: Outcome, was_ok: dict[str, bool]) -> None:
+    _, camera, _ = outcome.request_id.rsplit(":", 2)
+    is_ok = outcome.status is OutcomeStatus.OK
     found.statuses[str(outcome.status)] += 1
     if not is_ok:
         found.modes[str(outcome.mode)] += 1
-        found.by_nobody += outcome.detections is None
+        found.by_nobody += outcome.answer is None
     found.recoveries += is_ok and not was_ok.get(camera, True)
     was_ok[camera] = is_ok
 
 
 def _result(
-    plan: SitePlan,
-    report: SiteReport,
+    plan: Plan,
+    report: RunReport,
     found: Answers,
     *,
     frames: int,
@@ -343,7 +347,7 @@ def _result(
     looked_at = sum(len(ages) for ages in found.ages_s.values())
     too_late = sum(took_s > budget_s + ALLOWANCE_S for took_s in found.overruns_s.values())
     within = 1.0 - too_late / looked_at if looked_at else 0.0
-    failed = sum(found.statuses.values()) - found.statuses[str(DetectionStatus.OK)]
+    failed = sum(found.statuses.values()) - found.statuses[str(OutcomeStatus.OK)]
     return {
         "frames": frames,
         "budget": {
@@ -359,7 +363,7 @@ def _result(
             "frames_looked_at": looked_at,
             "later": too_late,
         },
-        "capture_to_command_s": _rounded(report.latency_s),
+        "capture_to_command_s": _rounded(report.command_latency_s),
         "deadline_missed": {
             "frames_reported": report.deadline_missed.get(CAPTURE_TO_COMMAND, 0),
             "frames_logged": len(found.overruns_s),

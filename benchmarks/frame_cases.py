@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from sightline.records.decision import Mode
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
-from sightline.runtime.frames.detecting import DetectionRequest
-from sightline.runtime.frames.entries import DetectionOutcome, DetectionStatus
-from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
+from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus, Request
+from sightline.runtime.pipeline import parse_pipeline
+from sightline.runtime.plan import Plan, make_plan
 from sightline.sense.frames.delivery import FrameItem
 from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 
@@ -108,7 +107,7 @@ def yard_plan(
     detection_budget_s: float,
     latency_budget_s: float,
     has_fallback: bool,
-) -> SitePlan:
+) -> Plan:
     """A site whose every inline stage has work: a forbidden zone per camera, and one machine."""
     person_px = _PERSON_SHARE * height_px
     motion = {"use": "motion", "person_px": [person_px, person_px], "budget_s": detection_budget_s}
@@ -140,7 +139,7 @@ def yard_plan(
         "zones": zones,
         "machines": {"saw": {"cameras": list(names), "zones": list(zones)}},
     }
-    return make_site_plan(plain, where="benchmark", folder=Path())
+    return make_plan(parse_pipeline(plain, where="benchmark"), where="benchmark")
 
 
 class DrawnCamera:
@@ -242,17 +241,21 @@ class TruthTold:
     def warm(self, frame: Frame) -> None:
         """Nothing is remembered from one frame to the next."""
 
-    def run(self, requests: Sequence[DetectionRequest]) -> list[DetectionOutcome]:
+    def close(self) -> None:
+        """There is no thread to end."""
+
+    def run(self, requests: Sequence[Request]) -> list[Outcome]:
         return [
-            DetectionOutcome(
+            Outcome(
                 request_id=request.request_id,
                 stage=request.stage,
-                status=DetectionStatus.OK,
+                status=OutcomeStatus.OK,
                 mode=Mode.PRIMARY,
-                detections=true_detections(self._scene, self._frames.pop(request.camera)),
+                answer=true_detections(self._scene, self._frames.pop(request.camera)),
                 batch=(request.request_id,),
             )
             for request in requests
+            if isinstance(request, FrameRequest)
         ]
 
 
@@ -264,5 +267,5 @@ class AnswersAtOnce:
     def __init__(self, scene: DrawnScene, frames: Sequence[Frame]) -> None:
         self._answers = {frame.index: [true_detections(scene, frame)] for frame in frames}
 
-    def detect_batch(self, frames: Sequence[Frame]) -> list[Detections]:
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
         return self._answers[frames[0].index]

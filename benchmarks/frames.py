@@ -36,18 +36,22 @@ from sightline.cli.profile_command import stages_to_fix
 from sightline.recorder import DirectoryStorage
 from sightline.records import Frame
 from sightline.records.windows import FloatArray
-from sightline.runtime.frames.detecting import CameraDetectors, DetectionRequest, FrameGuard
-from sightline.runtime.frames.entries import DetectionStatus
-from sightline.runtime.frames.frame_host import FrameHost
-from sightline.runtime.frames.image_log import image_message
-from sightline.runtime.frames.intake import pixel_digest
-from sightline.runtime.frames.site_detectors import site_detectors
-from sightline.runtime.frames.site_form import GivenForm
-from sightline.runtime.frames.site_plan import DETECT, SitePlan
-from sightline.runtime.frames.site_run import SiteOptions, run_site
-from sightline.runtime.logged_core import HostClocks
+from sightline.runtime import Plan, RunOptions, run_pipeline
+from sightline.runtime.detector import GivenForm
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.engine.core import PartitionCore
+from sightline.runtime.engine.frame_shell import FrameShell, pixel_digest
+from sightline.runtime.engine.guard import FrameRequest, OutcomeStatus
+from sightline.runtime.engine.guarding import Guard, Lookers
+from sightline.runtime.engine.host import PartitionHost
+from sightline.runtime.engine.hosting import partition_name
+from sightline.runtime.engine.logged_core import HostClocks
+from sightline.runtime.engine.stage_timer import MeasuredStages
+from sightline.runtime.item_stage import DECIDE
+from sightline.runtime.pictures.image_log import image_message
 
-INLINE_STAGES = ("track", "zones", "risk", "decide", "interlock")
+DETECT = f"{CAMERA}_detect"
+INLINE_STAGES = (f"{CAMERA}_health", f"{CAMERA}_track", f"{CAMERA}_zones", "saw", DECIDE)
 BOOKKEEPING_BOUND_US = 30.0
 """p50 per frame and inline stage."""
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -94,15 +98,17 @@ def bench_frames(
     samples = min(frames, 1_000)
     hand_over = {
         "across_cores": {
-            "detector": _us(_handed_over(scene, has_fallback=False, samples=samples)),
-            "detector_and_fallback": _us(_handed_over(scene, has_fallback=True, samples=samples)),
+            "detector": _us(_handed_over(plan, scene, has_fallback=False, samples=samples)),
+            "detector_and_fallback": _us(
+                _handed_over(plan, scene, has_fallback=True, samples=samples)
+            ),
         }
     }
     start_s, isolated_s = _handed_to_a_process(plan, scene, samples=samples)
     with _one_core() as is_one:
         if is_one:
             hand_over["one_core"] = {
-                "detector": _us(_handed_over(scene, has_fallback=False, samples=samples))
+                "detector": _us(_handed_over(plan, scene, has_fallback=False, samples=samples))
             }
     progress("pictures")
     recording = {
@@ -139,8 +145,8 @@ def bench_frames(
         "hand-over to an isolated stage": {"us": _us(isolated_s), "start_s": round(start_s, 2)},
         "recording_us": recording,
         "capture_to_command_ms": {
-            "full_speed_from_having_the_frame": _ms(full["latency_s"]),
-            "live_at_15_per_s": _ms(live["latency_s"]),
+            "full_speed_from_having_the_frame": _ms(full["command_latency_s"]),
+            "live_at_15_per_s": _ms(live["command_latency_s"]),
             "budget": LATENCY_BUDGET_S * 1e3,
             "live_accounts": live["accounts"],
         },
@@ -183,8 +189,8 @@ class _Stopwatch:
         return took_s
 
 
-class TimedHost(FrameHost):
-    """A frame host whose log, core and whole work are timed each for themselves."""
+class TimedHost(PartitionHost):
+    """A host whose log, core and whole work are timed each for themselves."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -210,20 +216,24 @@ class _Hosted:
     entries: int
 
 
-def _hosted(plan: SitePlan, scene: DrawnScene, *, frames: int, is_durable: bool) -> _Hosted:
+def _hosted(plan: Plan, scene: DrawnScene, *, frames: int, is_durable: bool) -> _Hosted:
     """Feed ``frames`` frames, one commit each, and a tick for every tenth of a second of them."""
     told = TruthTold(scene)
     answers = _Stopwatch()
     cast(Any, told).run = answers.around(told.run)
     with tempfile.TemporaryDirectory(prefix="sightline-frames-") as folder:
+        timer, shell = MeasuredStages(time.perf_counter), FrameShell(plan, {})
         host = TimedHost(
-            plan,
+            partition_name(0),
+            PartitionCore(plan, partition=0, timer=timer, observe_item=shell.observe),
             DirectoryStorage(Path(folder), durable=is_durable),
             guard=told,
-            versions={},
             clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.perf_counter),
+            timer=timer,
+            budgets_s=plan.budgets_s(),
+            frames=shell,
         )
-        feed, commit = host.whole.around(host.feed), host.whole.around(host.commit)
+        feed, commit = host.whole.around(host.feed_items), host.whole.around(host.commit)
         rows: list[tuple[float, float, float, float]] = []
         stages: dict[str, list[float]] = {stage: [] for stage in ("sense", *INLINE_STAGES)}
         ticks: list[float] = []
@@ -248,7 +258,14 @@ def _hosted(plan: SitePlan, scene: DrawnScene, *, frames: int, is_durable: bool)
                 entries += host.appends.calls - before
             while tick_ns <= frame.capture_ns:
                 began_s = time.perf_counter()
-                host.tick(tick_ns + 1)
+                host.feed(
+                    len(ticks),
+                    tick_ns=tick_ns + 1,
+                    is_complete=True,
+                    is_final=False,
+                    batches=(),
+                    rejected=(),
+                )
                 host.commit()
                 ticks.append(time.perf_counter() - began_s)
                 tick_ns += plan.tick_ns
@@ -268,19 +285,19 @@ def _hosted(plan: SitePlan, scene: DrawnScene, *, frames: int, is_durable: bool)
 # --- hand-over ----------------------------------------------------------------------------------
 
 
-def _handed_over(scene: DrawnScene, *, has_fallback: bool, samples: int) -> Any:
+def _handed_over(plan: Plan, scene: DrawnScene, *, has_fallback: bool, samples: int) -> Any:
     """float64[samples], s from asking the guard to having its outcome."""
     frames = [frame_of(scene, index) for index in range(_WARM_FRAMES + samples)]
-    detectors = CameraDetectors(
+    both = Lookers(
         primary=AnswersAtOnce(scene, frames),
         fallback=AnswersAtOnce(scene, frames) if has_fallback else None,
         budget_s=10.0,
     )
-    return _asked(detectors, frames)
+    return _asked(plan, both, frames)
 
 
 def _handed_to_a_process(
-    plan: SitePlan, scene: DrawnScene, *, samples: int
+    plan: Plan, scene: DrawnScene, *, samples: int
 ) -> tuple[float, FloatArray]:
     """Seconds to start the process of a detector, and those of :func:`_handed_over` to it."""
     frames = [frame_of(scene, index) for index in range(_WARM_FRAMES + samples)]
@@ -294,24 +311,27 @@ def _handed_to_a_process(
         told = GivenForm(use="given", file="boxes.txt", isolated=True, budget_s=DETECTION_BUDGET_S)
         pipeline = plan.pipeline.model_copy(update={"detectors": {"primary": told}})
         began_s = time.perf_counter()
-        found = site_detectors(replace(plan, pipeline=pipeline, folder=Path(folder)))
+        found = lookers(replace(plan, pipeline=pipeline, folder=Path(folder)))
         start_s = time.perf_counter() - began_s
-        return start_s, _asked(replace(found[CAMERA], budget_s=10.0), frames)
+        return start_s, _asked(plan, replace(found[DETECT, CAMERA], budget_s=10.0), frames)
 
 
-def _asked(detectors: CameraDetectors, frames: Sequence[Frame]) -> FloatArray:
+def _asked(plan: Plan, one: Lookers, frames: Sequence[Frame]) -> FloatArray:
     """float64[frames without those to warm up], s from asking the guard to having its outcome."""
-    guard = FrameGuard({CAMERA: detectors}, monotonic_s=time.perf_counter)
+    guard = Guard(plan, {(DETECT, CAMERA): one}, monotonic_s=time.perf_counter)
     took_s = []
     for frame in frames:
-        request = DetectionRequest(
-            request_id=f"{CAMERA}:{frame.index}", stage=DETECT, camera=CAMERA, ask_primary=True
+        request = FrameRequest(
+            request_id=f"{DETECT}:{CAMERA}:{frame.index}",
+            stage=DETECT,
+            camera=CAMERA,
+            ask_primary=True,
         )
         guard.hold(frame)
         began_s = time.perf_counter()
         (outcome,) = guard.run([request])
         took_s.append(time.perf_counter() - began_s)
-        assert outcome.status is DetectionStatus.OK, outcome
+        assert outcome.status is OutcomeStatus.OK, outcome
     guard.close()
     return np.array(took_s[_WARM_FRAMES:], np.float64)
 
@@ -353,7 +373,7 @@ def _picture_costs(scene: DrawnScene, *, samples: int) -> dict[str, Any]:
 
 
 def _end_to_end(
-    plan: SitePlan, scene: DrawnScene, *, frames: int
+    plan: Plan, scene: DrawnScene, *, frames: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reports of a run at full speed and of one in real time, with the motion detector."""
     reports = []
@@ -365,16 +385,16 @@ def _end_to_end(
             if is_live
             else DrawnRecording(scene, frames)
         )
-        found = site_detectors(plan)[CAMERA]
+        found = lookers(plan)[DETECT, CAMERA]
         # At full speed every frame is to be answered by the detector, however loaded the machine.
         budget_s = DETECTION_BUDGET_S if is_live else 1.0
         with tempfile.TemporaryDirectory(prefix="sightline-frames-") as folder:
-            report = run_site(
+            report = run_pipeline(
                 plan,
                 {CAMERA: source},
                 Path(folder) / "run",
-                detectors={CAMERA: replace(found, budget_s=budget_s)},
-                options=SiteOptions(is_live=is_live),
+                looking={(DETECT, CAMERA): replace(found, budget_s=budget_s)},
+                options=RunOptions(is_live=is_live),
             )
         reports.append(report.as_mapping())
     return reports[0], reports[1]

@@ -29,8 +29,8 @@ from sightline.perceive.tracking import (
     Tracker,
     TrackerSettings,
     assignment,
-    box_kernels,
     kalman,
+    motion_plane,
 )
 from sightline.records import Detections
 from sightline.records.camera import CameraModel
@@ -353,7 +353,7 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
         settings.size_sd, settings.gate, settings.new_cost, settings.size_gate,
         settings.overlap_weight,
     )  # fmt: skip
-    predicted = box_kernels.boxes_of(state, log_size)
+    predicted = motion_plane.boxes_of(state, log_size)
     ours = (state, covariance, log_size, size_variance, predicted)
     theirs = (position, spread, seen_size, box_px)
     confirmed = (table["track_id"], score, settings.high_score)
@@ -382,7 +382,7 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
         return copies
 
     steps: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "usable": (lambda: reference_boxes.usable(*raw), lambda: box_kernels.usable(*raw)),
+        "usable": (lambda: reference_boxes.usable(*raw), lambda: motion_plane.usable(*raw)),
         "predict": (
             lambda: reference_kalman.predict(*ours[:4], *motion),
             predict_compiled,

@@ -29,9 +29,9 @@ from benchmarks.window_data import (
 )
 from sightline.errors import InvariantViolation
 from sightline.limits import DEFAULT_LIMITS
-from sightline.perceive.columns import take_rows
-from sightline.perceive.row_store import Rows, RowStore
-from sightline.perceive.windows import canonical_order, segment_statistics, segments
+from sightline.perceive.canonical_order import canonical_order
+from sightline.perceive.row_store import Rows, RowStore, take_rows
+from sightline.perceive.windows import segment_statistics, segments
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 STATISTICS = ("count", "mean", "p95")

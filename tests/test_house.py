@@ -105,7 +105,7 @@ SHELL = {
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
     *("sense.source", "sense.opening", "sense.inbox", "sense.live"),
-    *("sense.sources.files", "sense.sources.text_files", "sense.sources.table_files"),
+    *("sense.files", "sense.text_files"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
 }
@@ -135,7 +135,20 @@ def touches_of_the_world(tree):
         yield from (name for name in names if name.split(".")[0] in WORLD)
 
 
-PURE = sorted(m for m in MODULES if m.split(".")[0] in PURE_ROOMS and m not in SHELL)
+ENGINE_SHELL = {
+    # threads and processes of who answers late or not at all, and of partitions
+    *("guarding", "isolated", "isolated_process", "exchange", "camera_inbox", "workers"),
+    # weights of detectors, which are files
+    "answerers",
+}
+"""The same of the engine: all else of it, and every stage, is pure."""
+PURE_RUNTIME = ("runtime.engine.", "runtime.stages.", "runtime.stage", "runtime.item_stage")
+PURE = sorted(
+    m
+    for m in MODULES
+    if (m.split(".")[0] in PURE_ROOMS and m not in SHELL)
+    or (m.startswith(PURE_RUNTIME) and m.removeprefix("runtime.engine.") not in ENGINE_SHELL)
+)
 
 
 @pytest.mark.parametrize("module", PURE)
@@ -144,18 +157,27 @@ def test_below_the_shell_no_clock_file_network_or_chance(module):
 
 
 def test_the_shell_is_named_module_by_module_and_none_is_gone():
-    assert set(MODULES) >= SHELL
+    assert set(MODULES) >= SHELL | {f"runtime.engine.{name}" for name in ENGINE_SHELL}
 
 
-def test_the_cores_read_no_clock_file_or_network():
-    pure = ["core", "fan_in", "chain", "stream", "deciding", "guard", "plan", "summary"]
-    forbidden = {"time", "random", "socket", "pathlib", "datetime", "os", "secrets"}
-    for name in pure:
-        tree = ast.parse((PACKAGE / "runtime" / f"{name}.py").read_text())
-        names = {
-            (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name) or ""
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        }
-        names -= {"pathlib"} if name == "plan" else set()  # load_plan reads files for the shell
-        assert not names & forbidden, name
+PIPES = {"multiprocessing.Pipe", "multiprocessing.connection.Connection"}
+"""All that is used of multiprocessing: bytes go through a pipe, and nothing is pickled."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_is_pickled(path):
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} - {"multiprocessing"}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.add(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+    rooms = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+    assert not {name for name in found if name.split(".")[0] in rooms}
+    assert {name for name in found if name.startswith("multiprocessing")} <= PIPES

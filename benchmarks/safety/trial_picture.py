@@ -13,9 +13,10 @@ from benchmarks.safety.sensor import PERSON, VEHICLE
 from benchmarks.safety.trial import Moment
 from sightline.assess.site import RiskCode
 from sightline.assess.site.machines import MachineRule
-from sightline.evidence.site_drawing import palette
-from sightline.evidence.site_drawing.ground_plan import ARROW_S, ELLIPSE_SCALE
-from sightline.evidence.site_drawing.marks import (
+from sightline.evidence.drawing import palette
+from sightline.evidence.drawing.composition import reason_text
+from sightline.evidence.drawing.ground import ARROW_S, ELLIPSE_SCALE
+from sightline.evidence.drawing.marks import (
     blank,
     ellipse_points,
     fill_polygon,
@@ -27,7 +28,6 @@ from sightline.evidence.site_drawing.marks import (
     put_text,
     tint,
 )
-from sightline.evidence.site_drawing.side_panel import reason_text
 from sightline.records.command import CommandLevel
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray

@@ -18,17 +18,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-
-from sightline.evidence.site_drawing import render_still, render_video
-from sightline.records import Detections, Frame
-from sightline.records.camera import CameraModel
-from sightline.records.lens import Lens
 from sightline.records.pose import Pose
-from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory
 from sightline.runtime.frames.detecting import CameraDetectors
 from sightline.runtime.frames.site_plan import make_site_plan
 from sightline.runtime.frames.site_run import SiteOptions, run_site
+
+from sightline.evidence.drawing import render_still, render_video
+from sightline.records import Detections, Frame
+from sightline.records.camera import CameraModel
+from sightline.records.lens import Lens
+from sightline.records.signals import NS_PER_S
+from sightline.runtime import RunDirectory
 from sightline.sense.frames.delivery import Delivery, FrameItem
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ, SECONDS = 960, 720, 10.0, 9.0

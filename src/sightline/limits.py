@@ -135,8 +135,41 @@ class Limits:
     """Logical partitions of a pipeline; more is a PipelineError."""
     max_workers: int = 64
     """Worker processes; more is a UsageError."""
+    worker_join_s: float = 10.0
+    """Time a worker process gets to end; then it is killed."""
+    commit_rows: int = 400_000
+    """Rows fed between two commits at full speed; more than these are never lost by a crash."""
+    quiet_commits: int = 64
+    """Commits of frames without a decision after which the ledger hears of them all the same."""
+    drain_s: float = 10.0
+    """Time for alerts that are left when the sources have ended. The rest stays in the outbox."""
+    silent_camera_s: float = 1.0
+    """A camera that gave nothing for so long is not waited for when others fill a batch."""
+    feed_wait_s: float = 0.05
+    """Longest wait for a frame, so that a stop is heeded and the next batch looked for in time."""
+    learning_samples: int = 1 << 22
+    """Samples that a learning stage is given at a time, missing ones counted: 32 MiB. Keys beyond
+    it take turns."""
+    waiting_controls: int = 10_000
+    """Operator inputs whose time has not come. Beyond it the earliest takes effect early."""
+    known_controls: int = 10_000
+    """Newest ids of operator inputs that are remembered. An older one would be taken twice."""
+    control_line_bytes: int = 1 << 16
+    """One line of a file of operator inputs. A longer one is refused, and counted."""
 
     # isolated detectors
+    warming_s: float = 60.0
+    """Time for one answer to a frame shown again on resume; then the run stops, a UsageError."""
+    detector_reap_s: float = 5.0
+    """Time for the operating system to end a killed process of a detector; then it is reported as
+    still there."""
+    detector_alarm_s: float = 1.0
+    """A process of a detector ends itself this long after the time its answer had: the run that
+    should have killed it is no more."""
+    detector_first_wait_s: float = 1.0
+    """Before the second start in a row; the first is at once."""
+    max_raised_chars: int = 2_000
+    """Characters kept of what a process of a detector raised."""
     detector_hang_s: float = 5.0
     """Beyond its budget_s an isolated detector may be late by this; then its process is killed and
     started again."""
@@ -144,8 +177,9 @@ class Limits:
     """Time to start the process of a detector, and again to build it. Longer: killed; before the
     first frame that is a PipelineError, later it is tried again."""
     detector_restart_s: float = 60.0
-    """Longest wait before a dead process of a detector is started again. Waits double from 1 s up
-    to it, and begin anew after a life of this length; starts are tried for ever."""
+    """Longest wait before a dead process of a detector is started again. Waits double from
+    ``detector_first_wait_s`` up to it, and begin anew after a life of this length; starts are
+    tried for ever."""
     detector_message_bytes: int = 16 << 20
     """One message to or from the process of a detector, pictures apart. A larger answer of the
     detector is its CRASH outcome."""

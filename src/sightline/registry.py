@@ -11,8 +11,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
@@ -128,6 +130,16 @@ def _classes_of(module: ModuleType, base: type[AnyClass]) -> list[type[AnyClass]
     ]
 
 
+def plugin_folders(names: Sequence[str]) -> list[str]:
+    """Where the modules of :func:`import_plugins` were found, for a process that needs them too."""
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
+    return [
+        str(Path(file).parents[name.count(".") + (Path(file).name == "__init__.py")])
+        for name, file in files.items()
+        if file is not None
+    ]
+
+
 def import_plugins(names: Sequence[str], *, where: str) -> tuple[ModuleType, ...]:
     """Import the modules a pipeline names under ``plugins``.
 
@@ -148,6 +160,6 @@ def import_plugins(names: Sequence[str], *, where: str) -> tuple[ModuleType, ...
                 got=f"{name}: {type(error).__name__}: {error}",
                 where=where,
                 action="install the package, or put the module beside the pipeline file; for an "
-                "existing run give its folder with --plugins",
+                "existing run add its folder to PYTHONPATH",
             ) from error
     return tuple(found)

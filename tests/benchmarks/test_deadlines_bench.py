@@ -80,8 +80,8 @@ def test_what_it_says_is_json(ran):
 
 def test_an_overrun_that_nobody_logged_is_found_by_the_stamps_of_the_log(ran):
     _, run = ran
-    form = run.planned.pipeline.model_copy(update={"latency_budget_s": 1e-6})
-    strict = replace(run, planned=replace(run.planned, pipeline=form))
+    form = run.plan.pipeline.model_copy(update={"latency_budget_s": 1e-6})
+    strict = replace(run, plan=replace(run.plan, pipeline=form))
     assert not read_answers(run).unlogged
     logged = sum(1 for _ in read_entries(run.storage, "p000", kinds={EntryKind.FRAME}))
     assert len(read_answers(strict).unlogged) + len(read_answers(strict).overruns_s) == logged
@@ -99,14 +99,14 @@ def test_a_frame_that_crashes_fails_its_batch(scene):
     detector = detector_of(scene)
     frames = [frame_of(scene, first_with(detector, kind)) for kind in ("", "crash")]
     with pytest.raises(RuntimeError, match="crashed"):
-        detector.detect_batch(frames)
+        detector.look(frames)
     assert detector.hit == {"crash": 1}
 
 
 def test_a_frame_that_is_answered_with_nan_leaves_the_others_of_its_batch_alone(scene):
     detector = detector_of(scene)
     frames = [frame_of(scene, first_with(detector, kind)) for kind in ("", "nan")]
-    good, bad = detector.detect_batch(frames)
+    good, bad = detector.look(frames)
     assert (good.box_px == scene.boxes_px[scene.place(frames[0].index)]).all()
     assert not (bad.box_px == bad.box_px).any()
 

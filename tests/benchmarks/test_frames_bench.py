@@ -106,18 +106,18 @@ def run_with(tmp_path, *measured):
     log = PartitionLog.open(DirectoryStorage(run.path), "p000")
     for plain in measured:
         log.append(EntryKind.MEASUREMENT, "", json.dumps(plain).encode(), time_ns=0)
-    log.append(EntryKind.DEADLINE_MISSED, "detect", b"{}", time_ns=0)
+    log.append(EntryKind.DEADLINE_MISSED, "east_detect", b"{}", time_ns=0)
     log.commit()
     log.close()
     return run
 
 
 def test_a_profile_names_the_stage_to_fix_first(tmp_path):
-    run = run_with(tmp_path, {"stage_s": [["detect", 0.04], ["sense", 0.05]]})
+    run = run_with(tmp_path, {"stage_s": [["east_detect", 0.04], ["sense", 0.05]]})
     profile = read_profile(run)
-    assert profile["fix_first"] == "detect"
+    assert profile["fix_first"] == "east_detect"
     first, second = profile["stages"]
-    assert (first["stage"], first["budget_s"], first["missed"]) == ("detect", 0.05, 1)
+    assert (first["stage"], first["budget_s"], first["missed"]) == ("east_detect", 0.05, 1)
     assert (second["stage"], second["budget_s"], second["has_own_budget"]) == ("sense", 0.2, False)
     assert first["worst_s"] == 0.04
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from sightline.cli.main import app
+from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_detection import detect_series, draw_detections, write_detections
 from sightline.evidence.series_file import read_series
@@ -36,7 +36,8 @@ def csv_of(tmp_path, **columns):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, ["detect", *map(str, arguments)])
+    given = ["detect", *map(str, arguments)]
+    return CliRunner().invoke(app_for(given), given)
 
 
 # --- reading ------------------------------------------------------------------------------------

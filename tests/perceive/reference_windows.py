@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sightline.perceive.windows import CanonicalOrder, Segments, total_order
+from sightline.perceive.canonical_order import CanonicalOrder, total_order
+from sightline.perceive.windows import Segments
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perceive import reference_windows as reference
 from perceive.window_cases import Rows, many_rows, rows_of
-from sightline.perceive.windows import canonical_order, total_order
+from sightline.perceive.canonical_order import canonical_order, total_order
 
 
 def test_rows_are_sorted_by_key_then_time() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.perceive.columns import concatenate_by_key, take_rows
+from sightline.perceive.row_store import concatenate_by_key, take_rows
 
 
 def test_taking_rows_is_indexing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from sightline.perceive.windows import CanonicalOrder, canonical_order
+from sightline.perceive.canonical_order import CanonicalOrder, canonical_order
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 AWKWARD = [np.nan, 0.0, -0.0, np.inf, -np.inf, 1e-300, 0.1]

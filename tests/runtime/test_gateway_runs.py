@@ -30,7 +30,7 @@ class FakeClock:
         self.now_s += seconds
 
 
-def go(constellation, out, *, sinks=None, **options):
+def go(constellation, out, *, alerts=None, **options):
     clock = FakeClock()
     return run_pipeline(
         load_plan(PIPELINE),
@@ -40,7 +40,7 @@ def go(constellation, out, *, sinks=None, **options):
         },
         out,
         options=RunOptions(durable=False, **options),
-        sinks=sinks,
+        alerts=alerts,
         clocks=RunClocks(
             wall_ns=clock.wall_ns, monotonic_s=clock.monotonic_s, sleep_s=clock.sleep_s
         ),
@@ -132,7 +132,10 @@ def test_what_is_shelved_is_decided_and_told_to_nobody(constellation, folder, re
     shelve = {"control": "shelve", "subject": "*", "kind": "sensor_stuck",
               "from_ns": 0, "until_ns": 2**62}  # fmt: skip
     shelved = go(
-        constellation, folder / "shelved", controls=(shelve,), sinks={"file": JsonLinesOutlet(told)}
+        constellation,
+        folder / "shelved",
+        controls=(shelve,),
+        alerts={"file": JsonLinesOutlet(told)},
     )
     assert shelved.digest == reference.digest
     kinds = [json.loads(line)["kind"] for line in told.read_text().splitlines()]

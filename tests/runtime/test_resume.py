@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from runtime.killable_run import ROWS
 from sightline.act import Ledger
 from sightline.errors import SourceError, UsageError
 from sightline.limits import Limits
@@ -12,6 +11,8 @@ from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.sense import MemorySource
+from simulation.engine import FaultyAnswers
+from simulation.killable_run import ROWS
 from simulation.small_world import START_NS, small_plan
 
 LIMITS = Limits(epochs_in_flight=2)
@@ -29,7 +30,7 @@ def run(
     on_progress=None,
     stages=None,
     limits=LIMITS,
-    scoring=None,
+    guard=None,
     **options,
 ):
     plan = small_plan(
@@ -42,7 +43,7 @@ def run(
         options=RunOptions(durable=False, checkpoint_epochs=5, **options),
         on_progress=on_progress,
         limits=limits,
-        scoring=scoring,
+        guard=guard,
     )
 
 
@@ -165,14 +166,11 @@ def test_another_pipeline_is_refused(tmp_path):
 MASK = {"control": "mask", "subject": "s1", "from_ns": 0, "until_ns": START_NS * 2}
 
 
-class InterruptedScoring:
+class Interrupting(FaultyAnswers):
     """Stops the run when a guarded stage is asked for the first time."""
 
     def run(self, requests):
         raise Interrupted
-
-    def close(self):
-        pass
 
 
 def controls_in(out):
@@ -195,7 +193,7 @@ def test_operator_inputs_hold_when_the_run_was_left_before_its_first_commit(tmp_
             out,
             controls=(MASK,),
             limits=Limits(epochs_in_flight=1000),
-            scoring=InterruptedScoring(),
+            guard=Interrupting(small_plan(), 0, 0.0),
         )
     assert controls_in(out) == []
     assert run(out, resume=True).digest == masked.digest

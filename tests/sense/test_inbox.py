@@ -12,7 +12,7 @@ from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage
 from sightline.sense.inbox import Inbox, SpillFolder
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.sources import Chunk
+from sightline.sense.source import Chunk
 
 
 def chunk(first, rows):

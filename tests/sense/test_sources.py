@@ -17,7 +17,7 @@ from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.sense import Contract, MemorySource, open_source
-from sightline.sense.sources import Chunk, Source
+from sightline.sense.source import Chunk, Source
 
 PLAIN: dict[str, Any] = {
     "contract": "telemetry",

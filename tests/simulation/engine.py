@@ -1,4 +1,4 @@
-"""The whole engine on simulated hardware: real cores, hosts and logs, fake disk, clock and scorer.
+"""The whole engine on simulated hardware: real cores, hosts and logs, fake disk, clock and guard.
 
 It is driven as a real run is, without a ledger. A *life* ends when the power goes out, when the
 disk refuses, or at the end of the data; :func:`run_through` starts the next life on what is left
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,29 @@ from sightline.errors import StorageError
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.recorder.storage import Storage
-from sightline.records import Accounts, Decision, EntryKind
-from sightline.records.decision import decisions_digest, final_revisions
+from sightline.records import Accounts, Decision, Detections, EntryKind, Frame
+from sightline.records.decision import Mode, decisions_digest, final_revisions
+from sightline.records.readings import Arrays, Readings
 from sightline.runtime import Plan, RunDirectory, replay_run
-from sightline.runtime.deciding import run_scorer
-from sightline.runtime.driving import EpochDriver
-from sightline.runtime.fan_in import FanInCore
-from sightline.runtime.guard import Outcome, OutcomeStatus, ScoreRequest
-from sightline.runtime.host import PartitionHost
-from sightline.runtime.hosting import FAN_IN, HostSettings, LocalHosting
-from sightline.runtime.logged_core import HostClocks
-from sightline.runtime.replay import ReplayVerdict
-from sightline.runtime.scoring import Scoring
+from sightline.runtime.engine.driving import EpochDriver
+from sightline.runtime.engine.fan_in import FanInCore
+from sightline.runtime.engine.feeds import Part, finite_feed
+from sightline.runtime.engine.guard import (
+    ArraysRequest,
+    FrameRequest,
+    Outcome,
+    OutcomeStatus,
+    Request,
+)
+from sightline.runtime.engine.guarding import Answers
+from sightline.runtime.engine.host import PartitionHost
+from sightline.runtime.engine.hosting import FAN_IN, HostSettings, LocalHosting
+from sightline.runtime.engine.logged_core import HostClocks
+from sightline.runtime.engine.replay import ReplayVerdict
+from sightline.runtime.stage import Stage
 from sightline.sense import MemorySource
 from sightline.sense.arrival import Epoch, epochs
+from sightline.sense.frames.delivery import FrameSource
 from simulation.disk import SimulatedCrash, SimulatedDisk
 from simulation.schedules import EngineFaults
 
@@ -52,38 +61,86 @@ class SimulatedRun(RunDirectory):
         return self.disk
 
 
-class FaultyScoring:
+Sees = Callable[[str, Frame], Detections | Readings]
+"""(stage, frame) → what it sees there."""
+
+
+class FaultyAnswers:
     """Answers requests; a share of them fails, which ones is a function of seed and request.
 
     So the same request fails in every life, and in every run that asks it.
+
+    Args:
+        plan: of the run; series stages answer for themselves.
+        seed: of the draws.
+        fault_share: share of the requests that fail.
+        sees: what is seen in a frame; nobody has a fallback.
     """
 
-    def __init__(self, seed: int, fault_share: float) -> None:
+    def __init__(self, plan: Plan, seed: int, fault_share: float, *, sees: Sees | None = None):
+        self._plan = plan
         self._seed = seed
         self._fault_share = fault_share
+        self._sees = sees
+        self._held: dict[str, Frame] = {}
 
-    def run(self, requests: Sequence[ScoreRequest]) -> list[Outcome]:
-        return [self._answer(r) for r in requests]
+    def hold(self, frame: Frame) -> None:
+        self._held[frame.stream] = frame
+
+    def warm(self, frame: Frame) -> None:
+        pass
+
+    def run(self, requests: Sequence[Request]) -> list[Outcome]:
+        return [
+            self._answer(r) if isinstance(r, ArraysRequest) else self._look(r) for r in requests
+        ]
 
     def close(self) -> None:
         pass
 
-    def _answer(self, request: ScoreRequest) -> Outcome:
+    def _look(self, request: FrameRequest) -> Outcome:
+        frame = self._held[request.camera]
+        assert request.request_id == f"{request.stage}:{request.camera}:{frame.index}"
+        status = OutcomeStatus.SKIPPED
+        if request.ask_primary:
+            status = self._status(request.request_id.encode())
+        is_ok = status is OutcomeStatus.OK
+        assert self._sees is not None
+        return Outcome(
+            request_id=request.request_id,
+            stage=request.stage,
+            status=status,
+            mode=Mode.PRIMARY if is_ok else Mode.FALLBACK,
+            answer=self._sees(request.stage, frame) if is_ok else None,
+            batch=(request.request_id,),
+        )
+
+    def _answer(self, request: ArraysRequest) -> Outcome:
         # Which keys are asked for tells partitions apart, whose requests have equal ids.
-        text = request.request_id.encode() + request.current.tobytes()
-        number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
-        rng = np.random.default_rng([self._seed, number])
-        status = OutcomeStatus.OK
-        if rng.random() < self._fault_share:
-            failures = [OutcomeStatus.TIMEOUT, OutcomeStatus.CRASH, OutcomeStatus.NAN]
-            status = failures[int(rng.integers(len(failures)))]
+        text = request.request_id.encode() + request.asked["current"].tobytes()
+        status = self._status(text)
         is_ok = status is OutcomeStatus.OK
         return Outcome(
             request_id=request.request_id,
             stage=request.stage,
             status=status,
-            scores=run_scorer(request, request.scorer) if is_ok else np.empty(0, np.float64),
+            answer=own_answer(self._plan, request) if is_ok else None,
         )
+
+    def _status(self, text: bytes) -> OutcomeStatus:
+        number = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+        rng = np.random.default_rng([self._seed, number])
+        if rng.random() >= self._fault_share:
+            return OutcomeStatus.OK
+        failures = [OutcomeStatus.TIMEOUT, OutcomeStatus.CRASH, OutcomeStatus.NAN]
+        return failures[int(rng.integers(len(failures)))]
+
+
+def own_answer(plan: Plan, request: ArraysRequest) -> Arrays:
+    """What the stage itself answers."""
+    stage = plan.stage(request.stage)
+    assert isinstance(stage, Stage)
+    return stage.answer(request.asked, stage.use)
 
 
 class FakeClock:
@@ -108,6 +165,7 @@ class SimulatedResult:
     Attributes:
         run: the run directory, on the disk as it was left.
         logged: (partition, sequence, canonical bytes) of each decision in the logs.
+        commands: to machines, as logged, in order.
         published: the same of each decision that left a host.
         accounts: of all partitions, as last logged.
         lives: how often the process was started.
@@ -119,6 +177,7 @@ class SimulatedResult:
     run: SimulatedRun
     logged: frozenset[tuple[str, int, bytes]]
     published: frozenset[tuple[str, int, bytes]]
+    commands: tuple[bytes, ...]
     accounts: Accounts
     lives: int
     fallbacks: tuple[str, ...]
@@ -151,14 +210,15 @@ class _Seen:
 
 
 class SimulatedEngine:
-    """One pipeline over rows in memory, to be run on one disk after the other.
+    """One pipeline over rows and frames in memory, to be run on one disk after the other.
 
     Args:
         plan: the pipeline.
         frames: raw rows by source, in order of arrival.
         limits: bounds of the run.
-        scoring: runs guarded stages; by default they never fail.
+        guard: runs guarded stages; by default they never fail.
         controls: operator inputs of the start.
+        cameras: recordings of the plan's cameras, which give the same frames each time.
     """
 
     def __init__(
@@ -167,14 +227,19 @@ class SimulatedEngine:
         frames: Mapping[str, pl.DataFrame],
         *,
         limits: Limits = Limits(),
-        scoring: Scoring | None = None,
+        guard: Answers | None = None,
         controls: Sequence[Mapping[str, Any]] = (),
+        cameras: Sequence[FrameSource] = (),
     ) -> None:
         self.plan = plan
+        self._cameras = cameras
+        self.frames = sum(
+            1 if isinstance(item, Frame) else item.frames for one in cameras for item in one
+        )
         self.sources = {n: MemorySource(n, {n: frame}) for n, frame in frames.items()}
         self.rows = sum(frame.height for frame in frames.values())
         self._limits = limits
-        self._scoring = scoring or FaultyScoring(0, 0.0)
+        self._guard = guard or FaultyAnswers(plan, 0, 0.0)
         self._controls = controls
         opened = [(self.sources[n], plan.contracts[n]) for n in plan.contracts]
         # Epochs depend on the data alone, so every life is fed the same.
@@ -210,7 +275,7 @@ class SimulatedEngine:
         raise AssertionError(f"not finished after {_MOST_LIVES} lives")
 
     def _result(self, disk: SimulatedDisk, seen: _Seen, lives: int) -> SimulatedResult:
-        run = SimulatedRun(path=Path("simulated"), planned=self.plan, sources={}, disk=disk)
+        run = SimulatedRun(path=Path("simulated"), plan=self.plan, sources={}, disk=disk)
         return SimulatedResult(
             run=run,
             logged=frozenset(
@@ -219,6 +284,11 @@ class SimulatedEngine:
                 for entry in read_entries(disk, name, kinds={EntryKind.DECISION})
             ),
             published=frozenset(seen.published),
+            commands=tuple(
+                entry.payload
+                for name in run.partitions
+                for entry in read_entries(disk, name, kinds={EntryKind.COMMAND})
+            ),
             accounts=Accounts.total(run.accounts().values()),
             lives=lives,
             fallbacks=tuple(seen.fallbacks),
@@ -243,7 +313,12 @@ class SimulatedEngine:
         driver = self._start(disk, faults, life)
         try:
             driver.begin(self._controls)
-            for number, epoch in enumerate(self._epochs, 1):
+            for number, part in enumerate(self._parts(), 1):
+                if part.items:
+                    self._take_items(driver, part, seen)
+                epoch = part.epoch
+                if epoch is None or (driver.cameras and driver.cameras.has_epoch(epoch.number)):
+                    continue
                 driver.feed(epoch)
                 if epoch.is_complete and (epoch.is_final or number % faults.commit_epochs == 0):
                     self._commit(driver, seen)
@@ -253,8 +328,23 @@ class SimulatedEngine:
             raise
         driver.close()
 
+    def _parts(self) -> Iterator[Part]:
+        rows = iter(self._epochs) if self.plan.contracts else None
+        return finite_feed(self.plan, rows, self._cameras, self._limits)
+
+    def _take_items(self, driver: EpochDriver, part: Part, seen: _Seen) -> None:
+        host = driver.cameras
+        assert host is not None
+        fresh = [item for item in part.items if not host.knows(item)]
+        for item in part.items:
+            if isinstance(item, Frame) and item not in fresh:
+                host.warm(item)
+        if fresh:
+            host.feed_items(fresh)
+            self._commit(driver, seen)
+
     def _commit(self, driver: EpochDriver, seen: _Seen) -> None:
-        for committed in driver.commit():
+        for committed in driver.commit(at_once=lambda committed: None):
             committed.accounts.check(f"simulated run, {committed.name}")
             seen.published.update(
                 (committed.name, sequence, decision.canonical_bytes())
@@ -270,12 +360,13 @@ class SimulatedEngine:
         settings = HostSettings(
             configuration=b"{}",
             references=frozenset(self.plan.contracts) if faults.by_reference else frozenset(),
+            models={},
             checkpoint_epochs=faults.checkpoint_epochs,
             limits=limits,
         )
         partitions = self.plan.pipeline.partitions
         hosting = LocalHosting(
-            self.plan, range(partitions), disk, settings, clocks=clocks, scoring=self._scoring
+            self.plan, range(partitions), disk, settings, clocks=clocks, guard=self._guard
         )
         fan_in = None
         if self.plan.has_fan_in:
@@ -283,7 +374,7 @@ class SimulatedEngine:
                 FAN_IN,
                 FanInCore(self.plan, partitions=partitions, limits=limits),
                 disk,
-                scoring=self._scoring,
+                guard=self._guard,
                 clocks=clocks,
                 checkpoint_epochs=faults.checkpoint_epochs,
                 limits=limits,

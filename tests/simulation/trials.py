@@ -1,7 +1,7 @@
 """Trials: one seed, one world, one schedule of faults, and everything that must hold after it.
 
 A failing seed can be run alone:
-``SIGHTLINE_SEED=123 pytest tests/runtime/test_fault_schedules.py``.
+``SIGHTLINE_SEED=123 pytest tests/runtime/engine/test_fault_schedules.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.runtime import Plan, load_plan, make_plan
-from simulation.engine import FaultyScoring, SimulatedEngine, SimulatedResult, differences
+from simulation.engine import FaultyAnswers, SimulatedEngine, SimulatedResult, differences
 from simulation.schedules import EngineFaults, arrive, draw_arrival, draw_engine_faults
 from simulation.small_world import (
     ALLOWANCE_S,
@@ -54,10 +54,10 @@ def small_world(seed: int) -> World:
     plan = small_plan()
     rng = np.random.default_rng([seed, 17])
     fault_share = float(rng.choice([0.0, 0.3, 0.8]))
-    scoring = FaultyScoring(seed, fault_share)
+    guard = FaultyAnswers(plan, seed, fault_share)
     masks = [mask(str(rng.choice(SENSORS)))] if rng.random() < 0.3 else []
     engine = SimulatedEngine(
-        plan, {"t": arrive(rows, arrival, COLUMNS)}, scoring=scoring, controls=masks
+        plan, {"t": arrive(rows, arrival, COLUMNS)}, guard=guard, controls=masks
     )
     world = World(engine=engine, undisturbed=engine.run_through())
     assert_all_accounted(world.undisturbed, engine)
@@ -89,10 +89,11 @@ def gateway_plan(*, partitions: int = 2, tick_s: float = 30.0) -> Plan:
 def gateway_trial(seed: int) -> None:
     """Run the gateway pipeline over a short constellation through the faults of ``seed``."""
     made = simulate(watched_scene(seed=seed, n_satellites=10, duration_s=300))
+    plan = gateway_plan()
     engine = SimulatedEngine(
-        gateway_plan(),
+        plan,
         {"telemetry": made.telemetry, "logs": made.logs},
-        scoring=FaultyScoring(seed, 0.3 * (seed % 2)),
+        guard=FaultyAnswers(plan, seed, 0.3 * (seed % 2)),
     )
     undisturbed = engine.run_through()
     assert_all_accounted(undisturbed, engine)
@@ -114,9 +115,9 @@ def try_faults(world: World, faults: EngineFaults) -> SimulatedResult:
 
 
 def assert_all_accounted(result: SimulatedResult, engine: SimulatedEngine) -> None:
-    """Every row given was received, and none is still under way."""
+    """Every row and frame given was received, and none is still under way."""
     assert result.accounts.is_balanced
-    assert result.accounts.received == engine.rows
+    assert result.accounts.received == engine.rows + engine.frames
     assert result.accounts.in_flight == 0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runtime.killing import kill_at_random, run_to_the_end
+from simulation.killing import kill_at_random, run_to_the_end
 
 pytestmark = pytest.mark.soak
 KILLS = 5

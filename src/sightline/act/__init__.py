@@ -15,13 +15,8 @@ from sightline.act.outlet import (
     outlet_registry,
 )
 
-# Names of before:
-Backoff = Retry
-Sink = Outlet
-
 __all__ = [
     "AlertDelivery",
-    "Backoff",
     "CommandReceiver",
     "CommandSender",
     "DeliveryError",
@@ -35,7 +30,6 @@ __all__ = [
     "Retry",
     "RunMetrics",
     "Sayable",
-    "Sink",
     "open_outlet",
     "outlet_registry",
     "serve_metrics",

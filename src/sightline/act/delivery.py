@@ -1,7 +1,7 @@
 """Delivery: alerts from the outbox, each until it is taken; commands newest first, each once.
 
-Both go out on threads of their own, so that a receiver that hangs reaches no further than its own
-thread: not into the loop that decides, and no command waits for an alert.
+Both go out on threads of their own. So a receiver that hangs holds up neither the loop that decides
+nor a command.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 
 
 class JsonLinesOutlet(Outlet):
-    """Appends canonical bytes to a file, one a line, forced to disk.
+    """Appends JSON to a file, one object a line, and forces it to the disk.
 
     For one writer at a time. The newest ``limits.outlet_keys`` keys of the file are held in memory
     and not written again, also over runs; opening reads the whole file.

@@ -95,7 +95,7 @@ class BrokerAddress:
 
 
 class MqttOutlet(Outlet):
-    """Publishes to an MQTT 5 broker, QoS 1.
+    """Publishes JSON to an MQTT 5 broker, QoS 1.
 
     Commands:
 
@@ -273,7 +273,7 @@ class MqttOutlet(Outlet):
                 expected="a command that can be published",
                 got=problem,
                 where=self._where,
-                action="mend whoever issues it",
+                action="mend the program that issues commands",
                 is_permanent=True,
             )
 

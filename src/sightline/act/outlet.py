@@ -5,9 +5,9 @@ package brings its own under the entry-point group ``sightline.outlets``, a pipe
 under ``plugins``; nothing in Sightline knows an outlet by name.
 
 How often something is tried again is a value of the outlet for alerts (:class:`Retry`): an alert
-waits in the ledger's outbox until it is taken or given up. Commands are *newest only*, which is no
-choice: one that waits gives way to a newer one and none is tried again, because a command that
-arrives late is worse than none. A machine that hears nothing stops by itself.
+waits in the ledger's outbox until it is taken or given up. Of commands only the newest counts: one
+that waits gives way to a newer one, and none is tried again, because a command that arrives late is
+worse than none. A machine that hears nothing stops by itself.
 """
 
 from __future__ import annotations

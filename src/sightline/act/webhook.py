@@ -35,13 +35,13 @@ class WebhookOptions(OutletOptions):
     headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Further headers, for example an authorization."""
     retry_after_cap_s: float = Field(default=300.0, ge=0, json_schema_extra={"unit": "s"})
-    """Longest pause granted; a longer ``Retry-After`` is cut to this."""
+    """Longest pause that a receiver may ask for; a longer ``Retry-After`` is cut to this."""
     response_bytes: int = Field(default=4096, ge=0, json_schema_extra={"unit": "bytes"})
-    """How much of an answer is read; the rest is left."""
+    """Bytes of an answer that are read; the rest is not."""
 
 
 class WebhookOutlet(Outlet):
-    """POSTs canonical bytes with an ``Idempotency-Key`` header.
+    """POSTs JSON to a web server, with an ``Idempotency-Key`` header.
 
     2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
     no answer in time are tried again. Everything else is permanent, redirects included: an alert

@@ -1,1 +1,1 @@
-"""."""
+"""Applications: contracts, pipelines and a simulator each; an application is a pipeline."""

@@ -1,4 +1,4 @@
-"""``sightline alert …`` and ``sightline alerts``: the operator's side of the alert desk."""
+"""``sightline alerts`` and ``sightline alert …``: what an operator sees of alarms, and can do."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.control_inbox import give_control
+from sightline.runtime.alerting.controls import give_control
 
 app = typer.Typer(
-    help="Answer the alarms of a live run: acknowledge, reset, shelve, mask.",
+    help="Answer the alarms of a run that goes on: acknowledge, reset, shelve, mask.",
     no_args_is_help=True,
 )
 
@@ -29,17 +29,19 @@ _SHOWN = 40
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Subject = Annotated[
-    str, typer.Argument(help="What it is about, for example sat-7 or sat-7/bus_voltage_v.")
+    str, typer.Argument(help="Subject of the alarm, for example sat-7 or sat-7/bus_voltage_v.")
 ]
-Code = Annotated[str, typer.Option(help="Reason code; * for every one of the subject.")]
-Stage = Annotated[str, typer.Option(help="Deciding stage; * for every one.")]
-Until = Annotated[str, typer.Option(help="2026-01-01T12:00:00Z, or from now: 90s, 30m, 2h, 1d.")]
-Reason = Annotated[str, typer.Option(help="Why; it is kept with every alert this hides.")]
+Code = Annotated[str, typer.Option(help="Reason code; *: every code of the subject.")]
+Stage = Annotated[str, typer.Option(help="Stage that decides; *: every one.")]
+Until = Annotated[
+    str, typer.Option(help="Until when: 2026-01-01T12:00:00Z, or from now on 90s, 30m, 2h, 1d.")
+]
+Reason = Annotated[str, typer.Option(help="Why; recorded with every alert that is hidden.")]
 
 
 @app.command()
 def acknowledge(run: Run, subject: Subject, code: Code = "*") -> None:
-    """Say that an alarm was seen."""
+    """Record that an operator has seen an alarm."""
     _give(run, {"control": "acknowledge", "subject": subject, "code": code})
 
 
@@ -53,7 +55,7 @@ def reset(run: Run, subject: Subject, code: Code = "*") -> None:
 def shelve(
     run: Run, subject: Subject, until: Until, stage: Stage = "*", reason: Reason = ""
 ) -> None:
-    """Do not hear of a subject for some time; its alerts are recorded."""
+    """Do not be told of a subject for some time; its alerts are still recorded."""
     until_ns = parse_until(until, now_ns=time.time_ns())
     _give(
         run,
@@ -69,7 +71,7 @@ def shelve(
 
 @app.command()
 def unshelve(run: Run, subject: Subject, stage: Stage = "*") -> None:
-    """End a shelf early."""
+    """End a shelf before its time."""
     _give(run, {"control": "unshelve", "subject": subject, "kind": stage})
 
 
@@ -81,10 +83,13 @@ def mask(
     stage: Stage = "*",
     reason: Reason = "",
     is_command: Annotated[
-        bool, typer.Option("--command", help="Not maintenance: a command looks like a fault.")
+        bool,
+        typer.Option(
+            "--command", help="The reason is a command that looks like a fault, not maintenance."
+        ),
     ] = False,
 ) -> None:
-    """Take a subject out of service for some time; its alerts are recorded with the reason."""
+    """Mark a subject as under maintenance for some time; its alerts are still recorded."""
     until_ns = parse_until(until, now_ns=time.time_ns())
     _give(
         run,
@@ -101,7 +106,7 @@ def mask(
 
 @app.command("put-back")
 def put_back(run: Run, subject: Subject, stage: Stage = "*") -> None:
-    """End a mask early."""
+    """End a mask before its time."""
     _give(run, {"control": "put_back", "subject": subject, "kind": stage})
 
 
@@ -111,7 +116,7 @@ def alerts(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Show the standing alarms of a run, what is hidden and why, and where every alert is."""
+    """Show the active alarms of a run, which are hidden and why, and what became of each alert."""
     found = desk_account(RunDirectory.open(path))
     if as_json:
         print_json({"run": str(path), **found})
@@ -167,7 +172,7 @@ def parse_until(text: str, *, now_ns: int) -> int:
     """An end in UTC ns: a date, or a time from now.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: ``text`` is neither.
 
     >>> parse_until("2m", now_ns=0)
     120000000000
@@ -184,7 +189,7 @@ def parse_until(text: str, *, now_ns: int) -> int:
             expected="2026-01-01T12:00:00Z, or 90s, 30m, 2h, 1d",
             got=text,
             where="--until",
-            action="mend the option",
+            action="write for example --until 2h",
         ) from error
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return round(at.timestamp()) * NS_PER_S
@@ -196,7 +201,7 @@ def _many(count: int, what: str) -> str:
 
 def _give(path: Path, control: dict[str, Any]) -> None:
     run = RunDirectory.open(path)
-    if run.is_site or run.plan.pipeline.alerting is None:
+    if run.plan.pipeline.alerting is None:
         raise UsageError(
             expected="a run with an alert desk",
             got="one whose pipeline has no `alerting`",

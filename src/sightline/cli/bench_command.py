@@ -1,4 +1,4 @@
-"""``sightline bench``: a thin door to the benchmarks, which are in the repository only."""
+"""``sightline bench``: starts a benchmark, from a checkout of the repository."""
 
 from __future__ import annotations
 
@@ -40,12 +40,3 @@ def bench(context: typer.Context) -> None:
         check=False,
     )
     raise typer.Exit(done.returncode)
-
-
-def register(app: typer.Typer) -> None:
-    """Add ``bench``; each option after it, ``--help`` too, is the benchmark's."""
-    app.command(
-        "bench",
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )(bench)

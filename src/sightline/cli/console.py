@@ -1,4 +1,4 @@
-"""How commands talk: progress on a terminal, plain lines elsewhere, JSON where a script asks."""
+"""What commands print: progress on a terminal, plain lines elsewhere, JSON with --json."""
 
 from __future__ import annotations
 

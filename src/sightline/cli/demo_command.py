@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from sightline.act import RunMetrics, open_outlet, serve_metrics
+from sightline.act import open_outlet
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_frames
 from sightline.cli.console import decision_line, print_json, progress_display
+from sightline.cli.run_command import metrics_server, report_lines
 from sightline.cli.sources import parse_speed
-from sightline.evidence import draw_svg, explain, summary_lines, write_report
+from sightline.evidence import account_of_run, draw_svg, explain, write_report
 from sightline.records.decision import Transition, final_revisions
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.sense import open_source
 
 _SHOWN = 14
-
-
-@contextmanager
-def metrics_server(port: int | None) -> Iterator[RunMetrics]:
-    """Metrics of a run, served while it lasts if a port is given."""
-    metrics = RunMetrics()
-    if port is None:
-        yield metrics
-        return
-    with serve_metrics(metrics, port=port):
-        yield metrics
 
 
 def demo(
@@ -73,11 +61,12 @@ def demo(
             folder / "run",
             options=options,
             metrics=metrics,
-            sinks=dict([alerts]),
+            alerts=dict([alerts]),
             on_progress=on_progress,
         )
     run = RunDirectory.open(folder / "run")
-    page = write_report(run, report.as_mapping(), folder / "report.html")
+    found = account_of_run(run)
+    page = write_report(run, found, folder / "report.html", latency_s=report.latency_s)
     standing = [d for d in final_revisions(run.decisions()) if d.transition is Transition.RAISED]
     chosen = next((d for d in standing if d.kind == "unusual"), standing[0] if standing else None)
     if chosen is not None:
@@ -86,7 +75,7 @@ def demo(
     if as_json:
         print_json({**report.as_mapping(), "report": str(page)})
         return
-    for line in summary_lines(report):
+    for line in report_lines(report):
         console.print(line)
     for decision in standing[:_SHOWN]:
         console.print(decision_line(decision))

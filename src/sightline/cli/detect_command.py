@@ -12,18 +12,18 @@ from rich.console import Console
 
 from sightline.cli.console import print_json
 from sightline.errors import StorageError, UsageError
-from sightline.evidence.alert_account import (
-    MAX_ALERTS,
-    SeriesAlert,
-    explain_events,
-    series_alert_lines,
-    write_series_alerts,
-)
 from sightline.evidence.series_detection import (
     DetectedSeries,
     detect_series,
     draw_detections,
     write_detections,
+)
+from sightline.evidence.series_events import (
+    MAX_ALERTS,
+    SeriesAlert,
+    explain_events,
+    series_alert_lines,
+    write_series_alerts,
 )
 from sightline.evidence.series_file import SeriesFile, read_series
 from sightline.perceive.normal import EventRule

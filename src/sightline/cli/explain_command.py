@@ -1,4 +1,4 @@
-"""``sightline explain``: why something was decided, of telemetry and of cameras."""
+"""``sightline explain``: why something was decided, on rows and on pictures alike."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from sightline.cli.console import decision_line, print_json
-from sightline.errors import StorageError, UsageError
-from sightline.evidence import draw_svg, draw_terminal, explain
-from sightline.evidence.alert_account import draw_run_alert, explain_alert, run_alert_lines
-from sightline.evidence.site_account import (
-    draw_explanation,
-    explain_site,
-    explanation_lines,
-    first_frame_ns,
-)
+from sightline.errors import UsageError
+from sightline.evidence.account import explain
+from sightline.evidence.account_drawing import draw_terminal
+from sightline.evidence.account_picture import ENDINGS, draw_account
+from sightline.evidence.account_text import account_lines
+from sightline.evidence.report import write_account_page
+from sightline.evidence.said import first_frame_ns
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 
@@ -31,95 +29,58 @@ def explain_command(
         str | None,
         typer.Argument(
             metavar="ID",
-            help="Id of a decision, or its beginning; of cameras also of a command, ID:REVISION. "
-            "Without it: the newest decisions.",
+            help="Id of a decision, or its beginning; also of a command to a machine, "
+            "ID:REVISION. Without it: the newest decisions.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", "--svg", help="Write the picture here: .svg or .png; of cameras .png."
+            "-o", "--out", "--svg", help="Write the picture, .svg or .png, or a page, .html."
         ),
     ] = None,
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Of telemetry: do not run the core again for what would not alert."
+            "--quick", help="Do not run the core again to find what would not have raised it."
         ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Why: reason codes, values, thresholds, versions, and what led to it, drawn."""
+    """Why something was decided: reasons, what led to it, what else happened, what came of it."""
     run = RunDirectory.open(path)
-    _check_name(run, said_id, out)
+    if out is not None and (said_id is None or out.suffix.lower() not in ENDINGS):
+        raise UsageError(
+            expected=f"an id, and a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",
+            got="no id" if said_id is None else out.name,
+            where="-o",
+            action="mend the options",
+        )
     if said_id is None:
         _list(run, as_json=as_json)
-    elif run.is_site:
-        _explain_site(run, said_id, out, as_json=as_json)
-    else:
-        _explain_rows(run, said_id, out, is_quick=quick, as_json=as_json)
-
-
-def _check_name(run: RunDirectory, said_id: str | None, out: Path | None) -> None:
-    endings = (".png",) if run.is_site else (".svg", ".png")
-    if out is None or (said_id is not None and out.suffix.lower() in endings):
         return
-    raise UsageError(
-        expected=f"an id, and a name that ends in {' or '.join(endings)}",
-        got="no id" if said_id is None else out.name,
-        where="-o",
-        action="mend the options",
-    )
-
-
-def _explain_rows(
-    run: RunDirectory, said_id: str, out: Path | None, *, is_quick: bool, as_json: bool
-) -> None:
-    found = explain(run, said_id)
-    alert = explain_alert(run, found, is_quick=is_quick)
-    if out is not None and out.suffix.lower() == ".png":
-        draw_run_alert(out, alert)
+    facts = explain(run, said_id, is_quick=quick)
+    has_picture = True
+    if out is not None and out.suffix.lower() == ".html":
+        write_account_page(run, facts, out)
     elif out is not None:
-        try:
-            out.write_text(draw_svg(found), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                expected="a file that can be written",
-                got=error.strerror or type(error).__name__,
-                where=str(out),
-                action="check the folder and the free space",
-            ) from error
+        has_picture = draw_account(run, facts, out).has_picture
     if as_json:
-        print_json(alert.as_mapping())
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    for line in run_alert_lines(alert):
-        console.print(line, markup=False)
-    # Its first lines and those on others say what has been said above.
-    _, _, drawing = draw_terminal(found).partition("\n\n")
-    lines = [line for line in drawing.splitlines() if not line.startswith("  also:")]
-    console.print("\n".join(["", *lines]), markup=False)
-    if out is not None:
-        console.print(f"picture: {out}", markup=False)
-
-
-def _explain_site(run: RunDirectory, said_id: str, out: Path | None, *, as_json: bool) -> None:
-    found = explain_site(run, said_id)
-    drawn = None if out is None else draw_explanation(run, found, out)
-    if as_json:
-        plain = found.as_mapping()
-        if drawn is not None:
-            plain["picture"] = {"path": str(drawn.path), "from_log": drawn.has_picture}
+        plain = facts.as_mapping()
+        if out is not None:
+            plain["picture"] = {"path": str(out), "from_log": has_picture}
         print_json(plain)
         return
     console = Console(highlight=False, soft_wrap=True)
-    for line in explanation_lines(found):
+    for line in account_lines(facts):
         console.print(line, markup=False)
-    if drawn is not None:
-        kept = "" if drawn.has_picture else " (the log kept no picture of it: without)"
-        console.print(f"\npicture  {drawn.path}{kept}", markup=False)
+    if facts.rows is not None:
+        console.print(f"\n{draw_terminal(facts)}", markup=False)
+    if out is not None:
+        kept = "" if has_picture else " (the log kept no picture of it: without)"
+        console.print(f"\npicture  {out}{kept}", markup=False)
 
 
 def _list(run: RunDirectory, *, as_json: bool) -> None:
@@ -133,7 +94,7 @@ def _list(run: RunDirectory, *, as_json: bool) -> None:
         print_json(plain)
         return
     console = Console(highlight=False, soft_wrap=True)
-    start_ns = first_frame_ns(run) if run.is_site else None
+    start_ns = first_frame_ns(run)
     for decision in newest:
         line = decision_line(decision)
         if start_ns is not None:  # recordings have seconds into them rather than a date

@@ -27,7 +27,7 @@ def parse_alerts(
     without what may be secret.
 
     Raises:
-        UsageError: an option that is none, or a name given twice.
+        UsageError: an option of another form, or a name given twice.
         SinkError: a place that cannot be opened.
     """
     found: dict[str, Outlet] = {}
@@ -70,7 +70,8 @@ def parse_actuators(
         registry: of outlets; None: without plugins.
 
     Raises:
-        UsageError: an option that is none, or a machine that is none or comes twice.
+        UsageError: an option of another form, or a machine that is not in the pipeline or comes
+            twice.
         SinkError: a place that cannot be opened.
     """
     found: dict[str, Outlet] = {}
@@ -83,7 +84,7 @@ def parse_actuators(
                 expected=f"MACHINE=LOCATION, once for each of {', '.join(machines)}",
                 got=f"{name if equals else 'no MACHINE='}{again}",
                 where="--actuator",
-                action="mend the option",
+                action="write MACHINE=LOCATION with one of these machines, each once",
             )
         _, found[name] = open_outlet(
             location,

@@ -1,4 +1,4 @@
-"""``sightline profile``: which stage of a run takes most of the time it has."""
+"""``sightline profile``: which stage of a run takes the greatest share of its time budget."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from sightline.errors import LogError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.site_plan import DETECT
-from sightline.runtime.pipeline import stage_budgets_s
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 _PERCENTILES = ("p50", "p95", "p99", "worst")
@@ -78,7 +76,7 @@ def profile(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     as_json: Json = False,
 ) -> None:
-    """Say which stage of a run takes most of the time it has: the one to fix first."""
+    """Show which stage of a run takes the greatest share of its time budget: fix that one first."""
     found = read_profile(RunDirectory.open(run))
     if as_json:
         print_json(found)
@@ -123,8 +121,8 @@ def read_profile(run: RunDirectory) -> dict[str, Any]:
     stage_s = {stage: recorder.summary() for stage, recorder in recorders.items()}
     ranked = stages_to_fix(
         stage_s,
-        budgets_s=_budgets_s(run),
-        whole_budget_s=run.planned.pipeline.latency_budget_s,
+        budgets_s=run.plan.budgets_s(),
+        whole_budget_s=run.plan.pipeline.latency_budget_s,
     )
     return {
         "run": str(run.path),
@@ -142,10 +140,3 @@ def read_profile(run: RunDirectory) -> dict[str, Any]:
             for one in ranked
         ],
     }
-
-
-def _budgets_s(run: RunDirectory) -> Mapping[str, float]:
-    if not run.is_site:
-        return stage_budgets_s(run.plan.pipeline)
-    form = run.site.pipeline
-    return {DETECT: max(form.detectors[c.detector].budget_s for c in form.cameras.values())}

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from sightline.cli.console import counting_display, print_json
-from sightline.cli.site_sources import open_cameras
+from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
-from sightline.evidence.site_drawing import render_still, render_video
+from sightline.evidence.drawing import render_still, render_video
 from sightline.runtime import RunDirectory
+from sightline.sense.frames.delivery import CameraSource
 
 
 def render(
@@ -37,7 +38,7 @@ def render(
 ) -> None:
     """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
     run = RunDirectory.open(path)
-    plan = run.site
+    plan = run.plan
     if (at is None) == (out.suffix.lower() == ".png"):
         raise UsageError(
             expected="--at SECONDS with X.png, and X.mp4 without it",
@@ -45,7 +46,8 @@ def render(
             where="-o",
             action="mend the options",
         )
-    sources = open_cameras(plan, source or [], wall_ns=time.time_ns)
+    opened = open_sources(plan, source or [], wall_ns=time.time_ns)
+    sources = {n: one for n, one in opened.items() if isinstance(one, CameraSource)}
     live = ", ".join(name for name, camera in sources.items() if not camera.durable)
     if live:
         raise UsageError(

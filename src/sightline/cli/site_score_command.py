@@ -37,7 +37,7 @@ def evaluate_site(
 ) -> None:
     """Score a run of cameras from its log: HOTA, MOTA, IDF1, and position error in metres."""
     directory = RunDirectory.open(run)
-    width_px = directory.site.cameras[camera].contract.width_px if truth_width else 1
+    width_px = directory.plan.cameras[camera].contract.width_px if truth_width else 1
     score = score_site(
         directory,
         camera,

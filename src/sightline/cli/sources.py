@@ -4,33 +4,62 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
-from sightline.runtime import Plan
+from sightline.registry import import_plugins
+from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
+from sightline.sense.opening import source_registry
 
 CONTROLS = (
     "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
 )  # fmt: skip
 
 
-def open_sources(plan: Plan, given: Sequence[str]) -> dict[str, Source]:
-    """``NAME=LOCATION`` options as sources of rows; every one must belong to the pipeline."""
-    contracts = plan.contracts
-    return {
-        name: open_source(name, location, contracts[name], stdin=sys.stdin.buffer)
-        for name, location in parse_locations(given, list(contracts)).items()
+def open_sources(
+    plan: Plan, given: Sequence[str], *, wall_ns: Callable[[], int] = time.time_ns
+) -> dict[str, Source]:
+    """``NAME=LOCATION`` options as sources; each name must be one of the pipeline, once.
+
+    Raises:
+        UsageError: an option of another form, or recordings and live cameras in one run.
+        SourceError: a location that cannot be read.
+    """
+    wanted: dict[str, Any] = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
+    plugins = import_plugins(plan.pipeline.plugins, where=plan.origin)
+    found = {
+        name: open_source(
+            name,
+            location,
+            wanted[name],
+            options=plan.pipeline.sources[name].options,
+            stdin=sys.stdin.buffer,
+            wall_ns=wall_ns,
+            registry=source_registry(plugins),
+        )
+        for name, location in parse_locations(given, list(wanted)).items()
     }
+    live = {n for n in plan.cameras if n in found and not found[n].durable}
+    recorded = {n for n in plan.cameras if n in found} - live
+    if live and recorded:
+        raise UsageError(
+            expected="live cameras alone, or recordings alone",
+            got=f"live {', '.join(sorted(live))}, recorded {', '.join(sorted(recorded))}",
+            where="--source",
+            action="serve the recording as a stream, or leave one kind out",
+        )
+    return found
 
 
 def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Location by name, of ``NAME=LOCATION`` options.
 
     Raises:
-        UsageError: an option that is none, a name that is not among ``names`` or is given again.
+        UsageError: an option of another form, a name that is not in ``names`` or comes twice.
             It never repeats a location, which may hold a password.
 
     >>> parse_locations(["yard=rtsp://gate/1"], ["yard", "hall"])
@@ -45,7 +74,7 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
                 expected=f"NAME=LOCATION, once for each of {', '.join(names)}",
                 got=f"{name} again" if name in found else name if is_name else "no NAME=",
                 where="--source",
-                action="mend the option",
+                action="write NAME=LOCATION with one of these names, each once",
             )
         found[name] = location
     return found
@@ -61,7 +90,7 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
                 kind = control["control"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    expected='an object with "control"',
+                    expected='a JSON object with "control"',
                     got=line[:80],
                     where=f"{path}, line {number}",
                     action="mend the line",
@@ -94,6 +123,6 @@ def parse_speed(text: str) -> float | None:
             expected="max, or a positive multiple such as 60x",
             got=text,
             where="--speed",
-            action="mend the option",
+            action="write for example --speed 60x",
         )
     return speed

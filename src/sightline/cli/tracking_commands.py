@@ -37,7 +37,7 @@ app = typer.Typer(help="Compare results with the truth.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 ASSUMED_FPS = 25.0
-"""Recordings for trackers have 7 to 30 a second; what matters is to give the true rate."""
+"""Taken where no rate is given. Recordings have 7 to 30 frames a second: give the true rate."""
 MIN_FPS, MAX_FPS = 0.01, 1e6
 _SHOWN_REFUSED = 20
 _QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}
@@ -48,7 +48,7 @@ class FrameTracker(Protocol):
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Detections that were not used, by why."""
+        """Detections that were not used, by reason."""
         ...
 
     def update(self, detections: Detections) -> Tracks:
@@ -58,7 +58,7 @@ class FrameTracker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """What a tracker made of a file.
+    """Tracks of a file, and how long the tracker took.
 
     Attributes:
         tracks: frame number and tracks of each frame.
@@ -77,18 +77,21 @@ def track(
         Path | None, typer.Option(help="Capture time of each frame in seconds, one a line.")
     ] = None,
     camera: Annotated[
-        Path | None, typer.Option(help="Camera model, so that motion is in metres.")
+        Path | None, typer.Option(help="Camera model; with it tracks move in metres.")
     ] = None,
     ignore_scores: Annotated[
-        bool, typer.Option("--ignore-scores", help="For scores that are no probabilities.")
+        bool,
+        typer.Option("--ignore-scores", help="Do not use the scores: they are no probabilities."),
     ] = False,
     max_unseen: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Write no track unseen for longer."),
+        typer.Option(
+            min=0, metavar="SECONDS", help="Leave out tracks that were not seen for longer."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Follow the things in a file of detections."""
+    """Track things through a file of detections: each box gets the id of its track."""
     stream = detections.stem
     model = load_camera(camera) if camera else None
     found = read_detections(detections, uses_scores=not ignore_scores)
@@ -149,7 +152,7 @@ def evaluate_mot(
         typer.Option(metavar="FIRST:LAST", help="Frames to score, from 1, both included."),
     ] = None,
     min_iou: Annotated[
-        float, typer.Option(help="Overlap of a match in CLEAR MOT and ID measures.")
+        float, typer.Option(help="Least overlap of a match in CLEAR MOT and ID measures.")
     ] = 0.5,
     benchmark: Annotated[
         str | None,

@@ -19,7 +19,6 @@ from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.holding import so_since
 from sightline.records.signals import NS_PER_S
-from sightline.records.state_format import StateFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +209,6 @@ def _importance(asked: CommandLevel, reason: Reason) -> tuple[int, str, str, str
 
 
 FORMAT = 1
-_FORMAT = StateFormat(
-    kind="an actuation state",
-    version=FORMAT,
-    where="actuation state, from_mapping",
-    action="start from a new state: it is stopped",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,10 +248,10 @@ class ActuationState:
             "event_ns": self.event_ns,
             "newest_capture_ns": self.newest_capture_ns,
             "episode_ns": self.episode_ns,
-            "reasons": [_reason_mapping(reason) for reason in self.reasons],
+            "reasons": [reason.as_mapping() for reason in self.reasons],
             "calm_since_ns": self.calm_since_ns,
             "calm_level": str(self.calm_level),
-            "calm_reasons": [_reason_mapping(reason) for reason in self.calm_reasons],
+            "calm_reasons": [reason.as_mapping() for reason in self.calm_reasons],
             "is_reset_down": self.is_reset_down,
             "last_command": self.last_command.as_mapping() if self.last_command else None,
         }
@@ -270,7 +263,17 @@ class ActuationState:
         Raises:
             UsageError: if ``plain`` is no such mapping, or of another format.
         """
-        return _FORMAT.read(plain, _state)
+        try:
+            if plain["format"] != FORMAT:
+                raise ValueError(f"format {plain['format']}")
+            return _state(plain)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                expected=f"an actuation state of format {FORMAT}",
+                got=f"{type(error).__name__}: {error}",
+                where="actuation state, from_mapping",
+                action="start from a new state: it is stopped",
+            ) from error
 
 
 def _state(plain: Mapping[str, Any]) -> ActuationState:
@@ -280,10 +283,10 @@ def _state(plain: Mapping[str, Any]) -> ActuationState:
         event_ns=_time(plain["event_ns"]),
         newest_capture_ns=_time(plain["newest_capture_ns"]),
         episode_ns=_time(plain["episode_ns"]),
-        reasons=tuple(_reason(reason) for reason in plain["reasons"]),
+        reasons=tuple(Reason.from_mapping(reason) for reason in plain["reasons"]),
         calm_since_ns=_time(plain["calm_since_ns"]),
         calm_level=CommandLevel(plain["calm_level"]),
-        calm_reasons=tuple(_reason(reason) for reason in plain["calm_reasons"]),
+        calm_reasons=tuple(Reason.from_mapping(reason) for reason in plain["calm_reasons"]),
         is_reset_down=bool(plain["is_reset_down"]),
         last_command=None if command is None else ActuatorCommand.from_mapping(command),
     )
@@ -293,29 +296,6 @@ def _time(value: Any) -> int | None:
     if value is not None and type(value) is not int:
         raise TypeError(f"{value!r} is no time in whole nanoseconds")
     return value
-
-
-def _reason_mapping(reason: Reason) -> dict[str, Any]:
-    return {
-        "code": reason.code,
-        "measure": reason.measure,
-        "value": reason.value if math.isfinite(reason.value) else None,
-        "threshold": reason.threshold if math.isfinite(reason.threshold) else None,
-        "unit": reason.unit,
-        "version": reason.version,
-    }
-
-
-def _reason(plain: Mapping[str, Any]) -> Reason:
-    value, threshold = plain["value"], plain["threshold"]
-    return Reason(
-        code=plain["code"],
-        measure=plain["measure"],
-        value=math.nan if value is None else float(value),
-        threshold=math.nan if threshold is None else float(threshold),
-        unit=plain["unit"],
-        version=plain["version"],
-    )
 
 
 HOLDING = "HOLDING"

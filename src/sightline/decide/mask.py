@@ -1,9 +1,9 @@
 """Masks: an operator says of a subject, for some time, that nobody is to be told.
 
-The one way to say so. What it means is for whoever asks: without an alert desk what a mask hides
-is not decided, and what a shelf hides is decided and told to nobody; the desk's masks, shelves and
-points out of service are masks with a reason (:mod:`.alerting.hiding`). Inhibition is another
-thing: there a wider decision explains a narrower one, and nobody has asked for it.
+Without an alert desk nothing is decided about what a mask hides; what a shelf hides is decided and
+told to nobody. With a desk masks and shelves have a reason (:mod:`.alerting.hiding`), and all is
+decided. Inhibition is another thing: there a wider decision explains a narrower one, and no
+operator has asked for it.
 """
 
 from __future__ import annotations

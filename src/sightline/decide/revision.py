@@ -1,4 +1,4 @@
-"""Revisions: what has been said, and what must be said when the evidence changes.
+"""Revisions: compares what was decided with what follows from the data as it is now.
 
 Deciding again over changed windows gives a new list of decisions. Compared with what was issued
 for the same subject and stretch of time, each decision is new, unchanged, revised or retracted.

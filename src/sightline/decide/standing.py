@@ -1,4 +1,4 @@
-"""What stands: conditions that were raised and not cleared yet, and the decisions that say so."""
+"""Standing conditions: those that were raised and are not cleared yet, and their decisions."""
 
 from __future__ import annotations
 

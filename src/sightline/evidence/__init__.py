@@ -1,15 +1,20 @@
-"""What people are shown: explanations, pictures, tables and the report of a run."""
+"""What people are shown: accounts of decisions, pictures, tables and the report of a run."""
 
-from sightline.evidence.drawing import draw_svg, draw_terminal
-from sightline.evidence.explanation import Explanation, explain
+from sightline.evidence.account import Facts, explain
+from sightline.evidence.account_picture import draw_account, draw_svg
+from sightline.evidence.account_text import account_lines
 from sightline.evidence.report import write_report
+from sightline.evidence.run_account import RunAccount, account_of_run
 from sightline.evidence.tables import decisions_frame, quarantine_frame, summary_lines
 
 __all__ = [
-    "Explanation",
+    "Facts",
+    "RunAccount",
+    "account_lines",
+    "account_of_run",
     "decisions_frame",
+    "draw_account",
     "draw_svg",
-    "draw_terminal",
     "explain",
     "quarantine_frame",
     "summary_lines",

@@ -1,21 +1,28 @@
-"""One self-contained page about a run: no scripts, nothing fetched."""
+"""Self-contained pages, of a run and of one decision: no scripts, nothing fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from sightline.evidence.drawing import draw_svg
-from sightline.evidence.explanation import explain
+from sightline.evidence.account import Facts, explain_said
+from sightline.evidence.account_drawing import draw_rows_svg
+from sightline.evidence.account_picture import draw_account, write_text
+from sightline.evidence.account_text import account_lines, headline
 from sightline.evidence.page_style import STYLE
+from sightline.evidence.run_account import RunAccount
+from sightline.evidence.run_sections import NO_DATA, Section, run_sections
+from sightline.evidence.said import SaidLog, first_frame_ns
 from sightline.evidence.tables import quarantine_frame
+from sightline.evidence.words import moment
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
+from sightline.records.command import CommandLevel
 from sightline.records.decision import Transition, final_revisions
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
+from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
 
 _MOST_ROWS = 200
 _MOST_SUBJECTS = 40
@@ -23,75 +30,116 @@ _EXPLAINED = 3
 _ANCHOR = ("start", "middle", "middle", "middle", "end")  # of the five time labels
 
 
-def write_report(run: RunDirectory, report: Mapping[str, Any], out: Path) -> Path:
-    """Write the page about a run.
+def write_report(
+    run: RunDirectory,
+    found: RunAccount,
+    out: Path,
+    *,
+    latency_s: Mapping[str, float] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Path:
+    """Write the page about a run, of rows, of cameras, or of both.
 
     Args:
         run: the run.
-        report: ``RunReport.as_mapping()``.
-        out: the file to write.
+        found: what it came to.
+        out: the file to write; an existing one is replaced.
+        latency_s: p50, p99 and worst from receipt to ledger, which the log does not have.
+        limits: bounds for reading the log.
+
+    Raises:
+        StorageError: the file cannot be written.
+        LogError: the log is damaged.
     """
-    standing = final_revisions(run.decisions())
-    raised = [d for d in standing if d.transition is Transition.RAISED]
-    accounts = report["accounts"]
+    everything = SaidLog.of(run, limits=limits)
+    decisions = run.decisions(limits=limits)
+    standing = final_revisions(decisions)
     sections = [
-        f"<h1>{escape(run.plan.pipeline.pipeline)}</h1>",
-        f'<p class="soft">{escape(run.plan.pipeline.description)} Pipeline {run.plan.digest}, '
-        f"{run.plan.pipeline.partitions} partitions.</p>",
-        _cards(report, len(raised)),
-        "<h2>Where every row went</h2>",
-        f'<div class="equation">{escape(_equation(accounts))}</div>',
-        _counts(run, accounts),
+        f"<h1>{escape(found.name)}</h1>",
+        f'<p class="soft">{escape(found.description)} Pipeline {found.digest}, '
+        f"{found.partitions} partitions, {found.span_s:,.1f} s of event time.</p>",
+        _cards(found, standing, latency_s or {}),
+        *(_section(section) for section in run_sections(found)),
+        _refused(run),
         "<h2>When what was raised</h2>",
         _timeline(standing),
-        "<h2>Explained</h2>",
-        *[draw_svg(explain(run, d.decision_id)) for d in _chosen(raised)],
+        *_explained(run, everything, standing, limits),
         "<h2>Decisions</h2>",
-        _decisions(standing),
-        "<h2>Digests</h2>",
-        f"<p><code>{report['digest']}</code><br><span class='soft'>over every revision; "
-        f"equal for equivalent runs</span></p><p><code>{report['final_digest']}</code><br>"
-        "<span class='soft'>over what stands at the end</span></p>",
+        _decisions(run, standing, limits),
     ]
-    page = (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(run.plan.pipeline.pipeline)} run</title><style>{STYLE}</style>"
-        f"<main>{''.join(sections)}</main></html>\n"
-    )
-    out.write_text(page, encoding="utf-8")
+    write_text(out, _page(f"{found.name} run", sections))
     return out
 
 
-def _equation(accounts: Mapping[str, Any]) -> str:
-    dropped, refused = sum(accounts["dropped"].values()), sum(accounts["quarantined"].values())
-    sign = "=" if accounts["balanced"] else "≠"
+def write_account_page(
+    run: RunDirectory, facts: Facts, out: Path, *, limits: Limits = DEFAULT_LIMITS
+) -> Path:
+    """Write the page about one decision: its picture, and the text.
+
+    Raises:
+        UsageError, LogError, StorageError: as :func:`.draw_account`.
+    """
+    picture = out.with_name(f"{out.stem}.unfinished.svg")
+    try:
+        draw_account(run, facts, picture, limits=limits)
+        drawn = picture.read_text(encoding="utf-8")
+    finally:
+        picture.unlink(missing_ok=True)
+    text = "\n".join(account_lines(facts))
+    write_text(
+        out,
+        _page(
+            headline(facts),
+            [
+                f"<h1>{escape(headline(facts))}</h1>",
+                drawn,
+                f'<pre class="scroll">{escape(text)}</pre>',
+            ],
+        ),
+    )
+    return out
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
     return (
-        f"received {accounts['received']:,} {sign} decided {accounts['decided']:,} + superseded "
-        f"{accounts['superseded']:,} + dropped {dropped:,} + quarantined {refused:,} + in flight "
-        f"{accounts['in_flight']:,}"
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+        f"<main>{''.join(sections)}</main></html>\n"
     )
 
 
-def _cards(report: Mapping[str, Any], raised: int) -> str:
-    latency, step = report["latency_s"], report["step_s"]
-    cards = [
-        ("rows", f"{report['accounts']['received']:,}"),
-        ("raised", f"{raised:,}"),
-        ("latency p50 / p99", _pair(latency)),
-        ("latency worst", _milliseconds(latency.get("worst"))),
-        ("core step p50 / p99", _pair(step)),
-        ("deadlines missed", f"{sum(report['deadline_missed'].values()):,}"),
-    ]
-    if "alerting" in report:
-        fates, messages = report["alerting"]["fates"], report["alerting"]["messages"]
+def _cards(found: RunAccount, standing: Sequence[Decision], latency_s: Mapping[str, float]) -> str:
+    times = found.times
+    count = f"{found.accounts.received:,}" if found.accounts.received else NO_DATA
+    raised = sum(d.transition is Transition.RAISED for d in standing)
+    cards = [("frames and rows" if found.cameras else "rows", count), ("raised", f"{raised:,}")]
+    if found.cameras:
+        stopped = sum(machine.changes[CommandLevel.STOP] for machine in found.machines)
+        late = times.missed.get(CAPTURE_TO_COMMAND, 0)
+        cards += [
+            ("stops", f"{stopped:,}" if found.machines else "no machine"),
+            ("frame to said p50 / p99", _pair(times.step_s)),
+            ("over the budget", f"{late:,}" if times.step_s.get("count") else NO_DATA),
+        ]
+    else:
+        cards += [
+            ("latency p50 / p99", _pair(latency_s)),
+            ("latency worst", _milliseconds(latency_s.get("worst"))),
+            ("core step p50 / p99", _pair(times.step_s)),
+            ("deadlines missed", f"{sum(times.missed.values()):,}"),
+        ]
+    if found.alerting is not None:
+        fates, messages = found.alerting["fates"], found.alerting["messages"]
         hidden = fates.get("masked", 0) + fates.get("shelved", 0)
         cards += [
             ("messages told", f"{sum(messages.values()):,}"),
             ("alerts suppressed / hidden", f"{fates.get('suppressed', 0):,} / {hidden:,}"),
         ]
+    if found.replay is not None:
+        cards.append(("replay", found.replay.verdict))
     inner = "".join(
-        f'<div class="card"><span class="soft">{name}</span><b>{value}</b></div>'
+        f'<div class="card"><span class="soft">{name}</span><b>{escape(value)}</b></div>'
         for name, value in cards
     )
     return f'<div class="cards">{inner}</div>'
@@ -102,24 +150,28 @@ def _pair(seconds: Mapping[str, float]) -> str:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds * 1000:,.0f} ms"
+    return "–" if seconds is None else f"{seconds * 1000:,.1f} ms"
 
 
-def _counts(run: RunDirectory, accounts: Mapping[str, Any]) -> str:
-    rows = [("quarantined", k, v) for k, v in accounts["quarantined"].items() if v]
-    rows += [("dropped", k, v) for k, v in accounts["dropped"].items() if v]
-    if not rows:
-        return '<p class="soft">Nothing was dropped, nothing was refused.</p>'
-    sample = quarantine_frame(run).head(3)
-    lines = "".join(
-        f"<tr><td>{what}</td><td>{escape(cause)}</td><td class='n'>{count:,}</td></tr>"
-        for what, cause, count in rows
+def _section(section: Section) -> str:
+    heads = "".join(f"<th>{escape(head)}</th>" for head in section.heads)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell.strip())}</td>" for cell in row) + "</tr>"
+        for row in section.rows
     )
-    shown = "".join(
-        f"<br><code>{escape(r['_origin'])}:{r['_row']} {r['reason']} {escape(r['detail'])}</code>"
-        for r in sample.to_dicts()
+    table = f"<table>{f'<tr>{heads}</tr>' if heads else ''}{rows}</table>" if rows else ""
+    notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in section.notes)
+    return f'<h2>{escape(section.title.capitalize())}</h2><div class="scroll">{table}</div>{notes}'
+
+
+def _refused(run: RunDirectory) -> str:
+    """The first refused rows, as examples."""
+    sample = quarantine_frame(run).head(3).to_dicts()
+    shown = "<br>".join(
+        f"<code>{escape(r['_origin'])}:{r['_row']} {r['reason']} {escape(r['detail'])}</code>"
+        for r in sample
     )
-    return f"<table><tr><th>fate</th><th>cause</th><th>rows</th></tr>{lines}</table><p>{shown}</p>"
+    return f"<p>{shown}</p>" if shown else ""
 
 
 def _timeline(standing: Sequence[Decision]) -> str:
@@ -164,38 +216,56 @@ def _timeline(standing: Sequence[Decision]) -> str:
         parts.append(
             f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="{_ANCHOR[step]}" '
             'fill="currentColor" '
-            f'opacity="0.7">{_utc(at)[11:19]}</text>'
+            f'opacity="0.7">{moment(at // NS_PER_S * NS_PER_S)[11:19]}</text>'
         )
     more = len(lanes) - len(shown)
     note = f'<p class="soft">and {more} more</p>' if more > 0 else ""
     return "".join(parts) + "</svg>" + note
 
 
-def _chosen(raised: Sequence[Decision]) -> list[Decision]:
-    """One decision of each of the first kinds, so that the pictures differ."""
+def _explained(
+    run: RunDirectory, everything: SaidLog, standing: Sequence[Decision], limits: Limits
+) -> list[str]:
+    """Pictures of some decisions on rows, one of each of the first kinds."""
+    on_rows = run.plan.deciding_steps()
     by_kind: dict[str, Decision] = {}
-    for decision in raised:
-        by_kind.setdefault(decision.kind, decision)
-    with_field = sorted(by_kind.values(), key=lambda d: ("/" not in d.subject, d.event_ns))
-    return with_field[:_EXPLAINED]
+    for decision in standing:
+        if decision.transition is Transition.RAISED and decision.kind in on_rows:
+            by_kind.setdefault(decision.kind, decision)
+    chosen = sorted(by_kind.values(), key=lambda d: ("/" not in d.subject, d.event_ns))
+    last = {one.said_id: one for one in everything.said}
+    pictures = [
+        draw_rows_svg(explain_said(run, everything, last[d.decision_id], limits=limits))
+        for d in chosen
+        if d.decision_id in last
+    ][:_EXPLAINED]
+    return ["<h2>Explained</h2>", *pictures] if pictures else []
 
 
-def _decisions(standing: Sequence[Decision]) -> str:
+def _decisions(run: RunDirectory, standing: Sequence[Decision], limits: Limits) -> str:
+    if not standing:
+        return '<p class="soft">Nothing was decided.</p>'
+    start_ns = first_frame_ns(run, limits=limits)
     newest = sorted(standing, key=lambda d: d.event_ns, reverse=True)[:_MOST_ROWS]
-    lines = "".join(
-        f"<tr><td>{_utc(d.event_ns)}</td><td class='{d.severity}'>{escape(d.kind)} {d.transition}"
-        f"</td><td>{escape(d.subject)}</td><td>{escape(d.reasons[0].code)} "
-        f"{d.reasons[0].value:.4g}</td><td>{d.mode}</td><td><code>{d.decision_id[:12]}</code></td></tr>"
+    rows = "".join(
+        f"<tr><td>{_time(d.event_ns, start_ns)}</td>"
+        f"<td class='{d.severity if d.transition is Transition.RAISED else 'soft'}'>"
+        f"{escape(d.kind)} {d.transition}</td><td>{escape(d.subject)}</td>"
+        f"<td>{escape(d.reasons[0].code)} {d.reasons[0].value:.4g}</td><td>{d.mode}</td>"
+        f"<td><code>{d.decision_id[:12]}</code></td></tr>"
         for d in newest
     )
-    note = ""
-    if len(standing) > len(newest):
-        note = f'<p class="soft">the newest {len(newest)} of {len(standing)}</p>'
+    is_cut = len(standing) > len(newest)
+    more = f"The newest {len(newest):,} of {len(standing):,}. " if is_cut else ""
     return (
         '<div class="scroll"><table><tr><th>event time</th><th>decision</th><th>subject</th>'
-        f"<th>reason</th><th>mode</th><th>id</th></tr>{lines}</table></div>{note}"
+        f"<th>reason</th><th>mode</th><th>id</th></tr>{rows}</table></div>"
+        f'<p class="soft">{more}Why: <code>sightline explain {escape(str(run.path))} ID</code></p>'
     )
 
 
-def _utc(time_ns: int) -> str:
-    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _time(time_ns: int, start_ns: int | None) -> str:
+    """When; of recordings that begin in 1970 the seconds into them."""
+    if start_ns is None:
+        return moment(time_ns)
+    return f"{(time_ns - start_ns) / NS_PER_S:,.2f} s"

@@ -77,8 +77,27 @@ def read_series(path: Path, *, time: str | None, value: str, key: str | None = N
         SourceError: the file cannot be read, or is too large.
     """
     columns = [name for name in (time, value, key) if name is not None]
-    table = _read(path, columns)
-    numbers = _numbers(table[value], path)
+    return series_of(_read(path, columns), time=time, value=value, key=key, where=str(path))
+
+
+def series_of(
+    table: pl.DataFrame, *, time: str | None, value: str, key: str | None = None, where: str
+) -> SeriesFile:
+    """As :func:`read_series`, of a table that is there.
+
+    Args:
+        table: with the columns.
+        time, value, key: columns.
+        where: names the table in errors.
+
+    Raises:
+        UsageError: a column that is not there or holds no numbers.
+        SourceError: too many keys.
+    """
+    for column in (time, value, key):
+        if column is not None and column not in table.columns:
+            raise _no_column(where, column, table.columns)
+    numbers = _numbers(table[value], where)
     times = None if time is None else _times_ns(table[time])
     is_timed = np.ones(len(table), np.bool_) if times is None else times.is_not_null().to_numpy()
     keys = (
@@ -91,7 +110,7 @@ def read_series(path: Path, *, time: str | None, value: str, key: str | None = N
         raise SourceError(
             expected=f"at most {MAX_SERIES} keys",
             got=str(len(names)),
-            where=f"{path}, column {key}",
+            where=f"{where}, column {key}",
             action="split the file, or give another key",
         )
     time_ns = None if times is None else times.fill_null(0).to_numpy().astype(np.int64)
@@ -182,22 +201,22 @@ def _archive(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(found)
 
 
-def _no_column(path: Path, column: str, names: Sequence[str]) -> UsageError:
+def _no_column(where: Path | str, column: str, names: Sequence[str]) -> UsageError:
     return UsageError(
         expected=f"a column {column!r}",
         got=", ".join(names[:20]),
-        where=str(path),
+        where=str(where),
         action="name one of these",
     )
 
 
-def _numbers(column: pl.Series, path: Path) -> FloatArray:
+def _numbers(column: pl.Series, where: str) -> FloatArray:
     found = column.cast(pl.Float64, strict=False)
     if found.null_count() > column.null_count() and found.null_count() == len(found):
         raise UsageError(
             expected="a column of numbers",
             got=f"{column.dtype}, for example {column[0]!r}",
-            where=f"{path}, column {column.name}",
+            where=f"{where}, column {column.name}",
             action="name the column of values",
         )
     return found.to_numpy().astype(np.float64)

@@ -9,18 +9,16 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from sightline.errors import UsageError
+from sightline.evidence.log_replay import LogReplay
 from sightline.evidence.tracking import TrackingScore, score_tracks
 from sightline.evidence.tracking.overlaps import iou_matrix, shared_frames
 from sightline.perceive.tracking import TrackerSettings
-from sightline.recorder import read_entries
 from sightline.records import Tracks
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.frames.camera_watch import CameraView
-from sightline.runtime.frames.entries import FrameHeader
-from sightline.runtime.frames.frame_core import FrameCore
-from sightline.runtime.frames.frame_host import SITE_PARTITION
+from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames.mot_files import MotTable
 
 _MIN_IOU = 0.5
@@ -60,9 +58,9 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
     Raises:
         UsageError: the run has no such camera.
     """
-    if camera not in run.site.cameras:
+    if camera not in run.plan.cameras:
         raise UsageError(
-            expected=f"one of {', '.join(run.site.cameras)}",
+            expected=f"one of {', '.join(run.plan.cameras)}",
             got=camera,
             where="camera of a run",
             action="name a camera of the pipeline",
@@ -76,9 +74,10 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
             frames.append(header.index + 1)
             seen.append(view.tracks.only(view.tracks.unseen_s <= most_unseen_s))
 
-    core = FrameCore(run.site, observe=observe)
-    for entry in read_entries(run.storage, SITE_PARTITION, kinds=CORE_INPUTS):
-        core.step(entry)
+    replay = LogReplay(run, observe=observe)
+    for entry in replay.entries():
+        if entry.kind in CORE_INPUTS:
+            replay.core.step(entry)
     counts = [len(tracks) for tracks in seen]
     if not sum(counts):
         none = np.empty(0, np.int64)
@@ -126,7 +125,7 @@ def score_site(
         has_classes=truth.has_classes,
     )
     tracking = score_tracks(fitted, tracks, frames=frames)
-    geometry = run.site.cameras[camera].geometry
+    geometry = run.plan.cameras[camera].geometry
     first, last = frames or (1, int(max(fitted.frame.max(initial=0), 1)))
     apart: list[FloatArray] = []
     matched = 0

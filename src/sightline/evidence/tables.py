@@ -13,8 +13,8 @@ from sightline.recorder import read_entries
 from sightline.records import Decision, EntryKind
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.runtime import RunDirectory, RunReport
-from sightline.runtime.batches import decode_frame
-from sightline.runtime.learning_stage import Learning
+from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.learning import Learning
 
 _STAGES_SHOWN = 3
 """The slowest stages are shown to people; all of them are in the JSON of the report."""

@@ -3,10 +3,10 @@
 Everything here is a function of arrays and can be used from a notebook without the runtime.
 """
 
+from sightline.perceive.canonical_order import canonical_order
 from sightline.perceive.deviation import level_deviation, robust_deviation
 from sightline.perceive.signal_quality import SignalQuality, signal_quality
 from sightline.perceive.windows import (
-    canonical_order,
     row_statistics,
     segment_expressions,
     segment_statistics,

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
+from sightline.perceive.compiled import kernel
 from sightline.records.windows import IdArray, IntArray
+
+_U4 = types.Array(types.uint32, 1, "C", readonly=True)
+_I8 = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ def merge_presence(rows: PresenceRows) -> PresenceRows:
     )
 
 
-@numba.njit(cache=True)
+@kernel(_U4, _U4, _I8, types.int64, types.int64)
 def _runs(
     key: npt.NDArray[np.uint32],
     group: npt.NDArray[np.uint32],

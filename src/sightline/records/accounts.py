@@ -1,4 +1,4 @@
-"""Accounts: where every received row went (promise 1 of the design)."""
+"""Where every received row went: the conservation equation."""
 
 from __future__ import annotations
 

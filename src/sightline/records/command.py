@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any
 
 from sightline.errors import UsageError
 from sightline.records.decision import Mode, Reason
+from sightline.records.plain_json import canonical_json
 
 
 class CommandLevel(StrEnum):
@@ -80,7 +80,7 @@ class ActuatorCommand:
                 got=f"{self.command_id!r}, {self.machine!r}, {self.revision}, "
                 f"{self.issued_ns}, {self.valid_until_ns}",
                 where="actuator command",
-                action="mend whoever issues it",
+                action="mend the program that issues commands",
             )
 
     @property
@@ -97,29 +97,13 @@ class ActuatorCommand:
             "issued_ns": self.issued_ns,
             "valid_until_ns": self.valid_until_ns,
             "revision": self.revision,
-            "reasons": [
-                {
-                    "code": reason.code,
-                    "measure": reason.measure,
-                    "value": reason.value if math.isfinite(reason.value) else None,
-                    "threshold": reason.threshold if math.isfinite(reason.threshold) else None,
-                    "unit": reason.unit,
-                    "version": reason.version,
-                }
-                for reason in self.reasons
-            ],
+            "reasons": [reason.as_mapping() for reason in self.reasons],
             "mode": str(self.mode),
         }
 
     def canonical_bytes(self) -> bytes:
         """UTF-8 JSON, sorted keys, shortest floats: equal commands give equal bytes."""
-        return json.dumps(
-            self.as_mapping(),
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-            allow_nan=False,
-        ).encode()
+        return canonical_json(self.as_mapping())
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> ActuatorCommand:
@@ -138,7 +122,7 @@ class ActuatorCommand:
                 raise TypeError(f"{name} is no integer")
         values["level"] = CommandLevel(values["level"])
         values["mode"] = Mode(values["mode"])
-        values["reasons"] = tuple(_reason(reason) for reason in values["reasons"])
+        values["reasons"] = tuple(Reason.from_mapping(r) for r in values["reasons"])
         return cls(**values)
 
     @classmethod
@@ -152,14 +136,3 @@ class ActuatorCommand:
         if not isinstance(plain, dict):
             raise TypeError("no JSON object")
         return cls.from_mapping(plain)
-
-
-def _reason(plain: Mapping[str, Any]) -> Reason:
-    value, threshold = plain["value"], plain["threshold"]
-    return Reason(
-        **{
-            **plain,
-            "value": math.nan if value is None else float(value),
-            "threshold": math.nan if threshold is None else float(threshold),
-        }
-    )

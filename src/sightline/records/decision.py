@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from sightline.records.plain_json import canonical_json, null_or_number, number_or_null
 
 
 class Mode(StrEnum):
@@ -62,6 +63,27 @@ class Reason:
     threshold: float
     unit: str
     version: str
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready; NaN becomes null because JSON has none."""
+        return {
+            "code": self.code,
+            "measure": self.measure,
+            "value": number_or_null(self.value),
+            "threshold": number_or_null(self.threshold),
+            "unit": self.unit,
+            "version": self.version,
+        }
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Reason:
+        """Inverse of :meth:`as_mapping`.
+
+        Raises:
+            KeyError, ValueError, TypeError: if ``plain`` is not such a mapping.
+        """
+        numbers = {name: null_or_number(plain[name]) for name in ("value", "threshold")}
+        return cls(**{**plain, **numbers})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,34 +146,24 @@ class Decision:
             "window_start_ns": self.window_start_ns,
             "window_end_ns": self.window_end_ns,
             "severity": str(self.severity),
-            "score": _json_number(self.score),
-            "confidence": _json_number(self.confidence),
+            "score": number_or_null(self.score),
+            "confidence": number_or_null(self.confidence),
             "revision": self.revision,
             "status": str(self.status),
-            "reasons": [
-                {
-                    "code": r.code,
-                    "measure": r.measure,
-                    "value": _json_number(r.value),
-                    "threshold": _json_number(r.threshold),
-                    "unit": r.unit,
-                    "version": r.version,
-                }
-                for r in self.reasons
-            ],
+            "reasons": [reason.as_mapping() for reason in self.reasons],
             "mode": str(self.mode),
             "trace_id": self.trace_id,
         }
 
     def canonical_bytes(self) -> bytes:
         """The bytes that replay must reproduce: UTF-8 JSON, sorted keys, shortest floats."""
-        return _canonical(self.as_mapping())
+        return canonical_json(self.as_mapping())
 
     def content_bytes(self) -> bytes:
         """Canonical bytes without revision and status: equal content means nothing to revise."""
         plain = self.as_mapping()
         del plain["revision"], plain["status"]
-        return _canonical(plain)
+        return canonical_json(plain)
 
     def revised(self, *, revision: int, status: Status) -> Decision:
         """The same content under another revision number."""
@@ -169,18 +181,9 @@ class Decision:
         values["severity"] = Severity(values["severity"])
         values["status"] = Status(values["status"])
         values["mode"] = Mode(values["mode"])
-        values["score"] = _from_json_number(values["score"])
-        values["confidence"] = _from_json_number(values["confidence"])
-        values["reasons"] = tuple(
-            Reason(
-                **{
-                    **r,
-                    "value": _from_json_number(r["value"]),
-                    "threshold": _from_json_number(r["threshold"]),
-                }
-            )
-            for r in values["reasons"]
-        )
+        values["score"] = null_or_number(values["score"])
+        values["confidence"] = null_or_number(values["confidence"])
+        values["reasons"] = tuple(Reason.from_mapping(r) for r in values["reasons"])
         return cls(**values)
 
     @classmethod
@@ -213,7 +216,7 @@ def decisions_digest(decisions: Iterable[Decision]) -> str:
     within the allowance can show in it.
     """
     digest = hashlib.sha256()
-    for decision in sorted(decisions, key=_order):
+    for decision in sorted(decisions, key=decision_order):
         payload = decision.canonical_bytes()
         digest.update(len(payload).to_bytes(8, "big"))
         digest.update(payload)
@@ -232,10 +235,13 @@ def final_revisions(decisions: Iterable[Decision]) -> list[Decision]:
         if known is None or decision.revision > known.revision:
             last[decision.decision_id] = decision
     standing = (d for d in last.values() if d.status is not Status.RETRACTED)
-    return sorted((d.revised(revision=0, status=Status.ISSUED) for d in standing), key=_order)
+    return sorted(
+        (d.revised(revision=0, status=Status.ISSUED) for d in standing), key=decision_order
+    )
 
 
-def _order(decision: Decision) -> tuple[int, str, str, int, str]:
+def decision_order(decision: Decision) -> tuple[int, str, str, int, str]:
+    """What decisions are sorted by: event time, subject, kind, revision; the id decides ties."""
     return (
         decision.event_ns,
         decision.subject,
@@ -247,18 +253,4 @@ def _order(decision: Decision) -> tuple[int, str, str, int, str]:
 
 def _hash_hex(*parts: str | int) -> str:
     # JSON keeps the boundaries between parts, which plain concatenation would lose.
-    return hashlib.blake2b(_canonical(list(parts)), digest_size=16).hexdigest()
-
-
-def _canonical(plain: object) -> bytes:
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
-
-
-def _json_number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _from_json_number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return hashlib.blake2b(canonical_json(list(parts)), digest_size=16).hexdigest()

@@ -1,15 +1,17 @@
-"""JSON in one form: compact, keys sorted, ASCII. Equal values, equal bytes."""
+"""JSON in one form: compact, keys sorted. Equal values, equal bytes."""
 
 from __future__ import annotations
 
 import json
+import math
 
 # Made once: making an encoder takes longer than encoding a header of a frame.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_ASCII = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_UTF8 = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def plain_json(plain: object) -> bytes:
-    """Compact JSON with sorted keys.
+    """Compact JSON with sorted keys, in ASCII.
 
     Raises:
         TypeError: something that JSON does not have.
@@ -17,4 +19,24 @@ def plain_json(plain: object) -> bytes:
     >>> plain_json({"b": 1, "a": [1.5, None]})
     b'{"a":[1.5,null],"b":1}'
     """
-    return _ENCODER.encode(plain).encode()
+    return _ASCII.encode(plain).encode()
+
+
+def canonical_json(plain: object) -> bytes:
+    """The same in UTF-8, shortest floats: the bytes that digests and replays stand on.
+
+    Raises:
+        TypeError: something that JSON does not have.
+        ValueError: NaN or infinity, which JSON does not have either.
+    """
+    return _UTF8.encode(plain).encode()
+
+
+def number_or_null(value: float) -> float | None:
+    """A number for JSON: null for NaN and infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def null_or_number(value: float | None) -> float:
+    """Inverse of :func:`number_or_null`; null is NaN."""
+    return math.nan if value is None else float(value)

@@ -1,217 +1,150 @@
 """Pipeline descriptions: typed YAML, or the same classes from Python.
 
-This module is the *form*; whether the parts fit together is checked in :mod:`.plan`.
+This module is the *form*; whether the parts fit together is checked in :mod:`.plan`. What a stage
+or detector can be told is its own class's; which classes there are is the registry's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sightline.errors import PipelineError
-from sightline.records.decision import Severity
+from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
+from sightline.runtime.detector import DetectorKind
+from sightline.runtime.settings import DetectorSettings, Form, Name, StageSettings
+from sightline.runtime.site import Place, expanded
+from sightline.runtime.stage import AnyStage
+from sightline.sense.yaml_form import read_yaml
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Scope = Literal["key", "group", "global"]
+BUILT_IN_STAGES: Mapping[str, str] = {
+    "windows": "sightline.runtime.stages.windows:WindowsStage",
+    "presence": "sightline.runtime.stages.presence:PresenceStage",
+    "robust_deviation": "sightline.runtime.stages.deviation:RobustDeviation",
+    "level_deviation": "sightline.runtime.stages.deviation:LevelDeviation",
+    "novelty": "sightline.runtime.stages.novelty:NoveltyStage",
+    "calibration": "sightline.runtime.stages.calibration:CalibrationStage",
+    "packet_loss": "sightline.runtime.stages.packet_loss:PacketLossStage",
+    "alarm": "sightline.runtime.stages.alarm:AlarmStage",
+    "silence": "sightline.runtime.stages.silence:SilenceStage",
+    "detect": "sightline.runtime.stages.detect:DetectStage",
+    "camera_health": "sightline.runtime.stages.camera_health:CameraHealthStage",
+    "track": "sightline.runtime.stages.track:TrackStage",
+    "zones": "sightline.runtime.stages.zones:ZonesStage",
+    "machine": "sightline.runtime.stages.machine:MachineStage",
+}
+"""What Sightline brings, by name; a module is imported when a pipeline uses its stage."""
+BUILT_IN_DETECTORS: Mapping[str, str] = {
+    "motion": "sightline.runtime.detector:Motion",
+    "onnx": "sightline.runtime.detector:Onnx",
+    "given": "sightline.runtime.detector:Given",
+}
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def stage_registry(plugins: tuple[ModuleType, ...] = ()) -> Registry[AnyStage]:
+    """Every stage that is installed."""
+    return Registry(
+        "stage",
+        AnyStage,
+        built_in=BUILT_IN_STAGES,
+        group="sightline.stages",
+        plugins=plugins,
+        names=lambda found: [found.use] if found.use else [],
+    )
 
 
-class Inbox(_Form):
+def detector_registry(plugins: tuple[ModuleType, ...] = ()) -> Registry[DetectorKind]:
+    """Every detector that is installed."""
+    return Registry(
+        "detector",
+        DetectorKind,
+        built_in=BUILT_IN_DETECTORS,
+        group="sightline.detectors",
+        plugins=plugins,
+        names=lambda found: [found.use] if found.use else [],
+    )
+
+
+# --- the form -------------------------------------------------------------------------------------
+
+
+class Inbox(Form):
     """The only queue of a live source; finite ones are pulled and need none."""
 
     policy: Literal["block", "latest", "spill"] = "block"
+    """What happens at the bound: the reader waits, the newest win, or rows go to the disk."""
     max_rows: Annotated[int, Field(ge=1)] = 500_000
+    """Rows that wait in memory, at most."""
 
 
-class SourceForm(_Form):
-    """One input of the pipeline."""
+class RowsForm(Form):
+    """A source of rows."""
 
     contract: str
     """Path of the contract, relative to the pipeline file."""
     record: Literal["payload", "reference"] = "payload"
     """Log the rows themselves, or (durable sources only) a reference with their digest."""
     inbox: Inbox = Inbox()
+    """The queue of a live source."""
+    options: dict[str, Any] = {}
+    """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 
 
-class _Stage(_Form):
-    budget_s: Annotated[float, Field(gt=0, le=3600)] | None = None
-    """The stage's share of ``latency_budget_s``, per tick. More is logged DEADLINE_MISSED."""
+class CameraForm(Form):
+    """A source of frames: one camera."""
+
+    frames: dict[str, Any] | str
+    """A frame contract, or the path of one, relative to the pipeline file."""
+    geometry: dict[str, Any] | str | None = None
+    """A camera model, or the path of one; null: nothing is known in metres."""
+    options: dict[str, Any] = {}
+    """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 
 
-class Expression(_Form):
-    """A user aggregate: a SQL expression over the fields of a window's rows."""
-
-    sql: str
-    unit: str
+def _kind_of_source(plain: Any) -> str:
+    has_frames = "frames" in plain if isinstance(plain, dict) else isinstance(plain, CameraForm)
+    return "camera" if has_frames else "rows"
 
 
-class Breaker(_Form):
-    """Circuit breaker of a guarded stage; counts in requests and ticks, so that it replays."""
-
-    open_after: Annotated[int, Field(ge=1)] = 3
-    """Failures in a row that open it."""
-    retry_after_ticks: Annotated[int, Field(ge=1)] = 30
-    """Ticks until one trial request is let through (half-open)."""
-    close_after: Annotated[int, Field(ge=1)] = 2
-    """Successful trials in a row that close it again (hysteresis)."""
-
-
-class Guard(_Form):
-    """A stage that may be late or break runs outside the core, with a deadline and a fallback."""
-
-    budget_s: Annotated[float, Field(gt=0, le=3600)]
-    fallback: str | None = None
-    """Scorer that answers instead; required, its absence is a PipelineError."""
-    run_on: Literal["thread", "process"] = "thread"
-    """A thread for what can only be slow; a process for what can hang or crash."""
-    breaker: Breaker = Breaker()
-
-
-class WindowsForm(_Stage):
-    """Rows of one key in windows of event time."""
-
-    use: Literal["windows"]
-    input: Name
-    scope: Scope = "key"
-    width_s: Annotated[float, Field(gt=0)]
-    slide_s: Annotated[float, Field(gt=0)] | None = None
-    fields: tuple[str, ...] | None = None
-    statistics: tuple[str, ...] = ("count", "mean")
-    expressions: dict[Name, Expression] = {}
-
-
-class PresenceForm(_Stage):
-    """When data exists at all; closed by the tick, so that silence is seen without data."""
-
-    use: Literal["presence"]
-    input: Name
-    scope: Scope = "key"
-    width_s: Annotated[float, Field(gt=0)]
-
-
-class ScorerForm(_Stage):
-    """How unusual a measure is against the windows before it."""
-
-    use: Literal["robust_deviation", "level_deviation"]
-    input: Name
-    scope: Scope = "key"
-    measures: Annotated[tuple[str, ...], Field(min_length=1)]
-    history: Annotated[int, Field(ge=2, le=4096)] = 60
-    min_history: Annotated[int, Field(ge=2)] = 20
-    floor: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """Smallest spread that counts, by measure, in its unit; 1e-9 where not given."""
-    guarded: Guard | None = None
-
-
-class NoveltyForm(_Stage):
-    """How unlike its own past a measure is, against a bounded memory of normal that it learns."""
-
-    use: Literal["novelty"]
-    input: Name
-    scope: Scope = "key"
-    measures: Annotated[tuple[str, ...], Field(min_length=1)]
-    """``snr_db.mean``; ``*.mean`` for every field that has it."""
-    learn_windows: Annotated[int, Field(ge=34, le=10_000)] = 750
-    """Windows at the beginning of each key that are learnt from and not scored."""
-    spread_windows: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Up to so many more, by the hash of the key, so that not all end learning at one tick."""
-    widths: tuple[int, ...] = (16, 32, 64, 128)
-    """Of the stretches that are compared, in windows: ascending powers of two."""
-    memory_size: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Stretches of each width that stand for all that was normal."""
-    delay_windows: Annotated[int, Field(ge=1, le=1 << 16)] = 1
-    """Windows until one may count as normal, and no fewer than the width."""
-    learns_below: Annotated[float, Field(ge=0)] | None = None
-    """Only what scored less is learnt; null: whatever lasts becomes normal, 0: nothing does."""
-
-
-class CalibrationForm(_Stage):
-    """How rare a score is among the normal blocks of its own series: 3 is once in 1,000 blocks."""
-
-    use: Literal["calibration"]
-    input: Name
-    scope: Scope = "key"
-    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    block_windows: Annotated[int, Field(ge=1, le=1 << 20)] = 3600
-    """Windows of a block. Its greatest score is what is learnt; a budget is one of blocks."""
-    least_blocks: Annotated[int, Field(ge=10, le=4096)] = 20
-    """Until so many are learnt nothing is known, and nothing is raised."""
-    kept_blocks: Annotated[int, Field(ge=10, le=4096)] = 200
-    """The newest count, so that a slow drift of healthy scores is followed."""
-    suspicious_rarity: Annotated[float, Field(ge=1, le=6)] = 2.0
-    """A block as rare as this is never learnt: what is anomalous must not become normal."""
-
-
-class PacketLossForm(_Stage):
-    """Share of a window's packets that did not arrive, from the sequence counter."""
-
-    use: Literal["packet_loss"]
-    input: Name
-    scope: Scope = "key"
-
-
-class _Deciding(_Stage):
-    severity: Severity = Severity.WARNING
-    code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
-    inhibited_by: tuple[Name, ...] = ()
-    inhibit_hold_s: Annotated[float, Field(ge=0)] | None = None
-
-
-class AlarmForm(_Deciding):
-    """Threshold, m-of-n persistence and hysteresis on one measure."""
-
-    use: Literal["alarm"]
-    input: Name
-    scope: Scope = "key"
-    measure: str
-    """``snr_db.mean``; ``*.stuck_s`` for every field that has it."""
-    unit: str
-    raise_above: float | None = None
-    clear_below: float | None = None
-    raise_below: float | None = None
-    clear_above: float | None = None
-    false_alerts_per_day: Annotated[float, Field(gt=0)] | None = None
-    """Expected false alerts of one key in a day, all measures of this stage together: instead of
-    ``raise_above``, where the input is a ``calibration``."""
-    m: Annotated[int, Field(ge=1, le=64)] = 1
-    n: Annotated[int, Field(ge=1, le=64)] = 1
-
-
-class SilenceForm(_Deciding):
-    """No data for longer than the time-out although contact was expected."""
-
-    use: Literal["silence"]
-    input: Name
-    scope: Scope = "key"
-    timeout_s: Annotated[float, Field(gt=0)] | None = None
-    """Default: the contract's."""
-
-
-StageForm = Annotated[
-    WindowsForm
-    | PresenceForm
-    | ScorerForm
-    | NoveltyForm
-    | CalibrationForm
-    | PacketLossForm
-    | AlarmForm
-    | SilenceForm,
-    Field(discriminator="use"),
+SourceForm = Annotated[
+    Annotated[RowsForm, Tag("rows")] | Annotated[CameraForm, Tag("camera")],
+    Discriminator(_kind_of_source),
 ]
 
 
-class Pipeline(_Form):
-    """A whole pipeline.
+class ImagesForm(Form):
+    """Which pictures are kept in the log. Detections always are."""
+
+    keep: Literal["full", "around_decisions", "digest"] = "digest"
+    """All of them, those around a decision, or none: only their digests."""
+    before_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """``around_decisions``: kept before a decision, in seconds."""
+    after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """``around_decisions``: kept after it, in seconds."""
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    """JPEG quality of what is kept; null: without loss (PNG), as running detectors again needs."""
+    form: Literal["images", "packets"] = "images"
+    """``packets``: what the camera itself has compressed, in whole groups from a key frame on."""
+
+    @model_validator(mode="after")
+    def _packets_have_their_quality(self) -> Self:
+        if self.form == "packets" and self.quality is not None:
+            raise ValueError("no quality with form: packets: they are kept as the camera sent them")
+        return self
+
+
+class Pipeline(Form):
+    """A whole pipeline: rows, cameras, or both.
 
     >>> p = Pipeline.model_validate({
     ...     "pipeline": "demo", "sources": {"t": {"contract": "t.yaml"}},
@@ -221,82 +154,158 @@ class Pipeline(_Form):
     """
 
     pipeline: Name
+    """Its name."""
     version: str = "1"
+    """The user's own, part of the digest."""
     description: str = ""
+    """For people; it changes nothing."""
+    plugins: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
+    """Python modules that bring stages, sources, outlets or detectors of one's own."""
     partitions: Annotated[int, Field(ge=1)] = 1
-    tick_s: Annotated[float, Field(gt=0)] = 10.0
-    idle_s: Annotated[float, Field(gt=0)] = 60.0
-    latency_budget_s: Annotated[float, Field(gt=0)] = 60.0
+    """Logical partitions of the keys; cameras need 1, as a machine is decided on by all of them."""
+    tick_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Grid on which time advances, in seconds; with cameras also the longest time between two
+    looks at a machine."""
+    idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """After so many seconds without rows of a key its windows are closed for the time being."""
+    latency_budget_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """From receipt to decision, or from capture to command, in seconds; more is logged
+    DEADLINE_MISSED."""
+    batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How long a frame waits for those of other cameras that share its detector, in seconds."""
+    clear_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
+    """What an item stage found is cleared when it has not been found for so long, in seconds."""
     sources: dict[Name, SourceForm]
-    stages: dict[Name, StageForm]
+    """Where rows and frames come from, by name."""
+    detectors: dict[Name, SerializeAsAny[DetectorSettings]] = {}
+    """Detectors, by name; one may serve many cameras."""
+    stages: dict[Name, SerializeAsAny[StageSettings]]
+    """Stages, by name."""
     alerting: AlertingForm | None = None
-    """What an operator is told; null: every decision by itself."""
+    """The alert desk; null: every decision goes to every receiver on its own."""
+    images: ImagesForm = ImagesForm()
+    """Which pictures are kept in the log."""
 
-    def deciding_mapping(self) -> dict[str, Any]:
-        """What can change a decision: partitions, inboxes, recording and budgets cannot."""
-        plain = self.model_dump(mode="json", exclude={"partitions", "description", "sources"})
-        plain["stages"] = {name: deciding_form(form) for name, form in self.stages.items()}
-        plain["sources"] = sorted(self.sources)
-        if self.alerting is None:
-            del plain["alerting"]
-        return plain
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_classes(cls, plain: Any, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
+        """Give each stage and detector the settings class of what it names."""
+        if not isinstance(plain, dict):
+            return handler(plain)
+        problems: list[InitErrorDetails] = []
+        modules: tuple[ModuleType, ...] = ()
+        if plain.get("plugins"):
+            modules = import_plugins(tuple(plain["plugins"]), where="plugins")
+        made = dict(plain)
+        for part, registry in (
+            ("stages", stage_registry(modules)),
+            ("detectors", detector_registry(modules)),
+        ):
+            forms = plain.get(part)
+            if isinstance(forms, dict):
+                made[part] = {
+                    name: _settings(registry, part, name, form, problems)
+                    for name, form in forms.items()
+                }
+        if problems:
+            raise pydantic.ValidationError.from_exception_data("Pipeline", problems)
+        return handler(made)
+
+    @property
+    def cameras(self) -> dict[str, CameraForm]:
+        """The sources of frames."""
+        return {n: s for n, s in self.sources.items() if isinstance(s, CameraForm)}
+
+    @property
+    def tables(self) -> dict[str, RowsForm]:
+        """The sources of rows."""
+        return {n: s for n, s in self.sources.items() if isinstance(s, RowsForm)}
 
 
-def deciding_form(form: StageForm) -> dict[str, Any]:
-    """What of a stage can change a decision, JSON-ready: its share of the time cannot.
+def _settings(
+    registry: Registry[Any], part: str, name: str, form: Any, problems: list[InitErrorDetails]
+) -> Any:
+    """The settings of one stage or detector; what is wrong with them goes into ``problems``."""
+    if not isinstance(form, dict):
+        return form
+    use = form.get("use")
+    if not isinstance(use, str):
+        problems.append(InitErrorDetails(type="missing", loc=(part, name, "use"), input=form))
+        return form
+    where = f"{part}.{name}.use"
+    found = registry.find(use, where=where)
+    try:
+        return found.Settings.model_validate(form)
+    except pydantic.ValidationError as error:
+        for one in error.errors(include_url=False):
+            said = PydanticCustomError("setting", "{said}", {"said": one["msg"]})
+            place = (part, name, *one["loc"])
+            problems.append(InitErrorDetails(type=said, loc=place, input=one["input"]))
+        return form
 
-    A budget of false alerts that is not given is left out, as it was before there were any: the
-    ids of decisions hang on this.
-    """
-    plain = form.model_dump(mode="json", exclude={"budget_s"})
-    if plain.get("false_alerts_per_day", 0) is None:
-        del plain["false_alerts_per_day"]
-    return plain
 
-
-def stage_budgets_s(pipeline: Pipeline) -> dict[str, float]:
-    """Budgets of the stages that have one; of a guarded stage, that of its guard."""
-    found: dict[str, float] = {}
-    for name, form in pipeline.stages.items():
-        guarded = form.guarded if isinstance(form, ScorerForm) else None
-        if form.budget_s is not None:
-            found[name] = form.budget_s
-        elif guarded is not None:
-            found[name] = guarded.budget_s
-    return found
+# --- reading --------------------------------------------------------------------------------------
 
 
 def load_pipeline(path: Path) -> Pipeline:
-    """Read a pipeline description.
+    """Read a pipeline file. Modules under ``plugins`` may lie beside it.
 
     Raises:
         PipelineError: naming the file and the field.
     """
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PipelineError(
-            expected="a readable YAML file",
-            got=" ".join(str(error).split()),
-            where=str(path),
-            action="check the path and the YAML syntax",
-        ) from error
+    plain = read_yaml(path, kind_of_error=PipelineError)
+    folder = str(path.parent.resolve())
+    if isinstance(plain, dict) and plain.get("plugins") and folder not in sys.path:
+        sys.path.append(folder)
     form = parse_pipeline(plain, where=str(path))
+    _check_plugins(form.plugins, path)
     return form.model_copy(update={"alerting": with_subjects(form.alerting, path.parent)})
 
 
+def _check_plugins(names: tuple[str, ...], path: Path) -> None:
+    """Python imports a module of a name once: it must be the one beside the file."""
+    for name in names:
+        beside = (path.parent / Path(*name.split("."))).with_suffix(".py").resolve()
+        got = getattr(sys.modules[name], "__file__", None) or "a built-in module"
+        if beside.exists() and Path(got).resolve() != beside:
+            raise PipelineError(
+                expected=f"the module beside the pipeline file, {beside}",
+                got=got,
+                where=f"{path}, plugins",
+                action="rename one of the two modules: Python imports only the first of a name",
+            )
+
+
 def parse_pipeline(plain: object, *, where: str) -> Pipeline:
-    """Validate a mapping as a pipeline; ``where`` names it in errors."""
+    """Validate a mapping as a pipeline; ``where`` names it in errors.
+
+    Raises:
+        PipelineError: naming the field.
+    """
+    places: Mapping[Place, Place] = {}
+    if isinstance(plain, dict) and plain.get("use") == "site":
+        plain, places = expanded(plain, where=where)
     try:
         return Pipeline.model_validate(plain)
+    except PipelineError as error:  # of a stage or detector that is not installed
+        raise PipelineError(
+            expected=error.expected,
+            got=error.got,
+            where=f"{where}, {error.where}",
+            action=error.action,
+        ) from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        first = error.errors(include_url=False)[0]
+        parts = [str(part) for part in first["loc"] if part not in ("rows", "camera")]
+        for place, written in places.items():
+            if tuple(parts[: len(place)]) == place:
+                parts = [*written, *parts[len(place) :]]
+                break
         found = str(first.get("input"))
         raise PipelineError(
-            expected=first["msg"],
+            expected=first["msg"].removeprefix("Value error, "),
             got=found if len(found) < 80 else found[:77] + "…",
-            where=f"{where}, {field}",
+            where=f"{where}, {'.'.join(parts) or 'the document'}",
             action=f"mend this field ({error.error_count()} problems in all)",
         ) from error
 

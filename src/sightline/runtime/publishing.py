@@ -6,24 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sightline.act import (
-    Backoff,
-    LatencyRecorder,
-    Ledger,
-    OutboxDispatcher,
-    RunMetrics,
-    Sink,
-)
+from sightline.act import LatencyRecorder, Ledger, Outlet, RunMetrics
 from sightline.act.notices import Notice, Told
 from sightline.decide import Mask, unmasked
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, EntryKind
-from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.said import AlertingSaid
-from sightline.runtime.learning_stage import Learning
-from sightline.runtime.logged_core import Committed
-from sightline.runtime.plan import Plan
+from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.run_directory import RunDirectory
 
 FROM_RECEIPT = "receipt-to-decision"
@@ -36,41 +27,32 @@ class Publisher:
     Args:
         run: the run.
         ledger: of the run.
-        sinks: receivers of alerts, by name.
+        outlets: receivers of alerts, by name.
         metrics: of the run.
-        wall_ns: UTC ns.
         monotonic_s: for latencies.
-        sleep_s: waits.
-        limits: ``delivery_pass_s``.
+        limits: bounds.
     """
 
     def __init__(
         self,
         run: RunDirectory,
         ledger: Ledger,
-        sinks: Mapping[str, Sink],
+        outlets: Mapping[str, Outlet],
         metrics: RunMetrics,
         *,
-        wall_ns: Callable[[], int],
         monotonic_s: Callable[[], float],
-        sleep_s: Callable[[float], None],
         limits: Limits,
     ) -> None:
         self._run = run
         self._ledger = ledger
-        planned = run.planned
-        has_desk = isinstance(planned, Plan) and planned.pipeline.alerting is not None
+        has_desk = run.plan.pipeline.alerting is not None
         self._has_desk = has_desk
         # With an alert desk its messages are sent, and no decision by itself.
-        self._sinks = () if has_desk else tuple(sinks)
-        self._notice_sinks = tuple(sinks)
+        self._sinks = () if has_desk else tuple(outlets)
+        self._notice_sinks = tuple(outlets)
         self._metrics = metrics
-        self._wall_ns = wall_ns
         self._monotonic_s = monotonic_s
         self._limits = limits
-        self._dispatcher = OutboxDispatcher(
-            ledger, sinks, clock_ns=wall_ns, sleep_s=sleep_s, backoff=Backoff(), limits=limits
-        )
         self._shelves = [
             Mask.from_mapping(control)
             for control in run.controls
@@ -122,7 +104,7 @@ class Publisher:
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
-        budget_s = self._run.planned.pipeline.latency_budget_s
+        budget_s = self._run.plan.pipeline.latency_budget_s
         if not one.decisions or latency_s <= budget_s:
             return None
         self._miss(FROM_RECEIPT, times=len(one.decisions))
@@ -141,17 +123,6 @@ class Publisher:
             found[stage] = found.get(stage, Learning()) + one
         return found
 
-    def deliver(self) -> None:
-        """Send what is due, for at most ``delivery_pass_s`` and one time-out."""
-        if self._notice_sinks:
-            self._dispatcher.deliver_due(
-                deadline_ns=self._wall_ns() + round(self._limits.delivery_pass_s * NS_PER_S)
-            )
-
-    def retry_failed(self) -> None:
-        """Put the alerts that an earlier run gave up back in line."""
-        self._dispatcher.retry_failed()
-
     def alerting_sums(self) -> dict[str, dict[str, int]] | None:
         """Alerts by where they are and messages by kind, of the whole run; None without a desk."""
         if not self._has_desk:
@@ -160,12 +131,6 @@ class Publisher:
             "fates": dict(self._ledger.alerts_by_fate()),
             "messages": dict(self._ledger.notices_by_kind()),
         }
-
-    def drain(self, timeout_s: float) -> int:
-        """Send what is left, waiting for further attempts; how many alerts stay behind."""
-        wait_ns = round(timeout_s * NS_PER_S) if self._notice_sinks else 0
-        report = self._dispatcher.drain(self._wall_ns() + wait_ns)
-        return report.pending + report.failed
 
     def rebuild_ledger(self) -> None:
         """The ledger is derived: bring it to where the logs are."""

@@ -12,10 +12,13 @@ version of Sightline that made it, or feed its sources in again.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from sightline.act import Ledger
 from sightline.errors import ContractError, LogError, PipelineError, UsageError
@@ -23,15 +26,13 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.recorder.retention import first_kept
 from sightline.records import Accounts, Decision, EntryKind
-from sightline.runtime.frames.site_plan import SitePlan, make_site_plan
-from sightline.runtime.hosting import FAN_IN, partition_name
-from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import Plan
-from sightline.runtime.planner import make_plan
+from sightline.records.signals import QUARANTINE_SCHEMA
+from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.hosting import FAN_IN, partition_name
+from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
-from sightline.sense import Contract
 
-RUN_FORMAT_VERSION = 1
+RUN_FORMAT_VERSION = 2
 MANIFEST = "run.json"
 _UNFINISHED = f"{MANIFEST}.tmp"  # of a run that was killed before it had begun
 
@@ -42,52 +43,15 @@ class RunDirectory:
 
     Attributes:
         path: its folder.
-        planned: the pipeline it ran, of rows or of a site's cameras.
+        plan: the pipeline it ran.
         sources: by name: ``fingerprint``, a list of origin, bytes and sha256 per stream.
         controls: operator inputs of the start.
     """
 
     path: Path
-    planned: Plan | SitePlan
+    plan: Plan
     sources: Mapping[str, Mapping[str, Any]]
     controls: Sequence[Mapping[str, Any]] = ()
-
-    @property
-    def plan(self) -> Plan:
-        """The pipeline of a run of rows.
-
-        Raises:
-            UsageError: it is a run of cameras.
-        """
-        if not isinstance(self.planned, Plan):
-            raise UsageError(
-                expected="a run of telemetry",
-                got=f"a run of the cameras of {self.planned.pipeline.pipeline}",
-                where=str(self.path),
-                action="use replay, verify, render, explain or report for it",
-            )
-        return self.planned
-
-    @property
-    def site(self) -> SitePlan:
-        """The pipeline of a run of cameras.
-
-        Raises:
-            UsageError: it is a run of rows.
-        """
-        if not isinstance(self.planned, SitePlan):
-            raise UsageError(
-                expected="a run of cameras",
-                got=f"a run of telemetry, {self.planned.pipeline.pipeline}",
-                where=str(self.path),
-                action="give the folder of a site's run",
-            )
-        return self.planned
-
-    @property
-    def is_site(self) -> bool:
-        """Whether it is a run of cameras."""
-        return isinstance(self.planned, SitePlan)
 
     @property
     def storage(self) -> Storage:
@@ -100,14 +64,14 @@ class RunDirectory:
     @property
     def partitions(self) -> list[str]:
         """Names of the partitions that have a log, the fan-in last."""
-        names = [partition_name(p) for p in range(self.planned.pipeline.partitions)]
-        return [*names, FAN_IN] if self.planned.has_fan_in else names
+        names = [partition_name(p) for p in range(self.plan.pipeline.partitions)]
+        return [*names, FAN_IN] if self.plan.has_fan_in else names
 
     @classmethod
     def create(
         cls,
         path: Path,
-        plan: Plan | SitePlan,
+        plan: Plan,
         sources: Mapping[str, Mapping[str, Any]],
         *,
         controls: Sequence[Mapping[str, Any]] = (),
@@ -118,7 +82,7 @@ class RunDirectory:
             UsageError: if the folder already holds something.
         """
         cls.check_vacant(path)
-        run = cls(path=path, planned=plan, sources=sources, controls=controls)
+        run = cls(path=path, plan=plan, sources=sources, controls=controls)
         text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
         storage = DirectoryStorage(path)
         file = storage.create(_UNFINISHED)
@@ -142,12 +106,20 @@ class RunDirectory:
             )
 
     @classmethod
-    def open(cls, path: Path) -> RunDirectory:
+    def open(cls, path: Path, *, plugins: Sequence[Path] | None = None) -> RunDirectory:
         """Open an existing run.
+
+        Args:
+            path: its folder.
+            plugins: folders with the modules that its pipeline names. A run directory that
+                somebody sent brings no code of its own.
 
         Raises:
             LogError: if it is none, damaged, or of another format version.
         """
+        for folder in plugins or ():
+            if str(folder.resolve()) not in sys.path:
+                sys.path.append(str(folder.resolve()))
         try:
             plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             version = plain["format"]
@@ -163,12 +135,12 @@ class RunDirectory:
                 expected=f"run format {RUN_FORMAT_VERSION}",
                 got=str(version),
                 where=str(path / MANIFEST),
-                action="open it with the version of Sightline that made it",
+                action="replay it with the version of Sightline that made it, or run it again",
             )
         try:
             return cls(
                 path=path,
-                planned=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
+                plan=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
                 sources=plain["sources"],
                 controls=plain.get("controls", ()),
             )
@@ -177,15 +149,16 @@ class RunDirectory:
                 expected="the pipeline and contracts of the run",
                 got=" ".join(str(error).split())[:200],
                 where=str(path / MANIFEST),
-                action="open it with the version of Sightline that made it",
+                action="if it names plugins, give their folder: --plugins, or PYTHONPATH; else "
+                "open it with the version of Sightline that made it",
             ) from error
 
     def manifest(self) -> dict[str, Any]:
         """What ``run.json`` holds."""
         return {
             "format": RUN_FORMAT_VERSION,
-            "digest": self.planned.digest,
-            "plan": plan_as_mapping(self.planned),
+            "digest": self.plan.digest,
+            "plan": plan_as_mapping(self.plan),
             "sources": {name: dict(source) for name, source in self.sources.items()},
             "controls": [dict(control) for control in self.controls],
         }
@@ -218,22 +191,16 @@ class RunDirectory:
                 found[name] = Accounts(**json.loads(entry.payload)["accounts"])
         return found
 
-
-def plan_as_mapping(plan: Plan | SitePlan) -> dict[str, Any]:
-    """JSON-ready form of a plan; :func:`plan_from_mapping` makes the same plan again."""
-    if isinstance(plan, SitePlan):
-        folder = str(plan.folder.absolute())  # where the weights of detectors lie
-        return {"site": plan.pipeline.model_dump(mode="json"), "folder": folder}
-    return {
-        "pipeline": plan.pipeline.model_dump(mode="json"),
-        "contracts": {n: c.model_dump(mode="json") for n, c in sorted(plan.contracts.items())},
-    }
-
-
-def plan_from_mapping(plain: Mapping[str, Any], *, where: str) -> Plan | SitePlan:
-    """Inverse of :func:`plan_as_mapping`."""
-    if "site" in plain:
-        return make_site_plan(plain["site"], where=where, folder=Path(plain["folder"]))
-    pipeline = parse_pipeline(plain["pipeline"], where=where)
-    contracts = {n: Contract.model_validate(c) for n, c in plain["contracts"].items()}
-    return make_plan(pipeline, contracts, where=where)
+    def quarantine(self, *, limits: Limits = DEFAULT_LIMITS) -> pl.DataFrame:
+        """Every refused row: the quarantine layout with a ``source`` column in front."""
+        frames = [
+            decode_frame(entry.payload).select(
+                pl.lit(entry.name).alias("source"), pl.col(list(QUARANTINE_SCHEMA))
+            )
+            for name in self.partitions
+            for entry in read_entries(
+                self.storage, name, kinds={EntryKind.QUARANTINE}, skip_pruned=True, limits=limits
+            )
+        ]
+        empty = pl.DataFrame(schema={"source": pl.String, **QUARANTINE_SCHEMA})
+        return pl.concat([empty, *frames])

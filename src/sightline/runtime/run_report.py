@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.records import Accounts
-from sightline.runtime.learning_stage import Learning
+from sightline.runtime.engine.learning import Learning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +24,22 @@ class RunReport:
         final_digest: over the final revisions only.
         wall_s: seconds, reading included.
         rows_per_s: rows of this call over ``wall_s``.
+        frames_per_s: frames of this call over ``wall_s``.
         step_s: p50, p95, p99 and worst of the core's time per epoch.
         stage_s: the same per stage.
         latency_s: p50, p95, p99 and worst from the receipt of a commit's oldest row to the
             ledger; from its release where the source is finite.
+        command_latency_s: the same from capture to command, of live cameras; of recordings from
+            having the frame.
+        age_s: the same of how old frames were when they were taken.
+        commands: to machines, by ``machine level``.
         deadline_missed: by stage how often it took longer than its budget, and under
             ``receipt-to-decision`` the decisions that came later than the pipeline's. Each is a
             DEADLINE_MISSED entry in the log.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         undelivered: alerts left in the outbox.
+        actuators: by machine ``sent``, ``superseded``, ``failed`` and ``last_error``.
+        refused_controls: operator inputs that were none.
         recoveries: what was cut from torn logs, by partition.
         alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.
         learning: of each stage that learns: how many series it scores, still learns from, and had
@@ -47,12 +54,18 @@ class RunReport:
     final_digest: str
     wall_s: float
     rows_per_s: float
+    frames_per_s: float
     step_s: Mapping[str, float]
     stage_s: Mapping[str, Mapping[str, float]]
     latency_s: Mapping[str, float]
+    command_latency_s: Mapping[str, float]
+    age_s: Mapping[str, float]
+    commands: Mapping[str, int]
     deadline_missed: Mapping[str, int]
     fallbacks: Mapping[str, int]
     undelivered: int
+    actuators: Mapping[str, Mapping[str, Any]]
+    refused_controls: int
     recoveries: Mapping[str, str]
     alerting: Mapping[str, Mapping[str, int]] | None = None
     learning: Mapping[str, Learning] = field(default_factory=dict)
@@ -77,12 +90,18 @@ class RunReport:
             "final_digest": self.final_digest,
             "wall_s": round(self.wall_s, 3),
             "rows_per_s": round(self.rows_per_s),
+            "frames_per_s": round(self.frames_per_s, 2),
             "step_s": dict(self.step_s),
             "stage_s": {stage: dict(seconds) for stage, seconds in self.stage_s.items()},
             "latency_s": dict(self.latency_s),
+            "command_latency_s": dict(self.command_latency_s),
+            "age_s": dict(self.age_s),
+            "commands": dict(self.commands),
             "deadline_missed": dict(self.deadline_missed),
             "fallbacks": dict(self.fallbacks),
             "undelivered": self.undelivered,
+            "refused_controls": self.refused_controls,
+            "actuators": {name: dict(one) for name, one in self.actuators.items()},
             "recoveries": dict(self.recoveries),
             "learning": {stage: asdict(found) for stage, found in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),

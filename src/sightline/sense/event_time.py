@@ -1,6 +1,6 @@
 """Event time of one stream in one partition: watermarks, lateness, idleness, settling.
 
-Five rules (design, *Time* and *Late data*), all functions of what is in the log:
+Five rules, all functions of what is in the log:
 
 1. A watermark belongs to a group and moves by that group's own data, held back by
    ``out_of_order_s``. No other group's data and no tick can move it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -112,34 +113,55 @@ def live_epochs(
             wait_s(step_s)
             waited_s += step_s
         is_stopping = is_stopped()
-        batches: list[tuple[str, pl.DataFrame]] = []
-        rejected: list[tuple[str, pl.DataFrame]] = []
-        superseded: list[tuple[str, int]] = []
-        positions: dict[str, dict[str, Position]] = {}
-        for inbox in inboxes:
-            taken = inbox.take(most_rows=limits.max_epoch_rows)
-            if taken.superseded:
-                superseded.append((inbox.source, taken.superseded))
-            for chunk, received_ns in taken.chunks:
-                if chunk.frame.height:
-                    stamp = pl.lit(received_ns, dtype=pl.Int64).alias(RECEIVED_NS)
-                    batches.append((inbox.source, chunk.frame.with_columns(stamp)))
-                if chunk.position is not None:
-                    positions.setdefault(inbox.source, {})[chunk.origin] = chunk.position
-                if chunk.rejected.height:
-                    rejected.append((inbox.source, chunk.rejected))
+        taken = take_waiting(inboxes, limits)
         is_final = not is_stopping and all(i.is_finished for i in inboxes)
         # Of the time that has not come yet nothing is known, not even that it was quiet.
         until_ns = max(min(end_ns, wall_ns()), number * tick_ns)
         yield Epoch(
             number=number,
             tick_ns=until_ns if is_final or is_stopping else end_ns,
-            batches=join_batches(batches),
-            rejected=tuple(rejected),
-            superseded=tuple(superseded),
-            positions=positions,
+            batches=taken.batches,
+            rejected=taken.rejected,
+            superseded=taken.superseded,
+            positions=taken.positions,
             is_final=is_final,
         )
         if is_final or is_stopping:
             return
         number = max(wall_ns() // tick_ns, number + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenRows:
+    """Rows that have come up to a tick; its attributes are those of :class:`.Epoch`."""
+
+    batches: tuple[tuple[str, pl.DataFrame], ...] = ()
+    rejected: tuple[tuple[str, pl.DataFrame], ...] = ()
+    superseded: tuple[tuple[str, int], ...] = ()
+    positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
+
+
+def take_waiting(inboxes: Sequence[Inbox], limits: Limits) -> TakenRows:
+    """What waits in the inboxes, stamped with its receipt; of each at most ``max_epoch_rows``."""
+    batches: list[tuple[str, pl.DataFrame]] = []
+    rejected: list[tuple[str, pl.DataFrame]] = []
+    superseded: list[tuple[str, int]] = []
+    positions: dict[str, dict[str, Position]] = {}
+    for inbox in inboxes:
+        taken = inbox.take(most_rows=limits.max_epoch_rows)
+        if taken.superseded:
+            superseded.append((inbox.source, taken.superseded))
+        for chunk, received_ns in taken.chunks:
+            if chunk.frame.height:
+                stamp = pl.lit(received_ns, dtype=pl.Int64).alias(RECEIVED_NS)
+                batches.append((inbox.source, chunk.frame.with_columns(stamp)))
+            if chunk.position is not None:
+                positions.setdefault(inbox.source, {})[chunk.origin] = chunk.position
+            if chunk.rejected.height:
+                rejected.append((inbox.source, chunk.rejected))
+    return TakenRows(
+        batches=join_batches(batches),
+        rejected=tuple(rejected),
+        superseded=tuple(superseded),
+        positions=positions,
+    )

@@ -19,7 +19,7 @@ from sightline.sense.yaml_form import parse_form
 
 STANDARD_INPUT = "-"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_FILES = "sightline.sense.sources.files"
+_FILES = "sightline.sense.files"
 _FRAMES = "sightline.sense.frames"
 _BUILT_IN = {
     "rows.file": f"{_FILES}:FileSource",

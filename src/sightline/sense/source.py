@@ -1,4 +1,4 @@
-"""What every source is: opened from a location, read in parts with positions, told what is kept.
+"""What a source is: opened from a location, read in parts with positions, told what is committed.
 
 A source gives rows (:class:`Stream` of :class:`Chunk`) or frames
 (:class:`~sightline.sense.frames.delivery.CameraSource`). One of your own is a class that extends

@@ -18,7 +18,7 @@ from evidence.anomaly_benchmarks.benchmark_folders import (
     series,
     skab_folder,
 )
-from sightline.cli.main import app
+from sightline.cli.main import app_for
 from sightline.errors import SourceError
 from sightline.evidence.alerts.datasets import NabFile, score_nab
 from sightline.evidence.alerts.datasets.label_files import read_nab_windows, window_rows
@@ -208,10 +208,9 @@ def test_each_benchmark_has_a_command_that_prints_json_and_writes(
 ):
     folder = tmp_path / "benchmark"
     folder.mkdir()
-    arguments = ["evaluate", name, str(make(folder)), "--json"]
-    found = CliRunner().invoke(
-        app, [*arguments, "--predictions", str(tmp_path / predictions)], catch_exceptions=False
-    )
+    given = ["evaluate", name, str(make(folder)), "--json"]
+    given += ["--predictions", str(tmp_path / predictions)]
+    found = CliRunner().invoke(app_for(given), given, catch_exceptions=False)
     assert found.exit_code == 0
     assert json.loads(found.stdout)
     assert (tmp_path / predictions).exists()

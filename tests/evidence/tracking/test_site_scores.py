@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from runtime_frames.site_cases import camera, plan_of, told, walker, yard
 from sightline.errors import UsageError
 from sightline.evidence.site_scores import score_site, tracks_of_run
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory
-from sightline.runtime.frames.site_run import SiteOptions, run_site
+from sightline.runtime import RunDirectory, RunOptions, run_pipeline
 from sightline.sense.frames.mot_files import MotTable
+from simulation.site_cases import camera, plan_of, told, walker, yard
 
 GROUND = {
     "kind": "homography",
@@ -32,12 +31,12 @@ def ran(tmp_path, *, error_px=0.0, geometry=None):
         boxes[:, [0, 2]] += error_px
         return boxes
 
-    run_site(
+    run_pipeline(
         plan,
         {"east": east},
         tmp_path / "run",
-        detectors=told(plan, boxes_at),
-        options=SiteOptions(durable=False),
+        looking=told(plan, boxes_at),
+        options=RunOptions(durable=False),
     )
     times = np.arange(50) * NS_PER_S // 10
     truth = MotTable(

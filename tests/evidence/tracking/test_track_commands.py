@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from evidence.tracking.tracking_cases import DATA, path, save
 from sightline.cli import tracking_commands
+from sightline.cli.main import app_for
 from sightline.errors import SourceError, StorageError, UsageError
 from sightline.sense.frames.mot_files import read_tracks
 
@@ -19,7 +20,8 @@ app.add_typer(tracking_commands.app, name="evaluate")
 
 def call(*arguments):
     """Standard output as JSON; errors come through as they are."""
-    done = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=True)
+    given = [*map(str, arguments), "--json"]
+    done = CliRunner().invoke(app_for(given), given, catch_exceptions=True)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == 0, done.output

@@ -1,6 +1,6 @@
 """What the background kernel computes, written to be read: the specification, slow and plain.
 
-Same name, arguments and results as in :mod:`.background_kernel`, equal to the bit: both calculate
+Same name, arguments and results as in :mod:`.background`, equal to the bit: both calculate
 in float32, in the same order.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sightline.perceive.detect.background_kernel import BACKGROUND, FOREGROUND, MODES, SHADOW
+from sightline.perceive.detect.background import BACKGROUND, FOREGROUND, MODES, SHADOW
 
 _F4 = npt.NDArray[np.float32]
 

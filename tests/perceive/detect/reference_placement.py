@@ -1,7 +1,7 @@
 """What the kernels that place and measure people compute: the specification, slow and plain.
 
-Same names, arguments and results as in :mod:`.silhouettes`, :mod:`.person_extent` and
-:mod:`.ghosts`, equal to the bit.
+Same names, arguments and results as in :mod:`.people` and
+:mod:`.motion`, equal to the bit.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sightline.perceive.detect import person_extent as extents
-from sightline.perceive.detect import silhouettes as shape
-from sightline.perceive.detect.background_kernel import BACKGROUND, FOREGROUND, SHADOW
+from sightline.perceive.detect import people as shape
+from sightline.perceive.detect.background import BACKGROUND, FOREGROUND, SHADOW
 
 Table = npt.NDArray[np.float64]
 
@@ -124,19 +123,19 @@ def measure_people(
     for i, (x, y, tall) in enumerate(people[:, :3]):
         down, aside = row + 0.5 - y, column + 0.5 - x
         is_reached = (
-            (row >= int(y - extents.REACH_ABOVE * tall))
-            & (row <= int(y + extents.REACH_BELOW * tall))
-            & (column >= int(x - extents.REACH_HALF * tall))
-            & (column <= int(x + extents.REACH_HALF * tall))
+            (row >= int(y - shape.REACH_ABOVE * tall))
+            & (row <= int(y + shape.REACH_BELOW * tall))
+            & (column >= int(x - shape.REACH_HALF * tall))
+            & (column <= int(x + shape.REACH_HALF * tall))
         )
         is_clothes = (
             (labels == SHADOW)
-            & (np.abs(aside) <= extents.SHADOW_HALF * tall)
+            & (np.abs(aside) <= shape.SHADOW_HALF * tall)
             & (down >= -tall)
-            & (down <= extents.SHADOW_BELOW * tall)
+            & (down <= shape.SHADOW_BELOW * tall)
         )
-        across = aside / (extents.ELLIPSE_HALF * tall)
-        along = (down + 0.5 * tall) / (extents.ELLIPSE_UP * tall)
+        across = aside / (shape.ELLIPSE_HALF * tall)
+        along = (down + 0.5 * tall) / (shape.ELLIPSE_UP * tall)
         far = across * across + along * along
         is_body = (cleaned == FOREGROUND) | (labels == FOREGROUND) | is_clothes
         is_own = is_reached & is_body & (far < nearest)
@@ -146,7 +145,7 @@ def measure_people(
         pixels = len(own_row)
         extent[i] = x, y, x, y, pixels
         if pixels:
-            skipped = int(extents.TAIL * pixels)  # whole pixels that may lie beyond an edge
+            skipped = int(shape.TAIL * pixels)  # whole pixels that may lie beyond an edge
             for axis, values in ((0, np.sort(own_column)), (1, np.sort(own_row))):
                 extent[i, axis] = values[skipped]
                 extent[i, axis + 2] = values[pixels - 1 - skipped] + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sightline.perceive.detect.suppression import MAX_CANDIDATES
+from sightline.perceive.detect.detector import MAX_CANDIDATES
 from sightline.records.detections import ClassArray
 from sightline.records.windows import FloatArray, IntArray
 

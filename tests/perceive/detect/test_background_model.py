@@ -4,14 +4,16 @@ import pytest
 from perceive.detect import reference_background
 from perceive.detect.detect_cases import yard
 from sightline.errors import LogError, UsageError
-from sightline.perceive.detect import background_kernel
+from sightline.perceive.detect import background
 from sightline.perceive.detect.background import (
+    BACKGROUND,
+    FOREGROUND,
     FORGET,
     HOLD,
+    SHADOW,
     BackgroundModel,
     BackgroundSettings,
 )
-from sightline.perceive.detect.background_kernel import BACKGROUND, FOREGROUND, SHADOW
 
 
 def learned(picture, frames=30, **settings):
@@ -50,7 +52,7 @@ def test_the_kernel_agrees_with_its_specification_to_the_bit(seed):
         numbers = np.array([16, 108, 27, 300, 0.9, 0.5], np.float32)
         labels = [np.empty((12, 17), np.uint8) for _ in range(2)]
         arguments = (rates, follow, numbers)
-        background_kernel.observe_pixels(image, care, *states[0], *arguments, labels[0])
+        background.observe_pixels(image, care, *states[0], *arguments, labels[0])
         reference_background.observe_pixels(image, care, *states[1], *arguments, labels[1])
         seen |= set(labels[0].ravel().tolist())
         assert np.array_equal(*labels)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from perceive.detect.detect_cases import frame, yard
 from sightline.errors import UsageError
-from sightline.perceive.detect.admission import admit_boxes
+from sightline.perceive.detect.detector import admit_boxes
 
 NUMBER = st.one_of(
     st.floats(-500, 500), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 160.0, 120.0])

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from perceive.detect.reference_suppression import box_overlap
 from perceive.detect.reference_suppression import suppress as plain_suppress
-from sightline.perceive.detect.letterbox import PAD_LEVEL, Letterbox
-from sightline.perceive.detect.suppression import MAX_CANDIDATES, suppress
+from sightline.perceive.detect.detector import MAX_CANDIDATES, suppress
+from sightline.perceive.detect.onnx_detector import PAD_LEVEL, Letterbox
 
 SIDE = st.integers(1, 3000)
 

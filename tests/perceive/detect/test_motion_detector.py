@@ -11,7 +11,7 @@ from sightline.perceive.detect import (
     MotionSettings,
     RowPersonSize,
 )
-from sightline.perceive.detect.motion_settings import SceneCondition
+from sightline.perceive.detect.motion import SceneCondition
 from sightline.records import Detections
 from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens

@@ -7,7 +7,7 @@ from perceive.detect.detect_cases import frame
 from perceive.detect.onnx_models import NAMES, detr_boxes, digest, model_bytes, yolo_rows
 from sightline.errors import UsageError
 from sightline.perceive.detect import OnnxDetector, OnnxSettings
-from sightline.perceive.detect.onnx_layouts import Layout, recognise
+from sightline.perceive.detect.onnx_detector import Layout, recognise
 
 BOXES = [[10.0, 20.0, 30.0, 44.0], [40.0, 5.0, 60.0, 15.0]]
 SCORES = [[0.9, 0.1, 0.0], [0.2, 0.05, 0.6]]

@@ -3,9 +3,9 @@ import pytest
 
 from perceive.detect import reference_placement
 from perceive.detect.detect_cases import HEIGHT_PX, WIDTH_PX, with_person
-from sightline.perceive.detect import ghosts, person_extent, silhouettes
-from sightline.perceive.detect.blobs import clean, connected_blobs
-from sightline.perceive.detect.person_extent import person_boxes
+from sightline.perceive.detect import motion
+from sightline.perceive.detect.motion import clean, connected_blobs
+from sightline.perceive.detect.people import explain_foreground, measure_people, person_boxes
 
 SIZES = np.array([1.45, 1.7, 1.9]) / 1.7
 LEAST = np.array([12.0, 0.3])
@@ -28,7 +28,7 @@ def heights(tall_px, *, slope=0.0):
 
 def explain(labels, height_px, least=LEAST, most=16):
     people = np.zeros((most, 4))
-    found = silhouettes.explain_foreground(labels, height_px, SIZES, least, people)
+    found = explain_foreground(labels, height_px, SIZES, least, people)
     return people[:found]
 
 
@@ -47,7 +47,7 @@ def test_placing_agrees_with_its_specification_to_the_bit(seed):
     )
     fast, plain = np.zeros((6, 4)), np.zeros((6, 4))
     least = np.array([12.0, 0.2])
-    found = silhouettes.explain_foreground(labels, height_px, SIZES, least, fast)
+    found = explain_foreground(labels, height_px, SIZES, least, fast)
     assert found == reference_placement.explain_foreground(labels, height_px, SIZES, least, plain)
     assert found > 0
     assert np.array_equal(fast, plain)
@@ -62,7 +62,7 @@ def test_measuring_agrees_with_its_specification_to_the_bit(seed):
         [rng.uniform(0, 64, 5), rng.uniform(5, 50, 5), rng.uniform(8, 40, 5), np.ones(5)]
     )
     answers = []
-    for measure in (person_extent.measure_people, reference_placement.measure_people):
+    for measure in (measure_people, reference_placement.measure_people):
         owner, extent = np.empty(labels.shape, np.int32), np.empty((5, 5))
         measure(cleaned, labels, people, owner, extent)
         answers.append((owner, extent))
@@ -76,7 +76,7 @@ def test_contour_contrast_agrees_with_its_specification():
     picture = rng.uniform(0, 255, (40, 50, 3, 3)).astype(np.float32)[:, :, 0]
     _, owner = connected_blobs(random_labels(3)[:40, :50], least_px=1, most=20)
     fast, plain = np.zeros((owner.max() + 1, 2)), np.zeros((owner.max() + 1, 2))
-    ghosts.contour_contrast(image, picture, owner, fast)
+    motion.contour_contrast(image, picture, owner, fast)
     reference_placement.contour_contrast(image, picture, owner, plain)
     assert fast.min() > 0
     assert np.allclose(fast, plain, rtol=1e-12)
@@ -167,6 +167,6 @@ def test_stray_pixels_do_not_move_a_box():
         if stray:
             labels[75, 92] = 2
         owner, extent = np.empty(labels.shape, np.int32), np.empty((1, 5))
-        person_extent.measure_people(labels, labels, people, owner, extent)
+        measure_people(labels, labels, people, owner, extent)
         boxes.append(person_boxes(people, extent))
     assert np.array_equal(*boxes)

@@ -1,6 +1,6 @@
 """The specification of the calibration: one series in plain Python, slow.
 
-What :mod:`sightline.perceive.normal.calibration_kernels` computes of many.
+What :mod:`sightline.perceive.normal.calibration` computes of many.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from sightline.perceive.normal.calibration import CalibrationSettings
-from sightline.perceive.normal.calibration_kernels import (
+from sightline.perceive.normal.calibration import (
     CUT_L1,
     CUT_L3,
     GUMBEL_SKEWNESS,
@@ -25,6 +24,8 @@ from sightline.perceive.normal.calibration_kernels import (
     WHOLE_L1,
     WHOLE_L3,
     WIDENING,
+    CalibrationBank,
+    CalibrationSettings,
     shape_table,
 )
 from sightline.records.windows import FloatArray
@@ -76,7 +77,7 @@ class PredictiveTail:
         Args:
             maxima: float64[n], n >= 10.
             whole: how many of them were learnt whatever they were.
-            table: of :func:`.calibration_kernels.shape_table`.
+            table: of :func:`.calibration.shape_table`.
             least_scale: floor of the second L-moment, > 0.
         """
         n = len(maxima)
@@ -171,3 +172,20 @@ def calibrated(scores: FloatArray, settings: CalibrationSettings) -> FloatArray:
             )
             reference = reference or tail
     return found
+
+
+def level_of(bank: CalibrationBank, rarity: float) -> FloatArray:
+    """float64[n]: the score of each series that has this rarity now; NaN while nothing is known."""
+    series = np.arange(len(bank))
+
+    def rarity_of(score: FloatArray) -> FloatArray:
+        asked = CalibrationBank(bank.settings, max_series=len(bank))
+        asked.restore(bank.snapshot())
+        return asked.follow(series, np.ones(len(bank), np.int64), score)
+
+    low, high = np.zeros(len(bank)), np.full(len(bank), 1e6)
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        is_below = rarity_of(middle) < rarity
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return np.where(bank.is_known, high, np.nan)

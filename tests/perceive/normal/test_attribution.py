@@ -14,8 +14,8 @@ from sightline.perceive.normal.attribution import (
     attribute_series,
     unusual_since,
 )
+from sightline.perceive.normal.bank import SeriesDetector
 from sightline.perceive.normal.features import STATISTICS, window_features
-from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
 
 LEARN, ROWS, SPIKE = 600, 3000, slice(2000, 2016)

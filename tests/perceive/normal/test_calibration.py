@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perceive.normal.plain_calibration import calibrated
+from perceive.normal.plain_calibration import calibrated, level_of
 from sightline.errors import LogError, UsageError
 from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
 
@@ -113,7 +113,7 @@ def test_a_block_that_is_mostly_missing_is_not_learnt():
     gappy = np.array([0.1, 0.2, np.nan, np.nan, np.nan])
     follow(bank, scores)
     follow(other, np.concatenate([scores[:60], gappy, scores[60:]]))
-    assert bank.level(3.0) == other.level(3.0)
+    assert level_of(bank, 3.0) == level_of(other, 3.0)
 
 
 @given(seed=st.integers(0, 100), low=st.floats(-10, 50), step=st.floats(0, 10))
@@ -130,13 +130,6 @@ def test_low_scores_are_not_rare_at_all():
     rng = np.random.default_rng(0)
     follow(bank, rng.gumbel(10.0, 1.0, 200))
     assert follow(bank, np.array([0.0, -5.0, -np.inf])).tolist() == [0.0, 0.0, 0.0]
-
-
-def test_a_level_has_the_rarity_that_was_asked_for():
-    bank = bank_of(settings=ONE_ROW)
-    follow(bank, np.random.default_rng(0).gumbel(10.0, 1.0, 200))
-    for rarity in (0.5, 3.0, 6.44, 12.0):
-        assert follow(copy_of(bank), bank.level(rarity))[0] == pytest.approx(rarity, abs=1e-6)
 
 
 def copy_of(bank):
@@ -167,10 +160,10 @@ def test_an_anomaly_that_is_seen_changes_no_level_however_long_it_lasts(blocks):
     bank = bank_of(settings=ONE_ROW)
     rng = np.random.default_rng(0)
     follow(bank, rng.gumbel(10.0, 1.0, 100))
-    before = bank.level(3.0)
+    before = level_of(bank, 3.0)
     held = bank.held_blocks
     follow(bank, rng.gumbel(40.0, 1.0, blocks))
-    assert bank.level(3.0) == before
+    assert level_of(bank, 3.0) == before
     assert (bank.held_blocks - held).tolist() == [blocks]
 
 
@@ -178,11 +171,11 @@ def test_an_anomaly_of_which_half_the_blocks_look_normal_is_not_learnt_by_halves
     bank = bank_of(settings=ONE_ROW)
     rng = np.random.default_rng(0)
     follow(bank, rng.gumbel(10.0, 1.0, 200))
-    before = bank.level(2.0)
+    before = level_of(bank, 2.0)
     mixed = rng.gumbel(10.0, 1.0, 200)
     mixed[np.arange(200) % 3 > 0] += 30.0
     follow(bank, mixed)
-    assert abs(bank.level(2.0) - before) < 0.1
+    assert abs(level_of(bank, 2.0) - before) < 0.1
 
 
 def test_what_stays_unlike_the_past_needs_a_person():
@@ -211,9 +204,9 @@ def test_once_accepted_it_is_normal_and_judged_at_once():
 def test_what_asks_for_nothing_is_not_accepted():
     bank = bank_of(2, settings=ONE_ROW)
     follow(bank, np.random.default_rng(0).gumbel(10.0, 1.0, 100))
-    before = bank.level(3.0)
+    before = level_of(bank, 3.0)
     assert bank.accept(np.array([0, 1])).tolist() == [False, False]
-    np.testing.assert_array_equal(bank.level(3.0), before)
+    np.testing.assert_array_equal(level_of(bank, 3.0), before)
 
 
 def test_after_an_anomaly_is_over_learning_goes_on_by_itself():
@@ -221,9 +214,9 @@ def test_after_an_anomaly_is_over_learning_goes_on_by_itself():
     rng = np.random.default_rng(0)
     follow(bank, np.concatenate([rng.gumbel(10.0, 1.0, 100), rng.gumbel(40.0, 1.0, 50)]))
     follow(bank, rng.gumbel(10.0, 1.0, 30))
-    before = bank.level(3.0)
+    before = level_of(bank, 3.0)
     follow(bank, rng.gumbel(10.0, 1.0, 1))
-    assert bank.level(3.0) != before
+    assert level_of(bank, 3.0) != before
     assert not bank.needs_confirmation[0]
 
 
@@ -252,7 +245,7 @@ def test_an_infinite_score_is_as_rare_as_can_be_and_never_learnt():
     early[5] = np.inf
     rarity = follow(bank, np.append(early, np.inf))
     assert rarity[-1] == 300.0
-    assert bank.level(2.0)[0] < 30.0
+    assert level_of(bank, 2.0)[0] < 30.0
 
 
 # --- the state ------------------------------------------------------------------------------------
@@ -338,14 +331,3 @@ def test_series_and_rows_that_do_not_fit_are_refused(series, lengths, rows):
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(UsageError):
         CalibrationSettings(**wrong)
-
-
-@pytest.mark.parametrize("share", [0.0, 1e-3])
-def test_a_budget_of_nothing_or_of_more_than_a_block_is_refused(share):
-    with pytest.raises(UsageError):
-        CalibrationSettings().rarity_of(per_sample=share)
-
-
-def test_a_level_of_no_rarity_is_refused():
-    with pytest.raises(UsageError):
-        bank_of().level(0.0)

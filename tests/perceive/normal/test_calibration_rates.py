@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
-from sightline.perceive.normal.calibration_kernels import (
+from perceive.normal.plain_calibration import level_of
+from sightline.perceive.normal.calibration import (
     CUT_L1,
     CUT_L3,
     SHAPES,
     VARIANCE,
     WHOLE_L1,
     WHOLE_L3,
+    CalibrationBank,
+    CalibrationSettings,
     shape_table,
 )
 
@@ -70,14 +72,14 @@ def test_an_anomaly_of_any_size_raises_levels_by_little(blocks, deviations):
     healthy = stats.gumbel_r.rvs(size=(40, 230 + blocks), random_state=np.random.default_rng(5))
     with_anomaly = healthy.copy()
     with_anomaly[:, 200 : 200 + blocks] += deviations * healthy.std()
-    rise = followed(with_anomaly)[0].level(2.0) - followed(healthy)[0].level(2.0)
+    rise = level_of(followed(with_anomaly)[0], 2.0) - level_of(followed(healthy)[0], 2.0)
     l_scale = math.log(2)
     assert rise.mean() < 0.5 * l_scale
 
 
 def test_the_fewer_the_blocks_the_less_rare_a_score_is_called():
     maxima = stats.gumbel_r.rvs(size=(100, 220), random_state=np.random.default_rng(2))
-    level = [np.median(followed(maxima[:, :n])[0].level(4.0)) for n in (20, 60, 220)]
+    level = [np.median(level_of(followed(maxima[:, :n])[0], 4.0)) for n in (20, 60, 220)]
     assert level[0] > level[1] > level[2] > 9.2  # 9.2 is that of the true distribution
 
 

@@ -1,4 +1,4 @@
-"""The plain specification of :mod:`.box_kernels`: the same in NumPy."""
+"""The plain specification of :mod:`.motion_plane`: the same in NumPy."""
 
 from __future__ import annotations
 

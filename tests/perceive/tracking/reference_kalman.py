@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sightline.perceive.tracking.camera_motion import MIN_TRACKS, RECENT_S
+from sightline.perceive.tracking.motion_plane import MIN_TRACKS, RECENT_S
 from sightline.records.windows import FloatArray, IntArray
 
 _FAR = 1e6

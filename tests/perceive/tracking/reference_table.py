@@ -1,4 +1,4 @@
-"""The plain specification of :mod:`.table_kernels`: the same in NumPy."""
+"""The plain specification of :mod:`.track_table`: the same in NumPy."""
 
 from __future__ import annotations
 

@@ -5,10 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceive.tracking import reference_boxes, reference_table
-from sightline.perceive.tracking import (
-    box_kernels,
-    table_kernels,
-)
+from sightline.perceive.tracking import motion_plane, track_table
 from sightline.perceive.tracking.track_table import TrackTable
 
 seeds = st.integers(0, 2**32 - 1)
@@ -53,7 +50,7 @@ def assert_same(found, expected):
 def test_the_same_detections_are_usable(seed):
     given_boxes = detections(np.random.default_rng(seed))
     numbers = (0.2, 0.05, 0.08)
-    found = box_kernels.usable(*given_boxes, *numbers)
+    found = motion_plane.usable(*given_boxes, *numbers)
     assert_same(found, reference_boxes.usable(*given_boxes, *numbers))
 
 
@@ -61,7 +58,7 @@ def test_the_same_detections_are_usable(seed):
 @given(seeds)
 def test_boxes_agree(seed):
     tracks = table(np.random.default_rng(seed))
-    found = box_kernels.boxes_of(tracks.state, tracks.log_size)
+    found = motion_plane.boxes_of(tracks.state, tracks.log_size)
     np.testing.assert_allclose(found, reference_boxes.boxes_of(tracks.state, tracks.log_size))
 
 
@@ -78,13 +75,13 @@ def test_the_same_tracks_end_and_begin(seed, max_tracks, assumed_height_m):
         "track_id", "seen_ns", "now_ns", "max_unseen_s", "matched", "score", "new_score",
         "max_tracks",
     )  # fmt: skip
-    found = table_kernels.ended_and_begun(*asked)
+    found = track_table.ended_and_begun(*asked)
     kept, begun, _ = expected = reference_table.ended_and_begun(
         **dict(zip(names, asked, strict=True))
     )
     assert_same(found, expected)
     numbers = (0.15, 1.5, assumed_height_m, NOW_NS)
-    carried = table_kernels.carried_over(
+    carried = track_table.carried_over(
         *tracks.columns(), position, spread, log_size, class_id, score, kept, begun, *numbers
     )
     columns = reference_table.carried_over(
@@ -105,7 +102,7 @@ def test_the_same_tracks_are_reported(seed, on_ground):
     tracks.track_id[:] = rng.permutation(len(tracks)) * (rng.random(len(tracks)) < 0.7)
     box_px = reference_boxes.boxes_of(tracks.state, tracks.log_size)
     box_px.reshape(-1)[rng.random(box_px.size) < 0.05] = np.nan
-    found = table_kernels.reported(
+    found = track_table.reported(
         tracks.track_id, box_px, tracks.score, tracks.class_id, tracks.seen_ns, tracks.began_ns,
         tracks.state, tracks.covariance, NOW_NS + S, NOW_NS, 2.0, on_ground,
     )  # fmt: skip
@@ -118,5 +115,5 @@ def test_the_same_tracks_are_reported(seed, on_ground):
 
 def test_ids_are_given_in_the_order_of_the_table():
     track_id = np.array([3, 0, 0, 0])
-    following = table_kernels.confirm_in_place(track_id, np.array([9, 3, 2, 4]), 3, 7)
+    following = track_table.confirm_in_place(track_id, np.array([9, 3, 2, 4]), 3, 7)
     assert (track_id.tolist(), following) == ([3, 7, 0, 8], 9)

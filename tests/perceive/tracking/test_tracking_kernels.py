@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceive.tracking import reference_kalman
-from sightline.perceive.tracking import camera_motion, kalman
+from sightline.perceive.tracking import kalman, motion_plane
 from sightline.perceive.tracking.assignment import assign_in_rounds
 
 seeds = st.integers(0, 2**32 - 1)
@@ -107,7 +107,7 @@ def test_common_shifts_agree(seed):
         made["state"], made["covariance"], rng.integers(0, 9, n), rng.integers(5, 11, n) * 10**8,
         10**9, made["position"], made["spread"], matched,
     )  # fmt: skip
-    found = camera_motion.common_shift(*arguments)
+    found = motion_plane.common_shift(*arguments)
     np.testing.assert_allclose(found, reference_kalman.common_shift(*arguments), rtol=1e-9)
 
 

@@ -22,7 +22,8 @@ class RiskCode(StrEnum):
     """Stable reason codes; the comment says what ``value`` and ``threshold`` are."""
 
     IN_FORBIDDEN_ZONE = "IN_FORBIDDEN_ZONE"
-    """Somebody is, or has not yet surely left, where nobody may be. Probability of being inside."""
+    """Somebody is in a forbidden zone, or was and has not surely left it. Probability of being
+    inside."""
     LOST_IN_ZONE = "LOST_IN_ZONE"
     """Last seen there. Time unseen, against the time after which it is forgotten."""
     ZONE_OCCUPANCY = "ZONE_OCCUPANCY"

@@ -1,15 +1,16 @@
-"""The alert desk: a function of (state, what comes in) that says what one operator is told.
+"""The alert desk: a function of (state, what comes in) that decides what one operator is told.
 
 Alerts, returns to normal and operator's actions come in by event time, the order of equal times
 as given; what comes late is taken at the time the desk has reached, and what comes from beyond
 ``now_ns`` at that. An alert goes through
 
-1. masks and shelves: covered at the time reached, or by a mask at its own time, it is recorded
-   with its reason and told to nobody, until the cover ends and the process is still in the alarm
-   state;
-2. repeats: the same subject and code told lately, and no less severe, counts it;
+1. masks and shelves: an alert that is hidden at the time reached, or was masked at its own time, is
+   recorded with the reason and not told; if the alarm is still active when the mask or shelf ends,
+   it is told then;
+2. repeats: if the same subject and code was told lately, and no less severe, the alert is counted
+   there;
 3. groups: an open group of a common cause counts it, else it waits ``hold_ns`` for others;
-4. the circuit breaker: beyond a storm's rate it goes into the digest.
+4. the storm rule: beyond a storm's rate it goes into the digest.
 
 Late data may take an alert back, put another one in its place, or take its end back. A retracted
 alert is withdrawn from where it is, and what was told of it is corrected.

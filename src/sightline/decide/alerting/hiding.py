@@ -1,4 +1,4 @@
-"""What an operator does to alarms. What is hidden is decided and recorded, and told to nobody.
+"""Masks and shelves of an alert desk: hidden alerts are recorded with a reason, and not told.
 
 Extends :class:`sightline.decide.Mask`, by which decisions are not made at all: here they are made,
 and the alert gets a state and a reason instead.
@@ -7,7 +7,7 @@ and the alert gets a state and a reason instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -55,6 +55,10 @@ class OperatorAction:
     from_ns: int | None = None
     until_ns: int | None = None
     reason: str = ""
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready form, for the log."""
+        return {**asdict(self), "kind": str(self.kind)}
 
 
 HIDING_STATE: Mapping[ActionKind, AlarmState] = {

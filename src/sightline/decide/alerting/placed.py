@@ -1,4 +1,4 @@
-"""Where lately raised alerts are: what a retraction has to know of them."""
+"""Where lately raised alerts are: what is needed when one is retracted."""
 
 from __future__ import annotations
 

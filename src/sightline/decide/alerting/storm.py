@@ -1,4 +1,4 @@
-"""The circuit breaker: above a storm's rate messages become one digest.
+"""Storms: above a rate of messages they become one digest.
 
 An operator can take in about one alarm in ten minutes as a matter of course; more than ten in ten
 minutes is a flood, and it lasts until fewer than five come in ten (ANSI/ISA-18.2-2016 and IEC

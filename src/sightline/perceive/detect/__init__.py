@@ -5,10 +5,9 @@ without the runtime.
 """
 
 from sightline.perceive.detect.detector import Detector, DetectorFailed
-from sightline.perceive.detect.motion import MotionDetector
-from sightline.perceive.detect.motion_settings import MotionSettings
+from sightline.perceive.detect.motion import MotionDetector, MotionSettings
 from sightline.perceive.detect.onnx_detector import OnnxDetector, OnnxSettings
-from sightline.perceive.detect.person_size import CameraPersonSize, RowPersonSize
+from sightline.perceive.detect.people import CameraPersonSize, RowPersonSize
 from sightline.perceive.detect.replayed import ReplayedDetector
 
 __all__ = [

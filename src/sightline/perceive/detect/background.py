@@ -1,4 +1,4 @@
-"""A background that learns: per pixel a mixture of Gaussians whose every number can be saved."""
+"""A background that learns: per pixel a mixture of Gaussians, and light that changes as a whole."""
 
 from __future__ import annotations
 
@@ -7,12 +7,157 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
 from sightline.errors import LogError, UsageError
-from sightline.perceive.detect.background_kernel import MODES, observe_pixels
+from sightline.perceive.compiled import inner_loop, kernel
 from sightline.records.frames import Image
+
+MODES = 3
+"""Gaussians per pixel: what is there, what comes and goes (leaves, tape), what is new."""
+
+BACKGROUND, SHADOW, FOREGROUND = 0, 1, 2
+"""What a pixel shows; values of a label image."""
+
+_ONE = np.float32(1.0)
+_ZERO = np.float32(0.0)
+
+_F4 = npt.NDArray[np.float32]
+
+_IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
+_CARE = types.Array(types.uint8, 2, "C", readonly=True)
+_F4_IN = types.Array(types.float32, 1, "C", readonly=True)
+_F4_3D = types.Array(types.float32, 3, "C")
+_F4_4D = types.Array(types.float32, 4, "C")
+_LABELS = types.Array(types.uint8, 2, "C")
+
+
+@inner_loop
+def _is_shadow(
+    pixel: tuple[np.float32, np.float32, np.float32],
+    mean: _F4,
+    variance: _F4,
+    weight: _F4,
+    numbers: _F4,
+) -> bool:
+    """Whether a pixel is a darker version of a background mode; arrays of this pixel's modes."""
+    match, share, shadow_floor = numbers[0], numbers[4], numbers[5]
+    b, g, r = pixel
+    before = _ZERO
+    for k in range(MODES):
+        if weight[k] <= _ZERO or before >= share:
+            return False
+        mb, mg, mr = mean[k, 0], mean[k, 1], mean[k, 2]
+        along = b * mb + g * mg + r * mr
+        whole = mb * mb + mg * mg + mr * mr
+        if along < whole and along >= shadow_floor * whole and whole > _ZERO:
+            light = along / whole
+            db, dg, dr = b - light * mb, g - light * mg, r - light * mr
+            aside = db * db + dg * dg + dr * dr
+            if aside < match * variance[k] * light * light:
+                return True
+        before += weight[k]
+    return False
+
+
+@inner_loop
+def _add_mode(  # noqa: PLR0917 - numba takes no keyword-only arguments
+    pixel: tuple[np.float32, np.float32, np.float32],
+    rate: np.float32,
+    first: np.float32,
+    mean: _F4,
+    variance: _F4,
+    weight: _F4,
+) -> int:
+    """Start a mode in the first free place, or in that of the least; where it is."""
+    k = MODES - 1
+    for j in range(MODES - 1, -1, -1):
+        if weight[j] <= _ZERO:
+            k = j
+    weight[k] = rate
+    mean[k, 0], mean[k, 1], mean[k, 2] = pixel
+    variance[k] = first
+    total = _ZERO
+    for j in range(MODES):
+        total += weight[j]
+    for j in range(MODES):
+        weight[j] /= total
+    return k
+
+
+@inner_loop
+def _move_up(k: int, mean: _F4, variance: _F4, weight: _F4) -> None:
+    """Move mode ``k`` before those that it outweighs."""
+    while k > 0 and weight[k] > weight[k - 1]:
+        for c in range(3):
+            mean[k, c], mean[k - 1, c] = mean[k - 1, c], mean[k, c]
+        variance[k], variance[k - 1] = variance[k - 1], variance[k]
+        weight[k], weight[k - 1] = weight[k - 1], weight[k]
+        k -= 1
+
+
+@kernel(_IMAGE, _CARE, _F4_4D, _F4_3D, _F4_3D, _F4_IN, _F4_IN, _F4_IN, _LABELS)
+def observe_pixels(  # noqa: PLR0917 - numba takes no keyword-only arguments
+    image: npt.NDArray[np.uint8],
+    care: npt.NDArray[np.uint8],
+    mean: _F4,
+    variance: _F4,
+    weight: _F4,
+    rates: _F4,
+    follow: _F4,
+    numbers: _F4,
+    labels: npt.NDArray[np.uint8],
+) -> None:
+    """Label every pixel and update its modes in place; see the reference for the rules."""
+    match, first, least, most, share = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            b = np.float32(image[y, x, 0])
+            g = np.float32(image[y, x, 1])
+            r = np.float32(image[y, x, 2])
+            rate = rates[care[y, x]]
+            hit = -1
+            distance = _ZERO
+            is_background = False
+            before = _ZERO
+            for k in range(MODES):
+                if weight[y, x, k] <= _ZERO:
+                    break
+                db, dg, dr = b - mean[y, x, k, 0], g - mean[y, x, k, 1], r - mean[y, x, k, 2]
+                distance = db * db + dg * dg + dr * dr
+                if distance < match * variance[y, x, k]:
+                    hit = k
+                    is_background = before < share
+                    break
+                before += weight[y, x, k]
+
+            if is_background:
+                labels[y, x] = BACKGROUND
+            elif _is_shadow((b, g, r), mean[y, x], variance[y, x], weight[y, x], numbers):
+                labels[y, x] = SHADOW
+            else:
+                labels[y, x] = FOREGROUND
+
+            for k in range(MODES):
+                weight[y, x, k] *= _ONE - rate
+            if hit >= 0:
+                weight[y, x, hit] += rate
+                step = min(_ONE, max(rate, follow[care[y, x]]) / weight[y, x, hit])
+                mean[y, x, hit, 0] += step * (b - mean[y, x, hit, 0])
+                mean[y, x, hit, 1] += step * (g - mean[y, x, hit, 1])
+                mean[y, x, hit, 2] += step * (r - mean[y, x, hit, 2])
+                spread = variance[y, x, hit] + step * (distance - variance[y, x, hit])
+                variance[y, x, hit] = min(max(spread, least), most)
+            elif rate > _ZERO:
+                hit = _add_mode((b, g, r), rate, first, mean[y, x], variance[y, x], weight[y, x])
+            if hit > 0:
+                _move_up(hit, mean[y, x], variance[y, x], weight[y, x])
+
+
+# --- the model ------------------------------------------------------------------------------------
 
 LabelImage = npt.NDArray[np.uint8]
 """uint8[height, width]: BACKGROUND, SHADOW or FOREGROUND."""
@@ -97,7 +242,7 @@ class BackgroundModel:
     (1999). Own here: rates follow from capture time, differ by pixel, and the state is plain
     arrays (OpenCV's models cannot be written down).
 
-    Not for moving cameras, nor for scenes whose light jumps as a whole: see :mod:`.exposure`.
+    Not for moving cameras, nor for scenes whose light jumps as a whole: see :func:`light_gain`.
 
     >>> model = BackgroundModel(BackgroundSettings())
     >>> road = np.full((4, 5, 3), 120, np.uint8)
@@ -250,3 +395,66 @@ def _unusable(got: str) -> LogError:
         where="background model, restore",
         action="delete the checkpoint; the model starts again from the next frame",
     )
+
+
+# --- light that changes everywhere at once --------------------------------------------------------
+
+GRID_PX = 8
+"""Every eighth pixel both ways is compared: thousands of samples, and no time."""
+DARK_LEVELS = 10.0
+"""Pixels darker than this say nothing about a ratio."""
+LEAST_SAMPLES = 32
+SATURATED_LEVEL = 250
+UNCHANGED = 0.03
+"""A gain within this of 1 is left alone: the model follows it by itself."""
+
+
+def light_gain(image: Image, picture: npt.NDArray[np.float32]) -> float:
+    """How many times brighter the image is than the background, as a whole.
+
+    The median over pixels of the ratio, which foreground on up to half of the picture does not
+    move far.
+
+    Args:
+        image: uint8[h, w, 3].
+        picture: float32[h, w, 3], the background.
+
+    Returns:
+        > 0, or NaN where fewer than ``LEAST_SAMPLES`` sampled pixels of the background are
+        bright enough.
+
+    >>> ground = np.full((64, 64, 3), 100, np.float32)
+    >>> round(light_gain(np.full((64, 64, 3), 80, np.uint8), ground), 3)
+    0.8
+    """
+    seen = image[::GRID_PX, ::GRID_PX].sum(axis=2, dtype=np.float32)
+    known = picture[::GRID_PX, ::GRID_PX].sum(axis=2, dtype=np.float32)
+    is_bright = known > DARK_LEVELS * image.shape[2]
+    if np.count_nonzero(is_bright) < LEAST_SAMPLES:
+        return float("nan")
+    return float(np.median(seen[is_bright] / known[is_bright]))
+
+
+def undo_gain(image: Image, picture: npt.NDArray[np.float32], gain: float) -> Image:
+    """The image as it would be with the light of the background; uint8[h, w, 3].
+
+    A gain within ``UNCHANGED`` of 1 gives the same image back. A saturated value says only "at
+    least this much", so there the background's own level is taken if it is within reach.
+
+    Args:
+        image: uint8[h, w, 3].
+        picture: float32[h, w, 3], the background.
+        gain: from :func:`light_gain`, > 0.
+
+    >>> sky = np.full((1, 1, 3), 252, np.float32)
+    >>> undo_gain(np.array([[[255, 255, 120]]], np.uint8), sky, 1.2).tolist()
+    [[[252, 252, 100]]]
+    """
+    if abs(gain - 1.0) <= UNCHANGED:
+        return image
+    levels = np.clip(np.rint(np.arange(256) / gain), 0, 255).astype(np.uint8)
+    found: Image = cv2.LUT(image, levels).astype(np.uint8, copy=False)
+    if gain > 1.0:
+        at = np.nonzero(image >= SATURATED_LEVEL)
+        found[at] = np.maximum(found[at], np.rint(picture[at]).astype(np.uint8))
+    return found

@@ -4,40 +4,277 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from math import isfinite, sqrt
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
 from sightline.errors import LogError, UsageError
-from sightline.perceive.detect.admission import BoxReason, admit_boxes
+from sightline.perceive.compiled import kernel, warm
 from sightline.perceive.detect.background import (
+    BACKGROUND,
+    FOREGROUND,
     FORGET,
     HOLD,
+    SHADOW,
     BackgroundModel,
+    BackgroundSettings,
     LabelImage,
+    light_gain,
+    undo_gain,
 )
-from sightline.perceive.detect.background_kernel import FOREGROUND
-from sightline.perceive.detect.blobs import OwnerImage, clean, connected_blobs
-from sightline.perceive.detect.detector import version_digest
-from sightline.perceive.detect.exposure import light_gain, undo_gain
-from sightline.perceive.detect.ghosts import contour_contrast
-from sightline.perceive.detect.motion_settings import (
-    MotionReport,
-    MotionSettings,
-    SceneCondition,
+from sightline.perceive.detect.detector import BoxReason, admit_boxes, version_digest
+from sightline.perceive.detect.people import (
+    REFERENCE_HEIGHT_M,
+    PersonSize,
+    explain_foreground,
+    height_map,
+    measure_people,
+    person_boxes,
 )
-from sightline.perceive.detect.person_extent import measure_people, person_boxes
-from sightline.perceive.detect.person_size import REFERENCE_HEIGHT_M, PersonSize, height_map
-from sightline.perceive.detect.reduction import reduced
-from sightline.perceive.detect.silhouettes import explain_foreground
 from sightline.records.detections import Detections
 from sightline.records.frames import Frame, Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
+
+
+class SceneCondition(StrEnum):
+    """How far the last frame's answer can be relied on."""
+
+    STARTED = "STARTED"
+    """The first frame after a start or reset: it is the background, nothing can be seen."""
+    STEADY = "STEADY"
+    """The scene is the known one."""
+    CHANGED = "CHANGED"
+    """The picture as a whole is another (dark, blinded, moved): nothing is reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionSettings:
+    """What the motion detector may assume; the defaults are meant for every fixed camera.
+
+    Attributes:
+        background: of the background model.
+        work_px: larger images are made smaller to about this many pixels.
+        person_heights_m: heights tried; children below 1.2 m want one more.
+        least_height_px: smaller people are not looked for, px of the work image. Johnson (1958)
+            asks for 8 pixels across to tell a person from something else, 0.3 of the height.
+        least_visible: a person must show this share of its silhouette, 0 to 1.
+        least_blob_share: without person sizes, smaller regions are noise; share of the image.
+        ghost_contrast: an object is a ghost if the background's contrast along its contour is
+            more than this many times the image's.
+        most_foreground: if a larger share of the image is foreground, the scene has changed.
+        gain_range: light below or above this, against the background's, is a change of scene.
+        settle_s: a changed scene that lasts so long is the new one, s.
+        most_objects: bound on what is reported for one frame; the largest are kept.
+    """
+
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
+    work_px: int = 200_000
+    person_heights_m: tuple[float, ...] = (1.45, 1.7, 1.9)
+    least_height_px: float = 26.0
+    least_visible: float = 0.3
+    least_blob_share: float = 0.0005
+    ghost_contrast: float = 1.25
+    most_foreground: float = 0.5
+    gain_range: tuple[float, float] = (0.5, 2.0)
+    settle_s: float = 2.0
+    most_objects: int = 128
+
+    def __post_init__(self) -> None:
+        is_usable = (
+            self.work_px >= 1024
+            and len(self.person_heights_m) > 0
+            and min(self.person_heights_m) > 0
+            and self.least_height_px > 0
+            and 0 < self.least_visible < 1
+            and 0 < self.least_blob_share < 1
+            and self.ghost_contrast > 0
+            and 0 < self.most_foreground <= 1
+            and 0 < self.gain_range[0] < 1 < self.gain_range[1]
+            and self.settle_s > 0
+            and self.most_objects > 0
+        )
+        if not is_usable:
+            raise UsageError(
+                expected="shares within 0 to 1, a gain range around 1, the others > 0",
+                got=str(self),
+                where="motion detector settings",
+                action="correct the value that is out of range",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionReport:
+    """What the detector can say about the last frame besides the detections.
+
+    Attributes:
+        condition: how far the answer can be relied on.
+        size_changed: the frame had another size than the one before, so the model began again.
+        gain: light against the background's; NaN where it cannot be told.
+        foreground_share: part of the image that is foreground, 0 to 1.
+        ghosts: objects taken for holes in the background, and not reported.
+    """
+
+    condition: SceneCondition
+    size_changed: bool = False
+    gain: float = float("nan")
+    foreground_share: float = 0.0
+    ghosts: int = 0
+
+
+# --- making large frames small without aliasing ---------------------------------------------------
+
+
+def reduced(image: Image, size_px: tuple[int, int]) -> Image:
+    """The image in another, smaller size: halved by averages of 2 x 2 px while that is not too
+    small, then interpolated. OpenCV's area averages of any other factor take eight times as long.
+
+    Args:
+        image: uint8[h, w] or uint8[h, w, 3].
+        size_px: (width, height), not larger than the image.
+
+    Returns:
+        uint8[height, width] or [height, width, 3]; the image itself if it has that size.
+
+    >>> stripes = np.tile(np.array([0, 200], np.uint8), (12, 10))  # each a pixel wide
+    >>> small = reduced(stripes, (8, 5))
+    >>> small.shape, sorted(set(small.ravel().tolist()))
+    ((5, 8), [100])
+    """
+    width_px, height_px = size_px
+    while image.shape[1] >= 2 * width_px and image.shape[0] >= 2 * height_px:
+        half_px = (image.shape[1] // 2, image.shape[0] // 2)
+        image = cv2.resize(image, half_px, interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+    if image.shape[:2] == (height_px, width_px):
+        return image
+    return cv2.resize(image, size_px, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+# --- cleaning, and connected regions where sizes are unknown --------------------------------------
+
+OwnerImage = npt.NDArray[np.int32]
+"""int32[h, w], number of the object a pixel belongs to, -1 for none."""
+
+MAJORITY = 5
+"""A pixel is foreground if it and its eight neighbours are so in their majority."""
+
+_JOIN = np.ones((5, 5), np.uint8)  # joins what is apart by up to four pixels
+
+
+def clean(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Remove what is too small to be anything: a majority vote over 3 x 3 pixels.
+
+    Args:
+        labels: uint8[h, w], 0 background, 1 shadow, 2 foreground.
+
+    Returns:
+        The same, where a pixel is foreground by the vote, else shadow if it was, and otherwise
+        background. Outside the image there is nothing.
+
+    >>> speck = np.zeros((5, 5), np.uint8)
+    >>> speck[2, 2] = 2
+    >>> int(clean(speck).max())
+    0
+    """
+    is_foreground = (labels == FOREGROUND).view(np.uint8)
+    votes = cv2.boxFilter(
+        is_foreground, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    cleaned = np.where(labels == SHADOW, np.uint8(SHADOW), np.uint8(BACKGROUND))
+    cleaned[votes >= MAJORITY] = FOREGROUND
+    return cleaned
+
+
+def connected_blobs(
+    cleaned: npt.NDArray[np.uint8], *, least_px: int, most: int
+) -> tuple[FloatArray, OwnerImage]:
+    """Regions of foreground, joined over gaps of up to four pixels; the largest first.
+
+    Args:
+        cleaned: uint8[h, w], 2 foreground.
+        least_px: smaller regions are noise, in px.
+        most: no more than this many.
+
+    Returns:
+        float64[n, 5], left, top, right, bottom and number of pixels, and the owner of each pixel.
+    """
+    joined = cv2.morphologyEx((cleaned == FOREGROUND).view(np.uint8), cv2.MORPH_CLOSE, _JOIN)
+    _, region, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    area = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-area, kind="stable")
+    kept = order[area[order] >= least_px][:most]
+    number = np.full(len(stats), -1, np.int32)
+    number[kept + 1] = np.arange(len(kept), dtype=np.int32)
+    left, top, wide, tall = (stats[1:, i][kept].astype(np.float64) for i in range(4))
+    extent = np.column_stack([left, top, left + wide, top + tall, area[kept].astype(np.float64)])
+    return extent, np.ascontiguousarray(number[region])
+
+
+# --- ghosts ---------------------------------------------------------------------------------------
+#
+# Something that was there when the model began, or was taken up by it, leaves a hole when it goes.
+# The hole looks like an object of the same shape. But the edge is in the background's picture then,
+# and not in the image.
+
+_IMAGE = types.Array(types.uint8, 3, "C", readonly=True)
+_PICTURE = types.Array(types.float32, 3, "A", readonly=True)
+_OWNER = types.Array(types.int32, 2, "C", readonly=True)
+_OUT = types.Array(types.float64, 2, "C")
+
+
+@kernel(_IMAGE, _PICTURE, _OWNER, _OUT)
+def contour_contrast(
+    image: npt.NDArray[np.uint8],
+    picture: npt.NDArray[np.float32],
+    owner: npt.NDArray[np.int32],
+    contrast: npt.NDArray[np.float64],
+) -> None:
+    """Contrast along the contour of each object, in the image and in the background.
+
+    A pixel is on the contour if one of its four neighbours belongs to no object. Contrast is the
+    sum of absolute central differences over both directions and all channels. Source: the test of
+    removed against left objects of Connell et al. (2004), "Detection and tracking in the IBM
+    PeopleVision system".
+
+    Args:
+        image: uint8[h, w, 3].
+        picture: float32[h, w, 3], the background.
+        owner: int32[h, w], number of the object, -1 for none.
+        contrast: float64[n, 2], filled with the sums for image and background.
+    """
+    height, width = owner.shape
+    contrast[:] = 0.0
+    for y in range(1, height - 1):
+        for x in range(1, width - 1):
+            own = owner[y, x]
+            if own < 0:
+                continue
+            is_inside = (
+                owner[y - 1, x] >= 0
+                and owner[y + 1, x] >= 0
+                and owner[y, x - 1] >= 0
+                and owner[y, x + 1] >= 0
+            )
+            if is_inside:
+                continue
+            for c in range(3):
+                contrast[own, 0] += abs(
+                    np.float64(image[y + 1, x, c]) - np.float64(image[y - 1, x, c])
+                ) + abs(np.float64(image[y, x + 1, c]) - np.float64(image[y, x - 1, c]))
+                contrast[own, 1] += abs(
+                    np.float64(picture[y + 1, x, c]) - np.float64(picture[y - 1, x, c])
+                ) + abs(np.float64(picture[y, x + 1, c]) - np.float64(picture[y, x - 1, c]))
+
+
+# --- the detector ---------------------------------------------------------------------------------
 
 PROGRAM = 2
 """Counts changes of the program that change answers; part of the version."""
@@ -66,7 +303,7 @@ class MotionDetector:
         size: how tall people appear; None: report regions of class ``moving`` instead.
         settings: see :class:`MotionSettings`.
 
-    >>> from sightline.perceive.detect.person_size import RowPersonSize
+    >>> from sightline.perceive.detect.people import RowPersonSize
     >>> def frame(index, pixels):
     ...     return Frame(stream="yard", index=index, capture_ns=index * 10**8, received_ns=0,
     ...                  pixels=pixels)
@@ -83,6 +320,7 @@ class MotionDetector:
     def __init__(
         self, *, size: PersonSize | None = None, settings: MotionSettings | None = None
     ) -> None:
+        warm(__name__, BackgroundModel.__module__, explain_foreground.__module__)
         self._size = size
         self._settings = settings or MotionSettings()
         self._background = BackgroundModel(self._settings.background)

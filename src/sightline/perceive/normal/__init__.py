@@ -6,10 +6,9 @@ make events of scores, and :func:`attribute_series` says why a sample scored as 
 """
 
 from sightline.perceive.normal.attribution import attribute_score, attribute_series
-from sightline.perceive.normal.bank import DetectorBank
+from sightline.perceive.normal.bank import DetectorBank, SeriesDetector
 from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
 from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
-from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings, learning_rows
 
 __all__ = [

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.bank_block import KnownWidth
+from sightline.perceive.normal.bank import KnownWidth, SeriesDetector
 from sightline.perceive.normal.features import STATISTICS, window_features
 from sightline.perceive.normal.portable_logarithm import expm1, log1p
-from sightline.perceive.normal.series_detector import SeriesDetector
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.records.windows import FloatArray, IntArray
 

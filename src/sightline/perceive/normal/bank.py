@@ -5,7 +5,7 @@ width become six statistics (:mod:`.features`); their distance to a bounded memo
 deviations beyond what is usual for that series (:mod:`.memory`), is the score of that width; the
 scores of the widths are averaged as logarithms, so that agreement counts for more than one loud
 width. The state of all series lies in arrays, compiled loops go over the series, and it changes in
-place.
+place. :class:`SeriesDetector` is a bank of one as a value.
 
 When not to use it: on series without a past that returns (a counter that only rises: take its
 differences first), or where what matters is slower than the widest window.
@@ -13,21 +13,323 @@ differences first), or where what matters is slower than the widest window.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from numba import types
 
 from sightline.errors import LogError, UsageError
-from sightline.perceive.compiled import kernel
-from sightline.perceive.normal.bank_block import STATE, BankPlan, Block, KnownWidth
+from sightline.perceive.compiled import kernel, warm
+from sightline.perceive.normal import features, memory, portable_logarithm
 from sightline.perceive.normal.features import bounded
-from sightline.perceive.normal.settings import NormalSettings
+from sightline.perceive.normal.memory import ALWAYS, BELOW, NEVER
+from sightline.perceive.normal.portable_logarithm import expm1, log1p
+from sightline.perceive.normal.settings import LEAST_SPREAD, NormalSettings
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
+
+STATE = ("windows", "numbers", "counts", "vectors", "used", "waiting")
+"""The arrays of a block."""
+_COMPILED = (__name__, features.__name__, memory.__name__, portable_logarithm.__name__)
+_LANES = 8  # vectors that a processor may compare at once; the memory is filled up to a multiple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BankPlan:
+    """The settings as the kernels take them.
+
+    Attributes:
+        settings: as given.
+        widths: int64[w], of the windows, in samples.
+        steps: int64[w], samples from one look to the next, per width.
+        waits: int64[w], looks until one may be learnt.
+        wait_begin: int64[w + 1], where the waiting looks of a width begin among those of all.
+        least_weight: float64[w], of one distance.
+        levels: int64[6, levels], of :func:`.features.level_table`.
+        kept_windows: how many windows are kept of all levels.
+        room: vectors that a memory has room for, a multiple of 8.
+        limits: float64[3], ``clip``, ``least_distance`` and ``learns_below`` (infinite for None).
+        learns: NEVER, ALWAYS or BELOW, the last if it hangs on the score.
+        piece_rows: samples of one series that can be taken at a time: no look that is learnt
+            within them is one of them.
+    """
+
+    settings: NormalSettings
+    widths: IntArray
+    steps: IntArray
+    waits: IntArray
+    wait_begin: IntArray
+    least_weight: FloatArray
+    limits: FloatArray
+    levels: IntArray
+    kept_windows: int
+    room: int
+    learns: int
+    piece_rows: int
+
+    @classmethod
+    def of(cls, settings: NormalSettings, *, most_piece_rows: int = 1 << 12) -> Self:
+        """From the settings.
+
+        Args:
+            settings: of the detectors.
+            most_piece_rows: bound of ``piece_rows``, >= 1.
+        """
+        steps = [settings.step(width) for width in settings.widths]
+        below = settings.learns_below
+        learns = ALWAYS if below is None else BELOW if below > 0 else NEVER
+        waits = [0 if learns == NEVER else settings.waits(width) for width in settings.widths]
+        levels, kept_windows = features.level_table(settings.widths, steps)
+        piece_rows = most_piece_rows
+        if learns == BELOW:
+            piece_rows = min(piece_rows, *(n * step for n, step in zip(waits, steps, strict=True)))
+        room = settings.memory_size + (0 if settings.forgets else 1)
+        return cls(
+            settings=settings,
+            widths=np.array(settings.widths, np.int64),
+            steps=np.array(steps, np.int64),
+            waits=np.array(waits, np.int64),
+            wait_begin=np.concatenate([[0], np.cumsum(waits)]).astype(np.int64),
+            least_weight=np.array([settings.least_weight * step for step in steps]),
+            limits=np.array(
+                [settings.clip, settings.least_distance, np.inf if below is None else below]
+            ),
+            levels=levels,
+            kept_windows=kept_windows,
+            room=-(-room // _LANES) * _LANES,
+            learns=learns,
+            piece_rows=piece_rows,
+        )
+
+    def digest(self) -> bytes:
+        """32 bytes: equal for equal settings."""
+        plain = json.dumps(self.settings.as_mapping(), sort_keys=True)
+        return hashlib.sha256(plain.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KnownWidth:
+    """What a series knows of windows of one width.
+
+    Attributes:
+        width: samples.
+        spread: float64[6], what each feature is divided by, in the unit of the samples.
+        vectors: float64[k, 6], features of remembered windows, divided by ``spread``.
+        usual: mean of the distances so far.
+        usual_spread: the deviation that distances are measured by.
+    """
+
+    width: int
+    spread: FloatArray
+    vectors: FloatArray
+    usual: float
+    usual_spread: float
+
+
+class Block:
+    """What is known of up to ``series`` series.
+
+    Attributes:
+        windows: float64[s, kept, 7], the windows of each level that will be asked for.
+        numbers: float64[s, w, 10], spread of the features, usual distance, spacing, what stands.
+        counts: int64[s, w, 3], vectors in the memory, vectors and distances learnt.
+        vectors: float64[s, w, 6, room], the memories, of each axis all vectors side by side.
+        used: int64[s, w, room], when each was last needed; empty if nothing is ever forgotten.
+        waiting: float64[s, looks, 8], looks that are to be learnt; empty if nothing is.
+    """
+
+    __slots__ = ("counts", "numbers", "plan", "used", "vectors", "waiting", "windows")
+
+    def __init__(self, plan: BankPlan, series: int) -> None:
+        self.plan = plan
+        arrays = Block.empty(plan, series)
+        self.windows, self.numbers = arrays["windows"], arrays["numbers"]
+        self.counts, self.vectors = arrays["counts"], arrays["vectors"]
+        self.used, self.waiting = arrays["used"], arrays["waiting"]
+
+    @staticmethod
+    def empty(plan: BankPlan, series: int = 0) -> dict[str, Any]:
+        """The arrays of so many series, all zero, by the names of ``STATE``."""
+        widths = len(plan.steps)
+        is_used = plan.settings.forgets and plan.learns != NEVER
+        return {
+            "windows": np.zeros((series, plan.kept_windows, features.WINDOW_NUMBERS)),
+            "numbers": np.zeros((series, widths, memory.NUMBERS)),
+            "counts": np.zeros((series, widths, memory.COUNTS), np.int64),
+            "vectors": np.zeros((series, widths, 6, plan.room)),
+            "used": np.zeros((series, widths, plan.room if is_used else 0), np.int64),
+            "waiting": np.zeros((series, int(plan.wait_begin[-1]), memory.WAITING)),
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, Any]:
+        """By the names of ``STATE``; the arrays themselves."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def picked(self, rows: IntArray) -> dict[str, Any]:
+        """Copies of these rows of each array."""
+        return {name: array[rows] for name, array in self.arrays().items()}
+
+    def put(self, rows: IntArray, state: Mapping[str, Any]) -> None:
+        """Inverse of :meth:`picked`."""
+        for name, array in self.arrays().items():
+            array[rows] = state[name]
+
+    def begin(self, row: int, values: FloatArray) -> bool:
+        """Learn from the beginning of a series; False if nothing can be known of it.
+
+        Args:
+            row: of the block.
+            values: float64[n], the samples it learns from.
+        """
+        plan, settings = self.plan, self.plan.settings
+        numbers, counts = self.numbers[row], self.counts[row]
+        counts[:] = 0
+        known = values[np.isfinite(values)]
+        if len(known) < settings.least_learning:
+            return False
+        most, least_value = float(known.max()), float(known.min())
+        least = max(
+            settings.least_share_of_range * (most - least_value),
+            settings.least_share_of_size * max(abs(most), abs(least_value)),
+            LEAST_SPREAD,
+        )
+        numbers[:] = 0.0
+        self.vectors[row] = np.inf
+        self.used[row] = 0
+        looks, begin = features.learning_looks(
+            values, plan.kept_windows, plan.widths, plan.steps, plan.levels
+        )
+        is_any = False
+        for place, (width, step) in enumerate(
+            zip(settings.widths, plan.steps.tolist(), strict=True)
+        ):
+            apart = max(width, round(settings.apart_share * len(values)))
+            is_any |= memory.learnt_width(
+                looks[begin[place] : begin[place + 1]],
+                step,
+                apart + width,
+                -(-apart // step),
+                settings.memory_size,
+                least,
+                settings.least_distance,
+                settings.clip,
+                settings.spacing_share,
+                numbers[place],
+                counts[place],
+                self.vectors[row, place],
+                self.used[row, place],
+            )
+        if is_any:
+            self.waiting[row] = np.nan
+            recent = values[-settings.widths[-1] :]
+            features.primed(row, recent, plan.levels, len(plan.steps), self.windows)
+        return is_any
+
+    def follow(  # noqa: PLR0917 - one call of many, in the order of the kernels
+        self,
+        rows: IntArray,
+        begin: IntArray,
+        length: IntArray,
+        values: FloatArray,
+        since: IntArray,
+        scores: FloatArray,
+    ) -> None:
+        """Score samples of series that have learnt, at most ``plan.piece_rows`` of each.
+
+        Args:
+            rows: int64[k], of the block, ascending.
+            begin, length: int64[k], their samples among ``values``.
+            values: float64[n].
+            since: int64[s], samples since learning; written to.
+            scores: float64[n], written to.
+        """
+        plan, settings = self.plan, self.plan.settings
+        looks = features.looked(
+            rows,
+            begin,
+            length,
+            values,
+            since,
+            plan.steps,
+            plan.levels,
+            self.windows,
+            self.numbers,
+            self.counts,
+        )
+        beyond = memory.compared(
+            rows,
+            length,
+            since,
+            looks,
+            plan.steps,
+            plan.waits,
+            plan.wait_begin,
+            plan.least_weight,
+            settings.memory_size,
+            settings.forgets,
+            plan.learns,
+            plan.limits,
+            self.numbers,
+            self.counts,
+            self.vectors,
+            self.used,
+            self.waiting,
+        )
+        logs = log1p(beyond)
+        means = memory.mean_logs(rows, length, since, logs, plan.steps, self.numbers, self.counts)
+        found = expm1(means)
+        memory.shown(
+            rows,
+            begin,
+            length,
+            since,
+            found,
+            plan.steps,
+            plan.waits,
+            plan.wait_begin,
+            plan.learns == BELOW,
+            self.waiting,
+            scores,
+        )
+
+    def take_over(self, other: Self, rows: IntArray) -> None:
+        """These rows become what they are in ``other``."""
+        self.put(rows, other.picked(rows))
+
+    def known(self, row: int) -> tuple[KnownWidth, ...]:
+        """Copies of what one series knows, of each width that could be learnt."""
+        settings = self.plan.settings
+        found = []
+        for place, width in enumerate(settings.widths):
+            filled = int(self.counts[row, place, memory.FILLED])
+            number = self.numbers[row, place]
+            if filled:
+                found.append(
+                    KnownWidth(
+                        width=width,
+                        spread=number[:6].copy(),
+                        vectors=self.vectors[row, place, :, :filled].T.copy(),
+                        usual=float(number[memory.MEAN]),
+                        usual_spread=float(np.sqrt(number[memory.VARIANCE]))
+                        + settings.least_distance,
+                    )
+                )
+        return tuple(found)
+
+
+# --- the bank -------------------------------------------------------------------------------------
+
 
 BANK_FORMAT = 1
 BLOCK_SERIES = 512
@@ -68,6 +370,7 @@ class DetectorBank:
     """
 
     def __init__(self, settings: NormalSettings, *, max_series: int = 200_000) -> None:
+        warm(*_COMPILED)
         self._plan = BankPlan.of(settings)
         self._max_series = max_series
         self._block_series = max(1, min(BLOCK_SERIES, max_series))
@@ -527,3 +830,90 @@ class _KeptSamples:
             samples[:old_rows, :old_columns] = self.samples
             self.samples = samples
         self.place[new] = free[: len(new)]
+
+
+# --- the detector of one series, as a value -------------------------------------------------------
+
+_ONLY = np.zeros(1, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesDetector:
+    """A bank of one series: following it gives the next detector, and this one stays as it is.
+
+    For a series that is at hand, and for asking what other samples would have scored. Many live
+    series belong into one :class:`.DetectorBank`, which copies nothing.
+
+    Attributes:
+        learnt_rows: samples it has begun with.
+
+    >>> rng = np.random.default_rng(0)
+    >>> series = np.sin(np.arange(3000) / 20) + rng.normal(0, 0.05, 3000)
+    >>> series[2500:2520] = 0.0
+    >>> detector = SeriesDetector.learn(series[:750])
+    >>> scores, detector = detector.follow(series[750:])
+    >>> 2500 <= 750 + int(np.argmax(scores)) < 2540, detector.rows
+    (True, 3000)
+    """
+
+    learnt_rows: int
+    _bank: DetectorBank
+
+    @classmethod
+    def learn(cls, values: FloatArray, settings: NormalSettings | None = None) -> Self:
+        """Begin with a stretch of the past that is taken as normal.
+
+        Widths of which the stretch holds fewer than two windows apart are left out.
+
+        Args:
+            values: float64[n], in order of time, evenly spaced; NaN is missing.
+            settings: default: ``NormalSettings()``.
+
+        Raises:
+            UsageError: too short, or too much of it is missing: nothing can be known yet.
+        """
+        bank = DetectorBank(settings or NormalSettings(), max_series=1)
+        if not bank.grow_learnt(values):
+            raise UsageError(
+                expected=f"{bank.settings.least_learning} or more samples to learn from, with few "
+                "missing",
+                got=f"{int(np.isfinite(values).sum())} of {len(values)} samples",
+                where="SeriesDetector.learn",
+                action="wait for more data: until then nothing is known to be normal",
+            )
+        return cls(learnt_rows=len(values), _bank=bank)
+
+    @property
+    def settings(self) -> NormalSettings:
+        """How it compares."""
+        return self._bank.settings
+
+    @property
+    def rows(self) -> int:
+        """Samples taken in, those it has begun with included."""
+        return int(self._bank.rows[0])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths that could be learnt, in samples."""
+        return tuple(one.width for one in self.known())
+
+    def known(self) -> tuple[KnownWidth, ...]:
+        """What is known of each of these widths."""
+        return self._bank.known(0)
+
+    def follow(self, values: FloatArray) -> tuple[FloatArray, Self]:
+        """Score the samples that come next, and learn from them when their time has come.
+
+        Cutting a series into several calls changes no bit of any score.
+
+        Args:
+            values: float64[n], evenly spaced after those before; NaN is missing.
+
+        Returns:
+            float64[n], 0 or more, 1 for one deviation at every width; NaN where nothing is known,
+            because too many samples are missing. Then the detector after the last sample.
+        """
+        bank = self._bank.copy()
+        scores = bank.follow(_ONLY, np.array([len(values)]), values)
+        return scores, type(self)(learnt_rows=self.learnt_rows, _bank=bank)

@@ -22,29 +22,34 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.errors import UsageError
+from sightline.perceive.compiled import warm
 from sightline.perceive.tracking.assignment import assign_in_rounds
-from sightline.perceive.tracking.camera_motion import CameraMotion, common_shift
 from sightline.perceive.tracking.kalman import possible_pairs, predict_in_place, take_in_place
 from sightline.perceive.tracking.motion_plane import (
     CameraGeometry,
+    CameraMotion,
     Sightings,
     boxes_on_plane,
+    common_shift,
     sightings,
 )
 from sightline.perceive.tracking.settings import TrackerSettings
-from sightline.perceive.tracking.table_kernels import (
+from sightline.perceive.tracking.track_table import (
+    TrackTable,
     carried_over,
     confirm_in_place,
     ended_and_begun,
     reported,
 )
-from sightline.perceive.tracking.track_table import TrackTable
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 
 NEVER_NS = -1
 FORMAT = 2
+_COMPILED = tuple(
+    loop.__module__ for loop in (assign_in_rounds, possible_pairs, common_shift, carried_over)
+)
 _ROUNDING_S = 1e-6
 """A frame at 10 Hz later is not more than 0.1 s later."""
 
@@ -73,6 +78,7 @@ class Tracker:
         camera: CameraGeometry | None = None,
         settings: TrackerSettings = TrackerSettings(),
     ) -> None:
+        warm(*_COMPILED)
         self.stream = stream
         self.settings = settings
         self._camera = camera
@@ -84,6 +90,8 @@ class Tracker:
         self._motion = CameraMotion.none()
         self._now_ns = NEVER_NS
         self._next_id = 1
+        nobody = np.empty(0, np.int64)
+        self._placed = (nobody, nobody, nobody)  # of the last frame: matched, kept, begun
         self.refused: Counter[str] = Counter()
         """Detections that were not used, by why: ``not_finite``, ``no_area``, ``off_plane``,
         ``too_many``."""
@@ -123,6 +131,22 @@ class Tracker:
         table = self._tracks.copied()
         self._advance(table, capture_ns)
         return self._reported(table, capture_ns)
+
+    @property
+    def sighting_ids(self) -> IntArray:
+        """int64[n]: the track of each detection of the last update that counted, in its order;
+        -1 for one that is no confirmed track yet.
+        """
+        matched, kept, begun = self._placed
+        row_of = np.full(int(kept.max(initial=-1)) + 1, -1, np.int64)
+        row_of[kept] = np.arange(len(kept))
+        row = np.full(len(matched), -1, np.int64)
+        is_old = matched >= 0
+        row[is_old] = row_of[matched[is_old]]
+        row[begun] = len(kept) + np.arange(len(begun))
+        ids = np.append(self._tracks.track_id, 0)[row]
+        found: IntArray = np.where(ids > 0, ids, -1)
+        return found
 
     def reset(self) -> None:
         """Forget all tracks; ids go on."""
@@ -237,6 +261,7 @@ class Tracker:
             settings.max_tracks,
         )
         self._refuse({"too_many": too_many})
+        self._placed = (matched, kept, begun)
         if len(kept) < len(table) or len(begun):
             table = self._tracks = TrackTable(
                 *carried_over(

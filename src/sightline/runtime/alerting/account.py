@@ -1,4 +1,4 @@
-"""The alert desk of a run as its log has it: what stands, what is hidden, where every alert is."""
+"""The alert desk of a run, read from its log: active alarms, what is hidden, where alerts are."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sightline.recorder.walk import chain_hash_at
 from sightline.records import EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.alerting.said import AlertingSaid
-from sightline.runtime.fan_in import FanInCore
-from sightline.runtime.hosting import FAN_IN
+from sightline.runtime.engine.fan_in import FanInCore
+from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.run_directory import RunDirectory
 
 
 def last_said(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> AlertingSaid | None:
     """The newest entry of the alert desk, which has the sums of the run; None without one."""
-    if run.is_site or run.plan.pipeline.alerting is None:
+    if run.plan.pipeline.alerting is None:
         return None
     newest: bytes | None = None
     for entry in read_entries(

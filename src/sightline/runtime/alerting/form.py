@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.decide.alerting import AlertingRules, GroupingRule, StormRule
 from sightline.errors import PipelineError
+from sightline.limits import Limits
 from sightline.records.decision import Severity
 from sightline.records.signals import NS_PER_S
+from sightline.sense.yaml_form import read_yaml
 
 _RULES = AlertingRules()
 _MAX_SUBJECTS = 100_000
+_MOST_TABLE_BYTES = 64 << 20
+"""Of a file of subjects; a larger one is refused."""
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Bound = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -151,8 +154,9 @@ def with_subjects(form: AlertingForm | None, folder: Path) -> AlertingForm | Non
         return form
     path = folder / form.subjects_file
     try:
-        table = _table(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        limits = Limits(max_document_bytes=_MOST_TABLE_BYTES)
+        table = _table(read_yaml(path, kind_of_error=PipelineError, limits=limits))
+    except ValueError as error:
         raise PipelineError(
             expected="a YAML table of subjects: `sat-7: {gateway: g-1}`, one a line",
             got=" ".join(str(error).split())[:200],

@@ -1,4 +1,4 @@
-"""What an alert desk said in one epoch: one entry of the fan-in's log.
+"""What an alert desk did in one epoch: one entry of the fan-in's log.
 
 Messages for the operator, what became of alerts, changes of life cycles, actions that could not be
 done, and the sums after it, in JSON: the bytes that a replay reproduces.
@@ -16,8 +16,8 @@ from typing import Any
 from sightline.decide.alerting import AlertingState, OperatorAction, StateChange
 from sightline.decide.alerting.alert import Disposition, Message, MessageKind
 from sightline.errors import LogError
+from sightline.records.plain_json import canonical_json
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.alerting.actions import action_as_mapping
 
 _NAMED_IN_TEXT = 3
 
@@ -55,7 +55,7 @@ class AlertingSaid:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, UTF-8."""
-        return _canonical(
+        return canonical_json(
             {
                 "epoch": self.epoch,
                 "at_ns": self.at_ns,
@@ -117,7 +117,7 @@ def said_of(
         messages=tuple(_notice(message, pipeline) for message in messages),
         dispositions=tuple(d.as_mapping() for d in dispositions),
         changes=tuple(c.as_mapping() for c in changes),
-        refused=tuple({**action_as_mapping(a), "cause": cause} for a, cause in refused),
+        refused=tuple({**a.as_mapping(), "cause": cause} for a, cause in refused),
         fates={str(fate): n for fate, n in sorted(state.counts.items()) if n},
         message_counts=dict(sorted(message_counts.items())),
         is_storm=state.storm.is_storm,
@@ -127,7 +127,7 @@ def said_of(
 def _notice(message: Message, pipeline: str) -> dict[str, Any]:
     """A message as it is stored and sent; equal in equal runs of one pipeline."""
     plain = {**message.as_mapping(), "pipeline": pipeline, "text": message_text(message)}
-    digest = hashlib.blake2b(_canonical(plain), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(canonical_json(plain), digest_size=16).hexdigest()
     return {"notice_id": digest, **plain}
 
 
@@ -170,9 +170,3 @@ def _some(message: Message) -> str:
     shown = list(dict.fromkeys(message.subjects))[:_NAMED_IN_TEXT]
     more = message.count - len(shown)
     return f" ({', '.join(shown)}{f' and {more} more' if more > 0 else ''})" if shown else ""
-
-
-def _canonical(plain: object) -> bytes:
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()

@@ -154,7 +154,9 @@ class Delivery:
                 pixels=pixels,
             )
         )
-        self._last_ns, self._shape = capture_ns, pixels.shape
+        # One picture from the future must not put off all that follow it.
+        self._last_ns = capture_ns if received_ns is None else min(capture_ns, received_ns)
+        self._shape = pixels.shape
         self._index += 1
         self._delivered += 1
         return items

@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightline.records.decision import Reason
 from sightline.records.frames import Frame, Image
 from sightline.records.holding import Holding
 from sightline.records.signals import NS_PER_S
 from sightline.sense.contract import to_ns
 from sightline.sense.frames.frame_contract import FrameContract, FrozenCheck
-from sightline.sense.frames.reasons import MEASURES, FrameReason
+from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.usual_view import PictureMeasures, UsualView, measure_picture
 
 
@@ -42,18 +41,6 @@ class HealthSignal:
     value: float
     threshold: float
     is_raised: bool
-
-    def as_reason(self, *, version: str) -> Reason:
-        """The signal as a reason of a decision; ``version`` names the contract by its digest."""
-        note = MEASURES[self.reason]
-        return Reason(
-            code=str(self.reason),
-            measure=note.measure,
-            value=self.value,
-            threshold=self.threshold,
-            unit=note.unit,
-            version=version,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.field_values import parse_times
 from sightline.sense.refused_rows import no_rejections, rejected
 from sightline.sense.source import error_words
-from sightline.sense.sources.text_files import line_blocks, open_bytes
+from sightline.sense.text_files import line_blocks, open_bytes
 
 MAX_FRAME = 10_000_000
 """Frames in one file; four days at 30 per second. A higher number is refused as RANGE."""

@@ -1,0 +1,11 @@
+"""``sightline evaluate …``: every comparison with the truth, under one name."""
+
+from __future__ import annotations
+
+from sightline.cli import anomaly_benchmark_commands, site_score_command
+from sightline.cli.tracking_commands import app
+
+anomaly_benchmark_commands.register(app)
+site_score_command.register(app)
+
+__all__ = ["app"]

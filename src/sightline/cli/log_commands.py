@@ -1,0 +1,324 @@
+"""``sightline replay|verify|prune|quarantine``: commands that read the log of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from sightline.cli.console import counting_display, print_json
+from sightline.cli.run_command import show_report
+from sightline.cli.sources import open_sources
+from sightline.errors import UsageError
+from sightline.recorder import verify_log
+from sightline.records import Accounts
+from sightline.runtime import (
+    ReplayVerdict,
+    RunComparison,
+    RunDirectory,
+    RunReport,
+    compare_runs,
+    make_plan,
+    replay_run,
+    run_pipeline,
+)
+from sightline.runtime.engine.answerers import lookers
+from sightline.runtime.pictures.logged_pictures import looked_at_again
+from sightline.runtime.pruning import prune_run
+from sightline.sense import MemorySource, feed_again_frame, load_contract
+
+_SHOWN_DIFFERENCES = 10
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugins", help="Folder with the modules that the run's pipeline names under plugins."
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="NAME=LOCATION",
+        help="Source files, for rows that the log only refers to.",
+    ),
+]
+
+
+def replay(
+    path: Run,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another run, to compare decisions with.")
+    ] = None,
+    source: Sources = None,
+    rerun_models: Annotated[
+        bool,
+        typer.Option("--rerun-models", help="Also run the models again and compare their answers."),
+    ] = False,
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Run the log of a run through the engine again; exit 0 only if every byte is the same."""
+    directory = RunDirectory.open(path, plugins=plugins)
+    sources = open_sources(directory.plan, source) if source else None
+    with counting_display("replay", is_quiet=as_json) as on_progress:
+        verdict = replay_run(
+            directory, sources=sources, rerun_models=rerun_models, on_progress=on_progress
+        )
+    changed: list[tuple[int, str]] = []
+    if rerun_models and directory.plan.cameras:
+        changed = list(looked_at_again(directory, lookers(directory.plan)))
+    comparison = compare_runs(directory, RunDirectory.open(against)) if against else None
+    holds = bool(verdict) and not changed and (comparison is None or bool(comparison))
+    if as_json:
+        print_json(
+            {
+                "identical": bool(verdict),
+                "decisions": verdict.decisions,
+                "entries": verdict.entries,
+                "digest": verdict.digest,
+                "final_digest": verdict.final_digest,
+                "difference": str(verdict.difference) if verdict.difference else None,
+                "models_differ": [text for _, text in changed] if rerun_models else None,
+                "began_at": dict(verdict.began_at),
+                "against": None
+                if comparison is None
+                else {
+                    "equivalent": bool(comparison),
+                    "final_equal": comparison.is_final_equal,
+                    "digest": comparison.digest_b,
+                    "final_digest": comparison.final_digest_b,
+                    "difference": str(comparison.difference) if comparison.difference else None,
+                },
+            }
+        )
+    else:
+        _show_replay(verdict, comparison)
+        _show_changed(changed, was_asked=rerun_models and bool(directory.plan.cameras))
+    raise typer.Exit(0 if holds else 1)
+
+
+def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for partition, after in verdict.began_at.items():
+        console.print(
+            f"{partition}: replayed from the checkpoint at entry {after:,} on; pruned before"
+        )
+    if verdict:
+        console.print(
+            f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
+            f"[green]every one the same bytes[/green]\n  digest {verdict.digest}"
+        )
+    else:
+        console.print(f"replay: [red]differs[/red] at {verdict.difference}")
+    if comparison is not None:
+        if comparison:
+            console.print(f"against: [green]equivalent[/green]\n  digest {comparison.digest_b}")
+        else:
+            final = "equal" if comparison.is_final_equal else "different"
+            console.print(
+                f"against: [red]not equivalent[/red] ({comparison.decisions_a} and "
+                f"{comparison.decisions_b} revisions; final revisions {final})"
+            )
+            if comparison.difference:
+                console.print(f"  {comparison.difference}", soft_wrap=True)
+
+
+def _show_changed(changed: Sequence[tuple[int, str]], *, was_asked: bool) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if was_asked and not changed:
+        console.print("models: asked again, [green]every answer the same[/green]")
+    for sequence, text in changed[:_SHOWN_DIFFERENCES]:
+        console.print(f"[red]models differ[/red] log sequence {sequence}, {text}")
+    if len(changed) > _SHOWN_DIFFERENCES:
+        console.print(f"… and {len(changed) - _SHOWN_DIFFERENCES} more")
+
+
+def verify(
+    path: Run,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--head",
+            metavar="PARTITION=HASH",
+            help="Newest hash of a log, as you noted it elsewhere.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the hash chain of every log, and that every received row is accounted for."""
+    directory = RunDirectory.open(path)
+    expected = dict(item.split("=", 1) for item in head or [] if "=" in item)
+    with counting_display("verify", is_quiet=as_json) as on_progress:
+        verdicts = {
+            name: verify_log(directory.storage, name, on_progress=on_progress)
+            for name in directory.partitions
+        }
+    heads = {n: n not in expected or v.head.hash == expected[n] for n, v in verdicts.items()}
+    chains_hold = all(verdicts.values()) and all(heads.values())
+    accounts = Accounts.total(directory.accounts().values()) if chains_hold else Accounts()
+    holds = chains_hold and accounts.is_balanced
+    if as_json:
+        print_json(
+            {
+                "holds": holds,
+                "logs": {
+                    n: {
+                        "holds": bool(v) and heads[n],
+                        "entries": v.entries,
+                        "pruned": v.pruned_entries,
+                        "head": v.head.hash,
+                        "problem": v.problem or ("" if heads[n] else "another head hash"),
+                    }
+                    for n, v in verdicts.items()
+                },
+                "conservation": accounts.equation() if chains_hold else None,
+            }
+        )
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for name, verdict in verdicts.items():
+            mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
+            console.print(
+                f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}"
+            )
+            if verdict.problem:
+                console.print(f"  {verdict.problem}", soft_wrap=True)
+            elif not heads[name]:
+                console.print(f"  expected head {expected[name]}", soft_wrap=True)
+        if chains_hold:
+            console.print(f"conservation: {accounts.equation()}")
+    raise typer.Exit(0 if holds else 1)
+
+
+def prune(
+    path: Run,
+    keep_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Prune while a partition's log is larger.")
+    ] = None,
+    older_than_days: Annotated[
+        float | None, typer.Option(min=0, help="Prune what is older, by the wall clock.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Free the space of old log entries; their hashes stay, so that verify still holds.
+
+    Only what lies before the newest checkpoint goes. It cannot be replayed or explained any more.
+    """
+    if keep_bytes is None and older_than_days is None:
+        raise UsageError(
+            expected="--keep-bytes or --older-than-days",
+            got="neither",
+            where="prune",
+            action="say how much to keep",
+        )
+    keep_after_ns = None
+    if older_than_days is not None:
+        keep_after_ns = time.time_ns() - round(older_than_days * 86400e9)
+    done = prune_run(RunDirectory.open(path), keep_bytes=keep_bytes, keep_after_ns=keep_after_ns)
+    if as_json:
+        print_json(
+            {
+                "pruned": {
+                    n: {"entries": p.entries, "freed_bytes": p.freed_bytes}
+                    for n, p in done.pruned.items()
+                },
+                "kept": dict(done.kept),
+            }
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for name, pruned in done.pruned.items():
+        console.print(f"{name}: {pruned.entries:,} entries, {pruned.freed_bytes:,} bytes freed")
+    for name, why in done.kept.items():
+        console.print(f"{name}: nothing pruned ({why})")
+
+
+def quarantine(
+    path: Run,
+    feed_again: Annotated[
+        Path | None,
+        typer.Option(
+            "--feed-again", metavar="CONTRACT", help="Feed the rows in under this contract."
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only rows of this source.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Browse refused rows with their reasons, or feed them in again."""
+    directory = RunDirectory.open(path)
+    frame = directory.quarantine()
+    if source is not None:
+        frame = frame.filter(frame["source"] == source)
+    if feed_again is not None:
+        report = feed_quarantine_again(directory, frame, feed_again, out=out, source=source)
+        show_report(report, as_json=as_json)
+        return
+    counts = frame.group_by("source", "reason").len().sort("source", "reason")
+    if as_json:
+        print_json(
+            {
+                "rows": frame.height,
+                "by_reason": counts.to_dicts(),
+                "sample": frame.head(limit).to_dicts(),
+            }
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{frame.height} rows in quarantine")
+    for row in counts.to_dicts():
+        console.print(f"  {row['source']:12} {row['reason']:24} {row['len']:>9,}")
+    for row in frame.head(limit).to_dicts():
+        console.print(
+            f"{row['_origin']}:{row['_row']} {row['reason']} {row['field']}: {row['detail']}\n"
+            f"    {row['raw']}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def feed_quarantine_again(
+    run: RunDirectory,
+    refused: pl.DataFrame,
+    contract: Path,
+    *,
+    out: Path | None,
+    source: str | None,
+) -> RunReport:
+    """Run the refused rows of one source under another contract, in a new run directory.
+
+    Rows that were cut when they were kept, and lines that never became rows, stay where they are.
+    The new run counts only the rows it gets.
+    """
+    plan = run.plan
+    name = source or next(iter(plan.contracts))
+    if source is None and len(plan.contracts) > 1 and refused["source"].n_unique() > 1:
+        raise UsageError(
+            expected="one source",
+            got=f"rows of {', '.join(sorted(refused['source'].unique()))}",
+            where="--feed-again",
+            action="choose one with --source",
+        )
+    if source is None and refused.height:
+        name = refused["source"][0]
+    rows = feed_again_frame(refused.filter(refused["source"] == name).drop("source"))
+    if not rows.height:
+        raise UsageError(
+            expected="rows that can be fed in again",
+            got="none",
+            where=f"{run.path}, {name}",
+            action="see `sightline quarantine RUN` for what was refused",
+        )
+    contracts = {**plan.contracts, name: load_contract(contract)}
+    again = make_plan(plan.pipeline, contracts, where=str(contract))
+    sources = {n: MemorySource(n, {"quarantine": rows} if n == name else {}) for n in contracts}
+    return run_pipeline(again, sources, out or run.path.with_name(f"{run.path.name}-again"))

@@ -1,0 +1,262 @@
+"""``sightline run``: runs a pipeline over rows, cameras, or both, and prints the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sightline.act import RunMetrics, outlet_registry, serve_metrics
+from sightline.cli.console import print_json, progress_display, stop_on_signal
+from sightline.cli.outlets import parse_actuators, parse_alerts
+from sightline.cli.sources import open_sources, parse_controls, parse_speed
+from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.registry import import_plugins
+from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
+from sightline.runtime.engine.steady_clock import steady_clock
+from sightline.runtime.run_options import RunClocks
+
+_STAGES_SHOWN = 3
+"""Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="NAME=LOCATION",
+            help="A file, a folder, - for standard input; of a camera also rtsp:// or http(s)://.",
+        ),
+    ] = None,
+    speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Take rows as they come; time is that of this machine's clock."
+        ),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the stopped run in --out.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Worker processes; 0: all in this process.")
+    ] = 0,
+    alerts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alerts",
+            metavar="[NAME=]LOCATION",
+            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt://…",
+        ),
+    ] = None,
+    control: Annotated[
+        list[Path] | None,
+        typer.Option("--control", help="File of operator inputs, one JSON object a line."),
+    ] = None,
+    actuator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--actuator",
+            metavar="MACHINE=LOCATION",
+            help="Where commands to a machine go: mqtt://HOST/PREFIX, http(s)://…, jsonl:FILE.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Serve Prometheus metrics on this port of localhost, /metrics."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline over files, folders, standard input, recordings or cameras.
+
+    Live, or with cameras, Ctrl-C or SIGTERM ends the run after what has come is in the log;
+    --resume goes on with it.
+    """
+    plan = load_plan(pipeline)
+    if workers > DEFAULT_LIMITS.max_workers:
+        raise UsageError(
+            expected=f"at most {DEFAULT_LIMITS.max_workers} workers",
+            got=str(workers),
+            where="--workers",
+            action="give fewer",
+        )
+    clocks = RunClocks()
+    if plan.cameras:  # cameras and engine share one clock, so that ages stay right
+        clocks = RunClocks(wall_ns=steady_clock(time.time_ns, time.monotonic))
+    sources = open_sources(plan, source or [], wall_ns=clocks.wall_ns)
+    is_live = live or any(not getattr(sources[n], "durable", True) for n in plan.cameras
+                          if n in sources)  # fmt: skip
+    # With cameras the file may grow while the run goes on; with rows alone it is read at the start.
+    follows = bool(plan.cameras)
+    options = RunOptions(
+        speed=None if is_live and plan.cameras else parse_speed(speed),
+        is_live=is_live,
+        workers=workers,
+        resume=resume,
+        controls=() if follows else parse_controls(control or []),
+    )
+    registry = outlet_registry(import_plugins(plan.pipeline.plugins, where=str(pipeline)))
+    machines = [s.name for s in plan.items if s.stage.ports()[1] == "commands"]
+    with (
+        stop_on_signal(is_armed=is_live or follows) as is_stopped,
+        metrics_server(metrics_port) as metrics,
+        progress_display(plan.pipeline.pipeline, is_quiet=as_json) as on_progress,
+    ):
+        report = run_pipeline(
+            plan,
+            sources,
+            out,
+            options=options,
+            commands=parse_actuators(
+                machines, actuator or [], pipeline=plan.pipeline.pipeline, registry=registry
+            ),
+            alerts=parse_alerts(alerts or [], registry=registry),
+            controls=_followed(control or []) if follows else tuple,
+            metrics=metrics,
+            on_progress=on_progress,
+            clocks=clocks,
+            is_stopped=is_stopped,
+        )
+    show_report(report, as_json=as_json)
+
+
+@contextmanager
+def metrics_server(port: int | None) -> Iterator[RunMetrics]:
+    """Metrics of a run, served while it lasts if a port is given."""
+    metrics = RunMetrics()
+    if port is None:
+        yield metrics
+        return
+    with serve_metrics(metrics, port=port):
+        yield metrics
+
+
+def show_report(report: RunReport, *, as_json: bool) -> None:
+    """Print what a run came to."""
+    if as_json:
+        print_json(report.as_mapping())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in report_lines(report):
+        console.print(line)
+
+
+def report_lines(report: RunReport) -> list[RenderableType]:
+    """What a run came to, for a terminal."""
+    rows = list(_number_rows(report))
+    numbers = Table.grid(padding=(0, 2))
+    numbers.add_column(no_wrap=True)
+    numbers.add_column(overflow="fold")
+    for title, text in rows:
+        numbers.add_row(title, Text(text))
+    decisions = Table(title=None, box=None, padding=(0, 2))
+    decisions.add_column("decision")
+    decisions.add_column("count", justify="right")
+    for name, count in report.decisions.items():
+        decisions.add_row(name, f"{count:,}")
+    return [numbers, "", decisions if report.decisions else "no decisions", ""]
+
+
+def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
+    accounts = report.accounts
+    yield "pipeline", report.pipeline
+    yield ("frames" if report.frames_per_s and not report.rows_per_s else "rows",
+           accounts.equation())  # fmt: skip
+    for title, causes in (("dropped", accounts.dropped), ("quarantined", accounts.quarantined)):
+        for cause, count in causes.items():
+            if count:
+                yield "", f"{title} {cause}: {count:,}"
+    per_s = [f"{report.rows_per_s:,.0f} rows/s"] if report.rows_per_s else []
+    per_s += [f"{report.frames_per_s:,.1f} frames/s"] if report.frames_per_s else []
+    yield "speed", ", ".join([*per_s, f"{report.wall_s:.1f} s"])
+    by_p99 = sorted(report.stage_s, key=lambda stage: -report.stage_s[stage].get("p99", 0.0))
+    shown = by_p99 if report.commands else by_p99[:_STAGES_SHOWN]
+    for title, seconds in (
+        ("latency", report.latency_s if report.rows_per_s else {}),
+        ("capture to command", report.command_latency_s),
+        ("age when taken", report.age_s),
+        ("step", report.step_s),
+        *((f"  {stage}", report.stage_s[stage]) for stage in shown),
+    ):
+        if seconds.get("count"):
+            times = (f"{k} {seconds[k] * 1000:,.1f} ms" for k in ("p50", "p95", "p99", "worst"))
+            yield title, "  ".join(times)
+    if not report.deadline_missed:
+        yield "deadlines", "none missed"
+    for stage, times_missed in report.deadline_missed.items():
+        yield "deadlines", f"{stage}: {times_missed} missed"
+    for name, count in report.fallbacks.items():
+        yield "fallback", f"{name}: {count}"
+    if report.commands:
+        yield "commands", ", ".join(f"{name} {count}" for name, count in report.commands.items())
+    for machine, sending in report.actuators.items():
+        yield "actuator", f"{machine}: " + ", ".join(f"{n} {v}" for n, v in sending.items() if v)
+    for stage, found in report.learning.items():
+        words = f"{found.known:,} series known, {found.learning:,} still learnt from"
+        room = f", {found.without_room:,} without room" if found.without_room else ""
+        yield "learning", f"{stage}: {words}{room}"
+    if report.alerting is not None:
+        fates, messages = report.alerting["fates"], report.alerting["messages"]
+        places = " + ".join(f"{fate} {count:,}" for fate, count in fates.items()) or "none"
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in messages.items())
+        yield "alerts", f"raised {sum(fates.values()):,} = {places}"
+        yield "messages", f"{sum(messages.values()):,}{': ' + kinds if kinds else ''}"
+    if report.refused_controls:
+        yield "operator inputs", f"{report.refused_controls} refused: no JSON object, or not usable"
+    if report.undelivered:
+        yield "outbox", f"{report.undelivered} alerts not delivered yet"
+    for partition, message in report.recoveries.items():
+        yield "recovered", f"{partition}: {message}"
+    yield "digest", report.digest
+
+
+def _followed(
+    files: Sequence[Path], limits: Limits = DEFAULT_LIMITS
+) -> Callable[[], list[Mapping[str, Any]]]:
+    """Operator inputs from files of JSON lines that grow while a run goes on.
+
+    Only whole lines are read, each once; what is no JSON object, or longer than
+    ``control_line_bytes``, is handed on as an empty one, so that it is counted.
+    """
+    places = dict.fromkeys(files, 0)
+
+    def newest() -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for path in files:
+            if not path.exists():
+                continue
+            with path.open("rb") as file:
+                file.seek(places[path])
+                text = file.read(limits.control_line_bytes)
+            is_too_long = len(text) == limits.control_line_bytes and b"\n" not in text
+            whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
+            for line in whole.splitlines(keepends=True):
+                # A resumed run reads the file again: it must know what it has taken.
+                if line.strip():
+                    found.append({"id": f"{path}:{places[path]}", **_control(line)})
+                places[path] += len(line)
+        return found
+
+    return newest
+
+
+def _control(line: bytes) -> Mapping[str, Any]:
+    try:
+        plain = json.loads(line)
+    except ValueError:
+        return {}
+    return plain if isinstance(plain, dict) else {}

@@ -1,0 +1,300 @@
+"""An event found in a series of a file, explained: what was unusual, since when, what else was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sightline.errors import UsageError
+from sightline.evidence.counterfactual import Counterfactual
+from sightline.evidence.series_detection import DetectedSeries
+from sightline.evidence.series_events.event_counterfactual import (
+    EventTrial,
+    NormalStretch,
+    level_counterfactual,
+    normal_counterfactual,
+)
+from sightline.evidence.words import number
+from sightline.perceive.normal import EventRule, NormalSettings, SeriesDetector, attribute_score
+from sightline.perceive.normal.attribution import ScoreAttribution, unusual_since
+from sightline.records.windows import FloatArray
+
+MAX_ALERTS = 20
+"""Events that are explained at once: the strongest ones. Each takes some tens of runs."""
+MAX_NEIGHBOURS = 8
+"""Other series that are named; all are counted."""
+SINCE_LEVEL = 1.0
+"""Score from which a series counts as departing: one deviation at every width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """An event of another series at the same time.
+
+    Attributes:
+        key: of that series.
+        start_ns, end_ns: of its event, UTC ns; None without times.
+        score: its greatest.
+    """
+
+    key: str
+    start_ns: int | None
+    end_ns: int | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeriesAlert:
+    """One event, explained.
+
+    Attributes:
+        rank: 1 for the strongest event of the file.
+        found: the series and all its events.
+        event: which of its events.
+        trial: what may be changed, and the detector before it.
+        threshold: a score at or above it is unusual.
+        needed: score it had to reach beside the others: the threshold, or the share of the
+            greatest score elsewhere below which the rule drops an event.
+        peak: row of the greatest score.
+        since: first row of the run with scores of at least ``SINCE_LEVEL`` that led to it.
+        why: attribution of the greatest score.
+        level, normal: what would not have alerted.
+        stretch: what the samples were moved towards; None if nothing was at hand.
+        neighbours: other series with an event at that time, at most ``MAX_NEIGHBOURS``.
+        neighbours_in_all: how many there are.
+    """
+
+    rank: int
+    found: DetectedSeries
+    event: int
+    trial: EventTrial
+    threshold: float
+    needed: float
+    peak: int
+    since: int
+    why: ScoreAttribution
+    level: Counterfactual
+    normal: Counterfactual
+    stretch: NormalStretch | None
+    neighbours: tuple[Neighbour, ...]
+    neighbours_in_all: int
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """First and last row of the event, both included, as places in the series."""
+        first, last = self.found.events[self.event]
+        return int(first), int(last)
+
+    @property
+    def score(self) -> float:
+        """The greatest."""
+        return float(self.found.score[self.peak])
+
+    def time_ns(self, row: int) -> int | None:
+        """UTC ns of a row of the series; None without times."""
+        times = self.found.series.time_ns
+        return None if times is None else int(times[row])
+
+    def file_row(self, row: int) -> int:
+        """Place in the file, from 0."""
+        return int(self.found.series.row[row])
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready; rows are places in the series, from 0 (``file_row``: in the file)."""
+        first, last = self.rows
+        return {
+            "rank": self.rank,
+            "key": self.found.series.key,
+            "first": self._at(first),
+            "last": self._at(last),
+            "greatest": self._at(self.peak) | {"score": number(self.score)},
+            "since": self._at(self.since) | {"level": SINCE_LEVEL},
+            "threshold": self.threshold,
+            "needed": number(self.needed),
+            "learnt_rows": self.found.learnt_rows,
+            "attribution": self.why.as_mapping(),
+            "counterfactuals": [self.level.as_mapping(), self.normal.as_mapping()],
+            "neighbours": [
+                {
+                    "key": n.key,
+                    "start_ns": n.start_ns,
+                    "end_ns": n.end_ns,
+                    "score": number(n.score),
+                }
+                for n in self.neighbours
+            ],
+            "neighbours_in_all": self.neighbours_in_all,
+        }
+
+    def _at(self, row: int) -> dict[str, Any]:
+        return {"row": row, "file_row": self.file_row(row), "time_ns": self.time_ns(row)}
+
+
+def explain_events(
+    found: Sequence[DetectedSeries],
+    *,
+    rule: EventRule,
+    settings: NormalSettings | None = None,
+    rank: int | None = None,
+    at_ns: int | None = None,
+) -> list[SeriesAlert]:
+    """Explain events of series: the strongest ones, the one of a rank, or those at a time.
+
+    Args:
+        found: what was detected.
+        rule, settings: those it was detected with.
+        rank: 1 for the strongest event of all series.
+        at_ns: UTC ns: events that contain it.
+
+    Returns:
+        By strength, at most ``MAX_ALERTS``.
+
+    Raises:
+        UsageError: there is no such event.
+    """
+    every = [
+        (place, number_of, greatest)
+        for place, one in enumerate(found)
+        for number_of, greatest in enumerate(one.greatest_scores())
+    ]
+    every.sort(key=lambda item: (-item[2], item[0], item[1]))
+    ranked = [(at + 1, place, event) for at, (place, event, _) in enumerate(every)]
+    chosen = ranked
+    if rank is not None:
+        chosen = ranked[rank - 1 : rank] if rank > 0 else []
+    elif at_ns is not None:
+        chosen = [one for one in ranked if _contains(found[one[1]], one[2], at_ns)]
+    if not chosen and (rank is not None or at_ns is not None):
+        raise UsageError(
+            expected=f"an event: there are {len(ranked)}",
+            got=f"number {rank}" if rank is not None else "a time at which there is none",
+            where="--explain",
+            action="see the list without --explain",
+        )
+    alerts: list[SeriesAlert] = []
+    for place in sorted({place for _, place, _ in chosen[:MAX_ALERTS]}):
+        mine = [(number_of, event) for number_of, p, event in chosen[:MAX_ALERTS] if p == place]
+        alerts += _of_series(found, place, mine, rule, settings or NormalSettings())
+    return sorted(alerts, key=lambda alert: alert.rank)
+
+
+def _contains(one: DetectedSeries, event: int, at_ns: int) -> bool:
+    times = one.series.time_ns
+    first, last = one.events[event]
+    return times is not None and int(times[first]) <= at_ns <= int(times[last])
+
+
+def _of_series(
+    found: Sequence[DetectedSeries],
+    place: int,
+    ranked: list[tuple[int, int]],
+    rule: EventRule,
+    settings: NormalSettings,
+) -> list[SeriesAlert]:
+    one = found[place]
+    values, score = one.series.values, one.score
+    detector = SeriesDetector.learn(values[: one.learnt_rows], settings)
+    alerts = []
+    for rank, event in sorted(ranked, key=lambda item: item[1]):  # the detector only goes forward
+        first, last = (int(row) for row in one.events[event])
+        peak = first + int(np.nanargmax(score[first : last + 1]))
+        since = unusual_since(score, row=first, level=SINCE_LEVEL)
+        widths = detector.widths
+        begin, until = _bounds(one, event, since, widths)
+        earliest = max(min(begin, peak - settings.step(widths[-1])), one.learnt_rows)
+        # An event right after another one may need looks from before it began.
+        before = detector if detector.rows <= earliest else _at(one, settings, earliest)
+        before = before.follow(values[before.rows : earliest])[1]
+        detector = before.follow(values[before.rows : begin])[1]
+        why = attribute_score(before, values, row=peak, time_ns=one.series.time_ns)
+        trial = EventTrial(
+            values=values,
+            score=score,
+            detector=detector,
+            first_row=begin,
+            last_row=last,
+            until_row=until,
+            rule=rule,
+        )
+        normal, stretch = normal_counterfactual(trial, why, one.events)
+        neighbours = _neighbours(found, place, first, last)
+        alerts.append(
+            SeriesAlert(
+                rank=rank,
+                found=one,
+                event=event,
+                trial=trial,
+                threshold=rule.threshold,
+                needed=max(rule.threshold, rule.least_share * _elsewhere(score, begin, until)),
+                peak=peak,
+                since=since,
+                why=why,
+                level=_timed(one, level_counterfactual(trial, why)),
+                normal=_timed(one, normal),
+                stretch=stretch,
+                neighbours=tuple(neighbours[:MAX_NEIGHBOURS]),
+                neighbours_in_all=len(neighbours),
+            )
+        )
+    return alerts
+
+
+def _elsewhere(score: FloatArray, begin: int, until: int) -> float:
+    """The greatest score of other rows; 0 without any."""
+    others = np.concatenate([score[:begin], score[until + 1 :]])
+    return float(np.nanmax(others)) if np.isfinite(others).any() else 0.0
+
+
+def _at(one: DetectedSeries, settings: NormalSettings, row: int) -> SeriesDetector:
+    values, learnt = one.series.values, one.learnt_rows
+    return SeriesDetector.learn(values[:learnt], settings).follow(values[learnt:row])[1]
+
+
+def _bounds(
+    one: DetectedSeries, event: int, since: int, widths: tuple[int, ...]
+) -> tuple[int, int]:
+    """The first row that may be changed, and the last whose score counts for the event."""
+    first, last = (int(row) for row in one.events[event])
+    begin = max(first - widths[-1], min(since, first - widths[0]), one.learnt_rows)
+    if event > 0:
+        begin = max(begin, int(one.events[event - 1, 1]) + 1)
+    until = min(last + widths[-1], len(one.score) - 1)
+    if event + 1 < len(one.events):
+        until = min(until, int(one.events[event + 1, 0]) - 1)
+    return min(begin, first), until
+
+
+def _timed(one: DetectedSeries, found: Counterfactual) -> Counterfactual:
+    times = one.series.time_ns
+    if times is None or found.first_row < 0:
+        return found
+    return replace(found, start_ns=int(times[found.first_row]), end_ns=int(times[found.last_row]))
+
+
+def _neighbours(
+    found: Sequence[DetectedSeries], place: int, first: int, last: int
+) -> list[Neighbour]:
+    """Events of other series that overlap rows of this one in time, the strongest first."""
+    times = found[place].series.time_ns
+    edges = (first, last) if times is None else (int(times[first]), int(times[last]))
+    near = []
+    for other, one in enumerate(found):
+        theirs = one.series.time_ns
+        if other == place or (theirs is None) != (times is None):
+            continue
+        for (a, b), greatest in zip(one.events, one.greatest_scores(), strict=True):
+            begin, end = (int(a), int(b)) if theirs is None else (int(theirs[a]), int(theirs[b]))
+            if begin <= edges[1] and end >= edges[0]:
+                is_timed = theirs is not None
+                near.append(
+                    Neighbour(
+                        key=one.series.key,
+                        start_ns=begin if is_timed else None,
+                        end_ns=end if is_timed else None,
+                        score=greatest,
+                    )
+                )
+    return sorted(near, key=lambda n: (-n.score, n.key))

@@ -1,0 +1,361 @@
+"""The core of the fan-in partition: what needs more than one key.
+
+It reads the summaries of the key partitions and acts only when all of them have reached an epoch,
+in partition order. So neither the number of workers nor their speed can change what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
+from sightline.errors import LogError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder.checkpoint import StateParts
+from sightline.records import Accounts, Decision, Entry, EntryKind
+from sightline.records.decision import Status, Transition
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.alerting.desk import DESK, DeskStage
+from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.operator_inputs import OperatorInputs, is_for_desk
+from sightline.runtime.engine.outputs import StageRows, StepOutput
+from sightline.runtime.engine.stage_timer import StageTimer, Untimed
+from sightline.runtime.engine.summary import Summary
+from sightline.runtime.engine.watching import (
+    EVERYWHERE,
+    GroupPresence,
+    group_presence,
+    widen,
+)
+from sightline.runtime.plan import Plan
+from sightline.sense.event_time import FOREVER_NS, NEVER_NS
+
+FAN_IN_STATE_VERSION = 3
+INHIBITION = "inhibition"
+"""Name under which the release of held decisions is timed."""
+
+
+class FanInCore:
+    """State of the fan-in partition. ``step`` is its only way forward.
+
+    Args:
+        plan: the checked pipeline.
+        partitions: number of key partitions to wait for.
+        limits: bounds of its state.
+        observe: called with the rows each stage wrote; used by the run comparison only.
+        timer: told where the work of each stage begins and ends; the core never reads it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        partitions: int,
+        limits: Limits = DEFAULT_LIMITS,
+        observe: Callable[[StageRows], None] | None = None,
+        timer: StageTimer = Untimed(),
+    ) -> None:
+        self.plan = plan
+        self.partitions = partitions
+        self.limits = limits
+        self._observe = observe
+        self._timer = timer
+        self.models: dict[str, str] = {}
+        """No model is live in the fan-in."""
+        self.issued = IssuedDecisions(most=limits.max_open_decisions)
+        self.epoch = -1
+        self.is_finished = False
+        self._waiting: dict[int, Summary] = {}
+        self._presence = [group_presence(plan, step) for step in plan.watches]
+        has_desk = plan.pipeline.alerting is not None
+        self.desk = DeskStage(plan, limits=limits) if has_desk else None
+        """The alert desk, if the pipeline has one."""
+        self._inputs = OperatorInputs(plan, limits=limits)
+        self._settled_ns = NEVER_NS
+        self._candidates: dict[tuple[str, str], dict[str, Decision]] = {}
+        self._wider: dict[tuple[str, str], list[Episode]] = {}
+        self._held: set[tuple[str, str]] = set()
+        self._rules = {
+            name: InhibitionRule(
+                kind=name,
+                inhibited_by=step.stage.settings.inhibited_by,
+                hold_ns=round((step.stage.settings.inhibit_hold_s or 0.0) * NS_PER_S),
+            )
+            for name, step in plan.deciding_steps().items()
+            if step.stage.settings.inhibited_by
+        }
+        self._wider_kinds = {kind for rule in self._rules.values() for kind in rule.inhibited_by}
+
+    def step(self, entry: Entry) -> StepOutput:
+        """Apply one entry; says something only when the last summary of an epoch has come."""
+        if entry.kind in (EntryKind.CONFIGURATION, EntryKind.MODEL):
+            return StepOutput()
+        if entry.kind is EntryKind.CONTROL:
+            control = self._inputs.apply(entry.payload)
+            if control is not None and self.desk is not None and is_for_desk(control):
+                self.desk.control(control)
+            return StepOutput()
+        if entry.kind is not EntryKind.SUMMARY_IN:
+            raise LogError(
+                expected="an entry the fan-in reads",
+                got=str(entry.kind),
+                where=f"fan-in, sequence {entry.sequence}",
+                action="run `sightline verify` on the run",
+            )
+        summary = Summary.from_bytes(entry.payload)
+        self._waiting[summary.partition] = summary
+        if len(self._waiting) < self.partitions:
+            return StepOutput()
+        summaries = [self._waiting[p] for p in sorted(self._waiting)]
+        self._waiting = {}
+        return self._epoch(summaries)
+
+    def _epoch(self, summaries: list[Summary]) -> StepOutput:
+        self.epoch = summaries[0].epoch
+        tick_ns = min(s.tick_ns for s in summaries)
+        is_final = self.is_finished = all(s.is_final for s in summaries)
+        now_ns = tick_ns if is_final else tick_ns - self.plan.out_of_order_ns
+        self._inputs.go_to(tick_ns)
+        output = StepOutput()
+        touched: set[tuple[str, str]] = set()
+        for summary in summaries:
+            for part in summary.presence:
+                for presence in self._presence:
+                    if presence.chain == part.chain:
+                        widen(presence, part)
+            for candidate in summary.candidates:
+                if candidate.kind in self._rules or candidate.kind in self._wider_kinds:
+                    touched.add(self._note(candidate))
+        for presence in self._presence:
+            with self._timer.span(presence.watch.step.name):
+                said = self._silences(presence, tick_ns=tick_ns, is_final=is_final, output=output)
+            output.decisions.extend(said)
+            touched.update(self._note(decision) for decision in said)
+        with self._timer.span(INHIBITION):
+            self._release(touched, FOREVER_NS if is_final else now_ns, output)
+        if self.desk is not None:
+            with self._timer.span(DESK):
+                # Partitions have published the others themselves; here they are only told of.
+                theirs = [c for s in summaries for c in s.candidates if c.kind not in self._rules]
+                output.alerting = self.desk.epoch(
+                    self.epoch,
+                    [*theirs, *output.decisions],
+                    [key for summary in summaries for key in summary.new_keys],
+                    now_ns=now_ns,
+                    is_last=is_final,
+                )
+        self._settle(tick_ns)
+        output.decisions.sort(key=lambda d: (d.event_ns, d.subject, d.kind, d.revision))
+        output.accounts = Accounts()
+        return output
+
+    def _note(self, decision: Decision) -> tuple[str, str]:
+        """Remember the newest revision of a candidate or of an inhibiting decision."""
+        identity = (decision.kind, decision.subject)
+        store = self._candidates.setdefault(identity, {})
+        if decision.status is Status.RETRACTED:
+            store.pop(decision.decision_id, None)
+        else:
+            store[decision.decision_id] = decision
+        return identity
+
+    # --- group silence ------------------------------------------------------------------------
+
+    def _silences(
+        self, presence: GroupPresence, *, tick_ns: int, is_final: bool, output: StepOutput
+    ) -> list[Decision]:
+        contract = self.plan.streams[presence.source]
+        said: list[Decision] = []
+        for change in presence.watch.look(
+            presence.series,
+            presence.names,
+            self._inputs,
+            now_ns=tick_ns if is_final else tick_ns - contract.out_of_order_ns,
+            heard_ns=None,
+            group_of=lambda key, row: presence.names[key],
+            observe=self._observe,
+        ):
+            said += self.issued.reconcile(
+                presence.watch.step.name,
+                change.subject,
+                self._inputs.visible(change.decisions),
+                from_ns=change.from_ns,
+                settled_ns=self._settled_ns,
+            )
+        if presence.watch.digest:
+            output.digests[presence.watch.step.name] = presence.watch.digest
+        settled = np.full(len(presence.names), tick_ns - contract.max_backlog_ns, np.int64)
+        presence.series.trim(settled_ns=settled, lookback=1)
+        return said
+
+    # --- inhibition ---------------------------------------------------------------------------
+
+    def _release(self, touched: set[tuple[str, str]], now_ns: int, output: StepOutput) -> None:
+        """Publish the candidates whose verdict is in."""
+        if any(identity[0] in self._wider_kinds for identity in touched):
+            self._wider = self._index_wider(self._wider_kinds)
+            # A verdict may also have been taken back, whose group is not in the store any more.
+            touched = touched | {i for i in self._candidates if i[0] in self._rules}
+        looked_at = sorted(
+            i for i in touched | self._held if i[0] in self._rules and i in self._candidates
+        )
+        for identity in looked_at:
+            kind, subject = identity
+            rule = self._rules[kind]
+            store = list(self._candidates[identity].values())
+            groups = {EVERYWHERE, *(d.group for d in store)}
+            wider = [
+                episode
+                for wider_kind in rule.inhibited_by
+                for group in groups
+                for episode in self._wider.get((wider_kind, group), ())
+            ]
+            decisions, waits = released(rule, episodes(store), wider, now_ns=now_ns)
+            said = self.issued.reconcile(
+                kind,
+                subject,
+                self._inputs.visible(decisions),
+                from_ns=NEVER_NS,
+                settled_ns=self._settled_ns,
+            )
+            output.decisions.extend(said)
+            (self._held.add if waits else self._held.discard)(identity)
+            if said:
+                # Without ids, which every change of the pipeline changes.
+                text = json.dumps(
+                    [[d.subject, d.transition, d.event_ns, d.score, d.status] for d in said]
+                ).encode()
+                name = f"{kind}:inhibition"
+                before = output.digests.get(name, "")
+                output.digests[name] = before + hashlib.blake2b(text, digest_size=8).hexdigest()
+
+    def _index_wider(self, kinds: set[str]) -> dict[tuple[str, str], list[Episode]]:
+        """Episodes of the inhibiting kinds by (kind, group)."""
+        index: dict[tuple[str, str], list[Episode]] = {}
+        for (kind, _), store in self._candidates.items():
+            if kind not in kinds:
+                continue
+            for episode in episodes(list(store.values())):
+                decision = episode.raised or episode.cleared
+                assert decision is not None
+                index.setdefault((kind, decision.group), []).append(episode)
+        return index
+
+    def _settle(self, tick_ns: int) -> None:
+        """Forget what can no longer be revised; an open episode keeps its beginning."""
+        until_ns = tick_ns - self.plan.max_backlog_ns
+        gone: list[tuple[str, str]] = []
+        for identity, store in self._candidates.items():
+            old = [d for d in store.values() if d.event_ns <= until_ns]
+            if not old:
+                continue
+            newest = max(store.values(), key=lambda d: d.event_ns)
+            for decision in old:
+                if decision is newest and decision.transition is Transition.RAISED:
+                    continue
+                del store[decision.decision_id]
+            if not store:
+                gone.append(identity)
+        for identity in gone:
+            del self._candidates[identity]
+            self._held.discard(identity)
+        self.issued.settle(dict.fromkeys(self.issued.identities(), until_ns))
+        if self.desk is not None:
+            self.desk.settle(until_ns)
+        self._settled_ns = until_ns
+
+    # --- checkpoint ---------------------------------------------------------------------------
+
+    def accounts(self) -> Accounts:
+        """The fan-in receives summaries, not rows: nothing to account for."""
+        return Accounts()
+
+    def learning(self) -> tuple[tuple[str, Learning], ...]:
+        """No stage here learns."""
+        return ()
+
+    def breaker_phases(self) -> tuple[tuple[str, str], ...]:
+        """The fan-in has no guarded stages."""
+        return ()
+
+    def open_rows(self) -> int:
+        """The fan-in holds no rows."""
+        return 0
+
+    def snapshot(self) -> StateParts:
+        """The whole state, between two epochs."""
+        parts = StateParts(meta={}, arrays={}, frames={})
+        parts.meta["core"] = {
+            "version": FAN_IN_STATE_VERSION,
+            "plan": self.plan.digest,
+            "epoch": self.epoch,
+            "finished": self.is_finished,
+            "issued": self.issued.snapshot(),
+            "silent": {p.watch.step.name: p.watch.snapshot() for p in self._presence},
+            "settled_ns": self._settled_ns,
+            "candidates": [
+                d.as_mapping() for _, s in sorted(self._candidates.items()) for d in s.values()
+            ],
+            "held": sorted(self._held),
+            "inputs": self._inputs.snapshot(),
+            "waiting": [self._waiting[p].to_bytes().decode() for p in sorted(self._waiting)],
+            "names": {p.watch.step.name: p.names.all() for p in self._presence},
+        }
+        if self.desk is not None:
+            parts.meta["core"]["desk"] = self.desk.snapshot()
+        for presence in self._presence:
+            for name, array in presence.series.snapshot().items():
+                parts.arrays[f"presence.{presence.watch.step.name}.{name}"] = array
+        return parts
+
+    def restore(self, parts: StateParts) -> None:
+        """Inverse of :meth:`snapshot`.
+
+        Raises:
+            LogError: if the state is of another version or pipeline.
+        """
+        core: dict[str, Any] = parts.meta["core"]
+        if core["version"] != FAN_IN_STATE_VERSION or core["plan"] != self.plan.digest:
+            raise LogError(
+                expected=f"state version {FAN_IN_STATE_VERSION} of pipeline {self.plan.digest}",
+                got=f"version {core['version']} of {core['plan']}",
+                where="checkpoint of the fan-in partition",
+                action="resume with the pipeline file the run was started with",
+            )
+        self.epoch = core["epoch"]
+        self.is_finished = core["finished"]
+        self.issued.restore(core["issued"])
+        self._settled_ns = core["settled_ns"]
+        self._inputs.restore(core["inputs"])
+        self._candidates = {}
+        for plain in core["candidates"]:
+            self._note(Decision.from_mapping(plain))
+        self._held = {(kind, subject) for kind, subject in core["held"]}
+        waiting = [Summary.from_bytes(text.encode()) for text in core["waiting"]]
+        self._waiting = {s.partition: s for s in waiting}
+        for i, presence in enumerate(self._presence):
+            name = presence.watch.step.name
+            again = group_presence(self.plan, presence.watch.step, core["names"][name])
+            again.series.restore(
+                {n: parts.arrays[f"presence.{name}.{n}"] for n in ("code", "values")}
+            )
+            again.watch.restore(core["silent"][name])
+            self._presence[i] = again
+        if self.desk is not None:
+            self.desk.restore(core["desk"])
+        self._wider = self._index_wider(self._wider_kinds)
+
+    def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput:
+        """The fan-in takes no rows."""
+        raise LogError(
+            expected="summaries",
+            got=f"{raw.height} rows of {source}",
+            where="fan-in",
+            action="run `sightline verify` on the run",
+        )

@@ -1,0 +1,174 @@
+"""What the shell does with frames: contract, health and digest before the core hears of them, the
+pictures that are kept after it has decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sightline.records import EntryKind, Frame
+from sightline.records.signals import NS_PER_S
+from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader, HealthSign
+from sightline.runtime.pictures.image_log import ImageLog, annotation_message
+from sightline.runtime.pictures.packet_log import PacketLog
+from sightline.runtime.plan import Plan
+from sightline.runtime.stages.zones import CameraView
+from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
+from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
+from sightline.sense.frames.reasons import MEASURES
+from sightline.sense.frames.video_parts import PacketTape
+
+_DIGEST_HEX = 32
+
+
+class FrameIntake:
+    """Looks at every frame of one camera, in order.
+
+    A frame that breaks its contract, or was taken after it came, is not to be looked at by a
+    detector. What is wrong with the camera's picture is said, and leaves the frame usable.
+
+    Args:
+        contract: of the camera.
+        may_skew_s: how much later than its receipt a frame may claim to be taken.
+    """
+
+    def __init__(self, contract: FrameContract, *, may_skew_s: float = 0.05) -> None:
+        self._contract = contract
+        self._may_skew_s = may_skew_s
+        self._health = CameraHealth(contract)
+        self._rate = RateWatch(contract)
+
+    def header(self, frame: Frame) -> FrameHeader:
+        """The frame without its pixels, with all that was found on them."""
+        ahead_s = (frame.capture_ns - frame.received_ns) / NS_PER_S
+        breaches = [_sign(signal) for signal in contract_breaches(frame, self._contract)]
+        if ahead_s > self._may_skew_s:
+            breaches.append(
+                HealthSign(
+                    code=CLOCK_SKEW,
+                    measure="capture_after_receipt",
+                    value=ahead_s,
+                    threshold=self._may_skew_s,
+                    unit="s",
+                )
+            )
+        signals: list[HealthSignal] = []
+        if not breaches:
+            health = self._health.update(frame)
+            signals = [*health.signals, self._rate.update(frame.capture_ns)]
+        return FrameHeader(
+            camera=frame.stream,
+            index=frame.index,
+            capture_ns=frame.capture_ns,
+            received_ns=frame.received_ns,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            digest=pixel_digest(frame),
+            signs=(*breaches, *(_sign(signal) for signal in signals if signal.is_raised)),
+            is_usable=not breaches,
+        )
+
+
+def fault_note(fault: FrameFault) -> FrameFaultNote:
+    """A fault as the core reads it."""
+    return FrameFaultNote(
+        camera=fault.stream,
+        index=fault.index,
+        reason=str(fault.reason),
+        detail=fault.detail,
+        origin=fault.origin,
+        frames=fault.frames,
+        capture_ns=fault.capture_ns,
+    )
+
+
+def pixel_digest(frame: Frame) -> str:
+    """32 hex digits of SHA-256 over shape and pixels: equal pictures, equal digests.
+
+    >>> import numpy as np
+    >>> black = Frame(stream="yard", index=0, capture_ns=0, received_ns=0,
+    ...               pixels=np.zeros((2, 3), np.uint8))
+    >>> pixel_digest(black)[:8]
+    '02fcf8a2'
+    """
+    digest = hashlib.sha256(repr(frame.pixels.shape).encode())
+    digest.update(frame.pixels.data if frame.pixels.flags.c_contiguous else frame.pixels.tobytes())
+    return digest.hexdigest()[:_DIGEST_HEX]
+
+
+def _sign(signal: HealthSignal) -> HealthSign:
+    note = MEASURES[signal.reason]
+    return HealthSign(
+        code=str(signal.reason),
+        measure=note.measure,
+        value=signal.value,
+        threshold=signal.threshold,
+        unit=note.unit,
+    )
+
+
+class FrameShell:
+    """The frames of one run, on their way into the log.
+
+    Args:
+        plan: the checked pipeline.
+        tapes: by camera, its packets, where they are to be kept.
+    """
+
+    def __init__(self, plan: Plan, tapes: Mapping[str, PacketTape]) -> None:
+        self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
+        policy = plan.pipeline.images
+        self._images = ImageLog(policy, PacketLog(policy, tapes))
+        self._to_show: list[Frame] = []
+        self._views: dict[str, CameraView] = {}
+        self._has_decided = False
+
+    def header(self, frame: Frame) -> FrameHeader:
+        """The frame without its pixels, with all that was found on them."""
+        return self._intakes[frame.stream].header(frame)
+
+    def observe(self, header: FrameHeader, values: Mapping[str, object]) -> None:
+        """An item has gone through its stages."""
+        for value in values.values():
+            if isinstance(value, CameraView):
+                self._views[header.camera] = value
+
+    def fed(self, frames: Sequence[Frame]) -> None:
+        """Frames whose pictures may be kept with the next commit."""
+        self._to_show += frames
+
+    def pass_by(self, frame: Frame) -> None:
+        """A frame that the log has already."""
+        self._images.pass_by(frame)
+
+    def committed(self, *, has_decided: bool) -> None:
+        """A commit is durable."""
+        self._has_decided |= has_decided
+
+    @property
+    def has_some(self) -> bool:
+        """Whether pictures may be to be kept."""
+        is_due = bool(self._to_show) or self._has_decided or self._images.has_packets
+        if not (self._images.is_on and is_due):
+            self._to_show, self._has_decided = [], False
+            return False
+        return True
+
+    def pictures(self) -> Iterator[tuple[EntryKind, str, bytes]]:
+        """What is to be logged of the frames since the last call: (kind, camera, payload)."""
+        frames, self._to_show = self._to_show, []
+        for frame in frames:
+            yield from self._kept(self._images.take(frame))
+            view = self._views.pop(frame.stream, None)
+            if view is not None:
+                yield EntryKind.ANNOTATION, frame.stream, annotation_message(view)
+        if self._has_decided:
+            yield from self._kept(self._images.decided())
+        yield from self._images.packets()
+        self._has_decided = False
+
+    @staticmethod
+    def _kept(images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[EntryKind, str, bytes]]:
+        for camera, payload in images:
+            yield EntryKind.IMAGE, camera, payload

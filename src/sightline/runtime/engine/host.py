@@ -1,0 +1,346 @@
+"""The shell around the core of one partition: epochs of rows and frames in, commits out.
+
+An entry group is one or more whole epochs. It is durable before its effects: decisions, summaries
+and accounts leave a host only from :meth:`PartitionHost.commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import polars as pl
+
+from sightline.errors import LogError, SourceError
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import Storage, read_entries
+from sightline.records import Entry, EntryKind, Frame
+from sightline.records.plain_json import plain_json
+from sightline.runtime.engine.batches import encode_frame, frame_digest
+from sightline.runtime.engine.core import PartitionCore
+from sightline.runtime.engine.frame_shell import FrameShell, fault_note
+from sightline.runtime.engine.guarding import Answers
+from sightline.runtime.engine.items import Items
+from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
+from sightline.runtime.engine.outputs import StepOutput
+from sightline.runtime.engine.references import entries_by_epoch, take_referenced
+from sightline.runtime.engine.row_counts import SUPERSEDED
+from sightline.runtime.engine.stage_timer import MeasuredStages
+from sightline.runtime.engine.summary import Summary
+from sightline.sense.frames import FrameFault
+
+SENSE, PICTURES = "sense", "pictures"
+"""Names under which contract and health of frames, and the keeping of pictures, are timed."""
+STOPPED = "STOPPED"
+"""Cause of a drop: the frame waited when the run was stopped."""
+
+
+class HostedCore(Core, Protocol):
+    """What a host needs of a core; key partitions and the fan-in both have it."""
+
+    def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput: ...
+
+
+class PartitionHost:
+    """Hosts one partition: its core, its log, its checkpoints.
+
+    Args:
+        name: name of the partition in the run directory.
+        core: a fresh core; it is brought to where the log ends.
+        storage: the disk.
+        guard: runs guarded stages.
+        clocks: wall clock for log stamps, monotonic clock for latencies.
+        timer: the one the core was given.
+        budgets_s: by stage; a stage that took longer is logged DEADLINE_MISSED.
+        models: version of the model that is live, by stage; a change is logged.
+        references: sources whose rows are logged as references only.
+        frames: what is done with frames, in a pipeline with cameras.
+        configuration: logged once, as the first entry.
+        checkpoint_epochs: epochs between two checkpoints.
+        limits: bounds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        core: HostedCore,
+        storage: Storage,
+        *,
+        guard: Answers,
+        clocks: HostClocks,
+        timer: MeasuredStages | None = None,
+        budgets_s: Mapping[str, float] = MappingProxyType({}),
+        models: Mapping[str, str] = MappingProxyType({}),
+        references: frozenset[str] = frozenset(),
+        frames: FrameShell | None = None,
+        configuration: bytes = b"{}",
+        checkpoint_epochs: int = 200,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.name = name
+        self.core = core
+        self._storage = storage
+        self._models = models
+        self._references = references
+        self._limits = limits
+        self._clocks = clocks
+        self._guard = guard
+        self._timer = timer or MeasuredStages(clocks.monotonic_s)
+        self._frames = frames
+        self._logged = LoggedCore(
+            name,
+            core,
+            storage,
+            guard=guard,
+            clocks=clocks,
+            timer=self._timer,
+            budgets_s=budgets_s,
+            configuration=configuration,
+            checkpoint_epochs=checkpoint_epochs,
+            limits=limits,
+        )
+        self.recovery = self._logged.recovery
+        self._catch_up: dict[int, list[Entry]] = {}
+        self._resume()
+        self._logged.begin()
+        self.committed_epoch = max([self.core.epoch, *self._catch_up])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the final epoch has been taken."""
+        return self.core.is_finished
+
+    # --- resume ---------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Newest checkpoint on the chain, then the committed entries after it."""
+        if self._logged.is_new:
+            return
+        entries = self._logged.inputs_after(self._logged.restore())
+        group: list[Entry] = []
+        needs_rows = False
+        for entry in entries:
+            if not needs_rows and entry.kind is not EntryKind.INPUT_REFERENCE:
+                # Decisions were logged with the entries that caused them: nothing to say again.
+                self.core.step(entry)
+                continue
+            needs_rows = True
+            group.append(entry)
+        if group:
+            self._catch_up = entries_by_epoch(group)
+            if self._catch_up:
+                self.core.epoch = min(self.core.epoch, min(self._catch_up) - 1)
+
+        if self.core.open_rows() and self._frames is not None and self._items.waiting:
+            raise LogError(  # commits are made of whole frames, so this cannot be
+                expected="a log that ends between two frames",
+                got=f"{self._items.waiting} frames whose outcomes are missing",
+                where=f"partition {self.name}",
+                action="run `sightline verify` on the run",
+            )
+
+    @property
+    def _items(self) -> Items:
+        assert isinstance(self.core, PartitionCore)
+        return self.core.items
+
+    def _catch_up_epoch(self, number: int, batches: Sequence[tuple[str, pl.DataFrame]]) -> None:
+        """Apply a committed epoch whose rows had to be read again from a durable source."""
+        waiting = list(batches)
+        for entry in self._catch_up.pop(number):
+            if entry.kind is EntryKind.INPUT_REFERENCE:
+                self.core.step_rows(entry.name, take_referenced(entry, waiting, self.name))
+            else:
+                self.core.step(entry)
+
+    def summaries_after(self, epoch: int) -> Iterator[Summary]:
+        """Committed summaries of epochs after ``epoch``, from the log."""
+        for entry in read_entries(
+            self._storage,
+            self.name,
+            kinds={EntryKind.SUMMARY_OUT},
+            skip_pruned=True,  # pruned only when the ledger, and so the fan-in, had them
+            limits=self._limits,
+        ):
+            summary = Summary.from_bytes(entry.payload)
+            if summary.epoch > epoch:
+                yield summary
+
+    # --- feeding --------------------------------------------------------------------------------
+
+    def feed(
+        self,
+        number: int,
+        *,
+        tick_ns: int,
+        is_complete: bool,
+        is_final: bool,
+        batches: Sequence[tuple[str, pl.DataFrame]],
+        rejected: Sequence[tuple[str, pl.DataFrame]],
+        superseded: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """Take one epoch (or part of one); an epoch that is already in the log is passed over.
+
+        Args:
+            number: of the epoch.
+            tick_ns: its end, UTC ns.
+            is_complete: False when more of it follows.
+            is_final: nothing follows.
+            batches: (source, rows).
+            rejected: (source, lines or files that are no rows).
+            superseded: (source, rows that newer ones replaced in the inbox).
+        """
+        if number in self._catch_up:
+            if not is_complete:
+                raise LogError(
+                    expected="epochs that fit one step, to be read again",
+                    got=f"epoch {number} in parts",
+                    where=f"partition {self.name}",
+                    action="raise Limits.max_epoch_rows or record payloads instead of references",
+                )
+            self._catch_up_epoch(number, batches)
+            return
+        if number <= self.committed_epoch or self.is_finished:
+            return
+        started_s = self._clocks.monotonic_s()
+        for source, rows in superseded:
+            self.feed_drop(source, cause=SUPERSEDED, rows=rows)
+        for source, frame in rejected:
+            self._logged.apply(EntryKind.REJECTED, source, encode_frame(frame))
+        for source, frame in batches:
+            if source in self._references:
+                reference = {"epoch": number, "rows": frame.height, "digest": frame_digest(frame)}
+                self._logged.append(EntryKind.INPUT_REFERENCE, source, plain_json(reference))
+            else:
+                self._logged.append(EntryKind.INPUT, source, encode_frame(frame))
+            self._logged.take(self.core.step_rows(source, frame))
+        if not is_complete:
+            return
+        tick = {"epoch": number, "tick_ns": tick_ns, "final": is_final}
+        self._logged.apply(EntryKind.TICK, "", plain_json(tick))
+        self._logged.count_epoch()
+        if self._frames is None or batches or rejected or is_final:
+            self._logged.took(self._clocks.monotonic_s() - started_s)
+        else:
+            self._logged.measure_stages()  # ticks between frames are no work worth a line each
+
+    def feed_missed(self, missed: Mapping[str, Any]) -> None:
+        """Log an overrun beside the decisions: the core never reads it."""
+        self._logged.feed_missed(missed)
+
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
+        """Log the models that are live, and the operator inputs of the start.
+
+        What the log has already, with its first epoch, is not said again.
+        """
+        for stage, version in sorted(self._models.items()):
+            if self.core.models.get(stage) != version:
+                self._logged.apply(EntryKind.MODEL, stage, plain_json({"version": version}))
+        if self.committed_epoch < 0:
+            for control in controls:
+                self.feed_control(control)
+
+    def feed_control(self, control: dict[str, Any]) -> None:
+        """Take an operator input (contacts, acknowledgement, shelving, mask)."""
+        self._logged.apply(EntryKind.CONTROL, str(control.get("control", "")), plain_json(control))
+
+    def feed_drop(self, source: str, *, cause: str, rows: int) -> None:
+        """Account for rows that were lost or superseded before the core."""
+        self._logged.apply(EntryKind.DROP, source, plain_json({"cause": cause, "rows": rows}))
+
+    def feed_summary(self, summary: Summary) -> None:
+        """Take one epoch of one key partition (fan-in only)."""
+        if summary.epoch <= self.committed_epoch:
+            return
+        self._logged.apply(EntryKind.SUMMARY_IN, f"p{summary.partition:03d}", summary.to_bytes())
+        if self.core.epoch == summary.epoch:  # it was the last one of its epoch
+            self._logged.count_epoch()
+            self._logged.measure_stages()
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def knows(self, item: Frame | FrameFault) -> bool:
+        """Whether the log has this frame or fault already, from before a restart."""
+        return item.index <= self._items.last_index(item.stream)
+
+    def warm(self, frame: Frame) -> None:
+        """Show a frame that the log has to whoever remembers frames: contract, health, detectors.
+
+        So that a run that goes on over recordings says what an uninterrupted one would.
+
+        Raises:
+            SourceError: it is another recording.
+        """
+        assert self._frames is not None
+        header = self._frames.header(frame)
+        newest = self._items.newest(frame.stream)
+        is_newest = newest is not None and newest.index == header.index
+        if newest is not None and is_newest and newest.digest != header.digest:
+            raise SourceError(
+                expected=f"the recording of the run: a picture with digest {newest.digest}",
+                got=header.digest,
+                where=f"frame {frame.index} of {frame.stream}",
+                action="resume with the recording the run was started with",
+            )
+        if header.is_usable:
+            self._guard.warm(frame)
+        self._frames.pass_by(frame)
+
+    def feed_items(self, items: Sequence[Frame | FrameFault]) -> None:
+        """Take faults, and frames of different cameras whose looks may share a batch."""
+        assert self._frames is not None
+        began_s = self._clocks.monotonic_s()
+        entries: list[Input] = []
+        frames: list[Frame] = []
+        for item in items:
+            if isinstance(item, FrameFault):
+                note = fault_note(item).to_bytes()
+                entries.append(Input(EntryKind.FRAME_FAULT, item.stream, note))
+                continue
+            with self._timer.span(SENSE):
+                header = self._frames.header(item)
+            if header.is_usable:
+                self._guard.hold(item)
+            entries.append(Input(EntryKind.FRAME, item.stream, header.to_bytes(), header))
+            frames.append(item)
+        self._logged.apply_together(entries)
+        self._frames.fed(frames)
+        if frames:
+            self._logged.took(self._clocks.monotonic_s() - began_s)
+
+    def feed_left_behind(self, item: Frame | FrameFault) -> None:
+        """Account for a frame that waited when the run was stopped."""
+        if isinstance(item, FrameFault):
+            note = fault_note(item).to_bytes()
+            self._logged.apply(EntryKind.FRAME_FAULT, item.stream, note)
+        else:
+            self.feed_drop(item.stream, cause=STOPPED, rows=1)
+
+    def keep_pictures(self) -> bool:
+        """Log the pictures of what was fed, with the next commit; whether there were some."""
+        if self._frames is None or not self._frames.has_some:
+            return False
+        with self._timer.span(PICTURES):
+            for kind, camera, payload in self._frames.pictures():
+                self._logged.append(kind, camera, payload)
+        return True
+
+    def has_epoch(self, number: int) -> bool:
+        """Whether the log has this tick already, from before a restart."""
+        return number <= self.committed_epoch
+
+    # --- commit ---------------------------------------------------------------------------------
+
+    def commit(self) -> Committed:
+        """Make everything fed so far durable, and hand out what may now take effect."""
+        # A checkpoint amid a catch-up would lack the rows that are still to be read again.
+        committed = self._logged.commit(may_checkpoint=not self._catch_up)
+        self.committed_epoch = max(self.core.epoch, self.committed_epoch)
+        if self._frames is not None:
+            self._frames.committed(has_decided=bool(committed.decisions))
+        return committed
+
+    def close(self) -> None:
+        """Finish the log; what was not committed is not there."""
+        self._logged.close()

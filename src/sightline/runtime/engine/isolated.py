@@ -1,0 +1,418 @@
+"""An answerer in a process of its own, which may hang or crash without taking the run with it.
+
+An answerer is whatever a guarded stage asks: a detector, a model of a stage of one's own, a scorer.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sightline.errors import (
+    ContractError,
+    PipelineError,
+    SightlineError,
+    SourceError,
+    UsageError,
+)
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.perceive.detect import DetectorFailed
+from sightline.records import Frame
+from sightline.records.readings import Arrays
+from sightline.runtime.engine.exchange import (
+    SharedPictures,
+    encode_asked,
+    open_memory,
+    read_found,
+)
+
+# --- one life of the process ----------------------------------------------------------------------
+
+_THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+ONE_THREAD = {"POLARS_MAX_THREADS": "1", **{f"{name}_NUM_THREADS": "1" for name in _THREADS}}
+"""Threads of the libraries in the process: the processes are the parallelism."""
+_KNOWN_ERRORS: tuple[type[SightlineError], ...] = (
+    UsageError,
+    ContractError,
+    PipelineError,
+    SourceError,
+)
+
+
+class ChildLost(Exception):
+    """The process is dead, or was killed because it hung or sent what is no message."""
+
+
+class AnswererRaised(Exception):
+    """The answerer raised; its process goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What a process says of its answerer when it is built."""
+
+    version: str
+    class_names: tuple[str, ...]
+
+
+class Child:
+    """A fresh interpreter that builds an answerer and answers one batch at a time.
+
+    It is started as a program, not through ``multiprocessing``: then the main module of the run is
+    not imported again, nothing is pickled, and the library thread counts are set for it alone.
+
+    Args:
+        program: what Python is to run; gets the descriptors of pipe and memory as arguments.
+        slots: pictures of one batch, at most.
+        slot_bytes: of one picture, at most.
+        answer_s: time for one answer; the process is killed after it.
+        limits: bounds.
+
+    Raises:
+        ChildLost: the operating system does not let it start.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        *,
+        slots: int,
+        slot_bytes: int,
+        answer_s: float,
+        limits: Limits,
+    ) -> None:
+        self._slots, self._slot_bytes = slots, slot_bytes
+        self._answer_s = answer_s
+        self._limits = limits
+        try:
+            self._start(program)
+        except OSError as error:  # no memory, no descriptors, or no processes left
+            raise ChildLost(f"could not be started ({error})") from error
+
+    def _start(self, program: Sequence[str]) -> None:
+        size = {"slots": self._slots, "slot_bytes": self._slot_bytes}
+        self._pipe, theirs = multiprocessing.Pipe()
+        with theirs, open_memory(self._slots * self._slot_bytes) as memory:
+            self._pictures = SharedPictures(memory.fileno(), **size, is_writer=True)
+            given = (theirs.fileno(), memory.fileno())
+            self._process = subprocess.Popen(
+                # -P: what lies in the folder of the run is no module of ours.
+                [sys.executable, "-P", *program, *map(str, given)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what native code prints must not get into a document of the run
+                pass_fds=given,
+                env={**os.environ, **ONE_THREAD},
+                process_group=0,  # the interrupt of a terminal is for the run
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def begin(self, recipe: Mapping[str, Any]) -> Ready:
+        """Have the answerer built; waits for it.
+
+        Raises:
+            ChildLost: the process died, or was not there within ``detector_start_s``.
+            SightlineError: the answerer cannot be built; as raised in the process.
+        """
+        start = {
+            "slots": self._slots,
+            "slot_bytes": self._slot_bytes,
+            "alarm_s": self._answer_s + self._limits.detector_alarm_s,
+            "recipe": recipe,
+        }
+        start_s = self._limits.detector_start_s
+        self._receive(start_s)  # its hello: from here on it reads, so sending cannot block
+        self._send(json.dumps(start).encode())
+        message = self._receive(start_s)
+        try:
+            said: dict[str, Any] = json.loads(message)
+            if "error" not in said:
+                return Ready(version=said["version"], class_names=tuple(said["class_names"]))
+            error = _raised_again(said["error"])
+        except (ValueError, KeyError, TypeError) as problem:
+            raise ChildLost(self.kill(f"sent what is no message ({problem})")) from problem
+        self.kill("")
+        raise error
+
+    def ask(self, batch: Sequence[Frame] | Arrays, *, where: str) -> list[Any]:
+        """The answers to a batch, None for what was none.
+
+        Raises:
+            UsageError: there is no room for these frames; the process goes on.
+            AnswererRaised: with what it raised, as text.
+            ChildLost: the process died, or gave no answer in time and was killed.
+        """
+        if not isinstance(batch, Mapping):
+            self._pictures.put([frame.pixels for frame in batch], where=where)
+        self._send(encode_asked(batch))
+        message = self._receive(self._answer_s)
+        try:
+            answer = read_found(message)
+        except ValueError as error:
+            raise ChildLost(self.kill(f"sent what is no message ({error})")) from error
+        if isinstance(answer, str):
+            raise AnswererRaised(answer)
+        return answer
+
+    def kill(self, why: str) -> str:
+        """End the process, unless it has ended; says how it came to its end, for people."""
+        self._process.kill()
+        return f"{why} and was killed: {self._end()}"
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._pipe.send_bytes(message)
+        except OSError as error:
+            raise ChildLost(self._died()) from error
+
+    def _receive(self, timeout_s: float) -> bytes:
+        try:
+            if self._pipe.poll(timeout_s):
+                return self._pipe.recv_bytes(self._limits.detector_message_bytes)
+        except (EOFError, OSError) as error:
+            raise ChildLost(self._died()) from error
+        raise ChildLost(self.kill(f"gave no answer within {timeout_s:g} s"))
+
+    def _died(self) -> str:
+        """How a process ended of which the pipe is closed."""
+        try:
+            self._process.wait(self._limits.detector_reap_s)
+        except subprocess.TimeoutExpired:
+            return self.kill("closed its pipe")
+        return f"died: {self._end()}"
+
+    def _end(self) -> str:
+        # The pipe is closed with this object: another thread may be waiting at it.
+        try:
+            code = self._process.wait(self._limits.detector_reap_s)
+        except subprocess.TimeoutExpired:
+            return f"still there after {self._limits.detector_reap_s:g} s"
+        if code >= 0:
+            return f"exit code {code}"
+        known = {int(one): one.name for one in signal.Signals}
+        return known.get(-code, f"signal {-code}")
+
+
+def _raised_again(parts: Mapping[str, str]) -> SightlineError:
+    known = {kind.__name__: kind for kind in _KNOWN_ERRORS}
+    return known.get(parts["kind"], PipelineError)(
+        expected=parts.get("expected", "an answerer that can be built"),
+        got=parts["got"],
+        where=parts.get("where", "the process of an answerer"),
+        action=parts.get("action", "leave `isolated` out to see where it fails"),
+    )
+
+
+# --- life after life ------------------------------------------------------------------------------
+
+PROGRAM = ("-m", "sightline.runtime.engine.isolated_process")
+"""What the process of an isolated answerer runs."""
+
+
+class Isolated:
+    """Asks an answerer in a process, and starts the process again when it has died.
+
+    Answers are those of the same answerer without a process. One that gives none within
+    ``budget_s`` and ``Limits.detector_hang_s`` is killed. Until a process that died is there again
+    (building takes seconds), asking fails at once, so that a fallback has all the time there is.
+    Starts are tried again for ever, with waits that double up to ``Limits.detector_restart_s``.
+
+    What a detector remembers dies with its process: the background of a motion detector is learnt
+    anew, and who stands still at that moment is part of it until they move. ``instance`` tells.
+
+    Args:
+        recipe: what the process builds the answerer from, JSON-ready.
+        where: its name in errors.
+        slots: frames of one batch, at most.
+        slot_bytes: of one picture, at most.
+        budget_s: time for one answer before the fallback answers.
+        limits: bounds.
+        program: what the process runs; given so that tests can break it.
+        monotonic_s: clock of its lives.
+    """
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        where: str,
+        slots: int,
+        slot_bytes: int,
+        budget_s: float,
+        limits: Limits = DEFAULT_LIMITS,
+        program: Sequence[str] = PROGRAM,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recipe = dict(recipe)
+        self._where = where
+        self._limits = limits
+        self._monotonic_s = monotonic_s
+        self._make: Callable[[], Child] = lambda: Child(
+            program,
+            slots=slots,
+            slot_bytes=slot_bytes,
+            answer_s=budget_s + limits.detector_hang_s,
+            limits=limits,
+        )
+        self._lock = threading.Lock()
+        self._is_closed = threading.Event()
+        self._is_there = threading.Event()
+        self._ready: Ready | None = None
+        self._instance = 1
+        self._short_lives = 0
+        self._began_s = 0.0
+        self._end = ""
+        # Started here and awaited later, so that several of them start side by side.
+        try:
+            self._child = self._make()
+        except ChildLost as lost:
+            raise self._cannot_be_built(lost) from lost
+
+    def await_built(self) -> None:
+        """Wait until the first process has built its detector.
+
+        Raises:
+            PipelineError, UsageError, ContractError, SourceError: it cannot be built; as it would
+                have been raised without the process.
+        """
+        if self._ready is not None:
+            return
+        try:
+            self._ready = self._child.begin(self._recipe)
+        except ChildLost as lost:
+            raise self._cannot_be_built(lost) from lost
+        self._began_s = self._monotonic_s()
+        self._is_there.set()
+
+    @property
+    def version(self) -> str:
+        """As the detector says it, in whatever process: of settings, weights and program."""
+        return self._built.version
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes it reports."""
+        return self._built.class_names
+
+    @property
+    def instance(self) -> int:
+        """1 for the first process, one more for each that took its place."""
+        return self._instance
+
+    @property
+    def pid(self) -> int:
+        """Of the newest process."""
+        return self._child.pid
+
+    def await_ready(self, timeout_s: float) -> bool:
+        """Wait for a process that is being started again; whether it is there."""
+        self.await_built()
+        return self._is_there.wait(timeout_s)
+
+    def look(self, frames: Sequence[Frame]) -> list[Any]:
+        """As :meth:`answer`, of frames."""
+        return self.answer(frames)
+
+    def answer(self, batch: Sequence[Frame] | Arrays) -> list[Any]:
+        """What the answerer says; from one thread at a time. What is no answer is None in it.
+
+        Raises:
+            DetectorFailed: the detector raised, its process died or was killed, or is being
+                started again.
+            UsageError: there is no room for these frames.
+        """
+        self.await_built()
+        if not self._is_there.is_set():
+            raise self._failed(f"a process that {self._end}, and is being started again")
+        try:
+            return self._child.ask(batch, where=self._where)
+        except AnswererRaised as raised:
+            raise self._failed(str(raised)) from raised
+        except ChildLost as lost:
+            self._end = str(lost)
+            self._start_again()
+            raise self._failed(f"a process that {lost}") from lost
+
+    def close(self) -> None:
+        """End the process; safe from any thread, and more than once."""
+        with self._lock:
+            self._is_closed.set()
+            self._child.kill("was no longer needed")
+
+    @property
+    def _built(self) -> Ready:
+        self.await_built()
+        assert self._ready is not None
+        return self._ready
+
+    def _cannot_be_built(self, lost: ChildLost) -> PipelineError:
+        return PipelineError(
+            expected="an answerer that can be built in its process",
+            got=f"a process that {lost}",
+            where=self._where,
+            action="see what it printed; leave `isolated` out to see where it fails",
+        )
+
+    def _failed(self, got: str) -> DetectorFailed:
+        return DetectorFailed(
+            expected="an answer",
+            got=got,
+            where=self._where,
+            action="mend the detector; until then the fallback answers",
+        )
+
+    # --- starting again ---------------------------------------------------------------------------
+
+    def _start_again(self) -> None:
+        self._is_there.clear()
+        if self._monotonic_s() - self._began_s >= self._limits.detector_restart_s:
+            self._short_lives = 0
+        threading.Thread(target=self._starting, name="detector-restart", daemon=True).start()
+
+    def _starting(self) -> None:
+        """Main of the thread that starts the process again, until there is one or we are closed."""
+        while not self._is_closed.wait(restart_wait_s(self._short_lives, self._limits)):
+            self._short_lives += 1
+            if self._has_begun():
+                return
+
+    def _has_begun(self) -> bool:
+        try:
+            with self._lock:
+                if self._is_closed.is_set():
+                    return True
+                self._child = child = self._make()
+            ready = child.begin(self._recipe)
+        except (ChildLost, SightlineError) as error:
+            self._end = f"could not begin ({error})"
+            return False
+        if ready != self._ready:
+            self._end = child.kill(f"began with another version, {ready.version},")
+            return False
+        self._instance += 1
+        self._began_s = self._monotonic_s()
+        self._is_there.set()
+        return True
+
+
+def restart_wait_s(short_lives: int, limits: Limits = DEFAULT_LIMITS) -> float:
+    """Seconds until a process is started again that has died so many times in a row.
+
+    >>> [restart_wait_s(lives) for lives in (0, 1, 2, 3, 6, 7, 10**6)]
+    [0.0, 1.0, 2.0, 4.0, 32.0, 60.0, 60.0]
+    """
+    if short_lives == 0:
+        return 0.0
+    longer = 2.0 ** min(short_lives - 1, 30)
+    return min(limits.detector_first_wait_s * longer, limits.detector_restart_s)

@@ -1,0 +1,395 @@
+"""Partitions in worker processes: the same hosts, spoken to over pipes.
+
+A worker is started as a program of its own, not through ``multiprocessing``: the main module of
+the run is not imported again, and nothing is pickled. A message is a JSON line and raw bytes: rows
+as Arrow IPC, decisions and summaries in the bytes that the log has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from sightline import errors
+from sightline.errors import InvariantViolation, SightlineError
+from sightline.limits import Limits
+from sightline.recorder import DirectoryStorage
+from sightline.records import Accounts, Decision
+from sightline.runtime.engine.answerers import isolated_scorers
+from sightline.runtime.engine.batches import decode_frame, encode_frame
+from sightline.runtime.engine.guarding import Guard
+from sightline.runtime.engine.hosting import (
+    HostSettings,
+    LocalHosting,
+    PartitionEpoch,
+    partition_name,
+)
+from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.logged_core import Committed, HostClocks
+from sightline.runtime.engine.summary import Summary
+from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
+
+_PROGRAM = "import sys; from sightline.runtime.engine.workers import work; work(int(sys.argv[1]))"
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+def pack(head: Mapping[str, Any], blobs: Iterable[bytes] = ()) -> bytes:
+    """One message.
+
+    >>> unpack(pack({"say": "feed"}, [b"ab", b""]))
+    ({'say': 'feed'}, [b'ab', b''])
+    """
+    parts = list(blobs)
+    line = json.dumps({**head, "blobs": [len(part) for part in parts]}).encode()
+    return b"".join([line, b"\n", *parts])
+
+
+def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """Inverse of :func:`pack`."""
+    line, _, body = message.partition(b"\n")
+    head: dict[str, Any] = json.loads(line)
+    found, at = [], 0
+    for size in head.pop("blobs"):
+        found.append(body[at : at + size])
+        at += size
+    return head, found
+
+
+def _pack_epoch(partition: int, epoch: PartitionEpoch) -> bytes:
+    head = {
+        "say": "feed",
+        "partition": partition,
+        "number": epoch.number,
+        "tick_ns": epoch.tick_ns,
+        "is_complete": epoch.is_complete,
+        "is_final": epoch.is_final,
+        "batches": [source for source, _ in epoch.batches],
+        "rejected": [source for source, _ in epoch.rejected],
+        "superseded": list(epoch.superseded),
+    }
+    return pack(head, (encode_frame(frame) for _, frame in (*epoch.batches, *epoch.rejected)))
+
+
+def _unpack_epoch(head: Mapping[str, Any], blobs: Sequence[bytes]) -> PartitionEpoch:
+    frames = [decode_frame(blob) for blob in blobs]
+    rows = len(head["batches"])
+    return PartitionEpoch(
+        number=head["number"],
+        tick_ns=head["tick_ns"],
+        is_complete=head["is_complete"],
+        is_final=head["is_final"],
+        batches=tuple(zip(head["batches"], frames[:rows], strict=True)),
+        rejected=tuple(zip(head["rejected"], frames[rows:], strict=True)),
+        superseded=tuple((source, rows) for source, rows in head["superseded"]),
+    )
+
+
+def _pack_committed(committed: Sequence[Committed]) -> bytes:
+    """Commits of key partitions: they command no machine, and have no alert desk."""
+    heads, blobs = [], []
+    for one in committed:
+        heads.append(
+            {
+                "name": one.name,
+                "sequences": [sequence for sequence, _ in one.decisions],
+                "summaries": len(one.summaries),
+                "through_sequence": one.through_sequence,
+                "accounts": asdict(one.accounts),
+                "open_rows": one.open_rows,
+                "step_s": one.step_s,
+                "stage_s": one.stage_s,
+                "missed": one.missed,
+                "fallbacks": one.fallbacks,
+                "breakers": one.breakers,
+                "learning": [[name, asdict(found)] for name, found in one.learning],
+            }
+        )
+        blobs += [decision.canonical_bytes() for _, decision in one.decisions]
+        blobs += [summary.to_bytes() for summary in one.summaries]
+    return pack({"committed": heads}, blobs)
+
+
+def _unpack_committed(head: Mapping[str, Any], blobs: Sequence[bytes]) -> list[Committed]:
+    found, rest = [], list(blobs)
+    for one in head["committed"]:
+        sequences, summaries = one["sequences"], one["summaries"]
+        decisions = [Decision.from_bytes(blob) for blob in rest[: len(sequences)]]
+        said = [Summary.from_bytes(b) for b in rest[len(sequences) : len(sequences) + summaries]]
+        rest = rest[len(sequences) + summaries :]
+        found.append(
+            Committed(
+                name=one["name"],
+                decisions=tuple(zip(sequences, decisions, strict=True)),
+                summaries=tuple(said),
+                through_sequence=one["through_sequence"],
+                accounts=Accounts(**one["accounts"]),
+                open_rows=one["open_rows"],
+                step_s=tuple(one["step_s"]),
+                stage_s=tuple((stage, took_s) for stage, took_s in one["stage_s"]),
+                missed=tuple(one["missed"]),
+                fallbacks=tuple(one["fallbacks"]),
+                breakers=tuple((stage, phase) for stage, phase in one["breakers"]),
+                learning=tuple((name, Learning(**plain)) for name, plain in one["learning"]),
+            )
+        )
+    return found
+
+
+def _pack_error(error: SightlineError) -> bytes:
+    return pack(
+        {
+            "error": type(error).__name__,
+            "expected": error.expected,
+            "got": error.got,
+            "where": error.where,
+            "action": error.action,
+        }
+    )
+
+
+def _raised(head: Mapping[str, Any]) -> SightlineError:
+    known = getattr(errors, head["error"], InvariantViolation)
+    found: SightlineError = known(
+        expected=head["expected"], got=head["got"], where=head["where"], action=head["action"]
+    )
+    return found
+
+
+# --- the coordinator's side -----------------------------------------------------------------------
+
+
+class WorkerHosting:
+    """Hosts partitions in worker processes.
+
+    Epochs are sent ahead without waiting; :meth:`commit` is the point where all workers meet, so
+    at most the epochs between two commits are in flight.
+
+    Args:
+        plan: the checked pipeline, of rows alone.
+        run: the run directory.
+        settings: how partitions are hosted.
+        workers: processes.
+        durable: force each commit to the disk.
+    """
+
+    def __init__(
+        self, plan: Plan, run: Path, settings: HostSettings, *, workers: int, durable: bool
+    ) -> None:
+        partitions = range(plan.pipeline.partitions)
+        self._of = {p: p % workers for p in partitions}
+        start = {
+            **plan_recipe(plan),
+            "run": str(run),
+            "durable": durable,
+            "references": sorted(settings.references),
+            "models": dict(settings.models),
+            "checkpoint_epochs": settings.checkpoint_epochs,
+            "limits": asdict(settings.limits),
+        }
+        self._workers = [
+            _Worker(
+                {**start, "partitions": [p for p in partitions if p % workers == w]},
+                settings.configuration,
+                limits=settings.limits,
+            )
+            for w in range(workers)
+        ]
+        self._committed_epochs: dict[int, int] = {}
+        self._recoveries: dict[str, str] = {}
+        self._finished: dict[int, bool] = {}
+        try:
+            self._await_opened()
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_opened(self) -> None:
+        for worker in self._workers:
+            head, _ = worker.receive()
+            self._finished.update({int(p): v for p, v in head["finished"].items()})
+            self._committed_epochs.update({int(p): v for p, v in head["epochs"].items()})
+            self._recoveries.update(head["recoveries"])
+
+    @property
+    def committed_epochs(self) -> dict[int, int]:
+        return self._committed_epochs
+
+    @property
+    def finished(self) -> dict[int, bool]:
+        return self._finished
+
+    @property
+    def recoveries(self) -> dict[str, str]:
+        return self._recoveries
+
+    def feed(self, partition: int, epoch: PartitionEpoch) -> None:
+        self._workers[self._of[partition]].send(_pack_epoch(partition, epoch))
+
+    def begin(self, controls: Sequence[dict[str, Any]]) -> None:
+        for worker in self._workers:
+            worker.send(pack({"say": "begin", "controls": list(controls)}))
+
+    def feed_control(self, control: dict[str, Any]) -> None:
+        for worker in self._workers:
+            worker.send(pack({"say": "control", "control": control}))
+
+    def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
+        for partition, worker in self._of.items():
+            if partition_name(partition) == name:
+                message = pack({"say": "missed", "name": name, "missed": dict(missed)})
+                self._workers[worker].send(message)
+
+    def commit(self) -> list[Committed]:
+        for worker in self._workers:
+            worker.send(pack({"say": "commit"}))
+        found = [c for worker in self._workers for c in _unpack_committed(*worker.receive())]
+        return sorted(found, key=lambda c: c.name)
+
+    def summaries_after(self, epoch: int) -> list[Summary]:
+        for worker in self._workers:
+            worker.send(pack({"say": "summaries", "epoch": epoch}))
+        found = [Summary.from_bytes(b) for worker in self._workers for b in worker.receive()[1]]
+        return sorted(found, key=lambda s: s.partition)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+class _Worker:
+    """One worker process, seen from the coordinator."""
+
+    def __init__(self, start: Mapping[str, Any], configuration: bytes, *, limits: Limits) -> None:
+        self._most_bytes = limits.max_entry_bytes
+        self._join_s = limits.worker_join_s
+        self._pipe, theirs = multiprocessing.Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what a library prints must not get into a document of the run
+                pass_fds=[theirs.fileno()],
+                # One Polars thread per worker: the workers are the parallelism.
+                env={**os.environ, "POLARS_MAX_THREADS": "1"},
+                process_group=0,  # the interrupt of a terminal is for the run
+            )
+        self.send(pack(start, [configuration]))
+
+    def send(self, message: bytes) -> None:
+        try:
+            self._pipe.send_bytes(message)
+        except OSError as error:
+            raise self._died() from error
+
+    def receive(self) -> tuple[dict[str, Any], list[bytes]]:
+        try:
+            head, blobs = unpack(self._pipe.recv_bytes(self._most_bytes))
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+        if "error" in head:
+            raise _raised(head)
+        return head, blobs
+
+    def _died(self) -> SightlineError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._join_s)
+        with contextlib.suppress(EOFError, OSError):
+            if self._pipe.poll():
+                head, _ = unpack(self._pipe.recv_bytes(self._most_bytes))
+                if "error" in head:
+                    return _raised(head)
+        return InvariantViolation(
+            expected="a living worker process",
+            got=f"exit code {self._process.returncode}",
+            where=f"worker {self._process.pid}",
+            action="run again with --resume: committed work is kept",
+        )
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # it may have ended already, which is what is wanted
+            self._pipe.send_bytes(pack({"say": "close"}))
+        try:
+            self._process.wait(self._join_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._pipe.close()
+
+
+# --- the worker's side ----------------------------------------------------------------------------
+
+
+def work(descriptor: int) -> None:
+    """Main of a worker process."""
+    pipe = Connection(descriptor)
+    start, (configuration,) = unpack(pipe.recv_bytes())
+    limits = Limits(**start["limits"])
+    try:
+        plan = plan_of_recipe(start)
+        hosting = LocalHosting(
+            plan,
+            start["partitions"],
+            DirectoryStorage(Path(start["run"]), durable=start["durable"]),
+            HostSettings(
+                configuration=configuration,
+                references=frozenset(start["references"]),
+                models=start["models"],
+                checkpoint_epochs=start["checkpoint_epochs"],
+                limits=limits,
+            ),
+            clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.monotonic),
+            guard=Guard(
+                plan,
+                scorers=isolated_scorers(plan, limits=limits),
+                monotonic_s=time.monotonic,
+            ),
+        )
+        opened = {"epochs": hosting.committed_epochs, "finished": hosting.finished}
+        pipe.send_bytes(pack({**opened, "recoveries": hosting.recoveries}))
+        while True:
+            head, blobs = unpack(pipe.recv_bytes(limits.max_entry_bytes))
+            match head["say"]:
+                case "feed":
+                    hosting.feed(head["partition"], _unpack_epoch(head, blobs))
+                case "begin":
+                    hosting.begin(head["controls"])
+                case "control":
+                    hosting.feed_control(head["control"])
+                case "missed":
+                    hosting.feed_missed(head["name"], head["missed"])
+                case "commit":
+                    pipe.send_bytes(_pack_committed(hosting.commit()))
+                case "summaries":
+                    said = hosting.summaries_after(head["epoch"])
+                    pipe.send_bytes(pack({}, (summary.to_bytes() for summary in said)))
+                case _:
+                    hosting.close()
+                    return
+    except EOFError:
+        return  # the coordinator is gone; what was committed is safe
+    except SightlineError as error:
+        pipe.send_bytes(_pack_error(error))
+    except Exception as error:  # noqa: BLE001 - a defect, told to the coordinator with its trace
+        pipe.send_bytes(
+            _pack_error(
+                InvariantViolation(
+                    expected="a worker without defects",
+                    got=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
+                    where=f"worker hosting partitions {start['partitions']}",
+                    action="keep the run directory and report it",
+                )
+            )
+        )

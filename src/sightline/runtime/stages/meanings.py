@@ -1,0 +1,71 @@
+"""What the reason codes of cameras, zones and machines mean, one plain sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sightline.assess.site import RiskCode
+from sightline.decide.actuation import (
+    COMMAND_EXPIRED,
+    FALLBACKS_FAILED,
+    HOLDING,
+    NO_SIGHT,
+    STALE_SIGHT,
+    WAITS_FOR_RESET,
+)
+from sightline.runtime.engine.headers import CLOCK_SKEW
+from sightline.sense.frames import FrameReason
+
+NO_FRAMES = "NO_FRAMES"
+"""A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
+FALLBACK = "DETECTOR_FALLBACK"
+"""The detector has not answered itself; the reason says who did. Value: detectors that did."""
+CALM = "CALM"
+"""Nothing asks a machine for anything."""
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        RiskCode.IN_FORBIDDEN_ZONE: "somebody is in a forbidden zone",
+        RiskCode.LOST_IN_ZONE: "somebody was last seen in the zone and may still be there "
+        "(counted as gone after the threshold)",
+        RiskCode.ZONE_OCCUPANCY: "too many are in the zone",
+        RiskCode.DWELL: "somebody has been in the zone for too long",
+        RiskCode.OVERSPEED: "somebody moves too fast in the zone",
+        RiskCode.TOO_CLOSE: "somebody is too close to the machine",
+        RiskCode.IN_STOPPING_PATH: "somebody is on the ground that the machine needs for stopping",
+        RiskCode.COLLISION_COURSE: "somebody and the machine will meet if it does not stop now",
+        RiskCode.APPROACHING: "somebody and the machine are getting close to each other",
+        RiskCode.LOST_NEAR_MACHINE: "somebody who was at risk from the machine is not seen any "
+        "more (counted as gone after the threshold)",
+        RiskCode.UNLOCATED: "somebody is seen, but it is not known where they stand",
+        FrameReason.FROZEN: "the picture has stopped changing",
+        FrameReason.BLACK: "the picture is black",
+        FrameReason.OVER_EXPOSED: "the picture is overexposed",
+        FrameReason.COVERED: "something covers the camera",
+        FrameReason.MOVED: "the camera points somewhere else than when it was calibrated",
+        FrameReason.BLURRED: "the picture is blurred",
+        FrameReason.SHIFTED: "the picture is slightly shifted",
+        FrameReason.RATE_LOW: "frames come too rarely",
+        "SIZE": "the picture has another size than the camera's contract says",
+        CLOCK_SKEW: "the frame says that it was taken after it arrived",
+        NO_SIGHT: "no picture has been looked at yet, or its time lies in the future",
+        STALE_SIGHT: "the newest picture is too old",
+        FALLBACKS_FAILED: "no detector answered, or the machine itself is not seen",
+        COMMAND_EXPIRED: "the last command ran out, so the machine had stopped by itself",
+        HOLDING: "the cause is gone, but not yet for long enough",
+        WAITS_FOR_RESET: "the cause is gone, but nobody has pressed the reset button",
+        NO_FRAMES: "the camera has sent no usable picture for too long",
+        CALM: "nothing asks the machine to slow down or stop",
+    }
+)
+
+
+def meaning(code: str) -> str:
+    """A code in words; ``""`` for one that is not of cameras, zones or machines.
+
+    >>> meaning("DWELL")
+    'somebody has been in the zone for too long'
+    """
+    if code.startswith(FALLBACK):
+        return "the detector did not answer in time, or not usably"
+    return _MEANINGS.get(code, "")

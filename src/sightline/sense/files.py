@@ -1,0 +1,347 @@
+"""Sources of rows at a location: a file, a directory of files, or standard input.
+
+Tables in binary files are read here: Parquet row group by row group, and NumPy archives; text in
+:mod:`.text_files`. Bad files and bad lines never raise: they come out beside the rows, in the
+quarantine layout.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sightline.errors import SourceError, UsageError
+from sightline.limits import Limits
+from sightline.records.refusal import RefusalReason
+from sightline.records.windows import FloatArray
+from sightline.sense.contract import Archive, Contract
+from sightline.sense.source import (
+    Chunk,
+    Source,
+    SourceOptions,
+    Stream,
+    Surroundings,
+    chunk_of,
+    error_words,
+    file_identity,
+    name_problem,
+    path_of,
+    rejected_file,
+)
+from sightline.sense.text_files import read_csv, read_json_lines, read_json_stream
+
+_PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
+_UNIT_KEY = b"unit"
+
+
+def read_parquet(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+    """Read a Parquet file in chunks of at most ``limits.chunk_rows``.
+
+    A unit in a field's metadata (key ``unit``) becomes part of the column's name, ``flow [L/s]``,
+    where admission compares it with the contract. A damaged row group is FILE_UNREADABLE from the
+    damage to its end; the groups after it are read.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = _names(file.schema_arrow)
+            problem = name_problem(names)
+            if problem is not None:
+                yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, problem)
+            elif not file.metadata.num_rows:
+                detail = "expected rows, got none"
+                yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
+            else:
+                yield from _row_groups(file, names, origin, limits)
+    except _PARQUET_ERRORS as error:
+        is_empty = path.is_file() and path.stat().st_size == 0
+        reason = RefusalReason.FILE_EMPTY if is_empty else RefusalReason.FILE_UNREADABLE
+        yield rejected_file(origin, reason, error_words(error))
+
+
+def _row_groups(file: Any, names: list[str], origin: str, limits: Limits) -> Iterator[Chunk]:
+    first = 0
+    for group in range(file.metadata.num_row_groups):
+        stop = first + file.metadata.row_group(group).num_rows
+        at = first
+        try:
+            for batch in file.iter_batches(batch_size=limits.chunk_rows, row_groups=[group]):
+                frame = _batch_frame(batch, names)
+                yield chunk_of(frame, origin=origin, first_row=at)
+                at += frame.height
+        except _PARQUET_ERRORS as error:
+            detail = f"rows {at} to {stop - 1} could not be read: {error_words(error)}"
+            yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
+        first = stop
+
+
+def _names(schema: Any) -> list[str]:
+    names: list[str] = []
+    for field in schema:
+        unit = (field.metadata or {}).get(_UNIT_KEY)
+        names.append(field.name if unit is None else f"{field.name} [{unit.decode()}]")
+    return names
+
+
+def _batch_frame(batch: Any, names: list[str]) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.Table.from_batches([batch]).rename_columns(names))
+    assert isinstance(frame, pl.DataFrame)
+    # Dictionaries differ from batch to batch; plain text can be joined.
+    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+_ARCHIVE_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_numpy_archive(
+    path: Path, *, origin: str, archive: Archive, limits: Limits
+) -> Iterator[Chunk]:
+    """Read the arrays the contract names, one after the other; pickled objects are never loaded.
+
+    A format that cannot be streamed: an array that would need more memory than
+    ``limits.max_file_bytes_in_memory``, by what its header says, is FILE_TOO_LARGE. Reading stops
+    at the first array that is missing or damaged, because the row numbers after it are unknown.
+    """
+    try:
+        if path.stat().st_size == 0:
+            yield rejected_file(
+                origin, RefusalReason.FILE_EMPTY, "expected an archive, got 0 bytes"
+            )
+            return
+        with zipfile.ZipFile(path) as members:
+            first = 0
+            for name in archive.arrays:
+                try:
+                    values = _read_array(members, name, limits)
+                except _TooLargeError as error:
+                    yield rejected_file(origin, RefusalReason.FILE_TOO_LARGE, str(error))
+                    return
+                frame = _array_frame(values, name, path.stem, archive)
+                for part in frame.iter_slices(limits.chunk_rows):
+                    yield chunk_of(part, origin=origin, first_row=first)
+                    first += part.height
+            if not first:
+                yield rejected_file(origin, RefusalReason.FILE_EMPTY, "expected rows, got none")
+    except _ARCHIVE_ERRORS as error:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _read_array(members: zipfile.ZipFile, name: str, limits: Limits) -> FloatArray:
+    """float64[rows, features]; raises one of the expected errors otherwise."""
+    info = members.getinfo(f"{name}.npy")
+    with members.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        reader = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = reader(stream)
+    if dtype.kind not in "fiub":
+        raise ValueError(f"expected an array of numbers as {name!r}, got {dtype}")
+    if len(shape) != 2:
+        raise ValueError(f"expected {name!r} as [rows, features], got the shape {shape}")
+    # The header is believed only for the refusal; NumPy allocates what it says before reading.
+    needed = math.prod(shape) * max(dtype.itemsize, np.dtype(np.float64).itemsize)
+    if max(needed, info.file_size) > limits.max_file_bytes_in_memory:
+        raise _TooLargeError(
+            f"expected at most {limits.max_file_bytes_in_memory} bytes, got {needed} in {name!r}"
+        )
+    with members.open(info) as stream:
+        values = np.lib.format.read_array(stream, allow_pickle=False)
+    return values.astype(np.float64, copy=False)
+
+
+def _array_frame(values: FloatArray, name: str, stem: str, archive: Archive) -> pl.DataFrame:
+    """The columns of one array; ``values`` is float64[rows, features]."""
+    features = values.shape[1]
+    beyond = [c for c, i in archive.columns.items() if i >= features]
+    if beyond:
+        raise ValueError(f"expected more than {features} features in {name!r} for {beyond[0]}")
+    frame = pl.DataFrame(
+        {column: np.ascontiguousarray(values[:, i]) for column, i in archive.columns.items()}
+    )
+    if archive.stem_column is not None:
+        frame = frame.with_columns(pl.lit(stem).alias(archive.stem_column))
+    if archive.array_column is not None:
+        frame = frame.with_columns(pl.lit(name).alias(archive.array_column))
+    return frame
+
+
+# --- the sources ----------------------------------------------------------------------------------
+
+_CSV = (".csv", ".csv.gz")
+_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_PARQUET = (".parquet",)
+_ARCHIVE = (".npz",)
+
+
+@dataclass(slots=True, kw_only=True)
+class FileSource(Source):
+    """A file, or the files of a folder: CSV, JSON lines, Parquet, NumPy archives.
+
+    Attributes:
+        name: the source's name in the pipeline.
+        contract: tells which columns to look for.
+        files: (origin, path), sorted by origin. The origin is the path relative to the location.
+        ignored: origins of files that no reader takes.
+        limits: bounds of lines, chunks and archives.
+    """
+
+    schemes = ("file",)
+    durable = True
+
+    name: str
+    contract: Contract
+    files: tuple[tuple[str, Path], ...]
+    ignored: tuple[str, ...]
+    limits: Limits
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: Contract,
+        options: SourceOptions,
+        surroundings: Surroundings,
+    ) -> FileSource:
+        """A file, or a directory that is read recursively, in sorted order."""
+        limits, where = surroundings.limits, f"source {name}, {location}"
+        suffixes = _CSV + _JSON_LINES + _PARQUET if contract.archive is None else _ARCHIVE
+        found = _files(path_of(location), where=where, limits=limits)
+        files = tuple((o, p) for o, p in found if p.name.lower().endswith(suffixes))
+        ignored = tuple(o for o, p in found if not p.name.lower().endswith(suffixes))
+        if not files:
+            raise SourceError(
+                expected=f"a file that ends in {', '.join(suffixes)}",
+                got=f"{len(ignored)} other files" if ignored else "none",
+                where=where,
+                action="name another location, or give the contract an `archive` for .npz files"
+                if contract.archive is None
+                else "name another location, or remove `archive` from the contract",
+            )
+        return cls(name=name, contract=contract, files=files, ignored=ignored, limits=limits)
+
+    def streams(self) -> list[Stream]:
+        return [
+            Stream(origin=o, chunks=lambda o=o, p=p: self._chunks(o, p))  # type: ignore[misc]
+            for o, p in self.files
+        ]
+
+    def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
+        return [file_identity(origin, path) for origin, path in self.files]
+
+    def _chunks(self, origin: str, path: Path) -> Iterator[Chunk]:
+        column, rows = self.contract.origin_column, 0
+        for chunk in self._read(origin, path):
+            frame = chunk.frame
+            rows += frame.height + chunk.rejected.height
+            if column is not None and frame.height:
+                frame = frame.with_columns(pl.lit(_without_suffix(origin)).alias(column))
+            yield replace(chunk, frame=frame, position=rows)
+
+    def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
+        name, limits = path.name.lower(), self.limits
+        if name.endswith(_CSV):
+            return read_csv(path, origin=origin, limits=limits)
+        if name.endswith(_JSON_LINES):
+            return read_json_lines(path, origin=origin, contract=self.contract, limits=limits)
+        if name.endswith(_PARQUET):
+            return read_parquet(path, origin=origin, limits=limits)
+        assert self.contract.archive is not None  # no other file was let in
+        return read_numpy_archive(path, origin=origin, archive=self.contract.archive, limits=limits)
+
+
+@dataclass(slots=True, kw_only=True)
+class StandardInput(Source):
+    """JSON lines from standard input, which can be read only once."""
+
+    schemes = ("stdin",)
+
+    name: str
+    contract: Contract
+    stdin: BinaryIO
+    limits: Limits
+
+    @classmethod
+    def open(
+        cls,
+        location: str,
+        *,
+        name: str,
+        contract: Contract,
+        options: SourceOptions,
+        surroundings: Surroundings,
+    ) -> StandardInput:
+        """What comes through a pipe."""
+        if surroundings.stdin is None:
+            raise UsageError(
+                expected="standard input",
+                got="none",
+                where=f"source {name}",
+                action="pass the byte stream, or name a file",
+            )
+        limits = surroundings.limits
+        return cls(name=name, contract=contract, stdin=surroundings.stdin, limits=limits)
+
+    def streams(self) -> list[Stream]:
+        return [Stream(origin="stdin", chunks=self._chunks)]
+
+    def _chunks(self) -> Iterator[Chunk]:
+        return read_json_stream(
+            self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
+        )
+
+
+def _without_suffix(origin: str) -> str:
+    for suffix in _CSV + _JSON_LINES + _PARQUET + _ARCHIVE:
+        if origin.lower().endswith(suffix):
+            return origin[: -len(suffix)]
+    return origin
+
+
+def _files(root: Path, *, where: str, limits: Limits) -> list[tuple[str, Path]]:
+    """(origin, path) of every file at ``root``, sorted by origin."""
+    if root.is_file():
+        return [(root.name, root)]
+    if not root.is_dir():
+        raise SourceError(
+            expected="a file or a directory", got="nothing", where=where, action="check the path"
+        )
+    found: list[tuple[str, Path]] = []
+    for path in root.rglob("*"):
+        if not path.is_file():
+            continue
+        found.append((path.relative_to(root).as_posix(), path))
+        if len(found) > limits.max_files:
+            raise SourceError(
+                expected=f"at most {limits.max_files} files",
+                got="more",
+                where=where,
+                action="split the directory, join the files, or raise `max_files`",
+            )
+    return sorted(found)

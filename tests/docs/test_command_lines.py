@@ -1,0 +1,69 @@
+"""Command lines of the pages name commands and options that there are."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from sightline.cli.main import COMMANDS, app_for
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`sightline (.+?)`", re.DOTALL)
+OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
+WORDS = re.compile(r"[a-z|-]+")
+
+
+def command_lines(text):
+    """What follows ``sightline`` in the blocks and in the running text of a page."""
+    for block in BLOCK.findall(text):
+        # a line that is indented goes on with the one before it
+        joined = re.sub(r"\\?\n +(?=[\[<-])", " ", block)
+        for line in joined.splitlines():
+            found = re.match(r"(?:\$ )?sightline (.+)", line)
+            if found:
+                yield re.split(r"\s#", found[1])[0]
+    for found in INLINE.findall(BLOCK.sub("", text)):
+        yield " ".join(found.split())
+
+
+CASES = [
+    pytest.param(line, id=f"{page.name}: {line[:60]}")
+    for page in PAGES
+    for line in command_lines(page.read_text(encoding="utf-8"))
+]
+
+
+@cache
+def command(name):
+    root = typer.main.get_command(app_for([name]))
+    return root.commands[name]
+
+
+def options_of(found):
+    return {"--help", *(name for p in found.params for name in (*p.opts, *p.secondary_opts))}
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_a_command_line_names_a_command_and_options_that_exist(line):
+    names, *rest = line.split()
+    if names.startswith("-"):
+        assert names in {"--help", "--version", "-h"}
+        return
+    for name in names.split("|"):
+        assert name in COMMANDS
+        if name == "bench":  # its options are the benchmark's
+            continue
+        ones = [command(name)]
+        if hasattr(ones[0], "commands") and rest and WORDS.fullmatch(rest[0]):
+            ones = [ones[0].commands[one] for one in rest[0].split("|")]
+        for option in OPTION.findall(" ".join(rest)):
+            assert any(option in options_of(one) for one in ones), option
+
+
+def test_the_readme_lists_every_command():
+    listed = {line.split()[0] for line in command_lines((ROOT / "README.md").read_text())}
+    assert listed >= set(COMMANDS)

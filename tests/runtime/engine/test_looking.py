@@ -1,0 +1,262 @@
+"""Detectors with a deadline: someone answers by then, and the outcome says who."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.errors import LogError, UsageError
+from sightline.records import Detections, Entry, EntryKind, Frame
+from sightline.records.decision import Mode
+from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
+from sightline.runtime.engine.guarding import Guard, Lookers
+from sightline.runtime.engine.headers import FrameHeader, HealthSign
+from simulation.site_cases import plan_of, yard
+
+BUDGET_S = 0.2
+
+
+class Seeing:
+    """A detector that sees one thing, with this score."""
+
+    def __init__(self, score):
+        self.score = score
+        self.asked = 0
+
+    def look(self, frames):
+        self.asked += 1
+        return [
+            Detections.of(f.stream, f.capture_ns, box_px=[[1, 2, 3, 4]], score=[self.score])
+            for f in frames
+        ]
+
+
+class Broken:
+    def look(self, frames):
+        raise RuntimeError("no such layer")
+
+
+class Hanging:
+    """Answers only when it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.asked = 0
+
+    def look(self, frames):
+        self.asked += 1
+        self.go.wait(30)
+        return Seeing(0.9).look(frames)
+
+
+def frame(index=0, stream="yard"):
+    return Frame(
+        stream=stream,
+        index=index,
+        capture_ns=index * 10**8,
+        received_ns=index * 10**8,
+        pixels=np.zeros((4, 4, 3), np.uint8),
+    )
+
+
+def ask(detection, index=0, *, ask_primary=True):
+    request = FrameRequest(
+        request_id=f"people:yard:{index}", stage="people", camera="yard", ask_primary=ask_primary
+    )
+    detection.hold(frame(index))
+    return detection.run([request])[0]
+
+
+def deadline(primary, fallback=None, cameras=("yard",)):
+    one = Lookers(primary=primary, fallback=fallback, budget_s=BUDGET_S)
+    looking = {("people", camera): one for camera in cameras}
+    return Guard(plan_of(yard()), looking, monotonic_s=time.monotonic)
+
+
+def test_a_detector_in_time_answers_itself():
+    outcome = ask(deadline(Seeing(0.9), Seeing(0.1)))
+    assert (outcome.status, outcome.mode) == (OutcomeStatus.OK, Mode.PRIMARY)
+    assert outcome.answer.score.tolist() == [0.9]
+
+
+@pytest.mark.parametrize(
+    ("primary", "status"),
+    [
+        (Broken(), OutcomeStatus.CRASH),
+        (Hanging(), OutcomeStatus.TIMEOUT),
+        (Seeing(float("nan")), OutcomeStatus.NAN),
+    ],
+    ids=["crash", "timeout", "nan"],
+)
+def test_the_fallback_answers_for_a_detector_that_does_not(primary, status):
+    outcome = ask(deadline(primary, Seeing(0.1)))
+    assert (outcome.status, outcome.mode) == (status, Mode.FALLBACK)
+    assert outcome.answer.score.tolist() == [0.1]
+
+
+@pytest.mark.parametrize("fallback", [None, Broken(), Seeing(float("inf"))])
+def test_without_a_usable_fallback_nobody_answers_and_the_outcome_says_so(fallback):
+    outcome = ask(deadline(Broken(), fallback))
+    assert (outcome.mode, outcome.answer) == (Mode.FALLBACK, None)
+
+
+def test_a_detector_that_hangs_is_not_asked_again_until_it_is_back():
+    primary = Hanging()
+    detection = deadline(primary, Seeing(0.1))
+    assert ask(detection, 0).status is OutcomeStatus.TIMEOUT
+    assert ask(detection, 1).detail == "still busy with an earlier frame"
+    assert primary.asked == 1
+    primary.go.set()
+    for index in range(2, 50):
+        outcome = ask(detection, index)
+        if outcome.status is OutcomeStatus.OK:
+            break
+        time.sleep(0.01)
+    assert outcome.mode is Mode.PRIMARY
+    assert outcome.answer.capture_ns == frame(index).capture_ns
+
+
+def test_behind_an_open_breaker_only_the_fallback_is_asked():
+    primary = Seeing(0.9)
+    outcome = ask(deadline(primary, Seeing(0.1)), ask_primary=False)
+    assert (outcome.status, primary.asked) == (OutcomeStatus.SKIPPED, 0)
+
+
+def test_an_answer_about_another_frame_is_none():
+    class Stale:
+        def look(self, frames):
+            return Seeing(0.9).look([frame(7)])
+
+    assert ask(deadline(Stale(), Seeing(0.1))).status is OutcomeStatus.NAN
+
+
+def test_cameras_that_share_a_detector_share_a_batch_and_the_outcomes_say_which():
+    primary = Seeing(0.9)
+    guard = deadline(primary, cameras=("east", "west"))
+    requests = []
+    for stream in ("east", "west"):
+        guard.hold(frame(3, stream))
+        requests.append(
+            FrameRequest(
+                request_id=f"people:{stream}:3", stage="people", camera=stream, ask_primary=True
+            )
+        )
+    outcomes = guard.run(requests)
+    assert primary.asked == 1
+    assert [o.batch for o in outcomes] == [("people:east:3", "people:west:3")] * 2
+    assert [o.answer.stream for o in outcomes] == ["east", "west"]
+
+
+def test_a_frame_that_is_not_held_cannot_be_asked_about():
+    request = FrameRequest(
+        request_id="people:yard:0", stage="people", camera="yard", ask_primary=True
+    )
+    with pytest.raises(UsageError, match="to be held"):
+        deadline(Seeing(0.9)).run([request])
+
+
+def test_a_fallback_that_hangs_is_no_answer():
+    outcome = ask(deadline(Broken(), Hanging()))
+    assert (outcome.mode, outcome.answer) == (Mode.FALLBACK, None)
+
+
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(0, 1e4)] * 4, st.floats(0, 1)), max_size=5),
+    is_answered=st.booleans(),
+)
+def test_an_outcome_survives_the_log(boxes, is_answered):
+    found = Detections.of(
+        "yard", 5, box_px=[b[:4] for b in boxes], score=[b[4] for b in boxes], class_names=("a",)
+    )
+    outcome = Outcome(
+        request_id="people:yard:0",
+        stage="people",
+        status=OutcomeStatus.TIMEOUT,
+        mode=Mode.FALLBACK,
+        answer=found if is_answered else None,
+        detail="0.2 s",
+        batch=("people:yard:0", "people:gate:3"),
+    )
+    again = Outcome.from_bytes(outcome.to_bytes())
+    assert again.to_bytes() == outcome.to_bytes()
+    assert (again.answer is None) == (not is_answered)
+    assert again.batch == outcome.batch
+
+
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(0, 1e4)] * 4, st.floats(0, 1)), max_size=3),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_an_outcome_that_was_just_encoded_is_read_as_the_log_reads_it(boxes, dtype):
+    found = Detections(
+        stream="yard",
+        capture_ns=5,
+        box_px=np.asfortranarray(np.array([b[:4] for b in boxes], dtype).reshape(-1, 4)),
+        score=np.array([b[4] for b in boxes], dtype),
+        class_id=np.zeros(len(boxes), np.int32),
+    )
+    outcome = Outcome(
+        request_id="people:yard:0", stage="people", status=OutcomeStatus.OK, mode=Mode.PRIMARY,
+        answer=found, batch=("people:yard:0",),
+    )  # fmt: skip
+    logged = Entry(
+        sequence=0, kind=EntryKind.OUTCOME, name="people", time_ns=0, payload=outcome.to_bytes()
+    )
+    fresh, read = (Outcome.of(entry) for entry in (replace(logged, decoded=outcome), logged))
+    assert fresh.to_bytes() == read.to_bytes()
+    for name in ("box_px", "score", "class_id"):
+        ours, theirs = getattr(fresh.answer, name), getattr(read.answer, name)
+        assert (ours.dtype, ours.flags.c_contiguous) == (theirs.dtype, theirs.flags.c_contiguous)
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_detector_that_goes_on_writing_changes_nothing_that_was_read():
+    boxes = np.array([[1.0, 2.0, 3.0, 4.0]])
+    outcome = Outcome(
+        request_id="people:yard:0", stage="people", status=OutcomeStatus.OK, mode=Mode.PRIMARY,
+        answer=Detections.of("yard", 5, box_px=boxes, score=[0.5]), batch=("people:yard:0",),
+    )  # fmt: skip
+    entry = Entry(
+        sequence=0, kind=EntryKind.OUTCOME, name="people", time_ns=0,
+        payload=outcome.to_bytes(), decoded=outcome,
+    )  # fmt: skip
+    read = Outcome.of(entry)
+    boxes[:] = 9.0
+    assert read.to_bytes() == entry.payload
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3, np.float64(0.25)])
+def test_a_sign_is_the_same_before_and_after_the_log(value):
+    sign = HealthSign(code="BLACK", measure="dark_share", value=value, threshold=1, unit="1")
+    header = FrameHeader(
+        camera="yard", index=3, capture_ns=4, received_ns=5, width_px=6, height_px=7,
+        digest="ab", signs=(sign,), is_usable=False,
+    )  # fmt: skip
+    assert repr(FrameHeader.from_bytes(header.to_bytes())) == repr(header)
+
+
+def test_a_header_survives_the_log():
+    sign = HealthSign(code="BLACK", measure="dark_share", value=0.99, threshold=0.98, unit="1")
+    header = FrameHeader(
+        camera="yard", index=3, capture_ns=4, received_ns=5, width_px=6, height_px=7,
+        digest="ab", signs=(sign,), is_usable=False,
+    )  # fmt: skip
+    assert FrameHeader.from_bytes(header.to_bytes()) == header
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"not json\nrest", b'{"camera": 1}'])
+def test_what_is_neither_is_a_log_error(payload):
+    with pytest.raises(LogError):
+        FrameHeader.from_bytes(payload)
+    with pytest.raises(LogError):
+        Outcome.from_bytes(payload)
+
+
+def test_an_outcome_that_lost_bytes_is_a_log_error():
+    payload = ask(deadline(Seeing(0.9))).to_bytes()
+    with pytest.raises(LogError, match="bytes for 1 detections"):
+        Outcome.from_bytes(payload[:-1])

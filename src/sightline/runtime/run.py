@@ -594,7 +594,7 @@ def _open_run(
             expected="the operator inputs that the run began with, or none",
             got=f"{len(options.controls)} others",
             where=str(out),
-            action="give new ones while the run goes on: `sightline alerts`, or --controls",
+            action="give new ones while the run goes on: `sightline alert …`, or RUN/controls",
         )
     for name, now in described.items():
         if now["fingerprint"] != run.sources[name]["fingerprint"]:

@@ -34,7 +34,9 @@ def run(tmp_path_factory):
         mixed_plan(),
         {"t": MemorySource("t", {"t": rows}), "east": East()},
         out,
-        looking={("shade", "east"): Lookers(primary=Eye(), fallback=None, budget_s=5.0)},
+        looking={
+            ("shade", "east"): Lookers(primary=Eye(), fallback=None, budget_s=5.0, finds=("shade",))
+        },
         options=RunOptions(durable=False),
     )
     return RunDirectory.open(out)

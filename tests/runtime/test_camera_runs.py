@@ -1,6 +1,7 @@
 """A site's run from end to end: frames in, commands out, and the same bytes again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -315,3 +316,21 @@ def test_a_lossy_picture_is_not_taken_for_the_one_that_was_looked_at(tmp_path):
     again = recorded(tmp_path, {"keep": "full", "quality": 50})
     with pytest.raises(LogError, match="digest"):
         list(looked_at_again(again, told(again.plan)))
+
+
+class Ahead:
+    """One frame says that it was taken an hour after it came."""
+
+    stream = "east"
+    durable = True
+
+    def __iter__(self):
+        for frame in camera(seconds=3):
+            ahead_ns = 3600 * NS_PER_S if frame.index == 5 else 0
+            yield replace(frame, capture_ns=frame.capture_ns + ahead_ns)
+
+
+def test_one_frame_from_the_future_puts_off_none_of_those_that_follow(tmp_path):
+    report = run(plan_of(yard()), tmp_path / "run", [Ahead()])
+    assert report.accounts.quarantined == {"CLOCK_SKEW": 1}
+    assert report.accounts.decided == 29

@@ -2,16 +2,21 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from sense.frames.camera_servers import HEIGHT_PX, WIDTH_PX, MjpegServer, RtspServer
 from sightline.act.json_lines import JsonLinesOutlet
+from sightline.errors import UsageError
+from sightline.recorder import read_entries
+from sightline.records import EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.sense.frames import LiveCamera
 from sightline.sense.frames.live_camera import Reconnect
-from simulation.site_cases import plan_of, told, yard
+from simulation.site_cases import camera, plan_of, run_yard, told, yard
 
 WAIT_S = 30.0
 
@@ -74,14 +79,14 @@ def test_a_camera_that_is_cut_stops_the_machine_and_one_that_is_back_lets_it_go(
             )
         )
 
-    with server() as camera:
-        thread = threading.Thread(target=go, args=(camera.address,))
+    with server() as served:
+        thread = threading.Thread(target=go, args=(served.address,))
         thread.start()
         try:
             watching.until(2)
-            camera.cut()
+            served.cut()
             watching.until(3)
-            camera.come_back()
+            served.come_back()
             watching.until(4)
         finally:
             stopping.set()
@@ -93,3 +98,77 @@ def test_a_camera_that_is_cut_stops_the_machine_and_one_that_is_back_lets_it_go(
     assert accounts.received == accounts.decided + accounts.superseded + left
     assert accounts.decided > 20
     assert replay_run(RunDirectory.open(tmp_path / "run"))
+
+
+# --- a live camera begins anew in each process ----------------------------------------------------
+
+
+class Live:
+    """Counts from 0 whenever a process starts it, and stamps its frames with the clock."""
+
+    stream = "east"
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.given = 0
+
+    def __iter__(self):
+        for frame in camera(seconds=60):
+            time.sleep(0.03)
+            now_ns = time.time_ns()
+            yield replace(frame, capture_ns=now_ns, received_ns=now_ns)
+            self.given += 1
+
+    def is_enough(self):
+        return self.given >= self.frames
+
+
+def run_live(out, *, frames, **options):
+    """One process after the other: each is stopped when its camera has given so many frames."""
+    east = Live(frames)
+    return run_yard(plan_of(yard()), out, east, is_live=True, is_stopped=east.is_enough, **options)
+
+
+def indices(out):
+    """Places in the camera's counter of the frames in the log."""
+    storage = RunDirectory.open(out).storage
+    entries = read_entries(storage, "p000", kinds={EntryKind.FRAME})
+    return [FrameHeader.of(entry).index for entry in entries]
+
+
+def test_a_resumed_live_camera_is_decided_on_although_it_counts_from_0_again(tmp_path):
+    first = run_live(tmp_path / "run", frames=25)
+    again = run_live(tmp_path / "run", frames=15, resume=True)
+    assert again.accounts.decided > first.accounts.decided > 0
+
+
+def test_the_frames_of_a_resumed_live_camera_are_accounted_for(tmp_path):
+    run_live(tmp_path / "run", frames=25)
+    assert run_live(tmp_path / "run", frames=15, resume=True).accounts.is_balanced
+
+
+def test_the_log_of_a_resumed_live_camera_has_its_new_frames(tmp_path):
+    run_live(tmp_path / "run", frames=25)
+    before = len(indices(tmp_path / "run"))
+    run_live(tmp_path / "run", frames=15, resume=True)
+    new = indices(tmp_path / "run")[before:]
+    assert new
+    assert new[0] < 15
+
+
+def test_a_resumed_live_run_replays_to_the_same_bytes(tmp_path):
+    run_live(tmp_path / "run", frames=25)
+    run_live(tmp_path / "run", frames=15, resume=True)
+    assert replay_run(RunDirectory.open(tmp_path / "run"))
+
+
+def test_a_camera_that_is_no_recording_is_refused_in_a_finite_run(tmp_path):
+    east = LiveCamera("east", "rtsp://127.0.0.1:9/x", wall_ns=time.time_ns)
+    with pytest.raises(UsageError, match="source east: expected is_live"):
+        run_yard(plan_of(yard()), tmp_path / "run", east)
+
+
+def test_a_refused_live_camera_leaves_no_run_behind(tmp_path):
+    with pytest.raises(UsageError):
+        run_yard(plan_of(yard()), tmp_path / "run", Live(5))
+    assert not (tmp_path / "run").exists()

@@ -1,9 +1,13 @@
 """Stages of one's own beside those that Sightline brings."""
 
+import polars as pl
 import pytest
 
 from sightline.errors import PipelineError
+from sightline.runtime import RunOptions, load_plan, run_pipeline
 from sightline.runtime.pipeline import load_pipeline, parse_pipeline
+from sightline.sense import MemorySource
+from simulation.site_cases import camera
 
 PIPELINE = """
 pipeline: p
@@ -60,3 +64,119 @@ def test_a_stage_that_is_not_installed_is_named_with_its_place():
     plain = {"pipeline": "p", "sources": {}, "stages": {"x": {"use": "nowhere"}}}
     with pytest.raises(PipelineError, match=r"stages\.x\.use"):
         parse_pipeline(plain, where="p.yaml")
+
+
+# --- plugins beside a pipeline file ---------------------------------------------------------------
+
+
+def test_a_plugin_beside_another_pipeline_of_the_same_name_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    module = "own_stage_of_two_folders"
+    load_pipeline(write(tmp_path / "a", module=module, use="of_two_folders"))
+    second = write(tmp_path / "b", module=module, use="of_two_folders")
+    with pytest.raises(PipelineError, match="the module beside the pipeline file") as caught:
+        load_pipeline(second)
+    assert str(tmp_path / "a" / f"{module}.py") in caught.value.got
+
+
+def test_two_pipelines_in_one_folder_share_its_plugin(tmp_path):
+    path = write(tmp_path, module="own_stage_of_one_folder", use="of_one_folder")
+    other = tmp_path / "other.yaml"
+    other.write_text(path.read_text())
+    assert load_pipeline(path).plugins == load_pipeline(other).plugins
+
+
+LOOKING = """
+from sightline.runtime.item_stage import ItemStage
+from sightline.runtime.settings import GuardSettings, ItemSettings
+
+class BrightSettings(ItemSettings):
+    guarded: GuardSettings
+
+class Bright(ItemStage):
+    use = "bright"
+    Settings = BrightSettings
+    looks = True
+    finds = ("level",)
+
+    def look(self, frames):
+        return [{"level": float(frame.pixels.mean())} for frame in frames]
+
+    def on_item(self, turn):
+        found = turn.found
+        if found is not None:
+            turn.flag("BRIGHT", when=True, value=found["level"], threshold=0.0, unit="1")
+"""
+CAMERA_PIPELINE = """
+pipeline: p
+plugins: [own_stage_in_a_process]
+latency_budget_s: 30
+sources:
+  east: {frames: {width_px: 320, height_px: 240, rate_hz: 10, max_age_s: 1}}
+stages:
+  bright: {use: bright, input: east, guarded: {budget_s: 20, run_on: process}}
+"""
+
+
+def test_a_stage_of_a_plugin_beside_the_file_looks_in_a_process_of_its_own(tmp_path):
+    (tmp_path / "own_stage_in_a_process.py").write_text(LOOKING)
+    path = tmp_path / "p.yaml"
+    path.write_text(CAMERA_PIPELINE)
+    report = run_pipeline(
+        load_plan(path),
+        {"east": camera(seconds=1)},
+        tmp_path / "run",
+        options=RunOptions(durable=False),
+    )
+    assert report.fallbacks == {}
+    assert report.decisions == {"bright raised issued": 1}
+
+
+SERIES = """
+import numpy as np
+from sightline.runtime.settings import SeriesSettings
+from sightline.runtime.stage import Stage
+
+class DoubledSettings(SeriesSettings):
+    measures: tuple[str, ...]
+
+class Doubled(Stage):
+    use = "doubled"
+    Settings = DoubledSettings
+
+    def compute(self, windows):
+        return np.stack([2 * windows.values(m) for m in windows.step.reads], axis=1)
+"""
+ROW_PIPELINE = """
+pipeline: p
+plugins: [own_stage_in_a_worker]
+partitions: 2
+sources: {t: {contract: t.yaml}}
+stages:
+  w: {use: windows, input: t, width_s: 10, statistics: [mean]}
+  twice: {use: doubled, input: w, measures: [v.mean]}
+  high: {use: alarm, input: twice, measure: twice.v, unit: V, raise_above: 15, code: HIGH}
+"""
+CONTRACT = """
+contract: t
+key: [k]
+event_time: {column: at, format: unix_ns}
+fields: {v: {type: number, unit: V}}
+"""
+
+
+def test_a_stage_of_a_plugin_beside_the_file_runs_in_worker_processes(tmp_path):
+    (tmp_path / "own_stage_in_a_worker.py").write_text(SERIES)
+    (tmp_path / "t.yaml").write_text(CONTRACT)
+    path = tmp_path / "p.yaml"
+    path.write_text(ROW_PIPELINE)
+    at_ns = [10**18 + i * 10**9 for i in range(100)]
+    rows = pl.DataFrame({"k": ["a", "b"] * 50, "at": at_ns, "v": [10.0] * 100})
+    report = run_pipeline(
+        load_plan(path),
+        {"t": MemorySource("t", {"t": rows})},
+        tmp_path / "run",
+        options=RunOptions(durable=False, workers=2),
+    )
+    assert report.decisions == {"high raised issued": 2}

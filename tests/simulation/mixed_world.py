@@ -38,6 +38,7 @@ STAGES: Mapping[str, Any] = {
         "column": "level.value.mean",
         "key": "s0",
         "above": 14.0,
+        "guarded": {"budget_s": 1.0},
     },
     "shades": {"use": "windows", "input": "shade", "width_s": 5, "statistics": ["count", "mean"]},
     "since": {"use": "since_rise", "input": "shades", "measures": ["shade.mean"]},
@@ -77,6 +78,7 @@ class East:
     """A recording; ``gone_s``: from, to, without a frame; every ``torn``-th cannot be read."""
 
     stream = "east"
+    durable = True
 
     def __init__(self, *, gone_s: tuple[float, float] = (1e9, 1e9), torn: int = 10**9) -> None:
         self.gone_s = gone_s

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sightline.runtime.item_stage import ItemStage
-from sightline.runtime.settings import ItemSettings, SeriesSettings
+from sightline.runtime.settings import GuardSettings, ItemSettings, SeriesSettings
 from sightline.runtime.stage import Stage
 
 
@@ -46,6 +46,8 @@ class ShadeSettings(ItemSettings):
     """Of that series."""
     above: float
     """The picture is odd where shade and series together are more than this."""
+    guarded: GuardSettings
+    """Its deadline."""
 
 
 class Shade(ItemStage):
@@ -56,7 +58,7 @@ class Shade(ItemStage):
     writes = "shades"
     measures = {"shade": "1", "beside": "1"}
     looks = True
-    guard = None
+    finds = ("shade",)
 
     def plan(self, planning):
         planning.column(self.settings.column)

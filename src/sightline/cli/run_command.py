@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -233,6 +234,7 @@ def _followed(
     ``control_line_bytes``, is handed on as an empty one, so that it is counted.
     """
     places = dict.fromkeys(files, 0)
+    cut: set[Path] = set()  # files of which the rest of a line that is too long comes next
 
     def newest() -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
@@ -244,11 +246,15 @@ def _followed(
                 text = file.read(limits.control_line_bytes)
             is_too_long = len(text) == limits.control_line_bytes and b"\n" not in text
             whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
-            for line in whole.splitlines(keepends=True):
+            for line in io.BytesIO(whole):
                 # A resumed run reads the file again: it must know what it has taken.
-                if line.strip():
-                    found.append({"id": f"{path}:{places[path]}", **_control(line)})
+                identity = f"{path}:{places[path]}"
                 places[path] += len(line)
+                if path not in cut and (is_too_long or line.strip()):
+                    found.append({"id": identity, **({} if is_too_long else _control(line))})
+                cut.discard(path)
+            if is_too_long:
+                cut.add(path)
         return found
 
     return newest

@@ -9,6 +9,7 @@ from sightline.errors import LogError, UsageError
 from sightline.runtime.alerting.desk import Subjects
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from simulation.alerting_runs import fleet_plan
+from simulation.site_cases import plan_of, yard
 
 WITH_DESK, WITHOUT_DESK = fleet_plan(), fleet_plan(name=None)
 ACKNOWLEDGE = {"control": "acknowledge", "subject": "sat-1"}
@@ -50,6 +51,53 @@ def test_an_id_is_remembered_over_a_checkpoint():
 def test_an_input_that_lacks_something_is_refused_before_the_run(control):
     with pytest.raises(UsageError):
         OperatorInputs.check(WITH_DESK, [control])
+
+
+MASK = {"control": "mask", "subject": "sat-1", "from_ns": 1, "until_ns": 9}
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        {"control": "mask", "event_ns": 5},
+        {"control": "mask", "event_ns": 5, "from_ns": 1, "until_ns": 9},
+        {**MASK, "event_ns": 5, "until_ns": "tomorrow"},
+        {**MASK, "event_ns": "soon"},
+        {"control": "shelve", "event_ns": 5},
+        {"control": "contacts", "event_ns": 5, "contacts": []},
+        {"control": "contacts", "event_ns": 5, "contacts": [{}], "source": "t"},
+        {"control": "contacts", "event_ns": 5, "contacts": [], "source": "nowhere"},
+        {"control": "rest", "event_ns": 5},
+        {"control": "rest"},
+        {"event_ns": 5},
+    ],
+)
+def test_without_a_desk_an_input_that_lacks_something_is_refused_when_it_comes(control):
+    with pytest.raises(LogError):
+        inputs(has_desk=False).apply(payload(**control))
+
+
+def test_a_mask_with_a_time_waits_for_it():
+    taken = inputs(has_desk=False)
+    assert taken.apply(payload(**MASK, event_ns=5)) is None
+    assert (len(taken.snapshot()["waiting"]), taken.snapshot()["masks"]) == (1, [])
+
+
+PRESS = {"control": "reset", "machine": "saw", "is_down": True}
+
+
+def test_a_reset_button_is_pressed_as_it_comes():
+    assert OperatorInputs(plan_of(yard())).apply(payload(**PRESS)) == PRESS
+
+
+def test_a_reset_button_cannot_be_pressed_at_another_time():
+    with pytest.raises(LogError, match="takes effect as it comes"):
+        OperatorInputs(plan_of(yard())).apply(payload(**PRESS, event_ns=10**18))
+
+
+def test_a_reset_button_of_no_machine_is_refused():
+    with pytest.raises(LogError, match="no machine 'axe'"):
+        OperatorInputs(plan_of(yard())).apply(payload(**{**PRESS, "machine": "axe"}))
 
 
 def test_answers_that_only_a_desk_can_take_are_refused_without_one():

@@ -15,6 +15,7 @@ from sightline.runtime.publishing import FROM_RECEIPT
 from sightline.runtime.run_lock import run_lock
 from sightline.runtime.run_options import RunClocks
 from sightline.sense import MemorySource
+from simulation.site_cases import camera, plan_of, told, yard
 from simulation.small_runs import readings, windows
 from simulation.small_world import PIPELINE, small_plan
 
@@ -120,3 +121,23 @@ def test_a_lock_file_that_lies_there_means_nothing(tmp_path):
     with run_lock(tmp_path / "run"):
         pass
     assert run(tmp_path / "run", small_plan(partitions=1), step_s=1e-6).accounts.received == 40
+
+
+# --- detectors ------------------------------------------------------------------------------------
+
+
+def test_the_budget_of_a_detect_stage_is_that_of_its_detector(tmp_path):
+    plain = yard(latency_budget_s=1.0)
+    plain["detectors"]["motion"]["budget_s"] = 0.25
+    plan = plan_of(plain)
+    report = run_pipeline(
+        plan,
+        {"east": camera(seconds=2)},
+        tmp_path / "run",
+        looking=told(plan, budget_s=0.25),
+        options=RunOptions(durable=False),
+        clocks=slow_clocks(1.0),
+    )
+    entries = missed(tmp_path / "run", "east_detect")
+    assert len(entries) == report.deadline_missed["east_detect"] > 0
+    assert {e["budget_s"] for e in entries} == {0.25}

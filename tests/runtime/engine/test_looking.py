@@ -126,6 +126,52 @@ def test_behind_an_open_breaker_only_the_fallback_is_asked():
     assert (outcome.status, primary.asked) == (OutcomeStatus.SKIPPED, 0)
 
 
+class Reading:
+    """Finds these numbers in each frame."""
+
+    def __init__(self, **values):
+        self.values = values
+
+    def look(self, frames):
+        return [self.values for _ in frames]
+
+
+def reader(primary, *finds, fallback=None):
+    one = Lookers(primary=primary, fallback=fallback, budget_s=BUDGET_S, finds=finds)
+    return Guard(plan_of(yard()), {("people", "yard"): one}, monotonic_s=time.monotonic)
+
+
+def test_a_mapping_is_no_answer_of_a_detector():
+    assert ask(deadline(Reading(level=1.0))).status is OutcomeStatus.NAN
+
+
+def test_the_fallback_answers_for_a_detector_that_gives_a_mapping():
+    outcome = ask(deadline(Reading(level=1.0), Seeing(0.1)))
+    assert outcome.mode is Mode.FALLBACK
+    assert outcome.answer.score.tolist() == [0.1]
+
+
+def test_readings_with_their_names_are_the_answer():
+    outcome = ask(reader(Reading(level=1.0, depth=2.0), "level"))
+    assert (outcome.status, outcome.mode) == (OutcomeStatus.OK, Mode.PRIMARY)
+    assert dict(outcome.answer.values) == {"level": 1.0, "depth": 2.0}
+
+
+def test_readings_that_lack_a_name_are_none():
+    outcome = ask(reader(Reading(depth=2.0), "level", "depth"))
+    assert (outcome.status, outcome.answer) == (OutcomeStatus.NAN, None)
+    assert "readings without level" in outcome.detail
+
+
+def test_detections_are_no_readings():
+    assert ask(reader(Seeing(0.9), "level")).status is OutcomeStatus.NAN
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "high", None])
+def test_readings_that_are_no_finite_numbers_are_none(value):
+    assert ask(reader(Reading(level=value), "level")).status is OutcomeStatus.NAN
+
+
 def test_an_answer_about_another_frame_is_none():
     class Stale:
         def look(self, frames):

@@ -4,7 +4,12 @@ import polars as pl
 import pytest
 
 from sightline.records.decision import final_revisions
+from sightline.runtime import Pipeline, make_plan
+from sightline.sense.contract import parse_contract
+from simulation.engine import SimulatedEngine
 from simulation.small_runs import of_kind, readings, run_small, story, windows
+from simulation.small_world import CONTRACT, PIPELINE
+from simulation.trials import assert_all_accounted
 
 LEVELS = windows(0, 0, 12, 0, 0, 0, 0)
 """One window above the threshold of 10: raised at 30 s, cleared at 40 s."""
@@ -83,3 +88,44 @@ def test_a_silence_that_backlog_fills_is_retracted():
     others = readings(windows(0, 0, 0, 0, 0), sensor="s1")
     result = run_small(rows.filter(~held), stored, others)
     assert story(result, "silent") == [("raised", 0, "issued"), ("raised", 1, "retracted")]
+
+
+# --- two sources that share their keys ------------------------------------------------------------
+
+PUNCTUAL = {"out_of_order_s": 0, "revision_allowance_s": 0, "max_backlog_s": 60, "clock_skew_s": 1}
+
+
+def run_beside_a_punctual_source(rows):
+    """The small pipeline, and a source of the same sensors whose rows settle as they come."""
+    sources = {**PIPELINE["sources"], "u": {"contract": "punctual"}}
+    beside = {"use": "windows", "input": "u", "width_s": 10, "statistics": ["mean"]}
+    form = {**PIPELINE, "sources": sources, "stages": {**PIPELINE["stages"], "beside": beside}}
+    contracts = {
+        "t": parse_contract(CONTRACT, where="small"),
+        "u": parse_contract({**CONTRACT, "timing": PUNCTUAL}, where="punctual"),
+    }
+    plan = make_plan(Pipeline.model_validate(form), contracts)
+    other = readings(windows(*[0] * 9))
+    engine = SimulatedEngine(plan, {"t": rows, "u": other})
+    result = engine.run_through()
+    assert_all_accounted(result, engine)
+    assert result.replay(engine.sources)
+    return result
+
+
+def joined(*frames):
+    return pl.concat(frames).sort("received_ns", maintain_order=True)
+
+
+def test_a_late_row_retracts_although_another_source_of_its_key_is_ahead():
+    result = run_beside_a_punctual_source(joined(readings(LEVELS), late(-100)))
+    retracted = [("raised", 1, "retracted"), ("cleared", 1, "retracted")]
+    assert story(result, "high") == [*RAISED_AND_CLEARED, *retracted]
+
+
+def test_no_revision_is_said_twice_beside_a_source_that_is_ahead():
+    rows = joined(readings(LEVELS), late(-100, received_s=44), late(300, time_s=29.25))
+    result = run_beside_a_punctual_source(rows)
+    said = [(d.decision_id, d.revision) for d in result.decisions]
+    assert len(said) == len(set(said))
+    assert ("raised", 2, "revised") in story(result, "high")

@@ -50,11 +50,11 @@ class Jam(sl.ItemStage):
         longest_s, seen = 0.0, {}
         for identity, box in zip(tracks.track_id.tolist(), tracks.box_px.tolist(), strict=True):
             x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-            was_x, was_y, began_ns = since.get(str(identity), (x, y, at_ns))
+            was_x, was_y, began_ns = since.get(str(identity), [x, y, at_ns])
             allowed_px = form.still_below_px_s * max((at_ns - began_ns) / 1e9, 1.0)
             if math.hypot(x - was_x, y - was_y) > allowed_px:
                 was_x, was_y, began_ns = x, y, at_ns
-            seen[str(identity)] = (was_x, was_y, began_ns)
+            seen[str(identity)] = [was_x, was_y, began_ns]
             longest_s = max(longest_s, (at_ns - began_ns) / 1e9)
         turn.state["since"] = seen
         turn.measure({"things": len(tracks), "still_s": longest_s})

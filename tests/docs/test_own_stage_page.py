@@ -40,6 +40,7 @@ class Hall:
     """Ten seconds of a hall at 10 Hz, dark for three of them."""
 
     stream = "hall"
+    durable = True  # a recording
 
     def __iter__(self):
         for index in range(100):

@@ -8,51 +8,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _njit: Any = numba.njit
 
 
-class Kernel:
-    """A function that becomes machine code when it is first called, or by :meth:`warm`.
-
-    Args:
-        function: the loop.
-        arguments: numba types of its arguments.
-
-    Attributes:
-        is_compiled: whether a call goes straight to machine code.
-    """
-
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
-        self._arguments = arguments
-        self.is_compiled = False
-        self._run: Callable[..., Any] = self._compile_and_run
-
-    def __call__(self, *values: Any) -> Any:
-        """Run it."""
-        return self._run(*values)
-
-    def warm(self) -> None:
-        """Compile it now, or load it from the cache of this machine.
-
-        Two threads may do so at once: numba lets one wait for the other, and then they have the
-        same code twice, of which one stays.
-        """
-        if not self.is_compiled:
-            self._run = _njit(self._arguments, cache=True, nogil=True)(self._function)
-            self.is_compiled = True
-
-    def _compile_and_run(self, *values: Any) -> Any:
-        self.warm()
-        return self._run(*values)
-
-
 def kernel(*arguments: Any) -> Callable[[Function], Function]:
-    """Compile a function for these numba types when it is first called.
+    """Compile a function for these numba types when it is first called, or by :func:`warm`.
 
     Kernels touch nothing but their arguments, so they run without the interpreter's lock: one on a
     thread (a detector) does not hold up the loop. The machine code is cached beside the source, so
@@ -63,11 +27,32 @@ def kernel(*arguments: Any) -> Callable[[Function], Function]:
     :func:`inner_loop`, never a kernel.
     """
 
-    def compiled(function: Function) -> Function:
-        lazy: Any = Kernel(function, arguments)
-        return lazy  # type: ignore[no-any-return]
+    def lazy(function: Function) -> Function:
+        dispatcher: Any = _njit(function, cache=True, nogil=True)
+        if dispatcher is function:  # NUMBA_DISABLE_JIT
+            return function
 
-    return compiled
+        def callable_for(*_: Any) -> Callable[..., Any]:
+            _compile(dispatcher)
+            return functools.partial(dispatcher)
+
+        # What numba asks, where no machine code fits, for something to call: its own would compile
+        # for the types at hand. Once there is code it is not asked any more, so that a call costs
+        # what it costs without this.
+        dispatcher._compile_for_args = callable_for
+        dispatcher.kernel_types = arguments
+        compiled: Function = dispatcher
+        return compiled
+
+    return lazy
+
+
+def _compile(dispatcher: Any) -> None:
+    """Compile a kernel for its types, once, or load it from the cache of this machine."""
+    with global_compiler_lock:
+        if not dispatcher.signatures:
+            dispatcher.compile(dispatcher.kernel_types)
+            dispatcher.disable_compile()
 
 
 def inner_loop(function: Function) -> Function:
@@ -83,5 +68,5 @@ def warm(*modules: str) -> None:
     """
     for module in modules:
         for value in vars(importlib.import_module(module)).values():
-            if isinstance(value, Kernel):
-                value.warm()
+            if hasattr(value, "kernel_types"):
+                _compile(value)

@@ -25,7 +25,7 @@ from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.stage_timer import StageTimer
 from sightline.runtime.settings import DetectorSettings, GuardSettings, ItemSettings, StageSettings
-from sightline.runtime.stage import AnyStage, Measure
+from sightline.runtime.stage import BY_FALLBACK, AnyStage, Measure
 from sightline.sense.frames import FrameContract
 
 # --- what the planner works out -------------------------------------------------------------------
@@ -322,7 +322,8 @@ class Turn:
                 action="name them in `measures`, and at a tick say whose they are: camera=…",
             )
         at_ns = self.at_ns if self.header is None else self.header.capture_ns
-        self._around.note_row(self._step.name, name, at_ns, values)
+        by_fallback = {BY_FALLBACK: float(self.mode is Mode.FALLBACK)}
+        self._around.note_row(self._step.name, name, at_ns, {**values, **by_fallback})
 
     def wrote(self, *parts: bytes) -> None:
         """Give what the stage at hand has made, for comparing runs stage by stage."""
@@ -458,7 +459,11 @@ def _is_plain(value: Any) -> bool:
         return all(type(key) is str and _is_plain(one) for key, one in value.items())
     if kind is list:
         return all(map(_is_plain, value))
-    return value is None or kind in (str, int, bool) or (kind is float and math.isfinite(value))
+    return (
+        value is None
+        or kind in (str, int, bool)
+        or (isinstance(value, float) and math.isfinite(value))
+    )
 
 
 # --- the stage ------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from sightline.runtime.pipeline import (
 )
 from sightline.runtime.settings import DecidingSettings, DetectorSettings, StageSettings
 from sightline.runtime.stage import (
+    BY_FALLBACK,
     AnyStage,
     Chain,
     Measure,
@@ -630,7 +631,7 @@ class _Planner:
                 "event_time": {"column": ITEM_TIME, "format": "unix_ns"},
                 "fields": {
                     column: {"type": "number", "unit": unit, "required": False}
-                    for column, unit in stage.measures.items()
+                    for column, unit in {**stage.measures, BY_FALLBACK: "1"}.items()
                 },
             }
         )

@@ -58,6 +58,7 @@ from sightline.runtime.run_report import RunReport
 from sightline.sense import Source
 from sightline.sense.arrival import epochs
 from sightline.sense.frames.delivery import FrameItem, FrameSource
+from sightline.sense.frames.live_camera import LiveCamera
 from sightline.sense.inbox import Inbox
 from sightline.sense.live import live_epochs
 from sightline.sense.source import Position
@@ -556,7 +557,7 @@ def _check_liveness(
 ) -> None:
     """A camera that is no recording has no end that a finite run could wait for."""
     for name in plan.cameras:
-        if not options.is_live and not getattr(sources[name], "durable", False):
+        if not options.is_live and isinstance(sources[name], LiveCamera):
             raise UsageError(
                 expected="is_live for a camera that is no recording",
                 got="a run of recordings",
@@ -593,7 +594,7 @@ def _open_run(
             expected="the operator inputs that the run began with, or none",
             got=f"{len(options.controls)} others",
             where=str(out),
-            action="give new ones while the run goes on: `sightline alerts`, or --controls",
+            action="give new ones while the run goes on: `sightline alert …`, or RUN/controls",
         )
     for name, now in described.items():
         if now["fingerprint"] != run.sources[name]["fingerprint"]:

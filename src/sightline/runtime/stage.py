@@ -43,6 +43,9 @@ from sightline.runtime.engine.stream import Names, StreamState
 from sightline.runtime.settings import GuardSettings, Scope, SeriesSettings, StageSettings
 from sightline.sense import Contract
 
+BY_FALLBACK = "answered_by_fallback"
+"""Field of rows that an item stage has measured: 1 where its answer rests on a fallback."""
+
 # --- what the planner works out -----------------------------------------------------------------
 
 

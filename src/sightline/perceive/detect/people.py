@@ -417,27 +417,14 @@ _OWNER = types.Array(types.int32, 2, "C")
 _F8_OUT = types.Array(types.float64, 2, "C")
 
 
-@kernel(_LABELS, _LABELS, _F8_IN, _OWNER, _F8_OUT)
-def measure_people(
+@inner_loop
+def _share_out(
     cleaned: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.uint8],
     people: npt.NDArray[np.float64],
     owner: npt.NDArray[np.int32],
-    extent: npt.NDArray[np.float64],
 ) -> None:
-    """Give each pixel to the nearest person it may belong to, and measure each person's pixels.
-
-    What placed a person was the cleaned foreground; what measures it is also the weaker evidence
-    around: foreground that the cleaning removed, and shadow within the body.
-
-    Args:
-        cleaned: uint8[h, w], 2 foreground.
-        labels: uint8[h, w], before cleaning: 0 background, 1 shadow, 2 foreground.
-        people: float64[n, 4], x, y of the foot and height in px first.
-        owner: int32[h, w], filled with the person each pixel belongs to, -1 for none.
-        extent: float64[n, 5], filled with left, top, right, bottom in px and number of pixels.
-            Without any pixel, all four are the foot.
-    """
+    """Give each pixel to the nearest person it may belong to."""
     height, width = labels.shape
     nearness = np.full((height, width), np.inf)
     owner[:] = -1
@@ -467,6 +454,31 @@ def measure_people(
                     if far < nearness[row, column]:
                         nearness[row, column] = far
                         owner[row, column] = i
+
+
+@kernel(_LABELS, _LABELS, _F8_IN, _OWNER, _F8_OUT)
+def measure_people(
+    cleaned: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    people: npt.NDArray[np.float64],
+    owner: npt.NDArray[np.int32],
+    extent: npt.NDArray[np.float64],
+) -> None:
+    """Give each pixel to the nearest person it may belong to, and measure each person's pixels.
+
+    What placed a person was the cleaned foreground; what measures it is also the weaker evidence
+    around: foreground that the cleaning removed, and shadow within the body.
+
+    Args:
+        cleaned: uint8[h, w], 2 foreground.
+        labels: uint8[h, w], before cleaning: 0 background, 1 shadow, 2 foreground.
+        people: float64[n, 4], x, y of the foot and height in px first.
+        owner: int32[h, w], filled with the person each pixel belongs to, -1 for none.
+        extent: float64[n, 5], filled with left, top, right, bottom in px and number of pixels.
+            Without any pixel, all four are the foot.
+    """
+    height, width = labels.shape
+    _share_out(cleaned, labels, people, owner)
     for i in range(len(people)):
         x, y, tall = people[i, 0], people[i, 1], people[i, 2]
         top = max(0, int(y - REACH_ABOVE * tall))

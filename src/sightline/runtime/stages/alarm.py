@@ -16,6 +16,7 @@ from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.settings import DecidingSettings
 from sightline.runtime.stage import (
+    BY_FALLBACK,
     ChainView,
     Measure,
     Planning,
@@ -239,8 +240,9 @@ def scored_values(chain: ChainView, measure: Measure, row: int) -> tuple[list[Re
         for one of them.
     """
     found: list[Reason] = []
-    is_fallback = False
     series = chain.series
+    measured = f"{BY_FALLBACK}.max"
+    is_fallback = measured in chain.chain.columns and series.column(measured)[row] == 1.0
     # A step reads only what steps before it made, so one look back over them finds the whole line.
     for step in reversed(chain.chain.steps):
         if measure not in step.adds or not step.stage.scores:

@@ -26,6 +26,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
 from sightline.runtime.settings import Form, Name, SeriesSettings
 from sightline.runtime.stage import (
+    BY_FALLBACK,
     ChainView,
     Measure,
     Planning,
@@ -98,7 +99,9 @@ class WindowsStage(RootStage):
             slide_ns = round(form.slide_s * NS_PER_S)
             if slide_ns > width_ns or width_ns % slide_ns:
                 planning.fail("width_s a multiple of slide_s", f"{form.slide_s:g}")
-        numeric = {n: f for n, f in contract.fields.items() if f.type != "text"}
+        numeric = {
+            n: f for n, f in contract.fields.items() if f.type != "text" and n != BY_FALLBACK
+        }
         fields = tuple(numeric) if form.fields is None else form.fields
         for column in fields:
             if column not in numeric:
@@ -118,6 +121,9 @@ class WindowsStage(RootStage):
                 )
                 for full in dict.fromkeys(wanted)
             ]
+        if BY_FALLBACK in contract.fields:
+            fields = (*fields, BY_FALLBACK)
+            measures.append(Measure(column=f"{BY_FALLBACK}.max", field=BY_FALLBACK, unit="1"))
         for key, expression in form.expressions.items():
             _check_expression(key, expression.sql, list(numeric), planning)
             measures.append(Measure(column=key, field="", unit=expression.unit))
@@ -206,9 +212,9 @@ class WindowClosing:
         shape = self._chain.shape
         self._statistics = {}
         for name in shape.fields:
-            needed = (c.column.removeprefix(f"{name}.") for c in shape.checks if c.field == name)
+            columns = (m.column for m in shape.measures if m.field == name)
             self._statistics[name] = Statistics.of(
-                tuple(dict.fromkeys([*shape.statistics, *needed]))
+                tuple(column.removeprefix(f"{name}.") for column in columns)
             )
         self._expressions = {n: pl.sql_expr(e.sql) for n, e in settings.expressions.items()}
 

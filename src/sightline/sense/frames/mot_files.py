@@ -129,7 +129,7 @@ def _fields() -> pl.Expr:
     return pl.col("line").str.strip_chars_end(" \t,").str.split(",")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """Rows for which ``fails`` holds are refused."""
 
@@ -153,92 +153,65 @@ class Check:
         return _fields().list.get(_FIELDS.index(self.field), null_on_oob=True).str.strip_chars()
 
 
-def basic_checks() -> list[Check]:
-    """Columns, numbers, and the range of each number."""
-    most = MAX_COORDINATE_PX
-    checks = [
-        Check(
-            reason=RefusalReason.LINE_UNREADABLE,
-            field="",
-            fails=pl.col("columns") < _NEEDED,
-            expected=f"at least {_NEEDED} columns: {', '.join(_FIELDS[:_NEEDED])}",
-        )
-    ]
-    for name in _FIELDS[:-1]:
-        value = pl.col(name)
-        is_whole = name in ("frame", "id")
-        has_fraction = value.is_finite() & (value != value.round()) if is_whole else pl.lit(False)
-        whole = "a whole number" if is_whole else "a number"
-        checks += [
-            Check(
-                reason=RefusalReason.SCHEMA,
-                field=name,
-                fails=value.is_null() | has_fraction,
-                expected=whole,
-            ),
-            Check(
-                reason=RefusalReason.NOT_FINITE,
-                field=name,
-                fails=~value.is_finite(),
-                expected="a finite number",
-            ),
-        ]
-    ranges = [("frame", 1.0, float(MAX_FRAME)), ("id", -(2.0**53), 2.0**53)]
-    ranges += [(name, -most, most) for name in BOX]
-    checks += [
-        Check(
-            reason=RefusalReason.RANGE,
-            field=name,
-            fails=~pl.col(name).is_between(low, high),
-            expected=f"{low:.0f} to {high:.0f}",
-        )
-        for name, low, high in ranges
-    ]
-    return checks
+def _number(name: str) -> tuple[Check, Check]:
+    """A field is a number, finite, and whole where it counts something."""
+    value = pl.col(name)
+    is_whole = name in ("frame", "id")
+    has_fraction = value.is_finite() & (value != value.round()) if is_whole else pl.lit(False)
+    whole = "a whole number" if is_whole else "a number"
+    return (
+        Check(RefusalReason.SCHEMA, name, value.is_null() | has_fraction, whole),
+        Check(RefusalReason.NOT_FINITE, name, ~value.is_finite(), "a finite number"),
+    )
 
 
-def size_checks() -> list[Check]:
-    """Boxes that have an area."""
+def _range(name: str, low: float, high: float) -> Check:
+    fails = ~pl.col(name).is_between(low, high)
+    return Check(RefusalReason.RANGE, name, fails, f"{low:.0f} to {high:.0f}")
+
+
+def _area(corner: str, size: str) -> Check:
     # The corner is what is kept: a width that vanishes in rounding is none.
-    return [
-        Check(
-            reason=RefusalReason.RANGE,
-            field=size,
-            fails=pl.col(corner) + pl.col(size) <= pl.col(corner),
-            expected="above 0",
-        )
-        for corner, size in (("left", "width"), ("top", "height"))
-    ]
+    fails = pl.col(corner) + pl.col(size) <= pl.col(corner)
+    return Check(RefusalReason.RANGE, size, fails, "above 0")
 
 
-def score_check() -> Check:
-    """Scores that are probabilities."""
-    return Check(
-        reason=RefusalReason.RANGE,
-        field="score",
-        fails=~pl.col("score").is_between(0, 1),
-        expected="0 to 1 (scores of another kind can be left unused)",
-    )
-
-
-def id_check() -> Check:
-    """Rows that have an identity."""
-    return Check(
-        reason=RefusalReason.RANGE, field="id", fails=pl.col("id") < 0, expected="0 or above"
-    )
-
-
-def class_check() -> Check:
-    """A class where the layout has one."""
-    value = pl.col("class")
-    is_class = pl.col("columns").is_in(CLASS_LAYOUTS)
-    is_whole = value.is_finite() & (value == value.round()) & (value.abs() < 2.0**31)
-    return Check(
-        reason=RefusalReason.SCHEMA,
-        field="class",
-        fails=is_class & ~is_whole.fill_null(False),
-        expected="a whole number",
-    )
+BASIC_CHECKS = (
+    Check(
+        RefusalReason.LINE_UNREADABLE,
+        "",
+        pl.col("columns") < _NEEDED,
+        f"at least {_NEEDED} columns: {', '.join(_FIELDS[:_NEEDED])}",
+    ),
+    *(check for name in _FIELDS[:-1] for check in _number(name)),
+    _range("frame", 1.0, MAX_FRAME),
+    _range("id", -(2.0**53), 2.0**53),
+    *(_range(name, -MAX_COORDINATE_PX, MAX_COORDINATE_PX) for name in BOX),
+)
+"""Columns, numbers, and the range of each number."""
+SIZE_CHECKS = (_area("left", "width"), _area("top", "height"))
+"""Boxes have an area."""
+SCORE_CHECK = Check(
+    RefusalReason.RANGE,
+    "score",
+    ~pl.col("score").is_between(0, 1),
+    "0 to 1 (scores of another kind can be left unused)",
+)
+"""Scores are probabilities."""
+ID_CHECK = Check(RefusalReason.RANGE, "id", pl.col("id") < 0, "0 or above")
+"""Rows have an identity."""
+_IS_CLASS = (
+    pl.col("class").is_finite()
+    & (pl.col("class") == pl.col("class").round())
+    & (pl.col("class").abs() < 2.0**31)
+)
+CLASS_CHECK = Check(
+    RefusalReason.SCHEMA,
+    "class",
+    pl.col("columns").is_in(CLASS_LAYOUTS) & ~_IS_CLASS.fill_null(False),
+    "a whole number",
+)
+"""A class stands where the layout has one."""
 
 
 def checked(
@@ -383,7 +356,7 @@ def read_detections(
     frame, refused = read_rows(path, limits)
     if not uses_scores:
         frame = frame.with_columns(score=pl.lit(1.0))
-    checks = [*basic_checks(), *size_checks(), score_check()]
+    checks = [*BASIC_CHECKS, *SIZE_CHECKS, SCORE_CHECK]
     good, bad = checked(frame, checks, path.name, limits)
     refused = pl.concat([refused, bad]).sort(ROW, maintain_order=True)
     frames = good["frame"].to_numpy()
@@ -398,7 +371,7 @@ def read_truth(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MotTable:
         SourceError: naming the first bad row.
     """
     frame, refused = read_rows(path, limits)
-    checks = [*basic_checks(), *size_checks(), id_check(), class_check()]
+    checks = [*BASIC_CHECKS, *SIZE_CHECKS, ID_CHECK, CLASS_CHECK]
     return _strict(frame, refused, checks, path, limits)
 
 
@@ -411,7 +384,7 @@ def read_tracks(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> MotTable:
         SourceError: naming the first bad row.
     """
     frame, refused = read_rows(path, limits)
-    return _strict(frame, refused, basic_checks(), path, limits)
+    return _strict(frame, refused, BASIC_CHECKS, path, limits)
 
 
 def write_tracks(
@@ -489,7 +462,7 @@ def read_frame_times(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> IntArray
 
 
 def _strict(
-    frame: pl.DataFrame, refused: pl.DataFrame, checks: list[Check], path: Path, limits: Limits
+    frame: pl.DataFrame, refused: pl.DataFrame, checks: Sequence[Check], path: Path, limits: Limits
 ) -> MotTable:
     good, bad = checked(frame, checks, path.name, limits)
     refused = refused.filter(pl.col("reason") != RefusalReason.FILE_EMPTY.value)

@@ -132,7 +132,7 @@ def transmit(
         seeds: source of independent generators, one per imperfection, so that changing one
             leaves the draws of the others as they were.
     """
-    jitter_rng, loss_rng, burst_rng, late_rng, beyond_rng, repeat_rng = (
+    jitter_rng, loss_rng, burst_rng, *delay_rngs = (
         np.random.default_rng(seed) for seed in seeds.spawn(6)
     )
     n = len(elapsed_s)
@@ -152,6 +152,46 @@ def transmit(
     delay_s = range_m / SPEED_OF_LIGHT_M_S + config.processing_s
     delay_s += np.minimum(jitter_s, config.jitter_max_s)
     _store_and_dump(config, faults, elapsed_s, delay_s, period_s=period_s)
+
+    found = _drawn_delays(
+        config, faults, elapsed_s=elapsed_s, arrives=arrives, period_s=period_s, rngs=delay_rngs
+    )
+    for label in ("late", "late_beyond_allowance"):
+        sample, extra_s = found[label]
+        delay_s[sample] += extra_s
+    repeated, repeat_s = found["duplicated"]
+    once, lost = np.flatnonzero(arrives), np.flatnonzero(is_lost)
+    labels = {"lost": (lost, np.zeros(len(lost))), **found}
+    return Transmission(
+        sequence=sequence,
+        received=np.concatenate([once, repeated]),
+        delay_s=np.concatenate([delay_s[once], delay_s[repeated] + repeat_s]),
+        impairments=pl.DataFrame(
+            {
+                "sequence": sequence[np.concatenate([at for at, _ in labels.values()])],
+                "kind": [kind for kind, (at, _) in labels.items() for _ in range(len(at))],
+                "delay_s": np.concatenate([extra_s for _, extra_s in labels.values()]),
+            },
+            schema=IMPAIRMENT_SCHEMA,
+        ).sort("sequence", maintain_order=True),
+    )
+
+
+def _drawn_delays(
+    config: LinkConfig,
+    faults: Sequence[Fault],
+    *,
+    elapsed_s: FloatArray,
+    arrives: BoolArray,
+    period_s: float,
+    rngs: Sequence[np.random.Generator],
+) -> dict[str, tuple[IntArray, FloatArray]]:
+    """Of the packets that arrive those to be delayed, and by how much (s), by label.
+
+    ``rngs`` are for those late, late beyond the allowance, and repeated.
+    """
+    late_rng, beyond_rng, repeat_rng = rngs
+    n = len(elapsed_s)
 
     def may_be_delayed(sample: IntArray, extra_s: FloatArray) -> BoolArray:
         in_time = elapsed_s[sample] + extra_s < n * period_s
@@ -174,29 +214,11 @@ def transmit(
     repeated, repeat_s = _candidates(config.duplicate_share, _REPEAT_S, size=n, rng=repeat_rng)
     fits = may_be_delayed(repeated, repeat_s) & ~np.isin(repeated, np.concatenate([late, beyond]))
     repeated, repeat_s = _only(fits, repeated, repeat_s)
-
-    delay_s[late] += late_s
-    delay_s[beyond] += beyond_s
-    once, lost = np.flatnonzero(arrives), np.flatnonzero(is_lost)
-    labels = {
-        "lost": (lost, np.zeros(len(lost))),
+    return {
         "duplicated": (repeated, repeat_s),
         "late": (late, late_s),
         "late_beyond_allowance": (beyond, beyond_s),
     }
-    return Transmission(
-        sequence=sequence,
-        received=np.concatenate([once, repeated]),
-        delay_s=np.concatenate([delay_s[once], delay_s[repeated] + repeat_s]),
-        impairments=pl.DataFrame(
-            {
-                "sequence": sequence[np.concatenate([at for at, _ in labels.values()])],
-                "kind": [kind for kind, (at, _) in labels.items() for _ in range(len(at))],
-                "delay_s": np.concatenate([extra_s for _, extra_s in labels.values()]),
-            },
-            schema=IMPAIRMENT_SCHEMA,
-        ).sort("sequence", maintain_order=True),
-    )
 
 
 def sending(faults: Sequence[Fault], elapsed_s: FloatArray) -> BoolArray:

@@ -59,6 +59,25 @@ def test_a_stage_on_such_a_stage_says_so_too(tmp_path):
     assert modes(tmp_path / "run", "again") == {Mode.FALLBACK}
 
 
+ALARM = {
+    **COUNTS,
+    "w": {"use": "windows", "input": "counts", "width_s": 1, "statistics": ["mean"]},
+    "some": {
+        "use": "alarm", "input": "w", "measure": "tracks.mean", "unit": "1",
+        "raise_above": -1, "code": "SOME",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("primary", "mode"), [(Broken(), Mode.FALLBACK), (seer(), Mode.PRIMARY)], ids=["broken", "well"]
+)
+def test_an_alarm_on_what_such_a_stage_has_measured_says_so_too(tmp_path, primary, mode):
+    plan = camera_plan(ALARM)
+    run_camera_plan(plan, tmp_path / "run", primary=primary, fallback=seer(), seconds=3.0)
+    assert modes(tmp_path / "run", "some") == {mode}
+
+
 def test_where_the_detector_itself_has_seen_the_stages_on_it_say_so(tmp_path):
     run_camera_plan(camera_plan(COUNTS), tmp_path / "run", fallback=seer())
     assert modes(tmp_path / "run", "again") == {Mode.PRIMARY}

@@ -169,6 +169,7 @@ def test_a_camera_that_is_no_recording_is_refused_in_a_finite_run(tmp_path):
 
 
 def test_a_refused_live_camera_leaves_no_run_behind(tmp_path):
+    east = LiveCamera("east", "rtsp://127.0.0.1:9/x", wall_ns=time.time_ns)
     with pytest.raises(UsageError):
-        run_yard(plan_of(yard()), tmp_path / "run", Live(5))
+        run_yard(plan_of(yard()), tmp_path / "run", east)
     assert not (tmp_path / "run").exists()

@@ -135,8 +135,8 @@ class Keep(ItemStage):
             "tuple": (1, 2),
             "nan": math.nan,
             "object": _Number(1),
-            "numpy": np.float64(1.0),
-            "plain": {"a": [1, 2.5, None, True, "b"]},
+            "numpy": np.int64(1),
+            "plain": {"a": [1, 2.5, np.float64(0.5), None, True, "b"]},
         }[self.settings.what]
         if self.settings.is_value:
             return kept

@@ -210,6 +210,8 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         words = f"{found.known:,} series known, {found.learning:,} still learnt from"
         room = f", {found.without_room:,} without room" if found.without_room else ""
         yield "learning", f"{stage}: {words}{room}"
+    for bound, count in report.at_bounds.items():
+        yield "at its bound", f"{bound}: {count:,}"
     if report.alerting is not None:
         fates, messages = report.alerting["fates"], report.alerting["messages"]
         places = " + ".join(f"{fate} {count:,}" for fate, count in fates.items()) or "none"

@@ -64,6 +64,7 @@ class Publisher:
         self.stage_s: dict[str, LatencyRecorder] = {}
         self.missed: Counter[str] = Counter()
         self.fallbacks: Counter[str] = Counter()
+        self._at_bounds: dict[tuple[str, str], int] = {}
         self._learning: dict[tuple[str, str], Learning] = {}
 
     def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
@@ -101,6 +102,7 @@ class Publisher:
             self._miss(stage)
         self.fallbacks.update(one.fallbacks)
         self._learning.update({(one.name, stage): found for stage, found in one.learning})
+        self._at_bounds.update({(one.name, bound): count for bound, count in one.at_bounds})
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
@@ -115,6 +117,13 @@ class Publisher:
             "took_s": round(latency_s, 6),
             "budget_s": budget_s,
         }
+
+    def at_bounds(self) -> dict[str, int]:
+        """By bound that was reached, what it has cost, all partitions together."""
+        found: Counter[str] = Counter()
+        for (_, bound), count in sorted(self._at_bounds.items()):
+            found[bound] += count
+        return dict(found)
 
     def learning(self) -> dict[str, Learning]:
         """How far each stage that learns knows its series, all partitions together."""

@@ -672,4 +672,5 @@ def _report(
         recoveries=dict(loop.driver.recoveries),
         alerting=numbers.alerting_sums(),
         learning=numbers.learning(),
+        at_bounds=numbers.at_bounds(),
     )

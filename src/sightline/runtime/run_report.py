@@ -44,6 +44,9 @@ class RunReport:
         alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.
         learning: of each stage that learns: how many series it scores, still learns from, and had
             no room for.
+        at_bounds: by bound of :class:`.Limits` that was reached: decisions that became final before
+            their time (``max_open_decisions``), looks at which a condition that a camera saw found
+            no room and was not said (``max_standing``).
     """
 
     path: Path
@@ -69,6 +72,7 @@ class RunReport:
     recoveries: Mapping[str, str]
     alerting: Mapping[str, Mapping[str, int]] | None = None
     learning: Mapping[str, Learning] = field(default_factory=dict)
+    at_bounds: Mapping[str, int] = field(default_factory=dict)
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -103,6 +107,7 @@ class RunReport:
             "refused_controls": self.refused_controls,
             "actuators": {name: dict(one) for name, one in self.actuators.items()},
             "recoveries": dict(self.recoveries),
+            "at_bounds": dict(self.at_bounds),
             "learning": {stage: asdict(found) for stage, found in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }

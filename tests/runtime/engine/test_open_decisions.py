@@ -4,7 +4,9 @@ import polars as pl
 
 from sightline.limits import Limits
 from sightline.recorder.checkpoint import pack_state, unpack_state
+from sightline.runtime import run_pipeline
 from sightline.runtime.engine.core import PartitionCore
+from sightline.sense import MemorySource
 from simulation.schedules import NS_PER_S
 from simulation.small_runs import readings
 from simulation.small_world import CONTRACT, SENSORS, START_NS, small_plan
@@ -70,3 +72,11 @@ def test_a_checkpoint_between_changes_nothing():
     _, restored, again = decided(rows(late()), most=MOST, is_restored=True)
     assert [d.canonical_bytes() for d in restored] == [d.canonical_bytes() for d in straight]
     assert again.issued.made_final == core.issued.made_final
+
+
+def test_the_report_of_a_run_says_what_the_bound_has_cost(tmp_path):
+    _, _, core = decided(rows(), most=MOST)
+    source = MemorySource("t", {"t": rows()})
+    limits = Limits(max_open_decisions=MOST)
+    report = run_pipeline(PLAN, {"t": source}, tmp_path / "run", limits=limits)
+    assert report.at_bounds == {"max_open_decisions": core.issued.made_final}

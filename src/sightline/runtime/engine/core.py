@@ -398,6 +398,12 @@ class PartitionCore:
         """How far each stage that learns knows its series."""
         return tuple(pair for chain in self.chains for pair in chain.learning().items())
 
+    def at_bounds(self) -> tuple[tuple[str, int], ...]:
+        """By bound that was reached: decisions that became final early, conditions not said."""
+        found = (("max_open_decisions", self.issued.made_final),
+                 ("max_standing", self.items.unsaid))  # fmt: skip
+        return tuple((name, count) for name, count in found if count)
+
     def open_rows(self) -> int:
         """Rows in windows that may still change, and frames that were asked about."""
         rows = sum(len(self.streams[name].store) for name in self.plan.contracts)

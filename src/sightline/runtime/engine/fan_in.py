@@ -280,6 +280,11 @@ class FanInCore:
         """No stage here learns."""
         return ()
 
+    def at_bounds(self) -> tuple[tuple[str, int], ...]:
+        """Decisions that became final early, for want of room."""
+        count = self.issued.made_final
+        return (("max_open_decisions", count),) if count else ()
+
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """The fan-in has no guarded stages."""
         return ()

@@ -242,6 +242,11 @@ class Items:
     # --- accounts, checkpoint ---------------------------------------------------------------------
 
     @property
+    def unsaid(self) -> int:
+        """Looks at which a condition found no room among those that stand."""
+        return self._standing.unsaid
+
+    @property
     def waiting(self) -> int:
         """Frames that somebody was asked about."""
         return sum(lane.waiting is not None for lane in self._lanes.values())

@@ -51,6 +51,8 @@ class Core(Protocol):
     def breaker_phases(self) -> tuple[tuple[str, str], ...]: ...
     def learning(self) -> tuple[tuple[str, Learning], ...]: ...
 
+    def at_bounds(self) -> tuple[tuple[str, int], ...]: ...
+
 
 class Input(NamedTuple):
     """An entry to be: its kind, its name, its payload, and what that was encoded from, if known."""
@@ -80,6 +82,7 @@ class Committed:
         fallbacks: outcomes of guarded stages that were not OK, by ``stage:status``.
         breakers: phase of each circuit breaker that was ever used.
         learning: how far each stage that learns knows its series.
+        at_bounds: by bound of :class:`.Limits` that was reached, what it has cost so far.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Committed:
     fallbacks: tuple[str, ...] = ()
     breakers: tuple[tuple[str, str], ...] = ()
     learning: tuple[tuple[str, Learning], ...] = ()
+    at_bounds: tuple[tuple[str, int], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
     alerting: tuple[tuple[int, AlertingSaid], ...] = ()
 
@@ -353,6 +357,7 @@ class LoggedCore:
             fallbacks=tuple(pending.fallbacks),
             breakers=self.core.breaker_phases(),
             learning=self.core.learning(),
+            at_bounds=self.core.at_bounds(),
             commands=tuple(pending.commands),
             alerting=tuple(pending.alerting),
         )

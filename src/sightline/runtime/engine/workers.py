@@ -114,6 +114,7 @@ def _pack_committed(committed: Sequence[Committed]) -> bytes:
                 "missed": one.missed,
                 "fallbacks": one.fallbacks,
                 "breakers": one.breakers,
+                "at_bounds": one.at_bounds,
                 "learning": [[name, asdict(found)] for name, found in one.learning],
             }
         )
@@ -142,6 +143,7 @@ def _unpack_committed(head: Mapping[str, Any], blobs: Sequence[bytes]) -> list[C
                 missed=tuple(one["missed"]),
                 fallbacks=tuple(one["fallbacks"]),
                 breakers=tuple((stage, phase) for stage, phase in one["breakers"]),
+                at_bounds=tuple((name, count) for name, count in one["at_bounds"]),
                 learning=tuple((name, Learning(**plain)) for name, plain in one["learning"]),
             )
         )

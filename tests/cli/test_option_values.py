@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,13 @@ def test_a_file_that_is_read_again_gives_its_lines_the_same_ids(tmp_path):
     path.write_text(line * 2)
     in_pieces = one + newest()
     assert _followed([path])() == in_pieces
+
+
+def test_a_file_has_the_same_ids_however_its_path_is_written(tmp_path, monkeypatch):
+    path = tmp_path / "controls.jsonl"
+    path.write_text(json.dumps(PRESS) + "\n")
+    monkeypatch.chdir(tmp_path)
+    assert _followed([Path("controls.jsonl")])() == _followed([path])()
 
 
 def test_an_id_that_a_line_brings_is_kept(tmp_path):

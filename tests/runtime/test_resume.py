@@ -13,7 +13,7 @@ from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.sense import MemorySource
 from simulation.engine import FaultyAnswers
 from simulation.killable_run import ROWS
-from simulation.small_world import START_NS, small_plan
+from simulation.small_world import START_NS, mask, small_plan
 
 LIMITS = Limits(epochs_in_flight=2)
 
@@ -198,3 +198,16 @@ def test_operator_inputs_hold_when_the_run_was_left_before_its_first_commit(tmp_
     assert controls_in(out) == []
     assert run(out, resume=True).digest == masked.digest
     assert controls_in(out) == RunDirectory.open(out).partitions
+
+
+def test_a_run_goes_on_with_the_operator_inputs_that_it_began_with(tmp_path):
+    whole = run(tmp_path / "whole", controls=(mask("s0"),))
+    interrupt(tmp_path / "run", after_commits=6, controls=(mask("s0"),))
+    resumed = run(tmp_path / "run", resume=True)
+    assert resumed.digest == whole.digest
+
+
+def test_other_operator_inputs_than_it_began_with_are_refused_on_resume(tmp_path):
+    interrupt(tmp_path / "run", after_commits=6, controls=(mask("s0"),))
+    with pytest.raises(UsageError, match="the operator inputs that the run began with"):
+        run(tmp_path / "run", resume=True, controls=(mask("s1"),))

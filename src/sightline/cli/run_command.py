@@ -250,7 +250,7 @@ def _followed(
             whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
             for line in io.BytesIO(whole):
                 # A resumed run reads the file again: it must know what it has taken.
-                identity = f"{path}:{places[path]}"
+                identity = f"{path.resolve()}:{places[path]}"
                 places[path] += len(line)
                 if path not in cut and (is_too_long or line.strip()):
                     found.append({"id": identity, **({} if is_too_long else _control(line))})

@@ -18,17 +18,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from sightline.records.pose import Pose
-from sightline.runtime.frames.detecting import CameraDetectors
-from sightline.runtime.frames.site_plan import make_site_plan
-from sightline.runtime.frames.site_run import SiteOptions, run_site
 
 from sightline.evidence.drawing import render_still, render_video
 from sightline.records import Detections, Frame
-from sightline.records.camera import CameraModel
+from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
 from sightline.records.signals import NS_PER_S
-from sightline.runtime import RunDirectory
+from sightline.runtime import RunDirectory, RunOptions, make_plan, run_pipeline
+from sightline.runtime.engine.answerers import DetectorLooking
+from sightline.runtime.engine.guarding import Lookers
+from sightline.runtime.pipeline import parse_pipeline
 from sightline.sense.frames.delivery import Delivery, FrameItem
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ, SECONDS = 960, 720, 10.0, 9.0
@@ -372,18 +371,19 @@ def true_box(mover: Mover, at_s: float) -> list[float]:
 
 def main(out: Path) -> None:
     """Run the yard in a temporary folder and draw it."""
-    plan = make_site_plan(PIPELINE, where="yard", folder=Path())
+    plan = make_plan(parse_pipeline(PIPELINE, where="yard"))
     camera = YardCamera()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
-        run_site(
+        looking = DetectorLooking(YardDetector())
+        run_pipeline(
             plan,
             {"hall": camera},
             path,
-            detectors={
-                "hall": CameraDetectors(primary=YardDetector(), fallback=None, budget_s=0.2)
+            looking={
+                ("hall_detect", "hall"): Lookers(primary=looking, fallback=None, budget_s=0.2)
             },
-            options=SiteOptions(durable=False),
+            options=RunOptions(durable=False),
         )
         run = RunDirectory.open(path)
         if out.suffix == ".mp4":

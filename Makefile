@@ -38,7 +38,7 @@ check: $(STAMP) ## lint, types, doctests and fast tests: before each commit
 seam: $(STAMP) ## the examples against the built wheel, in an environment of its own
 	rm -rf build/seam && mkdir -p build/seam
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/seam .
-	$(BIN)/python -m zipfile --list build/seam/*.whl | grep -E ' *(tests|benchmarks|examples)/' && exit 1 || true
+	$(BIN)/python -m zipfile --list build/seam/*.whl | grep -E '^(tests|benchmarks|examples)/' && exit 1 || true
 	$(PYTHON) -m venv build/seam/venv
 	build/seam/venv/bin/pip install --quiet --constraint constraints.txt build/seam/*.whl pytest hypothesis onnx
 	build/seam/venv/bin/python -m pytest tests/examples --override-ini pythonpath=.

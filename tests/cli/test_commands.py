@@ -152,7 +152,7 @@ def test_explain_says_why_and_draws_it(project, tmp_path):
         "explain", project / "run", said["decision_id"][:8], "--svg", tmp_path / "why.svg"
     )
     assert done.returncode == 0, done.stderr
-    assert "TANK_FULL: level.max 9 m against 8 m" in done.stdout
+    assert "TANK_FULL: level.max 9 m, threshold 8 m" in done.stdout
     assert "⠀" in done.stdout
     assert (tmp_path / "why.svg").read_text().startswith("<svg")
 
@@ -187,7 +187,7 @@ def test_refused_rows_can_be_fed_in_again_under_a_wider_contract(project, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["run", "absent.yaml", "--out", "x"], 4, "a readable YAML file"),
+        (["run", "absent.yaml", "--out", "x"], 4, "No such file"),
         (["run", "tank.yaml", "--out", "x"], 5, "sources readings"),
         (["run", "tank.yaml", "--source", "other=x", "--out", "x"], 2, "once for each of readings"),
         (["run", "tank.yaml", "--source", "readings=absent.csv", "--out", "x"], 5, "absent.csv"),

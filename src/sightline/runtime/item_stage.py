@@ -343,10 +343,11 @@ class Turn:
 
     def looked(self) -> None:
         """An item has come to the stage at hand: from here on its mode is known."""
-        step = self._step
+        step, fallback = self._step, self._around.fallback
         assert step is not None
+        if not fallback and not step.stage.looks:
+            return
         outcome = self._outcomes.get(step.name)
-        fallback = self._around.fallback
         is_own = (
             not step.stage.looks
             if outcome is None

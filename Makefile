@@ -52,6 +52,10 @@ format: $(STAMP) ## let ruff format and mend the code
 soak: $(STAMP) ## 10,000 simulated fault schedules and 50 kills at random points
 	$(BIN)/python -m pytest tests/soak -m soak -n 2 --dist worksteal
 
+.PHONY: cases
+cases: $(STAMP) ## inputs that once failed: make cases CASES=DIR (folders area/case/run.sh)
+	$(BIN)/python -m benchmarks cases $(CASES)
+
 .PHONY: peers
 peers: $(PEERS)/.installed ## install the stream engines and trackers that ours are compared with
 

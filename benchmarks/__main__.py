@@ -364,6 +364,31 @@ def house(
 
 
 @app.command()
+def cases(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of area/case folders.")],
+    only: Annotated[str, typer.Option(metavar="TEXT", help="Cases whose name holds this.")] = "",
+) -> None:
+    """Inputs that once failed, run again: held or fell short. Exit code 1 when one fell short."""
+    from benchmarks.cases.case import run_cases
+
+    held = short = unchecked = 0
+    for result in run_cases(folder, only=only):
+        if result.shortcomings is None:
+            unchecked += 1
+            typer.echo(f"no check    {result.name}")
+            continue
+        held += not result.shortcomings
+        short += bool(result.shortcomings)
+        word = "fell short" if result.shortcomings else "held"
+        typer.echo(f"{word:11} {result.name}  ({result.wall_s:.0f} s)")
+        for line in result.shortcomings:
+            typer.echo(f"            {line}")
+    typer.echo(f"{held} held, {short} fell short, {unchecked} have no check")
+    if short or unchecked or not held:
+        raise typer.Exit(1)
+
+
+@app.command()
 def draw(
     name: Annotated[Literal["nasa", "nab", "skab", "opssat"], typer.Argument(help="Benchmark.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the benchmark.")],

@@ -313,11 +313,12 @@ class Turn:
         """
         assert self._step is not None
         name = camera or self.camera
-        unknown = sorted(set(values) - set(self._step.stage.measures))
+        known = self._step.stage.measures
+        unknown = [measure for measure in values if measure not in known]
         if unknown or not name:
             raise UsageError(
                 expected=f"measures {', '.join(self._step.stage.measures)} of a camera",
-                got=", ".join(unknown) or "no camera, at a tick",
+                got=", ".join(sorted(unknown)) or "no camera, at a tick",
                 where=f"stage {self._step.name}",
                 action="name them in `measures`, and at a tick say whose they are: camera=…",
             )

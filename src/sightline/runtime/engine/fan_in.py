@@ -289,10 +289,6 @@ class FanInCore:
         """The fan-in has no guarded stages."""
         return ()
 
-    def open_rows(self) -> int:
-        """The fan-in holds no rows."""
-        return 0
-
     def snapshot(self) -> StateParts:
         """The whole state, between two epochs."""
         parts = StateParts(meta={}, arrays={}, frames={})

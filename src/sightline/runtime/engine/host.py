@@ -132,7 +132,7 @@ class PartitionHost:
             if self._catch_up:
                 self.core.epoch = min(self.core.epoch, min(self._catch_up) - 1)
 
-        if self.core.open_rows() and self._frames is not None and self._items.waiting:
+        if self.core.accounts().in_flight and self._frames is not None and self._items.waiting:
             raise LogError(  # commits are made of whole frames, so this cannot be
                 expected="a log that ends between two frames",
                 got=f"{self._items.waiting} frames whose outcomes are missing",

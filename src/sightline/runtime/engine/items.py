@@ -94,6 +94,10 @@ class Items:
             for name, steps in self._lookers.items()
             for step in steps
         }
+        self._rules = {
+            s.name: Breaker() if s.stage.guard is None else s.stage.guard.breaker
+            for s in plan.items
+        }
         self._standing = StandingConditions(
             plan.digest,
             clear_ns=round(plan.pipeline.clear_s * NS_PER_S),
@@ -150,9 +154,8 @@ class Items:
         lane.pending.discard(outcome.request_id)
         lane.outcomes[stage] = outcome
         if outcome.status is not OutcomeStatus.SKIPPED:
-            rule = self._rule(stage)
             breaker = self._breakers[stage, camera]
-            self._breakers[stage, camera] = breaker.after(outcome.is_ok, rule)
+            self._breakers[stage, camera] = breaker.after(outcome.is_ok, self._rules[stage])
         return [] if lane.pending else self._through(lane, output)
 
     def _through(self, lane: _Lane, output: StepOutput) -> list[Decision]:
@@ -184,7 +187,7 @@ class Items:
         """Time has gone on."""
         at_ns = self._advance(tick_ns)
         for (stage, camera), breaker in self._breakers.items():
-            self._breakers[stage, camera] = breaker.ticked(self._rule(stage))
+            self._breakers[stage, camera] = breaker.ticked(self._rules[stage])
         turn = Turn(self, at_ns, output)
         for step in self.plan.items:
             with self._timer.span(step.name):
@@ -202,10 +205,6 @@ class Items:
         """Event time of this turn: it never stands still, so that turns have an order."""
         self.now_ns = max(at_ns, self.now_ns + 1)
         return self.now_ns
-
-    def _rule(self, stage: str) -> Breaker:
-        guard = next(s.stage.guard for s in self.plan.items if s.name == stage)
-        return Breaker() if guard is None else guard.breaker
 
     # --- what is measured -------------------------------------------------------------------------
 

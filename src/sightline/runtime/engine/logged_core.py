@@ -47,7 +47,6 @@ class Core(Protocol):
     def snapshot(self) -> StateParts: ...
     def restore(self, parts: StateParts) -> None: ...
     def accounts(self) -> Accounts: ...
-    def open_rows(self) -> int: ...
     def breaker_phases(self) -> tuple[tuple[str, str], ...]: ...
     def learning(self) -> tuple[tuple[str, Learning], ...]: ...
 
@@ -75,7 +74,6 @@ class Committed:
         alerting: (log sequence, what an alert desk said in an epoch).
         through_sequence: last log sequence that is durable.
         accounts: where the rows of the partition are.
-        open_rows: rows in windows that may still change.
         step_s: seconds the core took per epoch.
         stage_s: (stage, seconds) per epoch.
         missed: stages that took longer than their budget, once per time.
@@ -90,7 +88,6 @@ class Committed:
     summaries: tuple[Summary, ...]
     through_sequence: int
     accounts: Accounts
-    open_rows: int
     step_s: tuple[float, ...] = ()
     stage_s: tuple[tuple[str, float], ...] = ()
     missed: tuple[str, ...] = ()
@@ -350,7 +347,6 @@ class LoggedCore:
             summaries=tuple(pending.summaries),
             through_sequence=head.sequence,
             accounts=accounts,
-            open_rows=self.core.open_rows(),
             step_s=tuple(pending.step_s),
             stage_s=tuple(pending.stage_s),
             missed=tuple(pending.missed),

@@ -285,7 +285,7 @@ class RunLoop:
                     tick_ns=self._tick_ns,
                     rows=self.rows + self.frames,
                     decisions=self.publisher.decisions,
-                    open_rows=sum(c.open_rows for c in committed),
+                    open_rows=sum(c.accounts.in_flight for c in committed),
                     newest=said,
                 )
             )

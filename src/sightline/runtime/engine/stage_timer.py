@@ -45,7 +45,7 @@ class MeasuredStages:
         self._took_s: dict[str, float] = {}
 
     def span(self, stage: str) -> AbstractContextManager[None]:
-        return _Span(self, stage)
+        return _Span(stage, self._took_s, self._monotonic_s)
 
     def add(self, stage: str, took_s: float) -> None:
         """Count time that was measured elsewhere."""
@@ -53,24 +53,24 @@ class MeasuredStages:
 
     def take(self) -> dict[str, float]:
         """Seconds by stage since the last call."""
-        found, self._took_s = self._took_s, {}
+        found = dict(self._took_s)
+        self._took_s.clear()
         return found
-
-    def now_s(self) -> float:
-        """The clock that is measured with."""
-        return self._monotonic_s()
 
 
 class _Span:
-    __slots__ = ("_began_s", "_stage", "_timer")
+    __slots__ = ("_began_s", "_monotonic_s", "_stage", "_took_s")
 
-    def __init__(self, timer: MeasuredStages, stage: str) -> None:
-        self._timer = timer
+    def __init__(
+        self, stage: str, took_s: dict[str, float], monotonic_s: Callable[[], float]
+    ) -> None:
         self._stage = stage
+        self._took_s = took_s
+        self._monotonic_s = monotonic_s
         self._began_s = 0.0
 
     def __enter__(self) -> None:
-        self._began_s = self._timer.now_s()
+        self._began_s = self._monotonic_s()
 
     def __exit__(
         self,
@@ -78,4 +78,5 @@ class _Span:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._timer.add(self._stage, self._timer.now_s() - self._began_s)
+        took_s = self._monotonic_s() - self._began_s
+        self._took_s[self._stage] = self._took_s.get(self._stage, 0.0) + took_s

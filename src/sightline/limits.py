@@ -158,8 +158,13 @@ class Limits:
     """One line of a file of operator inputs. A longer one is refused, and counted."""
 
     # isolated detectors
-    warming_s: float = 60.0
-    """Time for one answer to a frame shown again on resume; then the run stops, a UsageError."""
+    answer_s: float = 60.0
+    """Longest wait for one answer where no deadline holds. Of a recording: whoever is asked then
+    counts as hung and is not asked again in this run. Of a frame that is shown again on resume: the
+    run stops, a UsageError."""
+    worker_end_s: float = 2.0
+    """Time for an answer that is still being worked on when a run ends. What takes longer is left
+    behind, and its answer is thrown away."""
     detector_reap_s: float = 5.0
     """Time for the operating system to end a killed process of a detector; then it is reported as
     still there."""

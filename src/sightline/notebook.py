@@ -75,7 +75,13 @@ def run(
         if isinstance(given, Source) or contract is None or not _is_plain(given):
             opened[name] = given
         elif isinstance(given, str | Path):
-            opened[name] = open_source(name, str(given), contract, registry=registry)
+            opened[name] = open_source(
+                name,
+                str(given),
+                contract,
+                options=plan.pipeline.sources[name].options,
+                registry=registry,
+            )
         else:
             opened[name] = MemorySource(name, {"table": _polars(given)})
     return run_pipeline(

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,14 @@ from sightline.runtime.run_options import RunClocks
 _STAGES_SHOWN = 3
 """Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
 
+class Deadlines(StrEnum):
+    """Whether guarded stages must answer within their budgets."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -44,6 +53,13 @@ def run(
         ),
     ] = None,
     speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
+    deadlines: Annotated[
+        Deadlines,
+        typer.Option(
+            help="Whether detectors and scorers must answer within budget_s; auto: live and at a "
+            "speed, but not at max, where every answer is waited for.",
+        ),
+    ] = Deadlines.AUTO,
     live: Annotated[
         bool,
         typer.Option(
@@ -106,6 +122,7 @@ def run(
     options = RunOptions(
         speed=None if is_live and plan.cameras else parse_speed(speed),
         is_live=is_live,
+        deadlines=None if deadlines is Deadlines.AUTO else deadlines is Deadlines.ON,
         workers=workers,
         resume=resume,
         controls=() if follows else parse_controls(control or []),

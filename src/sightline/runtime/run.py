@@ -125,9 +125,14 @@ def run_pipeline(
         if guard is None and not options.workers:
             guard = Guard(
                 plan,
-                lookers(plan, limits=limits) if looking is None else looking,
-                scorers=isolated_scorers(plan, limits=limits),
+                lookers(plan, has_deadlines=options.has_deadlines, limits=limits)
+                if looking is None
+                else looking,
+                scorers=isolated_scorers(
+                    plan, has_deadlines=options.has_deadlines, limits=limits
+                ),
                 monotonic_s=clocks.monotonic_s,
+                has_deadlines=options.has_deadlines,
                 limits=limits,
             )
             stack.callback(guard.close)
@@ -281,6 +286,7 @@ def _driver(
         configuration=_configuration(opened.run),
         references=frozenset(n for n, f in tables.items() if f.record == "reference"),
         models=_models(plan, guard),
+        has_deadlines=options.has_deadlines,
         checkpoint_epochs=options.checkpoint_epochs,
         limits=limits,
     )
@@ -308,7 +314,9 @@ def _driver(
             FAN_IN,
             FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits, timer=timer),
             storage,
-            guard=Guard(plan, monotonic_s=clocks.monotonic_s),
+            guard=Guard(
+                plan, monotonic_s=clocks.monotonic_s, has_deadlines=options.has_deadlines
+            ),
             clocks=host_clocks,
             timer=timer,
             budgets_s=plan.budgets_s(),
@@ -533,6 +541,12 @@ def _check_options(
             "live sources, or a speed",
             f"both (speed {options.speed:g}x)",
             "leave one out: live sources come at their own speed",
+        )
+    if options.is_live and options.deadlines is False:
+        refuse(
+            "deadlines: time does not wait for a live source",
+            "a live run without",
+            "leave --deadlines out",
         )
     if plan.cameras and options.resume and options.speed is not None:
         refuse(

@@ -21,11 +21,14 @@ class RunClocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to run; none of it can change a decision.
+    """How to run; none of it can change a decision, unless somebody answers too late for it.
 
     Attributes:
         speed: seconds of data per second of wall clock; None: as fast as possible.
         is_live: take rows as they come, and tick by the wall clock; sources end when they end.
+        deadlines: whether guarded stages must answer within their budgets. None: where time is
+            real, that is live and at a speed; what is read as fast as possible waits for every
+            answer, so that two runs of a file decide alike however busy the machine is.
         workers: 0 hosts all partitions in this process, else that many worker processes.
         resume: go on with the run in the folder.
         checkpoint_epochs: epochs between two checkpoints of a partition.
@@ -35,11 +38,19 @@ class RunOptions:
 
     speed: float | None = None
     is_live: bool = False
+    deadlines: bool | None = None
     workers: int = 0
     resume: bool = False
     checkpoint_epochs: int = 200
     durable: bool = True
     controls: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def has_deadlines(self) -> bool:
+        """Whether an answer can come too late."""
+        if self.deadlines is None:
+            return self.is_live or self.speed is not None
+        return self.deadlines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,13 +41,22 @@ def isolated():
     """Makes isolated detectors that do as they are told, and ends them."""
     made = []
 
-    def make(*, slots=1, slot_bytes=320 * 240 * 3, budget_s=1.0, limits=QUICK, **recipe):
+    def make(
+        *,
+        slots=1,
+        slot_bytes=320 * 240 * 3,
+        budget_s=1.0,
+        has_deadlines=True,
+        limits=QUICK,
+        **recipe,
+    ):
         detector = Isolated(
             recipe,
             where="detectors.faulty",
             slots=slots,
             slot_bytes=slot_bytes,
             budget_s=budget_s,
+            has_deadlines=has_deadlines,
             limits=limits,
             program=(str(HERE / "faulty_process.py"),),
         )
@@ -64,10 +73,11 @@ def frame(index=0, stream="yard", shape=(4, 4, 3)):
     return Frame(stream=stream, index=index, capture_ns=index * 10**8, received_ns=0, pixels=pixels)
 
 
-def guard_of(primary, fallback=None):
+def guard_of(primary, fallback=None, **options):
     primary.await_built()  # as a run does, before the first frame
     one = Lookers(primary=primary, fallback=fallback, budget_s=LONG_S)
-    return Guard(plan_of(yard()), {("people", "yard"): one}, monotonic_s=time.monotonic)
+    looking = {("people", "yard"): one}
+    return Guard(plan_of(yard()), looking, monotonic_s=time.monotonic, **options)
 
 
 def ask(guard, index):
@@ -238,7 +248,7 @@ def survived(tmp_path_factory):
                 yield one
 
     both = Lookers(primary=primary, fallback=Told(lambda _: [INSIDE]), budget_s=0.5)
-    report = run(plan, out, East(), by_camera(east=both))
+    report = run(plan, out, East(), by_camera(east=both), deadlines=True)
     return out, report, {int(o.request_id.rpartition(":")[2]): o for o in outcomes(out)}, pids
 
 
@@ -247,6 +257,13 @@ def await_instance(detector, instance):
     while detector.instance < instance and time.monotonic() < until_s:
         time.sleep(0.01)
     assert detector.await_ready(LONG_S)
+
+
+def await_spare(detector):
+    until_s = time.monotonic() + LONG_S
+    while not detector.has_spare and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert detector.has_spare
 
 
 def failed(found, frames):
@@ -288,9 +305,58 @@ def test_meanwhile_the_fallback_answers_and_is_flagged(survived):
     assert {d.mode for d in said if d.transition == "raised"} == {Mode.FALLBACK}
 
 
-def test_while_it_is_started_again_asking_fails_at_once_and_says_why(survived):
-    bad = failed(survived[2], range(6, 20))
-    assert any("died: SIGSEGV, and is being started again" in o.detail for o in bad)
+def test_while_it_is_started_again_asking_fails_at_once_and_says_why(isolated):
+    detector = isolated(faults={0: "segfault"}, has_deadlines=False)
+    with pytest.raises(DetectorFailed, match="died: SIGSEGV"):
+        detector.look([frame(0)])
+    with pytest.raises(DetectorFailed, match="died: SIGSEGV, and is being started again"):
+        detector.look([frame(1)])
+
+
+def test_a_spare_answers_the_request_after_the_one_that_killed_the_process(isolated):
+    detector = isolated(faults={0: "segfault"})
+    detector.await_built()
+    await_spare(detector)
+    with pytest.raises(DetectorFailed, match="died: SIGSEGV"):
+        detector.look([frame(0)])
+    assert len(detector.look([frame(1)])) == 1
+    assert detector.instance == 2
+
+
+def test_when_the_spare_has_taken_its_place_another_is_built(isolated):
+    detector = isolated(faults={0: "segfault"})
+    detector.await_built()
+    await_spare(detector)
+    with pytest.raises(DetectorFailed):
+        detector.look([frame(0)])
+    await_spare(detector)
+    assert len(detector.look([frame(1)])) == 1
+
+
+def test_the_spare_ends_with_the_run(isolated):
+    detector = isolated()
+    detector.await_built()
+    await_spare(detector)
+    spare = detector._spare.pid
+    detector.close()
+    assert is_gone(spare)
+
+
+def test_where_no_deadline_holds_a_process_that_died_is_waited_for(isolated):
+    detector = isolated(faults={0: "segfault"}, has_deadlines=False)
+    guard = guard_of(detector, has_deadlines=False)
+    found = [ask(guard, index) for index in range(3)]
+    assert [o.status for o in found] == [OutcomeStatus.CRASH, OutcomeStatus.OK, OutcomeStatus.OK]
+    guard.close()
+
+
+def test_where_no_deadline_holds_a_process_that_hangs_for_ever_is_asked_once(isolated):
+    limits = replace(QUICK, answer_s=0.3)
+    detector = isolated(faults={1: "hang"}, has_deadlines=False, limits=limits)
+    guard = guard_of(detector, has_deadlines=False, limits=limits)
+    found = [ask(guard, index) for index in range(4)]
+    assert [o.status for o in found] == [OutcomeStatus.OK, *[OutcomeStatus.TIMEOUT] * 3]
+    assert is_gone(detector.pid)
 
 
 def test_it_recovers_and_its_answers_say_that_it_remembers_nothing(survived):
@@ -315,7 +381,11 @@ def test_a_process_that_comes_back_as_another_version_is_not_asked(isolated, tmp
     file.write_text("a@1")
     slow = replace(QUICK, detector_restart_s=LONG_S)
     detector = isolated(
-        build="another version each time", file=str(file), faults={0: "segfault"}, limits=slow
+        build="another version each time",
+        file=str(file),
+        faults={0: "segfault"},
+        has_deadlines=False,  # no spare of the first version
+        limits=slow,
     )
     assert detector.version == "a@1"
     file.write_text("b@1")

@@ -94,10 +94,13 @@ def built_answerer(recipe: Mapping[str, Any]) -> Answering:
 # --- series stages --------------------------------------------------------------------------------
 
 
-def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Isolated]:
+def isolated_scorers(
+    plan: Plan, *, has_deadlines: bool = True, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, Isolated]:
     """The guarded series stages that run in a process of their own, by name.
 
     Their processes are built side by side, and awaited: starting is no part of a stage's budget.
+    ``has_deadlines`` as in :class:`.Guard`.
 
     Raises:
         PipelineError: a process died of building it.
@@ -114,6 +117,7 @@ def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str
                         slots=1,
                         slot_bytes=1,
                         budget_s=guard.budget_s,
+                        has_deadlines=has_deadlines,
                         limits=limits,
                     )
         for isolated in found.values():
@@ -128,18 +132,20 @@ def isolated_scorers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[str
 # --- who looks at pictures ------------------------------------------------------------------------
 
 
-def lookers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[tuple[str, str], Lookers]:
+def lookers(
+    plan: Plan, *, has_deadlines: bool = True, limits: Limits = DEFAULT_LIMITS
+) -> dict[tuple[str, str], Lookers]:
     """Who looks at the frames of each camera, by (stage, camera).
 
     A detector that can serve many cameras is loaded once for all that name it. Those that are to
     be ``isolated`` are built in processes of their own, side by side. They end with the guard that
-    asks them, or with this process.
+    asks them, or with this process. ``has_deadlines`` as in :class:`.Guard`.
 
     Raises:
         PipelineError: a file is missing, is another one, or cannot be used; or the process of an
             isolated one died of building it.
     """
-    made = _Made(plan, limits)
+    made = _Made(plan, limits, has_deadlines=has_deadlines)
     try:
         found: dict[tuple[str, str], Lookers] = {}
         for step in plan.items:
@@ -160,9 +166,10 @@ def lookers(plan: Plan, *, limits: Limits = DEFAULT_LIMITS) -> dict[tuple[str, s
 class _Made:
     """The answerers of one plan, as they are made."""
 
-    def __init__(self, plan: Plan, limits: Limits) -> None:
+    def __init__(self, plan: Plan, limits: Limits, *, has_deadlines: bool) -> None:
         self._plan = plan
         self._limits = limits
+        self._has_deadlines = has_deadlines
         self._shared: dict[str, Looking] = {}
         self.isolated: list[Isolated] = []
 
@@ -248,7 +255,12 @@ class _Made:
         return looking
 
     def _isolated(self, recipe: Mapping[str, Any], **rest: Any) -> Isolated:
-        made = Isolated({**plan_recipe(self._plan), **recipe}, limits=self._limits, **rest)
+        made = Isolated(
+            {**plan_recipe(self._plan), **recipe},
+            has_deadlines=self._has_deadlines,
+            limits=self._limits,
+            **rest,
+        )
         self.isolated.append(made)
         return made
 

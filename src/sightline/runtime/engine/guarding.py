@@ -1,16 +1,22 @@
-"""Running guarded stages with a deadline: the answerer, and its fallback beside it.
+"""Running guarded stages: the answerer, its fallback beside it, and a deadline where time is real.
 
 Each answerer (a detector, a model of a stage of one's own, a scorer) has a thread of its own. A
 frame goes to the first one and to its fallback at once, so that by the deadline the fallback has
 its answer ready. One that overruns cannot be stopped: it is left to finish, what it then says is
 thrown away, and until then it is not asked again. One in a process (:mod:`.isolated`) is killed
-some time after its deadline, and started again.
+some time after its deadline, and another takes its place.
+
+A recording that is read at the speed of the machine has no deadlines: nothing is lost by waiting,
+and what is decided must not depend on how busy the machine is. Then every answer is waited for, of
+the fallback too, and a process that died is waited for as well. Only who gives nothing within
+``Limits.answer_s`` counts as hung: it is not asked again, and the fallback answers from then on.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -48,7 +54,7 @@ class Looking(Protocol):
 
 @runtime_checkable
 class Restarted(Protocol):
-    """An answerer in a process that is started again when it has died."""
+    """An answerer in a process; another takes its place when it has died."""
 
     @property
     def instance(self) -> int:
@@ -103,7 +109,9 @@ class Guard:
         monotonic_s: clock of the budgets.
         scorers: series stages that run in a process of their own, by name.
         answering: the function that answers about windows; given so that tests can break it.
-        limits: ``warming_s``.
+        has_deadlines: False for recordings read at the speed of the machine: answers are waited
+            for.
+        limits: ``answer_s``, ``worker_end_s``.
     """
 
     def __init__(
@@ -114,9 +122,11 @@ class Guard:
         monotonic_s: Callable[[], float],
         scorers: Mapping[str, Isolated] | None = None,
         answering: Callable[[Stage, Arrays], Arrays] | None = None,
+        has_deadlines: bool = True,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        self._warming_s = limits.warming_s
+        self._has_deadlines = has_deadlines
+        self._limits = limits
         self._monotonic_s = monotonic_s
         self._lookers = dict(lookers or {})
         everyone = [o for k in self._lookers.values() for o in (k.primary, k.fallback) if o]
@@ -161,12 +171,19 @@ class Guard:
     # --- frames -----------------------------------------------------------------------------------
 
     def _look(self, requests: Sequence[FrameRequest]) -> list[Outcome]:
-        began_s = self._monotonic_s()
         frames = [self._frame(request) for request in requests]
+        batches = self._batches(requests)
+        if not self._has_deadlines:
+            for key in batches:
+                self._workers[key].await_ready(self._limits.answer_s)
+        began_s = self._monotonic_s()
         asked = {
             key: (self._workers[key].ask([frames[i] for i in members]), members)
-            for key, members in self._batches(requests).items()
+            for key, members in batches.items()
         }
+        if not self._has_deadlines:
+            for key in asked:  # also who is not needed must be free for the next frame
+                self._workers[key].await_answer(self._limits.answer_s)
         return [
             self._outcome(request, i, frames[i], requests, asked, began_s=began_s)
             for i, request in enumerate(requests)
@@ -189,21 +206,30 @@ class Guard:
             lookers = self._lookers[stage, frame.stream]
             for looker in (lookers.primary, lookers.fallback):
                 if looker is not None:
-                    if isinstance(looker, Restarted):
-                        looker.await_ready(self._warming_s)  # it died of an earlier frame
-                    asked = self._workers[id(looker)].ask([frame])
-                    if asked is None or asked.wait(self._warming_s) is None:
+                    worker = self._workers[id(looker)]
+                    worker.await_ready(self._limits.answer_s)  # it died of an earlier frame
+                    asked = worker.ask([frame])
+                    if asked is None or asked.wait(self._limits.answer_s) is None:
                         raise UsageError(
-                            expected=f"an answer within {self._warming_s:g} s",
+                            expected=f"an answer within {self._limits.answer_s:g} s",
                             got="none",
                             where=f"frame {frame.index} of {frame.stream}, shown again on resume",
                             action="mend the detector, then resume again",
                         )
 
     def close(self) -> None:
-        """End the threads, unless they hang, and the processes of those that have one."""
-        for worker in (*self._workers.values(), *self._scorers.values()):
+        """End the threads and the processes; may be called again.
+
+        A thread in the midst of an answer is waited for: native code must not outlive the
+        interpreter. One that hangs is left behind (:func:`sightline.cli.main.main` leaves without
+        its leave).
+        """
+        workers = (*self._workers.values(), *self._scorers.values())
+        for worker in workers:
             worker.end()
+        until_s = time.monotonic() + self._limits.worker_end_s
+        for worker in workers:
+            worker.join(until_s - time.monotonic())
 
     def _frame(self, request: FrameRequest) -> Frame:
         frame = self._held.get(request.camera)
@@ -227,7 +253,8 @@ class Guard:
         began_s: float,
     ) -> Outcome:
         lookers = self._lookers[request.stage, request.camera]
-        deadline_s = began_s + lookers.budget_s
+        allowed_s = lookers.budget_s if self._has_deadlines else self._limits.answer_s
+        deadline_s = began_s + allowed_s
         status, detail, members = OutcomeStatus.SKIPPED, "breaker open", [place]
         found: Answer | None = None
         if request.ask_primary:
@@ -236,7 +263,7 @@ class Guard:
             if first is None:
                 status, detail = OutcomeStatus.TIMEOUT, "still busy with an earlier frame"
             elif answer is None:
-                status, detail = OutcomeStatus.TIMEOUT, f"{lookers.budget_s:g} s"
+                status, detail = OutcomeStatus.TIMEOUT, f"{allowed_s:g} s"
             elif isinstance(answer, str):
                 status, detail = OutcomeStatus.CRASH, answer
             else:
@@ -273,12 +300,18 @@ class Guard:
         if worker is None:
             worker = _Worker(lambda asked: [self._answering(stage, asked)], stage)
             self._scorers[request.stage] = worker
+        allowed_s = guard.budget_s
+        if not self._has_deadlines:
+            allowed_s = self._limits.answer_s
+            worker.await_ready(allowed_s)
         asked = worker.ask(request.asked)
         status, detail, found = OutcomeStatus.TIMEOUT, "still busy with earlier windows", None
         if asked is not None:
-            answer = asked.wait(guard.budget_s)
+            answer = asked.wait(allowed_s)
             if answer is None:
-                detail = f"{guard.budget_s:g} s"
+                detail = f"{allowed_s:g} s"
+                if not self._has_deadlines:
+                    worker.give_up()
             elif isinstance(answer, str):
                 status, detail = OutcomeStatus.CRASH, answer
             else:
@@ -367,20 +400,44 @@ class _Worker:
         self._of = of
         self._batches: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._last: _Asked | None = None
-        threading.Thread(target=self._work, name="guarded", daemon=True).start()
+        self._is_given_up = False
+        # A daemon: an answer that never comes must not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._work, name="guarded", daemon=True)
+        self._thread.start()
 
     def ask(self, batch: Any) -> _Asked | None:
-        """Hand a batch over; None while it is still busy with an earlier one."""
-        if self._last is not None and not self._last.is_answered:
+        """Hand a batch over; None while it is still busy with an earlier one, or given up."""
+        if self._is_given_up or (self._last is not None and not self._last.is_answered):
             return None
         self._last = _Asked(batch)
         self._batches.put(self._last)
         return self._last
 
+    def await_ready(self, timeout_s: float) -> None:
+        """Wait for a process that is being started again."""
+        if isinstance(self._of, Restarted) and not self._is_given_up:
+            self._of.await_ready(timeout_s)
+
+    def await_answer(self, timeout_s: float) -> None:
+        """Wait for the newest answer; who gives none is never asked again."""
+        if not self._is_given_up and self._last is not None and self._last.wait(timeout_s) is None:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Never ask it again: whether it comes back would depend on the machine."""
+        self._is_given_up = True
+        if isinstance(self._of, Restarted):
+            self._of.close()
+
     def end(self) -> None:
+        """Begin to end the thread and the process."""
         self._batches.put(None)
         if isinstance(self._of, Restarted):
             self._of.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread, unless it hangs."""
+        self._thread.join(max(timeout_s, 0.0))
 
     def _work(self) -> None:
         while (asked := self._batches.get()) is not None:

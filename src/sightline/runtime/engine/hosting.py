@@ -59,6 +59,7 @@ class HostSettings:
     models: Mapping[str, str]
     checkpoint_epochs: int
     limits: Limits
+    has_deadlines: bool = True
 
 
 class Hosting(Protocol):

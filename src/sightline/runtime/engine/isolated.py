@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sightline.errors import (
@@ -221,12 +221,17 @@ PROGRAM = ("-m", "sightline.runtime.engine.isolated_process")
 
 
 class Isolated:
-    """Asks an answerer in a process, and starts the process again when it has died.
+    """Asks an answerer in a process; when it dies, a spare that is already built takes its place.
 
     Answers are those of the same answerer without a process. One that gives none within
-    ``budget_s`` and ``Limits.detector_hang_s`` is killed. Until a process that died is there again
-    (building takes seconds), asking fails at once, so that a fallback has all the time there is.
-    Starts are tried again for ever, with waits that double up to ``Limits.detector_restart_s``.
+    ``budget_s`` and ``Limits.detector_hang_s`` is killed. The spare answers the next request, and
+    another one is built beside it: never inside a request, as building takes seconds. Until there
+    is one, asking fails at once, so that a fallback has all the time there is. Starts are tried
+    again for ever, with waits that double up to ``Limits.detector_restart_s``. The price is the
+    memory of a second answerer.
+
+    Where no deadline holds, whoever asks waits: then there is no spare, a process has
+    ``Limits.answer_s`` for an answer, and starts do not wait.
 
     What a detector remembers dies with its process: the background of a motion detector is learnt
     anew, and who stands still at that moment is part of it until they move. ``instance`` tells.
@@ -237,6 +242,7 @@ class Isolated:
         slots: frames of one batch, at most.
         slot_bytes: of one picture, at most.
         budget_s: time for one answer before the fallback answers.
+        has_deadlines: False for recordings read at the speed of the machine.
         limits: bounds.
         program: what the process runs; given so that tests can break it.
         monotonic_s: clock of its lives.
@@ -250,22 +256,27 @@ class Isolated:
         slots: int,
         slot_bytes: int,
         budget_s: float,
+        has_deadlines: bool = True,
         limits: Limits = DEFAULT_LIMITS,
         program: Sequence[str] = PROGRAM,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recipe = dict(recipe)
         self._where = where
-        self._limits = limits
+        self._has_spare = has_deadlines
+        self._limits = limits if has_deadlines else replace(limits, detector_first_wait_s=0.0)
         self._monotonic_s = monotonic_s
         self._make: Callable[[], Child] = lambda: Child(
             program,
             slots=slots,
             slot_bytes=slot_bytes,
-            answer_s=budget_s + limits.detector_hang_s,
+            answer_s=(budget_s if has_deadlines else limits.answer_s) + limits.detector_hang_s,
             limits=limits,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the processes: who answers, spare, being built
+        self._spare: Child | None = None
+        self._building: Child | None = None
+        self._is_building = False
         self._is_closed = threading.Event()
         self._is_there = threading.Event()
         self._ready: Ready | None = None
@@ -294,6 +305,9 @@ class Isolated:
             raise self._cannot_be_built(lost) from lost
         self._began_s = self._monotonic_s()
         self._is_there.set()
+        if self._has_spare:
+            with self._lock:
+                self._build_another()
 
     @property
     def version(self) -> str:
@@ -312,8 +326,13 @@ class Isolated:
 
     @property
     def pid(self) -> int:
-        """Of the newest process."""
+        """Of the process that answers."""
         return self._child.pid
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether another process is built and waits to take its place."""
+        return self._spare is not None
 
     def await_ready(self, timeout_s: float) -> bool:
         """Wait for a process that is being started again; whether it is there."""
@@ -341,14 +360,16 @@ class Isolated:
             raise self._failed(str(raised)) from raised
         except ChildLost as lost:
             self._end = str(lost)
-            self._start_again()
+            self._replace_child()
             raise self._failed(f"a process that {lost}") from lost
 
     def close(self) -> None:
-        """End the process; safe from any thread, and more than once."""
+        """End the processes; safe from any thread, and more than once."""
         with self._lock:
             self._is_closed.set()
-            self._child.kill("was no longer needed")
+            for child in (self._child, self._spare, self._building):
+                if child is not None:
+                    child.kill("was no longer needed")
 
     @property
     def _built(self) -> Ready:
@@ -372,38 +393,74 @@ class Isolated:
             action="mend the detector; until then the fallback answers",
         )
 
-    # --- starting again ---------------------------------------------------------------------------
+    # --- taking its place -------------------------------------------------------------------------
 
-    def _start_again(self) -> None:
-        self._is_there.clear()
-        if self._monotonic_s() - self._began_s >= self._limits.detector_restart_s:
-            self._short_lives = 0
-        threading.Thread(target=self._starting, name="detector-restart", daemon=True).start()
+    def _replace_child(self) -> None:
+        """The spare takes the place of a process that was lost; without one the next that is built.
 
-    def _starting(self) -> None:
-        """Main of the thread that starts the process again, until there is one or we are closed."""
-        while not self._is_closed.wait(restart_wait_s(self._short_lives, self._limits)):
-            self._short_lives += 1
-            if self._has_begun():
-                return
+        Whichever it is, another one is built.
+        """
+        with self._lock:
+            if self._monotonic_s() - self._began_s >= self._limits.detector_restart_s:
+                self._short_lives = 0
+            spare, self._spare = self._spare, None
+            if spare is None:
+                self._is_there.clear()
+            else:
+                self._begin_life(spare)
+            self._build_another()
 
-    def _has_begun(self) -> bool:
-        try:
-            with self._lock:
-                if self._is_closed.is_set():
-                    return True
-                self._child = child = self._make()
-            ready = child.begin(self._recipe)
-        except (ChildLost, SightlineError) as error:
-            self._end = f"could not begin ({error})"
-            return False
-        if ready != self._ready:
-            self._end = child.kill(f"began with another version, {ready.version},")
-            return False
+    def _begin_life(self, child: Child) -> None:
+        self._child = child
         self._instance += 1
         self._began_s = self._monotonic_s()
         self._is_there.set()
-        return True
+
+    def _build_another(self) -> None:
+        """Build a process on a thread of its own, unless one is being built."""
+        if self._is_building or self._is_closed.is_set():
+            return
+        self._is_building = True
+        threading.Thread(target=self._building_more, name="answerer-start", daemon=True).start()
+
+    def _building_more(self) -> None:
+        """Main of that thread: until somebody answers, and a spare waits where there is to be one.
+
+        The first process after a life of some length is built at once, the next ones are held back.
+        """
+        while not self._is_closed.wait(restart_wait_s(self._short_lives, self._limits)):
+            self._short_lives += 1
+            child = self._built_child()
+            with self._lock:
+                self._building = None
+                if child is not None and self._is_closed.is_set():
+                    child.kill("was no longer needed")
+                elif child is not None and not self._is_there.is_set():
+                    self._begin_life(child)
+                elif child is not None:
+                    self._spare = child
+                is_enough = self._is_there.is_set() and (
+                    self._spare is not None or not self._has_spare
+                )
+                if is_enough:
+                    self._is_building = False
+                    return
+
+    def _built_child(self) -> Child | None:
+        """A new process that has built the same answerer; None where it could not."""
+        try:
+            with self._lock:
+                if self._is_closed.is_set():
+                    return None
+                self._building = child = self._make()
+            ready = child.begin(self._recipe)
+        except (ChildLost, SightlineError) as error:
+            self._end = f"could not begin ({error})"
+            return None
+        if ready != self._ready:
+            self._end = child.kill(f"began with another version, {ready.version},")
+            return None
+        return child
 
 
 def restart_wait_s(short_lives: int, limits: Limits = DEFAULT_LIMITS) -> float:

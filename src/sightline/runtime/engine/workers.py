@@ -196,6 +196,7 @@ class WorkerHosting:
             "durable": durable,
             "references": sorted(settings.references),
             "models": dict(settings.models),
+            "has_deadlines": settings.has_deadlines,
             "checkpoint_epochs": settings.checkpoint_epochs,
             "limits": asdict(settings.limits),
         }
@@ -353,8 +354,12 @@ def work(descriptor: int) -> None:
             clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.monotonic),
             guard=Guard(
                 plan,
-                scorers=isolated_scorers(plan, limits=limits),
+                scorers=isolated_scorers(
+                    plan, has_deadlines=start["has_deadlines"], limits=limits
+                ),
                 monotonic_s=time.monotonic,
+                has_deadlines=start["has_deadlines"],
+                limits=limits,
             ),
         )
         opened = {"epochs": hosting.committed_epochs, "finished": hosting.finished}

@@ -10,8 +10,11 @@ A command is imported only when it is called, so that `--help` is quick.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -99,6 +102,29 @@ def _options(
         raise typer.Exit
 
 
+@contextmanager
+def _leaving_in_time() -> Iterator[None]:
+    """End the process with its exit code, whoever still hangs.
+
+    A thread that was left behind in native code (a detector, a camera) would take the interpreter
+    down with it as that ends, and the exit code would be that of the crash. All that counts is on
+    the disk by now.
+    """
+    code: object = None
+    try:
+        yield
+    except SystemExit as leave:
+        code = leave.code
+    if any(thread.daemon for thread in threading.enumerate()):
+        if code is not None and not isinstance(code, int):
+            sys.stderr.write(f"{code}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+@_leaving_in_time()
 def main() -> None:
     """Entry point of the ``sightline`` command."""
     try:

@@ -30,6 +30,7 @@ from sightline.runtime.run_options import RunClocks
 _STAGES_SHOWN = 3
 """Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
 
+
 class Deadlines(StrEnum):
     """Whether guarded stages must answer within their budgets."""
 
@@ -216,7 +217,12 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     if not report.deadline_missed:
         yield "deadlines", "none missed"
     for stage, times_missed in report.deadline_missed.items():
-        yield "deadlines", f"{stage}: {times_missed} missed"
+        what = f"over budget {times_missed} times, waited for" if report.waited else ""
+        yield "deadlines", f"{stage}: {what or f'{times_missed} missed'}"
+    if report.waited and set(report.deadline_missed) & set(report.stage_s):
+        slow = max(report.deadline_missed, key=lambda stage: report.deadline_missed[stage])
+        p99_s = report.stage_s.get(slow, {}).get("p99", 0.0)
+        yield "", f"live, others would have answered for it: give {slow} more than {p99_s:.2g} s"
     for name, count in report.fallbacks.items():
         yield "fallback", f"{name}: {count}"
     if report.commands:

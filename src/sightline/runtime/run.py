@@ -128,9 +128,7 @@ def run_pipeline(
                 lookers(plan, has_deadlines=options.has_deadlines, limits=limits)
                 if looking is None
                 else looking,
-                scorers=isolated_scorers(
-                    plan, has_deadlines=options.has_deadlines, limits=limits
-                ),
+                scorers=isolated_scorers(plan, has_deadlines=options.has_deadlines, limits=limits),
                 monotonic_s=clocks.monotonic_s,
                 has_deadlines=options.has_deadlines,
                 limits=limits,
@@ -314,9 +312,7 @@ def _driver(
             FAN_IN,
             FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits, timer=timer),
             storage,
-            guard=Guard(
-                plan, monotonic_s=clocks.monotonic_s, has_deadlines=options.has_deadlines
-            ),
+            guard=Guard(plan, monotonic_s=clocks.monotonic_s, has_deadlines=options.has_deadlines),
             clocks=host_clocks,
             timer=timer,
             budgets_s=plan.budgets_s(),
@@ -671,6 +667,7 @@ def _report(
         age_s=loop.age_s.summary(),
         commands=dict(sorted(loop.commands.items())),
         deadline_missed=dict(sorted(missed.items())),
+        waited=not opened.options.has_deadlines,
         fallbacks=dict(sorted(numbers.fallbacks.items())),
         undelivered=undelivered,
         actuators={

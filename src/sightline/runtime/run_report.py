@@ -36,6 +36,7 @@ class RunReport:
         deadline_missed: by stage how often it took longer than its budget, and under
             ``receipt-to-decision`` the decisions that came later than the pipeline's. Each is a
             DEADLINE_MISSED entry in the log.
+        waited: whether answers were waited for, so that none of those that took too long was lost.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         undelivered: alerts left in the outbox.
         actuators: by machine ``sent``, ``superseded``, ``failed`` and ``last_error``.
@@ -73,6 +74,7 @@ class RunReport:
     alerting: Mapping[str, Mapping[str, int]] | None = None
     learning: Mapping[str, Learning] = field(default_factory=dict)
     at_bounds: Mapping[str, int] = field(default_factory=dict)
+    waited: bool = False
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -102,6 +104,7 @@ class RunReport:
             "age_s": dict(self.age_s),
             "commands": dict(self.commands),
             "deadline_missed": dict(self.deadline_missed),
+            "waited": self.waited,
             "fallbacks": dict(self.fallbacks),
             "undelivered": self.undelivered,
             "refused_controls": self.refused_controls,

@@ -1,5 +1,6 @@
 """Guarded series stages on threads and processes that are late or die; the breaker that follows."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -206,3 +207,32 @@ def test_it_closes_only_after_several_good_trials():
     half = ("bad", "bad", "tick", "tick", "tick")
     assert phases(*half, "ok") is BreakerPhase.HALF_OPEN
     assert phases(*half, "ok", "ok") is BreakerPhase.CLOSED
+
+
+@pytest.mark.parametrize("run_on", ["thread", "process"])
+def test_without_deadlines_a_late_answer_about_windows_is_waited_for(run_on):
+    planned = plan(run_on=run_on, budget_s=0.000001)
+    scorers = isolated_scorers(planned, has_deadlines=False)
+    guard = Guard(planned, monotonic_s=time.monotonic, scorers=scorers, has_deadlines=False)
+    try:
+        found = [guard.run([request(n)])[0] for n in range(3)]
+    finally:
+        guard.close()
+    assert {o.status for o in found} == {OutcomeStatus.OK}
+
+
+def test_without_deadlines_who_hangs_over_windows_is_asked_once():
+    asked = []
+
+    def hangs(stage, windows):
+        asked.append(windows)
+        threading.Event().wait()
+
+    limits = Limits(answer_s=0.1, worker_end_s=0.0)
+    guard = Guard(
+        plan(), monotonic_s=time.monotonic, answering=hangs, has_deadlines=False, limits=limits
+    )
+    found = [guard.run([request(n)])[0] for n in range(3)]
+    guard.close()
+    assert {o.status for o in found} == {OutcomeStatus.TIMEOUT}
+    assert len(asked) == 1

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.errors import LogError, UsageError
+from sightline.limits import Limits
 from sightline.records import Detections, Entry, EntryKind, Frame
 from sightline.records.decision import Mode
 from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
@@ -306,3 +307,69 @@ def test_an_outcome_that_lost_bytes_is_a_log_error():
     payload = ask(deadline(Seeing(0.9))).to_bytes()
     with pytest.raises(LogError, match="bytes for 1 detections"):
         Outcome.from_bytes(payload[:-1])
+
+
+# --- where no deadline holds ----------------------------------------------------------------------
+
+
+class Late:
+    """A detector whose answers take as long as it is told, one after the other."""
+
+    def __init__(self, delays_s, score):
+        self.delays_s = list(delays_s)
+        self.seeing = Seeing(score)
+
+    def look(self, frames):
+        time.sleep(self.delays_s.pop(0) if self.delays_s else 0.0)
+        return self.seeing.look(frames)
+
+
+def waiting(primary, fallback=None, **limits):
+    one = Lookers(primary=primary, fallback=fallback, budget_s=0.001)
+    return Guard(
+        plan_of(yard()),
+        {("people", "yard"): one},
+        monotonic_s=time.monotonic,
+        has_deadlines=False,
+        limits=Limits(**limits),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    slow=st.lists(st.sampled_from([0.0, 0.005, 0.02]), max_size=6),
+    slow_fallback=st.lists(st.sampled_from([0.0, 0.005, 0.02]), max_size=6),
+)
+def test_without_deadlines_no_delay_of_anyone_changes_an_outcome(slow, slow_fallback):
+    guard = waiting(Late(slow, 0.9), Late(slow_fallback, 0.1))
+    found = [ask(guard, index) for index in range(6)]
+    guard.close()
+    assert {(o.status, o.mode, o.answer.score[0]) for o in found} == {
+        (OutcomeStatus.OK, Mode.PRIMARY, 0.9)
+    }
+    assert guard.lookers["people", "yard"].fallback.seeing.asked == 6
+
+
+def test_without_deadlines_who_hangs_is_asked_once_and_the_fallback_answers_from_then_on():
+    hanging = Hanging()
+    guard = waiting(hanging, Seeing(0.1), answer_s=0.2, worker_end_s=0.0)
+    found = [ask(guard, index) for index in range(3)]
+    hanging.go.set()  # that it comes back later changes nothing
+    found += [ask(guard, index) for index in range(3, 6)]
+    assert hanging.asked == 1
+    assert {(o.status, o.mode) for o in found} == {(OutcomeStatus.TIMEOUT, Mode.FALLBACK)}
+    assert all(len(o.answer) == 1 for o in found)
+
+
+def test_an_answer_that_is_being_worked_on_at_the_end_is_waited_for():
+    before = threading.active_count()
+    guard = deadline(Late([BUDGET_S + 0.1], 0.9))
+    assert ask(guard).status is OutcomeStatus.TIMEOUT
+    guard.close()
+    assert threading.active_count() == before
+
+
+def test_a_guard_can_be_closed_twice():
+    guard = deadline(Seeing(0.9))
+    guard.close()
+    guard.close()

@@ -354,9 +354,7 @@ def work(descriptor: int) -> None:
             clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.monotonic),
             guard=Guard(
                 plan,
-                scorers=isolated_scorers(
-                    plan, has_deadlines=start["has_deadlines"], limits=limits
-                ),
+                scorers=isolated_scorers(plan, has_deadlines=start["has_deadlines"], limits=limits),
                 monotonic_s=time.monotonic,
                 has_deadlines=start["has_deadlines"],
                 limits=limits,

@@ -68,6 +68,13 @@ def test_every_frame_is_accounted_for_and_the_log_verifies(tmp_path):
     assert verify_log(storage, "p000").entries > 0
 
 
+def test_the_time_of_a_stage_is_that_of_a_frame_and_ticks_are_timed_apart(tmp_path):
+    report = run(plan_of(yard()), tmp_path / "run", [camera(seconds=3)])
+    counts = {stage: seconds["count"] for stage, seconds in report.stage_s.items()}
+    assert {counts[s] for s in ("east_track", "east_zones", "saw", "decide")} == {30}
+    assert counts["tick"] > 0
+
+
 def test_a_run_replays_to_the_same_bytes(tmp_path):
     plan = plan_of(yard())
     report = run(plan, tmp_path / "run", [camera(things=(walker(),))], lookers(plan))

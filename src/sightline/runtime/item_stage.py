@@ -122,7 +122,9 @@ class ItemPlan:
 
 
 DECIDE = "decide"
-"""Name under which raising and clearing what item stages found is timed."""
+"""Name under which raising and clearing what item stages found in an item is timed."""
+TICK = "tick"
+"""Name under which all that item stages do at a tick is timed: it is no item's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +364,7 @@ class Turn:
     def finish(self, standing: StandingConditions, timer: StageTimer) -> list[Decision]:
         """The decisions of the turn: what was raised and cleared, then the others."""
         found: list[Decision] = []
-        with timer.span(DECIDE):
+        with timer.span(TICK if self.header is None else DECIDE):
             for scope, (conditions, mode) in self._said.items():
                 found += standing.update(scope, self.at_ns, conditions, mode=mode)
         return found + self._decided

@@ -24,7 +24,7 @@ from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHe
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.item_stage import ItemState, PlainState, Turn
+from sightline.runtime.item_stage import TICK, ItemState, PlainState, Turn
 from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, Plan
 from sightline.runtime.settings import Breaker
 
@@ -189,8 +189,8 @@ class Items:
         for (stage, camera), breaker in self._breakers.items():
             self._breakers[stage, camera] = breaker.ticked(self._rules[stage])
         turn = Turn(self, at_ns, output)
-        for step in self.plan.items:
-            with self._timer.span(step.name):
+        with self._timer.span(TICK):
+            for step in self.plan.items:
                 self.states[step.name].on_tick(turn.at(step))
         return turn.finish(self._standing, self._timer)
 

@@ -115,11 +115,15 @@ class Limits:
 
     # act
     outbox_rows: int = 100_000
-    """Undelivered alerts. Beyond it the run stops with a SinkError: an alert is never dropped."""
-    delivery_attempts: int = 8
-    """Attempts per alert in one run before it is left in the outbox for the next."""
+    """Undelivered alerts, those that were refused for good included. Beyond it the ledger waits
+    behind the log until some are taken or discarded: an alert is never dropped."""
+    delivery_wait_s: float = 300.0
+    """Longest wait between two attempts of an alert, whatever its receiver asks for. There is no
+    last attempt: a receiver may come back after a week."""
+    delivery_alarm_s: float = 60.0
+    """A receiver that has taken none of the alerts that wait for it for so long is told of."""
     delivery_pass_s: float = 2.0
-    """Time deliveries may take in one commit; what is left waits for the next."""
+    """Time deliveries may take in one pass; what is left waits for the next."""
     delivery_timeout_s: float = 5.0
     """Time for one delivery attempt."""
     outlet_keys: int = 1_000_000
@@ -141,6 +145,14 @@ class Limits:
     """Rows fed between two commits at full speed; more than these are never lost by a crash."""
     quiet_commits: int = 64
     """Commits of frames without a decision after which the ledger hears of them all the same."""
+    ledger_waiting: int = 50_000
+    """Commits, decisions and messages that wait in memory for the ledger. At the bound a run of
+    files waits; one by the clock lets them go, and they are read from the log again."""
+    ledger_group: int = 5_000
+    """Decisions and messages of the log that are stored in one transaction; whole commits."""
+    ledger_finish_s: float = 10.0
+    """Time for a ledger that stores nothing when the sources have ended. Then the run ends without
+    it, with the exit code of its error, and the next resume brings it up to date."""
     drain_s: float = 10.0
     """Time for alerts that are left when the sources have ended. The rest stays in the outbox."""
     silent_camera_s: float = 1.0

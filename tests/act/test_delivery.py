@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 
 from act.act_cases import SimulatedClock, apply_all, decision, sqlite_url
 from act.alert_receiver import BROKEN, TAKEN, TAKEN_THEN_LOST, AlertReceiver, Answer
-from sightline.act import AlertDelivery, DeliveryError, Ledger, OutboxDispatcher, Outlet, Retry
+from sightline.act import (
+    AlertDelivery,
+    DeliveryError,
+    Ledger,
+    OutboxDispatcher,
+    Outlet,
+    Retry,
+    RunMetrics,
+)
+from sightline.act.delivery import _Alarm
+from sightline.act.notices import Notice
+from sightline.act.outbox import Undelivered
 from sightline.act.webhook import WebhookOutlet
-from sightline.errors import SightlineError, SinkError, UsageError
+from sightline.errors import SinkError, UsageError
 from sightline.limits import Limits
 from sightline.records import Decision
 from sightline.records.decision import Status
@@ -32,13 +43,23 @@ class SimulatedSink(Outlet):
         self.plan = plan or {}
         self.tried: list[str] = []
         self.taken: list[Decision] = []
+        self.notices: list[Notice] = []
 
-    def send(self, decision: Decision, /, *, idempotency_key: str, deadline_s: float) -> None:
+    def send(
+        self, decision: Decision | Notice, /, *, idempotency_key: str, deadline_s: float
+    ) -> None:
         self.tried.append(idempotency_key)
-        failures = self.plan.get((decision.subject, decision.event_ns), [])
+        failures = (
+            self.plan.get((decision.subject, decision.event_ns), [])
+            if isinstance(decision, Decision)
+            else []
+        )
         if failures:
             raise failures.pop(0)
-        self.taken.append(decision)
+        if isinstance(decision, Notice):
+            self.notices.append(decision)
+        else:
+            self.taken.append(decision)
 
 
 def refused(**attributes: object) -> DeliveryError:
@@ -247,15 +268,37 @@ def test_a_dead_receiver_costs_one_attempt_and_not_one_per_subject(
     assert dispatcher(ledger, clock, a=sink).deliver_due().attempted == 1
 
 
-def test_after_the_last_attempt_an_alert_is_failed_and_kept(
+def test_an_alert_that_may_be_taken_later_is_never_given_up(
     ledger: Ledger, clock: SimulatedClock
 ) -> None:
-    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(9)]))
+    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(999)]))
     apply_all(ledger, [decision()], sinks=["a"])
-    out = dispatcher(ledger, clock, limits=Limits(delivery_attempts=3), a=sink)
+    report = dispatcher(ledger, clock, a=sink).drain(clock.after_s(36_000))
+    assert (report.delivered, report.pending, report.failed) == (1, 0, 0)
+
+
+def test_after_the_last_attempt_that_its_outlet_allows_an_alert_is_failed_and_kept(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    class Thrice(SimulatedSink):
+        retry = Retry(attempts=3, first_wait_s=1.0)
+
+    apply_all(ledger, [decision()], sinks=["a"])
+    out = dispatcher(ledger, clock, a=Thrice(planned(decision(), *[refused() for _ in range(9)])))
     report = out.drain(clock.after_s(3600))
     assert (report.attempted, report.given_up, report.pending, report.failed) == (3, 1, 0, 1)
     assert ledger.outbox.rows("failed")[0].said == decision()
+
+
+def test_a_wall_clock_that_is_set_back_during_a_wait_prolongs_no_wait(
+    ledger: Ledger, clock: SimulatedClock
+) -> None:
+    sink = SimulatedSink(planned(decision(), refused(is_unreachable=True)))
+    apply_all(ledger, [decision()], sinks=["a"])
+    out = dispatcher(ledger, clock, a=sink)
+    out.deliver_due()
+    clock.now_ns -= 3600 * NS_PER_S
+    assert out.deliver_due().delivered == 1
 
 
 def test_what_was_given_up_holds_nothing_back(ledger: Ledger, clock: SimulatedClock) -> None:
@@ -266,9 +309,12 @@ def test_what_was_given_up_holds_nothing_back(ledger: Ledger, clock: SimulatedCl
 
 
 def test_retry_failed_gives_all_attempts_again(ledger: Ledger, clock: SimulatedClock) -> None:
-    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(3)]))
+    class Twice(SimulatedSink):
+        retry = Retry(attempts=2, first_wait_s=1.0)
+
+    sink = Twice(planned(decision(), *[refused() for _ in range(3)]))
     apply_all(ledger, [decision()], sinks=["a"])
-    out = dispatcher(ledger, clock, limits=Limits(delivery_attempts=2), a=sink)
+    out = dispatcher(ledger, clock, a=sink)
     out.drain(clock.after_s(600))
     assert out.retry_failed() == 1
     assert out.drain(clock.after_s(600)).delivered == 1
@@ -434,7 +480,7 @@ def test_without_a_thread_draining_waits_on_the_given_clock(
     told_to(ledger_url, decision())
     sink = SimulatedSink(planned(decision(), refused(), refused()))
     delivery = alert_delivery(ledger_url, clock, a=sink)
-    assert delivery.drain(60.0) == 0
+    assert not delivery.drain(60.0)
     delivery.close()
     assert len(clock.slept_s) == 2
 
@@ -446,7 +492,7 @@ def test_the_thread_delivers_what_there_is_and_draining_ends_it(
     sink = SimulatedSink(planned(decision(), refused()))
     with alert_delivery(ledger_url, clock, a=sink) as delivery:
         delivery.there_may_be_some()
-        assert delivery.drain(60.0) == 0
+        assert not delivery.drain(60.0)
     assert sink.taken == [decision()]
 
 
@@ -455,8 +501,9 @@ def test_what_stays_behind_is_counted_with_that_of_absent_outlets(
 ) -> None:
     told_to(ledger_url, decision(), sinks=("a", "absent"))
     delivery = alert_delivery(ledger_url, clock, a=SimulatedSink())
-    assert delivery.drain(60.0) == 1
-    assert alert_delivery(ledger_url, clock).drain(60.0) == 1
+    waits = {"absent": Undelivered(pending=1, failed=0, last_error="")}
+    assert delivery.drain(60.0) == waits
+    assert alert_delivery(ledger_url, clock).drain(60.0) == waits
 
 
 def test_an_outlet_that_hangs_holds_nobody_up(ledger_url: str) -> None:
@@ -473,7 +520,7 @@ def test_an_outlet_that_hangs_holds_nobody_up(ledger_url: str) -> None:
     )  # fmt: skip
     with delivery:
         delivery.there_may_be_some()
-        assert delivery.drain(0.05) == 1
+        assert delivery.drain(0.05)["a"].pending == 1
     let_go.set()
 
 
@@ -491,13 +538,111 @@ def test_outlets_are_closed_with_the_delivery(ledger_url: str, clock: SimulatedC
     assert outlet.is_closed
 
 
-def test_a_ledger_that_cannot_be_opened_is_told_once(tmp_path: Path, clock: SimulatedClock) -> None:
-    delivery = alert_delivery(f"sqlite:///{tmp_path / 'nowhere' / 'x'}", clock, a=SimulatedSink())
+def test_a_ledger_that_comes_late_is_delivered_from(tmp_path: Path, clock: SimulatedClock) -> None:
+    url = sqlite_url(tmp_path)
+    sink = SimulatedSink()
+    with alert_delivery(url, clock, a=sink) as delivery:
+        delivery.there_may_be_some()  # nothing is there, and nobody is told of it
+        told_to(url, decision())
+        delivery.there_may_be_some()
+        delivery.drain(60.0)
+    assert sink.taken == [decision()]
+
+
+def test_an_outlet_that_hangs_holds_up_no_other_outlet(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    let_go = threading.Event()
+
+    class Hanging(Outlet):
+        def send(self, said: object, /, *, idempotency_key: str, deadline_s: float) -> None:
+            let_go.wait()
+
+    told_to(ledger_url, decision(), sinks=("hangs", "works"))
+    works = SimulatedSink()
+    limits = Limits(delivery_timeout_s=0.05, delivery_pass_s=0.05)
+    with AlertDelivery(
+        ledger_url, {"hangs": Hanging(), "works": works}, wall_ns=clock.read_ns,
+        sleep_s=clock.sleep_s, limits=limits,
+    ) as delivery:  # fmt: skip
+        left = delivery.drain(0.05)
+    let_go.set()
+    assert (works.taken, list(left)) == ([decision()], ["hangs"])
+
+
+# --- the alarm about alarms -----------------------------------------------------------------------
+
+
+def test_a_receiver_that_takes_nothing_for_long_is_told_to_the_others_and_so_is_its_recovery() -> (
+    None
+):
+    alarm = _Alarm(since_ns=None)
+    waits = Undelivered(pending=3, failed=0, last_error="HTTP 503")
+
+    def look(at_s: int, waits: Undelivered, *, delivered: int = 0) -> str:
+        return alarm.look(
+            waits, delivered=delivered, now_ns=at_s * NS_PER_S, patience_ns=60 * NS_PER_S
+        )
+
+    assert [look(0, waits), look(59, waits)] == ["", ""]
+    assert "3 wait (HTTP 503)" in look(60, waits)
+    assert look(61, waits) == ""
+    assert "none waits" in look(62, Undelivered(pending=0, failed=0, last_error=""), delivered=3)
+
+
+def test_a_receiver_that_is_slow_and_takes_some_is_no_trouble() -> None:
+    alarm = _Alarm(since_ns=None)
+    waits = Undelivered(pending=9, failed=0, last_error="")
+    said = [
+        alarm.look(waits, delivered=n, now_ns=n * 50 * NS_PER_S, patience_ns=60 * NS_PER_S)
+        for n in range(9)
+    ]
+    assert not any(said)
+
+
+def test_a_refusal_for_good_is_told_at_once_and_each_further_one() -> None:
+    alarm = _Alarm(since_ns=None)
+    said = [
+        alarm.look(
+            Undelivered(pending=0, failed=failed, last_error="HTTP 400"),
+            delivered=0, now_ns=0, patience_ns=60 * NS_PER_S,
+        )
+        for failed in (1, 1, 2)
+    ]  # fmt: skip
+    assert [bool(one) for one in said] == [True, False, True]
+
+
+def test_the_alarm_about_a_receiver_reaches_the_one_that_works(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision(), sinks=("bad",))
+    bad, good = SimulatedSink(planned(decision(), refused(is_permanent=True))), SimulatedSink()
+    words: list[str] = []
+    delivery = AlertDelivery(
+        ledger_url, {"bad": bad, "good": good}, wall_ns=clock.read_ns, sleep_s=clock.sleep_s,
+        on_trouble=words.append,
+    )  # fmt: skip
     with delivery:
-        pass
-    with pytest.raises(SightlineError):
-        delivery.check()
-    delivery.check()
+        until_s = time.monotonic() + 10
+        while not good.notices and time.monotonic() < until_s:
+            time.sleep(0.01)
+    assert [(n.code, n.subject) for n in good.notices] == [("ALERTS_UNDELIVERED", "receiver bad")]
+    assert words[0].startswith("alerts to bad: 1 refused for good")
+
+
+def test_what_waits_and_what_failed_is_in_the_metrics(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    told_to(ledger_url, decision(), sinks=("a", "absent"))
+    sink = SimulatedSink(planned(decision(), refused(is_permanent=True)))
+    metrics = RunMetrics()
+    with AlertDelivery(
+        ledger_url, {"a": sink}, wall_ns=clock.read_ns, sleep_s=clock.sleep_s, metrics=metrics
+    ) as delivery:
+        delivery.drain(60.0)
+    page = metrics.render().decode()
+    assert 'sightline_alerts_undelivered{receiver="a",state="failed"} 1.0' in page
+    assert 'sightline_alerts_undelivered{receiver="absent",state="pending"} 1.0' in page
 
 
 def test_alerts_that_were_given_up_can_be_put_back_in_line(
@@ -506,7 +651,7 @@ def test_alerts_that_were_given_up_can_be_put_back_in_line(
     told_to(ledger_url, decision())
     sink = SimulatedSink(planned(decision(), refused(is_permanent=True)))
     delivery = alert_delivery(ledger_url, clock, a=sink)
-    assert delivery.drain(60.0) == 1
+    assert delivery.drain(60.0)["a"].failed == 1
     assert delivery.retry_failed() == 1
-    assert delivery.drain(60.0) == 0
+    assert not delivery.drain(60.0)
     delivery.close()

@@ -33,7 +33,9 @@ def test_a_ledger_is_there_when_it_is_opened_again(ledger_url: str) -> None:
     with Ledger.open(ledger_url, create=False) as again:
         assert again.decisions() == [decision()]
         assert again.applied_through("p000") == 1
-        assert again.outbox.counts() == {"pending": 1, "delivered": 0, "failed": 0, "shelved": 0}
+        assert again.outbox.counts() == {
+            "pending": 1, "delivered": 0, "failed": 0, "shelved": 0, "discarded": 0,
+        }  # fmt: skip
 
 
 def test_another_version_is_refused_with_the_upgrade_rule(ledger_url: str) -> None:

@@ -64,7 +64,7 @@ def test_an_outlet_of_somebody_elses_delivers_alerts_of_a_run(tmp_path: Path, re
     delivery = AlertDelivery(
         sqlite_url(tmp_path), outlets, wall_ns=clock.read_ns, sleep_s=clock.sleep_s
     )
-    assert delivery.drain(5.0) == 0
+    assert not delivery.drain(5.0)
     delivery.close()
     written = json.loads((tmp_path / f"{decision().decision_id}-0.json").read_bytes())
     assert written == decision().as_mapping()

@@ -1,7 +1,8 @@
 """Carry decisions out and store them: ledger, outbox, outlets, metrics."""
 
 from sightline.act.command_receiver import CommandReceiver, Reception
-from sightline.act.delivery import AlertDelivery, CommandSender, DeliveryReport, OutboxDispatcher
+from sightline.act.command_sender import CommandSender
+from sightline.act.delivery import AlertDelivery, DeliveryReport, OutboxDispatcher
 from sightline.act.latency import LatencyRecorder
 from sightline.act.ledger import Ledger
 from sightline.act.metrics import RunMetrics, serve_metrics

@@ -1,30 +1,37 @@
-"""Delivery: alerts from the outbox, each until it is taken; commands newest first, each once.
+"""Delivery of alerts: from the outbox to their receivers, each until it is taken.
 
-Both go out on threads of their own. So a receiver that hangs holds up neither the loop that decides
-nor a command.
+Each receiver has a thread of its own, which looks at the outbox by time. So one that hangs holds up
+neither the loop that decides nor another receiver, and an alert is tried again on a quiet day too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sightline.act.ledger import Ledger
-from sightline.act.outbox import OutboxRow
+from sightline.act.metrics import RunMetrics
+from sightline.act.notices import Notice
+from sightline.act.outbox import OutboxRow, Undelivered
 from sightline.act.outlet import DeliveryError, Outlet, Retry
-from sightline.errors import SinkError
+from sightline.errors import SightlineError, SinkError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.records.command import ActuatorCommand
+from sightline.records.plain_json import canonical_json
 from sightline.records.signals import NS_PER_S
 
 _PAGE_ROWS = 500
 _SHORTEST_SLEEP_S = 0.001
 _LOOK_AGAIN_S = 1.0
-"""How often the thread of alerts looks for attempts that have become due."""
+"""How often the thread of a receiver looks for attempts that have become due."""
+_NOTICES_WAITING = 16
+"""Notices about other receivers that wait for one; at the bound the oldest gives way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +57,11 @@ class OutboxDispatcher:
     """Sends the alerts of a ledger's outbox to their outlets, in the caller's thread.
 
     An alert is sent until its outlet takes it; a crash after that and before it is noted sends it
-    again, with the same idempotency key. A permanent refusal, or as many failures as the outlet's
-    :class:`.Retry` or ``limits.delivery_attempts`` allows, makes it ``failed``: it stays in the
-    outbox, visible, holds nothing back, and goes out again after :meth:`retry_failed`. An outlet
-    that does not answer at all, or asks for time, is left alone until then, so that a dead
-    receiver costs one time-out and not one per alert.
+    again, with the same idempotency key. There is no last attempt, since a receiver may come back
+    after a day, unless the outlet's :class:`.Retry` has one. A permanent refusal makes an alert
+    ``failed``: it stays in the outbox, visible, holds nothing back, and goes out again after
+    :meth:`retry_failed`. An outlet that does not answer at all, or asks for time, is left alone
+    until then, so that a dead receiver costs one time-out and not one per alert.
 
     Args:
         ledger: holds the outbox.
@@ -62,7 +69,9 @@ class OutboxDispatcher:
         clock_ns: UTC ns.
         sleep_s: waits that many seconds.
         backoff: used in place of each outlet's own ``retry``.
-        limits: ``delivery_attempts``, ``delivery_timeout_s``.
+        limits: ``delivery_timeout_s``, ``delivery_wait_s``.
+        quiet_until_ns: by outlet, until when it is to be left alone; kept by the caller where
+            there is a dispatcher for each pass.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class OutboxDispatcher:
         sleep_s: Callable[[float], None],
         backoff: Retry | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        quiet_until_ns: dict[str, int] | None = None,
     ) -> None:
         self._outbox = ledger.outbox
         self._outlets = dict(outlets)
@@ -81,7 +91,7 @@ class OutboxDispatcher:
         self._sleep_s = sleep_s
         self._backoff = backoff
         self._limits = limits
-        self._quiet_until_ns: dict[str, int] = {}
+        self._quiet_until_ns = {} if quiet_until_ns is None else quiet_until_ns
 
     def deliver_due(self, *, deadline_ns: int | None = None) -> DeliveryReport:
         """Try every alert whose time has come, once each, oldest first.
@@ -124,13 +134,17 @@ class OutboxDispatcher:
         """One pass. Whatever fails is due after ``now_ns``, so that no alert is tried twice."""
         done = _Tally()
         now_ns = self._clock_ns()
-        while rows := self._outbox.due(now_ns, sinks=self._open_outlets(now_ns), most=_PAGE_ROWS):
+        while rows := self._outbox.due(
+            now_ns,
+            sinks=self._open_outlets(now_ns),
+            most=_PAGE_ROWS,
+            longest_wait_ns=self._longest_wait_ns,
+        ):
             held_back: set[tuple[str, str]] = set()
             for row in rows:
                 if deadline_ns is not None and self._clock_ns() >= deadline_ns:
                     return done
-                is_quiet = self._quiet_until_ns.get(row.sink, now_ns) > now_ns
-                if is_quiet or (row.sink, row.subject) in held_back:
+                if self._is_quiet(row.sink, now_ns) or (row.sink, row.subject) in held_back:
                     continue
                 done.attempted += 1
                 try:
@@ -156,21 +170,30 @@ class OutboxDispatcher:
         cause = error.got if isinstance(error, SinkError) else type(error).__name__
         is_permanent = is_receiver_wide = False
         if isinstance(error, DeliveryError):
-            wait_s = max(wait_s, error.retry_after_s or 0.0)
+            wait_s = max(wait_s, min(error.retry_after_s or 0.0, self._limits.delivery_wait_s))
             is_permanent = error.is_permanent
             is_receiver_wide = error.is_unreachable or error.retry_after_s is not None
         # A wall clock may go back; the next attempt must still lie after this pass.
         next_ns = max(self._clock_ns(), now_ns) + max(round(wait_s * NS_PER_S), 1)
         if is_receiver_wide:
             self._quiet_until_ns[row.sink] = next_ns
-        if is_permanent or attempts >= min(retry.attempts, self._limits.delivery_attempts):
+        if is_permanent or (retry.attempts is not None and attempts >= retry.attempts):
             self._outbox.mark_failed(row, error=cause)
             return True
         self._outbox.mark_waiting(row, next_attempt_ns=next_ns, error=cause)
         return False
 
     def _open_outlets(self, now_ns: int) -> list[str]:
-        return [name for name in self._outlets if self._quiet_until_ns.get(name, now_ns) <= now_ns]
+        return [name for name in self._outlets if not self._is_quiet(name, now_ns)]
+
+    def _is_quiet(self, name: str, now_ns: int) -> bool:
+        """Whether an outlet is to be left alone; more than the longest wait is of another clock."""
+        left_ns = self._quiet_until_ns.get(name, now_ns) - now_ns
+        return 0 < left_ns <= self._longest_wait_ns
+
+    @property
+    def _longest_wait_ns(self) -> int:
+        return round(self._limits.delivery_wait_s * NS_PER_S)
 
     def _next_attempt_ns(self) -> int | None:
         found = self._outbox.next_attempts_ns(sinks=self._outlets)
@@ -203,17 +226,24 @@ class _Tally:
 
 
 class AlertDelivery:
-    """Sends what is due from the outbox, on a thread with a connection of its own.
+    """Sends what is due from the outbox: a thread and a connection for each receiver, by time.
+
+    A receiver that hangs holds up no other, and a ledger that fails is opened again. One more
+    thread watches: how many alerts wait and were given up is in the metrics, and of a receiver
+    that has taken nothing for ``limits.delivery_alarm_s``, or refuses for good, ``on_trouble`` and
+    the other receivers are told.
 
     Without :meth:`start` (or ``with``) there is no thread, and :meth:`deliver_now` and
     :meth:`drain` do the work in the caller's: the same in every run with a clock that is given.
 
     Args:
-        ledger_url: of the run; the ledger must exist before anything is delivered.
+        ledger_url: of the run; until there is a ledger nothing is delivered.
         outlets: by name; without any there is no thread. They are closed with the delivery.
-        wall_ns: UTC ns.
+        wall_ns: UTC ns. One that never goes back, or waits last longer than they should.
         sleep_s: waits.
-        limits: ``delivery_pass_s``, ``delivery_attempts``, ``delivery_timeout_s``.
+        metrics: counts what is delivered and what waits; None: nobody counts.
+        on_trouble: told in one sentence when a receiver is in trouble, and when it no longer is.
+        limits: ``delivery_pass_s``, ``delivery_timeout_s``, ``delivery_alarm_s``.
     """
 
     def __init__(
@@ -223,20 +253,25 @@ class AlertDelivery:
         *,
         wall_ns: Callable[[], int],
         sleep_s: Callable[[float], None],
+        metrics: RunMetrics | None = None,
+        on_trouble: Callable[[str], None] = lambda text: None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self._url = ledger_url
         self._outlets = dict(outlets)
         self._wall_ns = wall_ns
         self._sleep_s = sleep_s
+        self._metrics = metrics
+        self._on_trouble = on_trouble
         self._limits = limits
-        self._due = threading.Event()
-        self._is_closing = False
-        self._drain_until_ns: int | None = None
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
-        self._own = contextlib.ExitStack()  # the ledger of the caller's thread
-        self._dispatcher: OutboxDispatcher | None = None
+        self._is_closing = threading.Event()
+        self._lanes = {
+            name: _Lane(name, self._dispatcher(ledger_url, {name: outlet}), wall_ns, limits)
+            for name, outlet in self._outlets.items()
+        }
+        self._in_this_thread = self._dispatcher(ledger_url, self._outlets)
+        self._watcher = threading.Thread(target=self._watch, name="alerts watched", daemon=True)
+        self._alarms = {name: _Alarm(since_ns=None) for name in self._outlets}
 
     def __enter__(self) -> Self:
         self.start()
@@ -251,102 +286,122 @@ class AlertDelivery:
         self.close()
 
     def start(self) -> None:
-        """Deliver on a thread from now on."""
+        """Deliver on threads from now on."""
         if self._outlets:
-            self._thread.start()
+            for lane in self._lanes.values():
+                lane.start()
+            self._watcher.start()
 
     def there_may_be_some(self) -> None:
-        """Look at the outbox soon; never waits. Raises what :meth:`check` does."""
-        self.check()
-        self._due.set()
+        """Look at the outbox soon; never waits and never raises."""
+        for lane in self._lanes.values():
+            lane.wake()
 
     def deliver_now(self) -> DeliveryReport:
-        """One pass in the caller's thread; not while the thread runs.
+        """One pass in the caller's thread; not while the threads run.
 
         Raises:
             SinkError, LogError: the ledger has failed.
         """
-        return self._pass(self._in_this_thread())
+        with self._in_this_thread() as dispatcher:
+            return dispatcher.deliver_due(deadline_ns=_pass_end_ns(self._wall_ns, self._limits))
 
     def retry_failed(self) -> int:
-        """Put alerts that were given up back in line; how many."""
+        """Put alerts that were given up back in line; how many.
+
+        Raises:
+            SinkError, LogError: the ledger has failed.
+        """
         with self._ledger() as ledger:
             return ledger.outbox.retry_failed()
 
-    def drain(self, timeout_s: float) -> int:
-        """Send what is left, waiting for further attempts, and end the thread.
+    def drain(self, timeout_s: float) -> Mapping[str, Undelivered]:
+        """Send what is left, waiting for further attempts, and end the threads.
 
         Args:
             timeout_s: for all of it. A receiver that hangs is left behind after that and one
                 ``limits.delivery_timeout_s``.
 
         Returns:
-            How many alerts stay in the outbox, those of absent outlets and failed ones included.
+            What stays in the outbox, by receiver, absent ones included.
 
         Raises:
             SinkError, LogError: the ledger has failed.
         """
         until_ns = self._wall_ns() + round(timeout_s * NS_PER_S)
-        if self._thread.is_alive():
-            self._drain_until_ns = until_ns
-            self._end(timeout_s + self._limits.delivery_timeout_s)
-        elif self._outlets and not self._is_closing:
-            self._in_this_thread().drain(until_ns)
-        self.check()
+        if self._watcher.is_alive():
+            self._end(until_ns=until_ns, wait_s=timeout_s)
+        elif self._outlets and not self._is_closing.is_set():
+            with self._in_this_thread() as dispatcher:
+                dispatcher.drain(until_ns)
         with self._ledger() as ledger:
-            counts = ledger.outbox.counts()
-        return counts["pending"] + counts["failed"]
-
-    def check(self) -> None:
-        """Raise what ended the thread, once: the ledger or the outbox has failed."""
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+            found = ledger.outbox.undelivered()
+        self._count(found)
+        return found
 
     def close(self) -> None:
-        """End after the pass that is under way, or leave a hanging receiver behind."""
-        self._end(self._limits.delivery_pass_s)
-        self._own.close()
-        self._dispatcher = None
-        if not self._thread.is_alive():
-            for outlet in self._outlets.values():
-                outlet.close()
+        """End after the passes that are under way, or leave a hanging receiver behind."""
+        self._end(until_ns=None, wait_s=self._limits.delivery_pass_s)
+        for name, lane in self._lanes.items():
+            if not lane.is_alive():
+                self._outlets[name].close()
 
-    def _end(self, wait_s: float) -> None:
-        self._is_closing = True
-        self._due.set()
-        if self._thread.is_alive():
-            self._thread.join(wait_s + self._limits.delivery_timeout_s)
+    def _end(self, *, until_ns: int | None, wait_s: float) -> None:
+        self._is_closing.set()
+        for lane in self._lanes.values():
+            lane.end(until_ns=until_ns)
+        until_s = time.monotonic() + wait_s + self._limits.delivery_timeout_s
+        for lane in self._lanes.values():
+            lane.join(max(until_s - time.monotonic(), 0.0))
 
-    def _work(self) -> None:
-        try:
-            with self._ledger() as ledger:
-                dispatcher = self._dispatcher_of(ledger)
-                while not self._is_closing:
-                    self._due.wait(_LOOK_AGAIN_S)
-                    self._due.clear()
-                    self._pass(dispatcher)
-                if self._drain_until_ns is not None:
-                    dispatcher.drain(self._drain_until_ns)
-        except Exception as error:  # noqa: BLE001 - raised again where the loop tells of alerts
-            self._failure = error
+    # --- watching ---------------------------------------------------------------------------------
 
-    def _pass(self, dispatcher: OutboxDispatcher) -> DeliveryReport:
-        pass_ns = round(self._limits.delivery_pass_s * NS_PER_S)
-        return dispatcher.deliver_due(deadline_ns=self._wall_ns() + pass_ns)
+    def _watch(self) -> None:
+        while not self._is_closing.wait(_LOOK_AGAIN_S):
+            try:
+                with self._ledger() as ledger:
+                    self._look(ledger.outbox.undelivered())
+            except SightlineError:
+                continue  # whoever keeps the ledger says what is wrong with it
 
-    def _in_this_thread(self) -> OutboxDispatcher:
-        if self._dispatcher is None:
-            self._dispatcher = self._dispatcher_of(self._own.enter_context(self._ledger()))
-        return self._dispatcher
+    def _look(self, found: Mapping[str, Undelivered]) -> None:
+        """Sound the alarm about alarms, or end it."""
+        self._count(found)
+        now_ns = self._wall_ns()
+        for name, lane in self._lanes.items():
+            alarm, waits = self._alarms[name], found.get(name, _NOTHING)
+            change = alarm.look(
+                waits,
+                delivered=lane.delivered,
+                now_ns=now_ns,
+                patience_ns=round(self._limits.delivery_alarm_s * NS_PER_S),
+            )
+            if not change:
+                continue
+            if self._metrics is not None:
+                self._metrics.observe_delivery_alarm(name, is_on=alarm.is_on)
+            self._on_trouble(f"alerts to {name}: {change}")
+            notice = delivery_notice(name, change, waits, at_ns=now_ns, is_on=alarm.is_on)
+            for other, its_lane in self._lanes.items():
+                if other != name:
+                    its_lane.tell(notice)
 
-    def _dispatcher_of(self, ledger: Ledger) -> OutboxDispatcher:
-        return OutboxDispatcher(
-            ledger,
-            self._outlets,
-            clock_ns=self._wall_ns,
-            sleep_s=self._sleep_s,
-            limits=self._limits,
+    def _count(self, found: Mapping[str, Undelivered]) -> None:
+        if self._metrics is None:
+            return
+        for name in {*self._outlets, *found}:
+            waits, lane = found.get(name, _NOTHING), self._lanes.get(name)
+            self._metrics.observe_delivery(
+                name,
+                pending=waits.pending,
+                failed=waits.failed,
+                delivered=lane.delivered if lane is not None else 0,
+                failures=lane.failures if lane is not None else 0,
+            )
+
+    def _dispatcher(self, url: str, outlets: Mapping[str, Outlet]) -> _OpenedDispatcher:
+        return _OpenedDispatcher(
+            url, outlets, wall_ns=self._wall_ns, sleep_s=self._sleep_s, limits=self._limits
         )
 
     @contextlib.contextmanager
@@ -355,99 +410,192 @@ class AlertDelivery:
             yield ledger
 
 
-class CommandSender:
-    """Sends the newest command of one machine, on a thread of its own.
+_NOTHING = Undelivered(pending=0, failed=0, last_error="")
 
-    A command that waits gives way to a newer one, which says all that the machine has to heed;
-    both are counted. One that cannot be delivered is not tried again: the next comes with the
-    heartbeat, and a machine that hears nothing stops by itself.
 
-    Args:
-        outlet: the way to the machine; closed with the sender.
-        limits: ``delivery_timeout_s``. A command that holds for less has its own time as deadline.
-        join_timeout_s: time the thread gets to end; one that hangs is left behind as a daemon.
+def _pass_end_ns(wall_ns: Callable[[], int], limits: Limits) -> int:
+    return wall_ns() + round(limits.delivery_pass_s * NS_PER_S)
+
+
+@dataclass(slots=True)
+class _OpenedDispatcher:
+    """A dispatcher with a connection of its own, which is made anew after each failure.
+
+    It keeps which receivers want to be left alone for the time of the run.
+    """
+
+    url: str
+    outlets: Mapping[str, Outlet]
+    wall_ns: Callable[[], int]
+    sleep_s: Callable[[float], None]
+    limits: Limits
+    quiet_until_ns: dict[str, int] = field(default_factory=dict)
+    _ledger: Ledger | None = None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[OutboxDispatcher]:
+        if self._ledger is not None and not self._ledger.is_in_place():
+            self.close()
+        if self._ledger is None:
+            self._ledger = Ledger.open(self.url, create=False, limits=self.limits)
+        try:
+            yield OutboxDispatcher(
+                self._ledger,
+                self.outlets,
+                clock_ns=self.wall_ns,
+                sleep_s=self.sleep_s,
+                limits=self.limits,
+                quiet_until_ns=self.quiet_until_ns,
+            )
+        except SightlineError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+
+class _Lane:
+    """The thread of one receiver.
+
+    Attributes:
+        delivered: alerts it has taken.
+        failures: attempts that failed.
     """
 
     def __init__(
         self,
-        outlet: Outlet,
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        join_timeout_s: float = 2.0,
+        name: str,
+        dispatcher: _OpenedDispatcher,
+        wall_ns: Callable[[], int],
+        limits: Limits,
     ) -> None:
-        self._outlet = outlet
+        self._name = name
+        self._dispatcher = dispatcher
+        self._wall_ns = wall_ns
         self._limits = limits
-        self._join_timeout_s = join_timeout_s
-        self._changed = threading.Condition()
-        self._waiting: ActuatorCommand | None = None
+        self._due = threading.Event()
         self._is_closing = False
-        self._sent = self._superseded = self._failed = 0
-        self._last_error = ""
-        self._thread = threading.Thread(target=self._work, name="commands", daemon=True)
+        self._until_ns: int | None = None
+        self._notices: deque[Notice] = deque(maxlen=_NOTICES_WAITING)
+        self._thread = threading.Thread(target=self._work, name=f"alerts {name}", daemon=True)
+        self.delivered = 0
+        self.failures = 0
+
+    def start(self) -> None:
         self._thread.start()
 
-    def __enter__(self) -> Self:
-        return self
+    def wake(self) -> None:
+        self._due.set()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def tell(self, notice: Notice) -> None:
+        """Send a notice that is in no outbox; at the bound the oldest gives way."""
+        self._notices.append(notice)
+        self._due.set()
 
-    def send(self, command: ActuatorCommand) -> None:
-        """Hand over a command; never waits."""
-        with self._changed:
-            self._superseded += self._waiting is not None
-            self._waiting = command
-            self._changed.notify()
+    def end(self, *, until_ns: int | None) -> None:
+        """End after the pass that is under way; until then go on with what is left."""
+        self._until_ns = until_ns
+        self._is_closing = True
+        self._due.set()
 
-    @property
-    def sent(self) -> int:
-        """Commands that the next station has."""
-        return self._sent
+    def join(self, timeout_s: float) -> None:
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
-    @property
-    def superseded(self) -> int:
-        """Commands that gave way to newer ones."""
-        return self._superseded
-
-    @property
-    def failed(self) -> int:
-        """Commands that were not taken."""
-        return self._failed
-
-    @property
-    def last_error(self) -> str:
-        """Why the last of them was not; empty if all were."""
-        return self._last_error
-
-    def close(self) -> None:
-        """Send what waits, and end."""
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify()
-        self._thread.join(self._join_timeout_s)
-        if not self._thread.is_alive():
-            self._outlet.close()
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting is not None or self._is_closing)
-                command, self._waiting = self._waiting, None
-            if command is None:
-                return
+        while not self._is_closing:
+            self._due.wait(_LOOK_AGAIN_S)
+            self._due.clear()
+            self._pass(lambda one: one.deliver_due(deadline_ns=self._pass_end_ns()))
+        until_ns = self._until_ns
+        if until_ns is not None:
+            self._pass(lambda one: one.drain(until_ns))
+        self._dispatcher.close()
+
+    def _pass(self, deliver: Callable[[OutboxDispatcher], DeliveryReport]) -> None:
+        try:
+            self._send_notices()
+            with self._dispatcher() as dispatcher:
+                done = deliver(dispatcher)
+        except Exception:  # noqa: BLE001 - the next pass must come; the ledger's keeper says why
+            return
+        self.delivered += done.delivered
+        self.failures += done.attempted - done.delivered
+
+    def _send_notices(self) -> None:
+        outlet = self._dispatcher.outlets[self._name]
+        while self._notices and self._dispatcher.quiet_until_ns.get(self._name, 0) <= (
+            self._wall_ns()
+        ):
+            notice = self._notices[0]
             try:
-                valid_s = (command.valid_until_ns - command.issued_ns) / NS_PER_S
-                self._outlet.send(
-                    command,
-                    idempotency_key=command.idempotency_key,
-                    deadline_s=min(self._limits.delivery_timeout_s, valid_s),
+                outlet.send(
+                    notice,
+                    idempotency_key=notice.notice_id,
+                    deadline_s=self._limits.delivery_timeout_s,
                 )
-                self._sent += 1
-            except Exception as error:  # noqa: BLE001 - the next heartbeat must still be sent
-                self._failed += 1
-                self._last_error = str(error)
+            except Exception:  # noqa: BLE001 - it is tried again with the next pass
+                self.failures += 1
+                return
+            self._notices.popleft()
+
+    def _pass_end_ns(self) -> int:
+        return _pass_end_ns(self._wall_ns, self._limits)
+
+
+@dataclass(slots=True)
+class _Alarm:
+    """Whether one receiver is in trouble.
+
+    Attributes:
+        since_ns: when alerts began to wait while none was taken; None: none waits.
+        is_on: whether it was told.
+    """
+
+    since_ns: int | None
+    is_on: bool = False
+    _delivered: int = 0
+    _failed: int = 0
+
+    def look(self, waits: Undelivered, *, delivered: int, now_ns: int, patience_ns: int) -> str:
+        """What is to be told now; ``""``: nothing new."""
+        if not waits.pending or delivered > self._delivered:
+            self.since_ns = None
+        if waits.pending and self.since_ns is None:
+            self.since_ns = now_ns
+        self._delivered = delivered
+        is_late = self.since_ns is not None and now_ns - self.since_ns >= patience_ns
+        more_failed, self._failed = waits.failed > self._failed, waits.failed
+        is_trouble = is_late or waits.failed > 0
+        if is_trouble and (not self.is_on or more_failed):
+            self.is_on = True
+            return f"{waits.words()}; they stay in the outbox"
+        if self.is_on and not is_trouble:
+            self.is_on = False
+            return "they are taken again, and none waits" if not waits.pending else "taken again"
+        return ""
+
+
+def delivery_notice(
+    receiver: str, text: str, waits: Undelivered, *, at_ns: int, is_on: bool
+) -> Notice:
+    """The alarm about alarms, as the receivers that work are told of it."""
+    plain: dict[str, Any] = {
+        "message_id": f"delivery-{receiver}",
+        "kind": "delivery",
+        "at_ns": at_ns,
+        "subject": f"receiver {receiver}",
+        "code": "ALERTS_UNDELIVERED" if is_on else "ALERTS_DELIVERED",
+        "severity": "critical" if is_on else "info",
+        "count": waits.pending + waits.failed,
+        "update_of": "",
+        "text": text,
+    }
+    identity = hashlib.blake2b(canonical_json(plain), digest_size=16).hexdigest()
+    return Notice.from_mapping({"notice_id": identity, **plain})

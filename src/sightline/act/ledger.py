@@ -18,6 +18,7 @@ from sightline.act.ledger_database import applied_through as applied_table
 from sightline.act.ledger_database import decisions as decisions_table
 from sightline.act.ledger_database import (
     dispositions,
+    file_identity,
     insert,
     messages,
     open_database,
@@ -48,6 +49,7 @@ class Ledger:
 
     def __init__(self, engine: sa.Engine, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._engine = engine
+        self._file = file_identity(engine.url)
         self._outbox = OutboxTable(engine, limits=limits)
 
     @classmethod
@@ -81,6 +83,13 @@ class Ledger:
     def close(self) -> None:
         """Release the database. What was applied is already there."""
         self._engine.dispose()
+
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened is still the one at its address.
+
+        SQLite would go on writing to one that was deleted, which nobody could read any more.
+        """
+        return file_identity(self._engine.url) == self._file
 
     @property
     def outbox(self) -> OutboxTable:

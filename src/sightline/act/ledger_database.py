@@ -17,6 +17,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sightline.errors import LogError, SightlineError, SinkError, UsageError
 
+
+class LedgerDamaged(LogError):
+    """The database is there and cannot be used; the log gives it again."""
+
+
 LEDGER_VERSION = 2
 """1: decisions, accounts, outbox. 2: also messages and dispositions of an alert desk."""
 
@@ -24,6 +29,7 @@ PENDING = "pending"
 DELIVERED = "delivered"
 FAILED = "failed"
 SHELVED = "shelved"
+DISCARDED = "discarded"
 
 metadata = sa.MetaData()
 
@@ -127,7 +133,7 @@ outbox = sa.Table(
     sa.Column("revision", sa.Integer, nullable=True),
     sa.Column("notice_id", _Text, nullable=True),  # of a message
     sa.Column("subject", _Text, nullable=False),
-    sa.Column("state", _Text, nullable=False),  # pending, delivered, failed or shelved
+    sa.Column("state", _Text, nullable=False),  # one of the words above
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_attempt_ns", sa.BigInteger, nullable=False),
     sa.Column("last_error", _Text, nullable=False),
@@ -273,6 +279,14 @@ def _check_version(connection: sa.Connection, *, create: bool) -> None:
         )
 
 
+def file_identity(address: sa.URL) -> tuple[int, int] | None:
+    """Device and inode of a SQLite file; None of one that is not there, and of other databases."""
+    if address.get_backend_name() != "sqlite" or not _sqlite_file_exists(address):
+        return None
+    found = Path(str(address.database)).stat()
+    return found.st_dev, found.st_ino
+
+
 def _sqlite_file_exists(address: sa.URL) -> bool:
     return address.database not in (None, "", ":memory:") and Path(str(address.database)).exists()
 
@@ -297,9 +311,14 @@ def _translated(address: sa.URL) -> Iterator[None]:
 def _failure(address: sa.URL, error: sa.exc.SQLAlchemyError) -> SightlineError:
     cause = getattr(error, "orig", None) or error
     got = " ".join(f"{type(cause).__name__}: {cause}".split())[:_SHOWN_CHARS]
-    # SQLite reports damage with the plain class; what may pass by itself has a class of its own.
-    if address.get_backend_name() == "sqlite" and type(error) is sa.exc.DatabaseError:
-        return LogError(expected="a sound database", got=got, where=shown(address), action=_REBUILD)
+    if address.get_backend_name() == "sqlite":
+        # SQLite reports damage with the plain class; what may pass by itself has a class of its
+        # own. A table that somebody has dropped does not come back by itself either.
+        is_dropped = got.startswith("OperationalError: no such ")
+        if type(error) is sa.exc.DatabaseError or is_dropped:
+            return LedgerDamaged(
+                expected="a sound database", got=got, where=shown(address), action=_REBUILD
+            )
     return SinkError(
         expected="the database to take the transaction",
         got=got,

@@ -97,6 +97,70 @@ class RunMetrics:
             registry=registry,
         )
 
+        self._undelivered = Gauge(
+            "sightline_alerts_undelivered",
+            "Alerts in the outbox: pending, or failed (refused for good).",
+            ["receiver", "state"],
+            registry=registry,
+        )
+        self._delivered = Gauge(
+            "sightline_alerts_delivered",
+            "Alerts that a receiver has taken in this run.",
+            ["receiver"],
+            registry=registry,
+        )
+        self._delivery_failures = Gauge(
+            "sightline_alert_delivery_failures",
+            "Attempts to deliver an alert that failed in this run.",
+            ["receiver"],
+            registry=registry,
+        )
+        self._delivery_alarm = Gauge(
+            "sightline_alert_delivery_alarm",
+            "1: a receiver takes no alerts, or has refused some for good.",
+            ["receiver"],
+            registry=registry,
+        )
+        self._ledger_current = Gauge(
+            "sightline_ledger_well",
+            "1: the ledger takes what is stored; 0: it fails, and the run goes on without it.",
+            registry=registry,
+        )
+        self._ledger_failures = Gauge(
+            "sightline_ledger_failures",
+            "Attempts to store something in the ledger that failed in this run.",
+            registry=registry,
+        )
+        self._commands = Gauge(
+            "sightline_commands",
+            "Commands of this run by what became of them: sent, superseded, failed.",
+            ["machine", "outcome"],
+            registry=registry,
+        )
+
+    def observe_delivery(
+        self, receiver: str, *, pending: int, failed: int, delivered: int, failures: int
+    ) -> None:
+        """What a receiver of alerts has taken, and what it has not."""
+        self._undelivered.labels(receiver, "pending").set(pending)
+        self._undelivered.labels(receiver, "failed").set(failed)
+        self._delivered.labels(receiver).set(delivered)
+        self._delivery_failures.labels(receiver).set(failures)
+
+    def observe_delivery_alarm(self, receiver: str, *, is_on: bool) -> None:
+        """Whether a receiver is known to be in trouble."""
+        self._delivery_alarm.labels(receiver).set(is_on)
+
+    def observe_ledger(self, *, is_well: bool, failures: int) -> None:
+        """Whether the ledger takes what is stored, and how often it has not."""
+        self._ledger_current.set(is_well)
+        self._ledger_failures.set(failures)
+
+    def observe_commands(self, machine: str, *, sent: int, superseded: int, failed: int) -> None:
+        """What became of the commands to a machine."""
+        for outcome, count in (("sent", sent), ("superseded", superseded), ("failed", failed)):
+            self._commands.labels(machine, outcome).set(count)
+
     def observe_accounts(self, partition: str, accounts: Accounts) -> None:
         """The accounts of a partition, as they stand; counters grow by the difference."""
         before = self._accounts.get(partition, Accounts())

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from sightline.act.ledger_database import (
     DELIVERED,
+    DISCARDED,
     FAILED,
     PENDING,
     SHELVED,
@@ -29,6 +30,7 @@ from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Decision
 
+_STATES = (PENDING, DELIVERED, FAILED, SHELVED, DISCARDED)
 _TO_CLIENT = (
     outbox.c.sink,
     outbox.c.idempotency_key,
@@ -69,6 +71,34 @@ class OutboxRow:
     last_error: str
     delivered_ns: int | None
     said: Decision | Notice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """What a receiver has not taken.
+
+    Attributes:
+        pending: alerts that wait for another attempt, or for the receiver to be named again.
+        failed: alerts that were given up until they are put back in line.
+        last_error: why the oldest of them was not taken; ``""`` where it was never tried.
+    """
+
+    pending: int
+    failed: int
+    last_error: str
+
+    def __int__(self) -> int:
+        return self.pending + self.failed
+
+    def words(self) -> str:
+        """For people.
+
+        >>> Undelivered(pending=2, failed=1, last_error="HTTP 503").words()
+        '2 wait, 1 refused for good (HTTP 503)'
+        """
+        parts = [f"{self.pending:,} wait"] if self.pending else []
+        parts += [f"{self.failed:,} refused for good"] if self.failed else []
+        return ", ".join(parts) + (f" ({self.last_error})" if self.last_error else "")
 
 
 class OutboxTable:
@@ -174,23 +204,29 @@ class OutboxTable:
                 insert(connection, outbox).from_select(names, lines).on_conflict_do_nothing()
             )
 
-    def due(self, now_ns: int, *, sinks: Collection[str], most: int) -> list[OutboxRow]:
+    def due(
+        self, now_ns: int, *, sinks: Collection[str], most: int, longest_wait_ns: int
+    ) -> list[OutboxRow]:
         """Pending rows for ``sinks`` whose time has come, oldest first, ``most`` at most.
 
-        A row is left out while an earlier one of its line waits for another attempt.
+        A row is left out while an earlier one of its line waits for another attempt. Nobody waits
+        for more than ``longest_wait_ns``: a row that would was put off by a clock that has been
+        set back since, and its time has come.
         """
         before = outbox.alias("before")
+        last_ns = now_ns + longest_wait_ns
         held_back = sa.exists().where(
             before.c.sink == outbox.c.sink,
             before.c.subject == outbox.c.subject,
             before.c.state == PENDING,
             before.c.position < outbox.c.position,
             before.c.next_attempt_ns > now_ns,
+            before.c.next_attempt_ns <= last_ns,
         )
         return self._rows(
             outbox.c.state == PENDING,
             outbox.c.sink.in_(sorted(sinks)),
-            outbox.c.next_attempt_ns <= now_ns,
+            sa.or_(outbox.c.next_attempt_ns <= now_ns, outbox.c.next_attempt_ns > last_ns),
             ~held_back,
             most=most,
         )
@@ -222,7 +258,45 @@ class OutboxTable:
         statement = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
         with reading(self._engine) as connection:
             found = {state: int(count) for state, count in connection.execute(statement)}
-        return {state: found.get(state, 0) for state in (PENDING, DELIVERED, FAILED, SHELVED)}
+        return {state: found.get(state, 0) for state in _STATES}
+
+    def undelivered(self) -> Mapping[str, Undelivered]:
+        """What each receiver has not taken, by its name; those that have taken all are missing."""
+        left = outbox.c.state.in_([PENDING, FAILED])
+        count = sa.select(outbox.c.sink, outbox.c.state, sa.func.count()).where(left)
+        oldest = sa.select(outbox.c.sink, sa.func.min(outbox.c.position)).where(
+            left, outbox.c.last_error != ""
+        )
+        with reading(self._engine) as connection:
+            counts = {
+                (sink, state): int(n)
+                for sink, state, n in connection.execute(
+                    count.group_by(outbox.c.sink, outbox.c.state)
+                )
+            }
+            first = {int(n) for _, n in connection.execute(oldest.group_by(outbox.c.sink))}
+            found = sa.select(outbox.c.sink, outbox.c.last_error).where(
+                outbox.c.position.in_(sorted(first))
+            )
+            errors = {str(row[0]): str(row[1]) for row in connection.execute(found)}
+        return {
+            sink: Undelivered(
+                pending=counts.get((sink, PENDING), 0),
+                failed=counts.get((sink, FAILED), 0),
+                last_error=errors.get(sink, ""),
+            )
+            for sink in sorted({sink for sink, _ in counts})
+        }
+
+    def discard(self, sink: str) -> int:
+        """Give up for ever what ``sink`` has not taken; how many. The rows stay as a record."""
+        statement = (
+            sa.update(outbox)
+            .where(outbox.c.sink == sink, outbox.c.state.in_([PENDING, FAILED]))
+            .values(state=DISCARDED)
+        )
+        with writing(self._engine) as connection:
+            return int(connection.execute(statement).rowcount)
 
     def mark_delivered(self, row: OutboxRow, *, delivered_ns: int) -> None:
         """The sink has taken it."""
@@ -242,7 +316,7 @@ class OutboxTable:
         self._update(row, state=FAILED, attempts=row.attempts + 1, last_error=error)
 
     def retry_failed(self) -> int:
-        """Put rows that were given up back in line, with all their attempts; how many."""
+        """Put rows that were given up back in line, and let none wait any longer; how many."""
         statement = (
             sa.update(outbox)
             .where(outbox.c.state == FAILED)
@@ -286,11 +360,13 @@ class OutboxTable:
             .select_from(outbox)
             .where(outbox.c.state.in_([PENDING, FAILED]))
         ).scalar_one()
-        if undelivered + more > self._limits.outbox_rows:
+        # A commit that is larger than the bound by itself would else never fit.
+        if undelivered and undelivered + more > self._limits.outbox_rows:
             raise SinkError(
                 expected=f"at most {self._limits.outbox_rows} undelivered alerts",
                 got=f"{undelivered} and {more} more",
                 where="outbox",
-                action="mend the receivers and resume the run, or raise limits.outbox_rows; "
-                "no alert was dropped",
+                action="mend the receivers; the log has every alert, and what has no room is "
+                "stored when there is some. `sightline outbox RUN` shows who takes none, and "
+                "gives up what nobody will take: --discard RECEIVER",
             )

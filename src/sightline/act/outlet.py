@@ -5,7 +5,7 @@ package brings its own under the entry-point group ``sightline.outlets``, a pipe
 under ``plugins``; nothing in Sightline knows an outlet by name.
 
 How often something is tried again is a value of the outlet for alerts (:class:`Retry`): an alert
-waits in the ledger's outbox until it is taken or given up. Of commands only the newest counts: one
+waits in the ledger's outbox until it is taken. Of commands only the newest counts: one
 that waits gives way to a newer one, and none is tried again, because a command that arrives late is
 worse than none. A machine that hears nothing stops by itself.
 """
@@ -85,7 +85,7 @@ class Retry:
     in every run.
 
     Attributes:
-        attempts: after so many failed ones it is given up.
+        attempts: after so many failed ones it is given up; None: it never is.
         first_wait_s: wait after the first failed attempt, before jitter.
         factor: growth per further attempt, at least 1.
         most_wait_s: longest wait.
@@ -97,16 +97,16 @@ class Retry:
     True
     """
 
-    attempts: int = 8
+    attempts: int | None = None
     first_wait_s: float = 0.5
     factor: float = 2.0
     most_wait_s: float = 60.0
 
     def __post_init__(self) -> None:
         is_sound = 0 < self.first_wait_s <= self.most_wait_s and self.factor >= 1
-        if not (is_sound and self.attempts >= 1):
+        if not (is_sound and (self.attempts is None or self.attempts >= 1)):
             raise UsageError(
-                expected="attempts >= 1, 0 < first_wait_s <= most_wait_s and factor >= 1",
+                expected="attempts >= 1 (or None), 0 < first_wait_s <= most_wait_s, factor >= 1",
                 got=f"{self}",
                 where="retry policy",
                 action="mend the numbers",
@@ -138,14 +138,17 @@ class Outlet(ABC):
         schemes: beginnings of the addresses it opens, lower case: ``("http", "https")``.
         takes: ``"alerts"``, ``"commands"`` or both.
         options: the class of its options.
-        retry: how often an alert is tried, within ``limits.delivery_attempts``. Commands are
-            always newest only.
+        retry: how often an alert is tried. Commands are always newest only.
+        attempts_at_once: commands that may be under way at the same time, so that one that hangs
+            holds up no newer one. More than 1 only where :meth:`send` may be called by several
+            threads.
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
     takes: ClassVar[tuple[Taken, ...]] = ("alerts",)
     options: ClassVar[type[OutletOptions]] = OutletOptions
     retry: Retry = Retry()
+    attempts_at_once: int = 1
 
     @classmethod
     def open(cls, location: str, *, name: str, options: Any, limits: Limits) -> Self:

@@ -53,6 +53,11 @@ def fail(error: SightlineError) -> NoReturn:
     raise typer.Exit(error.exit_code)
 
 
+def print_trouble(text: str) -> None:
+    """Print what is wrong beside a run that goes on."""
+    Console(stderr=True, highlight=False).print(Text(f"warning: {text}"), soft_wrap=True)
+
+
 def print_json(plain: Any) -> None:
     """One JSON document on standard output; what is no number becomes null, as JSON has no NaN."""
     json.dump(_finite(plain), sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)

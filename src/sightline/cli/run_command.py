@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.act import RunMetrics, outlet_registry, serve_metrics
-from sightline.cli.console import print_json, progress_display, stop_on_signal
+from sightline.cli.console import print_json, print_trouble, progress_display, stop_on_signal
 from sightline.cli.outlets import parse_actuators, parse_alerts
 from sightline.cli.sources import open_sources, parse_controls, parse_speed
 from sightline.errors import UsageError
@@ -147,10 +147,14 @@ def run(
             controls=_followed(control or []) if follows else tuple,
             metrics=metrics,
             on_progress=on_progress,
+            on_trouble=print_trouble,
             clocks=clocks,
             is_stopped=is_stopped,
         )
     show_report(report, as_json=as_json)
+    problem = report.problem()
+    if problem is not None:
+        raise problem
 
 
 @contextmanager
@@ -243,8 +247,16 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         yield "messages", f"{sum(messages.values()):,}{': ' + kinds if kinds else ''}"
     if report.refused_controls:
         yield "operator inputs", f"{report.refused_controls} refused: no JSON object, or not usable"
-    if report.undelivered:
-        yield "outbox", f"{report.undelivered} alerts not delivered yet"
+    for receiver, waits in (report.undelivered or {}).items():
+        yield "outbox", f"{receiver}: {waits.words()}"
+    if report.ledger.failures:
+        is_current = "all is in it now" if report.ledger.is_current else "it is behind the log"
+        yield "ledger", f"{report.ledger.failures} attempts failed; {is_current}"
+    if report.ledger.put_aside:
+        yield (
+            "",
+            f"it was damaged, and made again from the log; the old one: {report.ledger.put_aside}",
+        )
     for partition, message in report.recoveries.items():
         yield "recovered", f"{partition}: {message}"
     yield "digest", report.digest

@@ -120,8 +120,8 @@ def summary_lines(report: RunReport) -> list[RenderableType]:
     if report.alerting is not None:
         for title, line in alerting_lines(report.alerting):
             numbers.add_row(title, line)
-    if report.undelivered:
-        numbers.add_row("outbox", f"{report.undelivered} alerts not delivered yet")
+    for receiver, waits in (report.undelivered or {}).items():
+        numbers.add_row("outbox", f"{receiver}: {waits.words()}")
     for partition, message in report.recoveries.items():
         numbers.add_row("recovered", f"{partition}: {message}")
     numbers.add_row("digest", report.digest)

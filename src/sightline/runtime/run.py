@@ -6,7 +6,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,8 @@ import polars as pl
 
 import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
-from sightline.errors import SourceError, UsageError
+from sightline.act.outbox import Undelivered
+from sightline.errors import LogError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Frame
@@ -47,6 +48,7 @@ from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.engine.workers import WorkerHosting
+from sightline.runtime.ledger_keeping import LedgerKeeper, LedgerState
 from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
@@ -76,6 +78,7 @@ def run_pipeline(
     alerts: Mapping[str, Outlet] | None = None,
     metrics: RunMetrics | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_trouble: Callable[[str], None] = lambda text: None,
     controls: Controls = tuple,
     clocks: RunClocks = RunClocks(),
     limits: Limits = DEFAULT_LIMITS,
@@ -95,6 +98,8 @@ def run_pipeline(
         alerts: receivers of alerts, by name.
         metrics: to count in.
         on_progress: called after each published commit.
+        on_trouble: told in one sentence what is wrong beside the deciding, for example with the
+            ledger or a receiver of alerts, and when it no longer is; from other threads.
         controls: asked at each tick for operator inputs, beside those given to the run directory.
         clocks: of the shell.
         limits: bounds.
@@ -107,8 +112,9 @@ def run_pipeline(
         SourceError: a source of the pipeline was not given, or changed since the run began.
         UsageError: ``out`` is not empty and ``resume`` is off; or options that do not fit.
         PipelineError: a model of the pipeline cannot be used.
-        StorageError, LogError, SinkError: the disk, the log or the ledger failed; what was
-            committed is kept and ``resume`` goes on from there.
+        StorageError, LogError: the disk or the log failed, or there is a ledger that is damaged or
+            of another version; what was committed is kept and ``resume`` goes on from there. A
+            ledger that fails later, and alerts that are not taken, end no run: the report says so.
     """
     _check_sources(plan, sources, options)
     _check_machines(plan, commands or {})
@@ -147,32 +153,41 @@ def run_pipeline(
             is_stopped=is_stopped,
         )
         driver = _driver(opened, guard, tapes, stack)
-        ledger = stack.enter_context(Ledger.open(run.ledger_url))
+        _check_ledger(run, limits)
         senders = {
             name: stack.enter_context(CommandSender(outlet))
             for name, outlet in (commands or {}).items()
         }
-        publisher = Publisher(
-            run,
-            ledger,
-            dict(alerts or {}),
-            opened.metrics,
-            monotonic_s=clocks.monotonic_s,
-            limits=limits,
-        )
-        publisher.rebuild_ledger()
-        # On a thread of its own: a receiver that hangs must not hold up what decides.
+        # Both on threads of their own: a ledger or a receiver that hangs must not hold up what
+        # decides. Waits go by a clock that is never set back.
         delivery = stack.enter_context(
             AlertDelivery(
                 run.ledger_url,
                 alerts or {},
-                wall_ns=clocks.wall_ns,
+                wall_ns=steady_clock(clocks.wall_ns, clocks.monotonic_s),
                 sleep_s=clocks.sleep_s,
+                metrics=opened.metrics,
+                on_trouble=on_trouble,
                 limits=limits,
             )
         )
-        if options.resume:
-            delivery.retry_failed()
+        keeper = stack.enter_context(
+            LedgerKeeper(
+                run,
+                tuple(alerts or {}),
+                puts_back=options.resume,
+                on_stored=delivery.there_may_be_some,
+                on_trouble=on_trouble,
+                limits=limits,
+            )
+        )
+        publisher = Publisher(
+            run,
+            keeper,
+            opened.metrics,
+            monotonic_s=clocks.monotonic_s,
+            is_by_the_clock=options.is_live or bool(plan.cameras),
+        )
         loop = RunLoop(
             plan=plan,
             run=run,
@@ -183,7 +198,6 @@ def run_pipeline(
             on_progress=on_progress,
             options=options,
             limits=limits,
-            deliver=delivery.there_may_be_some,
             is_stopped=is_stopped,
         )
         inputs = _Inputs(plan, ControlInbox(out, lambda c: _check_control(plan, c)), controls)
@@ -193,8 +207,29 @@ def run_pipeline(
         if not is_stopped():
             inputs.close()
         wall_s = clocks.monotonic_s() - started_s
-        undelivered = delivery.drain(limits.drain_s)
-        return _report(opened, loop, inputs, wall_s=wall_s, undelivered=undelivered)
+        ledger = keeper.finish()
+        undelivered = _drained(delivery, limits) if ledger else {}
+        return _report(
+            opened, loop, inputs, wall_s=wall_s, ledger=ledger, undelivered=undelivered,
+            alerting=keeper.alerting_sums(),
+        )  # fmt: skip
+
+
+def _check_ledger(run: RunDirectory, limits: Limits) -> None:
+    """Refuse a ledger that is damaged, or of another version, while somebody is there to mend it.
+
+    One that only does not answer now is tried again beside the run.
+    """
+    with suppress(SinkError), Ledger.open(run.ledger_url, limits=limits):
+        pass
+
+
+def _drained(delivery: AlertDelivery, limits: Limits) -> Mapping[str, Undelivered] | None:
+    """What stays in the outbox after a last try; None: the ledger does not say."""
+    try:
+        return delivery.drain(limits.drain_s)
+    except (SinkError, LogError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -636,7 +671,14 @@ def _configuration(run: RunDirectory) -> bytes:
 
 
 def _report(
-    opened: _Opened, loop: RunLoop, inputs: _Inputs, *, wall_s: float, undelivered: int
+    opened: _Opened,
+    loop: RunLoop,
+    inputs: _Inputs,
+    *,
+    wall_s: float,
+    ledger: LedgerState,
+    undelivered: Mapping[str, Undelivered] | None,
+    alerting: Mapping[str, Mapping[str, int]] | None,
 ) -> RunReport:
     run, limits = opened.run, opened.limits
     decisions = run.decisions(limits=limits)
@@ -669,6 +711,7 @@ def _report(
         deadline_missed=dict(sorted(missed.items())),
         waited=not opened.options.has_deadlines,
         fallbacks=dict(sorted(numbers.fallbacks.items())),
+        ledger=ledger,
         undelivered=undelivered,
         actuators={
             name: {
@@ -681,7 +724,7 @@ def _report(
         },
         refused_controls=inputs.refused,
         recoveries=dict(loop.driver.recoveries),
-        alerting=numbers.alerting_sums(),
+        alerting=alerting,
         learning=numbers.learning(),
         at_bounds=numbers.at_bounds(),
     )

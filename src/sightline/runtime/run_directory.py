@@ -59,7 +59,11 @@ class RunDirectory:
 
     @property
     def ledger_url(self) -> str:
-        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+        return f"sqlite:///{self.ledger_path}"
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.path / "ledger.sqlite"
 
     @property
     def partitions(self) -> list[str]:

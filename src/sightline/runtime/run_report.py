@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sightline.act.outbox import Undelivered
+from sightline.errors import SinkError
 from sightline.records import Accounts
 from sightline.runtime.engine.learning import Learning
+from sightline.runtime.ledger_keeping import LedgerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,8 @@ class RunReport:
             DEADLINE_MISSED entry in the log.
         waited: whether answers were waited for, so that none of those that took too long was lost.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
-        undelivered: alerts left in the outbox.
+        ledger: how the ledger is: one that is not current lacks what the log has.
+        undelivered: by receiver what is left in the outbox; None: the ledger does not say.
         actuators: by machine ``sent``, ``superseded``, ``failed`` and ``last_error``.
         refused_controls: operator inputs that were none.
         recoveries: what was cut from torn logs, by partition.
@@ -67,7 +71,8 @@ class RunReport:
     commands: Mapping[str, int]
     deadline_missed: Mapping[str, int]
     fallbacks: Mapping[str, int]
-    undelivered: int
+    ledger: LedgerState
+    undelivered: Mapping[str, Undelivered] | None
     actuators: Mapping[str, Mapping[str, Any]]
     refused_controls: int
     recoveries: Mapping[str, str]
@@ -75,6 +80,31 @@ class RunReport:
     learning: Mapping[str, Learning] = field(default_factory=dict)
     at_bounds: Mapping[str, int] = field(default_factory=dict)
     waited: bool = False
+
+    def problem(self) -> SinkError | None:
+        """What whoever started the run must hear of: alerts not told, or a ledger that lacks some.
+
+        The run itself is complete, and so is its log.
+        """
+        again = f"mend it, then `sightline run … --out {self.path} --resume`"
+        if not self.ledger.is_current:
+            return SinkError(
+                expected="a ledger with all that the log has",
+                got=self.ledger.last_error or "one that takes too long",
+                where=str(self.path),
+                action=f"{again}: what it lacks is read from the log, and then alerts go out",
+            )
+        if self.undelivered is None or any(map(int, self.undelivered.values())):
+            waits = self.undelivered or {}
+            return SinkError(
+                expected="every alert to be taken",
+                got="; ".join(f"{name}: {left.words()}" for name, left in waits.items())
+                or "a ledger that does not say",
+                where=f"outbox of {self.path}",
+                action=f"mend the receiver, then `sightline outbox {self.path} --alerts …` sends "
+                "what waits",
+            )
+        return None
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -106,7 +136,9 @@ class RunReport:
             "deadline_missed": dict(self.deadline_missed),
             "waited": self.waited,
             "fallbacks": dict(self.fallbacks),
-            "undelivered": self.undelivered,
+            "undelivered": sum(map(int, (self.undelivered or {}).values())),
+            "outbox": {name: asdict(waits) for name, waits in (self.undelivered or {}).items()},
+            "ledger": asdict(self.ledger),
             "refused_controls": self.refused_controls,
             "actuators": {name: dict(one) for name, one in self.actuators.items()},
             "recoveries": dict(self.recoveries),

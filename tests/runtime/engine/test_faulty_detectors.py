@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sightline.act import Ledger, RunMetrics
+from sightline.act import RunMetrics
 from sightline.limits import DEFAULT_LIMITS
 from sightline.recorder import read_entries
 from sightline.records import Detections, EntryKind, Frame
@@ -21,6 +21,7 @@ from sightline.runtime.engine.guard import Outcome, OutcomeStatus
 from sightline.runtime.engine.hosting import HostSettings, LocalHosting, partition_name
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.loop import RunLoop
+from sightline.runtime.ledger_keeping import LedgerKeeper
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.run_options import RunClocks
 from simulation.disk import SimulatedDisk
@@ -221,9 +222,9 @@ def faulty_run(tmp_path, *, frames, seed=1):
     hosting = LocalHosting(plan, [0], disk, settings, clocks=host_clocks, guard=guard)
     driver = EpochDriver(plan, hosting, None)
     run = type("Run", (OnDisk,), {"disk": disk})(path=tmp_path, plan=plan, sources={})
-    with Ledger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}") as ledger:
+    with LedgerKeeper(run, ()) as keeper:
         publisher = Publisher(
-            run, ledger, {}, RunMetrics(), monotonic_s=time.monotonic_s, limits=DEFAULT_LIMITS
+            run, keeper, RunMetrics(), monotonic_s=time.monotonic_s, is_by_the_clock=True
         )
         loop = RunLoop(
             plan=plan,
@@ -235,7 +236,6 @@ def faulty_run(tmp_path, *, frames, seed=1):
             on_progress=None,
             options=RunOptions(is_live=True),
             limits=DEFAULT_LIMITS,
-            deliver=lambda: None,
             is_stopped=lambda: False,
         )
         feed = clocked_feed(

@@ -2,7 +2,8 @@
 
 The loop is the same at every speed, for finite and for live sources, for rows and for frames; only
 where its parts come from differs (:mod:`.feeds`). A machine is commanded right after the commit;
-everything else (ledger, alerts, pictures) comes later.
+pictures come after it, and ledger and alerts have threads of their own, which nothing here waits
+for.
 """
 
 from __future__ import annotations
@@ -42,13 +43,12 @@ class RunLoop:
         plan: the pipeline.
         run: the run directory.
         driver: of all partitions.
-        publisher: ledger, outbox and metrics.
+        publisher: measures commits and hands them to whoever keeps the ledger.
         senders: ways to the machines, by name.
         clocks: of the shell.
         on_progress: called after each published commit.
         options: how the run was started.
         limits: bounds.
-        deliver: told that there may be alerts to send.
         is_stopped: asked after each part of a recording; once true the loop ends.
         rows, frames: fed in this call.
         commands: sent, by ``machine level``.
@@ -66,7 +66,6 @@ class RunLoop:
     on_progress: Callable[[Progress], None] | None
     options: RunOptions
     limits: Limits
-    deliver: Callable[[], None]
     is_stopped: Callable[[], bool]
     rows: int = 0
     frames: int = 0
@@ -265,7 +264,7 @@ class RunLoop:
             self._publish()
 
     def _publish(self) -> None:
-        """Bring ledger, outbox and metrics up to date."""
+        """Bring metrics up to date, and hand on what the ledger is to store."""
         committed, self._waiting, self._unpublished = list(self._waiting.values()), {}, 0
         if not committed:
             return
@@ -277,8 +276,8 @@ class RunLoop:
             if missed is not None:
                 self.driver.feed_missed(one.name, missed)
         said = newest(committed)
-        if said or any(one.alerting for one in committed):
-            self.deliver()
+        for machine, sender in self.senders.items():
+            self.publisher.observe_commands(machine, sender)
         if self.on_progress is not None:
             self.on_progress(
                 Progress(

@@ -1,0 +1,122 @@
+"""Sending commands to one machine: newest first, each once, on threads of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from sightline.act.outlet import Outlet
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.command import ActuatorCommand
+from sightline.records.signals import NS_PER_S
+
+
+class CommandSender:
+    """Sends the newest command of one machine, on threads of its own.
+
+    A command that waits gives way to a newer one, which says all that the machine has to heed;
+    both are counted. One that cannot be delivered is not tried again: the next comes with the
+    heartbeat, and a machine that hears nothing stops by itself. Where the outlet allows several
+    attempts at once, one that hangs holds up no newer command; the machine heeds the newest,
+    in whatever order they arrive.
+
+    Args:
+        outlet: the way to the machine; closed with the sender.
+        limits: ``delivery_timeout_s``. A command that holds for less has its own time as deadline.
+        join_timeout_s: time the threads get to end; one that hangs is left behind as a daemon.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        join_timeout_s: float = 2.0,
+    ) -> None:
+        self._outlet = outlet
+        self._limits = limits
+        self._join_timeout_s = join_timeout_s
+        self._changed = threading.Condition()
+        self._waiting: ActuatorCommand | None = None
+        self._is_closing = False
+        self._sent = self._superseded = self._failed = 0
+        self._last_error = ""
+        self._threads = [
+            threading.Thread(target=self._work, name="commands", daemon=True)
+            for _ in range(outlet.attempts_at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(self, command: ActuatorCommand) -> None:
+        """Hand over a command; never waits."""
+        with self._changed:
+            self._superseded += self._waiting is not None
+            self._waiting = command
+            self._changed.notify()
+
+    @property
+    def sent(self) -> int:
+        """Commands that the next station has."""
+        return self._sent
+
+    @property
+    def superseded(self) -> int:
+        """Commands that gave way to newer ones."""
+        return self._superseded
+
+    @property
+    def failed(self) -> int:
+        """Commands that were not taken."""
+        return self._failed
+
+    @property
+    def last_error(self) -> str:
+        """Why the last of them was not; empty if all were."""
+        return self._last_error
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        until_s = time.monotonic() + self._join_timeout_s
+        for thread in self._threads:
+            thread.join(max(until_s - time.monotonic(), 0.0))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._outlet.close()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None or self._is_closing)
+                command, self._waiting = self._waiting, None
+            if command is None:
+                return
+            try:
+                valid_s = (command.valid_until_ns - command.issued_ns) / NS_PER_S
+                self._outlet.send(
+                    command,
+                    idempotency_key=command.idempotency_key,
+                    deadline_s=min(self._limits.delivery_timeout_s, valid_s),
+                )
+            except Exception as error:  # noqa: BLE001 - the next heartbeat must still be sent
+                with self._changed:
+                    self._failed += 1
+                    self._last_error = str(error)
+            else:
+                with self._changed:
+                    self._sent += 1

@@ -295,7 +295,6 @@ class LedgerKeeper:
             summaries=(),
             through_sequence=through,
             accounts=accounts,
-            open_rows=0,
             alerting=tuple(said),
         )
 
@@ -331,7 +330,8 @@ class LedgerKeeper:
         if isinstance(error, LedgerDamaged):
             self._replace_damaged()
         self._let_go()
-        words = str(error) if isinstance(error, SightlineError) else type(error).__name__
+        is_ours = isinstance(error, SightlineError)
+        words = str(error) if is_ours else f"{type(error).__name__}: {error}"
         with self._changed:
             is_news = not self._last_error
             self._failures += 1

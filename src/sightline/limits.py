@@ -22,6 +22,12 @@ class Limits:
     """One YAML, camera or homography file. A larger one is refused before it is parsed."""
     max_document_values: int = 1_000_000
     """Values in one YAML file with every alias written out. More is refused before any is made."""
+    max_expression_chars: int = 4096
+    """One SQL expression. A longer one is a PipelineError, unread."""
+    max_expression_depth: int = 32
+    """Brackets, functions, CASE, NOT and signs within each other in one. More: PipelineError."""
+    max_expression_parts: int = 256
+    """Columns, numbers, operators and functions in one. More is a PipelineError."""
 
     # sense
     max_line_bytes: int = 1 << 20

@@ -98,6 +98,14 @@ MISTAKES = {
         {"stages.w.expressions": {"x": {"sql": "max(", "unit": "V"}}},
         "a SQL expression",
     ),
+    "an expression that reads a file": (
+        {"stages.w.expressions": {"x": {"sql": "(select 1 from read_csv(a))", "unit": "V"}}},
+        "no query",
+    ),
+    "an expression with a number per row": (
+        {"stages.w.expressions": {"x": {"sql": "v", "unit": "V"}}},
+        "one number per window",
+    ),
     "a slide that does not divide the width": ({"stages.w.slide_s": 7}, "multiple of slide_s"),
     "inhibition without a hold": ({"stages.gone.inhibited_by": ["area"]}, "inhibit_hold_s"),
     "a hold over the latency budget": (

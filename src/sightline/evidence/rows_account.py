@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from sightline.decide import AlarmRule
 from sightline.evidence.words import number
+from sightline.perceive.window_expression import window_expression
 from sightline.records import Decision
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import Plan
@@ -21,7 +21,6 @@ MAX_TOLD = 200
 """Windows of the deciding measure that are told."""
 MAX_POINTS = 2000
 """Points of what is drawn."""
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +114,8 @@ def _field_in(plan: Plan, chain: Chain, measure: str) -> tuple[str, str]:
     root = chain.root.stage
     if not isinstance(root, WindowsStage) or measure not in root.settings.expressions:
         return "", f"{measure} comes from which rows came, not from a value"
-    words = set(_WORD.findall(root.settings.expressions[measure].sql))
-    named = [n for n in fields if n in words and fields[n].is_numeric]
+    numeric = [n for n in fields if fields[n].is_numeric]
+    named = window_expression(root.settings.expressions[measure].sql, numeric).columns
     if len(named) == 1:
         return named[0], ""
     return "", f"{measure} is made of {', '.join(named) or 'no field'}: not of one value"

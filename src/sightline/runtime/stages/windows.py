@@ -10,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from sightline.errors import UsageError
 from sightline.perceive.compiled import warm
 from sightline.perceive.row_store import Rows
+from sightline.perceive.window_expression import window_expression
 from sightline.perceive.windows import (
     PLAIN_STATISTICS,
     Segments,
@@ -62,7 +64,7 @@ class Expression(Form):
     """A user aggregate: a SQL expression over the fields of a window's rows."""
 
     sql: str
-    """The expression, over numeric fields of the contract."""
+    """One number per window of numeric fields of the contract; docs/expressions.md."""
     unit: str
     """Unit of its value; "1" where it has none."""
 
@@ -86,6 +88,7 @@ class WindowsStage(RootStage):
     """Rows of one key in windows of event time, and statistics of their fields."""
 
     use = "windows"
+    version = 2  # 1 took a missing value for a large number in comparisons
     Settings = WindowsSettings
 
     def explain(self, reason: Reason) -> str:
@@ -125,7 +128,14 @@ class WindowsStage(RootStage):
             fields = (*fields, BY_FALLBACK)
             measures.append(Measure(column=f"{BY_FALLBACK}.max", field=BY_FALLBACK, unit="1"))
         for key, expression in form.expressions.items():
-            _check_expression(key, expression.sql, list(numeric), planning)
+            try:
+                window_expression(expression.sql, list(numeric))
+            except UsageError as error:
+                planning.fail(
+                    f"expressions.{key}.sql: a SQL expression (docs/expressions.md), at "
+                    f"{error.where} {error.expected}",
+                    error.got,
+                )
             measures.append(Measure(column=key, field="", unit=expression.unit))
         return Shape(
             width_ns=width_ns,
@@ -175,16 +185,6 @@ def _plausibility(
     return tuple(found)
 
 
-def _check_expression(key: str, sql: str, fields: list[str], planning: Planning) -> None:
-    try:
-        roots = pl.sql_expr(sql).meta.root_names()
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        planning.fail(f"expressions.{key}.sql: a SQL expression", f"{sql} ({error})")
-    for root in roots:
-        if root not in fields:
-            planning.fail(f"expressions.{key}.sql: numeric fields", root, fields)
-
-
 def _unit_of(statistic: str, unit: str) -> str:
     if statistic == "rate_max":
         return f"{unit}/s"
@@ -216,7 +216,12 @@ class WindowClosing:
             self._statistics[name] = Statistics.of(
                 tuple(column.removeprefix(f"{name}.") for column in columns)
             )
-        self._expressions = {n: pl.sql_expr(e.sql) for n, e in settings.expressions.items()}
+        read = {
+            name: window_expression(expression.sql, self._stream.fields)
+            for name, expression in settings.expressions.items()
+        }
+        self._expressions = {name: found.expr for name, found in read.items()}
+        self._read = sorted({column for found in read.values() for column in found.columns})
 
     def note(self, rows: Rows) -> None:
         """Take notice of new rows of the stream."""
@@ -317,7 +322,8 @@ class WindowClosing:
             )
             columns.update({f"{name}.{s}": v for s, v in values.items()})
         if self._expressions:
-            frame = pl.DataFrame({n: rows.values[n] for n in self._stream.fields})
+            values = {name: rows.values[name] for name in self._read}
+            frame = pl.DataFrame({"_time_ns": rows.time_ns, **values})  # rows, also without fields
             number = np.full(len(lo), window, np.int64)
             found = Segments(key=key, window=number, lo=lo, hi=hi)
             columns.update(segment_expressions(frame, found, self._expressions))

@@ -1,0 +1,60 @@
+"""Checks of what files of others, texts in keys, clocks and bounds can do to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.cases.case import Case, case
+
+_CONTRACT = """\
+contract: t
+version: "1"
+key: [k]
+event_time: {column: time, format: iso8601, time_zone: utc}
+fields: {v: {type: number, unit: V, required: true}}
+timing: {out_of_order_s: 0, revision_allowance_s: 0, max_backlog_s: 86400, clock_skew_s: 5}
+expected_rate_hz: 1
+"""
+_PIPELINE = """\
+pipeline: p
+tick_s: 1
+sources: {t: {contract: c.yaml}}
+stages:
+  w: {use: windows, input: t, width_s: 1, statistics: [count, max]}
+  a: {use: alarm, input: w, measure: v.max, unit: V, raise_above: 3, clear_below: 1, code: X}
+"""
+_ROWS = "k,time,v\n" + "".join(f"a,2026-01-01T00:00:{s:02}Z,{s % 7}\n" for s in range(60))
+
+
+def _begin(c: Case) -> None:
+    (c.folder / "c.yaml").write_text(_CONTRACT)
+    (c.folder / "p.yaml").write_text(_PIPELINE)
+    (c.folder / "t.csv").write_text(_ROWS)
+
+
+@case("reliability/02_sql_reads_files")
+def sql_reads_files(c: Case) -> Iterator[str]:
+    """Refused when the pipeline is planned, exit 4; of a received run directory, exit 6."""
+    _begin(c)
+    expression = 'expressions: {x: {sql: "%s", unit: V}}, statistics: [count, max]'
+    for sql in (
+        "(select max(a) from read_csv('/etc/passwd'))",
+        "max(v)*0 + extract(second from now())",
+        "max(v) + (select max(s) from read_csv('t.csv'))",
+        "length(lpad('a', 3000000000, 'b'))",
+        "v",
+    ):
+        text = _PIPELINE.replace("statistics: [count, max]", expression % sql)
+        (c.folder / "q.yaml").write_text(text)
+        done = c.run("sightline", "run", "q.yaml", "--source", "t=t.csv", "--out", "q")
+        if done.rc != 4 or "root:" in done.text:
+            yield f"{sql}: exit {done.rc}, {done.text[-120:]}"
+    text = _PIPELINE.replace("statistics: [count, max]", expression % "max(v)")
+    (c.folder / "good.yaml").write_text(text)
+    c.run("sightline", "run", "good.yaml", "--source", "t=t.csv", "--out", "good")
+    manifest = c.folder / "good" / "run.json"
+    sent = manifest.read_text().replace("max(v)", "max(v) + (select 1 from read_csv('t.csv'))")
+    manifest.write_text(sent)
+    done = c.run("sightline", "verify", "good")
+    if done.rc != 6:
+        yield f"verify of a run directory with a query: exit {done.rc}"

@@ -15,7 +15,6 @@ from sightline.evidence import (
     decisions_frame,
     draw_svg,
     explain,
-    quarantine_frame,
     write_report,
 )
 from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
@@ -115,7 +114,7 @@ def test_decisions_are_a_table_in_order_of_time(run):
 
 
 def test_quarantine_is_a_table_with_reason_and_place(run):
-    row = quarantine_frame(run).filter(pl.col("reason") == "RANGE").to_dicts()[0]
+    row = run.quarantine().filter(pl.col("reason") == "RANGE").to_dicts()[0]
     assert (row["source"], row["_row"], row["field"]) == ("telemetry", 77, "snr_db")
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from sightline.cli.console import decision_line, print_json
+from sightline.cli.console import print_json
+from sightline.cli.decisions_command import list_decisions
 from sightline.errors import UsageError
 from sightline.evidence.account import explain
 from sightline.evidence.account_drawing import draw_terminal
 from sightline.evidence.account_picture import ENDINGS, draw_account
 from sightline.evidence.account_text import account_lines
 from sightline.evidence.report import write_account_page
-from sightline.evidence.said import first_frame_ns
-from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 
 _LISTED = 40
@@ -59,7 +57,12 @@ def explain_command(
             action="mend the options",
         )
     if said_id is None:
-        _list(run, as_json=as_json)
+        said = run.decisions()
+        if as_json:
+            newest = [decision.as_mapping() for decision in said[-_LISTED:]]
+            print_json({"decisions": len(said), "newest": newest})
+        else:
+            list_decisions(run, said, last=_LISTED, of=len(said))
         return
     facts = explain(run, said_id, is_quick=quick)
     has_picture = True
@@ -81,28 +84,3 @@ def explain_command(
     if out is not None:
         kept = "" if has_picture else " (the log kept no picture of it: without)"
         console.print(f"\npicture  {out}{kept}", markup=False)
-
-
-def _list(run: RunDirectory, *, as_json: bool) -> None:
-    decisions = run.decisions()
-    newest = decisions[-_LISTED:]
-    if as_json:
-        plain: dict[str, Any] = {
-            "decisions": len(decisions),
-            "newest": [decision.as_mapping() for decision in newest],
-        }
-        print_json(plain)
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    start_ns = first_frame_ns(run)
-    for decision in newest:
-        line = decision_line(decision)
-        if start_ns is not None:  # recordings have seconds into them rather than a date
-            line = Text(f"{(decision.event_ns - start_ns) / NS_PER_S:10.2f} s  ") + line
-        console.print(line)
-    if len(decisions) > len(newest):
-        console.print(f"the newest {len(newest)} of {len(decisions):,} decisions")
-    if decisions:
-        console.print(f"\nwhy      sightline explain {run.path} ID", markup=False)
-    else:
-        console.print("nothing was decided")

@@ -5,7 +5,7 @@ from sightline.evidence.account_picture import draw_account, draw_svg
 from sightline.evidence.account_text import account_lines
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import RunAccount, account_of_run
-from sightline.evidence.tables import decisions_frame, quarantine_frame, summary_lines
+from sightline.evidence.tables import decisions_frame
 
 __all__ = [
     "Facts",
@@ -16,7 +16,5 @@ __all__ = [
     "draw_account",
     "draw_svg",
     "explain",
-    "quarantine_frame",
-    "summary_lines",
     "write_report",
 ]

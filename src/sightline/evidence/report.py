@@ -14,7 +14,6 @@ from sightline.evidence.page_style import STYLE
 from sightline.evidence.run_account import RunAccount
 from sightline.evidence.run_sections import NO_DATA, Section, run_sections
 from sightline.evidence.said import SaidLog, first_frame_ns
-from sightline.evidence.tables import quarantine_frame
 from sightline.evidence.words import moment
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
@@ -166,7 +165,7 @@ def _section(section: Section) -> str:
 
 def _refused(run: RunDirectory) -> str:
     """The first refused rows, as examples."""
-    sample = quarantine_frame(run).head(3).to_dicts()
+    sample = run.quarantine().head(3).to_dicts()
     shown = "<br>".join(
         f"<code>{escape(r['_origin'])}:{r['_row']} {r['reason']} {escape(r['detail'])}</code>"
         for r in sample

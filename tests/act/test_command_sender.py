@@ -3,7 +3,7 @@
 import threading
 import time
 
-from sightline.act import CommandSender, DeliveryError, Outlet
+from sightline.act import CommandKey, CommandSender, CommandSigner, DeliveryError, Outlet
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode
 
@@ -123,3 +123,50 @@ def test_a_command_has_its_own_validity_as_deadline():
     with CommandSender(outlet) as sender:
         sender.send(command(0))
     assert outlet.deadlines_s == [10e-9]
+
+
+class HangingOnce(Outlet):
+    """Hangs in the first of its sends until it is let go; takes the others at once."""
+
+    attempts_at_once = 2
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.took = []
+
+    def send(self, one, /, *, idempotency_key, deadline_s):
+        if one.revision == 0:
+            self.go.wait()
+        self.took.append(one.revision)
+
+
+def wait_until(holds):
+    end = time.monotonic() + 10
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def test_an_attempt_that_hangs_holds_up_no_newer_command():
+    outlet = HangingOnce()
+    with CommandSender(outlet) as sender:
+        for revision in range(3):
+            sender.send(command(revision))
+            wait_until(lambda: sender.sent == revision)  # noqa: B023
+        assert outlet.took == [1, 2]
+        outlet.go.set()
+
+
+def test_commands_are_signed_in_the_order_in_which_they_are_handed_over():
+    class Noting(Outlet):
+        def __init__(self):
+            self.counters = []
+
+        def send(self, one, /, *, idempotency_key, deadline_s):
+            self.counters.append((one.command.revision, one.counter.number))
+
+    outlet = Noting()
+    with CommandSender(outlet, signer=CommandSigner(CommandKey(b"k" * 32), session=1)) as sender:
+        for revision in range(3):
+            sender.send(command(revision))
+            wait_until(lambda: sender.sent == revision + 1)  # noqa: B023
+    assert outlet.counters == [(0, 0), (1, 1), (2, 2)]

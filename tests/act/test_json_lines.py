@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from act.act_cases import decision
 from act.command_cases import command, deliver
-from sightline.act import DeliveryError, open_outlet
+from sightline.act import CommandKey, CommandSigner, DeliveryError, open_outlet
 from sightline.act.json_lines import JsonLinesOutlet
 from sightline.errors import SinkError
 from sightline.limits import Limits
@@ -71,11 +71,51 @@ def test_after_a_cut_anywhere_every_decision_is_there_once(
     assert path.read_bytes() == b"".join(LINES)
 
 
-def test_a_torn_last_line_is_cut_and_counted(path: Path) -> None:
+def test_a_torn_last_line_is_counted_and_cut_only_when_something_is_written(path: Path) -> None:
     path.parent.mkdir()
-    path.write_bytes(LINES[0] + LINES[1][:10])
-    assert JsonLinesOutlet(path).cut_bytes == 10
-    assert path.read_bytes() == LINES[0]
+    torn = LINES[0] + LINES[1][:10]
+    path.write_bytes(torn)
+    sink = JsonLinesOutlet(path)
+    assert (sink.cut_bytes, path.read_bytes()) == (10, torn)
+    send(sink, decision(2))
+    assert path.read_bytes() == LINES[0] + LINES[2]
+
+
+@pytest.mark.parametrize("foreign", [b"my thesis", b"{", b'{"name": "x"}', b"\xff" * 9, b'{"b'])
+def test_a_file_of_something_else_without_a_line_end_is_left_alone(
+    path: Path, foreign: bytes
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(foreign)
+    if foreign == b"{":  # what a crash may have left of any line of ours
+        JsonLinesOutlet(path)
+    else:
+        with pytest.raises(SinkError, match="a file of decisions"):
+            JsonLinesOutlet(path)
+    assert path.read_bytes() == foreign
+
+
+def test_lines_that_another_writer_has_added_are_kept(path: Path) -> None:
+    sink, other = JsonLinesOutlet(path), JsonLinesOutlet(path)
+    send(sink, decision(0))
+    send(other, decision(1))
+    send(sink, decision(2))
+    assert path.read_bytes() == b"".join(LINES)
+
+
+def test_a_file_that_was_moved_away_begins_anew(path: Path) -> None:
+    sink = JsonLinesOutlet(path)
+    send(sink, decision(0))
+    path.rename(path.with_suffix(".1"))
+    send(sink, decision(1))
+    assert path.read_bytes() == LINES[1]
+
+
+def test_a_signed_command_is_a_line(path: Path) -> None:
+    signed = CommandSigner(CommandKey(b"k" * 32), session=1).sign(command())
+    for _ in range(2):
+        JsonLinesOutlet(path).send(signed, idempotency_key="c1:0", deadline_s=1.0)
+    assert path.read_bytes() == signed.canonical_bytes() + b"\n"
 
 
 def test_what_a_failed_write_left_behind_is_gone_after_the_next(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from sightline.act.command_receiver import CommandReceiver, Reception
 from sightline.act.command_sender import CommandSender
+from sightline.act.command_signing import CommandKey, CommandSigner, SignedCommand
 from sightline.act.delivery import AlertDelivery, DeliveryReport, OutboxDispatcher
 from sightline.act.latency import LatencyRecorder
 from sightline.act.ledger import Ledger
@@ -18,8 +19,10 @@ from sightline.act.outlet import (
 
 __all__ = [
     "AlertDelivery",
+    "CommandKey",
     "CommandReceiver",
     "CommandSender",
+    "CommandSigner",
     "DeliveryError",
     "DeliveryReport",
     "LatencyRecorder",
@@ -31,6 +34,7 @@ __all__ = [
     "Retry",
     "RunMetrics",
     "Sayable",
+    "SignedCommand",
     "open_outlet",
     "outlet_registry",
     "serve_metrics",

@@ -7,7 +7,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from sightline.act.outlet import Outlet
+from sightline.act.command_signing import CommandSigner
+from sightline.act.outlet import Outlet, Sayable
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.command import ActuatorCommand
 from sightline.records.signals import NS_PER_S
@@ -24,6 +25,8 @@ class CommandSender:
 
     Args:
         outlet: the way to the machine; closed with the sender.
+        signer: signs the commands in the order in which they are handed over; None: they are not
+            signed.
         limits: ``delivery_timeout_s``. A command that holds for less has its own time as deadline.
         join_timeout_s: time the threads get to end; one that hangs is left behind as a daemon.
     """
@@ -32,14 +35,16 @@ class CommandSender:
         self,
         outlet: Outlet,
         *,
+        signer: CommandSigner | None = None,
         limits: Limits = DEFAULT_LIMITS,
         join_timeout_s: float = 2.0,
     ) -> None:
         self._outlet = outlet
+        self._signer = signer
         self._limits = limits
         self._join_timeout_s = join_timeout_s
         self._changed = threading.Condition()
-        self._waiting: ActuatorCommand | None = None
+        self._waiting: tuple[ActuatorCommand, Sayable] | None = None
         self._is_closing = False
         self._sent = self._superseded = self._failed = 0
         self._last_error = ""
@@ -65,8 +70,14 @@ class CommandSender:
         """Hand over a command; never waits."""
         with self._changed:
             self._superseded += self._waiting is not None
-            self._waiting = command
+            said = command if self._signer is None else self._signer.sign(command)
+            self._waiting = command, said
             self._changed.notify()
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the machine can tell our commands from anybody else's."""
+        return self._signer is not None
 
     @property
     def sent(self) -> int:
@@ -103,13 +114,14 @@ class CommandSender:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is not None or self._is_closing)
-                command, self._waiting = self._waiting, None
-            if command is None:
+                taken, self._waiting = self._waiting, None
+            if taken is None:
                 return
+            command, said = taken
             try:
                 valid_s = (command.valid_until_ns - command.issued_ns) / NS_PER_S
                 self._outlet.send(
-                    command,
+                    said,
                     idempotency_key=command.idempotency_key,
                     deadline_s=min(self._limits.delivery_timeout_s, valid_s),
                 )

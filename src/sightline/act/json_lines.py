@@ -17,15 +17,16 @@ class JsonLinesOutlet(Outlet):
     """Appends JSON to a file, one object a line, and forces it to the disk.
 
     For one writer at a time. The newest ``limits.outlet_keys`` keys of the file are held in memory
-    and not written again, also over runs; opening reads the whole file.
+    and not written again, also over runs; opening reads the whole file and changes nothing in it.
 
     Args:
-        path: the file; made with its folder where it is absent. A last line that a crash left
-            unfinished is cut: it was not acknowledged and comes again.
+        path: the file; made with its folder where it is absent, also while it is written to. A
+            last line that a crash left unfinished is cut before the first line is written: it was
+            not acknowledged and comes again. Anything else is left alone.
         limits: ``max_line_bytes``, ``outlet_keys``.
 
     Attributes:
-        cut_bytes: size of the unfinished last line that was cut on opening.
+        cut_bytes: size of the unfinished last line that was found on opening.
 
     Raises:
         SinkError: the file cannot be read or written, or holds something else.
@@ -43,7 +44,8 @@ class JsonLinesOutlet(Outlet):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a+b") as file:
-                self._recover(file)
+                self._read_on(file)
+                self.cut_bytes = file.seek(0, os.SEEK_END) - self._end
             _sync_folder(path.parent)
         except OSError as error:
             raise SinkError(
@@ -77,9 +79,13 @@ class JsonLinesOutlet(Outlet):
         if key in self._keys:
             return
         try:
-            with self._path.open("r+b", buffering=0) as file:
-                # Whatever an earlier failure left behind the last whole line goes away here.
-                file.truncate(self._end)
+            # Not "a": a write that failed is to be overwritten. A file that was moved away, as
+            # logs are, begins anew.
+            with self._path.open("r+b" if self._path.exists() else "x+b", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size != self._end:
+                    self._read_on(file)
+                    # What a crash or an earlier failure left behind the last whole line.
+                    file.truncate(self._end)
                 file.seek(self._end)
                 _write_all(file, line)
                 os.fsync(file.fileno())
@@ -97,23 +103,32 @@ class JsonLinesOutlet(Outlet):
         if len(self._keys) > self._limits.outlet_keys:
             self._keys.popitem(last=False)
 
-    def _recover(self, file: BinaryIO) -> None:
+    def _read_on(self, file: BinaryIO) -> None:
+        """Learn the whole lines after the last one that is known; of a shorter file, all.
+
+        Raises:
+            SinkError: something that we have not written.
+        """
+        if os.fstat(file.fileno()).st_size < self._end:
+            self._end = 0
         most_bytes = self._limits.max_line_bytes
-        file.seek(0)
+        file.seek(self._end)
         while line := file.readline(most_bytes + 1):
             if not line.endswith(b"\n"):
-                if len(line) > most_bytes:
+                if len(line) > most_bytes or not self._may_be_torn(line):
                     raise self._foreign(line)
                 break
             try:
                 self._remember(_key(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise self._foreign(line) from error
             self._end += len(line)
-        self.cut_bytes = file.seek(0, os.SEEK_END) - self._end
-        if self.cut_bytes:
-            file.truncate(self._end)
-            os.fsync(file.fileno())
+
+    def _may_be_torn(self, line: bytes) -> bool:
+        """Whether a line without an end may be one of ours; alone in a file it is to look so."""
+        return self._end > 0 or any(
+            line.startswith(ours) or ours.startswith(line) for ours in _BEGINNINGS
+        )
 
     def _foreign(self, line: bytes) -> SinkError:
         return SinkError(
@@ -124,8 +139,16 @@ class JsonLinesOutlet(Outlet):
         )
 
 
+_BEGINNINGS = (b'{"at_ns":', b'{"command', b'{"confidence":')
+"""Of messages, commands and decisions."""
+
+
 def _key(plain: dict[str, object]) -> str:
     """What a line is known by."""
+    signed = plain.get("command")
+    if isinstance(signed, str):
+        # A signed command: a new session signs the same one anew.
+        return f"{_key(json.loads(signed))}:{plain['counter']}"
     if "notice_id" in plain:
         return str(plain["notice_id"])
     identity = plain["command_id"] if "command_id" in plain else plain["decision_id"]

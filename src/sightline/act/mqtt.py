@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from sightline.act.command_signing import SignedCommand
 from sightline.act.outlet import DeliveryError, Outlet, OutletOptions, Retry, Sayable, Taken
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -41,6 +42,15 @@ except ModuleNotFoundError as error:
 
 USER, PASSWORD = "SIGHTLINE_MQTT_USER", "SIGHTLINE_MQTT_PASSWORD"
 """Environment variables with the credentials of a broker, which belong into no command line."""
+CA_FILE = "SIGHTLINE_MQTT_CA_FILE"
+"""Environment variable with the file of certificates to verify a broker by."""
+CERTIFICATE_FILE, KEY_FILE = "SIGHTLINE_MQTT_CERTIFICATE_FILE", "SIGHTLINE_MQTT_KEY_FILE"
+"""Environment variables with the files by which a broker that asks for it verifies us."""
+
+_COMMAND_WAITS = Retry(first_wait_s=0.1, most_wait_s=1.0)
+"""Between connections for commands: when the broker is back, a machine is not to wait for long."""
+_COMMAND_CONNECT_S = 2.0
+"""Longest time for each answer of a broker while a connection for commands is made."""
 
 ONLINE, LOST, CLOSED = "online", "lost", "closed"
 _PORT, _TLS_PORT = 1883, 8883
@@ -64,8 +74,15 @@ class MqttOptions(OutletOptions):
     controller: str = ""
     """Name of whoever sends commands, also its client id; empty: the name of the outlet. A broker
     allows each name one connection."""
-    ca_file: str | None = None
-    """With mqtts: certificates to verify the broker by; none: those of the system."""
+    ca_file: str | None = Field(default_factory=lambda: os.environ.get(CA_FILE))
+    """With mqtts: certificates to verify the broker by; none: those of the system. By default the
+    environment variable SIGHTLINE_MQTT_CA_FILE."""
+    certificate_file: str | None = Field(default_factory=lambda: os.environ.get(CERTIFICATE_FILE))
+    """With mqtts: certificate by which the broker verifies us, and its chain; by default the
+    environment variable SIGHTLINE_MQTT_CERTIFICATE_FILE."""
+    key_file: str | None = Field(default_factory=lambda: os.environ.get(KEY_FILE))
+    """With mqtts: private key of that certificate, without a passphrase; by default the
+    environment variable SIGHTLINE_MQTT_KEY_FILE."""
     keepalive_s: int = Field(default=10, ge=1, json_schema_extra={"unit": "s"})
     """Silence after which either side takes the connection for dead."""
     max_machines: int = Field(default=10_000, ge=1, json_schema_extra={"unit": "machines"})
@@ -120,7 +137,7 @@ class MqttOutlet(Outlet):
         wall_ns: UTC ns.
         timeout_s: for each answer of the broker while a connection is made or ended; publishing
             has the deadline of what is sent.
-        waits: between connections.
+        waits: between connections; None: up to a minute for alerts, a second for commands.
         max_machines: machines commands are sent to; one more is refused.
 
     Raises:
@@ -130,6 +147,7 @@ class MqttOutlet(Outlet):
     schemes: ClassVar[tuple[str, ...]] = ("mqtt", "mqtts")
     takes: ClassVar[tuple[Taken, ...]] = ("alerts", "commands")
     options: ClassVar[type[OutletOptions]] = MqttOptions
+    attempts_at_once = 4
 
     def __init__(
         self,
@@ -139,7 +157,7 @@ class MqttOutlet(Outlet):
         controller: str,
         wall_ns: Callable[[], int] = time.time_ns,
         timeout_s: float = DEFAULT_LIMITS.delivery_timeout_s,
-        waits: Retry = Retry(),
+        waits: Retry | None = None,
         max_machines: int = 10_000,
     ) -> None:
         for level in (*prefix.split("/"), controller):
@@ -170,8 +188,10 @@ class MqttOutlet(Outlet):
             raise _unusable(
                 "an address without user and password", "one with", f"set {USER} and {PASSWORD}"
             )
-        if not (url.hostname and url.path.strip("/")):
+        if not (url.hostname and url.path.strip("/")) or port == 0:
             raise _unusable("mqtt://HOST[:PORT]/PREFIX", "another address")
+        if url.query or url.fragment:
+            raise _unusable("an address without ? and #", "one with")
         is_encrypted = url.scheme == "mqtts"
         return cls(
             BrokerAddress(
@@ -179,7 +199,7 @@ class MqttOutlet(Outlet):
                 port=port or (_TLS_PORT if is_encrypted else _PORT),
                 username=options.username,
                 password=options.password.get_secret_value() if options.password else None,
-                tls=ssl.create_default_context(cafile=options.ca_file) if is_encrypted else None,
+                tls=_tls(options) if is_encrypted else None,
                 keepalive_s=options.keepalive_s,
             ),
             prefix=url.path.strip("/"),
@@ -201,36 +221,33 @@ class MqttOutlet(Outlet):
             DeliveryError: not taken, with the time after which to try again; permanently where
                 its validity is over or its machine's name is no topic level.
         """
-        with self._lock:
-            if isinstance(said, ActuatorCommand):
-                self._send_command(said, idempotency_key, deadline_s)
-            else:
-                self._publish(
-                    self._link_in_turn(is_controller=False),
-                    f"{self._prefix}/alerts",
-                    said.canonical_bytes(),
-                    timeout_s=deadline_s,
-                    is_retained=False,
-                    key=idempotency_key,
-                )
-
-    def _send_command(self, command: ActuatorCommand, key: str, deadline_s: float) -> None:
-        order = (command.issued_ns, command.revision)
-        if order < self._newest.get(command.machine, order):
+        command = said.command if isinstance(said, SignedCommand) else said
+        if isinstance(command, ActuatorCommand):
+            self._send_command(command, said.canonical_bytes(), idempotency_key, deadline_s)
             return
-        # Never more than it was issued for: a clock that was set back must not keep it alive.
-        ends_ns = command.valid_until_ns
-        left_s = min(ends_ns - self._wall_ns(), ends_ns - command.issued_ns) / NS_PER_S
-        self._check(command, left_s)
-        self._publish(
-            self._link_in_turn(is_controller=True),
-            f"{self._prefix}/machines/{command.machine}/command",
-            command.canonical_bytes(),
-            timeout_s=deadline_s,
-            expiry_s=left_s,
-            key=key,
-        )
-        self._newest[command.machine] = order
+        with self._lock:
+            link = self._link_in_turn(is_controller=False)
+            topic, key = f"{self._prefix}/alerts", idempotency_key
+            sent = self._begin(link, topic, said.canonical_bytes(), is_retained=False, key=key)
+        self._await(link, sent, deadline_s)
+
+    def _send_command(
+        self, command: ActuatorCommand, payload: bytes, key: str, deadline_s: float
+    ) -> None:
+        with self._lock:
+            order = (command.issued_ns, command.revision)
+            if order < self._newest.get(command.machine, order):
+                return
+            # Never more than it was issued for: a clock that was set back must not keep it alive.
+            ends_ns = command.valid_until_ns
+            left_s = min(ends_ns - self._wall_ns(), ends_ns - command.issued_ns) / NS_PER_S
+            self._check(command, left_s)
+            link = self._link_in_turn(is_controller=True)
+            topic = f"{self._prefix}/machines/{command.machine}/command"
+            sent = self._begin(link, topic, payload, expiry_s=left_s, key=key)
+            self._newest[command.machine] = order
+        # Beside the lock: a newer command does not wait for the answer to an older one.
+        self._await(link, sent, deadline_s)
 
     def close(self) -> None:
         """Say ``closed`` and leave. Commands that hold go on to hold until their validity ends."""
@@ -277,15 +294,32 @@ class MqttOutlet(Outlet):
                 is_permanent=True,
             )
 
-    def _publish(self, link: MqttLink, topic: str, payload: bytes, **how: Any) -> None:
+    def _begin(self, link: MqttLink, topic: str, payload: bytes, **how: Any) -> int:
+        """Publish, with the lock held; the number under which the broker answers."""
         try:
-            link.publish(topic, payload, **how)
+            return link.begin(topic, payload, **how)
         except LinkFailure as error:
-            # Also after a refusal or a time-out: what is still under way must not arrive late.
-            self._link = None
-            link.drop()
-            raise self._failed(str(error)) from error
+            raise self._dropped(link, error) from error
+
+    def _await(self, link: MqttLink, sent: int, timeout_s: float) -> None:
+        """Wait for the broker's answer, without the lock."""
+        try:
+            link.wait_for_answer(sent, timeout_s=timeout_s)
+        except LinkFailure as error:
+            with self._lock:
+                raise self._dropped(link, error) from error
         self._failures = 0
+
+    def _dropped(self, link: MqttLink, error: LinkFailure) -> DeliveryError:
+        """End a link, also after a refusal or a time-out: what is under way must not arrive late.
+
+        Several attempts that were under way on one link count as one failure.
+        """
+        if self._link is not link:
+            return self._error(str(error), 0.0)
+        self._link = None
+        link.drop()
+        return self._failed(str(error))
 
     def _link_in_turn(self, *, is_controller: bool) -> MqttLink:
         """The connection; made anew where it is gone and its turn has come.
@@ -298,15 +332,19 @@ class MqttOutlet(Outlet):
             self._link.drop()
             self._link = None
         wait_s = (self._quiet_until_ns - self._wall_ns()) / NS_PER_S
-        if 0 < wait_s <= self._waits.most_wait_s:  # longer only when the clock was set back
+        most_s = self._waits_of(is_controller=is_controller).most_wait_s
+        if 0 < wait_s <= most_s:  # longer only when the clock was set back
             raise self._error("no connection yet", wait_s)
         link: MqttLink | None = None
+        self._is_controller = is_controller
         try:
             link = MqttLink(
                 self._address,
                 client_id=self._controller if is_controller else "",
                 will=(self._state_topic, self._state(LOST)) if is_controller else None,
-                timeout_s=self._timeout_s,
+                timeout_s=min(self._timeout_s, _COMMAND_CONNECT_S)
+                if is_controller
+                else self._timeout_s,
             )
             if is_controller:
                 link.publish(self._state_topic, self._state(ONLINE), timeout_s=self._timeout_s)
@@ -314,13 +352,17 @@ class MqttOutlet(Outlet):
             if link is not None:
                 link.drop()
             raise self._failed(str(error)) from error
-        self._link, self._is_controller = link, is_controller
+        self._link = link
         return link
+
+    def _waits_of(self, *, is_controller: bool) -> Retry:
+        return self._waits or (_COMMAND_WAITS if is_controller else Retry())
 
     def _failed(self, got: str) -> DeliveryError:
         """Count a failure and say when to try again."""
         self._failures += 1
-        wait_s = self._waits.wait_s(self._failures, key=self._controller)
+        waits = self._waits_of(is_controller=self._is_controller)
+        wait_s = waits.wait_s(self._failures, key=self._controller)
         self._quiet_until_ns = self._wall_ns() + round(wait_s * NS_PER_S)
         return self._error(got, wait_s)
 
@@ -333,6 +375,22 @@ class MqttOutlet(Outlet):
             is_unreachable=True,
             retry_after_s=wait_s,
         )
+
+
+def _tls(options: MqttOptions) -> ssl.SSLContext:
+    """What verifies the broker, and us where it asks for it."""
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file)
+        if options.certificate_file is not None:
+            # The password function keeps OpenSSL from asking for a passphrase at the terminal.
+            context.load_cert_chain(options.certificate_file, options.key_file, lambda: "")
+    except (OSError, ValueError) as error:
+        raise _unusable(
+            "files of certificates and of a key without a passphrase",
+            getattr(error, "strerror", None) or type(error).__name__,
+            f"mend {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE}",
+        ) from None
+    return context
 
 
 def _check_name(level: str) -> None:
@@ -401,28 +459,34 @@ class MqttLink:
         with self._changed:
             return self._is_up
 
-    def publish(
+    def publish(self, topic: str, payload: bytes, *, timeout_s: float) -> None:
+        """Publish retained with QoS 1, and wait for the broker's acknowledgement.
+
+        Raises:
+            LinkFailure: it was not acknowledged. After a time-out the link is to be dropped.
+        """
+        self.wait_for_answer(self.begin(topic, payload), timeout_s=timeout_s)
+
+    def begin(
         self,
         topic: str,
         payload: bytes,
         *,
-        timeout_s: float,
         is_retained: bool = True,
         expiry_s: float | None = None,
         key: str = "",
-    ) -> None:
-        """Publish with QoS 1 and wait for the broker's acknowledgement.
+    ) -> int:
+        """Publish with QoS 1; the number under which the broker acknowledges it. Never waits.
 
         Args:
             topic: where to.
             payload: what.
-            timeout_s: for the acknowledgement.
             is_retained: whether the broker keeps it for whoever comes later.
             expiry_s: after which the broker forgets it, rounded up to whole seconds.
             key: idempotency key, sent as a user property; ``""``: none.
 
         Raises:
-            LinkFailure: it was not acknowledged. After a time-out the link is to be dropped.
+            LinkFailure: the connection is gone.
         """
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
@@ -434,11 +498,17 @@ class MqttLink:
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkFailure("the connection is gone")
+        return info.mid
+
+    def wait_for_answer(self, sent: int, *, timeout_s: float) -> None:
+        """Wait for the acknowledgement of what :meth:`begin` has published.
+
+        Raises:
+            LinkFailure: there is none. After a time-out the link is to be dropped.
+        """
         with self._changed:
-            self._changed.wait_for(
-                lambda: info.mid in self._acknowledged or not self._is_up, timeout_s
-            )
-            code = self._acknowledged.pop(info.mid, None)
+            self._changed.wait_for(lambda: sent in self._acknowledged or not self._is_up, timeout_s)
+            code = self._acknowledged.pop(sent, None)
             if code is None:
                 raise LinkFailure("no answer in time" if self._is_up else "the connection is gone")
         if code.is_failure:

@@ -8,7 +8,9 @@ import hashlib
 import http.client
 import re
 import socket
+import ssl
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from email.message import Message
@@ -46,8 +48,8 @@ class WebhookOutlet(Outlet):
     2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
     no answer in time are tried again. Everything else is permanent, redirects included: an alert
     goes to the address that was configured and to no other. The environment's proxy settings are
-    not used. The deadline of a delivery holds for connecting (per network address of the host),
-    and again for the whole exchange after that.
+    not used. The deadline of a delivery holds for all of it: connecting (per network address of
+    the host), encryption, and the whole exchange; looking up a name is the system's affair.
 
     Args:
         url: http or https address. User and password in it become basic authorization.
@@ -61,14 +63,13 @@ class WebhookOutlet(Outlet):
     schemes: ClassVar[tuple[str, ...]] = ("http", "https")
     takes: ClassVar[tuple[Taken, ...]] = ("alerts", "commands")
     options: ClassVar[type[OutletOptions]] = WebhookOptions
+    attempts_at_once = 4
 
     def __init__(self, url: str, options: WebhookOptions = WebhookOptions()) -> None:
         parts = _parse(url)
         given = {name: value.get_secret_value() for name, value in options.headers.items()}
         _check_headers(given)
-        self._connection_type: type[http.client.HTTPConnection] = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port
         self._target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._bounds = options
@@ -112,11 +113,26 @@ class WebhookOutlet(Outlet):
         )
 
     def _exchange(self, body: bytes, key: str, timeout_s: float) -> tuple[int, Message]:
-        connection = self._connection_type(self._host, self._port, timeout=timeout_s)
+        connection: http.client.HTTPConnection = (
+            http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+            if self._tls is None
+            else http.client.HTTPSConnection(
+                self._host, self._port, timeout=timeout_s, context=self._tls
+            )
+        )
         headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": key}
+        until_s = time.monotonic() + timeout_s
         try:
-            connection.connect()
-            with _cut_after(connection.sock, timeout_s) as was_cut:
+            sock = socket.create_connection((connection.host, connection.port), timeout_s)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                sock = self._tls.wrap_socket(
+                    sock, server_hostname=self._host, do_handshake_on_connect=False
+                )
+            connection.sock = sock
+            with _cut_after(sock, max(until_s - time.monotonic(), _LEAST_S)) as was_cut:
+                if isinstance(sock, ssl.SSLSocket):
+                    sock.do_handshake()
                 connection.request("POST", self._target, body=body, headers=headers)
                 response = connection.getresponse()
                 if was_cut.is_set():  # http.client takes the end of the stream for the last header
@@ -176,6 +192,8 @@ def _parse(url: str) -> urllib.parse.SplitResult:
         raise _unusable("an http or https address", "something else")
     if not _TARGET.fullmatch(url):
         raise _unusable("an address in ASCII, other characters as %XX", "other characters")
+    if parts.fragment:
+        raise _unusable("an address without #…, which is never sent", "one with")
     return parts
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from sightline.act import Outlet, open_outlet
+from sightline.act import CommandKey, Outlet, open_outlet
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import Registry
@@ -49,6 +50,33 @@ def parse_alerts(
                 action="leave one out, or name them: --alerts NAME=LOCATION",
             )
         found[name] = outlet
+    return found
+
+
+def parse_command_keys(machines: Collection[str], given: Sequence[str]) -> dict[str, CommandKey]:
+    """``[MACHINE=]FILE`` options, and the environment, as keys by machine.
+
+    A file without a machine is for all that have none of their own, as is the key in the
+    environment variable SIGHTLINE_COMMAND_KEY.
+
+    Raises:
+        UsageError: a machine that is not in the pipeline or comes twice, or a key that is none.
+    """
+    found: dict[str, CommandKey] = {}
+    for item in given:
+        named = _NAMED.fullmatch(item)
+        name = named[1] if named else ""
+        if name in found or (named and name not in machines):
+            raise UsageError(
+                expected=f"[MACHINE=]FILE, once for each of {', '.join(machines) or '(none)'}",
+                got=f"{name or 'a file without MACHINE='}{' again' if name in found else ''}",
+                where="--command-key",
+                action="write MACHINE=FILE with one of these machines, each once",
+            )
+        found[name] = CommandKey.from_file(Path(named[2] if named else item))
+    of_all = found.pop("", None) or CommandKey.from_environment()
+    if of_all is not None:
+        found = {**dict.fromkeys(machines, of_all), **found}
     return found
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from sightline.act import RunMetrics, outlet_registry, serve_metrics
 from sightline.cli.console import print_json, print_trouble, progress_display, stop_on_signal
-from sightline.cli.outlets import parse_actuators, parse_alerts
+from sightline.cli.outlets import parse_actuators, parse_alerts, parse_command_keys
 from sightline.cli.sources import open_sources, parse_controls, parse_speed
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -78,7 +78,7 @@ def run(
         typer.Option(
             "--alerts",
             metavar="[NAME=]LOCATION",
-            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt://…",
+            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt[s]://…",
         ),
     ] = None,
     control: Annotated[
@@ -90,7 +90,15 @@ def run(
         typer.Option(
             "--actuator",
             metavar="MACHINE=LOCATION",
-            help="Where commands to a machine go: mqtt://HOST/PREFIX, http(s)://…, jsonl:FILE.",
+            help="Where commands to a machine go: mqtt[s]://HOST/PREFIX, http(s)://…, jsonl:FILE.",
+        ),
+    ] = None,
+    command_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--command-key",
+            metavar="[MACHINE=]FILE",
+            help="Sign commands with the key in this file (openssl rand -hex 32).",
         ),
     ] = None,
     metrics_port: Annotated[
@@ -143,6 +151,7 @@ def run(
             commands=parse_actuators(
                 machines, actuator or [], pipeline=plan.pipeline.pipeline, registry=registry
             ),
+            command_keys=parse_command_keys(machines, command_key or []),
             alerts=parse_alerts(alerts or [], registry=registry),
             controls=_followed(control or []) if follows else tuple,
             metrics=metrics,
@@ -232,7 +241,9 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     if report.commands:
         yield "commands", ", ".join(f"{name} {count}" for name, count in report.commands.items())
     for machine, sending in report.actuators.items():
-        yield "actuator", f"{machine}: " + ", ".join(f"{n} {v}" for n, v in sending.items() if v)
+        counts = (f"{n} {v}" for n, v in sending.items() if v and n != "is_signed")
+        signed = "signed" if sending["is_signed"] else "not signed: anybody can command it"
+        yield "actuator", f"{machine}: {', '.join(counts)} ({signed})"
     for stage, found in report.learning.items():
         words = f"{found.known:,} series known, {found.learning:,} still learnt from"
         room = f", {found.without_room:,} without room" if found.without_room else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,6 +18,7 @@ import polars as pl
 
 import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
+from sightline.act.command_signing import CommandKey, CommandSigner, next_session
 from sightline.act.outbox import Undelivered
 from sightline.errors import LogError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -53,7 +54,7 @@ from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
-from sightline.runtime.run_directory import MANIFEST, RunDirectory
+from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory
 from sightline.runtime.run_lock import run_lock
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
 from sightline.runtime.run_report import RunReport
@@ -75,6 +76,7 @@ def run_pipeline(
     *,
     options: RunOptions = RunOptions(),
     commands: Mapping[str, Outlet] | None = None,
+    command_keys: Mapping[str, CommandKey] | None = None,
     alerts: Mapping[str, Outlet] | None = None,
     metrics: RunMetrics | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -95,6 +97,7 @@ def run_pipeline(
         out: run directory.
         options: how.
         commands: ways to machines, by name; a machine without one is decided on all the same.
+        command_keys: by machine, what its commands are signed with; of another they are not.
         alerts: receivers of alerts, by name.
         metrics: to count in.
         on_progress: called after each published commit.
@@ -117,7 +120,7 @@ def run_pipeline(
             ledger that fails later, and alerts that are not taken, end no run: the report says so.
     """
     _check_sources(plan, sources, options)
-    _check_machines(plan, commands or {})
+    _check_machines(plan, {**(commands or {}), **(command_keys or {})})
     _check_options(plan, options, clocks=clocks, guard=guard)
     _check_liveness(plan, sources, options)
     OperatorInputs.check(plan, options.controls)
@@ -154,8 +157,9 @@ def run_pipeline(
         )
         driver = _driver(opened, guard, tapes, stack)
         _check_ledger(run, limits)
+        signers = _signers(run, command_keys or {}, clocks)
         senders = {
-            name: stack.enter_context(CommandSender(outlet))
+            name: stack.enter_context(CommandSender(outlet, signer=signers.get(name)))
             for name, outlet in (commands or {}).items()
         }
         # Both on threads of their own: a ledger or a receiver that hangs must not hold up what
@@ -213,6 +217,16 @@ def run_pipeline(
             opened, loop, inputs, wall_s=wall_s, ledger=ledger, undelivered=undelivered,
             alerting=keeper.alerting_sums(),
         )  # fmt: skip
+
+
+def _signers(
+    run: RunDirectory, keys: Mapping[str, CommandKey], clocks: RunClocks
+) -> dict[str, CommandSigner]:
+    """Who signs the commands of each machine that has a key, all in one new session."""
+    if not keys:
+        return {}
+    session = next_session(run.path / COMMAND_SESSION, now_ns=clocks.wall_ns())
+    return {name: CommandSigner(key, session=session) for name, key in keys.items()}
 
 
 def _check_ledger(run: RunDirectory, limits: Limits) -> None:
@@ -549,7 +563,7 @@ def _check_sources(
             )
 
 
-def _check_machines(plan: Plan, commands: Mapping[str, Outlet]) -> None:
+def _check_machines(plan: Plan, commands: Collection[str]) -> None:
     machines = {s.name for s in plan.items if s.stage.ports()[1] == "commands"}
     unknown = set(commands) - machines
     if unknown:
@@ -718,6 +732,7 @@ def _report(
                 "sent": s.sent,
                 "superseded": s.superseded,
                 "failed": s.failed,
+                "is_signed": s.is_signed,
                 "last_error": s.last_error,
             }
             for name, s in loop.senders.items()

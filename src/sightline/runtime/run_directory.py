@@ -3,6 +3,7 @@
     RUN/run.json       pipeline, contracts, sources with their fingerprints; format version
     RUN/log/           one log per partition; the only truth
     RUN/checkpoints/   state of the partitions at some log position; can be deleted
+    RUN/commands.session  number of the last session in which commands were signed
     RUN/ledger.sqlite  decisions and outbox; derived, can be rebuilt from the log
 
 Upgrade rule: a run directory of another format version is refused by name. Replay it with the
@@ -34,6 +35,8 @@ from sightline.runtime.run_lock import LOCK_NAME
 
 RUN_FORMAT_VERSION = 2
 MANIFEST = "run.json"
+COMMAND_SESSION = "commands.session"
+"""Number of the last session in which commands were signed."""
 _UNFINISHED = f"{MANIFEST}.tmp"  # of a run that was killed before it had begun
 
 

@@ -43,7 +43,8 @@ class RunReport:
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         ledger: how the ledger is: one that is not current lacks what the log has.
         undelivered: by receiver what is left in the outbox; None: the ledger does not say.
-        actuators: by machine ``sent``, ``superseded``, ``failed`` and ``last_error``.
+        actuators: by machine ``sent``, ``superseded``, ``failed``, ``is_signed`` and
+            ``last_error``.
         refused_controls: operator inputs that were none.
         recoveries: what was cut from torn logs, by partition.
         alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.

@@ -85,7 +85,9 @@ FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 
 class Form(BaseModel):
     # Defaults are validated too, so that a digest covers what really applies.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
 
 TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
@@ -95,7 +97,9 @@ class AssumedTime(Form):
     """Event time of rows that carry none: the n-th row (from 0) is at ``start + n * period_s``."""
 
     period_s: PositiveSeconds
+    """Time between two rows, in seconds."""
     start: Instant
+    """Time of the first row."""
 
     @property
     def period_ns(self) -> int:
@@ -120,13 +124,17 @@ class EventTime(Form):
     """
 
     column: Column | None = None
+    """Column with the event time."""
     assumed: AssumedTime | None = None
+    """The event time of rows that carry none."""
     format: TimeFormat = "iso8601"
     """Of text and number columns; typed date-time columns are read whatever this says."""
     time_zone: Literal["utc", "required"] = "utc"
     """Text or typed time without a zone: taken as UTC, or refused TIME_ZONE."""
     earliest: Instant = "1970-01-01T00:00:00Z"
+    """First believable time; an earlier one is refused."""
     latest: Instant = "2262-01-01T00:00:00Z"
+    """End of the believable times, exclusive; a later one is refused."""
 
     @property
     def earliest_ns(self) -> int:
@@ -155,7 +163,9 @@ class ReceiptTime(Form):
     """Column with the time at which the row was received, written by the receiver."""
 
     column: Column
+    """Its name in the source."""
     format: TimeFormat = "iso8601"
+    """Of text and number columns, as in the event time."""
 
 
 class Timing(Form):
@@ -179,8 +189,11 @@ class Contact(Form):
     """An interval in which data is expected. ``key`` is a canonical key, or ``*`` for all."""
 
     key: Annotated[str, Field(min_length=1)]
+    """A key as its columns' values joined by `/`, or `*` for all."""
     start: Instant
+    """Begin, inclusive."""
     end: Instant
+    """End, exclusive."""
 
     @property
     def start_ns(self) -> int:
@@ -203,13 +216,16 @@ class Silence(Form):
     """When missing data means something. Without contacts data is expected all the time."""
 
     timeout_s: PositiveSeconds
+    """Time without a row after which a key is silent, in seconds of event time."""
     contacts: tuple[Contact, ...] = ()
+    """When data is expected; none: all the time."""
 
 
 class SequenceColumn(Form):
     """Column with the source's own counter: an integer from 0 to 2^63-1."""
 
     column: Column
+    """Its name in the source."""
 
 
 class Plausibility(Form):
@@ -232,6 +248,7 @@ class FieldForm(Form):
     """One field: its type, unit and valid values."""
 
     type: Literal["number", "integer", "boolean", "text"]
+    """What its values are."""
     unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
     """Required for number and integer; ``"1"`` when dimensionless."""
     column: Column | None = None
@@ -247,6 +264,7 @@ class FieldForm(Form):
     allowed: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Valid values of a text."""
     plausibility: Plausibility | None = None
+    """Signs of a broken sensor that are looked for."""
 
     @property
     def is_numeric(self) -> bool:
@@ -277,6 +295,7 @@ class Archive(Form):
     """
 
     arrays: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the arrays, in the order in which their rows follow each other."""
     columns: Annotated[dict[Column, Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Source column name to feature index."""
     stem_column: Column | None = None
@@ -297,26 +316,40 @@ class Contract(Form):
     """
 
     contract: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    """Its name, lower snake case."""
     version: Annotated[str, Field(min_length=1)] = "1"
+    """Of the contract; part of its digest."""
     description: str = ""
+    """For people; it changes nothing."""
     key: Annotated[tuple[Column, ...], Field(min_length=1)]
     """Columns of the key. The canonical key is their values joined by ``/``."""
     group: Column | None = None
+    """Column with the wider group of a key: a region, a line."""
     event_time: EventTime
+    """Where the event time of a row is found."""
     receipt_time: ReceiptTime | None = None
+    """Where the time of receipt is found; none: the time at which the row was read."""
     sequence: SequenceColumn | None = None
+    """Where the source's own counter is found."""
     duplicate_key: tuple[Column, ...] | None = None
     """Columns that make two rows duplicates. Default: key and event time."""
     fields: Annotated[dict[FieldName, FieldForm], Field(min_length=1)]
+    """What is measured, by name."""
     timing: Timing = Timing()
+    """Bounds of event time."""
     expected_rate_hz: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Rows per second of one key; gaps are measured against it."""
     silence: Silence | None = None
+    """When missing data means something; none: it never does."""
     known_keys: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The only keys that are taken; a row of another one is refused. None: any key."""
     extra_columns: Literal["ignore", "refuse"] = "ignore"
+    """Columns that the contract does not name: passed over, or each row refused."""
     origin_column: Column | None = None
     """Text column the reader adds to files of one series each: the path in the source's
     directory, without its suffixes (``valve1/0``). It replaces a column of that name."""
     archive: Archive | None = None
+    """How rows lie in a NumPy archive; only for `.npz`."""
 
     # --- in the units of the engine ---------------------------------------------------------
 

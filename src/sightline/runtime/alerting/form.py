@@ -28,16 +28,20 @@ Bound = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class StormForm(_Form):
     """When messages become a digest."""
 
     window_s: PositiveSeconds = _RULES.storm.window_ns / NS_PER_S
+    """Length of the time over which messages are counted, in seconds."""
     max_messages: Bound = _RULES.storm.max_messages
+    """More messages than this in the window are a storm: from then on a digest is sent."""
     calm_below: Bound = _RULES.storm.calm_below
+    """Fewer alerts than this in the window end the storm."""
     digest_every_s: PositiveSeconds = _RULES.storm.digest_every_ns / NS_PER_S
+    """Time between two digests of a storm, in seconds."""
 
 
 class GroupingForm(_Form):
@@ -46,7 +50,9 @@ class GroupingForm(_Form):
     member_probability: Annotated[float, Field(gt=0, lt=1)] = _RULES.grouping.member_probability
     """That a subject alerts by itself within ``hold_s``."""
     max_tail: Annotated[float, Field(gt=0)] = _RULES.grouping.max_tail
+    """Largest probability of so many alerts by chance at which a common cause is named."""
     min_members: Annotated[int, Field(ge=2)] = _RULES.grouping.min_members
+    """Fewest subjects for which a common cause is named."""
 
 
 class AlertingForm(_Form):
@@ -57,13 +63,21 @@ class AlertingForm(_Form):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = _RULES.name
+    """Of the desk, in messages and metrics."""
     hold_s: Seconds = _RULES.hold_ns / NS_PER_S
+    """How long an alert waits for others of the same cause, in seconds of event time."""
     urgent: tuple[Severity, ...] = _RULES.urgent
+    """Severities that do not wait."""
     join_s: Seconds = _RULES.join_ns / NS_PER_S
+    """How long after the message of a cause further alerts join it, in seconds."""
     repeat_s: Seconds = _RULES.repeat_ns / NS_PER_S
+    """How long after an alert the same subject and code is counted on it, in seconds."""
     update_every_s: PositiveSeconds = _RULES.update_every_ns / NS_PER_S
+    """Shortest time between two updates of one message, in seconds."""
     storm: StormForm = StormForm()
+    """From when on messages become a digest."""
     grouping: GroupingForm = GroupingForm()
+    """From when on alerts have a common cause."""
     by: tuple[str, ...] | None = None
     """Attributes that may name a common cause: key columns, the contract's group column, columns
     of ``subjects``. Null: all of them."""
@@ -74,17 +88,26 @@ class AlertingForm(_Form):
     subjects_file: str | None = None
     """The same as a YAML file, relative to the pipeline's; read into ``subjects``."""
     latching: tuple[str, ...] = _RULES.latching
+    """Reason codes that stand until somebody resets them, even when their cause is gone."""
     max_shelve_s: PositiveSeconds = _RULES.max_shelve_ns / NS_PER_S
+    """Longest time for which an alarm can be shelved, in seconds; more is cut to this."""
     late_s: Seconds = _RULES.late_ns / NS_PER_S
+    """How long a mask is kept behind its end for alerts that come late, in seconds."""
     revise_s: Seconds | None = None
     """How long after its last event an alert can be retracted; null: the longest
     ``max_backlog_s`` of the sources."""
     max_points: Bound = _RULES.max_points
+    """Alarms (subject and code) that are followed. Further ones are counted as untracked."""
     max_waiting: Bound = _RULES.max_waiting
+    """Alerts that wait for others. At the bound they are released early."""
     max_digest: Bound = _RULES.max_digest
+    """Alerts in a digest. At the bound it is sent early."""
     max_hidings: Bound = _RULES.max_hidings
+    """Masks and shelves in force or to come. Further ones are refused."""
     max_placed: Bound = _RULES.max_placed
+    """Alerts that can still be retracted. Beyond it the oldest cannot any more."""
     max_named: Bound = _RULES.max_named
+    """Alerts named in one message or row of a digest; the others are counted."""
     max_groups: Bound = 100_000
     """Values of attributes whose subjects are counted. Further ones are never named as a cause."""
     max_controls: Bound = 1_000

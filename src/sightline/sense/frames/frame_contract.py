@@ -87,12 +87,19 @@ class HealthChecks(Form):
     """
 
     frozen: FrozenCheck | None = FrozenCheck()
+    """The same picture again and again."""
     black: BlackCheck | None = BlackCheck()
+    """Nearly everything is dark."""
     over_exposed: OverExposedCheck | None = OverExposedCheck()
+    """A large part is clipped to white."""
     blurred: BlurredCheck | None = BlurredCheck()
+    """Fine detail is gone."""
     covered: CoveredCheck | None = CoveredCheck()
+    """A large part has become uniform."""
     moved: MovedCheck | None = MovedCheck()
+    """The edges of the scene are not where they were."""
     shifted: ShiftedCheck | None = ShiftedCheck()
+    """The whole picture has shifted a little."""
     confirm_s: Seconds = 2.0
     """How long a condition must hold before it is raised, and be gone before it is cleared."""
     learn_s: PositiveSeconds = 10.0
@@ -110,9 +117,13 @@ class FrameContract(Form):
     """
 
     version: Literal[1] = 1
+    """Of this form."""
     description: str = ""
+    """For people; it changes nothing."""
     width_px: PixelCount
+    """Of a picture as it is used, in pixels. A frame of another size is refused."""
     height_px: PixelCount
+    """Of a picture as it is used, in pixels."""
     channels: Literal[1, 3] = 3
     """3 for blue, green, red; 1 for grey."""
     rate_hz: Annotated[float, Field(gt=0, le=10_000)]
@@ -120,6 +131,7 @@ class FrameContract(Form):
     max_age_s: PositiveSeconds
     """From capture to receipt. An older frame is refused STALE."""
     health: HealthChecks = HealthChecks()
+    """Which signs of an unwell camera are looked for."""
 
     @property
     def max_age_ns(self) -> int:

@@ -53,7 +53,7 @@ def decoded(packets):
     for packet in [*(one.packet for one in packets), None]:
         for number, picture in decoder.decoded(packet):
             for index, _ in frames_in[number]:
-                found[index] = av_packets.picture_pixels(picture)
+                found[index] = decoder.pixels(picture)
     return found
 
 

@@ -183,8 +183,6 @@ class _Stream:
     def _decoded(
         self, decoder: PacketDecoder, packet: StreamPacket | None
     ) -> Iterator[LoggedPicture]:
-        from sightline.sense.frames.av_video import picture_pixels  # noqa: PLC0415 - an extra
-
         for number, picture in decoder.decoded(packet):
             times = self._expected.get(number)
             if times and self.coding is not None:
@@ -192,7 +190,7 @@ class _Stream:
                     camera=self._camera,
                     capture_ns=times.pop(0),
                     sequence=self._sequence,
-                    pixels=lambda picture=picture: picture_pixels(picture),  # type: ignore[misc]
+                    pixels=lambda picture=picture: decoder.pixels(picture),  # type: ignore[misc]
                     logged=self.coding.versions,
                     present=decoder.versions,
                 )

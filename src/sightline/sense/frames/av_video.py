@@ -10,6 +10,7 @@ import platform
 import re
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -27,6 +29,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.turning import AS_STORED, turned, turning_of
 from sightline.sense.frames.video_parts import (
     NO_PACKET,
     PACKET_FORMATS,
@@ -38,7 +41,7 @@ from sightline.sense.frames.video_parts import (
     VideoPart,
 )
 
-_GREY = frozenset({"gray", "gray8"})
+_GREY = ("gray", "ya", "mono")  # begin the names of pixel formats without colour
 _TO_ANNEX_B = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 # A sequence parameter set after its start code (H.264, 7.3.1, type 7; H.265, 7.3.1.2, type 33).
 _PARAMETERS = {
@@ -55,14 +58,44 @@ def decoder_options(limits: Limits) -> dict[str, str]:
     return {"err_detect": "explode", "max_pixels": str(limits.max_frame_px)}
 
 
-def picture_pixels(frame: VideoFrame) -> Image:
+def picture_pixels(frame: VideoFrame, form: str) -> Image:
     """uint8[height, width, 3] (blue, green, red), or [height, width] where the video is grey.
+
+    Args:
+        frame: as it was decoded, not turned.
+        form: ``bgr24``, or ``gray``.
 
     Raises:
         ValueError, av.FFmpegError: a pixel format that cannot be converted.
     """
-    name = "gray" if frame.format.name in _GREY else "bgr24"
-    return np.ascontiguousarray(frame.to_ndarray(format=name), np.uint8)
+    return np.ascontiguousarray(frame.to_ndarray(format=form), np.uint8)
+
+
+class _Turnings:
+    """How the pictures of one stream are to be turned.
+
+    Args:
+        known: what the container says of packets that are decoded without it.
+    """
+
+    def __init__(self, known: str = AS_STORED) -> None:
+        self._known = known
+        self._rotation: int | None = None
+        self._turning: str | None = known
+
+    def of(self, frame: VideoFrame) -> str | None:
+        """The turning of the next picture; None where it is asked for what cannot be done."""
+        # The matrix is looked at only where the angle is another one: whoever touches the side data
+        # of a frame keeps all of it in memory until the next round of the garbage collector.
+        if frame.rotation != self._rotation:
+            self._rotation = frame.rotation
+            matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+            self._turning = self._known if matrix is None else turning_of(bytes(matrix))
+        return self._turning
+
+
+def _is_grey(pixel_format: str | None) -> bool:
+    return (pixel_format or "").startswith(_GREY)
 
 
 def decoder_versions(context: VideoCodecContext) -> dict[str, str]:
@@ -81,13 +114,24 @@ def decoder_versions(context: VideoCodecContext) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opaque:
+    """Number of a packet, on its way through the decoder.
+
+    An object of its own for each packet: PyAV forgets it by its identity as soon as the first
+    holder is gone, and equal small integers are one object.
+    """
+
+    number: int
+
+
 class PacketCopies:
     """Copies of the packets of one open stream, and which packet a picture came of.
 
     Must be made before the first packet is decoded.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, *, form: str, turning: str) -> None:
         context = stream.codec_context
         context.copy_opaque = True
         name, extradata = context.codec.name, context.extradata or b""
@@ -103,6 +147,7 @@ class PacketCopies:
         settings: dict[str, int | str] = {key: int(getattr(context, key)) for key in _NUMBERS}
         settings["pix_fmt"] = context.pix_fmt or ""
         settings["codec_tag"] = context.codec_tag
+        settings |= {"form": form, "turning": turning}
         self._coding = StreamCoding(
             decoder=name,
             extradata=extradata,
@@ -112,9 +157,17 @@ class PacketCopies:
         self._next = 0
 
     @classmethod
-    def of(cls, stream: VideoStream) -> PacketCopies | None:
-        """None for a codec of which packets cannot be kept."""
-        return cls(stream) if stream.codec_context.codec.name in PACKET_FORMATS else None
+    def of(cls, stream: VideoStream, *, form: str, turning: str) -> PacketCopies | None:
+        """None for a codec of which packets cannot be kept.
+
+        Args:
+            stream: open.
+            form: of the pixels, as :func:`picture_pixels` has it.
+            turning: by the word of the container; what the packets themselves say comes with them.
+        """
+        if stream.codec_context.codec.name not in PACKET_FORMATS:
+            return None
+        return cls(stream, form=form, turning=turning)
 
     def copy(self, packet: Packet[VideoStream]) -> StreamPacket | None:
         """The next packet; None where it is so damaged that it cannot be brought into form.
@@ -122,7 +175,7 @@ class PacketCopies:
         Its number is used up all the same. To be called before the packet is decoded.
         """
         number, self._next = self._next, self._next + 1
-        packet.opaque = number
+        packet.opaque = _Opaque(number)
         data: bytes | None = bytes(packet)
         if self._filter is not None:
             data = self._filtered(packet)
@@ -174,7 +227,14 @@ class PacketDecoder:
                 action="install the PyAV of the run: " + said_versions(coding.versions),
             ) from error
         self._context = context
+        self._form = str(coding.settings["form"])
+        self._turnings = _Turnings(str(coding.settings["turning"]))
         self.versions: Mapping[str, str] = decoder_versions(context)
+
+    def pixels(self, frame: VideoFrame) -> Image:
+        """The pixels of a decoded picture, as they were looked at in the run."""
+        turning = self._turnings.of(frame) or AS_STORED
+        return turned(picture_pixels(frame, self._form), turning)
 
     def decoded(self, packet: StreamPacket | None) -> Iterator[tuple[int, VideoFrame]]:
         """(number of its packet, picture) of what comes out now, in order of presentation.
@@ -240,6 +300,8 @@ _FILE_PROTOCOLS = "file"
 _LIVE_PROTOCOLS = "rtsp,rtp,udp,tcp,tls,http,https,httpproxy,crypto"
 _WITHOUT_PRESENTATION_TIMES = frozenset({"avi"})
 _TIMED_BY_ARRIVAL = frozenset({"mpjpeg", "mjpeg", "mjpeg_2000", "image2", "jpeg_pipe"})
+_WRAPPING = frozenset({"mpegts", "mpeg"})
+_HALF_TURN = 1 << 32  # of their clock, in its own units
 _MISSING_PERIODS = 2
 _MISSING_NS = NS_PER_S
 
@@ -264,26 +326,83 @@ def read_with_av(location: VideoLocation, limits: Limits) -> Generator[VideoPart
         yield _unopened(location, _words(error))
         return
     with container:
-        if not container.streams.video:
-            yield _unopened(location, "no video stream")
+        stream = _chosen(container, location)
+        if isinstance(stream, str):
+            yield _unopened(location, stream)
             return
-        if container.streams.video[0].codec_context is None:
-            yield _unopened(location, "no decoder for its codec")
-            return
-        yield from _Decoding(container, location, limits).parts()
+        others = len(_moving(container)) - 1
+        if others > 0 and location.video_stream is None:
+            size = f"{stream.codec_context.width} x {stream.codec_context.height} px"
+            detail = f"{others} further video streams are not read; the first is ({size})"
+            yield Damage(reason=FrameReason.FURTHER_STREAMS, detail=detail, frames=0)
+        yield from _Decoding(container, stream, location, limits).parts()
+
+
+def _moving(container: InputContainer) -> list[VideoStream]:
+    """The video streams that are no cover picture."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _chosen(container: InputContainer, location: VideoLocation) -> VideoStream | str:
+    """The stream that is read, or why there is none."""
+    found = _moving(container)
+    if not found:
+        return "no video stream" + (", only a cover picture" if container.streams.video else "")
+    number = location.video_stream or 0
+    if number >= len(found):
+        return f"no video stream {number}: there are {len(found)}, from 0"
+    return found[number] if found[number].codec_context is not None else "no decoder for its codec"
+
+
+def _container_turning(location: VideoLocation, limits: Limits) -> str:
+    """What a container says of all its pictures: PyAV tells it with a decoded one only."""
+    try:
+        with av.open(
+            f"file:{location.address}", options=_container_options(location, limits)
+        ) as one:
+            stream = _chosen(one, location)
+            if isinstance(stream, str):
+                return AS_STORED
+            stream.codec_context.options = decoder_options(limits)
+            return _Turnings().of(next(one.decode(stream))) or AS_STORED
+    except (av.FFmpegError, OSError, StopIteration):
+        return AS_STORED
 
 
 class _Decoding:
     """One pass over one open video."""
 
-    def __init__(self, container: InputContainer, location: VideoLocation, limits: Limits) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        location: VideoLocation,
+        limits: Limits,
+    ) -> None:
         self._container = container
         self._location = location
         self._limits = limits
-        self._stream: VideoStream = container.streams.video[0]
+        self._stream = stream
         self._stream.codec_context.options = decoder_options(limits)
-        self._copies = PacketCopies.of(self._stream) if location.gives_packets else None
+        # Of a file that begins in colour a grey picture is one of night; of a camera on the
+        # network nobody knows at night what it sends by day.
+        wants_colour = location.is_live and location.channels == 3
+        is_grey = _is_grey(stream.codec_context.pix_fmt) and not wants_colour
+        self._form = "gray" if is_grey else "bgr24"
+        self._copies = None
+        if location.gives_packets:
+            turning = AS_STORED if location.is_live else _container_turning(location, limits)
+            self._copies = PacketCopies.of(stream, form=self._form, turning=turning)
         names = set(container.format.name.split(","))
+        self._wraps = bool(names & _WRAPPING)
+        self._turns = 0  # of the 33-bit clock
+        self._newest: int | None = None  # newest time, in units of the stream
+        self._last_ns: int | None = None
+        self._step_ns: int | None = None
+        self._before_key = 0  # packets before the first key packet
+        self._has_key = not location.is_live
+        self._turnings = _Turnings()
+        self._is_said = False  # that a turning cannot be done
         self._is_sorted_by_us = bool(names & _WITHOUT_PRESENTATION_TIMES)
         self._has_times = not (location.is_live and names & _TIMED_BY_ARRIVAL)
         self._waiting_times: list[int] = []  # heap of packet times, in the stream's time base
@@ -315,6 +434,14 @@ class _Decoding:
 
     def _decoded(self, packet: Packet[VideoStream]) -> Iterator[VideoPart]:
         is_data = packet.size > 0  # the last, empty one asks for what the decoder holds back
+        if not self._has_key:
+            # Whoever joins a stream in its midst gets nothing that can be decoded until then.
+            is_key = packet.is_keyframe or self._before_key >= self._limits.recovery_frames
+            if is_data and not is_key:
+                self._before_key += 1
+                return
+            yield from self._missed_before_key()
+            self._has_key = True
         time = packet.pts
         if time is None or self._is_sorted_by_us:
             time = packet.dts
@@ -345,7 +472,7 @@ class _Decoding:
             if self._refused.take(frame.pts):
                 continue  # what a decoder shows of a packet after it has refused it
             self._accounted += 1
-            yield self._part(frame)
+            yield from self._part(frame)
 
     def _note(self, packet: Packet[VideoStream], time: int | None) -> None:
         self._packets += 1
@@ -359,7 +486,21 @@ class _Decoding:
             if len(self._waiting_times) > 2 * self._limits.reorder_frames:
                 heapq.heappop(self._waiting_times)  # of a picture the decoder has dropped
 
-    def _part(self, frame: VideoFrame) -> VideoPart:
+    def _missed_before_key(self) -> Iterator[Damage]:
+        missed, self._before_key = self._before_key, 0
+        if missed:
+            detail = f"{missed} pictures before the first key frame of the connection"
+            yield Damage(reason=FrameReason.REFERENCE_DAMAGED, detail=detail, frames=missed)
+
+    def _part(self, frame: VideoFrame) -> Iterator[VideoPart]:
+        turning = self._turnings.of(frame)
+        if turning is None and not self._is_said:
+            self._is_said = True
+            detail = f"the file asks to turn by {frame.rotation} degrees; not applied"
+            yield Damage(reason=FrameReason.NOT_TURNED, detail=detail, frames=0)
+        yield self._picture(frame, turning or AS_STORED)
+
+    def _picture(self, frame: VideoFrame, turning: str) -> VideoPart:
         pts_ns = self._pts_ns(frame)
         if self._corrupt.take(frame.pts) or frame.is_corrupt:
             self._is_damaged = True
@@ -373,8 +514,10 @@ class _Decoding:
             detail = "computed from a damaged picture"
             return Damage(reason=FrameReason.REFERENCE_DAMAGED, detail=detail, frames=1)
         try:
-            number = frame.opaque if isinstance(frame.opaque, int) else NO_PACKET
-            return Picture(pixels=picture_pixels(frame), pts_ns=pts_ns, packet=number)
+            opaque = frame.opaque
+            number = opaque.number if isinstance(opaque, _Opaque) else NO_PACKET
+            pixels = turned(picture_pixels(frame, self._form), turning)
+            return Picture(pixels=pixels, pts_ns=pts_ns, packet=number)
         except (av.FFmpegError, ValueError) as error:  # a pixel format it cannot convert
             return Damage(reason=FrameReason.PACKET_CORRUPT, detail=_words(error), frames=1)
 
@@ -388,13 +531,37 @@ class _Decoding:
             time = heapq.heappop(self._waiting_times)
         base = frame.time_base or self._stream.time_base
         if time is None or base is None or not self._has_times:
-            return None if self._location.period_ns is None else index * self._location.period_ns
+            return self._supposed_ns(index)
         if not self._location.is_live:
-            time -= self._stream.start_time or 0
-        return _ns(time, base)
+            time = self._unwrapped(time) - (self._stream.start_time or 0)
+        at_ns = _ns(time, base)
+        if self._last_ns is not None and at_ns > self._last_ns:
+            self._step_ns = at_ns - self._last_ns
+        self._last_ns = at_ns
+        return at_ns
+
+    def _supposed_ns(self, index: int) -> int | None:
+        """For a picture without a time: a step after the one before it, where that had one."""
+        if self._last_ns is not None and self._step_ns is not None:
+            self._last_ns += self._step_ns
+            return self._last_ns
+        return None if self._location.period_ns is None else index * self._location.period_ns
+
+    def _unwrapped(self, time: int) -> int:
+        """The time of a clock of 33 bits, which begins anew every 26.5 hours at 90 kHz."""
+        if not self._wraps:
+            return time
+        if self._newest is not None:
+            if time - self._newest < -_HALF_TURN:
+                self._turns += 1
+            elif time - self._newest > _HALF_TURN and self._turns:
+                self._turns -= 1  # a picture of before the turn that comes out after it
+        self._newest = time
+        return time + self._turns * 2 * _HALF_TURN
 
     def _dropped(self) -> Iterator[Damage]:
         """What the decoder has swallowed without a word."""
+        yield from self._missed_before_key()
         silent = self._packets - self._accounted
         if self._is_damaged and silent > 0:
             detail = f"{silent} pictures after damage that the decoder dropped"
@@ -402,6 +569,8 @@ class _Decoding:
 
     def _truncated(self) -> Iterator[Damage]:
         """Whether the file announces more than was there."""
+        if self._wraps:
+            return  # a transport stream announces nothing: its length is guessed from its clock
         announced = self._stream.frames
         if announced > self._packets:
             detail = f"{self._packets} of {announced} announced frames"
@@ -448,12 +617,17 @@ def _ns(count: int, base: Fraction) -> int:
 
 def _container_options(location: VideoLocation, limits: Limits) -> dict[str, str]:
     if not location.is_live:
-        # A video may name other files and addresses (playlists do): it gets none of them.
-        return {"protocol_whitelist": _FILE_PROTOCOLS}
+        return {
+            # A video may name other files and addresses (playlists do): it gets none of them.
+            "protocol_whitelist": _FILE_PROTOCOLS,
+            # A clock that was set back would be taken for one that has wrapped, 26 hours later.
+            "correct_ts_overflow": "0",
+        }
+    # Without `nobuffer`: it throws away what is read to find out about the stream, with the first
+    # key frame, and the next one may come ten seconds later.
     return {
         "protocol_whitelist": _LIVE_PROTOCOLS,
         "rtsp_transport": "tcp",
-        "fflags": "nobuffer",
         "analyzeduration": "1000000",
         "timeout": str(round(limits.read_timeout_s * 1e6)),
     }

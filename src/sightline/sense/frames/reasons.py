@@ -20,6 +20,15 @@ class FrameReason(StrEnum):
     """The file ends before the frames that it announces."""
     NO_CONNECTION = "NO_CONNECTION"
     """A live camera could not be reached, or its stream ended."""
+    FURTHER_STREAMS = "FURTHER_STREAMS"
+    """The file holds more than one video stream; the others are not read. No frame is lost by
+    it."""
+    NOT_TURNED = "NOT_TURNED"
+    """The file asks for a turning that is by no quarter turns: the picture stays as it is. No frame
+    is lost by it."""
+    CLOCK_CHANGED = "CLOCK_CHANGED"
+    """The clock of a recording was set back: its time goes on from the frame before, at its pace.
+    No frame is lost by it."""
     RESOLUTION_CHANGED = "RESOLUTION_CHANGED"
     """The size or colour of the picture changed within the stream, which goes on. No frame is
     lost by it."""
@@ -31,7 +40,7 @@ class FrameReason(StrEnum):
     TIME_MISSING = "TIME_MISSING"
     """Nothing says when the frame was taken."""
     TIME_BACKWARDS = "TIME_BACKWARDS"
-    """Not taken after the frame before it."""
+    """Not taken after the frame before it; of a recording, by less than a second and alone."""
     # against the contract
     SIZE = "SIZE"
     """Another width or height than the contract states."""

@@ -259,12 +259,19 @@ class VideoLocation:
         is_live: a camera on the network rather than a file: bounded waits, no buffering.
         period_ns: time between frames, for streams that carry no times; None: they have to.
         gives_packets: whether to give the compressed packets too; OpenCV cannot.
+        channels: of the pictures that are wanted. A camera on the network that has switched to
+            infrared sends grey ones: where 3 are wanted these become three equal channels. A file
+            that is grey throughout stays so.
+        video_stream: which of several video streams to read, from 0; None: the first that is no
+            cover picture. OpenCV cannot choose.
     """
 
     address: str
     is_live: bool
     period_ns: int | None = None
     gives_packets: bool = False
+    channels: int | None = None
+    video_stream: int | None = None
 
     def __repr__(self) -> str:
         return f"VideoLocation(is_live={self.is_live})"

@@ -232,9 +232,17 @@ class FileSource(Source):
         """A file, or a directory that is read recursively, in sorted order."""
         limits, where = surroundings.limits, f"source {name}, {location}"
         suffixes = _CSV + _JSON_LINES + _PARQUET if contract.archive is None else _ARCHIVE
-        found = _files(path_of(location), where=where, limits=limits)
-        files = tuple((o, p) for o, p in found if p.name.lower().endswith(suffixes))
-        ignored = tuple(o for o, p in found if not p.name.lower().endswith(suffixes))
+        root = path_of(location)
+        found = _files(root, where=where, limits=limits)
+        # Other systems leave hidden files of the same names beside those that they copy: ._day.csv
+        files = tuple(
+            (origin, path)
+            for origin, path in found
+            if path.name.lower().endswith(suffixes)
+            and (path == root or not path.name.startswith("."))
+        )
+        taken = {origin for origin, _ in files}
+        ignored = tuple(origin for origin, _ in found if origin not in taken)
         if not files:
             raise SourceError(
                 expected=f"a file that ends in {', '.join(suffixes)}",

@@ -158,5 +158,6 @@ def test_every_reason_with_a_threshold_says_what_it_measures():
         FrameReason.UNREADABLE, FrameReason.TOO_LARGE, FrameReason.TRUNCATED,
         FrameReason.NO_CONNECTION, FrameReason.RESOLUTION_CHANGED, FrameReason.PACKET_CORRUPT,
         FrameReason.REFERENCE_DAMAGED, FrameReason.TIME_MISSING, FrameReason.TIME_BACKWARDS,
+            FrameReason.NOT_TURNED, FrameReason.CLOCK_CHANGED, FrameReason.FURTHER_STREAMS,
     }  # fmt: skip
     assert set(MEASURES) == set(FrameReason) - lost

@@ -5,6 +5,7 @@ stand alone, so that a log of them gives the same pictures again.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import heapq
 import platform
 import re
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -28,6 +30,7 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
+from sightline.sense.contract import utc_ns
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.turning import AS_STORED, turned, turning_of
 from sightline.sense.frames.video_parts import (
@@ -336,6 +339,27 @@ def read_with_av(location: VideoLocation, limits: Limits) -> Generator[VideoPart
             detail = f"{others} further video streams are not read; the first is ({size})"
             yield Damage(reason=FrameReason.FURTHER_STREAMS, detail=detail, frames=0)
         yield from _Decoding(container, stream, location, limits).parts()
+
+
+def creation_ns(path: Path) -> int | None:
+    """When a video was made, as it says itself, UTC ns; None where it says nothing."""
+    try:
+        with av.open(
+            f"file:{path.absolute()}", options={"protocol_whitelist": _FILE_PROTOCOLS}
+        ) as one:
+            said = [one.metadata, *(stream.metadata for stream in one.streams.video)]
+    except (av.FFmpegError, OSError):
+        return None
+    for metadata in said:
+        try:
+            at = dt.datetime.fromisoformat(metadata["creation_time"])
+        except (KeyError, ValueError):
+            continue
+        at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at
+        found = utc_ns(at.isoformat())
+        if found > 0:  # recorders without a clock say 1904 or 1970
+            return found
+    return None
 
 
 def _moving(container: InputContainer) -> list[VideoStream]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,11 +11,18 @@ from typing import Protocol
 
 from sightline.errors import UsageError
 from sightline.records.frames import Frame, Image
+from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.reasons import FrameReason
 from sightline.sense.frames.video_parts import PacketTape, Picture
 from sightline.sense.source import Source
 
 NO_TIME_NS = -1
+_SET_BACK_NS = NS_PER_S
+_SET_BACK_STEPS = 3
+"""A recording's clock that goes back by more than both was set back; by less it may be one picture
+that came out of its order, until a second one follows it."""
+_STEPS = 5
+_SUPPOSED_STEP_NS = NS_PER_S // 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +108,19 @@ class CameraSource(Source, ABC):
 
 
 class Delivery:
-    """Numbers what one stream gives, and refuses frames that go back in time.
+    """Numbers what one stream gives, and sees to it that its time goes forward.
 
-    ``received = delivered + refused`` holds at any time, in source frames.
+    ``received = delivered + refused`` holds at any time, in source frames. A frame that is not
+    after the one before it is refused. The clock of a recording may have been set back for good
+    (files joined together, a recorder that began anew): then time goes on from the frame before, at
+    the pace of the recording, which is said once; as soon as the clock is ahead again, it is
+    believed again.
 
     Args:
         stream: name of the camera.
         origin: what is read.
+        period_ns: between two frames of a recording, where its clock is set back before it has
+            shown how long that is.
 
     >>> import numpy as np
     >>> delivery = Delivery("yard", "yard.mp4")
@@ -118,9 +131,12 @@ class Delivery:
     ['TIME_BACKWARDS']
     """
 
-    def __init__(self, stream: str, origin: str) -> None:
+    def __init__(self, stream: str, origin: str, *, period_ns: int | None = None) -> None:
         self.stream = stream
         self.origin = origin
+        self._steps_ns = deque([period_ns or _SUPPOSED_STEP_NS], maxlen=_STEPS)
+        self._ahead_ns = 0  # of a recording, what its clock was set back by
+        self._refused_ns: int | None = None  # by its clock, where the frame before was refused
         self._index = 0
         self._delivered = 0
         self._refused: Counter[FrameReason] = Counter()
@@ -138,10 +154,12 @@ class Delivery:
             received_ns: when it reached us, UTC ns; None for recordings: then, like the rows of a
                 file, it arrives when it was taken.
         """
+        items: list[FrameItem] = []
+        if received_ns is None:
+            capture_ns, items = self._recorded(capture_ns)
         if capture_ns <= self._last_ns:
             detail = f"{capture_ns} ns is not after {self._last_ns} ns"
             return [self.refuse(FrameReason.TIME_BACKWARDS, detail, capture_ns=capture_ns)]
-        items: list[FrameItem] = []
         if self._shape is not None and self._shape != pixels.shape:
             detail = f"from {_size(self._shape)} to {_size(pixels.shape)}"
             items.append(self.note(FrameReason.RESOLUTION_CHANGED, detail, capture_ns=capture_ns))
@@ -154,12 +172,36 @@ class Delivery:
                 pixels=pixels,
             )
         )
+        if received_ns is None and self._last_ns != NO_TIME_NS:
+            self._steps_ns.append(capture_ns - self._last_ns)
         # One picture from the future must not put off all that follow it.
         self._last_ns = capture_ns if received_ns is None else min(capture_ns, received_ns)
         self._shape = pixels.shape
         self._index += 1
         self._delivered += 1
         return items
+
+    def _recorded(self, clock_ns: int) -> tuple[int, list[FrameItem]]:
+        """When a recorded frame was taken, by its clock; with a fault where that was set back."""
+        if clock_ns > self._last_ns:
+            self._ahead_ns = 0
+        at_ns = clock_ns + self._ahead_ns
+        refused_ns, self._refused_ns = self._refused_ns, None
+        if at_ns > self._last_ns:
+            return at_ns, []
+        back_ns = self._last_ns - at_ns
+        step_ns = sorted(self._steps_ns)[len(self._steps_ns) // 2]  # one gap is no pace
+        is_second = refused_ns is not None and clock_ns > refused_ns
+        if back_ns <= max(_SET_BACK_NS, _SET_BACK_STEPS * step_ns) and not is_second:
+            self._refused_ns = clock_ns
+            return at_ns, []
+        resumed_ns = self._last_ns + step_ns
+        self._ahead_ns = resumed_ns - clock_ns
+        detail = (
+            f"the clock went back by {back_ns / NS_PER_S:.3f} s; "
+            f"time goes on {step_ns / NS_PER_S:.3f} s after the frame before"
+        )
+        return resumed_ns, [self.note(FrameReason.CLOCK_CHANGED, detail, capture_ns=resumed_ns)]
 
     def refuse(
         self,

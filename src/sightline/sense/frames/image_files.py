@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast, get_args
 
@@ -55,9 +56,8 @@ def decode_image(data: bytes, *, max_frame_px: int) -> Image | Damage:
         max_frame_px: largest picture that is decoded.
 
     Returns:
-        uint8[height, width, 3] (blue, green, red), or uint8[height, width] for grey. Not turned,
-        whatever its EXIF says: cameras are mounted, not held. Damage where it is damaged, of
-        another format, or too large.
+        uint8[height, width, 3] (blue, green, red), or uint8[height, width] for grey, turned as its
+        EXIF asks. Damage where it is damaged, of another format, or too large.
     """
     size = _size_px(data)
     if size is None:
@@ -67,9 +67,8 @@ def decode_image(data: bytes, *, max_frame_px: int) -> Image | Damage:
     if not 0 < size[0] * size[1] <= max_frame_px:
         detail = f"{size[0]} x {size[1]} px, at most {max_frame_px} px in all"
         return Damage(frames=1, reason=FrameReason.TOO_LARGE, detail=detail)
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         pixels = None
     if pixels is None:
@@ -264,13 +263,16 @@ _NUMBER = re.compile(r"(\d+)")
 class ImageDirectory(CameraSource):
     """The images of one directory in natural order (``2.jpg`` before ``10.jpg``).
 
-    Durable: it can be iterated any number of times. One image is held at a time.
+    Durable: it can be iterated any number of times. One image is held at a time. A camera that
+    switches to infrared at night writes grey images among those in colour: where the camera is one
+    of colour, and any of its images is, they become three equal channels.
 
     Args:
         stream: name of the camera.
         folder: holds ``.jpg``, ``.jpeg``, ``.png`` and ``.bmp`` files; deeper folders are not
-            read.
+            read, nor hidden files (other systems put some beside the images: ``._1.jpg``).
         times: gives the capture times.
+        channels: of the camera's contract; None: images stay as they are.
         limits: ``max_images``, ``max_image_bytes``, ``max_frame_px``.
 
     Attributes:
@@ -288,9 +290,11 @@ class ImageDirectory(CameraSource):
         folder: Path,
         *,
         times: ImageTimes,
+        channels: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = stream
+        self._channels = channels
         self._folder = folder
         self._times = times
         self._limits = limits
@@ -323,7 +327,23 @@ class ImageDirectory(CameraSource):
         pixels = decode_image(data, max_frame_px=self._limits.max_frame_px)
         if isinstance(pixels, Damage):
             return refused(pixels.reason, pixels.detail)
+        if pixels.ndim == 2 and self._channels == 3 and self._has_colour:
+            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         return delivery.frame(pixels, capture_ns=at_ns)
+
+    @cached_property
+    def _has_colour(self) -> bool:
+        """Whether any image is in colour; looked for where the first grey one comes."""
+        for name in self._names:
+            try:
+                with (self._folder / name).open("rb") as file:
+                    data = file.read(self._limits.max_image_bytes)
+            except OSError:
+                continue
+            pixels = decode_image(data, max_frame_px=self._limits.max_frame_px)
+            if not isinstance(pixels, Damage) and pixels.ndim == 3:
+                return True
+        return False
 
     def _found(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(images in natural order, other files)."""
@@ -337,7 +357,11 @@ class ImageDirectory(CameraSource):
                 where=where,
                 action="check the path",
             ) from error
-        images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+        images = [
+            name
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
         if not 0 < len(images) <= self._limits.max_images:
             raise SourceError(
                 expected=f"1 to {self._limits.max_images} files in {', '.join(IMAGE_SUFFIXES)}",

@@ -277,6 +277,8 @@ class LiveCamera(CameraSource):
         address: ``rtsp``, ``rtsps``, ``http`` or ``https`` URL. User and password in it are used
             and never shown.
         wall_ns: UTC ns; stamps the receipt. Where it is set back, see :class:`.SlewedClock`.
+        channels: of the camera's contract. Where they are 3, grey pictures of a camera that has
+            switched to infrared become three equal channels; None: pictures stay as they are.
         wait_s: waits that many seconds between attempts; by default it ends early on stop.
         reconnect: how long those waits are; by default as ``limits`` says.
         limits: mailbox and time-outs.
@@ -299,7 +301,13 @@ class LiveCamera(CameraSource):
         surroundings: Surroundings,
     ) -> LiveCamera:
         """An address; it is first looked for when the capture starts."""
-        return cls(name, location, wall_ns=surroundings.wall_ns, limits=surroundings.limits)
+        return cls(
+            name,
+            location,
+            wall_ns=surroundings.wall_ns,
+            channels=contract.channels,
+            limits=surroundings.limits,
+        )
 
     def __init__(
         self,
@@ -307,6 +315,7 @@ class LiveCamera(CameraSource):
         address: str,
         *,
         wall_ns: Callable[[], int],
+        channels: int | None = None,
         wait_s: Callable[[float], object] | None = None,
         reconnect: Reconnect | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -314,7 +323,7 @@ class LiveCamera(CameraSource):
     ) -> None:
         self.name = stream
         self._delivery = Delivery(stream, _shown(stream, address))
-        self._location = VideoLocation(address=address, is_live=True)
+        self._location = VideoLocation(address=address, is_live=True, channels=channels)
         self._clock = SlewedClock(wall_ns)
         self._stopping = threading.Event()
         self._wait_s = wait_s or self._stopping.wait

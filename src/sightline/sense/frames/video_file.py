@@ -9,12 +9,12 @@ from typing import Annotated, Self
 
 import cv2
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from sightline.errors import SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
-from sightline.sense.contract import Instant, utc_ns
+from sightline.sense.contract import Instant, Seconds, to_ns, utc_ns
 from sightline.sense.frames.delivery import CameraSource, Delivery, FrameItem, note_shown
 from sightline.sense.frames.frame_contract import FrameContract
 from sightline.sense.frames.image_files import (
@@ -25,6 +25,7 @@ from sightline.sense.frames.image_files import (
     RateTimes,
 )
 from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.unreadable_files import why_unreadable
 from sightline.sense.frames.video_parts import (
     Damage,
     PacketTape,
@@ -41,11 +42,12 @@ _CONSTANT_RATE = ".avi"  # has no presentation times, and OpenCV gives those of 
 
 
 def read_with_opencv(location: VideoLocation, limits: Limits) -> Generator[VideoPart]:
-    """Pictures of the first video stream, in presentation order.
+    """Pictures of the first video stream, in presentation order, turned by quarter turns.
 
-    OpenCV skips packets it cannot decode without saying so, and shows what the decoder made up
-    for damaged ones: such frames are not refused here, and a file that gives fewer frames than it
-    announces is TRUNCATED, whatever the cause. Times are rounded to its microseconds.
+    OpenCV knows nothing of mirrored pictures and of further streams. It skips packets it cannot
+    decode without saying so, and shows what the decoder made up for damaged ones: such frames are
+    not refused here, and a file that gives fewer frames than it announces is TRUNCATED, whatever
+    the cause. Times are rounded to its microseconds.
     """
     reason = FrameReason.NO_CONNECTION if location.is_live else FrameReason.UNREADABLE
     lost = 0 if location.is_live else 1
@@ -56,9 +58,12 @@ def read_with_opencv(location: VideoLocation, limits: Limits) -> Generator[Video
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(limits.read_timeout_s * 1000)),
         ]
     capture = cv2.VideoCapture(location.address, cv2.CAP_FFMPEG, settings)
-    # PyAV does not turn pictures either: cameras are mounted, not held.
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     try:
+        if location.video_stream is not None:
+            detail = "to choose a video stream, install the extra `video`"
+            yield Damage(reason=reason, detail=detail, frames=lost)
+            return
         if not capture.isOpened():
             yield Damage(reason=reason, detail="OpenCV cannot open it", frames=lost)
             return
@@ -117,11 +122,25 @@ def knows_packets(reader: VideoReader) -> bool:
     return reader is read_with_av
 
 
+CREATION = "creation"
+"""For a time: what the file says of itself."""
+
+
+def _start(value: object) -> object:
+    return value if value == CREATION else TypeAdapter(Instant).validate_python(value)
+
+
+Start = Annotated[str, BeforeValidator(_start)]
+
+
 class RecordingOptions(SourceOptions):
     """Options of a video file and of a directory of images."""
 
-    start: Instant = "1970-01-01T00:00:00Z"
-    """When the first frame was taken."""
+    start: Start = "1970-01-01T00:00:00Z"
+    """When the first frame was taken; ``creation``: as the video itself says."""
+    start_s: Seconds = 0.0
+    """Seconds after ``start`` at which the recording began. Where several recordings have only to
+    be laid beside each other: what each began later than the first."""
     rate_hz: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Frames per second where the recording carries no times; by default the contract's."""
     time_in_name: str | None = None
@@ -130,6 +149,8 @@ class RecordingOptions(SourceOptions):
     """Images: text file with lines ``name,time``, or one time a line in the order of the images."""
     time_format: str = "iso8601"
     """Of those times: as in a contract's event time, or a form of ``strptime``."""
+    video_stream: Annotated[int, Field(ge=0)] | None = None
+    """Videos: which of several video streams is read, from 0; by default the first."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -143,7 +164,27 @@ class RecordingOptions(SourceOptions):
             return NameTimes(pattern=self.time_in_name, time_format=self.time_format)
         if self.times_file is not None:
             return ListedTimes(path=self.times_file, time_format=self.time_format, limits=limits)
-        return RateTimes(start_ns=utc_ns(self.start), rate_hz=rate_hz)
+        return RateTimes(start_ns=self.start_ns(None), rate_hz=rate_hz)
+
+    def start_ns(self, creation_ns: int | None) -> int:
+        """When the first frame was taken, UTC ns.
+
+        Args:
+            creation_ns: by the word of the file, UTC ns; None where it says nothing.
+
+        Raises:
+            UsageError: the file was to say it, and does not.
+        """
+        if self.start != CREATION:
+            return utc_ns(self.start) + to_ns(self.start_s)
+        if creation_ns is None:
+            raise UsageError(
+                expected="a video that says when it was made",
+                got="none",
+                where="start: creation",
+                action="give the time: start: 2026-05-01T10:00:00Z",
+            )
+        return creation_ns + to_ns(self.start_s)
 
 
 class VideoFile(CameraSource):
@@ -158,6 +199,7 @@ class VideoFile(CameraSource):
         start_ns: capture time of the file's first frame, UTC ns, at least 0.
         rate_hz: frame rate to assume where the file carries no times (raw H.264); None: such
             frames are refused TIME_MISSING.
+        video_stream: which of several video streams is read, from 0; None: the first.
         limits: of pictures and of recovery after damage.
         reader: decodes; by default PyAV, or OpenCV where PyAV is not installed.
 
@@ -181,12 +223,25 @@ class VideoFile(CameraSource):
         surroundings: Surroundings,
     ) -> CameraSource:
         """A video file, or the images of a directory."""
-        path, start_ns = path_of(location), utc_ns(options.start)
+        path = path_of(location)
         rate_hz = options.rate_hz or contract.rate_hz
         if path.is_dir():
-            times = options.image_times(rate_hz, surroundings.limits)
-            return ImageDirectory(name, path, times=times, limits=surroundings.limits)
-        return cls(name, path, start_ns=start_ns, rate_hz=rate_hz, limits=surroundings.limits)
+            return ImageDirectory(
+                name,
+                path,
+                times=options.image_times(rate_hz, surroundings.limits),
+                channels=contract.channels,
+                limits=surroundings.limits,
+            )
+        made = cls(
+            name,
+            path,
+            rate_hz=rate_hz,
+            video_stream=options.video_stream,
+            limits=surroundings.limits,
+        )
+        made._start_ns = options.start_ns(made.creation_ns if options.start == CREATION else None)
+        return made
 
     def __init__(
         self,
@@ -195,6 +250,7 @@ class VideoFile(CameraSource):
         *,
         start_ns: int = 0,
         rate_hz: float | None = None,
+        video_stream: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
         reader: VideoReader | None = None,
     ) -> None:
@@ -215,6 +271,7 @@ class VideoFile(CameraSource):
         self.name = stream
         self._path = path
         self._start_ns = start_ns
+        self._video_stream = video_stream
         self._period_ns = None if rate_hz is None else round(NS_PER_S / rate_hz)
         self._limits = limits
         self._reader = reader or best_reader()
@@ -227,6 +284,23 @@ class VideoFile(CameraSource):
     def record_packets(self, tape: PacketTape) -> None:
         self._tape = tape
 
+    @property
+    def start_ns(self) -> int:
+        """Capture time of its first frame, UTC ns."""
+        return self._start_ns
+
+    @property
+    def creation_ns(self) -> int | None:
+        """When the recording began by its own word, UTC ns; None where it says nothing.
+
+        Nothing without PyAV, as OpenCV does not tell.
+        """
+        if find_spec("av") is None:
+            return None
+        from sightline.sense.frames.av_video import creation_ns  # noqa: PLC0415 - an extra
+
+        return creation_ns(self._path)
+
     def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
         return [file_identity(self._path.name, self._path)]
 
@@ -237,14 +311,18 @@ class VideoFile(CameraSource):
             is_live=False,
             period_ns=self._period_ns,
             gives_packets=tape is not None,
+            video_stream=self._video_stream,
         )
-        delivery = Delivery(self.stream, self._path.name)
+        delivery = Delivery(self.stream, self._path.name, period_ns=self._period_ns)
         for part in self._reader(location, self._limits):
             if isinstance(part, StreamPacket):
                 if tape is not None:
                     tape.add(part)
             elif isinstance(part, Damage):
-                yield delivery.refuse(part.reason, part.detail, frames=part.frames)
+                detail = part.detail
+                if part.reason is FrameReason.UNREADABLE:
+                    detail = why_unreadable(self._path, detail)
+                yield delivery.refuse(part.reason, detail, frames=part.frames)
             elif part.pts_ns is None:
                 yield delivery.refuse(FrameReason.TIME_MISSING, "give the video's frame rate")
             else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -152,13 +152,16 @@ class Found:
     Attributes:
         events: one row per event: key, start, end, peak (the time of the greatest score), value
             (at the peak), score, rows.
-        scores: one row per row of the table: row, key, time, value, score, event (from 1; 0
-            outside).
+        scores: one row per row of the table that has a time: row, key, time, value, score, event
+            (from 1; 0 outside).
+        series: as they were read and scored.
+        notes: what could not be read, by reason, and how times and numbers were read.
     """
 
     events: pl.DataFrame
     scores: pl.DataFrame
     series: tuple[DetectedSeries, ...]
+    notes: tuple[str, ...] = ()
 
     def plot(self, path: Path | str, *, title: str = "") -> None:
         """Draw values, scores and events into a PNG file."""
@@ -184,20 +187,30 @@ def detect(
     key: str | None = None,
     learn: int | None = None,
     threshold: float = 4.0,
+    time_format: str | None = None,
+    zone: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    missing: Sequence[str] = (),
 ) -> Found:
     """Find what is unlike the past of each series, without labels.
 
     Args:
-        frame: a Polars or pandas table.
-        time: column of times; None: rows are evenly spaced and in order.
+        frame: a Polars or pandas table, arrays by name, a structured array, or one array of values.
+        time: column of times; ``DATE+CLOCK`` for two. None: rows are evenly spaced and in order.
         value: column of values.
         key: column that tells series apart.
         learn: rows at the beginning that are taken as normal and not scored; None: 15 %, at most
             750.
         threshold: score from which rows are an event; 1 is one deviation beyond what is usual.
+        time_format: how times are written, as ``day-first`` or ``%d.%m.%Y``; None: the column
+            tells.
+        zone: IANA name of the zone of times that state none; None: UTC.
+        decimal: decimal sign of numbers in text; None: the column tells.
+        missing: texts, or numbers as text, that stand for no value.
 
     Raises:
-        UsageError: a column that is not there, or holds no numbers.
+        UsageError: a column that is not there, or of which most is no number or no time.
+        SourceError: no rows, or too many keys.
 
     >>> rng = np.random.default_rng(0)
     >>> level = np.sin(np.arange(2000) / 7) + 0.05 * rng.standard_normal(2000)
@@ -207,16 +220,22 @@ def detect(
     True
     """
     from sightline.evidence.series_detection import detect_series  # noqa: PLC0415
-    from sightline.evidence.series_file import series_of  # noqa: PLC0415
+    from sightline.evidence.series_file import ReadingOptions, series_of  # noqa: PLC0415
     from sightline.perceive.normal import EventRule  # noqa: PLC0415
 
-    read = series_of(_polars(frame), time=time, value=value, key=key, where="the table")
+    options = ReadingOptions(
+        time_format=time_format, zone=zone, decimal=decimal, missing=tuple(missing)
+    )
+    read = series_of(
+        _polars(frame), time=time, value=value, key=key, where="the table", options=options
+    )
     rule = EventRule(threshold=threshold)
     found = tuple(detect_series(one, train=learn, rule=rule) for one in read.series)
     return Found(
         events=pl.concat([_events(one) for one in found]),
         scores=pl.concat([_scores(one) for one in found]).sort("row"),
         series=found,
+        notes=(*map(str, read.unread), *read.notes),
     )
 
 
@@ -261,19 +280,59 @@ def _times(one: DetectedSeries) -> pl.Series:
 def _polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
     if hasattr(frame, "to_dict") and hasattr(frame, "columns"):  # pandas, which is not installed
-        columns = {str(n): np.asarray(frame[n]) for n in frame.columns}
-        return pl.DataFrame(
-            {n: a.astype(str) if a.dtype == object else a for n, a in columns.items()}
-        )
+        return _columns({str(n): np.asarray(frame[n]) for n in frame.columns})
+    if isinstance(frame, np.ndarray) and frame.dtype.names is not None:
+        return _columns({name: frame[name] for name in frame.dtype.names})
     if isinstance(frame, Mapping):
-        return pl.DataFrame(frame)
+        return _columns({str(name): _one_axis(name, column) for name, column in frame.items()})
+    if isinstance(frame, np.ndarray | pl.Series) and len(frame.shape) == 1:
+        return _columns({"value": _one_axis("value", frame)})
     raise UsageError(
         expected="a Polars or pandas table, or columns by name",
         got=type(frame).__name__,
         where="the table",
         action="make it one, for example with polars.DataFrame({...})",
     )
+
+
+def _one_axis(name: object, column: Any) -> Any:
+    found = column if isinstance(column, pl.Series) else np.asarray(column)
+    if len(found.shape) != 1:
+        raise UsageError(
+            expected="columns with one axis",
+            got=f"{name!r} of the shape {found.shape}",
+            where="the table",
+            action="give each column a name of its own",
+        )
+    return found
+
+
+def _columns(columns: Mapping[str, Any]) -> pl.DataFrame:
+    """A table of NumPy arrays and Polars series; what Python objects are, their text tells."""
+    from sightline.evidence.series_file import plain_array  # noqa: PLC0415
+
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise UsageError(
+            expected="columns of one length",
+            got=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+            where="the table",
+            action="give each row a value in each column, NaN or None where it has none",
+        )
+    found: dict[str, pl.Series] = {}
+    for name, column in columns.items():
+        if isinstance(column, pl.Series):
+            found[name] = column
+        elif column.dtype == object:
+            # A missing number is not equal to itself, and its text would be one more value.
+            words = [None if one is None or one != one else str(one) for one in column.tolist()]  # noqa: PLR0124
+            found[name] = pl.Series(name, words, dtype=pl.String)
+        else:
+            found[name] = pl.Series(name, plain_array(column, where=f"the table, {name}"))
+    return pl.DataFrame(found)
 
 
 # --- tracks ---------------------------------------------------------------------------------------

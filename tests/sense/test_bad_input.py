@@ -198,8 +198,14 @@ CASES: dict[str, Callable[[], Case]] = {
     "header-reserved-column": lambda: csv(
         lines(*ROWS, header="satellite,time,_row,snr_db"), good=0
     ),
-    "header-not-utf8": lambda: csv((HEADER + "\n" + ROWS[0]).encode("utf-16"), good=0),
-    "lines-end-in-cr": lambda: csv(lines(ROWS[0], end="\r"), good=0),
+    "header-not-utf8": lambda: csv((HEADER + ",gr\xf6\xdfe\n" + ROWS[0]).encode("cp1252"), good=0),
+    "header-below-others": lambda: admitted(lines("", HEADER, *ROWS, header="# a comment")),
+    "column-without-name": lambda: admitted(
+        lines(*(f"{n},{row}" for n, row in enumerate(ROWS)), header=f",{HEADER}")
+    ),
+    "empty-fields-behind": lambda: admitted(lines(*(f"{row},," for row in ROWS))),
+    "utf-16": lambda: admitted(lines(*ROWS).decode().encode("utf-16")),
+    "lines-end-in-cr": lambda: admitted(lines(*ROWS, end="\r")),
     "parquet-empty": lambda: Case(file="a.parquet", content=empty_parquet(), good=0, bad=1),
     "parquet-truncated": lambda: Case(
         file="a.parquet", content=typed(3, 0).content[:-20], good=0, bad=1

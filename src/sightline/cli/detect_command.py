@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import polars as pl
 import typer
 from rich.console import Console
 
 from sightline.cli.console import print_json
+from sightline.cli.output_files import check_outputs
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.series_detection import (
     DetectedSeries,
@@ -25,19 +27,30 @@ from sightline.evidence.series_events import (
     series_alert_lines,
     write_series_alerts,
 )
-from sightline.evidence.series_file import SeriesFile, read_series
+from sightline.evidence.series_file import ReadingOptions, SeriesFile, read_series
+from sightline.evidence.telemetry_drawing import check_picture_path
 from sightline.perceive.normal import EventRule
 from sightline.records.signals import NS_PER_S
 from sightline.sense.field_values import parse_times
+from sightline.sense.written_numbers import Decimal
+from sightline.sense.written_times import TIME_FORMS
 
 _SHOWN_EVENTS = 20
+_SHOWN_KEYS = 10
+_SHOWN_SERIES = 50
 
 
 def detect(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .parquet or .npz file.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .txt, .parquet or .npz file.")
+    ],
     value: Annotated[str, typer.Option(metavar="COL", help="Column of values.")],
     time: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column of times. Default: rows are even.")
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of times, or DATE+CLOCK for two columns. Default: rows are even.",
+        ),
     ] = None,
     key: Annotated[
         str | None, typer.Option(metavar="COL", help="Column that tells series apart.")
@@ -47,6 +60,36 @@ def detect(
         typer.Option(
             metavar="N_OR_TIME",
             help="Rows to learn from, or until when. Default: 15 %, at most 750 rows.",
+        ),
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help=f"How times are written: {', '.join(TIME_FORMS)}, or a pattern such as "
+            "'%d.%m.%Y %H:%M:%S'. Default: the column tells.",
+        ),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE", help="Of times that state none, as Europe/Berlin. Default: UTC"
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(metavar="SIGN", help='Decimal sign: "." or ",". Default: the column tells.'),
+    ] = None,
+    header_line: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Line of the header, blank lines not counted. Default: found by COL."
+        ),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT", help="A text or number that stands for no value; may be given again."
         ),
     ] = None,
     threshold: Annotated[
@@ -87,7 +130,17 @@ def detect(
             where="--train",
             action="give a number of rows, or --time",
         )
-    read = read_series(path, time=time, value=value, key=key)
+    check_outputs({"-o": out, "--plot": plot}, inputs=[path])
+    if plot is not None:
+        check_picture_path(plot)
+    options = ReadingOptions(
+        time_format=time_format,
+        zone=zone,
+        decimal=cast(Decimal | None, decimal),
+        header_line=header_line,
+        missing=tuple(missing or ()),
+    )
+    read = read_series(path, time=time, value=value, key=key, options=options)
     rule = EventRule(threshold=threshold)
     found = [
         detect_series(series, train=rows, train_until_ns=until_ns, rule=rule)
@@ -117,7 +170,12 @@ def detect(
             notes.append(f"{left_out} series are not in the picture")
     written = [] if explain_to is None else write_series_alerts(explain_to, alerts, value=value)
     if as_json:
-        plain = {"rows": read.rows, "series": [f.as_mapping() for f in found], "notes": notes}
+        plain = {
+            "rows": read.rows,
+            "unread": [asdict(one) for one in read.unread],
+            "series": [f.as_mapping() for f in found],
+            "notes": notes,
+        }
         if explain is not None or explain_to is not None:
             plain["explained"] = [alert.as_mapping() for alert in alerts]
             plain["written"] = [str(file) for file in written]
@@ -162,13 +220,15 @@ def _which(text: str, *, has_times: bool) -> tuple[int | None, int | None]:
 
 def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
     notes = []
-    if read.without_time:
-        notes.append(f"{read.without_time} rows without a readable time were left out")
-    if read.out_of_order:
-        notes.append(f"{read.out_of_order} rows came late and were sorted")
+    notes += [str(one) for one in read.unread]
+    notes += read.notes
     unknown = [f.series.key or "the series" for f in found if not f.widths]
     if unknown:
-        notes.append(f"too little to learn from, not scored: {', '.join(unknown[:10])}")
+        more = f" and {len(unknown) - _SHOWN_KEYS:,} more" if len(unknown) > _SHOWN_KEYS else ""
+        notes.append(
+            f"too little to learn from, {len(unknown):,} series not scored: "
+            f"{', '.join(unknown[:_SHOWN_KEYS])}{more}"
+        )
     uneven = sum(f.uneven_steps for f in found)
     if uneven:
         notes.append(f"{uneven} gaps in time: windows count samples, not seconds")
@@ -178,7 +238,10 @@ def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
 def _print(found: list[DetectedSeries], notes: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     shown = 0
-    for one in found:
+    # Of many series those are told that have something to tell.
+    told = found if len(found) <= _SHOWN_SERIES else [one for one in found if len(one.events)]
+    told = told[:_SHOWN_SERIES]
+    for one in told:
         name = one.series.key or "series"
         console.print(
             f"{name}: {len(one.score)} rows, learnt from {one.learnt_rows}, "
@@ -195,6 +258,12 @@ def _print(found: list[DetectedSeries], notes: list[str]) -> None:
                 markup=False,
             )
     events = sum(len(one.events) for one in found)
+    if len(told) < len(found):
+        console.print(
+            f"{len(found):,} series in all, {sum(len(one.events) > 0 for one in found):,} with "
+            "events: see -o or --json",
+            markup=False,
+        )
     if events > shown:
         console.print(f"and {events - shown} more events: see -o or --json", markup=False)
     for note in notes:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sightline.cli.console import print_json
+from sightline.cli.output_files import check_outputs
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
 from sightline.perceive.tracking import Tracker
@@ -92,6 +93,7 @@ def track(
     as_json: Json = False,
 ) -> None:
     """Track things through a file of detections: each box gets the id of its track."""
+    check_outputs({"-o": out}, inputs=[detections, timestamps, camera])
     stream = detections.stem
     model = load_camera(camera) if camera else None
     found = read_detections(detections, uses_scores=not ignore_scores)

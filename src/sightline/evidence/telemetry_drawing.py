@@ -29,6 +29,21 @@ class LabelledSpan:
     label: str
 
 
+def check_picture_path(path: Path) -> None:
+    """Whether a picture can have this name.
+
+    Raises:
+        UsageError: it does not end in ``.png``.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(
+            expected="a file that ends in .png",
+            got=path.name,
+            where=str(path),
+            action="give the picture such a name",
+        )
+
+
 def draw_telemetry(
     path: Path,
     *,
@@ -49,9 +64,10 @@ def draw_telemetry(
         title: above it all.
 
     Raises:
-        UsageError: no channel, too many, or one of another length; the extra ``report`` is not
-            installed; the file cannot be written.
+        UsageError: no channel, too many, or one of another length; the file is no ``.png`` or
+            cannot be written; the extra ``report`` is not installed.
     """
+    check_picture_path(path)
     if not 0 < len(channels) <= MAX_STRIPS or any(
         len(v) != len(time_ns) for v in channels.values()
     ):
@@ -67,7 +83,8 @@ def draw_telemetry(
     axes = figure.subplots(len(channels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (name, values) in zip(axes, channels.items(), strict=True):
         axis.plot(hours, values, color=_INK, linewidth=0.5)
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        # Names of people are no formulas: a dollar sign is a dollar sign.
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, parse_math=False)
         axis.tick_params(labelsize=7, length=2)
         axis.spines[["top", "right"]].set_visible(False)
         for span in spans:
@@ -76,7 +93,7 @@ def draw_telemetry(
                 axis.axvspan(*edges, color=_MARK, alpha=0.18, linewidth=0)
                 axis.text(
                     edges.mean(), 1.0, span.label, fontsize=7, color=_MARK, ha="center",
-                    va="bottom", transform=axis.get_xaxis_transform(),
+                    va="bottom", transform=axis.get_xaxis_transform(), parse_math=False,
                 )  # fmt: skip
     if marks_ns is not None:
         at = (marks_ns - start_ns) / (3600 * NS_PER_S)
@@ -87,7 +104,7 @@ def draw_telemetry(
     axes[-1].set_xlim(0, max(float(hours[-1]) if len(hours) else 1.0, 1e-9))
     day = datetime.fromtimestamp(start_ns / NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M")
     axes[-1].set_xlabel(f"hours since {day} UTC", fontsize=8)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
     try:
         # No software version or date in the file: equal inputs give equal bytes.
         figure.savefig(path, metadata={"Software": None})

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import polars as pl
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -90,7 +91,34 @@ class Form(BaseModel):
     )
 
 
-TimeFormat = Literal["iso8601", "unix_s", "unix_ms", "unix_us", "unix_ns"]
+TimeForm = Literal[
+    "iso8601",
+    "unix_s",
+    "unix_ms",
+    "unix_us",
+    "unix_ns",
+    "excel_days",
+    "filetime",
+    "compact",
+    "day-first",
+    "month-first",
+    "year-first",
+]
+"""How times are written: ISO 8601; a number since 1970; days since 1899-12-30, as spreadsheets
+count; 100 ns since 1601, as Windows counts; digits alone, YYYYMMDDhhmmss or less; dates of people,
+with the day, the month or the year as the first of three numbers."""
+
+
+def _is_pattern(text: str) -> str:
+    try:
+        pl.Series(["?"]).str.to_datetime(text, time_unit="ns", strict=False)
+    except pl.exceptions.PolarsError:
+        raise ValueError("a pattern such as %d.%m.%Y %H:%M:%S") from None
+    return text
+
+
+TimeFormat = TimeForm | Annotated[str, Field(pattern="%"), AfterValidator(_is_pattern)]
+"""A :data:`TimeForm`, or a pattern of strptime."""
 
 
 class AssumedTime(Form):
@@ -283,6 +311,8 @@ class FieldForm(Form):
             raise ValueError("`allowed` only on a text field; use `range` for numbers")
         if self.range is not None:
             low, high = self.range
+            if low is None and high is None:
+                raise ValueError("a range with a low end, a high end, or both")
             if (-math.inf if low is None else low) > (math.inf if high is None else high):
                 raise ValueError("a range whose low end is not above its high end")
         return self
@@ -396,6 +426,12 @@ class Contract(Form):
         for name, form in self.fields.items():
             named += [form.column or name, form.unit_column]
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Source columns that every file must have, without repeats."""
+        optional = {f.column or n for n, f in self.fields.items() if not f.required}
+        return tuple(n for n in self.columns if n not in optional and n != self.origin_column)
 
     @property
     def digest(self) -> str:

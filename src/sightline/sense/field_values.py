@@ -11,6 +11,12 @@ import numpy.typing as npt
 import polars as pl
 
 from sightline.records.signals import NS_PER_S
+from sightline.sense.calendar_text import (
+    CalendarTimes,
+    read_calendar,
+    read_compact,
+    read_iso_forms,
+)
 from sightline.sense.contract import FieldForm, TimeFormat
 
 FEW_ROWS = 4096
@@ -233,8 +239,9 @@ def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     """Read ``column`` as times. Never raises; a column of an unsuitable type is all null.
 
     ISO 8601 text: date and time of day separated by ``T`` or a blank, seconds and fraction
-    optional, ``Z`` or an offset optional (``+02:00``, ``+0200``, several in one column); a date
-    alone is its midnight. Unix times: integers, or decimals with a fraction.
+    optional, ``Z`` or an offset optional (``+02:00``, ``+0200``, ``+02``, several in one column); a
+    date alone is its midnight; ordinal, week and basic forms. Unix times: integers, or decimals
+    with a fraction. The other forms: see :data:`.TimeForm`.
 
     >>> text = pl.Series(["1970-01-01T00:00:01Z", "1970-01-01 00:00:02", "?"])
     >>> parse_times(text, "iso8601").ns.to_list()
@@ -250,9 +257,16 @@ def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
         is_zoneless = dtype.time_zone is None
         return ParsedTimes(ns=ns, zone_missing=column.is_not_null() if is_zoneless else None)
     if isinstance(dtype, pl.String):
-        return _iso(column) if time_format == "iso8601" else _unix_text(column, time_format)
-    if time_format != "iso8601" and dtype.is_numeric():
-        return _unix_numbers(column, time_format)
+        return _text_times(column, time_format)
+    if dtype.is_numeric():
+        if time_format in _UNIT_NS:
+            return _unix_numbers(column, time_format)
+        if time_format in ("excel_days", "filetime"):
+            return ParsedTimes(ns=_counted_times(column, time_format), zone_missing=None)
+        if time_format == "compact":
+            # A float of this size holds its digits exactly.
+            whole = column.cast(pl.Int64, strict=False) if dtype.is_float() else column
+            return _with_zones(read_compact(whole.cast(pl.String)))
     return ParsedTimes(ns=_nothing(column, pl.Int64()), zone_missing=None)
 
 
@@ -261,6 +275,57 @@ def assumed_times(row: pl.Series, *, start_ns: int, period_ns: int) -> pl.Series
     offset = _times(row, period_ns)
     most = MAX_NS - start_ns
     return (offset.clip(upper_bound=most) if extremes(offset)[1] > most else offset) + start_ns
+
+
+def _text_times(text: pl.Series, time_format: TimeFormat) -> ParsedTimes:
+    match time_format:
+        case "iso8601":
+            return _all_iso(text)
+        case "excel_days" | "filetime":
+            return ParsedTimes(ns=_counted_times(text, time_format), zone_missing=None)
+        case "compact":
+            return _with_zones(read_compact(text))
+        case "day-first" | "month-first" | "year-first":
+            return _with_zones(read_calendar(text, time_format))
+        case unit if unit in _UNIT_NS:
+            return _unix_text(text, unit)
+        case pattern:
+            ns = _saturated(_utc_ns(text, pattern), text)
+            has_zone = "%z" in pattern or "%:z" in pattern or "%+" in pattern
+            return ParsedTimes(ns=ns, zone_missing=None if has_zone else ns.is_not_null())
+
+
+def _with_zones(read: CalendarTimes) -> ParsedTimes:
+    return ParsedTimes(ns=read.ns, zone_missing=pl.Series(read.zoneless))
+
+
+_EXCEL_EPOCH_DAYS = 25_569  # 1970-01-01, counted from 1899-12-30
+_FILETIME_EPOCH = 116_444_736_000_000_000  # 1970-01-01 in 100 ns since 1601
+
+
+def _counted_times(column: pl.Series, time_format: TimeFormat) -> pl.Series:
+    """Int64[n] of days as spreadsheets count, to the ms that they hold, or of Windows' 100 ns."""
+    if time_format == "filetime":
+        ticks = column.cast(pl.Int64, strict=False)
+        return _times(ticks.clip(lower_bound=-_FILETIME_EPOCH) - _FILETIME_EPOCH, 100)
+    days = column.cast(pl.Float64, strict=False)
+    ms = ((days - _EXCEL_EPOCH_DAYS) * 86_400_000).round()
+    return _float_times(ms, 1_000_000)
+
+
+def _all_iso(text: pl.Series) -> ParsedTimes:
+    """The usual forms at the speed of a pattern, then the rest of ISO 8601."""
+    usual = _iso(text)
+    if not _has_unread(usual.ns, text):
+        return usual
+    other = read_iso_forms(text.set(usual.ns.is_not_null(), None))
+    if other.ns.null_count() == len(text):
+        return usual
+    zoneless = pl.Series(other.zoneless)
+    return ParsedTimes(
+        ns=usual.ns.zip_with(usual.ns.is_not_null(), other.ns),
+        zone_missing=zoneless if usual.zone_missing is None else usual.zone_missing | zoneless,
+    )
 
 
 def _iso(text: pl.Series) -> ParsedTimes:
@@ -357,10 +422,14 @@ def _unix_numbers(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     return ParsedTimes(ns=ns, zone_missing=None)
 
 
+_MOST_FLOAT = 2**63 - 1024  # the last float that int64 holds
+
+
 def _float_times(column: pl.Series, unit_ns: int) -> pl.Series:
     """Whole units and fraction apart, so that the fraction keeps all the digits the float has."""
     values = column.to_numpy()
-    bounded = np.clip(np.nan_to_num(values), MIN_NS // unit_ns, MAX_NS // unit_ns - 1)
+    most = min(MAX_NS // unit_ns - 1, _MOST_FLOAT)
+    bounded = np.clip(np.nan_to_num(values), MIN_NS // unit_ns, most)
     whole = np.floor(bounded)
     ns = whole.astype(np.int64) * unit_ns + np.rint((bounded - whole) * unit_ns).astype(np.int64)
     ns = np.where(values > MAX_NS // unit_ns - 1, MAX_NS, ns)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -44,8 +45,19 @@ _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"
 
 
-def read_parquet(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+def read_parquet(
+    path: Path, *, origin: str, limits: Limits, columns: Sequence[str] | None = None
+) -> Iterator[Chunk]:
     """Read a Parquet file in chunks of at most ``limits.chunk_rows``.
+
+    Args:
+        path: of the file.
+        origin: its name.
+        limits: bounds of chunks.
+        columns: the only ones to read; None: all.
+
+    A column of a type that Polars has not, such as a decimal of 256 bits, is read as text, or as
+    nothing where it has none: the rest of the row is not lost for it.
 
     A unit in a field's metadata (key ``unit``) becomes part of the column's name, ``flow [L/s]``,
     where admission compares it with the contract. A damaged row group is FILE_UNREADABLE from the
@@ -61,20 +73,31 @@ def read_parquet(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
                 detail = "expected rows, got none"
                 yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
             else:
-                yield from _row_groups(file, names, origin, limits)
+                yield from _row_groups(file, names, origin, limits, columns)
     except _PARQUET_ERRORS as error:
         is_empty = path.is_file() and path.stat().st_size == 0
         reason = RefusalReason.FILE_EMPTY if is_empty else RefusalReason.FILE_UNREADABLE
         yield rejected_file(origin, reason, error_words(error))
 
 
-def _row_groups(file: Any, names: list[str], origin: str, limits: Limits) -> Iterator[Chunk]:
+def _row_groups(
+    file: Any, names: list[str], origin: str, limits: Limits, columns: Sequence[str] | None
+) -> Iterator[Chunk]:
     first = 0
+    if columns is not None:
+        # Names of Parquet have dots where they are nested, so columns are told by their place.
+        wanted = set(columns)
+        fields = [f.name for f in file.schema_arrow]
+        pairs = [(f, n) for f, n in zip(fields, names, strict=True) if {f, n} & wanted]
+        names = [n for _, n in pairs]
+        columns = [f for f, _ in pairs]
     for group in range(file.metadata.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
         at = first
         try:
-            for batch in file.iter_batches(batch_size=limits.chunk_rows, row_groups=[group]):
+            for batch in file.iter_batches(
+                batch_size=limits.chunk_rows, row_groups=[group], columns=columns
+            ):
                 frame = _batch_frame(batch, names)
                 yield chunk_of(frame, origin=origin, first_row=at)
                 at += frame.height
@@ -93,10 +116,45 @@ def _names(schema: Any) -> list[str]:
 
 
 def _batch_frame(batch: Any, names: list[str]) -> pl.DataFrame:
-    frame = pl.from_arrow(pa.Table.from_batches([batch]).rename_columns(names))
+    columns = [_known_to_polars(column) for column in batch.columns]
+    frame = pl.from_arrow(pa.table(columns, names=names))
     assert isinstance(frame, pl.DataFrame)
     # Dictionaries differ from batch to batch; plain text can be joined.
     return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+
+
+def _known_to_polars(column: Any) -> Any:
+    """The column, or its text, or nulls: Polars ends the process on some types of Arrow."""
+    if pa.types.is_timestamp(column.type) and not _is_zone(column.type.tz):
+        return column.cast(pa.timestamp(column.type.unit, "UTC"))  # the same instants
+    if pa.types.is_dictionary(column.type) and not _is_known(column.type.value_type):
+        column = column.dictionary_decode()
+    if _is_known(column.type):
+        return column
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException:
+        return pa.nulls(len(column), pa.string())
+
+
+def _is_known(kind: Any) -> bool:
+    types = pa.types
+    if types.is_nested(kind):
+        # Lists in views have no counterpart; a map's entries are its only field.
+        if types.is_list_view(kind) or types.is_large_list_view(kind) or types.is_union(kind):
+            return False
+        return all(_is_known(kind.field(i).type) for i in range(kind.num_fields))
+    if types.is_timestamp(kind):
+        return _is_zone(kind.tz)
+    return not (types.is_decimal256(kind) or types.is_interval(kind))
+
+
+def _is_zone(name: str | None) -> bool:
+    try:
+        ZoneInfo(name or "UTC")
+    except (ValueError, OSError, KeyError):  # the last of a zone that is not known
+        return False
+    return True
 
 
 _ARCHIVE_ERRORS = (
@@ -275,7 +333,8 @@ class FileSource(Source):
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         name, limits = path.name.lower(), self.limits
         if name.endswith(_CSV):
-            return read_csv(path, origin=origin, limits=limits)
+            wanted = self.contract.needed_columns
+            return read_csv(path, origin=origin, limits=limits, wanted=wanted)
         if name.endswith(_JSON_LINES):
             return read_json_lines(path, origin=origin, contract=self.contract, limits=limits)
         if name.endswith(_PARQUET):

@@ -6,8 +6,13 @@ memory.
 
 CSV: every column is text. Quoting follows RFC 4180 except that a quoted field may not hold a line
 break: a stray quote would otherwise swallow the rest of the file. Such a row comes out as
-LINE_UNREADABLE, once per line. The separator is whichever of ``, ; tab |`` occurs most in the
-header.
+LINE_UNREADABLE, once per line. The header is the first line, or one of the next hundred where that
+has all the columns looked for and the first has not: titles and comments may stand above it. The
+separator is whichever of ``, ; tab |`` shows those columns, or else occurs most in the header. A
+column without a name is called by its place, ``column 1``; empty fields beyond the header, as after
+a comma at each line's end, are no fields.
+
+Bytes: UTF-8, or UTF-16 with its byte order mark. Lines end in LF, CR LF, or in CR alone.
 
 JSON lines: one object a line, every value as text, so that values of different types in one field
 do not disturb each other: admission reads the text strictly by the contract. A number keeps its
@@ -22,10 +27,10 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import polars as pl
@@ -47,6 +52,7 @@ from sightline.sense.source import (
 )
 
 _NEWLINE, _RETURN = 10, 13
+_HEAD_BYTES = 4096  # looked at for the encoding and the line ends
 _BLOCK_LINES = 8
 """Size of a block, in lines of the greatest length: room for the longest, few calls for short."""
 _READ_ERRORS = (OSError, EOFError, zlib.error)
@@ -110,11 +116,46 @@ class LineBlock:
         return replace(self, row=self.row + by, bad=bad)
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """The file's bytes, decompressed where its name ends in ``.gz``."""
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    return path.open("rb")
+def open_bytes(path: Path, *, may_end_in_cr: bool = False) -> BinaryIO:
+    """The file's bytes, decompressed where its name ends in ``.gz``; UTF-16 becomes UTF-8.
+
+    Args:
+        path: of the file.
+        may_end_in_cr: make LF of CR where no line ends in LF.
+    """
+    stream: Any = (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb")
+    try:
+        head = stream.peek(_HEAD_BYTES)
+    except _READ_ERRORS:
+        return stream  # type: ignore[no-any-return]  # who reads it meets the error again
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        return _Rewritten(stream, lambda piece: decoder.decode(piece, not piece).encode())  # type: ignore[return-value]
+    if may_end_in_cr and b"\r" in head and b"\n" not in head:
+        return _Rewritten(stream, lambda piece: piece.replace(b"\r", b"\n"))  # type: ignore[return-value]
+    return stream  # type: ignore[no-any-return]
+
+
+class _Rewritten:
+    """A stream whose bytes are rewritten as they are read; the empty piece ends it."""
+
+    def __init__(self, stream: Any, rewrite: Callable[[bytes], bytes]) -> None:
+        self._stream = stream
+        self._rewrite = rewrite
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, none only at the end."""
+        while True:
+            piece: bytes = self._stream.read1(size)
+            rewritten = self._rewrite(piece)
+            if rewritten or not piece:
+                return rewritten
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
 
 def line_blocks(stream: BinaryIO, *, limits: Limits, is_live: bool = False) -> Iterator[LineBlock]:
@@ -273,7 +314,7 @@ def _pieces(stream: BinaryIO, *, size: int, is_live: bool) -> Iterator[bytes | s
 
     ``read1`` makes one system call: a plain ``read`` would lose what it had when an error came.
     """
-    read = getattr(stream, "read1", stream.read)
+    read = getattr(stream, "read1", None) or stream.read
     held: list[bytes] = []
     while True:
         try:
@@ -386,15 +427,33 @@ def chunk_of_lines(
 
 _SEPARATORS = ",;\t|"
 _QUOTE = '"'
+_HEADER_LINES = 100
+"""Lines among which the header is looked for."""
+_EMPTY_FIELDS = 8
+"""Empty fields beyond the header that a line may have."""
 
 
-def read_csv(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+def read_csv(
+    path: Path,
+    *,
+    origin: str,
+    limits: Limits,
+    wanted: Sequence[str] = (),
+    header_line: int | None = None,
+) -> Iterator[Chunk]:
     """Read a CSV file (``.gz`` too) in chunks of at most ``limits.chunk_rows``.
 
     Every column is text; an empty field is null. Rows are numbered from 0 after the header.
+
+    Args:
+        path: of the file.
+        origin: its name.
+        limits: bounds of lines and chunks.
+        wanted: columns by which the header is known, with or without a unit in their names.
+        header_line: which line is the header, from 1, blank lines not counted. None: found out.
     """
     try:
-        stream = open_bytes(path)
+        stream = open_bytes(path, may_end_in_cr=True)
     except OSError as error:
         yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
         return
@@ -407,23 +466,18 @@ def read_csv(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
                 yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
                 return
             if header is None:
-                if block.bad and (not len(block) or block.bad[0].row < block.row[0]):
-                    detail = f"the header cannot be read: {block.bad[0].detail}"
-                    yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
-                    return
-                header = _Header(block.line(0))
+                header = _find_header(block, wanted, header_line)
                 if header.problem is not None:
                     yield rejected_file(
                         origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line
                     )
                     return
-                keep = np.ones(len(block), np.bool_)
-                keep[0] = False
-                block = block.only(keep)
+                below = tuple(line for line in block.bad if line.row > header.row)
+                block = replace(block.only(block.row > header.row), bad=below)
             rows += len(block) + len(block.bad)
             frames, is_read = _parse(block, header)
             yield chunk_of_lines(
-                block.renumbered(-1),
+                block.renumbered(-1 - header.row),
                 frames,
                 is_read,
                 origin=origin,
@@ -436,28 +490,117 @@ def read_csv(path: Path, *, origin: str, limits: Limits) -> Iterator[Chunk]:
         yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail, raw=raw)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    """The first line of a file: its names and separator."""
+    """The line with the names of the columns.
 
-    def __init__(self, line: str) -> None:
-        self.line = line
-        counts = {s: line.count(s) for s in _SEPARATORS}
-        self.separator = max(_SEPARATORS, key=lambda s: counts[s])
-        self.names: list[str] = []
-        if "\r" in line:
-            self.problem: str | None = "lines that end in CR alone; convert them to LF"
-            return
+    Attributes:
+        line: as it stands there.
+        row: its number among the lines that are not blank, from 0.
+        separator: between its fields.
+        names: of the columns; "" was replaced.
+        problem: why the file cannot be read under it; None where it can.
+    """
+
+    line: str
+    row: int
+    separator: str
+    names: list[str]
+    problem: str | None = None
+
+
+def _find_header(block: LineBlock, wanted: Sequence[str], header_line: int | None) -> _Header:
+    if header_line is not None:
+        at = np.flatnonzero(block.row == header_line - 1)
+        if len(at):
+            return _header_in(block, int(at[0]), wanted)
+        detail = f"no readable line {header_line} among the first {len(block) + len(block.bad)}"
+        return _no_header(detail)
+    if wanted:
+        for i in range(min(len(block), _HEADER_LINES)):
+            if _separator_showing(block.line(i), wanted) is not None:
+                return _header_in(block, i, wanted)
+    if block.bad and (not len(block) or block.bad[0].row < block.row[0]):
+        return _no_header(block.bad[0].detail)
+    return _header_in(block, 0, wanted)
+
+
+def _no_header(detail: str) -> _Header:
+    problem = f"the header cannot be read: {detail}"
+    return _Header(line="", row=-1, separator=",", names=[], problem=problem)
+
+
+def _header_in(block: LineBlock, i: int, wanted: Sequence[str]) -> _Header:
+    line = block.line(i)
+    separator = _separator_showing(line, wanted) or max(_SEPARATORS, key=line.count)
+    problem: str | None = None
+    try:
+        names = _fields_of(line, separator)
+    except csv.Error as error:
+        names, problem = [], f"the header cannot be read: {error}"
+    else:
+        names = _with_names(names, wanted)
+        problem = name_problem(names)
+    return _Header(
+        line=line, row=int(block.row[i]), separator=separator, names=names, problem=problem
+    )
+
+
+def _separator_showing(line: str, wanted: Sequence[str]) -> str | None:
+    """The separator under which a line holds all of ``wanted``; None when there is none."""
+    if not wanted:
+        return None
+    for separator in sorted(_SEPARATORS, key=line.count, reverse=True):
         try:
-            self.names = next(csv.reader([line], delimiter=self.separator))
-        except csv.Error as error:
-            self.problem = f"the header cannot be read: {error}"
-        else:
-            self.problem = name_problem(self.names)
+            found = set(_fields_of(line, separator))
+        except csv.Error:
+            continue
+        if found.union(map(plain_name, found)).issuperset(wanted):
+            return separator
+    return None
+
+
+def _fields_of(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def _with_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The names, with one for each column without; repeats that nobody wants are told apart."""
+    found: list[str] = []
+    for place, given in enumerate(names, start=1):
+        name = given or f"column {place}"
+        is_repeated = name in found and bool(wanted) and name not in wanted
+        found.append(f"{name} (column {place})" if is_repeated else name)
+    return found
 
 
 def _parse(block: LineBlock, header: _Header) -> tuple[list[pl.DataFrame], BoolArray]:
     """Frames of the lines that can be read, and bool[n]: which they are."""
-    schema = dict.fromkeys(header.names, pl.String())
+    is_whole, has_more = _is_whole(block, header)
+    if not has_more.any():
+        frames, is_read = parse_lines(block.only(is_whole), _parser(header, header.names))
+        is_whole[is_whole] = is_read
+        return frames, is_whole
+    # Lines with more fields are read where all that is beyond the header is empty.
+    beyond = [f"\n{i}" for i in range(_EMPTY_FIELDS)]  # a name that no line can hold
+    is_read = is_whole | has_more
+    parsed, is_accepted = parse_lines(
+        block.only(is_read), _parser(header, [*header.names, *beyond])
+    )
+    is_read[is_read] = is_accepted
+    frames, is_empty = [], [np.empty(0, np.bool_)]
+    for frame in parsed:
+        empty = frame.select(
+            pl.all_horizontal(pl.col(n).is_null() | (pl.col(n) == "") for n in beyond)
+        ).to_series()
+        frames.append(frame.select(header.names).filter(empty))
+        is_empty.append(empty.to_numpy())
+    is_read[is_read] = np.concatenate(is_empty)
+    return [frame for frame in frames if frame.height], is_read
+
+
+def _parser(header: _Header, names: Sequence[str]) -> Parse:
+    schema = dict.fromkeys(names, pl.String())
 
     def parse(data: bytes) -> pl.DataFrame | None:
         try:
@@ -468,21 +611,19 @@ def _parse(block: LineBlock, header: _Header) -> tuple[list[pl.DataFrame], BoolA
                 separator=header.separator,
                 quote_char=_QUOTE,
                 raise_if_empty=False,
+                missing_columns="insert",
             )
         except pl.exceptions.PolarsError:
             return None
 
-    is_whole = _is_whole(block, header)
-    frames, is_read = parse_lines(block.only(is_whole), parse)
-    is_whole[is_whole] = is_read
-    return frames, is_whole
+    return parse
 
 
-def _is_whole(block: LineBlock, header: _Header) -> BoolArray:
-    """bool[n]: lines with the right number of fields and properly placed quotes."""
+def _is_whole(block: LineBlock, header: _Header) -> tuple[BoolArray, BoolArray]:
+    """bool[n] each, lines with well placed quotes: the right number of fields; a few more."""
     n = len(block)
     if not n:
-        return np.ones(0, np.bool_)
+        return np.ones(0, np.bool_), np.zeros(0, np.bool_)
     codes = np.frombuffer(block.data, np.uint8)
     is_separator = codes == ord(header.separator)
     is_good = np.ones(n, np.bool_)
@@ -508,8 +649,8 @@ def _is_whole(block: LineBlock, header: _Header) -> BoolArray:
         depth[at[balanced & ~is_opening]] -= 1
         is_separator &= np.cumsum(depth[:-1], dtype=np.int8) == 0
     fields = np.add.reduceat(is_separator, block.start, dtype=np.int64) + 1
-    found: BoolArray = is_good & (fields == len(header.names))
-    return found
+    more = fields - len(header.names)
+    return is_good & (more == 0), is_good & (more > 0) & (more <= _EMPTY_FIELDS)
 
 
 _SAMPLE_LINES = 1000

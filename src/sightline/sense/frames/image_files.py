@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, cast, get_args
+from typing import Protocol, get_args
 
 import cv2
 import numpy as np
@@ -232,7 +232,7 @@ def _parsed(texts: Sequence[str | None], time_format: str) -> IntArray:
     if "%" in time_format:
         return np.array([_strptime_ns(text, time_format) for text in texts], np.int64)
     column = pl.Series(texts, dtype=pl.String)
-    ns = parse_times(column, cast(TimeFormat, time_format)).ns
+    ns = parse_times(column, time_format).ns
     return ns.fill_null(NO_TIME_NS).clip(lower_bound=NO_TIME_NS).to_numpy()
 
 

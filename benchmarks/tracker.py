@@ -345,10 +345,14 @@ def kernel_times(frames: list[Detections]) -> dict[str, Any]:
     table, last = tracker.snapshot()[1], frames[-1]
     state, covariance = table["state"], table["covariance"]
     log_size, size_variance = table["log_size"], table["size_variance"]
-    raw = (last.box_px, last.score, last.class_id, 0.1, settings.side_sd, settings.foot_sd)
+    raw = (last.box_px, last.score, last.class_id, settings.side_sd, settings.foot_sd,
+           settings.sure_score, *settings.weak_evidence)  # fmt: skip
     seen = reference_boxes.usable(*raw)
-    box_px, score, class_id, position, spread, seen_size = seen[:6]
-    motion = (1 / FRAMES_PER_S, settings.acceleration_m_s2, settings.assumed_height_m, 0.2)
+    box_px, score, _, class_id, position, spread, seen_size = seen[:7]
+    motion = (
+        1 / FRAMES_PER_S, settings.acceleration_m_s2, settings.acceleration_share,
+        settings.assumed_height_m, settings.size_drift,
+    )  # fmt: skip
     numbers = (
         settings.size_sd, settings.gate, settings.new_cost, settings.size_gate,
         settings.overlap_weight,

@@ -401,9 +401,7 @@ class Tracker:
             class_names=tuple(f"class {i}" for i in range(int(classes.max(initial=0)) + 1)),
         )
         self.tracks = self._following.update(seen)
-        ids = np.full(len(score), -1, np.int64)
-        ids[score >= self._settings.low_score] = self._following.sighting_ids
-        return ids
+        return self._following.sighting_ids
 
     def reset(self) -> None:
         """Forget all tracks; ids go on."""

@@ -23,6 +23,7 @@ def predict(
     size_variance: FloatArray,
     dt_s: float,
     acceleration_m_s2: float,
+    acceleration_share: float,
     assumed_height_m: float,
     size_drift: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -37,7 +38,8 @@ def predict(
         log_size: float64[n, 2].
         size_variance: float64[n, 2].
         dt_s: elapsed time.
-        acceleration_m_s2: spread of the acceleration.
+        acceleration_m_s2: spread of the acceleration; at least
+        acceleration_share: of the own speed.
         assumed_height_m: what makes a box height metres on a plane in pixels; 0 where the plane is
             in metres.
         size_drift: change of log sizes, per square root of a second.
@@ -52,7 +54,8 @@ def predict(
         noise[axis, axis] = dt_s**3 / 3
         noise[axis, axis + 2] = noise[axis + 2, axis] = dt_s**2 / 2
         noise[axis + 2, axis + 2] = dt_s
-    power = (acceleration_m_s2 * unit_per_m) ** 2
+    speed = np.hypot(state[:, 2], state[:, 3])
+    power = np.maximum(acceleration_m_s2 * unit_per_m, acceleration_share * speed) ** 2
     grown = transition @ covariance @ transition.T + power[:, None, None] * noise
     return state @ transition.T, grown, size_variance + size_drift**2 * dt_s
 
@@ -77,6 +80,43 @@ def update(
     left[:, :, :2] -= gain
     surer = left @ covariance @ left.transpose(0, 2, 1) + gain @ spread @ gain.transpose(0, 2, 1)
     return seen, (surer + surer.transpose(0, 2, 1)) / 2
+
+
+def start_from_two(
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    *,
+    position: FloatArray,
+    spread: FloatArray,
+    dt_s: float,
+    start_speed_m_s: float,
+    assumed_height_m: float,
+) -> FloatArray:
+    """float64[4, 4], the covariance of a track before it is seen for the second time.
+
+    How fast something new moves is not known, only that walkers are the most common. So the spread
+    of its speed is what the two sightings show beyond what their own noise explains, and at least
+    that of walkers: an empirical prior, so that the update takes the speed from the sightings.
+
+    Args:
+        state: float64[4], predicted.
+        covariance: float64[4, 4] of it.
+        log_size: float64[2].
+        position: float64[2], the second sighting.
+        spread: float64[2, 2] of it; the first is as far off.
+        dt_s: between them.
+        start_speed_m_s: spread of the speed of walkers.
+        assumed_height_m: see :func:`predict`.
+    """
+    unit_per_m = 1.0
+    if assumed_height_m > 0:
+        unit_per_m = np.exp(log_size[1]) / assumed_height_m
+    moved = ((position - state[:2]) ** 2).sum() - 2 * np.trace(spread)
+    more = max(moved / dt_s**2 - (start_speed_m_s * unit_per_m) ** 2, 0.0)
+    both = np.kron([[dt_s**2, dt_s], [dt_s, 1.0]], np.eye(2))
+    found: FloatArray = covariance + more * both
+    return found
 
 
 def costs(
@@ -175,7 +215,7 @@ def assign_in_rounds(
     """int64[m], the track of each detection, -1 for none; three rounds.
 
     Confirmed tracks (with an id) with scores of at least ``high_score``, confirmed tracks with
-    lower ones, tracks to be confirmed with high ones; each with what the rounds before left over.
+    lower ones, tracks to be confirmed with all; each with what the rounds before left over.
 
     Args:
         cost: float64[n, m], inf for what is impossible.
@@ -188,7 +228,7 @@ def assign_in_rounds(
     for rows_in, columns_in in (
         (is_confirmed, is_high),
         (is_confirmed, ~is_high),
-        (~is_confirmed, is_high),
+        (~is_confirmed, is_high | ~is_high),
     ):
         rows = np.setdiff1d(np.flatnonzero(rows_in), found)
         columns = np.flatnonzero(columns_in & (found < 0))

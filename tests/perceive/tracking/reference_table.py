@@ -7,33 +7,100 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perceive.tracking.reference_boxes import evidence_of
+from perceive.tracking.reference_kalman import start_from_two, update
 from sightline.records.windows import FloatArray, IntArray
 
+BoolArray = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 
 
 def ended_and_begun(
     *,
     track_id: IntArray,
+    hits: IntArray,
+    evidence: FloatArray,
+    score: FloatArray,
     seen_ns: IntArray,
+    is_out: BoolArray,
     now_ns: int,
     max_unseen_s: float,
+    miss_share: float,
+    sure_score: float,
+    at_0: float,
+    at_sure: float,
     matched: IntArray,
-    score: FloatArray,
-    new_score: float,
     max_tracks: int,
-) -> tuple[IntArray, IntArray, int]:
-    """Which tracks go on, which sightings begin one, and for how many of those there is no room.
+) -> tuple[IntArray, IntArray, IntArray, int]:
+    """Which tracks go on, which sightings begin one, which tracks that go on were seen once and not
+    now, and for how many that would begin there is no room.
 
-    A track that was not confirmed (id 0) ends with the first miss, another one after
-    ``max_unseen_s``. A sighting that belongs to none (``matched`` -1) begins one if it scores
-    ``new_score``.
+    A track ends after ``max_unseen_s``. One that was not confirmed (id 0) and is not seen now loses
+    evidence, ``miss_share`` of what its last detection was, which is written into it. It ends
+    without any left, or because another explanation held (``is_out``). A sighting that belongs to
+    none (``matched`` -1) begins one.
     """
     unseen_s = (now_ns - seen_ns) / 1e9
-    kept = np.flatnonzero(np.where(track_id > 0, unseen_s <= max_unseen_s, unseen_s <= 0))
-    begun = np.flatnonzero((matched < 0) & (score >= new_score))
+    is_missed = (unseen_s > 0) & (track_id == 0)
+    left = evidence - np.where(
+        is_missed, miss_share * evidence_of(score, sure_score, at_0, at_sure), 0.0
+    )
+    is_over = is_missed & (is_out | (left < 1e-9))
+    evidence[~is_over] = left[~is_over]
+    is_ended = is_over | (unseen_s > max_unseen_s)
+    kept, begun = np.flatnonzero(~is_ended), np.flatnonzero(matched < 0)
     room = max(max_tracks - len(kept), 0)
-    return kept, begun[:room], max(len(begun) - room, 0)
+    once = np.flatnonzero(is_missed & ~is_ended & (hits == 1))
+    return kept, begun[:room], once, max(len(begun) - room, 0)
+
+
+def only_one_holds(
+    track_id: IntArray, seen_ns: IntArray, sighting: IntArray, matched: IntArray
+) -> tuple[IntArray, BoolArray, int]:
+    """``matched`` without a second track of the same last sighting, which tracks are out, and how
+    many of the sightings are of confirmed tracks.
+
+    Tracks that are not confirmed may share their last sighting: explanations of it, of which one
+    holds. It is the one that is seen again, of several the one that began first; the others are
+    out, and what was matched with them is free.
+    """
+    found, is_out = matched.copy(), np.zeros(len(track_id), np.bool_)
+    for i in np.flatnonzero(np.isin(np.arange(len(track_id)), matched) & (track_id == 0)):
+        if not is_out[i]:
+            twins = (track_id == 0) & (seen_ns == seen_ns[i]) & (sighting == sighting[i])
+            twins[i] = False
+            is_out |= twins
+            found[np.isin(found, np.flatnonzero(twins))] = -1
+    return found, is_out, int((track_id[matched[matched >= 0]] > 0).sum())
+
+
+def leaps(
+    tracks: Columns,
+    *,
+    seen: Columns,
+    once: IntArray,
+    begun: IntArray,
+    by_class: bool,
+    size_sd: float,
+    size_gate: float,
+    most: int,
+) -> tuple[IntArray, IntArray]:
+    """Pairs of a track that was seen ``once`` and a sighting that begins one: perhaps one thing.
+
+    For each sighting the ``most`` nearest tracks, the nearest first, whose size (and class, if they
+    count) is the same.
+    """
+    rows, columns = [], []
+    for j in begun:
+        off = seen["log_size"][j] - tracks["log_size"][once]
+        fits = (off**2 <= size_gate**2 * (tracks["size_variance"][once] + size_sd**2)).all(axis=1)
+        if by_class:
+            fits &= tracks["class_id"][once] == seen["class_id"][j]
+        away = ((seen["position"][j] - tracks["state"][once, :2]) ** 2).sum(axis=1)
+        nearest = [k for k in np.argsort(away, kind="stable") if fits[k]][:most]
+        rows += once[nearest].tolist()
+        columns += [j] * len(nearest)
+    return np.array(rows, np.int64), np.array(columns, np.int64)
 
 
 def carried_over(
@@ -42,18 +109,25 @@ def carried_over(
     seen: Columns,
     kept: IntArray,
     begun: IntArray,
+    leapt: IntArray,
+    landed: IntArray,
+    evidence_by: tuple[float, float, float],
     size_sd: float,
     start_speed_m_s: float,
     assumed_height_m: float,
     now_ns: int,
 ) -> Columns:
-    """The columns of ``TrackTable`` for the tracks that go on, then for those that begin.
+    """The columns of ``TrackTable`` for tracks that go on, those that begin, and those that leapt.
 
     Args:
         tracks: columns of ``TrackTable``.
-        seen: ``position``, ``spread``, ``log_size``, ``class_id`` and ``score`` of sightings.
+        seen: ``position``, ``spread``, ``log_size``, ``class_id``, ``evidence`` and ``score`` of
+            sightings.
         kept: int64[k], tracks that go on.
         begun: int64[b], sightings that begin one.
+        leapt: int64[l], tracks seen once that may have leapt to
+        landed: int64[l], these sightings: both count, and no miss.
+        evidence_by: arguments of :func:`.evidence_of`.
         size_sd: spread of log sizes.
         start_speed_m_s: spread of the speed of something new.
         assumed_height_m: what makes boxes metres; 0 where the plane is in metres.
@@ -74,11 +148,60 @@ def carried_over(
         "track_id": np.zeros(n, np.int64),
         "class_id": seen["class_id"][begun].astype(np.int64),
         "hits": np.ones(n, np.int64),
+        "evidence": seen["evidence"][begun],
         "score": seen["score"][begun],
         "seen_ns": np.full(n, now_ns),
+        "sighting": begun,
         "began_ns": np.full(n, now_ns),
     }
-    return {name: np.concatenate([tracks[name][kept], new[name]]) for name in new}
+    leaping = [
+        _leap(
+            {name: column[i] for name, column in tracks.items()},
+            {name: column[j] for name, column in seen.items()} | {"sighting": j},
+            evidence_by=evidence_by, size_sd=size_sd, start_speed_m_s=start_speed_m_s,
+            assumed_height_m=assumed_height_m, now_ns=now_ns,
+        )
+        for i, j in zip(leapt, landed, strict=True)
+    ]  # fmt: skip
+    return {
+        name: np.concatenate(
+            [tracks[name][kept], new[name], *(np.array([leap[name]]) for leap in leaping)]
+        )
+        for name in new
+    }
+
+
+def _leap(
+    track: dict[str, Any],
+    seen: dict[str, Any],
+    *,
+    evidence_by: tuple[float, float, float],
+    size_sd: float,
+    start_speed_m_s: float,
+    assumed_height_m: float,
+    now_ns: int,
+) -> dict[str, Any]:
+    """A row of the table for a track that was seen once, and for the second time now."""
+    before = start_from_two(
+        track["state"], track["covariance"], track["log_size"], position=seen["position"],
+        spread=seen["spread"], dt_s=(now_ns - track["seen_ns"]) / 1e9,
+        start_speed_m_s=start_speed_m_s, assumed_height_m=assumed_height_m,
+    )  # fmt: skip
+    state, covariance = update(
+        track["state"][None], before[None], seen["position"][None], seen["spread"][None]
+    )
+    share = track["size_variance"] / (track["size_variance"] + size_sd**2)
+    return track | {
+        "state": state[0],
+        "covariance": covariance[0],
+        "log_size": track["log_size"] + share * (seen["log_size"] - track["log_size"]),
+        "size_variance": track["size_variance"] * (1 - share),
+        "hits": 2,
+        "evidence": evidence_of(track["score"], *evidence_by) + seen["evidence"],
+        "score": seen["score"],
+        "seen_ns": now_ns,
+        "sighting": seen["sighting"],
+    }
 
 
 def reported(

@@ -86,14 +86,169 @@ def test_two_who_pass_each_other_keep_their_identities():
     assert all((first[i] < 200) == (last[i] > 240) for i in first)
 
 
-def test_an_unsure_detection_continues_a_track_and_begins_none():
+def test_an_unsure_detection_continues_a_track():
     tracker = Tracker("yard")
     walk(tracker, np.arange(0, 1, 0.1))
-    unsure = seen(1.0, [160, 500], score=0.3)
-    assert tracker.update(unsure).unseen_s.tolist() == [0.0]
-    for i in range(1, 6):
-        tracks = tracker.update(seen(1 + i / 10, [160 + 6 * i, 500], score=0.3))
-    assert len(tracks) == 1
+    assert tracker.update(seen(1.0, 160, score=0.3)).unseen_s.tolist() == [0.0]
+
+
+def frames_until_reported(score, pattern="1", most=100):
+    """Frames until a walker is reported whom the detector sees in the frames marked with 1."""
+    tracker = Tracker("yard")
+    for i in range(most):
+        is_seen = pattern[i % len(pattern)] == "1"
+        frame = seen(i / 10, 100 + 6 * i, score=score) if is_seen else nothing(i / 10)
+        if len(tracker.update(frame)):
+            return i + 1
+    return None
+
+
+@pytest.mark.parametrize("score", [0.0, 0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.65, 0.69])
+def test_weak_evidence_over_several_frames_begins_a_track(score):
+    assert 3 < frames_until_reported(score) <= 15
+
+
+def test_the_weaker_the_evidence_the_more_of_it_is_needed():
+    frames = [frames_until_reported(score) for score in np.linspace(0, 1, 21)]
+    assert frames == sorted(frames, reverse=True)
+    assert frames[-1] == 3
+
+
+@pytest.mark.parametrize("pattern", ["10", "110", "01", "1101"])
+def test_who_flickers_is_followed_later(pattern):
+    assert 3 < frames_until_reported(0.9, pattern) <= 20
+
+
+def test_what_is_seen_too_seldom_is_no_track_and_is_counted():
+    tracker = Tracker("yard")
+    for i in range(40):
+        tracks = tracker.update(seen(i / 10, 100) if i % 4 == 0 else nothing(i / 10))
+        assert not len(tracks)
+    assert tracker.left_aside == {"no_track": 10}
+
+
+def test_what_a_track_began_with_is_not_left_aside():
+    tracker = Tracker("yard")
+    walk(tracker, [0.0, 0.1])
+    assert tracker.left_aside == {"no_track": 2}
+    walk(tracker, [0.2, 0.3])
+    assert tracker.left_aside == {}
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_detection_is_in_a_track_or_counted_as_left_aside(seed):
+    tracker, given_boxes, in_tracks = Tracker("yard"), 0, 0
+    for frame in crowd(np.random.default_rng(seed), 40):
+        tracker.update(frame)
+        given_boxes += len(frame)
+        in_tracks += int((tracker.sighting_ids > 0).sum())
+    left = sum(tracker.left_aside.values())
+    assert 0 <= left <= given_boxes - in_tracks  # the first of each track came before its id
+
+
+# --- whatever moves, however fast -----------------------------------------------------------------
+
+GROUND = CameraModel.homography(np.diag([0.03, 0.03, 1.0]), image_size_px=(1920, 1080))
+RATES_HZ = [1, 2, 5, 10, 15, 25, 60]
+
+
+def frames_reported(left_px, *, rate_hz, camera=None, size_px=(150, 50), top_px=200.0, score=0.9):
+    """In how many frames something at these places is reported, and under how many ids."""
+    tracker, frames, ids = Tracker("yard", camera), 0, set()
+    wide, high = size_px
+    left = np.asarray(left_px, np.float64)
+    top = np.broadcast_to(np.asarray(top_px, np.float64), left.shape)
+    for i, (x, y) in enumerate(zip(left, top, strict=True)):
+        box = [[x, y, x + wide, y + high]]
+        tracks = tracker.update(
+            Detections.of("yard", round(i * S / rate_hz), box_px=box, score=[score])
+        )
+        frames += len(tracks)
+        ids |= set(tracks.track_id.tolist())
+    return frames, len(ids)
+
+
+@pytest.mark.parametrize("camera", [None, GROUND], ids=["pixels", "metres"])
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("speed_km_h", [5, 20, 30, 40, 50, 80, 100])
+def test_a_lone_car_is_followed_at_any_speed_and_frame_rate(speed_km_h, rate_hz, camera):
+    step_px = speed_km_h / 3.6 / 0.03 / rate_hz
+    left_px = 50 + step_px * np.arange(30)
+    assert frames_reported(left_px, rate_hz=rate_hz, camera=camera) == (28, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    box_heights_s=st.floats(0, 60), rate_hz=st.floats(2, 60), angle=st.floats(0, 2 * np.pi),
+    size_px=st.tuples(st.floats(8, 300), st.floats(8, 300)), score=st.floats(0.7, 1),
+)  # fmt: skip
+def test_whatever_moves_evenly_is_followed_from_its_third_frame(
+    box_heights_s, rate_hz, angle, size_px, score
+):
+    step_px = box_heights_s * size_px[1] / rate_hz
+    along = step_px * np.arange(12)
+    found = frames_reported(
+        1e4 + along * np.cos(angle), rate_hz=rate_hz, size_px=size_px,
+        top_px=1e4 + along * np.sin(angle), score=score,
+    )  # fmt: skip
+    assert found == (10, 1)
+
+
+@pytest.mark.parametrize("rate_hz", [5, 10, 25])
+@pytest.mark.parametrize("braking_m_s2", [2, 5, 8])
+def test_a_car_that_brakes_from_90_km_h_keeps_its_identity(braking_m_s2, rate_hz):
+    time_s = np.minimum(np.arange(40) / rate_hz, 25 / braking_m_s2)
+    way_m = 25 * time_s - braking_m_s2 * time_s**2 / 2
+    assert frames_reported(50 + way_m / 0.03, rate_hz=rate_hz) == (38, 1)
+
+
+@pytest.mark.parametrize("rate_hz", [10, 25, 60])
+@pytest.mark.parametrize("speed_m_s", [5, 15, 30])
+def test_a_ball_that_is_thrown_keeps_its_identity(speed_m_s, rate_hz):
+    time_s, px_per_m = np.arange(30) / rate_hz, 20 / 0.22
+    along_m = 0.7 * speed_m_s * time_s
+    found = frames_reported(
+        along_m * px_per_m, top_px=900 - (along_m - 4.9 * time_s**2) * px_per_m,
+        rate_hz=rate_hz, size_px=(20, 20),
+    )  # fmt: skip
+    assert found == (28, 1)
+
+
+@pytest.mark.parametrize("rate_hz", [5, 10, 25])
+@pytest.mark.parametrize("speed_km_h", [30, 50, 130])
+def test_cars_in_a_queue_keep_their_identities(speed_km_h, rate_hz):
+    tracker, ids = Tracker("yard"), set()
+    for i in range(30):
+        left = 50 + speed_km_h / 3.6 / 0.03 / rate_hz * i - 600.0 * np.arange(5)
+        box = np.stack([left, left * 0 + 200, left + 150, left * 0 + 250], axis=1)
+        seen_now = Detections.of("yard", round(i * S / rate_hz), box_px=box, score=np.full(5, 0.9))
+        tracks = tracker.update(seen_now)
+        ids |= set(tracks.track_id.tolist())
+    assert (len(tracks), ids) == (5, {1, 2, 3, 4, 5})
+
+
+def test_a_person_a_bicycle_and_a_train_are_followed_at_once():
+    tracker = Tracker("yard")
+    speeds_px_s = np.array([50.0, 400.0, 9000.0])
+    heights = np.array([90.0, 100.0, 300.0])
+    for i in range(10):
+        left = 100 + speeds_px_s * i / 10
+        top = np.array([200.0, 500.0, 900.0])
+        box = np.stack([left, top, left + heights, top + heights], axis=1)
+        tracks = tracker.update(
+            Detections.of(
+                "yard", i * S // 10, box_px=box, score=np.full(3, 0.9), class_id=[0, 1, 2],
+                class_names=("person", "bicycle", "train"),
+            )
+        )  # fmt: skip
+    assert (tracks.track_id.tolist(), tracks.class_id.tolist()) == ([1, 2, 3], [0, 1, 2])
+
+
+def test_a_detection_that_jumps_about_is_no_fast_thing():
+    tracker, rng = Tracker("yard"), np.random.default_rng(3)
+    reported = sum(len(tracker.update(seen(i / 10, rng.uniform(0, 1900)))) for i in range(100))
+    assert reported < 10
 
 
 def test_one_missed_frame_at_ten_hertz_is_bridged_and_says_so():

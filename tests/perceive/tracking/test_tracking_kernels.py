@@ -40,12 +40,37 @@ def scene(seed):
 def test_predictions_agree(seed, dt_s, assumed_height_m):
     made = scene(seed)
     before = [made[name] for name in ("state", "covariance", "log_size", "size_variance")]
-    numbers = (dt_s, 0.7, assumed_height_m, 0.2)
+    numbers = (dt_s, 0.7, 0.3, assumed_height_m, 0.2)
     expected = reference_kalman.predict(*before, *numbers)
     state, covariance, log_size, size_variance = (array.copy() for array in before)
     kalman.predict_in_place(state, covariance, log_size, size_variance, *numbers)
     for found, wanted in zip((state, covariance, size_variance), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@settings(deadline=None)
+@given(seeds, st.floats(0.01, 2), st.sampled_from([0.0, 1.7]))
+def test_second_sightings_agree(seed, dt_s, assumed_height_m):
+    made = scene(seed)
+    n, m = len(made["state"]), len(made["position"])
+    now_ns = 10**10
+    state, covariance = made["state"].copy(), made["covariance"].copy()
+    kalman.take_in_place(
+        state, covariance, made["log_size"].copy(), made["size_variance"].copy(),
+        np.ones(n, np.int64), np.ones(n), np.ones(n), np.full(n, now_ns - round(dt_s * 1e9)),
+        np.zeros(n, np.int64), made["position"], made["spread"], made["seen_log_size"], np.ones(m),
+        np.ones(m), np.append(np.full(m - 1, -1), 0), 0.15, 1.5, assumed_height_m, now_ns,
+    )  # fmt: skip
+    position, spread = made["position"][m - 1], made["spread"][m - 1]
+    before = reference_kalman.start_from_two(
+        made["state"][0], made["covariance"][0], made["log_size"][0], position=position,
+        spread=spread, dt_s=dt_s, start_speed_m_s=1.5, assumed_height_m=assumed_height_m,
+    )  # fmt: skip
+    expected = reference_kalman.update(
+        made["state"][:1], before[None], position[None], spread[None]
+    )
+    np.testing.assert_allclose(state[:1], expected[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(covariance[:1], expected[1], rtol=1e-6, atol=1e-6)
 
 
 @settings(deadline=None)

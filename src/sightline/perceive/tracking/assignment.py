@@ -172,7 +172,7 @@ def assign_in_rounds(  # noqa: PLR0917 - compiled functions take no keywords
 
     As many pairs as possible, at the least total cost, in three rounds, each with what the ones
     before left over: confirmed tracks (with an id) with high scores, confirmed tracks with low
-    ones, tracks to be confirmed with high ones.
+    ones, tracks to be confirmed with all.
 
     Args:
         track: int64[k], of each pair that is possible, each pair once.
@@ -196,7 +196,7 @@ def assign_in_rounds(  # noqa: PLR0917 - compiled functions take no keywords
                 not taken[i]
                 and found[j] < 0
                 and (track_id[i] > 0) == (stage < 2)
-                and (score[j] >= high_score) == (stage != 1)
+                and (stage == 2 or (score[j] >= high_score) == (stage == 0))
             ):
                 row[pairs], column[pairs], pair_cost[pairs] = i, j, cost[k]
                 pairs += 1

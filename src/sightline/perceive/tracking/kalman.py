@@ -30,7 +30,7 @@ _N = types.int64
 _B = types.boolean
 
 
-@kernel(_M_OUT, _T_OUT, _M, _M_OUT, _F, _F, _F, _F)
+@kernel(_M_OUT, _T_OUT, _M, _M_OUT, _F, _F, _F, _F, _F)
 def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
     covariance: FloatArray,
@@ -38,6 +38,7 @@ def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     size_variance: FloatArray,
     dt_s: float,
     acceleration_m_s2: float,
+    acceleration_share: float,
     assumed_height_m: float,
     size_drift: float,
 ) -> None:
@@ -58,7 +59,8 @@ def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
         unit_per_m = 1.0
         if assumed_height_m > 0:
             unit_per_m = math.exp(log_size[i, 1]) / assumed_height_m
-        spread = acceleration_m_s2 * unit_per_m
+        speed = math.sqrt(state[i, 2] * state[i, 2] + state[i, 3] * state[i, 3])
+        spread = max(acceleration_m_s2 * unit_per_m, acceleration_share * speed)
         power = spread * spread
         for axis in range(2):
             p[axis, axis] += power * q_pos
@@ -104,6 +106,57 @@ def _update(
             p[row, column] = p[column, row]
 
 
+@inner_loop
+def start_from_two(  # noqa: PLR0917 - compiled functions take no keywords
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    i: int,
+    position: FloatArray,
+    spread: FloatArray,
+    j: int,
+    dt_s: float,
+    start_speed_m_s: float,
+    assumed_height_m: float,
+) -> None:
+    """``reference_kalman.start_from_two`` of track ``i`` and sighting ``j``, into ``covariance``."""
+    dx = position[j, 0] - state[i, 0]
+    dy = position[j, 1] - state[i, 1]
+    start = start_speed_m_s
+    if assumed_height_m > 0:
+        start *= math.exp(log_size[i, 1]) / assumed_height_m
+    noise = 2 * (spread[j, 0, 0] + spread[j, 1, 1])
+    more = (dx * dx + dy * dy - noise) / (dt_s * dt_s) - start * start
+    if more > 0:
+        for axis in range(2):
+            covariance[i, axis, axis] += dt_s * dt_s * more
+            covariance[i, axis, axis + 2] += dt_s * more
+            covariance[i, axis + 2, axis] += dt_s * more
+            covariance[i, axis + 2, axis + 2] += more
+
+
+@inner_loop
+def take_one(  # noqa: PLR0917 - compiled functions take no keywords
+    state: FloatArray,
+    covariance: FloatArray,
+    log_size: FloatArray,
+    size_variance: FloatArray,
+    i: int,
+    position: FloatArray,
+    spread: FloatArray,
+    seen_log_size: FloatArray,
+    j: int,
+    size_sd: float,
+    gain: FloatArray,
+) -> None:
+    """Track ``i`` sees sighting ``j``: where, by :func:`_update`, and each log size by itself."""
+    _update(state[i], covariance[i], position[j], spread[j], gain)
+    for k in range(2):
+        share = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
+        log_size[i, k] += share * (seen_log_size[j, k] - log_size[i, k])
+        size_variance[i, k] *= 1 - share
+
+
 @kernel(_M_OUT, _T_OUT, _M, _T)
 def update_in_place(
     state: FloatArray, covariance: FloatArray, position: FloatArray, spread: FloatArray
@@ -114,21 +167,29 @@ def update_in_place(
         _update(state[i], covariance[i], position[i], spread[i], gain)
 
 
-@kernel(_M_OUT, _T_OUT, _M_OUT, _M_OUT, _I_OUT, _V_OUT, _I_OUT, _M, _T, _M, _V, _I, _F, _N)
+@kernel(
+    _M_OUT, _T_OUT, _M_OUT, _M_OUT, _I_OUT, _V_OUT, _V_OUT, _I_OUT, _I_OUT,
+    _M, _T, _M, _V, _V, _I, _F, _F, _F, _N,
+)  # fmt: skip
 def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
     covariance: FloatArray,
     log_size: FloatArray,
     size_variance: FloatArray,
     hits: IntArray,
+    evidence: FloatArray,
     score: FloatArray,
     seen_ns: IntArray,
+    sighting: IntArray,
     position: FloatArray,
     spread: FloatArray,
     seen_log_size: FloatArray,
+    seen_evidence: FloatArray,
     seen_score: FloatArray,
     matched: IntArray,
     size_sd: float,
+    start_speed_m_s: float,
+    assumed_height_m: float,
     now_ns: int,
 ) -> None:
     """Filter each sighting into its track (``matched``, -1: none): position, size and the rest."""
@@ -137,14 +198,20 @@ def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
         i = matched[j]
         if i < 0:
             continue
-        _update(state[i], covariance[i], position[j], spread[j], gain)
-        for k in range(2):
-            share = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
-            log_size[i, k] += share * (seen_log_size[j, k] - log_size[i, k])
-            size_variance[i, k] *= 1 - share
+        if hits[i] == 1:
+            start_from_two(
+                state, covariance, log_size, i, position, spread, j, (now_ns - seen_ns[i]) / 1e9,
+                start_speed_m_s, assumed_height_m,
+            )  # fmt: skip
+        take_one(
+            state, covariance, log_size, size_variance, i, position, spread, seen_log_size, j,
+            size_sd, gain,
+        )  # fmt: skip
         hits[i] += 1
+        evidence[i] += seen_evidence[j]
         score[i] = seen_score[j]
         seen_ns[i] = now_ns
+        sighting[i] = j
 
 
 @inner_loop

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numba import types
 
-from sightline.perceive.compiled import kernel
+from sightline.perceive.compiled import inner_loop, kernel
 from sightline.perceive.tracking.settings import TrackerSettings
 from sightline.records import Detections
 from sightline.records.detections import ClassArray
@@ -26,19 +26,32 @@ _C = types.Array(types.int32, 1, "C", readonly=True)
 _F = types.float64
 
 
-@kernel(_M, _V, _C, _F, _F, _F)
+@inner_loop
+def evidence_of(score: float, sure_score: float, at_0: float, at_sure: float) -> float:
+    """Evidence that a detection of this score is of a thing: see ``TrackerSettings``."""
+    if score >= sure_score:
+        return 1.0
+    return at_0 + (at_sure - at_0) * score / sure_score
+
+
+@kernel(_M, _V, _C, _F, _F, _F, _F, _F)
 def usable(  # noqa: PLR0917 - compiled functions take no keywords
     box_px: FloatArray,
     score: FloatArray,
     class_id: ClassArray,
-    low_score: float,
     side_sd: float,
     foot_sd: float,
-) -> tuple[FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, int, int]:
+    sure_score: float,
+    at_0: float,
+    at_sure: float,
+) -> tuple[
+    FloatArray, FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, int, int
+]:
     """``reference_boxes.usable``."""
     m = len(score)
     kept_box = np.empty((m, 4))
     kept_score = np.empty(m)
+    evidence = np.empty(m)
     kept_class = np.empty(m, np.int32)
     foot_px = np.empty((m, 2))
     spread_px = np.zeros((m, 2, 2))
@@ -58,12 +71,11 @@ def usable(  # noqa: PLR0917 - compiled functions take no keywords
         if not (right > left and bottom > top):
             no_area += 1
             continue
-        if score[j] < low_score:
-            continue
         height = bottom - top
         kept_box[kept, 0], kept_box[kept, 1] = left, top
         kept_box[kept, 2], kept_box[kept, 3] = right, bottom
         kept_score[kept] = score[j]
+        evidence[kept] = evidence_of(score[j], sure_score, at_0, at_sure)
         kept_class[kept] = class_id[j]
         foot_px[kept, 0] = (left + right) / 2
         foot_px[kept, 1] = bottom
@@ -75,6 +87,7 @@ def usable(  # noqa: PLR0917 - compiled functions take no keywords
     return (
         kept_box[:kept],
         kept_score[:kept],
+        evidence[:kept],
         kept_class[:kept],
         foot_px[:kept],
         spread_px[:kept],
@@ -124,6 +137,7 @@ class Sightings:
     Attributes:
         box_px: float64[n, 4].
         score: float64[n].
+        evidence: float64[n], 0 to 1: how much each says for a thing.
         class_id: int32[n].
         position: float64[n, 2], where they stand, in plane units.
         covariance: float64[n, 2, 2] of it.
@@ -134,6 +148,7 @@ class Sightings:
 
     box_px: FloatArray
     score: FloatArray
+    evidence: FloatArray
     class_id: ClassArray
     position: FloatArray
     covariance: FloatArray
@@ -151,20 +166,22 @@ class Sightings:
 def sightings(
     detections: Detections, camera: CameraGeometry | None, settings: TrackerSettings
 ) -> Sightings:
-    """Detections as points where they touch the plane; those that count."""
-    box_px, score, class_id, foot_px, spread_px, log_size, not_finite, no_area = usable(
+    """Detections as points where they touch the plane."""
+    box_px, score, evidence, class_id, foot_px, spread_px, log_size, not_finite, no_area = usable(
         np.ascontiguousarray(detections.box_px, np.float64),
         np.ascontiguousarray(detections.score, np.float64),
         np.ascontiguousarray(detections.class_id, np.int32),
-        settings.low_score,
         settings.side_sd,
         settings.foot_sd,
+        settings.sure_score,
+        *settings.weak_evidence,
     )
     refused = {"not_finite": not_finite, "no_area": no_area}
     if camera is None or not len(score):
         return Sightings(
             box_px=box_px,
             score=score,
+            evidence=evidence,
             class_id=class_id,
             position=foot_px,
             covariance=spread_px,
@@ -178,6 +195,7 @@ def sightings(
     return Sightings(
         box_px=box_px[on_plane],
         score=score[on_plane],
+        evidence=evidence[on_plane],
         class_id=class_id[on_plane],
         position=position[on_plane],
         covariance=covariance[on_plane],

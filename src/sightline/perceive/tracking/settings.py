@@ -21,8 +21,16 @@ class TrackerSettings:
     acceleration_m_s2: float = 0.7
     """Spread of the acceleration, as white noise of this much per square root of a second: someone
     who walks changes speed by half of it within a second, and stops or turns within two."""
+    acceleration_share: float = 0.3
+    """Spread of the acceleration of what is faster than a walker, as a share of its own speed per
+    square root of a second: a car or a ball may brake, turn and speed up nearly as hard for its
+    speed as a person does for theirs (0.7 of 1.4 m/s)."""
     start_speed_m_s: float = 1.5
-    """Spread of the speed of something new: walking speed."""
+    """Spread of the speed of something new, as long as it was seen once: walking speed. From the
+    second sighting on it is what the two sightings show, whatever moves."""
+    most_leaps: int = 3
+    """Sightings of the frames before that a sighting which fits no track may also be the next of,
+    however far away: the nearest. The third sighting tells which it was."""
     assumed_height_m: float = 1.7
     """Height of a thing where no camera model tells metres: a person's."""
 
@@ -39,11 +47,13 @@ class TrackerSettings:
 
     # which detections count
     high_score: float = 0.6
-    """Detections at or above it are matched first (Zhang et al., ByteTrack, ECCV 2022)."""
-    low_score: float = 0.1
-    """Those between it and ``high_score`` may only continue tracks; below it they are ignored."""
-    new_score: float = 0.7
-    """What a detection needs to begin a track."""
+    """Detections at or above it are matched first (Zhang et al., ByteTrack, ECCV 2022). None is
+    ignored: which ones count is for the detector to say."""
+    sure_score: float = 0.7
+    """A detection at or above it is a whole piece of evidence of a thing."""
+    weak_evidence: tuple[float, float] = (0.2, 0.62)
+    """Evidence of a detection of score 0 and of one just below ``sure_score``; between them in
+    proportion. A detector that is sure of most things is wrong about most of those it is not."""
 
     # what belongs together
     gate: float = 25.0
@@ -64,8 +74,13 @@ class TrackerSettings:
     """Time over which is learned how much it shakes or turns; 0: it stands still."""
 
     # how long
-    confirm_hits: int = 3
-    """Detections in a row until a track is reported and gets its id."""
+    confirm_evidence: float = 3.0
+    """Evidence until a track is reported and gets its id: three sure detections, five of
+    score 0.65, fourteen of the weakest."""
+    miss_share: float = 0.75
+    """What a frame without a detection takes from a track that is not confirmed, as a share of the
+    evidence of the last; without any left it ends. So something that flickers needs longer, and
+    what is seen in two frames of five or less is no track."""
     max_unseen_s: float = 3.0
     """A track that was not seen for longer ends: time to walk past an obstacle four metres wide."""
     report_unseen_s: float = 0.1

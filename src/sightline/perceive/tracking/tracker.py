@@ -1,9 +1,17 @@
 """The tracker of one stream: two verbs, ``update`` and ``reset``.
 
-At each frame all tracks are predicted to its capture time and matched with its detections in three
-rounds: confirmed tracks with sure detections, those left over with unsure ones (ByteTrack: Zhang et
-al., ECCV 2022), and tracks that are not confirmed yet with what remains. What is matched is
-filtered in; what is sure and left over begins a track.
+At each frame all tracks are predicted to its capture time and matched with its detections:
+confirmed tracks with sure detections, those left over with unsure ones (ByteTrack: Zhang et al.,
+ECCV 2022), and tracks that are not confirmed yet with what remains. What is matched is filtered in;
+what is left over begins a track. No detection is too weak for that: which ones count is said where
+they are made. A track is confirmed, and reported, by the evidence of all its detections, so that
+weak ones need more frames and flickering ones too.
+
+How fast something new moves, nothing says until it is seen again. So what is left over may also be
+the next sighting of something that was seen once before and of which nothing was found where a
+walker could be: each such *leap* is followed beside the beginning, with the speed that its two
+sightings show, and the third sighting tells which of them holds. That is why a car needs no setting
+of its own, whatever its speed and the frame rate.
 
 A track that was lost is found again where it may have walked to in the meantime: its uncertainty
 grows with time, and the log determinant in the cost keeps it from winning over one just seen. That
@@ -39,17 +47,21 @@ from sightline.perceive.tracking.track_table import (
     carried_over,
     confirm_in_place,
     ended_and_begun,
+    leaps,
+    only_one_holds,
     reported,
 )
 from sightline.records import Detections, Tracks
+from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 
 NEVER_NS = -1
-FORMAT = 2
+FORMAT = 3
 _COMPILED = tuple(
     loop.__module__ for loop in (assign_in_rounds, possible_pairs, common_shift, carried_over)
 )
+_NONE: IntArray = np.empty(0, np.int64)
 _ROUNDING_S = 1e-6
 """A frame at 10 Hz later is not more than 0.1 s later."""
 
@@ -90,11 +102,11 @@ class Tracker:
         self._motion = CameraMotion.none()
         self._now_ns = NEVER_NS
         self._next_id = 1
-        nobody = np.empty(0, np.int64)
-        self._placed = (nobody, nobody, nobody)  # of the last frame: matched, kept, begun
+        self._placed = (_NONE, _NONE, _NONE)  # of the last frame: matched, kept, begun
         self.refused: Counter[str] = Counter()
-        """Detections that were not used, by why: ``not_finite``, ``no_area``, ``off_plane``,
-        ``too_many``."""
+        """Detections that cannot be tracked, by why: ``not_finite``, ``no_area``, ``off_plane``,
+        ``too_many`` (at the bound of tracks, so that none began with it)."""
+        self._usable = self._followed = 0  # detections: that can be tracked, that are in a track
 
     def update(self, detections: Detections, *, shift: npt.ArrayLike | None = None) -> Tracks:
         """Take the detections of the next frame; the tracks as they are then.
@@ -112,13 +124,21 @@ class Tracker:
         self._class_names = detections.class_names
         seen = sightings(detections, self._camera, self.settings)
         self._refuse(seen.refused)
+        self._usable += len(seen)
         dt_s = self._advance(self._tracks, detections.capture_ns)
         self._now_ns = detections.capture_ns
         if shift is not None:
             self._tracks.state[:, :2] += np.asarray(shift, np.float64)
-        matched = self._match_from_moving_camera(seen, dt_s)
+        table = self._tracks
+        matched, is_out, followed = only_one_holds(
+            table.track_id,
+            table.seen_ns,
+            table.sighting,
+            self._match_from_moving_camera(seen, dt_s),
+        )
+        self._followed += followed
         self._take(seen, matched)
-        self._end_and_begin(seen, matched)
+        self._end_and_begin(seen, matched, is_out)
         return self._reported(self._tracks, detections.capture_ns)
 
     def predict_to(self, capture_ns: int) -> Tracks:
@@ -148,6 +168,16 @@ class Tracker:
         found: IntArray = np.where(ids > 0, ids, -1)
         return found
 
+    @property
+    def left_aside(self) -> dict[str, int]:
+        """Detections that are in no track so far, by why.
+
+        What is ``refused``, and ``no_track``: seen too seldom, for how sure they were, to begin
+        one. Those of a track that begins count there until it is confirmed.
+        """
+        in_none = self._usable - self._followed - self.refused["too_many"]
+        return {**self.refused, **({"no_track": in_none} if in_none > 0 else {})}
+
     def reset(self) -> None:
         """Forget all tracks; ids go on."""
         self._tracks = TrackTable.empty()
@@ -169,6 +199,7 @@ class Tracker:
                 table.size_variance,
                 dt_s,
                 self.settings.acceleration_m_s2,
+                self.settings.acceleration_share,
                 self._height_of_a_box_m,
                 self.settings.size_drift,
             )
@@ -229,39 +260,52 @@ class Tracker:
 
     def _take(self, seen: Sightings, matched: IntArray) -> None:
         """Filter the matched sightings in."""
-        table = self._tracks
+        table, settings = self._tracks, self.settings
         take_in_place(
             table.state,
             table.covariance,
             table.log_size,
             table.size_variance,
             table.hits,
+            table.evidence,
             table.score,
             table.seen_ns,
+            table.sighting,
             seen.position,
             seen.covariance,
             seen.log_size,
+            seen.evidence,
             seen.score,
             matched,
-            self.settings.size_sd,
+            settings.size_sd,
+            settings.start_speed_m_s,
+            self._height_of_a_box_m,
             self._now_ns,
         )
 
-    def _end_and_begin(self, seen: Sightings, matched: IntArray) -> None:
+    def _end_and_begin(self, seen: Sightings, matched: IntArray, is_out: BoolArray) -> None:
         """Drop what was not seen for too long, begin with what is left over, give ids."""
         settings, table = self.settings, self._tracks
-        kept, begun, too_many = ended_and_begun(
+        kept, begun, once, too_many = ended_and_begun(
             table.track_id,
+            table.hits,
+            table.evidence,
+            table.score,
             table.seen_ns,
+            is_out,
             self._now_ns,
             settings.max_unseen_s,
+            settings.miss_share,
+            settings.sure_score,
+            *settings.weak_evidence,
             matched,
-            seen.score,
-            settings.new_score,
             settings.max_tracks,
         )
         self._refuse({"too_many": too_many})
         self._placed = (matched, kept, begun)
+        leapt, landed = self._leaps(
+            seen, once, begun, room=settings.max_tracks - len(kept) - len(begun)
+        )
         if len(kept) < len(table) or len(begun):
             table = self._tracks = TrackTable(
                 *carried_over(
@@ -270,18 +314,50 @@ class Tracker:
                     seen.covariance,
                     seen.log_size,
                     seen.class_id,
+                    seen.evidence,
                     seen.score,
                     kept,
                     begun,
+                    leapt,
+                    landed,
+                    settings.sure_score,
+                    *settings.weak_evidence,
                     settings.size_sd,
                     settings.start_speed_m_s,
                     self._height_of_a_box_m,
                     self._now_ns,
                 )
             )
-        self._next_id = confirm_in_place(
-            table.track_id, table.hits, settings.confirm_hits, self._next_id
+        self._next_id, detections = confirm_in_place(
+            table.track_id, table.evidence, table.hits, settings.confirm_evidence, self._next_id
         )
+        self._followed += detections
+
+    def _leaps(
+        self, seen: Sightings, once: IntArray, begun: IntArray, *, room: int
+    ) -> tuple[IntArray, IntArray]:
+        """Pairs of a track that was seen ``once`` and a sighting that begins one, at most ``room``:
+        they may be one thing.
+        """
+        settings, table = self.settings, self._tracks
+        if not len(once) or not len(begun):
+            return _NONE, _NONE
+        leapt, landed = leaps(
+            once,
+            begun,
+            table.state,
+            table.log_size,
+            table.size_variance,
+            table.class_id,
+            seen.position,
+            seen.log_size,
+            seen.class_id,
+            len(self._class_names) > 1,
+            settings.size_sd,
+            settings.size_gate,
+            settings.most_leaps,
+        )
+        return leapt[:room], landed[:room]
 
     def _reported(self, table: TrackTable, capture_ns: int) -> Tracks:
         ids, box_px, score, class_id, unseen_s, age_s, ground_m, velocity_m_s, covariance = (
@@ -344,6 +420,8 @@ class Tracker:
             "camera_share": list(self._motion.share),
             "class_names": list(self._class_names),
             "refused": dict(self.refused),
+            "usable": self._usable,
+            "followed": self._followed,
         }
         return plain, self._tracks.copied().arrays()
 
@@ -368,4 +446,5 @@ class Tracker:
             share=tuple(plain["camera_share"]),
         )
         self.refused = Counter(plain["refused"])
+        self._usable, self._followed = int(plain["usable"]), int(plain["followed"])
         self._tracks = TrackTable.from_arrays(arrays)

@@ -51,6 +51,7 @@ class TrackStage(ItemStage):
     reads = ("detections",)
     writes = "tracks"
     measures = {"tracks": "1", "unseen": "1"}
+    version = 2  # weak evidence begins tracks, and whatever moves fast
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

@@ -13,6 +13,7 @@ from sightline.cli.console import counting_display, print_json
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.evidence.drawing import render_still, render_video
+from sightline.evidence.drawing.rendering import LONGEST_PAUSE_S
 from sightline.runtime import RunDirectory
 from sightline.sense.frames.delivery import CameraSource
 
@@ -77,6 +78,7 @@ def render(
                 "with_picture": done.with_picture,
                 "without_picture": done.without,
                 "at_s": done.at_s,
+                "gaps_shortened": done.gaps,
                 "took_s": round(took_s, 3),
             }
         )
@@ -87,5 +89,10 @@ def render(
     if done.without:
         console.print(
             f"{done.without:,} camera pictures are not in the log; give --source CAMERA=LOCATION"
+        )
+    if done.gaps:
+        console.print(
+            f"{done.gaps:,} gaps without a picture are shown {LONGEST_PAUSE_S:g} s long; the time "
+            "written on each picture is its own"
         )
     console.print(f"{done.pictures / took_s:,.1f} pictures/s")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sightline.cli.console import print_json
 from sightline.cli.tracking_commands import frame_range
-from sightline.evidence.site_scores import score_site
+from sightline.evidence.site_scores import camera_of, score_site
 from sightline.runtime import RunDirectory
 from sightline.sense.frames.mot_files import read_truth
 
@@ -25,7 +25,7 @@ def evaluate_site(
     camera: Annotated[str, typer.Option(help="Camera of the pipeline.")],
     truth: Annotated[Path, typer.Option(help="Truth in MOTChallenge form.")],
     truth_width: Annotated[
-        int | None, typer.Option(help="Width in px of the pictures the truth was made for.")
+        int | None, typer.Option(min=1, help="Width in px of the pictures the truth was made for.")
     ] = None,
     frames: Annotated[
         str | None,
@@ -37,13 +37,13 @@ def evaluate_site(
 ) -> None:
     """Score a run of cameras from its log: HOTA, MOTA, IDF1, and position error in metres."""
     directory = RunDirectory.open(run)
-    width_px = directory.plan.cameras[camera].contract.width_px if truth_width else 1
+    width_px = camera_of(directory, camera).contract.width_px
     score = score_site(
         directory,
         camera,
         read_truth(truth),
         frames=frame_range(frames),
-        truth_scale=width_px / truth_width if truth_width else 1.0,
+        truth_scale=1.0 if truth_width is None else width_px / truth_width,
     )
     plain = score.as_mapping()
     if as_json:

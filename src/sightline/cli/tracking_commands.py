@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import numpy as np
+import polars as pl
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from sightline.cli.console import print_json
 from sightline.cli.output_files import check_outputs
-from sightline.errors import StorageError, UsageError
+from sightline.errors import SourceError, StorageError, UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
+from sightline.evidence.tracking.rules import chosen_frames, left_out_notes
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
@@ -41,6 +43,13 @@ ASSUMED_FPS = 25.0
 """Taken where no rate is given. Recordings have 7 to 30 frames a second: give the true rate."""
 MIN_FPS, MAX_FPS = 0.01, 1e6
 _SHOWN_REFUSED = 20
+_USUAL_STEP, _STEPS_TOLD_FROM = 30, 3
+"""A step between frames with detections that is no rare one, and how many are looked at."""
+_WHY_UNUSED = {
+    "no_track": "seen too seldom, for how sure they are, to begin one",
+    "off_plane": "above the horizon of the camera model",
+    "too_many": "the tracker holds as many tracks as it may",
+}
 _QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}
 
 
@@ -48,8 +57,8 @@ class FrameTracker(Protocol):
     """What ``sightline track`` asks of a tracker."""
 
     @property
-    def refused(self) -> Mapping[str, int]:
-        """Detections that were not used, by reason."""
+    def held(self) -> int:
+        """Tracks that may still be continued."""
         ...
 
     def update(self, detections: Detections) -> Tracks:
@@ -62,7 +71,7 @@ class Followed:
     """Tracks of a file, and how long the tracker took.
 
     Attributes:
-        tracks: frame number and tracks of each frame.
+        tracks: frame number and tracks of each frame that has any.
         update_ms: wall-clock time of each update.
     """
 
@@ -97,12 +106,18 @@ def track(
     stream = detections.stem
     model = load_camera(camera) if camera else None
     found = read_detections(detections, uses_scores=not ignore_scores)
-    capture_ns, clock = _capture_times(found, fps=fps, timestamps=timestamps)
+    times, clock = _capture_times(found, fps=fps, timestamps=timestamps)
     if clock["source"] == "assumed":
         typer.echo(f"no --fps or --timestamps: {ASSUMED_FPS:g} fps assumed", err=True)
     tracker = Tracker(stream, model)
-    with _progress("track", len(capture_ns), is_quiet=as_json) as step:
-        followed = follow(tracker, _stepped(found.by_frame(stream, capture_ns), step))
+    notes = _frame_notes(found)
+    with _progress("track", len(found.frames), is_quiet=as_json) as step:
+        frames = zip(
+            found.frames.tolist(), _stepped(found.by_frame(stream, times(found.frames)), step),
+            strict=True,
+        )  # fmt: skip
+        last = clock.pop("frames")
+        followed = follow(tracker, frames, times=times, last=last)
     try:
         rows = write_tracks(out, followed.tracks, max_unseen_s=max_unseen)
     except OSError as error:
@@ -117,16 +132,18 @@ def track(
         "tracks_file": str(out),
         "camera": str(camera) if camera else None,
         "time": clock,
-        "frames": len(capture_ns),
+        "frames": last,
+        "frames_with_detections": len(found.frames),
         "rows": found.rows,
         "detections": len(found.table),
         "rows_out_of_order": found.rows_out_of_order,
         "refused": _by_reason(found),
         "refused_rows": _refused_rows(found),
-        "unused_by_tracker": dict(tracker.refused),
+        "unused_by_tracker": dict(tracker.left_aside),
         "tracks": len({i for _, seen in followed.tracks for i in seen.track_id.tolist()}),
         "track_rows": rows,
         "update_ms": _quantiles(followed.update_ms),
+        "notes": notes,
     }
     if as_json:
         print_json(summary)
@@ -134,14 +151,47 @@ def track(
         _show_tracking(summary)
 
 
-def follow(tracker: FrameTracker, frames: Iterable[Detections]) -> Followed:
-    """Give a tracker one frame after the other, timing each update."""
-    tracks, update_ms = [], []
-    for number, detections in enumerate(frames, start=1):
+def follow(
+    tracker: FrameTracker,
+    frames: Iterable[tuple[int, Detections]],
+    *,
+    times: FrameTimes,
+    last: int,
+) -> Followed:
+    """Give a tracker one frame after the other, timing each update.
+
+    In a gap it is given frames without detections only as long as it holds tracks: what is kept,
+    and what is done, goes with the detections, however large the numbers of the frames are.
+
+    Args:
+        tracker: of one camera.
+        frames: number, from 1, and detections of those that have any, in their order.
+        times: of any frame.
+        last: number of the last frame there is.
+    """
+    tracks: list[tuple[int, Tracks]] = []
+    update_ms: list[float] = []
+
+    def update(number: int, detections: Detections) -> None:
         start_s = time.perf_counter()
         found = tracker.update(detections)
         update_ms.append(1000 * (time.perf_counter() - start_s))
-        tracks.append((number, found))
+        if len(found):
+            tracks.append((number, found))
+
+    def pass_by(first: int, end: int) -> None:
+        for number in range(first, end):
+            if not tracker.held:
+                break
+            at_ns = int(times(np.array([number]))[0])
+            update(number, Detections.of(stream, at_ns, box_px=[], score=[]))
+
+    following, stream = 1, ""
+    for number, detections in frames:
+        pass_by(following, number)
+        update(number, detections)
+        following, stream = number + 1, detections.stream
+    pass_by(following, last + 1)
     return Followed(tracks=tracks, update_ms=update_ms)
 
 
@@ -167,7 +217,8 @@ def evaluate_mot(
     rules = ScoringRules.named(benchmark) if benchmark else ScoringRules.fitting(true)
     span = frame_range(frames)
     score = score_tracks(true, followed, rules=rules, frames=span, min_iou=min_iou)
-    notes = _coverage_notes(true, followed) if span is None else []
+    notes = left_out_notes(chosen_frames(true, span), rules)
+    notes += _coverage_notes(true, followed) if span is None else []
     result = {
         **score.as_mapping(),
         "truth_file": str(truth),
@@ -192,10 +243,14 @@ def evaluate_mot(
         console.print(f"note: {note}", markup=False)
 
 
+FrameTimes = Callable[[IntArray], IntArray]
+"""Capture times, UTC ns, of frames by their numbers from 1."""
+
+
 def _capture_times(
     found: MotDetections, *, fps: float | None, timestamps: Path | None
-) -> tuple[IntArray, dict[str, Any]]:
-    """int64[frames], UTC ns, and where they are from."""
+) -> tuple[FrameTimes, dict[str, Any]]:
+    """When frames were taken; where that is from, and the number of ``frames``."""
     if fps is not None and timestamps is not None:
         raise UsageError(
             expected="--fps or --timestamps",
@@ -204,7 +259,16 @@ def _capture_times(
             action="give the one that is known",
         )
     if timestamps is not None:
-        return read_frame_times(timestamps), {"source": "timestamps", "file": str(timestamps)}
+        listed_ns = read_frame_times(timestamps)
+        if len(listed_ns) < found.last_frame:
+            raise SourceError(
+                expected=f"a capture time for each of {found.last_frame} frames",
+                got=str(len(listed_ns)),
+                where=str(timestamps),
+                action="give one time per frame, from frame 1 on",
+            )
+        source = {"source": "timestamps", "file": str(timestamps), "frames": len(listed_ns)}
+        return lambda number: listed_ns[number - 1], source
     rate = ASSUMED_FPS if fps is None else fps
     if not MIN_FPS <= rate <= MAX_FPS:
         raise UsageError(
@@ -213,8 +277,33 @@ def _capture_times(
             where="--fps",
             action="give the rate of the recording",
         )
-    offset_ns = np.rint(np.arange(found.last_frame) * (NS_PER_S / rate)).astype(np.int64)
-    return offset_ns, {"source": "assumed" if fps is None else "fps", "fps": rate}
+
+    def at_rate(number: IntArray) -> IntArray:
+        found_ns: IntArray = np.rint((number - 1) * (NS_PER_S / rate)).astype(np.int64)
+        return found_ns
+
+    source = {"source": "assumed" if fps is None else "fps", "fps": rate}
+    return at_rate, source | {"frames": found.last_frame}
+
+
+def _frame_notes(found: MotDetections) -> list[str]:
+    """What the numbers of the frames look like, where they may be no numbers of frames."""
+    notes = []
+    steps = np.diff(found.frames)
+    if len(steps) >= _STEPS_TOLD_FROM and np.median(steps) > _USUAL_STEP:
+        notes.append(
+            f"frame numbers go up by {np.median(steps):g} at a time: is this a time? Each number "
+            "is taken for one frame at --fps; number the frames, and give --timestamps"
+        )
+    at_zero = found.refused.filter(
+        (pl.col("field") == "frame") & pl.col("detail").str.ends_with("got 0")
+    ).height
+    if at_zero:
+        notes.append(
+            f"{at_zero} rows of frame 0 are left out: frames count from 1; add 1 where a file "
+            "counts from 0"
+        )
+    return notes
 
 
 def frame_range(text: str | None) -> tuple[int, int] | None:
@@ -233,7 +322,9 @@ def frame_range(text: str | None) -> tuple[int, int] | None:
 
 
 def _coverage_notes(truth: MotTable, tracks: MotTable) -> list[str]:
-    if not len(truth) or not len(tracks) or tracks.frame[-1] <= truth.frame[-1]:
+    if not len(truth):
+        return ["the truth has no boxes: every box of a track counts as false"]
+    if not len(tracks) or tracks.frame[-1] <= truth.frame[-1]:
         return []
     last = int(truth.frame[-1])
     beyond = int((tracks.frame > last).sum())
@@ -271,11 +362,14 @@ def _show_tracking(summary: Mapping[str, Any]) -> None:
         place = f"row {row['row']}" if row["row"] >= 0 else "file"
         console.print(f"  {place}: {row['reason']} {row['field']}: {row['detail']}", markup=False)
     for why, count in summary["unused_by_tracker"].items():
-        console.print(f"  not used by the tracker: {why} {count:,}", markup=False)
+        meaning = _WHY_UNUSED.get(why, "")
+        console.print(f"  in no track: {count:,} {why}{meaning and f': {meaning}'}", markup=False)
     console.print(f"{summary['tracks']:,} tracks in {summary['track_rows']:,} boxes", markup=False)
     times = [f"{k} {v:.3g}" for k, v in summary["update_ms"].items() if v is not None]
     if times:
         console.print(f"ms per update: {', '.join(times)}", markup=False)
+    for note in summary["notes"]:
+        console.print(f"note: {note}", markup=False)
     console.print(f"tracks: {summary['tracks_file']}", markup=False)
 
 

@@ -18,6 +18,7 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.item_stage import CameraPlan
 from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames.mot_files import MotTable
 
@@ -49,11 +50,8 @@ class SiteScore:
         }
 
 
-def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]:
-    """What a camera of a run followed, and where on the ground: float64[n, 2] in metres, or NaN.
-
-    Frame n of the source, from 0, is frame n + 1 of the table. Tracks that are carried on for
-    longer than ``sightline track`` would report them are left out.
+def camera_of(run: RunDirectory, camera: str) -> CameraPlan:
+    """A camera of a run.
 
     Raises:
         UsageError: the run has no such camera.
@@ -65,6 +63,19 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
             where="camera of a run",
             action="name a camera of the pipeline",
         )
+    return run.plan.cameras[camera]
+
+
+def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]:
+    """What a camera of a run followed, and where on the ground: float64[n, 2] in metres, or NaN.
+
+    Frame n of the source, from 0, is frame n + 1 of the table. Tracks that are carried on for
+    longer than ``sightline track`` would report them are left out.
+
+    Raises:
+        UsageError: the run has no such camera.
+    """
+    camera_of(run, camera)
     frames: list[int] = []
     seen: list[Tracks] = []
     most_unseen_s = TrackerSettings().report_unseen_s + _ROUNDING_S

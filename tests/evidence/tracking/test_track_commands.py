@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 from evidence.tracking.tracking_cases import DATA, path, save
 from sightline.cli import tracking_commands
 from sightline.cli.main import app_for
+from sightline.cli.tracking_commands import follow
 from sightline.errors import SourceError, StorageError, UsageError
-from sightline.sense.frames.mot_files import read_tracks
+from sightline.records import Tracks
+from sightline.sense.frames.mot_files import read_detections, read_tracks
 
 app = typer.Typer()
 app.command("track")(tracking_commands.track)
@@ -163,3 +165,67 @@ def test_what_a_person_reads_names_each_refused_row(walk, tmp_path):
         app, ["track", str(walk), "-o", str(tmp_path / "t.txt"), "--fps", "10"]
     )
     assert "row 20: RANGE width: expected above 0, got 0" in shown.stdout
+
+
+def text(file, rows):
+    """Rows of numbers as they are."""
+    file.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    return file
+
+
+def test_truth_of_classes_that_are_not_scored_is_said(tmp_path):
+    boxes = [(f, i, 10 * f, 20, 30, 90, 1, i, 1.0) for f in range(1, 6) for i in (1, 2)]
+    truth = text(tmp_path / "gt.txt", boxes)
+    tracks = text(tmp_path / "t.txt", [box[:7] for box in boxes])
+    notes = call("evaluate", "mot", "--truth", truth, "--tracks", tracks)["notes"]
+    assert "5 of 10 boxes of truth are of classes that mot17 does not score" in notes[0]
+    assert "2: 5" in notes[0]
+
+
+def test_truth_that_is_not_to_be_considered_is_said(tmp_path):
+    truth = text(tmp_path / "gt.txt", [(f, 1, 10, 20, 30, 90, f % 2) for f in range(1, 5)])
+    notes = call("evaluate", "mot", "--truth", truth, "--tracks", truth)["notes"]
+    assert notes == ["2 of 4 boxes of truth are not to be considered: their seventh column is 0"]
+
+
+def test_what_is_in_no_track_is_counted(tmp_path):
+    detections = text(tmp_path / "det.txt", [(f, -1, 10, 20, 30, 90, 0.9) for f in (1, 9, 17)])
+    summary = call("track", detections, "-o", tmp_path / "t.txt", "--fps", 10)
+    assert (summary["tracks"], summary["unused_by_tracker"]) == (0, {"no_track": 3})
+
+
+def test_updates_go_with_detections_and_not_with_the_numbers_of_frames(tmp_path):
+    rows = [(1 + 5000 * f, -1, 10, 20, 30, 90, 0.9) for f in range(20)]
+    found = read_detections(text(tmp_path / "det.txt", rows))
+
+    class Counting:
+        held, updates = 0, 0
+
+        def update(self, detections):
+            self.updates += 1
+            return Tracks.none("", detections.capture_ns)
+
+    tracker = Counting()
+    pairs = zip(found.frames.tolist(), found.by_frame("", found.frames * 40), strict=True)
+    follow(tracker, pairs, times=lambda number: number * 40, last=found.last_frame)
+    assert tracker.updates == 20
+
+
+def test_a_gap_changes_no_track(tmp_path):
+    rows = [(f, -1, 10 + 3 * f, 20, 30, 90, 0.9) for f in [*range(1, 20), *range(9000, 9020)]]
+    summary = call("track", text(tmp_path / "det.txt", rows), "-o", tmp_path / "t.txt", "--fps", 25)
+    frames = np.loadtxt(tmp_path / "t.txt", delimiter=",")[:, 0]
+    assert summary["tracks"] == 2
+    assert (frames[0], frames[frames > 1000].min()) == (3, 9002)
+
+
+def test_times_as_frame_numbers_are_noted(tmp_path):
+    rows = [(1 + 40 * f, -1, 10, 20, 30, 90, 0.9) for f in range(20)]
+    summary = call("track", text(tmp_path / "det.txt", rows), "-o", tmp_path / "t.txt", "--fps", 25)
+    assert "go up by 40 at a time: is this a time?" in summary["notes"][0]
+
+
+def test_frames_that_count_from_0_are_noted(tmp_path):
+    rows = [(f, -1, 10, 20, 30, 90, 0.9) for f in range(20)]
+    summary = call("track", text(tmp_path / "det.txt", rows), "-o", tmp_path / "t.txt", "--fps", 25)
+    assert "1 rows of frame 0 are left out" in summary["notes"][0]

@@ -112,13 +112,26 @@ class TimedMovie:
         # Two pictures less than a tick apart keep their order.
         self._pts = max(round(at_s * _TICKS_PER_S), self._pts + 1)
         frame.pts, frame.time_base = self._pts, Fraction(1, _TICKS_PER_S)
-        self._container.mux(self._stream.encode(frame))
+        with _as_os_error():
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Write what is left."""
-        if self._pts >= 0:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        with _as_os_error():
+            if self._pts >= 0:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """What FFmpeg fails at, as any file that cannot be written: not all its errors are OSError."""
+    import av  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
 
 
 class FixedRateMovie:

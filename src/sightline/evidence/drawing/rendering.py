@@ -26,6 +26,9 @@ from sightline.runtime.pictures.logged_pictures import (
 )
 from sightline.sense.frames.delivery import FrameItem, FrameSource
 
+LONGEST_PAUSE_S = 10.0
+"""A time without a picture is shown at most that long: nobody watches a night in which nothing
+came, and MP4 holds a picture for 6.6 h at most."""
 _PNG_SMALL = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 
 
@@ -39,6 +42,8 @@ class Rendered:
         with_picture, without: pictures of cameras that were found, or drawn as a grey ground.
         at_s: time of the last of them, from the first frame of the run.
         size_px: (width, height).
+        gaps: times without a picture that were longer than ``LONGEST_PAUSE_S`` and are shown as
+            long as that; each picture has its own time written on it.
     """
 
     path: Path
@@ -47,6 +52,7 @@ class Rendered:
     without: int
     at_s: float
     size_px: tuple[int, int]
+    gaps: int = 0
 
 
 def render_video(
@@ -75,11 +81,13 @@ def render_video(
     pictures = RunPictures(run, sources or {}, limits=limits)
     layout = SiteLayout.of(run.plan)
     rate_hz = max(camera.contract.rate_hz for camera in run.plan.cameras.values())
-    count, found, missing, at_s = 0, 0, 0, 0.0
+    count, found, missing, at_s, gaps, cut_s = 0, 0, 0, 0.0, 0, 0.0
     with movie(out, size_px=layout.size_px, rate_hz=rate_hz) as file:
         for scene in run_scenes(run, limits=limits):
             shown = pictures.shown(scene)
-            file.add(draw_site(shown, layout), shown.at_s)
+            if count and shown.at_s - at_s > LONGEST_PAUSE_S:
+                gaps, cut_s = gaps + 1, cut_s + shown.at_s - at_s - LONGEST_PAUSE_S
+            file.add(draw_site(shown, layout), shown.at_s - cut_s)
             kept = sum(camera.picture is not None for camera in shown.cameras)
             count, found, at_s = count + 1, found + kept, shown.at_s
             missing += len(shown.cameras) - kept
@@ -94,6 +102,7 @@ def render_video(
         without=missing,
         at_s=at_s,
         size_px=layout.size_px,
+        gaps=gaps,
     )
 
 

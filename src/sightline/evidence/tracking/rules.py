@@ -84,6 +84,30 @@ def chosen_frames(table: MotTable, frames: tuple[int, int] | None) -> MotTable:
     return table.only((table.frame >= first) & (table.frame <= last))
 
 
+def left_out_notes(truth: MotTable, rules: ScoringRules) -> list[str]:
+    """What of the truth these rules do not score, in words; none where all of it is."""
+    if not len(truth):
+        return []
+    notes = []
+    ignored = int((truth.score == 0).sum())
+    if ignored:
+        notes.append(
+            f"{ignored} of {len(truth)} boxes of truth are not to be considered: their seventh "
+            "column is 0"
+        )
+    considered = truth.only(truth.score != 0)
+    other = considered.only(~np.isin(considered.class_id, rules.scored_classes))
+    if rules.scored_classes and len(other):
+        classes, counts = np.unique(other.class_id, return_counts=True)
+        listed = ", ".join(f"{c}: {n}" for c, n in zip(classes, counts, strict=True))
+        notes.append(
+            f"{len(other)} of {len(truth)} boxes of truth are of classes that {rules.name} does "
+            f"not score (class: boxes, {listed}); if the classes are not the benchmark's, "
+            "--benchmark mot15 scores all of them"
+        )
+    return notes
+
+
 def scored_boxes(
     truth: MotTable, tracks: MotTable, rules: ScoringRules
 ) -> tuple[MotTable, MotTable]:

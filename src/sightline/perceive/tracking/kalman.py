@@ -119,7 +119,7 @@ def start_from_two(  # noqa: PLR0917 - compiled functions take no keywords
     start_speed_m_s: float,
     assumed_height_m: float,
 ) -> None:
-    """``reference_kalman.start_from_two`` of track ``i`` and sighting ``j``, into ``covariance``."""
+    """``reference_kalman.start_from_two`` of track ``i`` and sighting ``j``, in place."""
     dx = position[j, 0] - state[i, 0]
     dy = position[j, 1] - state[i, 1]
     start = start_speed_m_s

@@ -169,6 +169,11 @@ class Tracker:
         return found
 
     @property
+    def held(self) -> int:
+        """Tracks that may still be continued, those that are not confirmed among them."""
+        return len(self._tracks)
+
+    @property
     def left_aside(self) -> dict[str, int]:
         """Detections that are in no track so far, by why.
 

@@ -312,31 +312,29 @@ class MotDetections:
         """Number of the last frame that has a detection; 0 without any."""
         return int(self.table.frame[-1]) if len(self.table) else 0
 
+    @property
+    def frames(self) -> IntArray:
+        """int64[f], the numbers of the frames that have detections, ascending."""
+        return np.unique(self.table.frame)
+
     def by_frame(self, stream: str, capture_ns: IntArray) -> Iterator[Detections]:
-        """One record for each frame from 1 on, also for those without a detection.
+        """One record for each frame that has detections, in their order.
 
         Args:
             stream: name of the camera.
-            capture_ns: int64[frames], capture time of each frame, UTC ns; at least up to
-                ``last_frame``.
+            capture_ns: int64[f], capture time of each of :attr:`frames`, UTC ns.
         """
-        if len(capture_ns) < self.last_frame:
-            raise SourceError(
-                expected=f"a capture time for each of {self.last_frame} frames",
-                got=str(len(capture_ns)),
-                where=f"times of stream {stream}",
-                action="give one time per frame, from frame 1 on",
-            )
-        ends = np.searchsorted(self.table.frame, np.arange(1, len(capture_ns) + 1), side="right")
-        start = 0
-        for time_ns, end in zip(capture_ns.tolist(), ends.tolist(), strict=True):
+        begins = np.searchsorted(self.table.frame, self.frames)
+        ends = np.append(begins, len(self.table))[1:]
+        for time_ns, start, end in zip(
+            capture_ns.tolist(), begins.tolist(), ends.tolist(), strict=True
+        ):
             yield Detections.of(
                 stream,
                 time_ns,
                 box_px=self.table.box_px[start:end],
                 score=self.table.score[start:end],
             )
-            start = end
 
 
 def read_detections(

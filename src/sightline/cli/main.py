@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "prune": ("log_commands:prune", "Delete old contents of a log; hashes stay."),
         "quarantine": ("log_commands:quarantine", "Show refused rows, or feed them in again."),
         "alerts": ("alert_commands:alerts", "Show active alarms, and which are hidden and why."),
+        "outbox": ("outbox_command:outbox", "Show alerts that were not taken; send them again."),
         "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
         "track": ("tracking_commands:track", "Track things through a file of detections."),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,10 @@ def _write_video(path: Path) -> None:
     video.release()
 
 
+def _nothing() -> None:
+    """What is to be undone where nothing is."""
+
+
 def _locked(ledger: Path) -> Callable[[], None]:
     held = sqlite3.connect(ledger, isolation_level=None, timeout=10, check_same_thread=False)
     held.execute("begin immediate")
@@ -320,12 +325,12 @@ def _without_outbox(ledger: Path) -> Callable[[], None]:
 def _overwritten(ledger: Path) -> Callable[[], None]:
     with ledger.open("r+b") as file:
         file.write(b"\xa5" * ledger.stat().st_size)
-    return lambda: None
+    return _nothing
 
 
 def _deleted(ledger: Path) -> Callable[[], None]:
     ledger.unlink()
-    return lambda: None
+    return _nothing
 
 
 @case("reliability/14_site_shell")
@@ -364,14 +369,14 @@ def _site_run(
         time.sleep(_BEFORE_S)
         alerts.waits_s, saw.waits_s = 30.0 * alerts_hang, 30.0 * saw_hangs
         began_s = time.monotonic()
-        undo = (lambda: None) if on_ledger is None else on_ledger(out / "ledger.sqlite")
+        undo = _nothing if on_ledger is None else on_ledger(out / "ledger.sqlite")
         time.sleep(_TROUBLE_S)
         if process.poll() is not None:
             yield f"{name}: the run ended: {process.communicate()[1][-160:]}"
             return
         for machine, got in (("saw", saw), ("press", press)):
             times = [began_s, *(t for t, _ in got.came if t > began_s), time.monotonic()]
-            gap_s = max(b - a for a, b in zip(times, times[1:], strict=False))
+            gap_s = max(b - a for a, b in pairwise(times))
             if gap_s > _LONGEST_GAP_S:
                 yield f"{name}: {machine} heard nothing for {gap_s:.1f} s"
         undo()
@@ -424,8 +429,8 @@ def who_commands(c: Case) -> Iterator[str]:
     key = CommandKey(b"k" * 32)
     signed = CommandReceiver("saw", key=key, after=Counter(0, 0))
     evil = CommandSigner(CommandKey(b"e" * 32), session=9).sign(forged)
-    for said in (forged, evil):
-        signed.take(said.canonical_bytes(), now_ns=0)
+    for payload in (forged.canonical_bytes(), evil.canonical_bytes()):
+        signed.take(payload, now_ns=0)
     if signed.level(now_ns=1) is not CommandLevel.STOP:
         yield "with a key: a forged NONE was heeded"
     (c.folder / "site.yaml").write_text(SITE)

@@ -20,8 +20,14 @@ class Limits:
     # documents of people: contracts, cameras, pipelines
     max_document_bytes: int = 1 << 20
     """One YAML, camera or homography file. A larger one is refused before it is parsed."""
+    max_document_levels: int = 64
+    """Levels within levels of one document, YAML or JSON. More is refused as it is parsed."""
     max_document_values: int = 1_000_000
     """Values in one YAML file with every alias written out. More is refused before any is made."""
+    max_manifest_bytes: int = 256 << 20
+    """``run.json`` of a run directory, which holds its tables of subjects."""
+    max_control_file_bytes: int = 64 << 20
+    """A file of operator inputs that is read at the start of a run. A larger one is refused."""
     max_expression_chars: int = 4096
     """One SQL expression. A longer one is a PipelineError, unread."""
     max_expression_depth: int = 32

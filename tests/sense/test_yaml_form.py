@@ -1,6 +1,9 @@
 """YAML of people: a key given twice, bounds, and the place in every error."""
 
+import contextlib
 import datetime as dt
+import json
+import os
 
 import pytest
 import yaml
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from sightline.errors import ContractError, PipelineError
 from sightline.limits import Limits
-from sightline.sense.yaml_form import read_yaml
+from sightline.sense.yaml_form import read_json, read_yaml
 
 NAMES = st.text("abcxyz_ 019é", min_size=1, max_size=6).filter(lambda name: name.strip() == name)
 SCALARS = st.none() | st.booleans() | st.integers() | NAMES
@@ -107,3 +110,122 @@ def test_an_empty_document_is_nothing():
 
 def test_dates_are_dates():
     assert read_yaml("at: 2026-01-01") == {"at": dt.date(2026, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!binary x", "a: !!set {b, c}", "a: !!omap [b: 1]", "a: !!pairs [b: 1, b: 2]",
+        "a: !!bool x", "a: !!timestamp x", "a: !!int x", "a: !!float x", "a: !!str {b: 1}",
+        "a: !mine b", "=: 1", "? !!binary x\n: 1",
+    ],
+)  # fmt: skip
+def test_a_tag_is_refused_or_tells_the_truth(text):
+    with pytest.raises(ContractError, match="a readable YAML file"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 3_000 + "]" * 3_000, "{a: " * 3_000 + "}" * 3_000, "- " * 3_000 + "x",
+     "? " * 200 + "x", "".join(f"{' ' * n}a:\n" for n in range(200)), "{b: &a " * 100],
+    ids=["lists", "mappings", "dashes", "keys", "indentation", "anchors"],
+)  # fmt: skip
+def test_levels_are_bounded_whatever_makes_them(text):
+    with pytest.raises(ContractError, match="at most 64 levels"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["a: 1:30", "a: 23:59:59", "a: 1:30.5", "1:2: a"])
+def test_numbers_to_the_base_of_60_are_refused(text):
+    with pytest.raises(ContractError, match="a plain number"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "text", [f"a: {'9' * 5_000}", f"a: 0x{'f' * 5_000}", f"a: {'9' * 5_000}.0"]
+)
+def test_a_number_of_thousands_of_digits_is_refused(text):
+    with pytest.raises(ContractError, match="a number of at most 64 characters"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("text", [r'a: "\ud800"', r'"\udc00": a'])
+def test_half_a_character_is_refused(text):
+    with pytest.raises(ContractError, match="whole characters"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le"])
+def test_only_utf_8_is_read(tmp_path, encoding):
+    path = tmp_path / "c.yaml"
+    path.write_bytes("a: é".encode(encoding))
+    with pytest.raises(ContractError, match=r"c\.yaml"):
+        read_yaml(path)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data):
+    with contextlib.suppress(ContractError):
+        read_yaml(data.decode("utf-8", "replace"))
+
+
+@given(st.text("[]{}:,&*!|>-?%@#'\"\\<= \n\tab01.~", max_size=60))
+def test_any_signs_of_yaml_are_read_or_refused(text):
+    with contextlib.suppress(ContractError):
+        read_yaml(text)
+
+
+def test_as_text_keeps_what_looks_like_a_number():
+    text = "007: {gateway: 1E5, plane: no, at: 1:30, on: 2026-01-01}"
+    assert read_yaml(text, as_text=True) == {
+        "007": {"gateway": "1E5", "plane": "no", "at": "1:30", "on": "2026-01-01"}
+    }
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "p.yaml")
+    with pytest.raises(ContractError, match="no ordinary file"):
+        read_yaml(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null", "/proc/self", "."])
+def test_a_device_or_a_folder_is_refused(tmp_path, place):
+    with pytest.raises(ContractError, match="expected a readable UTF-8 file"):
+        read_yaml(tmp_path / place)
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+@given(VALUES | st.floats(allow_nan=False, allow_infinity=False))
+def test_json_that_was_written_is_read(value):
+    assert read_json(json.dumps(value), where="x", kind_of_error=ContractError) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "a": 2}', "'a' twice"),
+        ('[{"b": {"a": 1, "a": 2}}]', "'a' twice"),
+        ("[NaN]", "NaN"),
+        ("[-Infinity]", "-Infinity"),
+        ("[1e999]", "1e999"),
+        ("[" + "9" * 5_000 + "]", "a number of 5000 digits"),
+        (r'["\ud800"]', "half a character"),
+        ("[" * 100_000, "at most 64 levels"),
+        ("[" * 65 + "]" * 65, "at most 64 levels"),
+        ("{", "readable JSON"),
+        ("", "readable JSON"),
+        ("\ufeff{}", "readable JSON"),
+    ],
+)
+def test_json_that_nobody_means_is_refused(text, message):
+    with pytest.raises(ContractError, match=message):
+        read_json(text, where="line 1", kind_of_error=ContractError)
+
+
+@given(st.text('[]{}:,"\\ud80019eE+-.truefalsnNaI', max_size=40))
+def test_any_signs_of_json_are_read_or_refused(text):
+    with contextlib.suppress(ContractError):
+        read_json(text, where="line 1", kind_of_error=ContractError)

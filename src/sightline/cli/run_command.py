@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from sightline.registry import import_plugins
 from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
 from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.run_options import RunClocks
+from sightline.sense.yaml_form import read_json
 
 _STAGES_SHOWN = 3
 """Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
@@ -310,7 +310,7 @@ def _followed(
 
 def _control(line: bytes) -> Mapping[str, Any]:
     try:
-        plain = json.loads(line)
-    except ValueError:
+        plain = read_json(line, where="an operator input", kind_of_error=UsageError)
+    except UsageError:
         return {}
     return plain if isinstance(plain, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import import_plugins
 from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
 from sightline.sense.opening import source_registry
+from sightline.sense.yaml_form import read_document, read_json
 
 CONTROLS = (
     "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
@@ -84,11 +85,13 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
     """Operator inputs, one JSON object a line."""
     found: list[Mapping[str, Any]] = []
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        whole = Limits(max_document_bytes=DEFAULT_LIMITS.max_control_file_bytes)
+        text = read_document(path, kind_of_error=UsageError, limits=whole)
+        for number, line in enumerate(text.splitlines(), start=1):
             try:
-                control = json.loads(line)
+                control = read_json(line, where=f"{path}, line {number}", kind_of_error=UsageError)
                 kind = control["control"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (KeyError, TypeError) as error:
                 raise UsageError(
                     expected='a JSON object with "control"',
                     got=line[:80],

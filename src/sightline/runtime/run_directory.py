@@ -32,6 +32,7 @@ from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
+from sightline.sense.yaml_form import read_json
 
 RUN_FORMAT_VERSION = 2
 MANIFEST = "run.json"
@@ -128,12 +129,15 @@ class RunDirectory:
             if str(folder.resolve()) not in sys.path:
                 sys.path.append(str(folder.resolve()))
         try:
-            plain = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            limits = Limits(max_document_bytes=DEFAULT_LIMITS.max_manifest_bytes)
+            plain = read_json(
+                path / MANIFEST, where=str(path), kind_of_error=LogError, limits=limits
+            )
             version = plain["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (LogError, KeyError, TypeError) as error:
             raise LogError(
                 expected=f"a run directory with {MANIFEST}",
-                got=f"{type(error).__name__}: {error}",
+                got=error.got if isinstance(error, LogError) else "another document",
                 where=str(path),
                 action="give the folder that was passed as --out",
             ) from error

@@ -1,15 +1,21 @@
-"""YAML files of people: read within bounds, and checked as a pydantic form.
+"""YAML and JSON of people: read within bounds, and checked as a pydantic form.
 
-Every YAML file of Sightline (contracts, cameras, pipelines, subjects) is read here. What YAML
-lets pass and people never mean is an error with its line and column: a key that is given twice
-(YAML keeps the last one silently), and aliases that make a small file a huge value.
+Every YAML file of Sightline (contracts, cameras, pipelines, subjects) and every JSON document that
+others wrote (operator inputs, the manifest of a run) is read here. What the formats let pass and
+people never mean is an error: a key that is given twice (the last one would win silently), aliases
+that make a small file a huge value, tags, numbers to the base of 60 (``1:30``), NaN in JSON, halves
+of a character (lone surrogates), levels within levels, and files that are none: a device, a pipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import json
+import math
+import os
+import stat
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pydantic
 import yaml
@@ -25,6 +31,44 @@ _ACTIONS: Mapping[str, str] = {
     "string_type": "put the value in quotes",
 }
 _SHOWN_CHARS = 80
+_TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
+_TAGS = frozenset(
+    _TAG + kind for kind in ("null", "bool", "int", "float", "timestamp", "str", "map", "seq")
+)
+"""What a value can be without a tag; the others make sets, bytes or objects."""
+_MOST_NUMBER_CHARS = 64
+
+
+class _TooDeep(Exception):
+    """A document has more levels than allowed."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which counts the levels before it goes into one.
+
+    Args:
+        text: the document.
+        most_levels: levels of it.
+    """
+
+    def __init__(self, text: str, most_levels: int) -> None:
+        super().__init__(text)
+        self._levels_left = most_levels
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._levels_left -= 1
+        if self._levels_left < 0:
+            raise _TooDeep
+        node = super().compose_node(parent, index)
+        self._levels_left += 1
+        return node
+
+
+class _TextLoader(_Loader):
+    """Keeps every scalar as it is written: ``007`` is no number, and ``no`` no boolean."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}
 
 
 def read_yaml(
@@ -32,20 +76,23 @@ def read_yaml(
     *,
     where: str | None = None,
     kind_of_error: type[SightlineError] = ContractError,
+    as_text: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> object:
-    """The value that a YAML document says: safe types alone, every key once.
+    """The value that a YAML document says: plain types alone, every key once.
 
     Args:
         path_or_text: a file (:class:`~pathlib.Path`), or the text itself.
         where: names the document in errors; by default the path.
         kind_of_error: what is raised: the error of whoever the file is for.
-        limits: ``max_document_bytes`` of a file, and ``max_document_values`` in the value with
-            every alias written out.
+        as_text: keep keys and values as they are written, whatever they look like.
+        limits: ``max_document_bytes`` of a file, ``max_document_levels``, and
+            ``max_document_values`` with every alias written out.
 
     Raises:
-        kind_of_error: the file cannot be read, is too large or is no YAML, a key is given twice
-            (with both lines), or aliases go round in a circle.
+        kind_of_error: the file cannot be read, is too large or too deep or is no YAML, a key is
+            given twice (with both lines), aliases go round in a circle, or a value is none that
+            people mean.
 
     >>> read_yaml("rate_hz: 15")
     {'rate_hz': 15}
@@ -60,7 +107,7 @@ def read_yaml(
     else:
         text, where = path_or_text, where or "the document"
     try:
-        loader = yaml.SafeLoader(text)
+        loader = (_TextLoader if as_text else _Loader)(text, limits.max_document_levels)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -74,15 +121,110 @@ def read_yaml(
             where=where if mark is None else f"{where}, {_place(mark)}",
             action="check the YAML syntax",
         ) from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except _TooDeep:
+        raise _too_deep(where, kind_of_error, limits) from None
+    # PyYAML makes dates and numbers as it comes to them, and says what is wrong in many ways.
+    except (ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise kind_of_error(
             expected="a readable YAML file",
-            got="too many levels"
-            if isinstance(error, RecursionError)
-            else " ".join(str(error).split()),
+            got=" ".join(str(error).split()),
             where=where,
             action="check the YAML syntax",
         ) from error
+
+
+def read_json(
+    source: Path | str | bytes,
+    *,
+    where: str,
+    kind_of_error: type[SightlineError],
+    limits: Limits = DEFAULT_LIMITS,
+) -> Any:
+    """The value that a JSON document of others says, within the bounds of a YAML document.
+
+    Args:
+        source: a file, or the text itself.
+        where: names the document in errors.
+        kind_of_error: what is raised.
+        limits: ``max_document_bytes`` of a file, and ``max_document_levels``.
+
+    Raises:
+        kind_of_error: it cannot be read, is too large or too deep or is no JSON, a key is given
+            twice, a number is not finite, or a text holds half a character.
+
+    >>> read_json('{"mask": 1, "mask": 2}', where="line 1", kind_of_error=ContractError)
+    Traceback (most recent call last):
+        ...
+    sightline.errors.ContractError: line 1: expected readable JSON, got 'mask' twice; \
+check the JSON
+    """
+    text: str | bytes
+    if isinstance(source, Path):
+        text = read_document(source, kind_of_error=kind_of_error, limits=limits)
+    else:
+        text = source
+    try:
+        plain = json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_not_finite,
+            parse_float=_finite_number,
+            parse_int=_short_number,
+        )
+        if not _is_deeper(plain, limits.max_document_levels):
+            # The only way a text can be none: an escape that is half a character.
+            json.dumps(plain, ensure_ascii=False).encode()
+            return plain
+    except RecursionError:
+        pass
+    except ValueError as error:
+        raise kind_of_error(
+            expected="readable JSON",
+            got="half a character" if isinstance(error, UnicodeEncodeError) else str(error),
+            where=where,
+            action="check the JSON",
+        ) from error
+    raise _too_deep(where, kind_of_error, limits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} twice")
+        found[key] = value
+    return found
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text}, which is no number of JSON")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_finite(text[:_MOST_NUMBER_CHARS])
+
+
+def _short_number(text: str) -> int:
+    if len(text) > _MOST_NUMBER_CHARS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _is_deeper(plain: Any, levels: int) -> bool:
+    if not isinstance(plain, dict | list):
+        return False
+    inner: Sequence[Any] = list(plain.values()) if isinstance(plain, dict) else plain
+    return levels <= 0 or any(_is_deeper(value, levels - 1) for value in inner)
+
+
+def _too_deep(where: str, kind_of_error: type[SightlineError], limits: Limits) -> SightlineError:
+    return kind_of_error(
+        expected=f"at most {limits.max_document_levels} levels within each other",
+        got="more",
+        where=where,
+        action="check that this is the right file",
+    )
 
 
 def read_document(
@@ -91,15 +233,19 @@ def read_document(
     """The UTF-8 text of a file of at most ``limits.max_document_bytes``.
 
     Raises:
-        kind_of_error: it cannot be read, is too large, or is no UTF-8.
+        kind_of_error: it cannot be read, is no file (a folder, a device, a pipe, which may never
+            end), is too large, or is no UTF-8.
     """
     most_bytes = limits.max_document_bytes
     try:
-        with path.open("rb") as file:
+        # Without waiting: a pipe that nobody writes to would hold up the open itself.
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError("no ordinary file")
             data = file.read(most_bytes + 1)
         if len(data) <= most_bytes:
             return data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
         raise kind_of_error(
             expected="a readable UTF-8 file",
             got=" ".join(str(error).split()),
@@ -173,7 +319,7 @@ class _Check:
 
     def __init__(
         self,
-        loader: yaml.SafeLoader,
+        loader: _Loader,
         where: str,
         kind_of_error: type[SightlineError],
         most_values: int,
@@ -192,13 +338,21 @@ class _Check:
             return known
         if id(node) in self._open:
             raise self._error(node, "values that end", "an alias to what it stands in", "remove it")
+        if node.tag not in _TAGS:
+            tag = node.tag.replace(_TAG, "!!")
+            raise self._error(node, "a readable YAML file without tags", tag, "remove it")
         self._open.add(id(node))
         values = 1
         if isinstance(node, yaml.MappingNode):
             self._check_keys(node)
-            values += sum(self.check(key) + self.check(value) for key, value in node.value)
+            values += sum(
+                (1 if key.tag == _MERGE else self.check(key)) + self.check(value)
+                for key, value in node.value
+            )
         elif isinstance(node, yaml.SequenceNode):
             values += sum(self.check(value) for value in node.value)
+        else:
+            self._check_scalar(node)
         if values > self._most_values:
             raise self._error(
                 node,
@@ -210,10 +364,25 @@ class _Check:
         self._values[id(node)] = values
         return values
 
+    def _check_scalar(self, node: yaml.Node) -> None:
+        text = node.value
+        if node.tag in (f"{_TAG}int", f"{_TAG}float"):
+            if ":" in text:
+                raise self._error(node, "a plain number", text, "put times and names in quotes")
+            if len(text) > _MOST_NUMBER_CHARS:
+                raise self._error(
+                    node,
+                    f"a number of at most {_MOST_NUMBER_CHARS} characters",
+                    f"{len(text)}",
+                    "write it shorter, or put it in quotes",
+                )
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+            raise self._error(node, "whole characters", ascii(text), "mend the escape")
+
     def _check_keys(self, node: yaml.MappingNode) -> None:
         lines: dict[Hashable, int] = {}
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == _MERGE:
                 name: object = key.value
             else:
                 name = self._loader.construct_object(key, deep=True)

@@ -125,7 +125,7 @@ class OnnxSession:
             return ()
         try:
             names = literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             names = None
         if isinstance(names, dict) and set(names) == set(range(len(names))):
             names = [names[i] for i in range(len(names))]

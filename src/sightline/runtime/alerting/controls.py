@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import SightlineError, StorageError, UsageError
+from sightline.limits import Limits
+from sightline.sense.yaml_form import read_json
 
 _OPEN = ".open"
 _MOST_FILES = 10_000
 """Inputs that wait. Beyond it a further one is refused to who gives it."""
 _MOST_PER_TICK = 100
 """Inputs taken at one tick; the others wait for the next."""
-_MOST_BYTES = 65_536
+_LIMITS = Limits(max_document_bytes=1 << 16)
 """One input. A larger one is refused."""
 
 
@@ -80,11 +82,10 @@ class ControlInbox:
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                return None
-            plain = {**json.loads(path.read_text(encoding="utf-8")), "id": path.stem}
+            given = read_json(path, where=path.name, kind_of_error=UsageError, limits=_LIMITS)
+            plain = {**given, "id": path.stem}
             self._check(plain)
-        except (OSError, ValueError, TypeError, SightlineError):
+        except (ValueError, TypeError, SightlineError):
             return None
         return plain
 

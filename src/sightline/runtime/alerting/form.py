@@ -178,7 +178,8 @@ def with_subjects(form: AlertingForm | None, folder: Path) -> AlertingForm | Non
     path = folder / form.subjects_file
     try:
         limits = Limits(max_document_bytes=_MOST_TABLE_BYTES)
-        table = _table(read_yaml(path, kind_of_error=PipelineError, limits=limits))
+        plain = read_yaml(path, kind_of_error=PipelineError, as_text=True, limits=limits)
+        table = _table(plain)
     except ValueError as error:
         raise PipelineError(
             expected="a YAML table of subjects: `sat-7: {gateway: g-1}`, one a line",

@@ -285,6 +285,10 @@ class FieldForm(Form):
     """Lowest and highest valid value, both inclusive; null leaves that side open."""
     nan: Literal["invalid", "refuse"] = "invalid"
     """NaN is kept as "measured as invalid", or refused NOT_FINITE. ±inf is always refused."""
+    decimal: Literal[".", ","] = "."
+    """The decimal sign of numbers that are text."""
+    missing: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()
+    """Texts that say that there is no value, such as "Bad" or "-999". An empty cell always does."""
     required: bool = True
     """Null is refused SCHEMA; in an optional number it becomes NaN, in an optional text null."""
     unit_column: Column | None = None
@@ -307,6 +311,8 @@ class FieldForm(Form):
         for name in ("unit", "range", "unit_column", "plausibility"):
             if not is_measured and getattr(self, name) is not None:
                 raise ValueError(f"no `{name}` on a {self.type} field")
+        if not is_measured and self.decimal != ".":
+            raise ValueError(f"no `decimal` on a {self.type} field")
         if self.type != "text" and self.allowed is not None:
             raise ValueError("`allowed` only on a text field; use `range` for numbers")
         if self.range is not None:

@@ -66,6 +66,11 @@ class ReadField:
 
 def read_field(column: pl.Series, form: FieldForm) -> ReadField:
     """Read ``column`` as the contract's type of field."""
+    if form.missing:
+        column = _without(column, form.missing)
+    if form.decimal == "," and column.dtype == pl.String:
+        # A point is no digit then: the mark makes the number unreadable.
+        column = column.str.replace_all(".", "?", literal=True).str.replace(",", ".", literal=True)
     if form.type == "text":
         text, unreadable = read_text(column)
         return ReadField(values=text, missing=_nulls(text), unreadable=unreadable)
@@ -89,6 +94,18 @@ def read_field(column: pl.Series, form: FieldForm) -> ReadField:
         if inexact is not None:
             unreadable = inexact if unreadable is None else unreadable | inexact
     return ReadField(values=values, missing=missing, unreadable=unreadable, not_finite=not_finite)
+
+
+def _without(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
+    """The column with null where it says that there is no value."""
+    if column.dtype == pl.String:
+        says_so = column.str.strip_chars().is_in(list(missing))
+    elif column.dtype.is_numeric():
+        numbers = pl.Series(missing).cast(pl.Float64, strict=False).drop_nulls()
+        says_so = column.cast(pl.Float64, strict=False).is_in(numbers.to_list())
+    else:
+        return column
+    return column.set(says_so.fill_null(False), None) if says_so.any() else column
 
 
 def extremes(values: pl.Series) -> tuple[float, float]:

@@ -250,7 +250,9 @@ def _array_frame(values: FloatArray, name: str, stem: str, archive: Archive) -> 
 
 # --- the sources ----------------------------------------------------------------------------------
 
-_CSV = (".csv", ".csv.gz")
+_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_TEXT = (".txt", ".txt.gz")
+"""Read as CSV where the location is such a file; in a folder it may be anything."""
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _PARQUET = (".parquet",)
 _ARCHIVE = (".npz",)
@@ -296,7 +298,7 @@ class FileSource(Source):
         files = tuple(
             (origin, path)
             for origin, path in found
-            if path.name.lower().endswith(suffixes)
+            if path.name.lower().endswith((*suffixes, *_TEXT) if path == root else suffixes)
             and (path == root or not path.name.startswith("."))
         )
         taken = {origin for origin, _ in files}
@@ -332,7 +334,7 @@ class FileSource(Source):
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         name, limits = path.name.lower(), self.limits
-        if name.endswith(_CSV):
+        if name.endswith((*_CSV, *_TEXT)):
             wanted = self.contract.needed_columns
             return read_csv(path, origin=origin, limits=limits, wanted=wanted)
         if name.endswith(_JSON_LINES):
@@ -385,7 +387,7 @@ class StandardInput(Source):
 
 
 def _without_suffix(origin: str) -> str:
-    for suffix in _CSV + _JSON_LINES + _PARQUET + _ARCHIVE:
+    for suffix in _CSV + _TEXT + _JSON_LINES + _PARQUET + _ARCHIVE:
         if origin.lower().endswith(suffix):
             return origin[: -len(suffix)]
     return origin

@@ -53,6 +53,13 @@ _WORDS: dict[str, str] = {
     "month-first": "dates with the month first",
     "year-first": "dates with the year first",
 }
+_DATES_IN_WORDS, _DATES = "dates in words", "dates of the calendar"
+_FORMATS: dict[str, TimeFormat] = {
+    **{words: form for form, words in _WORDS.items()},  # type: ignore[dict-item]
+    # No date of these has three numbers: whichever may be the first, they are read alike.
+    _DATES_IN_WORDS: "day-first",
+    _DATES: "day-first",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,7 @@ class WrittenTimes:
         missing: bool[n], rows that say that they have no time.
         unbelievable: bool[n], rows that the form reads as a time that cannot be meant.
         form: how they were read, for a person.
+        time_format: the same as a contract states it.
         ambiguous: (example, one reading, the other, options) where two forms fit equally; the
             rows are not read then.
         notes: what was found out, for a person.
@@ -73,6 +81,7 @@ class WrittenTimes:
     missing: BoolArray
     unbelievable: BoolArray
     form: str
+    time_format: TimeFormat
     ambiguous: tuple[str, str, str, tuple[str, str]] | None = None
     notes: tuple[str, ...] = ()
 
@@ -128,6 +137,7 @@ def read_times(
         missing=missing,
         unbelievable=unbelievable,
         form=read.form,
+        time_format=time_format or _FORMATS.get(read.form, "iso8601"),
         ambiguous=read.ambiguous,
         notes=tuple(notes),
     )
@@ -170,9 +180,9 @@ def _of_text(text: pl.Series) -> _Reading:
     if iso.zone_missing is not None:
         zoneless = zoneless | iso.zone_missing
     ns = iso.ns.zip_with(iso.ns.is_not_null(), rest.ns)
-    form = _WORDS["iso8601"] if rest.ns.count() == 0 else _WORDS.get(order or "", "dates in words")
+    form = _WORDS["iso8601"] if rest.ns.count() == 0 else _WORDS.get(order or "", _DATES_IN_WORDS)
     if order is None and rest.ns.count():
-        form = "dates of the calendar"
+        form = _DATES
     return _Reading(ParsedTimes(ns=ns, zone_missing=zoneless), form, notes=notes)
 
 

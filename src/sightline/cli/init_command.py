@@ -1,0 +1,370 @@
+"""``sightline init``: a contract and a pipeline from a table of one's own, to run at once."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from sightline.cli.console import utc
+from sightline.errors import SourceError, UsageError
+from sightline.limits import DEFAULT_LIMITS
+from sightline.records.signals import NS_PER_S, ROW
+from sightline.runtime import load_plan
+from sightline.sense.admission import Admitter
+from sightline.sense.contract import Contract, load_contract
+from sightline.sense.describing import DescribedField, DescribedTable, describe_table
+from sightline.sense.files import read_parquet
+from sightline.sense.source import Chunk
+from sightline.sense.text_files import read_csv
+
+_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_MOST_ROWS = 20_000_000
+"""Of a table that is looked at as a whole; of a longer one give a part."""
+_NICE_S = (
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+    21600, 43200, 86400,
+)  # fmt: skip
+_MOST_TICKS = 1_000
+"""Of a recording: so many ticks are quick, and more are not needed to look at what is over."""
+_LEAST_WINDOWS = 256
+"""Of a series of which a memory is worth having."""
+_LEAST_LEARNT, _MOST_LEARNT, _LEARNT_SHARE = 96, 750, 0.15
+_WIDTHS = (16, 32, 64, 128)
+_WIDTHS_LEARNT = 3
+"""A stretch is compared with others only when so many of its length were learnt."""
+
+
+def init(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A table: .csv, .tsv, .txt (each also .gz), .parquet."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder for the two files; made if needed."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Of the pipeline; otherwise the name of the file.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of times, if it is not found.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column that tells series apart, if it is not found."),
+    ] = None,
+    time_format: Annotated[
+        str | None, typer.Option(metavar="FORM", help="How times are written, if it is not clear.")
+    ] = None,
+) -> None:
+    """Write a contract and a pipeline from a table of your own, to run at once.
+
+    For example `sightline init telemetry.csv -o mine`, then `sightline run mine/telemetry.yaml
+    --source telemetry=telemetry.csv --out RUN`. Every guess stands in the files with a comment.
+    """
+    title = _name(name or file.name)
+    contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
+    for path in (contract_file, pipeline_file):
+        if path.exists():
+            raise UsageError(
+                expected="a folder without files of these names",
+                got=str(path),
+                where="--out",
+                action="choose another folder, or another --name",
+            )
+    table = _read(file)
+    found = describe_table(
+        table,
+        where=str(file),
+        time=time,
+        key=key,
+        time_format=time_format,  # type: ignore[arg-type]  # it says what it expects itself
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
+    pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
+    load_plan(pipeline_file)
+    refused = _refused(load_contract(contract_file), table, file)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in _said(found, refused, contract_file, pipeline_file, title, file):
+        console.print(line, markup=False)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> pl.DataFrame:
+    lower = path.name.lower()
+    if not path.is_file():
+        raise SourceError(
+            expected="a file", got="nothing", where=str(path), action="check the path"
+        )
+    if lower.endswith(_TEXT):
+        chunks: Iterator[Chunk] = read_csv(path, origin=path.name, limits=DEFAULT_LIMITS)
+    elif lower.endswith(".parquet"):
+        chunks = read_parquet(path, origin=path.name, limits=DEFAULT_LIMITS)
+    else:
+        raise UsageError(
+            expected="a table .csv, .tsv, .txt or .parquet",
+            got=path.name,
+            where="FILE",
+            action="convert it, or rename it if that is what it is",
+        )
+    frames, rows = [], 0
+    for chunk in chunks:
+        if chunk.frame.height:
+            frames.append(chunk.frame)
+        rows += chunk.frame.height
+        if rows > _MOST_ROWS:
+            raise SourceError(
+                expected=f"at most {_MOST_ROWS:,} rows",
+                got="more",
+                where=str(path),
+                action="give a part of it: what is written fits the whole",
+            )
+    if not frames:
+        raise SourceError(
+            expected="a table with rows", got="none", where=str(path), action="give another file"
+        )
+    return pl.concat(frames)
+
+
+def _refused(contract: Contract, table: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The rows that the contract refuses, each with its reason."""
+    if contract.origin_column is not None:
+        table = table.with_columns(pl.lit(path.stem).alias(contract.origin_column))
+    return Admitter(contract).admit(table).refused
+
+
+def _name(text: str) -> str:
+    """A name that a pipeline takes.
+
+    >>> _name("Housekeeping 2026.csv.gz"), _name("7.csv")
+    ('housekeeping_2026', 't_7')
+    """
+    stem = re.sub(r"(\.(csv|tsv|txt|parquet|gz))+$", "", text.lower())
+    plain = re.sub(r"[^a-z0-9]+", "_", stem).strip("_") or "table"
+    return (plain if plain[0].isalpha() else f"t_{plain}")[:48]
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def _contract(found: DescribedTable, title: str, file: Path) -> Iterator[str]:
+    yield f"# What a row of {_one_line(file.name)} is, by the file itself. Change what is not so."
+    yield f"contract: {title}"
+    if found.key:
+        yield f"key: {_list(found.key)}  # tells {found.keys:,} series apart"
+    else:
+        yield "key: [file]  # no column tells series apart: each file is one"
+        yield "origin_column: file"
+    yield from _event_time(found)
+    if found.sequence is not None:
+        yield "sequence:"
+        yield f"  column: {_text(found.sequence)}  # the newest of two rows of one time wins"
+    yield "fields:"
+    for field in found.fields:
+        yield from _field(field)
+    for column, why in found.unused:
+        yield f"  # {_one_line(column)}: not used; {_one_line(why)}"
+    yield "timing:"
+    yield (
+        f"  out_of_order_s: {_number(_nice(found.out_of_order_s))}"
+        f"  # rows come up to {_number(found.late_s)} s after newer ones of their key"
+    )
+    if found.late_s > found.out_of_order_s:
+        yield (
+            f"  revision_allowance_s: {_number(_nice(found.late_s))}"
+            "  # and these revise what was decided"
+        )
+    yield f"  max_backlog_s: {_number(max(86400.0, 2 * _nice(found.late_s)))}"
+    if math.isfinite(found.period_s):
+        yield f"expected_rate_hz: {_number(1 / found.period_s)}"
+        yield "silence:"
+        yield f"  timeout_s: {_number(_timeout_s(found))}  # then a key is silent"
+
+
+def _event_time(found: DescribedTable) -> Iterator[str]:
+    yield "event_time:"
+    if found.time is None:
+        yield "  # no column of times was found: one row a second. If there is one: --time COLUMN"
+        yield '  assumed: {start: "2026-01-01T00:00:00Z", period_s: 1}'
+        return
+    yield f"  column: {_text(found.time)}"
+    if found.time_format != "iso8601":
+        yield f"  format: {_text(found.time_format)}"
+    if found.unread_times:
+        yield f"  # {found.unread_times:,} rows have no time that can be read: they are refused"
+
+
+def _field(field: DescribedField) -> Iterator[str]:
+    parts = [f"type: {field.type}"]
+    if field.type == "number":
+        parts.append(f"unit: {_text(field.unit)}")
+    if field.column != field.name:
+        parts.append(f"column: {_text(field.column)}")
+    if field.decimal != ".":
+        parts.append(f"decimal: {_text(field.decimal)}")
+    if field.missing:
+        parts.append(f"missing: {_list(field.missing)}")
+    if field.has_gaps:
+        parts.append("required: false")
+    note = "  # unit unknown" if field.type == "number" and field.unit == "1" else ""
+    yield f"  {field.name}: {{{', '.join(parts)}}}{note}"
+
+
+_NOVELTY = """\
+  # the first {learnt} windows of each series are taken as normal, and are not judged
+  unlike:
+    use: novelty
+    input: samples
+    measures: {measures}
+    learn_windows: {learnt}
+    widths: {widths}  # lengths of the stretches that are compared, in windows
+  # told when 3 of 5 windows are far from all that was normal
+  unusual:
+    use: alarm
+    input: unlike
+    measure: "*"
+    unit: "1"
+    raise_above: 8
+    clear_below: 2
+    m: 3
+    n: 5
+    code: UNLIKE_PAST
+    severity: warning"""
+_DEVIATION = """\
+  # a short series: each window beside the median of those before it
+  unlike:
+    use: robust_deviation
+    input: samples
+    measures: {measures}
+  unusual:
+    use: alarm
+    input: unlike
+    measure: "*"
+    unit: "1"
+    raise_above: 10
+    clear_below: 5
+    code: UNUSUAL_VALUE
+    severity: warning"""
+
+
+def _pipeline(found: DescribedTable, title: str) -> Iterator[str]:
+    width_s = _nice(found.period_s if math.isfinite(found.period_s) else 1.0)
+    span_s = (found.last_ns - found.first_ns) / NS_PER_S
+    tick_s = min(max(width_s, _nice(span_s / _MOST_TICKS)), 86400)
+    windows = span_s / width_s if found.time is not None else found.rows / max(found.keys, 1)
+    yield "# Finds what is unlike the past of each series, and tells who fell silent."
+    yield f"pipeline: {title}"
+    yield f"tick_s: {_number(tick_s)}  # how often it looks; the shorter, the sooner it tells"
+    yield "sources:"
+    yield f"  {title}: {{contract: {title}.contract.yaml}}"
+    yield "stages:"
+    yield "  # one window for each sample, with what it holds"
+    yield "  samples:"
+    yield "    use: windows"
+    yield f"    input: {title}"
+    yield f"    width_s: {_number(width_s)}"
+    yield "    statistics: [count, mean]"
+    measures = [f"{field.name}.mean" for field in found.fields if field.type == "number"]
+    if measures:
+        learnt = int(min(_MOST_LEARNT, max(_LEARNT_SHARE * windows, _LEAST_LEARNT)))
+        widths = [width for width in _WIDTHS if _WIDTHS_LEARNT * width <= learnt]
+        judge = _NOVELTY if windows >= _LEAST_WINDOWS else _DEVIATION
+        yield judge.format(measures=json.dumps(measures), learnt=learnt, widths=widths)
+    if math.isfinite(found.period_s):
+        yield "  # when each key was heard at all, and who is not heard any more"
+        yield f"  heard: {{use: presence, input: {title}, width_s: {_number(width_s)}}}"
+        yield "  silent: {use: silence, input: heard, code: NO_DATA, severity: critical}"
+
+
+def _timeout_s(found: DescribedTable) -> float:
+    return _nice(max(10 * found.period_s, 3 * found.gap_s))
+
+
+def _nice(seconds: float) -> float:
+    """The smallest round number of seconds that is not below ``seconds``.
+
+    >>> _nice(0.9), _nice(61.0), _nice(0.0), _nice(200_000.0)
+    (1, 120, 0.0, 259200)
+    """
+    if seconds <= 0:
+        return 0.0
+    nice = next((n for n in _NICE_S if n >= seconds * (1 - 1e-9)), None)
+    return nice if nice is not None else math.ceil(seconds / 86400) * 86400
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _text(text: str) -> str:
+    """As YAML, on one line: plain where nothing in it could mean something else.
+
+    >>> _text("bus_v"), _text("no"), _text("a: b")
+    ('bus_v', '"no"', '"a: b"')
+    """
+    is_word = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) and text.lower() not in _YAML_WORDS
+    return text if is_word else json.dumps(text)
+
+
+_YAML_WORDS = frozenset(["y", "n", "yes", "no", "true", "false", "on", "off", "null", "nan"])
+
+
+def _list(texts: tuple[str, ...] | list[str]) -> str:
+    return f"[{', '.join(_text(text) for text in texts)}]"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def _said(
+    found: DescribedTable,
+    refused: pl.DataFrame,
+    contract_file: Path,
+    pipeline_file: Path,
+    title: str,
+    file: Path,
+) -> Iterator[str]:
+    by = ", ".join(found.key) or "file"
+    yield f"rows      {found.rows:,}, {len(found.fields)} fields, {found.keys:,} series by {by}"
+    if found.time is None:
+        yield "time      no column of times was found: one row a second is assumed (--time COLUMN)"
+    else:
+        span = f"{utc(found.first_ns)} to {utc(found.last_ns)}"
+        yield f"time      {found.time}, {found.time_words}: {span}"
+    if math.isfinite(found.period_s):
+        late = f"at most {_number(found.late_s)} s late"
+        yield f"rate      a row each {_number(found.period_s)} s of a key, {late}"
+    if found.repeated:
+        yield f"repeated  {found.repeated:,} rows have the time and key of another: the last wins"
+    for column, why in found.unused:
+        yield f"unused    {_one_line(column)}: {_one_line(why)}"
+    if refused.height:
+        yield f"refused   {refused.height:,} of {found.rows:,} rows would be refused:"
+        for reason, count in refused["reason"].value_counts(sort=True).iter_rows():
+            row, detail = refused.filter(pl.col("reason") == reason).select(ROW, "detail").row(0)
+            yield f"          {reason} {count:,}, first in row {row}: {_one_line(detail)}"
+    else:
+        yield "refused   no row"
+    yield ""
+    yield f"wrote     {contract_file}"
+    yield f"wrote     {pipeline_file}"
+    source = shlex.quote(f"{title}={file}")
+    yield f"next      sightline run {shlex.quote(str(pipeline_file))} --source {source} --out RUN"

@@ -1,0 +1,108 @@
+"""``sightline init``: what it writes runs at once and refuses nothing that the table has."""
+
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from sightline import notebook
+from sightline.cli.main import app_for
+from sightline.errors import UsageError
+
+
+def init(*words) -> str:
+    arguments = ["init", *map(str, words)]
+    done = CliRunner().invoke(app_for(arguments), arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def lines_of(n=600, *, bad=(), dropout=()):
+    """Housekeeping of two satellites, as a ground station may write it."""
+    yield "Time;Satellite;Bus Voltage [V];Panel Temp (degC);Mode"
+    for i in range(n):
+        for number, satellite in enumerate(("SAT-1", "SAT-2")):
+            volt = 28 + math.sin(i / 9 + number) + 0.1 * math.sin(i * 1.7)
+            value = "NA" if i in bad else f"{0 if i in dropout and not number else volt:.3f}"
+            minute, second = divmod(10 * i, 60)
+            hour, minute = divmod(minute, 60)
+            time = f"2026-01-01 {hour:02d}:{minute:02d}:{second:02d}"
+            yield f"{time};{satellite};{value.replace('.', ',')};{20 + i % 3};NOMINAL"
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    path = tmp_path / "Housekeeping 2026.csv"
+    path.write_text("\n".join(lines_of(bad=(77,), dropout=range(450, 470))) + "\n")
+    return path
+
+
+def run_it(tmp_path, name, source) -> tuple:
+    report = notebook.run(
+        tmp_path / "mine" / f"{name}.yaml", sources={name: source}, out=tmp_path / "run"
+    )
+    return report, notebook.decisions(tmp_path / "run")
+
+
+def test_what_is_written_refuses_no_row_and_finds_the_dropout(table, tmp_path):
+    said = init(table, "-o", tmp_path / "mine")
+    report, decisions = run_it(tmp_path, "housekeeping_2026", table)
+    assert "refused   no row" in said
+    assert report.accounts.quarantined == {}
+    assert report.accounts.decided == 1200
+    raised = decisions.filter(pl.col("transition") == "raised", pl.col("kind") == "unusual")
+    assert "SAT-1/Bus_Voltage" in raised["subject"].to_list()
+
+
+def test_the_command_to_type_next_is_printed(table, tmp_path):
+    said = init(table, "-o", tmp_path / "mine")
+    assert "sightline run" in said
+    assert "housekeeping_2026=" in said
+
+
+def test_files_that_are_there_are_not_overwritten(table, tmp_path):
+    init(table, "-o", tmp_path / "mine")
+    before = (tmp_path / "mine" / "housekeeping_2026.yaml").read_text()
+    with pytest.raises(UsageError, match="--name"):
+        init(table, "-o", tmp_path / "mine")
+    assert (tmp_path / "mine" / "housekeeping_2026.yaml").read_text() == before
+
+
+def test_a_table_without_keys_is_one_series_by_its_file(tmp_path):
+    path = tmp_path / "pump.csv"
+    rows = [f"{1767225600 + i},{20 + i % 5}" for i in range(400)]
+    path.write_text("\n".join(["time,level_m", *rows]) + "\n")
+    init(path, "-o", tmp_path / "mine")
+    report, _ = run_it(tmp_path, "pump", path)
+    assert report.accounts.decided == 400
+
+
+def test_a_short_table_runs_too(tmp_path):
+    path = tmp_path / "short.csv"
+    path.write_text("time,v\n" + "".join(f"2026-01-01T00:00:{i:02d}Z,{i}\n" for i in range(9)))
+    init(path, "-o", tmp_path / "mine")
+    report, _ = run_it(tmp_path, "short", path)
+    assert report.accounts.decided == 9
+
+
+def test_parquet_with_typed_times_runs_too(tmp_path):
+    path = tmp_path / "typed.parquet"
+    times = pl.datetime_range(
+        pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 1, 1), "10s", eager=True, time_zone="UTC"
+    )
+    frame = pl.DataFrame({"t": times, "device": ["d"] * len(times), "volt_v": range(len(times))})
+    frame.write_parquet(path)
+    init(path, "-o", tmp_path / "mine")
+    report, _ = run_it(tmp_path, "typed", path)
+    assert report.accounts.decided == len(times)
+
+
+def test_rows_without_a_time_are_named_as_refused(tmp_path):
+    path = tmp_path / "gaps.csv"
+    rows = [f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z,{i % 7}" for i in range(300)]
+    rows[7] = "soon,3"
+    path.write_text("\n".join(["time,v", *rows]) + "\n")
+    said = init(path, "-o", tmp_path / "mine")
+    assert "TIME_UNREADABLE 1" in said

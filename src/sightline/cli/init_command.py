@@ -16,6 +16,7 @@ from rich.console import Console
 
 from sightline.cli.console import utc
 from sightline.errors import SourceError, UsageError
+from sightline.evidence.series_file import ReadingOptions
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S, ROW
 from sightline.runtime import load_plan
@@ -83,13 +84,14 @@ def init(
                 where="--out",
                 action="choose another folder, or another --name",
             )
+    ReadingOptions(time_format=time_format)  # refuses what is none
     table = _read(file)
     found = describe_table(
         table,
         where=str(file),
         time=time,
         key=key,
-        time_format=time_format,  # type: ignore[arg-type]  # it says what it expects itself
+        time_format=time_format,
     )
     out.mkdir(parents=True, exist_ok=True)
     contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")

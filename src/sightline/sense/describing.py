@@ -227,7 +227,8 @@ def _find_time(
         is_named = _TIME_NAME.search(plain) is not None and _RECEIPT_NAME.search(plain) is None
         is_typed = table[name].dtype in (pl.Date,) or isinstance(table[name].dtype, pl.Datetime)
         if table[name].dtype == pl.String:
-            looks = table[name].drop_nulls().head(200).str.contains(r"\d\d").mean() or 0.0
+            sample = table[name].drop_nulls().head(200)
+            looks = float(sample.str.contains(r"\d\d").sum()) / max(len(sample), 1)
             if not is_named and (looks < _LEAST_READ or _is_plain_number(table[name])):
                 continue
         elif not (is_typed or (is_named and table[name].dtype.is_numeric())):

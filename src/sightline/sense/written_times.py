@@ -55,7 +55,7 @@ _WORDS: dict[str, str] = {
 }
 _DATES_IN_WORDS, _DATES = "dates in words", "dates of the calendar"
 _FORMATS: dict[str, TimeFormat] = {
-    **{words: form for form, words in _WORDS.items()},  # type: ignore[dict-item]
+    **{words: form for form, words in _WORDS.items()},
     # No date of these has three numbers: whichever may be the first, they are read alike.
     _DATES_IN_WORDS: "day-first",
     _DATES: "day-first",

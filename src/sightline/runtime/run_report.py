@@ -30,8 +30,8 @@ class RunReport:
         frames_per_s: frames of this call over ``wall_s``.
         step_s: p50, p95, p99 and worst of the core's time per epoch.
         stage_s: the same per stage.
-        latency_s: p50, p95, p99 and worst from the receipt of a commit's oldest row to the
-            ledger; from its release where the source is finite.
+        latency_s: p50, p95, p99 and worst from the receipt of a commit's oldest row to the durable
+            decision; from its release where the source is finite.
         command_latency_s: the same from capture to command, of live cameras; of recordings from
             having the frame.
         age_s: the same of how old frames were when they were taken.

@@ -18,7 +18,7 @@ from rich.text import Text
 from sightline.act import RunMetrics, outlet_registry, serve_metrics
 from sightline.cli.console import print_json, print_trouble, progress_display, stop_on_signal
 from sightline.cli.outlets import parse_actuators, parse_alerts, parse_command_keys
-from sightline.cli.sources import open_sources, parse_controls, parse_speed
+from sightline.cli.sources import open_sources, parse_controls, parse_speed, start_advice
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import import_plugins
@@ -50,7 +50,17 @@ def run(
         typer.Option(
             "--source",
             metavar="NAME=LOCATION",
-            help="A file, a folder, - for standard input; of a camera also rtsp:// or http(s)://.",
+            help="A file, a folder, - for standard input; of a camera also rtsp:// or http(s)://. "
+            "FILE@START: a recording that began START seconds after the others, at a time, or when "
+            "it says itself (creation).",
+        ),
+    ] = None,
+    source_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source-option",
+            metavar="NAME.OPTION=VALUE",
+            help="An option of a source: start_s, time_in_name, times_file, video_stream, …",
         ),
     ] = None,
     speed: Annotated[str, typer.Option(help="max, or a multiple of real time: 1x, 60x.")] = "max",
@@ -123,7 +133,10 @@ def run(
     clocks = RunClocks()
     if plan.cameras:  # cameras and engine share one clock, so that ages stay right
         clocks = RunClocks(wall_ns=steady_clock(time.time_ns, time.monotonic))
-    sources = open_sources(plan, source or [], wall_ns=clocks.wall_ns)
+    sources = open_sources(plan, source or [], options=source_option or [], wall_ns=clocks.wall_ns)
+    advice = start_advice({n: sources[n] for n in plan.cameras if n in sources})
+    if advice:
+        typer.echo(advice, err=True)
     is_live = live or any(not getattr(sources[n], "durable", True) for n in plan.cameras
                           if n in sources)  # fmt: skip
     # With cameras the file may grow while the run goes on; with rows alone it is read at the start.
@@ -214,6 +227,10 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
                 yield "", f"{title} {cause}: {count:,}"
     per_s = [f"{report.rows_per_s:,.0f} rows/s"] if report.rows_per_s else []
     per_s += [f"{report.frames_per_s:,.1f} frames/s"] if report.frames_per_s else []
+    for camera, tally in report.cameras.items():
+        for counted, what in ((tally.refused, "frames refused"), (tally.noted, "noted")):
+            for reason, count in counted.items():
+                yield f"  {camera}", f"{reason}, {count:,} {what}: {tally.words[reason]}"
     yield "speed", ", ".join([*per_s, f"{report.wall_s:.1f} s"])
     by_p99 = sorted(report.stage_s, key=lambda stage: -report.stage_s[stage].get("p99", 0.0))
     shown = by_p99 if report.commands else by_p99[:_STAGES_SHOWN]

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sightline.cli.console import utc
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.signals import NS_PER_S
 from sightline.registry import import_plugins
 from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
-from sightline.sense.opening import source_registry
+from sightline.sense.frames import VideoFile
+from sightline.sense.opening import scheme_of, source_registry
+from sightline.sense.source import path_of
 from sightline.sense.yaml_form import read_document, read_json
 
 CONTROLS = (
@@ -22,28 +26,41 @@ CONTROLS = (
 
 
 def open_sources(
-    plan: Plan, given: Sequence[str], *, wall_ns: Callable[[], int] = time.time_ns
+    plan: Plan,
+    given: Sequence[str],
+    *,
+    options: Sequence[str] = (),
+    wall_ns: Callable[[], int] = time.time_ns,
 ) -> dict[str, Source]:
     """``NAME=LOCATION`` options as sources; each name must be one of the pipeline, once.
 
+    Args:
+        plan: the checked pipeline.
+        given: ``NAME=LOCATION``; of a recording also ``NAME=FILE@START``.
+        options: ``NAME.OPTION=VALUE``; they go before those of the pipeline.
+        wall_ns: the clock, UTC ns.
+
     Raises:
-        UsageError: an option of another form, or recordings and live cameras in one run.
+        UsageError: an option of another form, recordings and live cameras in one run, or recordings
+            of which only some say when they began.
         SourceError: a location that cannot be read.
     """
     wanted: dict[str, Any] = {**plan.contracts, **{n: c.contract for n, c in plan.cameras.items()}}
     plugins = import_plugins(plan.pipeline.plugins, where=plan.origin)
-    found = {
-        name: open_source(
+    told = parse_source_options(options, list(wanted))
+    found: dict[str, Source] = {}
+    for name, location in parse_locations(given, list(wanted)).items():
+        place, starts = split_start(location) if name in plan.cameras else (location, {})
+        found[name] = open_source(
             name,
-            location,
+            place,
             wanted[name],
-            options=plan.pipeline.sources[name].options,
+            options={**_of_pipeline(plan, name), **starts, **told.get(name, {})},
             stdin=sys.stdin.buffer,
             wall_ns=wall_ns,
             registry=source_registry(plugins),
         )
-        for name, location in parse_locations(given, list(wanted)).items()
-    }
+    _check_starts({n: found[n] for n in plan.cameras if n in found})
     live = {n for n in plan.cameras if n in found and not found[n].durable}
     recorded = {n for n in plan.cameras if n in found} - live
     if live and recorded:
@@ -53,6 +70,91 @@ def open_sources(
             where="--source",
             action="serve the recording as a stream, or leave one kind out",
         )
+    return found
+
+
+def _of_pipeline(plan: Plan, name: str) -> dict[str, Any]:
+    """Options of a source by the pipeline file, beside which a list of times lies."""
+    options = dict(plan.pipeline.sources[name].options)
+    times = options.get("times_file")
+    if isinstance(times, str):
+        options["times_file"] = str(Path(plan.folder) / times)
+    return options
+
+
+_YEAR_NS = 365 * 86_400 * NS_PER_S
+
+
+def _check_starts(cameras: Mapping[str, Source]) -> None:
+    """Decades between recordings of one run come of a start that was given for some of them."""
+    starts = {n: s.start_ns for n, s in cameras.items() if isinstance(s, VideoFile)}
+    early = sorted(name for name, at_ns in starts.items() if at_ns < _YEAR_NS)
+    late = sorted(set(starts) - set(early))
+    if early and late:
+        raise UsageError(
+            expected="a start for each of the recordings, or for none",
+            got=f"one for {', '.join(late)}, none for {', '.join(early)}",
+            where="--source",
+            action=f"write --source {early[0]}=FILE@START with its date and time too",
+        )
+
+
+def start_advice(cameras: Mapping[str, Source]) -> str:
+    """What to say of recordings that are laid side by side though they say when they began."""
+    files = {n: s for n, s in cameras.items() if isinstance(s, VideoFile)}
+    if len(files) < 2 or any(one.start_ns for one in files.values()):
+        return ""
+    said = {n: one.creation_ns for n, one in files.items()}
+    known = {n: at_ns for n, at_ns in said.items() if at_ns is not None}
+    if len(known) < len(files) or len(set(known.values())) < 2:
+        return ""
+    times = ", ".join(f"{name} {utc(at_ns)}" for name, at_ns in known.items())
+    return (
+        f"all recordings are taken to begin together, but say otherwise ({times}): "
+        "write --source NAME=FILE@creation to believe them"
+    )
+
+
+def split_start(location: str) -> tuple[str, dict[str, object]]:
+    """A recording and when it began: seconds after the first one, a time, or ``creation``.
+
+    A file whose name has an ``@`` is that file.
+
+    >>> split_start("rtsp://user@gate/1")
+    ('rtsp://user@gate/1', {})
+    """
+    head, at, start = location.rpartition("@")
+    if not at or scheme_of(location) != "file" or path_of(location).exists():
+        return location, {}
+    if not path_of(head).exists():
+        return location, {}
+    try:
+        return head, {"start_s": float(start)}
+    except ValueError:
+        return head, {"start": start}
+
+
+def parse_source_options(given: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Options by source, of ``NAME.OPTION=VALUE``.
+
+    Raises:
+        UsageError: another form, or a name that is not in ``names``.
+
+    >>> parse_source_options(["yard.time_in_name=_(?P<time>[0-9]+)"], ["yard"])
+    {'yard': {'time_in_name': '_(?P<time>[0-9]+)'}}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for item in given:
+        place, equals, value = item.partition("=")
+        name, dot, option = place.partition(".")
+        if not (equals and dot and option) or name not in names:
+            raise UsageError(
+                expected=f"NAME.OPTION=VALUE, with a NAME of {', '.join(names)}",
+                got=place or "nothing",
+                where="--source-option",
+                action="`sightline stages frames.file` lists the options of recordings",
+            )
+        found.setdefault(name, {})[option] = value
     return found
 
 

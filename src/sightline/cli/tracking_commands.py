@@ -149,6 +149,15 @@ def track(
         print_json(summary)
     else:
         _show_tracking(summary)
+    if found.refused.height and not len(found.table):
+        first = _refused_rows(found)[0]
+        raise SourceError(
+            expected="rows of detections",
+            got=f"none: all {found.rows:,} refused, the first {first['reason']} "
+            f"({first['field']}: {first['detail']})",
+            where=str(detections),
+            action="give commas between frame, id, left, top, width, height, score",
+        )
 
 
 def follow(

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.act import LatencyRecorder
@@ -48,6 +48,7 @@ class CameraAccount:
         outcomes: of asking the detector, by status.
         by_fallback: frames the detector itself did not answer, and somebody else did.
         unanswered: frames that nobody answered: tracks were carried on.
+        words: of each reason under ``lost`` and ``notes`` its first words, with file or image.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CameraAccount:
     outcomes: Mapping[str, int]
     by_fallback: int
     unanswered: int
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -240,6 +242,7 @@ def _camera_mapping(camera: CameraAccount) -> dict[str, Any]:
         "refused": dict(camera.refused),
         "lost": dict(camera.lost),
         "notes": dict(camera.notes),
+        "words": dict(camera.words),
         "gone": dict(camera.gone),
         "signs": dict(camera.signs),
         "age_s": dict(camera.age_s),
@@ -412,6 +415,7 @@ class _Accounting:
             note = FrameFaultNote.from_bytes(entry.payload)
             camera = self._cameras[note.camera]
             (camera.lost if note.frames else camera.notes)[note.reason] += max(note.frames, 1)
+            camera.words.setdefault(note.reason, f"{note.origin}: {note.detail}")
         elif entry.kind is EntryKind.DROP and entry.name in self._cameras:
             plain = json.loads(entry.payload)
             self._cameras[entry.name].gone[plain["cause"]] += int(plain["rows"])
@@ -458,6 +462,7 @@ class _CameraCounts:
         self.lost: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.gone: Counter[str] = Counter()
+        self.words: dict[str, str] = {}
 
     def take(self, header: FrameHeader) -> None:
         self._frames += 1
@@ -491,6 +496,7 @@ class _CameraCounts:
             outcomes=counted(self._outcomes),
             by_fallback=self._by_fallback,
             unanswered=self._unanswered,
+            words=dict(self.words),
         )
 
 

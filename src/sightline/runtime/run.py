@@ -40,6 +40,7 @@ from sightline.runtime.engine.feeds import (
     clocked_feed,
     finite_feed,
 )
+from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.engine.guarding import Answers, Guard, Lookers
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, Hosting, HostSettings, LocalHosting
@@ -684,6 +685,22 @@ def _configuration(run: RunDirectory) -> bytes:
 # --- report ---------------------------------------------------------------------------------------
 
 
+def _unusable(opened: _Opened, tallies: Mapping[str, FrameTally]) -> dict[str, str]:
+    """Why nothing could be used, of each camera that gave nothing.
+
+    A recording that was read to its end says so by itself; live cameras only if no other gave
+    anything, as one of several may be switched off.
+    """
+    found = {
+        name: tally.words[tally.main_reason]
+        for name, tally in tallies.items()
+        if not tally.usable and tally.main_reason
+    }
+    if opened.options.is_live:
+        return found if len(found) == len(tallies) else {}
+    return {} if opened.is_stopped() else found
+
+
 def _report(
     opened: _Opened,
     loop: RunLoop,
@@ -701,6 +718,7 @@ def _report(
     if loop.driver.cameras is not None:
         accounts = Accounts.total([loop.driver.cameras.core.accounts()])
     accounts.check(f"run {run.path}")
+    tallies = {} if loop.driver.cameras is None else loop.driver.cameras.tallies
     numbers = loop.publisher
     missed = dict(numbers.missed)
     if loop.missed:
@@ -724,6 +742,8 @@ def _report(
         commands=dict(sorted(loop.commands.items())),
         deadline_missed=dict(sorted(missed.items())),
         waited=not opened.options.has_deadlines,
+        cameras=tallies,
+        unusable=_unusable(opened, tallies),
         fallbacks=dict(sorted(numbers.fallbacks.items())),
         ledger=ledger,
         undelivered=undelivered,

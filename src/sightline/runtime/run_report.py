@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sightline.act.outbox import Undelivered
-from sightline.errors import SinkError
+from sightline.errors import SinkError, SourceError
 from sightline.records import Accounts
+from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.ledger_keeping import LedgerState
 
@@ -39,6 +40,9 @@ class RunReport:
         deadline_missed: by stage how often it took longer than its budget, and under
             ``receipt-to-decision`` the decisions that came later than the pipeline's. Each is a
             DEADLINE_MISSED entry in the log.
+        cameras: what has come of each camera in this call, and why what cannot be used cannot.
+        unusable: of each recording, or of the cameras if it is all of them, that gave nothing that
+            could be used: why.
         waited: whether answers were waited for, so that none of those that took too long was lost.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         ledger: how the ledger is: one that is not current lacks what the log has.
@@ -81,12 +85,23 @@ class RunReport:
     learning: Mapping[str, Learning] = field(default_factory=dict)
     at_bounds: Mapping[str, int] = field(default_factory=dict)
     waited: bool = False
+    cameras: Mapping[str, FrameTally] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
-    def problem(self) -> SinkError | None:
-        """What whoever started the run must hear of: alerts not told, or a ledger that lacks some.
+    def problem(self) -> SourceError | SinkError | None:
+        """What whoever started the run must hear of: a camera of which nothing could be used, a
+        ledger that lacks some, alerts not told.
 
         The run itself is complete, and so is its log.
         """
+        if self.unusable:
+            names = ", ".join(self.unusable)
+            return SourceError(
+                expected="frames that can be used",
+                got="; ".join(f"none: {words}" for words in self.unusable.values()),
+                where=f"camera {names}",
+                action="mend the source, or what the contract says of it",
+            )
         again = f"mend it, then `sightline run … --out {self.path} --resume`"
         if not self.ledger.is_current:
             return SinkError(
@@ -136,6 +151,16 @@ class RunReport:
             "commands": dict(self.commands),
             "deadline_missed": dict(self.deadline_missed),
             "waited": self.waited,
+            "cameras": {
+                name: {
+                    "usable": tally.usable,
+                    "refused": dict(tally.refused),
+                    "noted": dict(tally.noted),
+                    "words": dict(tally.words),
+                }
+                for name, tally in self.cameras.items()
+            },
+            "unusable": dict(self.unusable),
             "fallbacks": dict(self.fallbacks),
             "undelivered": sum(map(int, (self.undelivered or {}).values())),
             "outbox": {name: asdict(waits) for name, waits in (self.undelivered or {}).items()},

@@ -41,6 +41,9 @@ class SiteCamera(Form):
     """Who looks at its frames, by its name under ``detectors``."""
     fallback: Name | None = None
     """Detector that answers when the first is late or broken; null: tracks are carried on."""
+    options: dict[str, Any] = {}
+    """Options of its source: when a recording began (``start``, ``start_s``), where images say
+    their times (``time_in_name``, ``times_file``), …; `sightline stages frames.file` lists them."""
 
 
 class SiteForm(Form):
@@ -151,7 +154,11 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
         "batch_wait_s": form.batch_wait_s,
         "clear_s": form.clear_s,
         "sources": {
-            name: {"frames": camera.contract, "geometry": camera.geometry}
+            name: {
+                "frames": camera.contract,
+                "geometry": camera.geometry,
+                "options": camera.options,
+            }
             for name, camera in form.cameras.items()
         },
         "detectors": form.detectors,

@@ -5,7 +5,9 @@ pictures that are kept after it has decided.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sightline.records import EntryKind, Frame
 from sightline.records.signals import NS_PER_S
@@ -16,10 +18,69 @@ from sightline.runtime.plan import Plan
 from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
 from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
-from sightline.sense.frames.reasons import MEASURES
+from sightline.sense.frames.reasons import MEASURES, FrameReason
 from sightline.sense.frames.video_parts import PacketTape
 
 _DIGEST_HEX = 32
+
+
+@dataclass(slots=True)
+class FrameTally:
+    """What has come of one camera, and why what cannot be used cannot.
+
+    Attributes:
+        usable: frames that somebody could look at.
+        refused: source frames that nobody could, by reason.
+        noted: faults that cost no frame, by reason.
+        words: of each reason its first words, with the file or image.
+    """
+
+    usable: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
+
+    def take(self, header: FrameHeader, contract: FrameContract, channels: int) -> None:
+        """Count a frame."""
+        if header.is_usable:
+            self.usable += 1
+            return
+        reason = header.signs[0].code if header.signs else "UNUSABLE"
+        self.refused[reason] += 1
+        self.words.setdefault(reason, _breach_words(reason, header, contract, channels))
+
+    def take_fault(self, fault: FrameFault) -> None:
+        """Count a fault."""
+        reason = str(fault.reason)
+        (self.refused if fault.frames else self.noted)[reason] += max(fault.frames, 1)
+        self.words.setdefault(reason, f"{fault.origin}: {fault.detail}")
+
+    @property
+    def main_reason(self) -> str:
+        """Why nothing could be used: the most frequent reason; empty where nothing was refused."""
+        counted = self.refused or self.noted
+        return counted.most_common(1)[0][0] if counted else ""
+
+
+def _breach_words(reason: str, header: FrameHeader, contract: FrameContract, channels: int) -> str:
+    """What a frame is and what the contract says, with what to set."""
+    width, height = header.width_px, header.height_px
+    match reason:
+        case FrameReason.SIZE:
+            is_on_its_side = (height, width) == (contract.width_px, contract.height_px)
+            return (
+                f"pictures of {width} x {height} px, the contract says {contract.width_px} x "
+                f"{contract.height_px}: set width_px: {width}, height_px: {height}"
+                + (" (they are turned as the file asks)" if is_on_its_side else "")
+            )
+        case FrameReason.CHANNELS:
+            kind = "grey pictures" if channels == 1 else "pictures in colour"
+            return f"{kind}: set channels: {channels} in the contract"
+        case _:
+            sign = header.signs[0] if header.signs else None
+            if sign is None:
+                return reason
+            return f"{sign.measure} {sign.value:.4g} {sign.unit}, bound {sign.threshold:.4g}"
 
 
 class FrameIntake:
@@ -118,6 +179,8 @@ class FrameShell:
 
     def __init__(self, plan: Plan, tapes: Mapping[str, PacketTape]) -> None:
         self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
+        self._contracts = {n: c.contract for n, c in plan.cameras.items()}
+        self.tallies: dict[str, FrameTally] = {n: FrameTally() for n in plan.cameras}
         policy = plan.pipeline.images
         self._images = ImageLog(policy, PacketLog(policy, tapes))
         self._to_show: list[Frame] = []
@@ -126,7 +189,15 @@ class FrameShell:
 
     def header(self, frame: Frame) -> FrameHeader:
         """The frame without its pixels, with all that was found on them."""
-        return self._intakes[frame.stream].header(frame)
+        header = self._intakes[frame.stream].header(frame)
+        tally = self.tallies[frame.stream]
+        tally.take(header, self._contracts[frame.stream], frame.channels)
+        return header
+
+    def fault(self, fault: FrameFault) -> FrameFaultNote:
+        """A fault as the core reads it."""
+        self.tallies[fault.stream].take_fault(fault)
+        return fault_note(fault)
 
     def observe(self, header: FrameHeader, values: Mapping[str, object]) -> None:
         """An item has gone through its stages."""

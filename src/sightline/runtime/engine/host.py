@@ -19,7 +19,7 @@ from sightline.records import Entry, EntryKind, Frame
 from sightline.records.plain_json import plain_json
 from sightline.runtime.engine.batches import encode_frame, frame_digest
 from sightline.runtime.engine.core import PartitionCore
-from sightline.runtime.engine.frame_shell import FrameShell, fault_note
+from sightline.runtime.engine.frame_shell import FrameShell, FrameTally
 from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
@@ -260,6 +260,11 @@ class PartitionHost:
 
     # --- frames -----------------------------------------------------------------------------------
 
+    @property
+    def tallies(self) -> Mapping[str, FrameTally]:
+        """What has come of each camera since the run was opened."""
+        return {} if self._frames is None else self._frames.tallies
+
     def knows(self, item: Frame | FrameFault) -> bool:
         """Whether the log has this frame or fault already, from before a restart."""
         return item.index <= self._items.last_index(item.stream)
@@ -295,7 +300,7 @@ class PartitionHost:
         frames: list[Frame] = []
         for item in items:
             if isinstance(item, FrameFault):
-                note = fault_note(item).to_bytes()
+                note = self._frames.fault(item).to_bytes()
                 entries.append(Input(EntryKind.FRAME_FAULT, item.stream, note))
                 continue
             with self._timer.span(SENSE):
@@ -312,7 +317,8 @@ class PartitionHost:
     def feed_left_behind(self, item: Frame | FrameFault) -> None:
         """Account for a frame that waited when the run was stopped."""
         if isinstance(item, FrameFault):
-            note = fault_note(item).to_bytes()
+            assert self._frames is not None
+            note = self._frames.fault(item).to_bytes()
             self._logged.apply(EntryKind.FRAME_FAULT, item.stream, note)
         else:
             self.feed_drop(item.stream, cause=STOPPED, rows=1)

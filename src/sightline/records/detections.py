@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ class Detections:
         score: float64[n], the detector's confidence, 0 to 1.
         class_id: int32[n], index into ``class_names``.
         class_names: names of the classes, for example ``("person", "vehicle")``.
+        left_aside: what the detector found in the frame and did not report, by cause.
 
     >>> seen = Detections.of("yard", 0, box_px=[[10, 20, 30, 80]], score=[0.9])
     >>> len(seen), seen.foot_px.tolist(), seen.only(seen.score > 0.95).box_px.shape
@@ -38,6 +40,7 @@ class Detections:
     score: FloatArray
     class_id: ClassArray
     class_names: tuple[str, ...] = ("person",)
+    left_aside: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.score)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,7 @@ from sightline.perceive.detect import (
     ReplayedDetector,
     RowPersonSize,
 )
+from sightline.perceive.detect.onnx_outputs import BoxForm, BoxUnit, Layout
 from sightline.perceive.detect.people import PersonSize
 from sightline.records import Detections, Frame
 from sightline.records.signals import NS_PER_S
@@ -30,7 +31,9 @@ from sightline.runtime.item_stage import CameraPlan
 from sightline.runtime.settings import DetectorSettings
 from sightline.sense.frames.mot_files import read_detections
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(gt=0)]
 
 
 class Detecting(Protocol):
@@ -138,6 +141,28 @@ class OnnxForm(DetectorSettings):
     """Least score of what it reports, 0 to 1."""
     classes: tuple[str, ...] | None = None
     """Names of the classes to keep; null: all."""
+    class_names: tuple[str, ...] = ()
+    """Names of all classes in the model's order, where its metadata have no `names`."""
+    input_px: tuple[PositiveInt, PositiveInt] | None = None
+    """Width and height of the input, for a model that leaves it open and does not say `imgsz`."""
+    layout: Layout | None = None
+    """How the outputs are arranged, where they can be read in more than one way."""
+    box_form: BoxForm | None = None
+    """What the four numbers of a box are; null: what the model's known outputs tell."""
+    box_unit: BoxUnit | None = None
+    """What they are measured in; null: what the model's known outputs tell."""
+    fit: Literal["letterbox", "stretch"] = "letterbox"
+    """Keep the aspect ratio and pad, or stretch, as the model was trained."""
+    mean_rgb: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+    """Subtracted from red, green and blue of 0 to 1."""
+    std_rgb: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
+    """Divided into them."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order in which the model takes the colours."""
+    max_overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Intersection over union above which one of two boxes of a class goes."""
+    most_objects: PositiveInt = 300
+    """Bound on what is reported for one frame; the surest are kept."""
 
 
 class Onnx(DetectorKind):
@@ -152,7 +177,21 @@ class Onnx(DetectorKind):
         return OnnxDetector.load(
             folder / settings.model,
             sha256=settings.sha256,
-            settings=OnnxSettings(min_score=settings.min_score, keep_classes=settings.classes),
+            settings=OnnxSettings(
+                class_names=settings.class_names,
+                keep_classes=settings.classes,
+                layout=settings.layout,
+                box_form=settings.box_form,
+                box_unit=settings.box_unit,
+                min_score=settings.min_score,
+                max_overlap=settings.max_overlap,
+                most_objects=settings.most_objects,
+                fit=settings.fit,
+                input_px=settings.input_px,
+                mean_rgb=settings.mean_rgb,
+                std_rgb=settings.std_rgb,
+                channels=settings.channels,
+            ),
         )
 
 

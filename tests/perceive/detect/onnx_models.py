@@ -20,6 +20,7 @@ def model_bytes(
     channels=3,
     dtype=np.float32,
     sensitive=False,
+    output_names=None,
 ):
     """A model whose outputs are the given arrays, plus nothing times the picture's mean.
 
@@ -40,14 +41,18 @@ def model_bytes(
     nodes += [
         helper.make_node("Mul", [source, "zero"], ["nothing"]),
         helper.make_node("Unsqueeze", ["nothing", "axes"], ["addend"]),
+        helper.make_node("Unsqueeze", ["nothing", "axis"], ["addend2"]),
     ]
     constants.append(numpy_helper.from_array(np.array([1, 2], np.int64), "axes"))
+    constants.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
+    named = output_names or [f"output{number}" for number in range(len(outputs))]
     infos = []
     for number, output in enumerate(outputs):
         constants.append(numpy_helper.from_array(np.asarray(output, dtype), f"known{number}"))
-        nodes.append(helper.make_node("Add", [f"known{number}", "addend"], [f"output{number}"]))
-        shape = [batch, *np.asarray(output).shape[1:]]
-        infos.append(helper.make_tensor_value_info(f"output{number}", kind, shape))
+        addend = "addend2" if np.ndim(output) == 2 else "addend"
+        nodes.append(helper.make_node("Add", [f"known{number}", addend], [named[number]]))
+        shape = [None if np.ndim(output) == 2 else batch, *np.asarray(output).shape[1:]]
+        infos.append(helper.make_tensor_value_info(named[number], kind, shape))
     graph = helper.make_graph(nodes, "known", [picture], infos, constants)
     model = helper.make_model(
         graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]

@@ -80,6 +80,8 @@ class BoxReason(StrEnum):
     """The score is below 0 or above 1. Refused."""
     CLIPPED = "BOX_CLIPPED"
     """It reached beyond the image. Cut to it, and kept."""
+    BELOW_MIN_SCORE = "BOX_BELOW_MIN_SCORE"
+    """Its score is below what the detector is told to report. Left aside."""
     AT_BOUND = "BOX_AT_BOUND"
     """As many as may be reported were found, so there may have been more. Once per frame."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,8 +21,18 @@ from sightline.perceive.detect.detector import (
     suppress,
     version_digest,
 )
+from sightline.perceive.detect.onnx_outputs import (
+    BoxForm,
+    BoxUnit,
+    Layout,
+    NamedOutput,
+    RawBoxes,
+    decode,
+    known_picture,
+    settle,
+)
 from sightline.perceive.detect.onnx_session import OnnxSession, read_model
-from sightline.records.detections import ClassArray, Detections
+from sightline.records.detections import Detections
 from sightline.records.frames import Frame, Image
 from sightline.records.windows import FloatArray, IntArray
 
@@ -95,218 +104,12 @@ class Letterbox:
         return found
 
 
-# --- what the numbers that exported detectors put out mean ----------------------------------------
-
-Output = npt.NDArray[np.floating]
-
-
-class Layout(StrEnum):
-    """How boxes and scores are arranged; b pictures, n boxes, c classes.
-
-    YOLO boxes are centre x, centre y, width, height in px of the input; the scores lie between 0
-    and 1. With objectness a fifth column is multiplied with the scores of the classes.
-    """
-
-    YOLO_COLUMNS = "yolo_columns"
-    """[b, 4 + c, n]: YOLOv8 and later."""
-    YOLO_COLUMNS_OBJECTNESS = "yolo_columns_objectness"
-    """[b, 5 + c, n]."""
-    YOLO_ROWS = "yolo_rows"
-    """[b, n, 4 + c]."""
-    YOLO_ROWS_OBJECTNESS = "yolo_rows_objectness"
-    """[b, n, 5 + c]: YOLOv5, YOLOv7."""
-    SUPPRESSED = "suppressed"
-    """[b, n, 6]: left, top, right, bottom in px of the input, score, class: YOLOv10 and later, or
-    exported with suppression. Rows without score fill up."""
-    DETR_SIGMOID = "detr_sigmoid"
-    """[b, n, c] logits and [b, n, 4] centre x, centre y, width, height as shares of the input, in
-    either order: Deformable DETR, RT-DETR, D-FINE, RF-DETR."""
-    DETR_SOFTMAX = "detr_softmax"
-    """[b, n, c + 1] logits, the last for nothing, and boxes as before: DETR."""
-
-
-DETR = (Layout.DETR_SIGMOID, Layout.DETR_SOFTMAX)
-NEEDS_SUPPRESSION = (
-    Layout.YOLO_COLUMNS,
-    Layout.YOLO_COLUMNS_OBJECTNESS,
-    Layout.YOLO_ROWS,
-    Layout.YOLO_ROWS_OBJECTNESS,
-)
-_SUPPRESSED_WIDTH = 6
-_TRUE = "true"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RawBoxes:
-    """Boxes of one picture, in px of the model's input, unchecked.
-
-    Attributes:
-        box_px: float64[n, 4], left, top, right, bottom.
-        score: float64[n], of the likeliest class.
-        class_id: int32[n].
-    """
-
-    box_px: FloatArray
-    score: FloatArray
-    class_id: ClassArray
-
-
-def recognise(
-    shapes: Sequence[tuple[int, ...]],
-    *,
-    classes: int,
-    metadata: Mapping[str, str],
-    where: str,
-) -> Layout:
-    """The one layout that shapes of outputs and number of classes allow.
-
-    Args:
-        shapes: of what the model put out for one batch, in its order.
-        classes: number of class names.
-        metadata: of the model; ``end2end`` or ``nms`` in ``args`` decide for SUPPRESSED.
-        where: the model, for errors.
-
-    Raises:
-        UsageError: if none fits, or more than one.
-
-    >>> recognise([(1, 84, 8400)], classes=80, metadata={}, where="a.onnx").value
-    'yolo_columns'
-    """
-    fits = [layout for layout in Layout if _fits(layout, shapes, classes)]
-    if Layout.SUPPRESSED in fits and _is_suppressed(metadata):
-        return Layout.SUPPRESSED
-    if len(fits) == 1:
-        return fits[0]
-    got = ", ".join(str(list(shape)) for shape in shapes)
-    if fits:
-        raise UsageError(
-            expected="outputs that can be read in one way",
-            got=f"{got} with {classes} classes, which may be {' or '.join(fits)}",
-            where=where,
-            action="give the layout in the detector's settings",
-        )
-    raise UsageError(
-        expected=f"[b, 4 + c, n], [b, n, 5 + c], [b, n, 6] or logits and boxes, c = {classes}",
-        got=got or "no output",
-        where=where,
-        action="export the model with one of these heads, or give the right class names",
-    )
-
-
-def check_layout(
-    layout: Layout, shapes: Sequence[tuple[int, ...]], *, classes: int, where: str
-) -> None:
-    """Refuse a layout that was given and does not fit.
-
-    Raises:
-        UsageError: if the outputs cannot have this layout.
-    """
-    if not _fits(layout, shapes, classes):
-        raise UsageError(
-            expected=f"outputs of layout {layout} for {classes} classes",
-            got=", ".join(str(list(shape)) for shape in shapes) or "no output",
-            where=where,
-            action="leave the layout out, or give the right class names",
-        )
-
-
-def decode(
-    outputs: Sequence[Output],
-    layout: Layout,
-    *,
-    picture: int,
-    input_px: tuple[int, int],
-    min_score: float,
-) -> RawBoxes:
-    """Boxes of one picture of a batch with at least ``min_score``.
-
-    Args:
-        outputs: what the model put out, finite, of this layout.
-        layout: see :class:`Layout`.
-        picture: its number in the batch.
-        input_px: (width, height) of the model's input.
-        min_score: 0 to 1.
-    """
-    if layout in DETR:
-        logits, boxes = outputs if outputs[1].shape[2] == 4 else (outputs[1], outputs[0])
-        scores = _activated(logits[picture].astype(np.float64), layout)
-        score, class_id = _best(scores)
-        keep = score >= min_score
-        scale = np.array(input_px * 2, np.float64)
-        box = _corners(boxes[picture][keep].astype(np.float64)) * scale
-        return RawBoxes(box_px=box, score=score[keep], class_id=class_id[keep])
-    rows = outputs[0][picture]
-    if layout in (Layout.YOLO_COLUMNS, Layout.YOLO_COLUMNS_OBJECTNESS):
-        rows = rows.T
-    if layout == Layout.SUPPRESSED:
-        keep = (rows[:, 4] >= min_score) & (rows[:, 4] > 0)
-        kept = rows[keep].astype(np.float64)
-        return RawBoxes(
-            box_px=kept[:, :4], score=kept[:, 4], class_id=np.rint(kept[:, 5]).astype(np.int32)
-        )
-    if layout in (Layout.YOLO_ROWS, Layout.YOLO_COLUMNS):
-        score, class_id = _best(rows[:, 4:])
-    else:
-        score, class_id = _best(rows[:, 5:])
-        score = score * rows[:, 4]
-    keep = score >= min_score
-    return RawBoxes(
-        box_px=_corners(rows[keep, :4].astype(np.float64)),
-        score=score[keep].astype(np.float64),
-        class_id=class_id[keep],
-    )
-
-
-def _fits(layout: Layout, shapes: Sequence[tuple[int, ...]], classes: int) -> bool:
-    if layout in DETR:
-        if len(shapes) != 2 or any(len(shape) != 3 for shape in shapes):
-            return False
-        wide = classes + (layout == Layout.DETR_SOFTMAX)
-        is_paired = shapes[0][:2] == shapes[1][:2]
-        return is_paired and sorted(shape[2] for shape in shapes) == sorted((4, wide))
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        return False
-    _, first, second = shapes[0]
-    if layout == Layout.SUPPRESSED:
-        return second == _SUPPRESSED_WIDTH
-    width = classes + (4 if layout in (Layout.YOLO_COLUMNS, Layout.YOLO_ROWS) else 5)
-    is_columns = layout in (Layout.YOLO_COLUMNS, Layout.YOLO_COLUMNS_OBJECTNESS)
-    return (first if is_columns else second) == width
-
-
-def _is_suppressed(metadata: Mapping[str, str]) -> bool:
-    """What Ultralytics writes into ``end2end`` and ``args`` on export."""
-    arguments = metadata.get("args", "").lower().replace('"', "'")
-    return metadata.get("end2end", "").lower() == _TRUE or f"'nms': {_TRUE}" in arguments
-
-
-def _best(scores: Output) -> tuple[FloatArray, ClassArray]:
-    class_id = scores.argmax(axis=1)
-    best: FloatArray = scores[np.arange(len(scores)), class_id].astype(np.float64)
-    return best, class_id.astype(np.int32)
-
-
-def _activated(logits: FloatArray, layout: Layout) -> FloatArray:
-    if layout == Layout.DETR_SOFTMAX:
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: FloatArray = powers / powers.sum(axis=1, keepdims=True)
-        return shares[:, :-1]
-    # 1 / (1 + exp(-x)) without overflow: exp(-|x|) is at most 1.
-    decay = np.exp(-np.abs(logits))
-    sigmoid: FloatArray = np.where(logits >= 0, 1.0, decay) / (1.0 + decay)
-    return sigmoid
-
-
-def _corners(centred: FloatArray) -> FloatArray:
-    """Left, top, right, bottom from centre x, centre y, width, height; float64[n, 4]."""
-    half = centred[:, 2:] / 2
-    return np.concatenate([centred[:, :2] - half, centred[:, :2] + half], axis=1)
-
-
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 1
+PROGRAM = 2
 """Counts changes of the program that change answers; part of the version."""
+NOTICED_SCORE = 0.05
+"""Boxes of at least this score that are below ``min_score`` are counted as left aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,13 +119,16 @@ class OnnxSettings:
     Attributes:
         class_names: instead of ``names`` in the metadata.
         keep_classes: report only these; None: all.
-        layout: where the outputs alone do not tell.
+        layout: how outputs are arranged, where nothing else tells.
+        box_form: what the four numbers of a box are, where nothing else tells.
+        box_unit: what they are measured in, where nothing else tells.
         min_score: less sure boxes are left out, 0 to 1.
         max_overlap: intersection over union above which one of two boxes of a class goes.
         most_objects: bound on what is reported for one frame; the surest are kept.
         fit: keep the aspect ratio and pad, or stretch, as the model was trained.
         input_px: (width, height), for a model that leaves its size open.
         mean_rgb, std_rgb: subtracted from, and divided into, red, green and blue of 0 to 1.
+        channels: order in which the model takes the colours.
         threads: of ONNX Runtime; one is repeatable and shares the machine with the other stages.
         most_batch: pictures run at a time, where the model takes any number.
     """
@@ -330,6 +136,8 @@ class OnnxSettings:
     class_names: tuple[str, ...] = ()
     keep_classes: tuple[str, ...] | None = None
     layout: Layout | None = None
+    box_form: BoxForm | None = None
+    box_unit: BoxUnit | None = None
     min_score: float = 0.25
     max_overlap: float = 0.5
     most_objects: int = 300
@@ -337,6 +145,7 @@ class OnnxSettings:
     input_px: tuple[int, int] | None = None
     mean_rgb: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: Literal["rgb", "bgr"] = "rgb"
     threads: int = 1
     most_batch: int = 8
 
@@ -348,6 +157,7 @@ class OnnxSettings:
             and min(self.input_px or (1,)) > 0
             and min(self.std_rgb) > 0
             and self.fit in ("letterbox", "stretch")
+            and self.channels in ("rgb", "bgr")
         )
         if not is_usable:
             raise UsageError(
@@ -361,8 +171,8 @@ class OnnxSettings:
 class OnnxDetector:
     """A detector from an ONNX file; see :class:`.Layout` for what it may put out.
 
-    Keeps nothing between frames, so one may serve many cameras. What the outputs mean is settled
-    when it is made, by a run on a grey picture.
+    Keeps nothing between frames but counts, so one may serve many cameras. What the outputs mean is
+    settled when it is made, by a run on a known picture.
 
     Args:
         data: the model file's bytes; :meth:`load` reads them.
@@ -373,7 +183,7 @@ class OnnxDetector:
     Raises:
         UsageError: if the model cannot be loaded, takes something else than pictures, lacks class
             names, or puts out what cannot be understood.
-        DetectorFailed: if it fails on a grey picture.
+        DetectorFailed: if it fails on that picture.
     """
 
     def __init__(
@@ -391,17 +201,22 @@ class OnnxDetector:
         self._class_names = self._settings.class_names or self._session.class_names()
         self._kept_classes = self._chosen_classes()
         self._counts: Counter[str] = Counter()
-        shapes = [tuple(o.shape) for o in self._session.run(self._grey_pictures())]
-        if self._settings.layout is None:
-            self._layout = recognise(
-                shapes,
-                classes=len(self._class_names),
-                metadata=self._session.metadata,
-                where=where,
-            )
-        else:
-            self._layout = self._settings.layout
-            check_layout(self._layout, shapes, classes=len(self._class_names), where=where)
+        outputs = self._named_outputs()
+        self._reading = settle(
+            outputs,
+            classes=len(self._class_names),
+            metadata=self._session.metadata,
+            input_px=self._input_px,
+            layout=self._settings.layout,
+            form=self._settings.box_form,
+            unit=self._settings.box_unit,
+            where=where,
+        )
+        # Lists without a dimension for pictures are of one picture.
+        self._reads_one_picture = (
+            self._reading.layout is Layout.LISTED
+            and len(outputs[self._reading.places[0]].shape) == 2
+        )
         self._version = version_digest(
             {
                 "detector": self.name,
@@ -440,8 +255,8 @@ class OnnxDetector:
 
     @property
     def layout(self) -> Layout:
-        """How the model's outputs are read."""
-        return self._layout
+        """How the model's outputs are arranged."""
+        return self._reading.layout
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -450,7 +265,7 @@ class OnnxDetector:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Boxes refused or cut, by :class:`.BoxReason`, since the start."""
+        """Boxes left aside or cut, by :class:`.BoxReason`, since the start."""
         return dict(sorted(self._counts.items()))
 
     def detect(self, frame: Frame) -> Detections:
@@ -468,6 +283,8 @@ class OnnxDetector:
         Frames may differ in size. The raised errors are those of :meth:`detect`.
         """
         most = self._session.input.batch or self._settings.most_batch
+        if self._reads_one_picture:
+            most = 1
         found: list[Detections] = []
         for start in range(0, len(frames), most):
             found += self._run(frames[start : start + most])
@@ -483,12 +300,13 @@ class OnnxDetector:
         for number, (frame, placing) in enumerate(zip(frames, boxes, strict=True)):
             raw = decode(
                 outputs,
-                self._layout,
+                self._reading,
                 picture=number,
                 input_px=self._input_px,
-                min_score=self._settings.min_score,
+                min_score=min(self._settings.min_score, NOTICED_SCORE),
             )
-            kept = self._chosen(raw)
+            kept, left_aside = self._chosen(raw)
+            self._check_area(raw, kept)
             seen, refused = admit_boxes(
                 frame,
                 box_px=placing.to_image(raw.box_px[kept]),
@@ -496,12 +314,26 @@ class OnnxDetector:
                 class_id=raw.class_id[kept],
                 class_names=self._class_names,
             )
-            self._counts += refused
-            found.append(seen)
+            self._counts += refused + left_aside
+            del refused[str(BoxReason.CLIPPED)]  # those are kept
+            found.append(replace(seen, left_aside=dict(refused + left_aside)))
         return found
 
-    def _chosen(self, raw: RawBoxes) -> IntArray:
-        """Rows to report, the surest first."""
+    def _check_area(self, raw: RawBoxes, kept: IntArray) -> None:
+        """Fail where not one box has an area: the outputs are not what they are read as."""
+        box = raw.box_px[kept]
+        if len(box) and not (box[:, 2:] > box[:, :2]).all(axis=1).any():
+            reading = self._reading
+            raise DetectorFailed(
+                expected="boxes with an area",
+                got=f"{len(box)} without, read as {reading.layout}, {reading.form}",
+                where=self._session.where,
+                action="give layout, box_form (xyxy, cxcywh, xywh, yxyx) and box_unit (pixels, "
+                "shares) as the model was exported",
+            )
+
+    def _chosen(self, raw: RawBoxes) -> tuple[IntArray, Counter[str]]:
+        """Rows to report, the surest first, and what is left aside."""
         unknown = (raw.class_id < 0) | (raw.class_id >= len(self._class_names))
         if unknown.any():
             raise DetectorFailed(
@@ -511,20 +343,26 @@ class OnnxDetector:
                 action="give the class names the model was trained with",
             )
         wanted: IntArray = np.flatnonzero(np.isin(raw.class_id, self._kept_classes))
-        score, most = raw.score[wanted], self._settings.most_objects
-        if self._layout in NEEDS_SUPPRESSION:
+        score = raw.score[wanted]
+        if self._reading.is_suppressed:
+            kept = np.argsort(-score, kind="stable")
+        else:
             kept = suppress(
                 raw.box_px[wanted],
                 score,
                 raw.class_id[wanted],
                 max_overlap=self._settings.max_overlap,
-                most=most,
+                most=len(score),
             )
-        else:
-            kept = np.argsort(-score, kind="stable")[:most]
-        if len(kept) >= most:
-            self._counts[str(BoxReason.AT_BOUND)] += 1
-        return wanted[kept]
+        # The surest come first, and a box gives way to a surer one only.
+        most, sure = (
+            self._settings.most_objects,
+            int((score[kept] >= self._settings.min_score).sum()),
+        )
+        left_aside = Counter({str(BoxReason.BELOW_MIN_SCORE): len(kept) - sure})
+        if sure >= most:
+            left_aside[str(BoxReason.AT_BOUND)] = 1
+        return wanted[kept[: min(sure, most)]], +left_aside
 
     def _placing(self, frame: Frame) -> Letterbox:
         image_px = (frame.width_px, frame.height_px)
@@ -532,11 +370,17 @@ class OnnxDetector:
             return Letterbox.stretch(image_px=image_px, input_px=self._input_px)
         return Letterbox.keep_aspect(image_px=image_px, input_px=self._input_px)
 
-    def _pictures(self, placed: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        """float32[b, 3, h, w], red, green, blue; filled up to a fixed batch with black."""
+    def _pictures(self, placed: list[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
+        """What the model takes, filled up to a fixed batch with black: float32[b, 3, h, w] of 0 to
+        1, or uint8[b, 3, h, w].
+        """
         batch = self._session.input.batch or len(placed)
         blank = [np.zeros_like(placed[0])] * (batch - len(placed))
-        pictures = cv2.dnn.blobFromImages(placed + blank, scalefactor=1 / 255, swapRB=True)
+        swaps = self._settings.channels == "rgb"
+        if self._session.input.dtype is np.uint8:
+            whole = np.stack(placed + blank)[..., :: -1 if swaps else 1].transpose(0, 3, 1, 2)
+            return np.ascontiguousarray(whole)
+        pictures = cv2.dnn.blobFromImages(placed + blank, scalefactor=1 / 255, swapRB=swaps)
         found: npt.NDArray[np.float32] = np.asarray(pictures, np.float32)
         if any(self._settings.mean_rgb) or self._settings.std_rgb != (1.0, 1.0, 1.0):
             shape = (1, 3, 1, 1)
@@ -544,16 +388,21 @@ class OnnxDetector:
             found /= np.array(self._settings.std_rgb, np.float32).reshape(shape)
         return found
 
-    def _grey_pictures(self) -> npt.NDArray[np.float32]:
-        width_px, height_px = self._input_px
-        return self._pictures([np.full((height_px, width_px, 3), 128, np.uint8)])
+    def _named_outputs(self) -> list[NamedOutput]:
+        """What the model puts out for the known picture."""
+        outputs = self._session.run(self._pictures([known_picture(self._input_px)]))
+        return [
+            NamedOutput(name=name, values=values)
+            for name, values in zip(self._session.output_names, outputs, strict=True)
+        ]
 
     def _chosen_input_px(self) -> tuple[int, int]:
         fixed, given = self._session.input.size_px, self._settings.input_px
-        if fixed is None and given is None:
+        chosen = fixed or (given or self._session.exported_px())
+        if chosen is None:
             raise UsageError(
                 expected="the size of the model's input",
-                got="a model that leaves it open, and no input_px",
+                got="a model that leaves it open, no `imgsz` in its metadata, and no input_px",
                 where=self._session.where,
                 action="give input_px, the size it was trained with",
             )
@@ -564,8 +413,6 @@ class OnnxDetector:
                 where=self._session.where,
                 action="leave input_px out",
             )
-        chosen = fixed or given
-        assert chosen is not None
         return chosen
 
     def _chosen_classes(self) -> IntArray:

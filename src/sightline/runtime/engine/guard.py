@@ -197,6 +197,7 @@ def encode_answer(answer: Answer) -> tuple[dict[str, Any], bytes]:
             "capture_ns": answer.capture_ns,
             "count": len(answer),
             "class_names": list(answer.class_names),
+            **({"left_aside": dict(answer.left_aside)} if answer.left_aside else {}),
         }
         return head, (
             np.asarray(answer.box_px, "<f8").tobytes()
@@ -245,6 +246,7 @@ def decode_part(head: Mapping[str, Any], body: bytes, at: int) -> tuple[Answer, 
                     score=np.frombuffer(body, "<f8", n, at + 32 * n).astype(np.float64),
                     class_id=np.frombuffer(body, "<i4", n, at + 40 * n).astype(np.int32),
                     class_names=tuple(head["class_names"]),
+                    left_aside={str(k): int(v) for k, v in head.get("left_aside", {}).items()},
                 ),
                 end,
             )

@@ -1,4 +1,4 @@
-"""``sightline init``: a contract and a pipeline from a table of one's own, to run at once."""
+"""``sightline init``: a pipeline from a table, a video or a camera of one's own, to run at once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ import typer
 from rich.console import Console
 
 from sightline.cli.console import utc
+from sightline.cli.init_camera import (
+    LIVE,
+    VIDEOS,
+    draw_zone,
+    look,
+    said_of_camera,
+    site_lines,
+)
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_file import ReadingOptions
 from sightline.limits import DEFAULT_LIMITS
@@ -24,6 +32,7 @@ from sightline.sense.admission import Admitter
 from sightline.sense.contract import Contract, load_contract
 from sightline.sense.describing import DescribedField, DescribedTable, describe_table
 from sightline.sense.files import read_parquet
+from sightline.sense.opening import scheme_of
 from sightline.sense.source import Chunk
 from sightline.sense.text_files import read_csv
 
@@ -45,15 +54,17 @@ _WIDTHS_LEARNT = 3
 
 
 def init(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A table: .csv, .tsv, .txt (each also .gz), .parquet."),
+    location: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|CAMERA",
+            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), a video, or an address "
+            "rtsp://…",
+        ),
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            "-o", "--out", metavar="DIR", help="Folder for the two files; made if needed."
-        ),
+        typer.Option("-o", "--out", metavar="DIR", help="Folder for the files; made if needed."),
     ],
     name: Annotated[
         str | None, typer.Option(help="Of the pipeline; otherwise the name of the file.")
@@ -69,14 +80,55 @@ def init(
         str | None, typer.Option(metavar="FORM", help="How times are written, if it is not clear.")
     ] = None,
 ) -> None:
-    """Write a contract and a pipeline from a table of your own, to run at once.
+    """Write a pipeline from a table, a video or a camera of your own, to run at once.
 
-    For example `sightline init telemetry.csv -o mine`, then `sightline run mine/telemetry.yaml
-    --source telemetry=telemetry.csv --out RUN`. Every guess stands in the files with a comment.
+    For example `sightline init telemetry.csv -o mine`, then the command that it prints. Every guess
+    stands in the files with a comment.
     """
-    title = _name(name or file.name)
+    scheme = scheme_of(location)
+    is_live = scheme in LIVE
+    title = _name(name or ("camera" if is_live else Path(location).name))
+    if is_live or location.lower().endswith(VIDEOS):
+        lines = _from_camera(location, out, title, is_live=is_live)
+    else:
+        ReadingOptions(time_format=time_format)  # refuses what is none
+        lines = _from_table(Path(location), out, title, time=time, key=key, form=time_format)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def _from_table(
+    file: Path, out: Path, title: str, *, time: str | None, key: list[str] | None, form: str | None
+) -> Iterator[str]:
     contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
-    for path in (contract_file, pipeline_file):
+    _check_vacant(contract_file, pipeline_file)
+    table = _read(file)
+    found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
+    out.mkdir(parents=True, exist_ok=True)
+    contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
+    pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
+    load_plan(pipeline_file)
+    refused = _refused(load_contract(contract_file), table, file)
+    return _said(found, refused, contract_file, pipeline_file, title, file)
+
+
+def _from_camera(location: str, out: Path, title: str, *, is_live: bool) -> Iterator[str]:
+    pipeline_file, picture = out / f"{title}.yaml", out / f"{title}.png"
+    _check_vacant(pipeline_file, picture)
+    # An address may hold a password: it belongs into no file and no message.
+    shown = "CAMERA" if is_live else location
+    seen = look(location, is_live=is_live, shown=shown)
+    out.mkdir(parents=True, exist_ok=True)
+    words = _one_line("on the network" if is_live else Path(location).name)
+    pipeline_file.write_text("\n".join(site_lines(seen, title, words)) + "\n", encoding="utf-8")
+    draw_zone(seen, picture)
+    load_plan(pipeline_file)
+    return said_of_camera(seen, pipeline_file, picture, title, shown)
+
+
+def _check_vacant(*files: Path) -> None:
+    for path in files:
         if path.exists():
             raise UsageError(
                 expected="a folder without files of these names",
@@ -84,23 +136,6 @@ def init(
                 where="--out",
                 action="choose another folder, or another --name",
             )
-    ReadingOptions(time_format=time_format)  # refuses what is none
-    table = _read(file)
-    found = describe_table(
-        table,
-        where=str(file),
-        time=time,
-        key=key,
-        time_format=time_format,
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
-    pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
-    load_plan(pipeline_file)
-    refused = _refused(load_contract(contract_file), table, file)
-    console = Console(highlight=False, soft_wrap=True)
-    for line in _said(found, refused, contract_file, pipeline_file, title, file):
-        console.print(line, markup=False)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -155,8 +190,8 @@ def _name(text: str) -> str:
     >>> _name("Housekeeping 2026.csv.gz"), _name("7.csv")
     ('housekeeping_2026', 't_7')
     """
-    stem = re.sub(r"(\.(csv|tsv|txt|parquet|gz))+$", "", text.lower())
-    plain = re.sub(r"[^a-z0-9]+", "_", stem).strip("_") or "table"
+    stem = text.lower().removesuffix(".gz").rpartition(".")
+    plain = re.sub(r"[^a-z0-9]+", "_", stem[0] or stem[2]).strip("_") or "mine"
     return (plain if plain[0].isalpha() else f"t_{plain}")[:48]
 
 

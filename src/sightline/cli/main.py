@@ -25,7 +25,7 @@ from sightline.errors import SightlineError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "init": ("init_command:init", "Write contract and pipeline from a table of your own."),
+        "init": ("init_command:init", "Write a pipeline from your own table, video or camera."),
         "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
         "check": ("pipeline_commands:check", "Find all that is wrong with a pipeline file."),
         "stages": ("pipeline_commands:stages", "List stages, detectors, sources and outlets."),

@@ -1,0 +1,154 @@
+"""What ``sightline init`` writes of a video or a camera: a site with one zone, to run at once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sightline.errors import SourceError
+from sightline.limits import DEFAULT_LIMITS
+from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.unreadable_files import why_unreadable
+from sightline.sense.frames.video_file import best_reader
+from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
+
+VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+LIVE = ("rtsp", "rtsps", "http", "https")
+_FRAMES_SEEN = 60
+_MOST_PARTS = 5_000
+"""Of a stream that are looked at until there are enough pictures; damage counts too."""
+_ASSUMED_RATE_HZ = 25.0
+_MAX_AGE_S = 1.0
+_BGR_ORANGE = (0, 140, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeenCamera:
+    """What the first pictures of a camera show.
+
+    Attributes:
+        first: uint8[height, width] or uint8[height, width, 3] (blue, green, red), turned as the
+            recording asks.
+        rate_hz: frames per second; 25 where the pictures carry no times.
+        frames: how many were looked at.
+    """
+
+    first: npt.NDArray[np.uint8]
+    rate_hz: float
+    frames: int
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.first.shape[1], self.first.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return 1 if self.first.ndim == 2 else self.first.shape[2]
+
+
+def look(location: str, *, is_live: bool, shown: str) -> SeenCamera:
+    """The first pictures at ``location``.
+
+    Args:
+        location: a path, or an address, which may hold a password.
+        is_live: whether it is a camera on the network.
+        shown: names it in errors, without a password.
+
+    Raises:
+        SourceError: there is no picture, with the reason.
+    """
+    if not is_live and not Path(location).is_file():
+        raise SourceError(expected="a file", got="nothing", where=shown, action="check the path")
+    address = location if is_live else str(Path(location).absolute())
+    first, pts_ns, why = None, [], "no picture"
+    parts = best_reader()(VideoLocation(address=address, is_live=is_live), DEFAULT_LIMITS)
+    for count, part in enumerate(parts):
+        if isinstance(part, Damage):
+            why = part.detail if is_live else why_unreadable(Path(location), part.detail)
+        elif isinstance(part, Picture):
+            first = part.pixels if first is None else first
+            pts_ns.append(part.pts_ns)
+        if len(pts_ns) >= _FRAMES_SEEN or count >= _MOST_PARTS:
+            break
+    parts.close()
+    if first is None:
+        raise SourceError(
+            expected="a video or a camera with pictures",
+            got=why,
+            where=shown,
+            action="check the address and its password" if is_live else "give another file",
+        )
+    steps = np.diff(np.array([at for at in pts_ns if at is not None], np.int64))
+    steps = steps[steps > 0]
+    rate_hz = NS_PER_S / float(np.median(steps)) if len(steps) else _ASSUMED_RATE_HZ
+    return SeenCamera(first=np.array(first), rate_hz=rate_hz, frames=len(pts_ns))
+
+
+def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
+    """The pipeline: one camera, people by their movement, one zone that nobody may enter."""
+    width_px, height_px = seen.size_px
+    yield f"# One camera, {shown}: tells when somebody is in the zone. Change what is not so."
+    yield "use: site"
+    yield f"pipeline: {title}"
+    yield "detectors:"
+    yield "  # finds people by their movement, and knows nobody who never moved; a model of yours:"
+    yield "  # people: {use: onnx, model: PATH.onnx, sha256: …}"
+    yield "  people: {use: motion}"
+    yield "cameras:"
+    yield f"  {title}:"
+    yield "    contract:"
+    yield f"      width_px: {width_px}"
+    yield f"      height_px: {height_px}"
+    if seen.channels == 1:
+        yield "      channels: 1"
+    yield f"      rate_hz: {seen.rate_hz:.4g}"
+    yield f"      max_age_s: {_MAX_AGE_S:g}  # live: an older picture is no sight"
+    yield "    detector: people"
+    yield "zones:"
+    yield f"  # corners as x, y in px from the top left; {title}.png shows it"
+    corners = ", ".join(f"[{x}, {y}]" for x, y in _zone_px(seen))
+    yield f"  zone: {{camera: {title}, polygon_px: [{corners}], is_forbidden: true}}"
+
+
+def draw_zone(seen: SeenCamera, path: Path) -> None:
+    """The first picture with the zone in it, as a PNG."""
+    picture = seen.first.copy()
+    if seen.channels == 1:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
+    thickness_px = max(2, min(seen.size_px) // 200)
+    corners = np.array(_zone_px(seen), np.int32).reshape(-1, 1, 2)
+    cv2.polylines(picture, [corners], True, _BGR_ORANGE, thickness_px)
+    written, data = cv2.imencode(".png", picture)
+    assert written
+    path.write_bytes(data.tobytes())
+
+
+def said_of_camera(
+    seen: SeenCamera, pipeline_file: Path, picture: Path, title: str, shown: str
+) -> Iterator[str]:
+    """What was found, and what to type next."""
+    width_px, height_px = seen.size_px
+    colour = "grey" if seen.channels == 1 else "colour"
+    yield f"picture   {width_px} x {height_px} px, {colour}, {seen.rate_hz:.4g} frames per second"
+    yield "zone      the middle of the picture: move its corners to where nobody may be"
+    yield ""
+    yield f"wrote     {pipeline_file}"
+    yield f"wrote     {picture}"
+    source = shlex.quote(f"{title}={shown}")
+    yield f"next      sightline run {shlex.quote(str(pipeline_file))} --source {source} --out RUN"
+
+
+def _zone_px(seen: SeenCamera) -> list[tuple[int, int]]:
+    """The middle of the lower part, where the ground is."""
+    width_px, height_px = seen.size_px
+    left, right = round(width_px / 3), round(2 * width_px / 3)
+    top, bottom = round(height_px / 2), height_px - 1
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]

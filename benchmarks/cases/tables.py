@@ -132,3 +132,17 @@ def many_keys(c: Case) -> Iterator[str]:
         yield f"exit {done.rc}, {told[-120:]!r}"
     elif len(told.splitlines()) > 100:
         yield f"{len(told.splitlines())} lines on the terminal"
+
+
+@case("telemetry/15-clock-excursion-of-ten-rows")
+def one_clock_that_jumps(c: Case) -> Iterator[str]:
+    """HOT is raised in all; the wrong stamps are refused, the right ones kept."""
+    for file, wrong in (("three", 3), ("ten", 10), ("reboot1970", 30)):
+        source = ("--source", f"tlm={file}.csv", "--out", f"o_{file}", "--json")
+        done = c.run("sightline", "run", "p.yaml", *source)
+        if done.rc or "hot raised" not in done.out:
+            yield f"{file}.csv: exit {done.rc}, HOT not raised, {done.text[-120:]!r}"
+            continue
+        told = c.run("sightline", "quarantine", f"o_{file}").out
+        if not told.startswith(f"{wrong} rows"):
+            yield f"{file}.csv: {told.splitlines()[0]!r}, {wrong} are wrong"

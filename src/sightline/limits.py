@@ -42,6 +42,9 @@ class Limits:
     """Files in one source directory. More is a SourceError before anything runs."""
     max_file_bytes_in_memory: int = 1 << 30
     """A file format that cannot be streamed (NumPy archive). Larger: quarantined FILE_TOO_LARGE."""
+    clock_rows_ahead: int = 1 << 18
+    """Rows of a file read ahead, to tell whether a clock that jumped comes back. A longer excursion
+    is believed, and the rows after it are late."""
     chunk_rows: int = 1 << 18
     """Rows a source reads at a time, so a file of any size needs bounded memory."""
     max_raw_chars: int = 4096

@@ -4,16 +4,19 @@ Finite sources are merged by *arrival time* and cut at a fixed grid, so that nei
 run nor the number of files can matter. A row arrives when its receipt column says so. Without
 one, it arrives when its file's event time first reaches it: the running maximum, in file order.
 
-One wrong clock must not drag everybody into the future. So a forward jump counts only if the rows
-after it confirm it: a time that is more than ``max_backlog_s`` ahead of the median of the next five
-rows of the same file does not move arrival. The confirmed arrival is the row's receipt time when
-there is no other, and against it a time stamp from the future shows as CLOCK_SKEW before it can
-move a watermark. A median, so that a single row from the past confirms or refutes nothing either.
+One wrong clock must not drag everybody into the future, nor into the past. So each device's stamps
+are first judged by those around them (:mod:`.clock_excursions`); what is not believed does not move
+arrival. Then a forward jump counts only if the rows after it confirm it: a time that is more than
+``max_backlog_s`` ahead of the median of the next five believed rows of the same file does not move
+arrival either, whatever its device says all along. The confirmed arrival is the row's receipt time
+when there is no other, and against it a time stamp from the future shows as CLOCK_SKEW before it
+can move a watermark. A median, so that a single row from the past confirms or refutes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +28,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import RECEIVED_NS
 from sightline.records.windows import IntArray
 from sightline.sense.admission import event_time_ns, receipt_time_ns
+from sightline.sense.clock_excursions import StampedRows, Verdict, judge_stamps
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 from sightline.sense.field_values import FEW_ROWS, rows_where
@@ -81,7 +85,7 @@ def epochs(
     jumped over.
     """
     cursors = [
-        _Cursor(source.name, contract, stream, limits)
+        _Cursor(source.name, contract, stream, limits, reads_ahead=source.durable)
         for source, contract in sources
         for stream in source.streams()
     ]
@@ -139,10 +143,42 @@ def _take(
     return join_batches(batches)
 
 
-class _Cursor:
-    """Position in one stream; one chunk is read ahead, to confirm jumps of the clock."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReadChunk:
+    """A chunk that has rows.
 
-    def __init__(self, source: str, contract: Contract, stream: Stream, limits: Limits) -> None:
+    Attributes:
+        frame: its rows.
+        time_ns: int64[n], the times that order them; NEVER where unreadable.
+        stamped: bool[n], which times are readable.
+        rows: those, with their devices.
+        position: behind it.
+    """
+
+    frame: pl.DataFrame
+    time_ns: IntArray
+    stamped: BoolArray
+    rows: StampedRows
+    position: Position | None
+
+
+_NO_ROWS = StampedRows(key=pl.Series(dtype=pl.String), time_ns=np.empty(0, np.int64))
+
+
+class _Cursor:
+    """Position in one stream; what follows is read ahead, to confirm jumps of the clock.
+
+    Args:
+        source: its name.
+        contract: of its rows.
+        stream: to read.
+        limits: ``clock_rows_ahead`` and others.
+        reads_ahead: False to read one chunk ahead and no more, where rows are still on their way.
+    """
+
+    def __init__(
+        self, source: str, contract: Contract, stream: Stream, limits: Limits, *, reads_ahead: bool
+    ) -> None:
         self.source = source
         self.origin = stream.origin
         self._contract = contract
@@ -154,7 +190,9 @@ class _Cursor:
         self._frontier_ns = NEVER_NS
         self.newest_ns = -1
         """Latest credible event time read so far."""
-        self._ahead: tuple[pl.DataFrame, IntArray, Position | None] | None = None
+        self._ahead: deque[_ReadChunk] = deque()
+        self._rows_ahead = limits.clock_rows_ahead if reads_ahead else 1
+        self._before = _NO_ROWS  # believed, of the chunk before
         self._last_read: Position | None = None  # of the last chunk read, with or without rows
         self._behind_frame: Position | None = None
         self.position: Position | None = None
@@ -176,25 +214,34 @@ class _Cursor:
         while self._frame is None or self._at >= self._frame.height:
             if self._frame is not None:
                 self._reach(self._behind_frame)
-            if self._ahead is None and not self._is_read:
-                self._ahead = self._read()
-            if self._ahead is None:
+            self._read_ahead()
+            if not self._ahead:
                 self._frame = None
                 self._reach(self._last_read)
                 return
-            frame, time_ns, self._behind_frame = self._ahead
-            self._ahead = self._read()
-            following_ns = np.empty(0, np.int64)
-            if self._ahead is not None:
-                following_ns = self._ahead[1][self._ahead[1] > NEVER_NS]
+            chunk = self._ahead.popleft()
+            frame, time_ns, self._behind_frame = chunk.frame, chunk.time_ns, chunk.position
+            verdict, following_ns = self._judge(chunk)
+            n = len(chunk.rows.time_ns)
+            is_doubted = (verdict.is_ahead | verdict.is_behind)[:n]
+            believed_ns = time_ns
+            if is_doubted.any():
+                believed_ns = time_ns.copy()
+                believed_ns[np.flatnonzero(chunk.stamped)[is_doubted]] = NEVER_NS
             self._arrival = confirmed_arrival_ns(
-                time_ns,
+                believed_ns,
                 frontier_ns=self._frontier_ns,
                 following_ns=following_ns,
                 max_ahead_ns=self._contract.max_backlog_ns,
             )
             self._frontier_ns = int(self._arrival[-1])
             received_ns = self._arrival
+            if verdict.is_ahead[:n].any():
+                # Other devices may be as far as that stamp: its own clock tells that it was not.
+                at = np.flatnonzero(chunk.stamped)[verdict.is_ahead[:n]]
+                received_ns = received_ns.copy()
+                against_ns = verdict.against_ns[:n][verdict.is_ahead[:n]]
+                received_ns[at] = np.minimum(received_ns[at], against_ns)
             if self._contract.receipt_time is not None:
                 # A receipt that could not be read, or was itself from the future, is not believed.
                 received_ns = np.where(
@@ -209,12 +256,49 @@ class _Cursor:
             self._frame = frame.with_columns(pl.Series(RECEIVED_NS, received_ns))
             self._at = 0
 
+    def _read_ahead(self) -> None:
+        """Read until a chunk and enough rows behind it are there, or the stream has ended."""
+        while not self._is_read and (
+            len(self._ahead) < 2
+            or sum(chunk.frame.height for chunk in self._ahead) - self._ahead[0].frame.height
+            < self._rows_ahead
+        ):
+            chunk = self._read()
+            if chunk is not None:
+                self._ahead.append(chunk)
+
+    def _judge(self, chunk: _ReadChunk) -> tuple[Verdict, IntArray]:
+        """What the stamps of a chunk are worth, and the believed times behind it."""
+        following = [ahead.rows for ahead in self._ahead]
+        after = StampedRows(
+            key=pl.concat([rows.key for rows in (_NO_ROWS, *following)]),
+            time_ns=np.concatenate([rows.time_ns for rows in (_NO_ROWS, *following)]),
+        )
+        # Receipts are stamped by one clock, that of the receiver.
+        has_receipts = self._contract.receipt_time is not None
+        timing = self._contract
+        late_ns = timing.out_of_order_ns + timing.revision_allowance_ns
+        verdict = judge_stamps(
+            self._before,
+            chunk.rows,
+            after,
+            on_time_ns=timing.max_backlog_ns if has_receipts else late_ns,
+            max_backlog_ns=timing.max_backlog_ns,
+        )
+        n = len(chunk.rows.time_ns)
+        is_believed = ~(verdict.is_ahead | verdict.is_behind)
+        self._before = StampedRows(
+            key=chunk.rows.key.filter(pl.Series(is_believed[:n])),
+            time_ns=chunk.rows.time_ns[is_believed[:n]],
+        )
+        return verdict, after.time_ns[is_believed[n:]]
+
     def _reach(self, position: Position | None) -> None:
         if position is not None and position != self.position:
             self.position, self.has_moved = position, True
 
-    def _read(self) -> tuple[pl.DataFrame, IntArray, Position | None] | None:
-        """The next chunk that has rows, with the times that order it (NEVER where unreadable)."""
+    def _read(self) -> _ReadChunk | None:
+        """The next chunk that has rows."""
         chunk: Chunk
         for chunk in self._chunks:
             self._last_read = chunk.position
@@ -224,9 +308,33 @@ class _Cursor:
                 time = receipt_time_ns(self._contract, chunk.frame)
                 if time is None:
                     time = event_time_ns(self._contract, chunk.frame)
-                return chunk.frame, time.fill_null(NEVER_NS).to_numpy(), chunk.position
+                time_ns = time.fill_null(NEVER_NS).to_numpy()
+                stamped = time_ns > NEVER_NS
+                rows = StampedRows(
+                    key=self._devices(chunk.frame).filter(pl.Series(stamped)),
+                    time_ns=time_ns[stamped],
+                )
+                return _ReadChunk(
+                    frame=chunk.frame,
+                    time_ns=time_ns,
+                    stamped=stamped,
+                    rows=rows,
+                    position=chunk.position,
+                )
         self._is_read = True
         return None
+
+    def _devices(self, frame: pl.DataFrame) -> pl.Series:
+        """String[n]: whose clock stamped each row."""
+        columns = [name for name in self._contract.key if name in frame.columns]
+        if self._contract.receipt_time is not None or not columns:
+            return pl.Series([""]).new_from_index(0, frame.height)
+        parts = [frame[name].cast(pl.String, strict=False) for name in columns]
+        if len(parts) == 1:
+            return parts[0].alias("")
+        return (
+            pl.select(pl.concat_str(parts, separator="/", ignore_nulls=True)).to_series().alias("")
+        )
 
     def take_until(self, end_ns: int, most: int) -> Iterator[pl.DataFrame]:
         """Rows that arrived before ``end_ns``, at most ``most``."""

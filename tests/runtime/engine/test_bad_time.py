@@ -132,6 +132,17 @@ def test_the_same_duplicate_wins_in_whatever_order_they_come(loser, winner, flip
     assert window.values[0][window.columns.index("v.mean")] == 5.0
 
 
+@pytest.mark.parametrize("jump_s", [2 * HOUR_S, 20 * HOUR_S, -4 * HOUR_S])
+def test_a_clock_that_jumps_and_comes_back_costs_only_its_own_rows(jump_s):
+    wrong = [("a", 5 * HOUR_S + 100 + i + jump_s, 900 + i, 5) for i in range(30)]
+    accounts, _ = run(
+        steady(start=5 * HOUR_S, stop=5 * HOUR_S + 100),
+        frame(*wrong),
+        steady(start=5 * HOUR_S + 130, stop=5 * HOUR_S + 600),
+    )
+    assert (accounts.decided, sum(accounts.quarantined.values())) == (570, 30)
+
+
 def test_a_row_from_the_distant_past_costs_no_other_row():
     accounts, _ = run(
         steady(start=5 * HOUR_S, stop=5 * HOUR_S + 100),

@@ -20,7 +20,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
-from sightline.sense.contract import TimeFormat, utc_ns
+from sightline.sense.contract import TimeForm, utc_ns
 from sightline.sense.field_values import parse_times
 from sightline.sense.frames.delivery import (
     NO_TIME_NS,
@@ -160,7 +160,7 @@ class NameTimes:
     """
 
     pattern: str
-    time_format: TimeFormat | str
+    time_format: str
 
     def __post_init__(self) -> None:
         try:
@@ -189,7 +189,7 @@ class ListedTimes:
     """
 
     path: Path
-    time_format: TimeFormat | str
+    time_format: str
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
@@ -237,7 +237,7 @@ def _parsed(texts: Sequence[str | None], time_format: str) -> IntArray:
 
 
 def _check_format(time_format: str) -> None:
-    known = get_args(TimeFormat)
+    known = get_args(TimeForm)
     if "%" not in time_format and time_format not in known:
         raise _unusable(f"{', '.join(known)} or a form with %", repr(time_format))
 

@@ -125,7 +125,7 @@ def _falling(code: IntArray, time_ns: IntArray, on_time_ns: int) -> list[slice]:
     coarse = (time_ns - time_ns.min()) // unit
     lift = np.repeat(np.arange(len(starts), dtype=np.int64), stops - starts) * (span // unit + 1)
     fall = np.maximum.accumulate(coarse + lift) - (coarse + lift)
-    is_fallen = np.maximum.reduceat(fall, starts) >= on_time_ns // unit
+    is_fallen = np.maximum.reduceat(fall, starts) > max(on_time_ns // unit - 1, 0)
     return [slice(a, b) for a, b in zip(starts[is_fallen], stops[is_fallen], strict=True)]
 
 

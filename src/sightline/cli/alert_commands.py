@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json, utc
+from sightline.cli.console import Terminal, print_json, utc
 from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
@@ -121,7 +120,7 @@ def alerts(
     if as_json:
         print_json({"run": str(path), **found})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for line in account_lines(found):
         console.print(line, markup=False)
 
@@ -209,6 +208,7 @@ def _give(path: Path, control: dict[str, Any]) -> None:
             action="add the section and run again; docs/alerting.md has an example",
         )
     given = give_control(path, control, name=f"{time.time_ns():020d}-{secrets.token_hex(4)}")
-    Console(highlight=False, soft_wrap=True).print(
-        f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})"
+    Terminal().print(
+        f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})",
+        markup=False,
     )

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.evidence.anomaly_benchmarks import (
     evaluate_nab,
     evaluate_nasa,
@@ -109,7 +108,7 @@ def _show(plain: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(plain)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for name, value in plain.items():
         if name == "by_channel":
             continue  # long; it is in the JSON

@@ -4,28 +4,71 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sightline.errors import SightlineError
+import sightline
+from sightline.errors import InvariantViolation, SightlineError
 from sightline.records import Decision
 from sightline.records.decision import Severity, Status
+from sightline.records.shown_text import in_json, one_line, seen
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Progress
 
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
+TRACEBACK = "SIGHTLINE_TRACEBACK"
+"""Environment variable: with it a defect prints its whole traceback."""
+_DEFECT_CHARS = 300
 _PLAIN_EVERY = 20  # without a terminal, one progress line per so many commits
+
+
+class Terminal(Console):
+    """Prints lines: each text that is given is one line, and nothing in it can act or forge.
+
+    Data in it keeps its characters as :mod:`sightline.records.shown_text` writes them. A blank
+    line is a print of nothing; texts of several lines are printed line by line.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*map(_seen, objects), **options)
+
+
+def _seen(shown: Any) -> Any:
+    if isinstance(shown, str):
+        return one_line(shown)
+    if isinstance(shown, Text):
+        plain = one_line(shown.plain)
+        return shown if plain == shown.plain else Text(plain, style=shown.style)
+    return shown if isinstance(shown, _Seen) else _Seen(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A table or whatever else is laid out: its cells are written out as it is drawn."""
+
+    shown: Any
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.shown, options):
+            yield segment if segment.control else segment._replace(text=seen(segment.text))
 
 
 def utc(time_ns: int) -> str:
@@ -41,7 +84,7 @@ def utc(time_ns: int) -> str:
 
 def fail(error: SightlineError) -> NoReturn:
     """Print an error with its parts and leave with its exit code."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     console.print(Text(f"error: {type(error).__name__}", style="bold red"))
     for label, text in (
         ("where", error.where),
@@ -49,19 +92,42 @@ def fail(error: SightlineError) -> NoReturn:
         ("got", error.got),
         ("do", error.action),
     ):
-        console.print(Text(f"  {label:9}{text}"), soft_wrap=True)
+        console.print(Text(f"  {label:9}{text}"))
     raise typer.Exit(error.exit_code)
+
+
+def fail_as_defect(error: BaseException) -> NoReturn:
+    """Say in short what to report of an error that nobody foresaw, and leave with 70."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    package = Path(sightline.__file__).parent
+    ours = [f for f in frames if Path(f.filename).is_relative_to(package)] or frames
+    place = "unknown"
+    if ours:
+        name = Path(ours[-1].filename).name
+        place = f"{name}, line {ours[-1].lineno}, {ours[-1].name}"
+    console = Terminal(stderr=True)
+    console.print(Text("error: a defect of Sightline", style="bold red"))
+    for label, text in (
+        ("where", place),
+        ("got", f"{type(error).__name__}: {error}"[:_DEFECT_CHARS]),
+        ("do", f"report it with version {sightline.__version__}, the command, the files it read, "
+               f"and what it prints with {TRACEBACK}=1"),
+    ):  # fmt: skip
+        console.print(Text(f"  {label:9}{text}"))
+    raise typer.Exit(InvariantViolation.exit_code)
 
 
 def print_trouble(text: str) -> None:
     """Print what is wrong beside a run that goes on."""
-    Console(stderr=True, highlight=False).print(Text(f"warning: {text}"), soft_wrap=True)
+    Terminal(stderr=True).print(Text(f"warning: {text}"))
 
 
 def print_json(plain: Any) -> None:
     """One JSON document on standard output; what is no number becomes null, as JSON has no NaN."""
-    json.dump(_finite(plain), sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    text = json.dumps(_finite(plain), indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(in_json(text) + "\n")
 
 
 def _finite(plain: Any) -> Any:
@@ -83,7 +149,7 @@ def decision_line(decision: Decision) -> Text:
     style = _COLOURS[decision.severity] if decision.transition == "raised" else "green"
     line = Text(f"{utc(decision.event_ns)} ")
     line.append(f"{mark} {decision.kind}", style=style)
-    line.append(f" {decision.subject}", style="bold")
+    line.append(f" {one_line(decision.subject)}", style="bold")
     line.append(f"  {reason.code} {reason.value:.4g}{_unit(reason.unit)}", style="dim")
     line.append(f"  {decision.decision_id[:8]}", style="dim")
     if decision.revision:
@@ -92,13 +158,13 @@ def decision_line(decision: Decision) -> Text:
 
 
 def _unit(unit: str) -> str:
-    return "" if unit == "1" else f" {unit}"
+    return "" if unit == "1" else f" {one_line(unit)}"
 
 
 @contextmanager
 def counting_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[str, int], None] | None]:
     """How far a walk over the logs is: partition and log sequence, on a terminal only."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     if is_quiet or not console.is_terminal:
         yield None
         return
@@ -124,7 +190,7 @@ def stop_on_signal(*, is_armed: bool) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
     """A live display on a terminal, a line now and then elsewhere, nothing when quiet."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     if is_quiet:
         yield None
         return

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from sightline.cli.console import decision_line, print_json
+from sightline.cli.console import Terminal, decision_line, print_json
 from sightline.errors import UsageError
 from sightline.evidence import decisions_frame
 from sightline.evidence.said import first_frame_ns
+from sightline.evidence.tables import for_spreadsheets
 from sightline.records import Decision
 from sightline.records.decision import (
     Mode,
@@ -98,14 +98,16 @@ def decisions(
     ]
     if out is not None:
         table = decisions_frame(found)
-        table.write_csv(out) if out.suffix.lower() == ".csv" else table.write_parquet(out)
+        for_spreadsheets(table).write_csv(
+            out
+        ) if out.suffix.lower() == ".csv" else table.write_parquet(out)
     if as_json:
         newest = [decision.as_mapping() for decision in found[-last:]]
         print_json({"decisions": len(found), "of": len(every), "newest": newest})
         return
     list_decisions(run, found, last=last, of=len(every))
     if out is not None:
-        Console(highlight=False, soft_wrap=True).print(f"table    {out}", markup=False)
+        Terminal().print(f"table    {out}", markup=False)
 
 
 def list_decisions(run: RunDirectory, found: list[Decision], *, last: int, of: int) -> None:
@@ -117,7 +119,7 @@ def list_decisions(run: RunDirectory, found: list[Decision], *, last: int, of: i
         last: how many are printed at most.
         of: how many decisions the run has in all.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     start_ns = first_frame_ns(run)
     for decision in found[-last:]:
         line = decision_line(decision)
@@ -132,7 +134,8 @@ def list_decisions(run: RunDirectory, found: list[Decision], *, last: int, of: i
         return
     if len(found) > last:
         console.print(f"the newest {last} of {len(found):,} decisions")
-    console.print(f"\nwhy      sightline explain {run.path} ID", markup=False)
+    console.print()
+    console.print(f"why      sightline explain {run.path} ID", markup=False)
 
 
 def _standing(decisions: Iterable[Decision]) -> list[Decision]:

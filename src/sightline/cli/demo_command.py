@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sightline.act import open_outlet
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_frames
-from sightline.cli.console import decision_line, print_json, progress_display
+from sightline.cli.console import Terminal, decision_line, print_json, progress_display
 from sightline.cli.run_command import metrics_server, report_lines
 from sightline.cli.sources import parse_speed
 from sightline.evidence import account_of_run, draw_svg, explain, write_report
@@ -33,7 +32,7 @@ def demo(
 ) -> None:
     """Simulate a constellation with faults, run the gateway on it, and write report.html."""
     folder = _fresh(out)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     frames = simulate(watched_scene(seed=seed, n_satellites=satellites, duration_s=minutes * 60))
     write_frames(frames, folder / "input")
     plan = load_plan(PIPELINE)
@@ -81,7 +80,8 @@ def demo(
         console.print(decision_line(decision))
     if len(standing) > _SHOWN:
         console.print(f"… and {len(standing) - _SHOWN} more in the report")
-    console.print(f"\nreport   {page}")
+    console.print()
+    console.print(f"report   {page}", markup=False)
     if chosen is not None:
         console.print(f"explain  sightline explain {folder / 'run'} {chosen.decision_id[:8]}")
     console.print(f"replay   sightline replay {folder / 'run'}")

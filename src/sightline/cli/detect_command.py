@@ -9,9 +9,8 @@ from typing import Annotated, cast
 
 import polars as pl
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.series_detection import (
@@ -236,7 +235,7 @@ def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
 
 
 def _print(found: list[DetectedSeries], notes: list[str]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     shown = 0
     # Of many series those are told that have something to tell.
     told = found if len(found) <= _SHOWN_SERIES else [one for one in found if len(one.events)]
@@ -273,7 +272,7 @@ def _print(found: list[DetectedSeries], notes: list[str]) -> None:
 def _print_alerts(
     found: list[DetectedSeries], alerts: list[SeriesAlert], written: list[Path], value: str
 ) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     events = sum(len(one.events) for one in found)
     for alert in alerts:
         console.print()

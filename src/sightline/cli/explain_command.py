@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.cli.decisions_command import list_decisions
 from sightline.errors import UsageError
 from sightline.evidence.account import explain
@@ -76,11 +75,14 @@ def explain_command(
             plain["picture"] = {"path": str(out), "from_log": has_picture}
         print_json(plain)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for line in account_lines(facts):
         console.print(line, markup=False)
     if facts.rows is not None:
-        console.print(f"\n{draw_terminal(facts)}", markup=False)
+        console.print()
+        for line in draw_terminal(facts).split("\n"):
+            console.print(line, markup=False)
     if out is not None:
         kept = "" if has_picture else " (the log kept no picture of it: without)"
-        console.print(f"\npicture  {out}{kept}", markup=False)
+        console.print()
+        console.print(f"picture  {out}{kept}", markup=False)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
+from rich.markup import escape
 
-from sightline.cli.console import counting_display, print_json
+from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.run_command import show_report
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
@@ -106,7 +106,7 @@ def replay(
 
 
 def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for partition, after in verdict.began_at.items():
         console.print(
             f"{partition}: replayed from the checkpoint at entry {after:,} on; pruned before"
@@ -114,29 +114,37 @@ def _show_replay(verdict: ReplayVerdict, comparison: RunComparison | None) -> No
     if verdict:
         console.print(
             f"replay: {verdict.decisions} decisions from {verdict.entries} entries, "
-            f"[green]every one the same bytes[/green]\n  digest {verdict.digest}"
+            "[green]every one the same bytes[/green]",
+            markup=True,
         )
+        console.print(f"  digest {verdict.digest}")
     else:
-        console.print(f"replay: [red]differs[/red] at {verdict.difference}")
+        console.print(
+            f"replay: [red]differs[/red] at {escape(str(verdict.difference))}", markup=True
+        )
     if comparison is not None:
         if comparison:
-            console.print(f"against: [green]equivalent[/green]\n  digest {comparison.digest_b}")
+            console.print("against: [green]equivalent[/green]", markup=True)
+            console.print(f"  digest {comparison.digest_b}")
         else:
             final = "equal" if comparison.is_final_equal else "different"
             console.print(
                 f"against: [red]not equivalent[/red] ({comparison.decisions_a} and "
-                f"{comparison.decisions_b} revisions; final revisions {final})"
+                f"{comparison.decisions_b} revisions; final revisions {final})",
+                markup=True,
             )
             if comparison.difference:
-                console.print(f"  {comparison.difference}", soft_wrap=True)
+                console.print(f"  {comparison.difference}", markup=False)
 
 
 def _show_changed(changed: Sequence[tuple[int, str]], *, was_asked: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     if was_asked and not changed:
-        console.print("models: asked again, [green]every answer the same[/green]")
+        console.print("models: asked again, [green]every answer the same[/green]", markup=True)
     for sequence, text in changed[:_SHOWN_DIFFERENCES]:
-        console.print(f"[red]models differ[/red] log sequence {sequence}, {text}")
+        console.print(
+            f"[red]models differ[/red] log sequence {sequence}, {escape(text)}", markup=True
+        )
     if len(changed) > _SHOWN_DIFFERENCES:
         console.print(f"… and {len(changed) - _SHOWN_DIFFERENCES} more")
 
@@ -183,14 +191,15 @@ def verify(
             }
         )
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Terminal()
         for name, verdict in verdicts.items():
             mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
             console.print(
-                f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}"
+                f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}",
+                markup=True,
             )
             if verdict.problem:
-                console.print(f"  {verdict.problem}", soft_wrap=True)
+                console.print(f"  {verdict.problem}", markup=False)
             elif not heads[name]:
                 console.print(f"  expected head {expected[name]}", soft_wrap=True)
         if chains_hold:
@@ -234,7 +243,7 @@ def prune(
             }
         )
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for name, pruned in done.pruned.items():
         console.print(f"{name}: {pruned.entries:,} entries, {pruned.freed_bytes:,} bytes freed")
     for name, why in done.kept.items():
@@ -273,17 +282,16 @@ def quarantine(
             }
         )
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     console.print(f"{frame.height} rows in quarantine")
     for row in counts.to_dicts():
-        console.print(f"  {row['source']:12} {row['reason']:24} {row['len']:>9,}")
+        console.print(f"  {row['source']:12} {row['reason']:24} {row['len']:>9,}", markup=False)
     for row in frame.head(limit).to_dicts():
         console.print(
-            f"{row['_origin']}:{row['_row']} {row['reason']} {row['field']}: {row['detail']}\n"
-            f"    {row['raw']}",
+            f"{row['_origin']}:{row['_row']} {row['reason']} {row['field']}: {row['detail']}",
             markup=False,
-            soft_wrap=True,
         )
+        console.print(f"    {row['raw']}", markup=False)
 
 
 def feed_quarantine_again(

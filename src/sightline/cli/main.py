@@ -132,10 +132,12 @@ def main() -> None:
     """Entry point of the ``sightline`` command."""
     try:
         app_for(sys.argv[1:])()
-    except SightlineError as error:
-        from sightline.cli.console import fail  # noqa: PLC0415 - help waits for nothing
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
+        from sightline.cli.console import fail, fail_as_defect  # noqa: PLC0415 - help waits not
 
         try:
-            fail(error)
+            fail(error) if isinstance(error, SightlineError) else fail_as_defect(error)
         except typer.Exit as leave:
             sys.exit(leave.exit_code)

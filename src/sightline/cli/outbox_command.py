@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from sightline.act import AlertDelivery, Ledger, outlet_registry
 from sightline.act.outbox import Undelivered
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.cli.outlets import parse_alerts
 from sightline.errors import SinkError, UsageError
 from sightline.limits import DEFAULT_LIMITS
@@ -79,7 +78,7 @@ def _show(path: Path, left: Mapping[str, Undelivered], *, as_json: bool) -> None
     if as_json:
         print_json({"run": str(path), "outbox": {n: asdict(waits) for n, waits in left.items()}})
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Terminal()
         for name, waits in left.items():
             console.print(f"{name}: {waits.words()}", markup=False)
         if not left:

@@ -13,10 +13,9 @@ import typer
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.console import Console
 
 from sightline.act import outlet_registry
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.errors import PipelineError, UsageError
 from sightline.registry import import_plugins
 from sightline.runtime.item_stage import ItemStage
@@ -53,7 +52,7 @@ def check(
     if as_json:
         print_json({"pipeline": str(pipeline), "problems": problems})
         raise typer.Exit(PipelineError.exit_code if problems else 0)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     if problems:
         for problem in problems:
             console.print(problem, markup=False)
@@ -99,7 +98,7 @@ def stages(
     if as_json:
         print_json(found)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for kind in ("stage", "detector", "source", "outlet"):
         ones = [one for one in found if one["kind"] == kind]
         if ones and use is None:
@@ -111,7 +110,7 @@ def stages(
                 _print_details(console, one)
 
 
-def _print_details(console: Console, one: dict[str, Any]) -> None:
+def _print_details(console: Terminal, one: dict[str, Any]) -> None:
     for setting in one["settings"]:
         default = "required" if setting["is_required"] else f"default {setting['default']}"
         unit = f", {setting['unit']}" if setting["unit"] else ""

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import counting_display, print_json
+from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.evidence.drawing import render_still, render_video
@@ -83,7 +82,7 @@ def render(
             }
         )
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     width, height = done.size_px
     console.print(f"{done.path}: {done.pictures:,} pictures of {width} x {height} px", markup=False)
     if done.without:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.errors import UsageError
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import account_of_run
@@ -43,7 +42,7 @@ def report(
     if as_json:
         print_json({"run": str(run.path), **found.as_mapping()})
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Terminal()
         for line in [*report_lines(found), *([] if out is None else ["", f"page  {out}"])]:
             console.print(line, markup=False)
     if found.replay is not None and found.replay.difference:

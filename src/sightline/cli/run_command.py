@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sightline.act import RunMetrics, outlet_registry, serve_metrics
-from sightline.cli.console import print_json, print_trouble, progress_display, stop_on_signal
+from sightline.cli.console import (
+    Terminal,
+    print_json,
+    print_trouble,
+    progress_display,
+    stop_on_signal,
+)
 from sightline.cli.outlets import parse_actuators, parse_alerts, parse_command_keys
 from sightline.cli.sources import open_sources, parse_controls, parse_speed, start_advice
 from sightline.errors import UsageError
@@ -195,7 +201,7 @@ def show_report(report: RunReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report.as_mapping())
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for line in report_lines(report):
         console.print(line)
 

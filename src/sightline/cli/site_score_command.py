@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.cli.tracking_commands import frame_range
 from sightline.evidence.site_scores import camera_of, score_site
 from sightline.runtime import RunDirectory
@@ -49,7 +48,7 @@ def evaluate_site(
     if as_json:
         print_json(plain)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for name, value in plain.items():
         if isinstance(value, dict):
             text = ", ".join(f"{k} {v:.3f}" for k, v in value.items())

@@ -12,10 +12,9 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 import polars as pl
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
-from sightline.cli.console import print_json
+from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
 from sightline.errors import SourceError, StorageError, UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
@@ -241,7 +240,7 @@ def evaluate_mot(
     if as_json:
         print_json(result)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     for name, value in result.items():
         if isinstance(value, list):
             continue
@@ -360,7 +359,7 @@ def _refused_rows(found: MotDetections) -> list[dict[str, Any]]:
 
 
 def _show_tracking(summary: Mapping[str, Any]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     refused = sum(summary["refused"].values())
     console.print(
         f"{summary['frames']:,} frames, {summary['detections']:,} detections, {refused:,} refused"
@@ -385,7 +384,7 @@ def _show_tracking(summary: Mapping[str, Any]) -> None:
 @contextmanager
 def _progress(title: str, total: int, *, is_quiet: bool) -> Iterator[Progress | None]:
     """A bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     if is_quiet or not console.is_terminal:
         yield None
         return

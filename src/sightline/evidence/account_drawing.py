@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from html import escape
 
 import numpy as np
 
 from sightline.evidence.account import Facts, RowsFacts
 from sightline.evidence.words import reason_words
 from sightline.records.decision import Status
+from sightline.records.shown_text import markup, one_line
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 
@@ -79,10 +79,10 @@ def draw_rows_svg(facts: Facts) -> str:
         'font-family="system-ui, sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="#fbfbfa"/>',
         f'<text x="24" y="28" font-size="16" font-weight="600" fill="#1a202c">'
-        f"{escape(title(facts))}</text>",
-        f'<text x="24" y="48" fill="#4a5568">{escape(reasons)}</text>',
+        f"{markup(title(facts))}</text>",
+        f'<text x="24" y="48" fill="#4a5568">{markup(reasons)}</text>',
         f'<text x="{_RIGHT}" y="28" text-anchor="end" fill="{colour}" font-weight="600">'
-        f"{escape(str(decision.severity))} · {escape(str(decision.mode))} · revision "
+        f"{markup(str(decision.severity))} · {markup(str(decision.mode))} · revision "
         f"{decision.revision}</text>",
     ]
     left, right = x(decision.window_start_ns), x(decision.window_end_ns)
@@ -109,9 +109,9 @@ def draw_rows_svg(facts: Facts) -> str:
         f"{rows.about.shown} [{rows.about.shown_unit}]" if rows.about.shown else "packets received"
     )
     parts.append(
-        f'<text x="{_LEFT}" y="{_TOP - 8}" fill="#718096">{escape(label)}</text>'
+        f'<text x="{_LEFT}" y="{_TOP - 8}" fill="#718096">{markup(label)}</text>'
         f'<text x="{_RIGHT}" y="{_BOTTOM + 38}" text-anchor="end" fill="#a0aec0">'
-        f"{_day(start_ns)} UTC · {rows.shown.rows} rows · {escape(facts.said.partition)} sequence "
+        f"{_day(start_ns)} UTC · {rows.shown.rows} rows · {markup(facts.said.partition)} sequence "
         f"{facts.said.sequence} · {decision.decision_id[:12]}</text>"
     )
     if rows.about.shown:
@@ -136,7 +136,7 @@ def draw_rows_svg(facts: Facts) -> str:
     )
     if rows.shown.note:
         parts.append(
-            f'<text x="{_LEFT + 8}" y="{_TOP + 18}" fill="#c53030">{escape(rows.shown.note)}</text>'
+            f'<text x="{_LEFT + 8}" y="{_TOP + 18}" fill="#c53030">{markup(rows.shown.note)}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -187,7 +187,7 @@ def draw_terminal(facts: Facts) -> str:
     lines.append(f"{' ' * 11}{what}, {rows.shown.rows} rows, {_day(start_ns)} UTC")
     if rows.shown.note:
         lines.append(f"  note: {rows.shown.note}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _grid(facts: Facts, start_ns: int, end_ns: int, low: float, high: float) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError
+from sightline.records.shown_text import one_line
 
 INK, MARK, GOOD, PALE = "#2d3748", "#c53030", "#2b6cb0", "#a0aec0"
 
@@ -54,5 +55,5 @@ def tidy(axis: Any, label: str) -> None:
 
 
 def plain_text(text: str) -> str:
-    """Names from files are text: a dollar sign would begin a formula."""
-    return text.replace("$", r"\$")
+    """Names from files are text on one line: a dollar sign would begin a formula."""
+    return one_line(text).replace("$", r"\$")

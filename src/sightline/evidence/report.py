@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from sightline.evidence.account import Facts, explain_said
@@ -19,6 +18,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Transition, final_revisions
+from sightline.records.shown_text import markup
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
@@ -54,8 +54,8 @@ def write_report(
     decisions = run.decisions(limits=limits)
     standing = final_revisions(decisions)
     sections = [
-        f"<h1>{escape(found.name)}</h1>",
-        f'<p class="soft">{escape(found.description)} Pipeline {found.digest}, '
+        f"<h1>{markup(found.name)}</h1>",
+        f'<p class="soft">{markup(found.description)} Pipeline {found.digest}, '
         f"{found.partitions} partitions, {found.span_s:,.1f} s of event time.</p>",
         _cards(found, standing, latency_s or {}),
         *(_section(section) for section in run_sections(found)),
@@ -84,15 +84,14 @@ def write_account_page(
         drawn = picture.read_text(encoding="utf-8")
     finally:
         picture.unlink(missing_ok=True)
-    text = "\n".join(account_lines(facts))
     write_text(
         out,
         _page(
             headline(facts),
             [
-                f"<h1>{escape(headline(facts))}</h1>",
+                f"<h1>{markup(headline(facts))}</h1>",
                 drawn,
-                f'<pre class="scroll">{escape(text)}</pre>',
+                f'<pre class="scroll">{chr(10).join(map(markup, account_lines(facts)))}</pre>',
             ],
         ),
     )
@@ -103,7 +102,7 @@ def _page(title: str, sections: Sequence[str]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style>"
+        f"<title>{markup(title)}</title><style>{STYLE}</style>"
         f"<main>{''.join(sections)}</main></html>\n"
     )
 
@@ -138,7 +137,7 @@ def _cards(found: RunAccount, standing: Sequence[Decision], latency_s: Mapping[s
     if found.replay is not None:
         cards.append(("replay", found.replay.verdict))
     inner = "".join(
-        f'<div class="card"><span class="soft">{name}</span><b>{escape(value)}</b></div>'
+        f'<div class="card"><span class="soft">{name}</span><b>{markup(value)}</b></div>'
         for name, value in cards
     )
     return f'<div class="cards">{inner}</div>'
@@ -153,21 +152,21 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _section(section: Section) -> str:
-    heads = "".join(f"<th>{escape(head)}</th>" for head in section.heads)
+    heads = "".join(f"<th>{markup(head)}</th>" for head in section.heads)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell.strip())}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{markup(cell.strip())}</td>" for cell in row) + "</tr>"
         for row in section.rows
     )
     table = f"<table>{f'<tr>{heads}</tr>' if heads else ''}{rows}</table>" if rows else ""
-    notes = "".join(f'<p class="soft">{escape(note)}</p>' for note in section.notes)
-    return f'<h2>{escape(section.title.capitalize())}</h2><div class="scroll">{table}</div>{notes}'
+    notes = "".join(f'<p class="soft">{markup(note)}</p>' for note in section.notes)
+    return f'<h2>{markup(section.title.capitalize())}</h2><div class="scroll">{table}</div>{notes}'
 
 
 def _refused(run: RunDirectory) -> str:
     """The first refused rows, as examples."""
     sample = run.quarantine().head(3).to_dicts()
     shown = "<br>".join(
-        f"<code>{escape(r['_origin'])}:{r['_row']} {r['reason']} {escape(r['detail'])}</code>"
+        f"<code>{markup(r['_origin'])}:{r['_row']} {r['reason']} {markup(r['detail'])}</code>"
         for r in sample
     )
     return f"<p>{shown}</p>" if shown else ""
@@ -192,8 +191,8 @@ def _timeline(standing: Sequence[Decision]) -> str:
     for lane, ((kind, subject), decisions) in enumerate(shown):
         top = 22 * lane + 6
         parts.append(
-            f'<text x="0" y="{top + 11}" fill="currentColor">{escape(kind)} '
-            f'<tspan opacity="0.7">{escape(subject)}</tspan></text>'
+            f'<text x="0" y="{top + 11}" fill="currentColor">{markup(kind)} '
+            f'<tspan opacity="0.7">{markup(subject)}</tspan></text>'
             f'<line x1="260" x2="920" y1="{top + 7}" y2="{top + 7}" stroke="currentColor" '
             'opacity="0.12"/>'
         )
@@ -249,8 +248,8 @@ def _decisions(run: RunDirectory, standing: Sequence[Decision], limits: Limits) 
     rows = "".join(
         f"<tr><td>{_time(d.event_ns, start_ns)}</td>"
         f"<td class='{d.severity if d.transition is Transition.RAISED else 'soft'}'>"
-        f"{escape(d.kind)} {d.transition}</td><td>{escape(d.subject)}</td>"
-        f"<td>{escape(d.reasons[0].code)} {d.reasons[0].value:.4g}</td><td>{d.mode}</td>"
+        f"{markup(d.kind)} {d.transition}</td><td>{markup(d.subject)}</td>"
+        f"<td>{markup(d.reasons[0].code)} {d.reasons[0].value:.4g}</td><td>{d.mode}</td>"
         f"<td><code>{d.decision_id[:12]}</code></td></tr>"
         for d in newest
     )
@@ -259,7 +258,7 @@ def _decisions(run: RunDirectory, standing: Sequence[Decision], limits: Limits) 
     return (
         '<div class="scroll"><table><tr><th>event time</th><th>decision</th><th>subject</th>'
         f"<th>reason</th><th>mode</th><th>id</th></tr>{rows}</table></div>"
-        f'<p class="soft">{more}Why: <code>sightline explain {escape(str(run.path))} ID</code></p>'
+        f'<p class="soft">{more}Why: <code>sightline explain {markup(str(run.path))} ID</code></p>'
     )
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from sightline.errors import UsageError
 from sightline.evidence.series_file import Series
+from sightline.evidence.tables import for_spreadsheets
 from sightline.evidence.telemetry_drawing import MAX_STRIPS, LabelledSpan, draw_telemetry
 from sightline.perceive.normal import (
     EventRule,
@@ -145,7 +146,7 @@ def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
                 }
             )
         )
-    pl.concat(tables).sort("row").write_csv(path)
+    for_spreadsheets(pl.concat(tables).sort("row")).write_csv(path)
 
 
 def draw_detections(path: Path, found: Sequence[DetectedSeries], *, title: str) -> int:

@@ -43,6 +43,17 @@ def decisions_frame(decisions: Iterable[Decision]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(n, v, dtype=t) for n, (t, v) in columns.items()])
 
 
+def for_spreadsheets(table: pl.DataFrame) -> pl.DataFrame:
+    """The same for a CSV file: a text that a spreadsheet would run as a formula begins with '.
+
+    >>> for_spreadsheets(pl.DataFrame({"subject": ["sat-1", "=cmd()"]}))["subject"].to_list()
+    ['sat-1', "'=cmd()"]
+    """
+    text = pl.col(pl.String)
+    is_formula = text.str.contains(r"^[=+\-@\t\r]")
+    return table.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep())
+
+
 def alerting_lines(sums: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
     """What an alert desk came to: alerts by where they are, messages by kind."""
     fates, messages = sums["fates"], sums["messages"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.records.shown_text import one_line
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -84,7 +85,9 @@ def draw_telemetry(
     for axis, (name, values) in zip(axes, channels.items(), strict=True):
         axis.plot(hours, values, color=_INK, linewidth=0.5)
         # Names of people are no formulas: a dollar sign is a dollar sign.
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8, parse_math=False)
+        axis.set_ylabel(
+            one_line(name), rotation=0, ha="right", va="center", fontsize=8, parse_math=False
+        )
         axis.tick_params(labelsize=7, length=2)
         axis.spines[["top", "right"]].set_visible(False)
         for span in spans:
@@ -104,7 +107,7 @@ def draw_telemetry(
     axes[-1].set_xlim(0, max(float(hours[-1]) if len(hours) else 1.0, 1e-9))
     day = datetime.fromtimestamp(start_ns / NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M")
     axes[-1].set_xlabel(f"hours since {day} UTC", fontsize=8)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(one_line(title), fontsize=10, x=0.01, ha="left", parse_math=False)
     try:
         # No software version or date in the file: equal inputs give equal bytes.
         figure.savefig(path, metadata={"Software": None})

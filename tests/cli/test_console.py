@@ -1,0 +1,77 @@
+"""What commands print: lines that no data can forge, and errors with their exit codes."""
+
+import io
+import json
+
+import pytest
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from sightline.cli import console
+from sightline.cli.console import Terminal, fail, fail_as_defect, print_json
+from sightline.errors import ContractError, SightlineError
+
+HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\nerror: forged\r[red]x[/nope]\u202e"
+
+
+def printed(*objects, **options):
+    terminal = Terminal()
+    terminal.file = io.StringIO()
+    terminal.print(*objects, **options)
+    return terminal.file.getvalue()
+
+
+@pytest.mark.parametrize("shown", [HOSTILE, Text(HOSTILE), Text(HOSTILE, style="bold")])
+def test_a_text_is_one_line_whatever_is_in_it(shown):
+    out = printed(shown)
+    assert out.count("\n") == 1
+    assert not set(out) & set("\x1b\x07\r\u202e")
+
+
+def test_a_table_has_no_escape_sequence_of_data_in_it():
+    table = Table()
+    table.add_row(Text(HOSTILE))
+    assert not set(printed(table)) & set("\x1b\x07\r\u202e")
+
+
+def test_an_error_is_four_lines_whatever_is_in_it(capsys):
+    with pytest.raises(typer.Exit):
+        fail(ContractError(expected=HOSTILE, got=HOSTILE, where=HOSTILE, action=HOSTILE))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 5
+    assert "\x1b" not in said
+
+
+def test_json_has_no_mark_of_direction_in_it_and_means_the_same(capsys):
+    print_json({HOSTILE: "\ud800"})
+    said = capsys.readouterr().out
+    assert "\u202e" not in said
+    assert json.loads(said) == {HOSTILE: "\ud800"}
+
+
+def test_a_defect_says_what_to_report_and_exits_with_70(capsys):
+    try:
+        console.utc(None)
+    except TypeError as error:
+        with pytest.raises(typer.Exit) as left:
+            fail_as_defect(error)
+    said = capsys.readouterr().err
+    assert left.value.exit_code == 70
+    assert "a defect of Sightline" in said and "console.py, line" in said
+    assert "Traceback" not in said
+
+
+def test_a_defect_shows_its_traceback_on_request(capsys, monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_TRACEBACK", "1")
+    with pytest.raises(typer.Exit):
+        fail_as_defect(ZeroDivisionError("x"))
+    assert "ZeroDivisionError: x" in capsys.readouterr().err
+
+
+def every(kind):
+    return [kind, *(one for below in kind.__subclasses__() for one in every(below))]
+
+
+def test_no_error_leaves_with_the_codes_of_success_or_of_a_comparison():
+    assert all(kind.exit_code not in (0, 1) for kind in every(SightlineError))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,32 @@ from sightline.records.windows import FloatArray
 
 ClassArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
+
+
+class DoubtCode(StrEnum):
+    """Why a detector that has answered may have overlooked somebody. Part of the interface."""
+
+    VIEW_UNPROVEN = "VIEW_UNPROVEN"
+    """It compares the picture with what the camera itself has shown since some time. Who stood
+    there then, and has not moved since, is not among what it reports."""
+    VIEW_CHANGED = "VIEW_CHANGED"
+    """The picture is not one that it can compare (light, view). It reports nothing, and that
+    nothing means nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """What a detector says about its own answer. A detector that compares with no past has none.
+
+    Attributes:
+        code: why.
+        since_ns: capture time from which on it is so, UTC ns. For VIEW_UNPROVEN the first picture
+            of what it compares with: somebody who sees to it that the view is empty at that time
+            or later settles the doubt.
+    """
+
+    code: DoubtCode
+    since_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,6 +55,8 @@ class Detections:
         class_id: int32[n], index into ``class_names``.
         class_names: names of the classes, for example ``("person", "vehicle")``.
         left_aside: what the detector found in the frame and did not report, by cause.
+        doubt: why somebody may have been overlooked, by the detector's own account; None: it knows
+            of nothing.
 
     >>> seen = Detections.of("yard", 0, box_px=[[10, 20, 30, 80]], score=[0.9])
     >>> len(seen), seen.foot_px.tolist(), seen.only(seen.score > 0.95).box_px.shape
@@ -41,6 +70,7 @@ class Detections:
     class_id: ClassArray
     class_names: tuple[str, ...] = ("person",)
     left_aside: Mapping[str, int] = field(default_factory=dict)
+    doubt: Doubt | None = None
 
     def __post_init__(self) -> None:
         n = len(self.score)
@@ -77,6 +107,11 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.score)
+
+    @property
+    def is_sight(self) -> bool:
+        """Whether that nothing is reported says anything at all about the picture."""
+        return self.doubt is None or self.doubt.code is not DoubtCode.VIEW_CHANGED
 
     @property
     def foot_px(self) -> FloatArray:

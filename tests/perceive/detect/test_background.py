@@ -104,11 +104,29 @@ def test_something_new_becomes_background_after_adapt_s():
     assert seconds_until_background(learned(picture), new) == pytest.approx(10.0, abs=0.3)
 
 
-def test_where_something_was_detected_it_takes_hold_s():
+def test_where_something_was_detected_nothing_ever_becomes_background():
     picture = yard()
+    model, standing = learned(picture), np.full_like(picture, 15)
     held = np.full(picture.shape[:2], HOLD, np.uint8)
-    time_s = seconds_until_background(learned(picture), np.full_like(picture, 15), care=held)
-    assert time_s == pytest.approx(60.0, abs=0.3)
+    for _ in range(3600):
+        labels = model.observe(standing, elapsed_s=1.0, care=held)
+    assert (labels == FOREGROUND).all()
+
+
+def test_comparing_learns_nothing():
+    picture = yard()
+    model = learned(picture)
+    before = model.arrays()
+    assert (model.compare(np.full_like(picture, 15)) == FOREGROUND).all()
+    assert all(np.array_equal(before[name], array) for name, array in model.arrays().items())
+
+
+def test_a_held_place_follows_the_light_of_the_whole_picture():
+    picture = yard()
+    model = learned(picture)
+    for _ in range(100):
+        model.relight(0.98, elapsed_s=1.0, where=np.ones(picture.shape[:2], np.bool_))
+    assert model.picture.mean() < 0.9 * picture.mean()
 
 
 def test_where_the_background_was_wrong_it_takes_forget_s():
@@ -172,7 +190,7 @@ def test_arrays_of_another_shape_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"noise_levels": 0.0}, {"background_share": 1.0}, {"hold_s": 0.0}]
+    "wrong", [{"noise_levels": 0.0}, {"background_share": 1.0}, {"adapt_s": 0.0}]
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError, match="background settings"):

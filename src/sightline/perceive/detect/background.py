@@ -186,11 +186,11 @@ class BackgroundSettings:
         background_share: the modes seen most often, up to this share of the time, are background.
         shadow_floor: a shadow leaves at least this share of the light, 0 to 1; 1: no shadows.
         adapt_s: time after which something new that nobody recognised becomes background, s.
-        hold_s: the same where something was detected, s: a person may stand this long.
+            Where something was detected nothing ever does: a person may stand for any time.
         forget_s: the same where the background was found to be what is wrong, s.
         follow_s: time constant with which a mode follows small changes of its own level, s:
-            daylight changes slowly. Not where something was detected, or the background would
-            take on the colour of whoever stands there.
+            daylight changes slowly. Where something was detected, the background would take on the
+            colour of whoever stands there: it follows the light of the whole picture instead.
     """
 
     match_sigmas: float = 4.0
@@ -200,7 +200,6 @@ class BackgroundSettings:
     background_share: float = 0.9
     shadow_floor: float = 0.5
     adapt_s: float = 10.0
-    hold_s: float = 60.0
     forget_s: float = 0.5
     follow_s: float = 10.0
 
@@ -210,7 +209,7 @@ class BackgroundSettings:
             0 < levels[0] <= levels[1] <= levels[2]
             and 0 < self.background_share < 1
             and 0 < self.shadow_floor <= 1
-            and min(self.match_sigmas, self.adapt_s, self.hold_s, self.forget_s, self.follow_s) > 0
+            and min(self.match_sigmas, self.adapt_s, self.forget_s, self.follow_s) > 0
         )
         if not is_usable:
             raise UsageError(
@@ -314,7 +313,7 @@ class BackgroundModel:
             )
         s = self._settings
         self._frames += 1
-        rates = [s.rate(t, elapsed_s) for t in (s.adapt_s, s.hold_s, s.forget_s)]
+        rates = [s.rate(s.adapt_s, elapsed_s), 0.0, s.rate(s.forget_s, elapsed_s)]
         # A few frames are averaged in full; later ones by their share of follow_s.
         follow = max(1.0 / self._frames, _share(s.follow_s, elapsed_s))
         labels = np.empty(self.shape, np.uint8)
@@ -330,6 +329,26 @@ class BackgroundModel:
             labels,
         )
         return labels
+
+    def compare(self, image: Image, *, has_colour: bool = True) -> LabelImage:
+        """Tell foreground from background, and learn nothing; as :meth:`observe`."""
+        held = np.full(self.shape, HOLD, np.uint8)
+        frames = self._frames
+        labels = self.observe(image, elapsed_s=0.0, care=held, has_colour=has_colour)
+        self._frames = frames
+        return labels
+
+    def relight(self, gain: float, *, elapsed_s: float, where: npt.NDArray[np.bool_]) -> None:
+        """Let held places follow the light of the whole picture, as the others follow their own.
+
+        Args:
+            gain: light of the image against the background's, as :func:`light_gain` says.
+            elapsed_s: capture time since the image before, s.
+            where: bool[height, width].
+        """
+        self._mean[where] *= np.float32(
+            1.0 + _share(self._settings.follow_s, elapsed_s) * (gain - 1.0)
+        )
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of all there is to know besides ``frames``; see :meth:`restore`."""

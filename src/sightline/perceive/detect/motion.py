@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from math import isfinite, sqrt
 from typing import Any
@@ -17,11 +17,13 @@ from numba import types
 from sightline.errors import LogError, UsageError
 from sightline.perceive.compiled import kernel, warm
 from sightline.perceive.detect.background import (
+    ADAPT,
     BACKGROUND,
     FOREGROUND,
     FORGET,
     HOLD,
     SHADOW,
+    UNCHANGED,
     BackgroundModel,
     BackgroundSettings,
     LabelImage,
@@ -37,7 +39,7 @@ from sightline.perceive.detect.people import (
     measure_people,
     person_boxes,
 )
-from sightline.records.detections import Detections
+from sightline.records.detections import Detections, Doubt, DoubtCode
 from sightline.records.frames import Frame, Image
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
@@ -51,7 +53,8 @@ class SceneCondition(StrEnum):
     STEADY = "STEADY"
     """The scene is the known one."""
     CHANGED = "CHANGED"
-    """The picture as a whole is another (dark, blinded, moved): nothing is reported."""
+    """The picture as a whole is another (dark, blinded, moved): nothing is reported, and the answer
+    says VIEW_CHANGED."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,11 @@ class MotionSettings:
         ghost_contrast: an object is a ghost if the background's contrast along its contour is
             more than this many times the image's.
         most_foreground: if a larger share of the image is foreground, the scene has changed.
+        light_agreement: an object through which the ground's own fine texture shows, with at least
+            this correlation, is another light on that ground (a lamp, a patch of sun).
         gain_range: light below or above this, against the background's, is a change of scene.
-        settle_s: a changed scene that lasts so long is the new one, s.
+        settle_s: a changed scene that lasts so long is learnt, s. The known one is kept, for when
+            it comes back.
         most_objects: bound on what is reported for one frame; the largest are kept.
     """
 
@@ -81,8 +87,9 @@ class MotionSettings:
     least_visible: float = 0.3
     least_blob_share: float = 0.0005
     ghost_contrast: float = 1.25
+    light_agreement: float = 0.7
     most_foreground: float = 0.5
-    gain_range: tuple[float, float] = (0.5, 2.0)
+    gain_range: tuple[float, float] = (0.2, 5.0)
     settle_s: float = 2.0
     most_objects: int = 128
 
@@ -95,6 +102,7 @@ class MotionSettings:
             and 0 < self.least_visible < 1
             and 0 < self.least_blob_share < 1
             and self.ghost_contrast > 0
+            and 0 < self.light_agreement <= 1
             and 0 < self.most_foreground <= 1
             and 0 < self.gain_range[0] < 1 < self.gain_range[1]
             and self.settle_s > 0
@@ -119,6 +127,7 @@ class MotionReport:
         gain: light against the background's; NaN where it cannot be told.
         foreground_share: part of the image that is foreground, 0 to 1.
         ghosts: objects taken for holes in the background, and not reported.
+        lights: objects taken for light on the background, and not reported.
     """
 
     condition: SceneCondition
@@ -126,6 +135,7 @@ class MotionReport:
     gain: float = float("nan")
     foreground_share: float = 0.0
     ghosts: int = 0
+    lights: int = 0
 
 
 # --- making large frames small without aliasing ---------------------------------------------------
@@ -274,15 +284,73 @@ def contour_contrast(
                 ) + abs(np.float64(picture[y, x + 1, c]) - np.float64(picture[y, x - 1, c]))
 
 
+# --- light ----------------------------------------------------------------------------------------
+#
+# A lamp or a patch of sun makes the ground brighter, and its texture is still there. A person hides
+# it. Only fine texture counts: of coarse shapes a person has some, and they may agree by chance.
+
+_FINE_PX = 5
+"""Texture that is finer than this, in work px."""
+_FINE_LEVELS = 2.0
+"""Standard deviation of fine texture below which there is nothing to compare, in grey levels."""
+
+
+def texture_agreement(
+    image: Image, picture: npt.NDArray[np.float32], owner: OwnerImage, extent: FloatArray
+) -> FloatArray:
+    """float64[n], -1 to 1: how well an object's fine texture agrees with the background's there.
+
+    0 where either has none to speak of.
+
+    Args:
+        image: uint8[h, w, 3].
+        picture: float32[h, w, 3], the background.
+        owner: int32[h, w], number of the object, -1 for none.
+        extent: float64[n, 5], left, top, right and bottom of each object first.
+    """
+    found = np.zeros(len(extent))
+    height, width = owner.shape
+    for i, (left, top, right, bottom) in enumerate(extent[:, :4].astype(np.int64).tolist()):
+        rows = slice(max(top - _FINE_PX, 0), min(bottom + _FINE_PX, height))
+        columns = slice(max(left - _FINE_PX, 0), min(right + _FINE_PX, width))
+        is_own = owner[rows, columns] == i
+        if np.count_nonzero(is_own) < _FINE_PX * _FINE_PX:
+            continue
+        seen = _fine(image[rows, columns].astype(np.float32))[is_own]
+        known = _fine(picture[rows, columns])[is_own]
+        spread = float(seen.std()), float(known.std())
+        if min(spread) >= _FINE_LEVELS:
+            together = float(np.mean((seen - seen.mean()) * (known - known.mean())))
+            found[i] = together / (spread[0] * spread[1])
+    return found
+
+
+def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    grey = np.ascontiguousarray(part.mean(axis=2))
+    return (grey - cv2.blur(grey, (_FINE_PX, _FINE_PX))).astype(np.float32, copy=False)
+
+
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 2
+PROGRAM = 3
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
 """Around an object the background learns as slowly as in it: blurred edges, the next step."""
 _CONTRAST_FLOOR = 1.0
 """Grey levels, over a whole contour: without any contrast nothing is a ghost."""
+_TRY_S = 0.5
+"""How often a picture is compared with the view before this one, s."""
+
+
+@dataclass(slots=True)
+class _View:
+    """What pictures are compared with, and the capture time of the first of it."""
+
+    background: BackgroundModel
+    since_ns: int = 0
+    is_first: bool = True
+    """Whether it began with the first frame after a start or reset."""
 
 
 class MotionDetector:
@@ -296,12 +364,20 @@ class MotionDetector:
     ``capture_ns`` only; a frame that is not newer than the last is looked at, and teaches nothing.
 
     Not for moving cameras. Vehicles are reported as several people, or, where sizes are unknown,
-    as one region. Who stands still for ``background.hold_s`` fades into the background. Grey
-    frames have no colour to tell shadows by: there shadows count as foreground.
+    as one region. Whatever has come and stays is reported for as long as it stays: it is never
+    learnt. Grey frames have no colour to tell shadows by: there shadows count as foreground.
+
+    It knows what it cannot know, and each answer says so (``Detections.doubt``): who stood in the
+    first picture of what it compares with is part of that, so every answer is VIEW_UNPROVEN since
+    then; a picture that it cannot compare is VIEW_CHANGED. When such a picture lasts, it is learnt
+    as a new view, unproven since that time. The view before is kept, and returned to when the
+    camera shows it again.
 
     Args:
         size: how tall people appear; None: report regions of class ``moving`` instead.
         settings: see :class:`MotionSettings`.
+        starts_empty: whether nobody is in the first picture, by the user's word: then what stands
+            out from it is no hole that somebody has left.
 
     >>> from sightline.perceive.detect.people import RowPersonSize
     >>> def frame(index, pixels):
@@ -318,12 +394,20 @@ class MotionDetector:
     """
 
     def __init__(
-        self, *, size: PersonSize | None = None, settings: MotionSettings | None = None
+        self,
+        *,
+        size: PersonSize | None = None,
+        settings: MotionSettings | None = None,
+        starts_empty: bool = False,
     ) -> None:
         warm(__name__, BackgroundModel.__module__, explain_foreground.__module__)
         self._size = size
         self._settings = settings or MotionSettings()
-        self._background = BackgroundModel(self._settings.background)
+        self._starts_empty = starts_empty
+        self._view = _View(BackgroundModel(self._settings.background))
+        self._known: _View | None = None
+        """The view before this one, for when the camera shows it again."""
+        self._tried_ns = 0
         self._stream = ""
         self._frame_size_px = (0, 0)
         self._heights = np.empty((0, 0), np.float32)
@@ -339,6 +423,7 @@ class MotionDetector:
                 "program": PROGRAM,
                 "size": None if size is None else size.digest,
                 "settings": asdict(self._settings),
+                "starts_empty": starts_empty,
             }
         )
 
@@ -393,29 +478,31 @@ class MotionDetector:
         size_changed = self._frame_size_px not in ((0, 0), frame_size_px)
         if self._frame_size_px != frame_size_px:
             self._prepare(frame_size_px)
-            self._background.reset()
+            self._view.background.reset()
+            self._known = None
             self._changed_ns = -1
         image = self._work_image(frame)
-        if self._background.frames == 0:
+        has_colour = frame.channels == 3
+        if self._view.background.frames == 0:
             return self._start(frame, image, size_changed=size_changed)
+        self._return_to_known(image, frame.capture_ns, has_colour=has_colour)
+        background = self._view.background
 
-        gain = light_gain(image, self._background.picture)
-        low, high = self._settings.gain_range
-        if not (isfinite(gain) and low <= gain <= high):
-            return self._changed(
-                frame, image, MotionReport(condition=SceneCondition.CHANGED, gain=gain)
-            )
-        image = undo_gain(image, self._background.picture, gain)
+        gain = light_gain(image, background.picture)
+        if not self._is_in_range(gain):
+            return self._changed(frame, MotionReport(condition=SceneCondition.CHANGED, gain=gain))
+        image = undo_gain(image, background.picture, gain)
         elapsed_s = max(frame.capture_ns - self._last_ns, 0) / NS_PER_S
-        labels = self._background.observe(
-            image, elapsed_s=elapsed_s, care=self._care, has_colour=frame.channels == 3
+        labels = background.observe(
+            image, elapsed_s=elapsed_s, care=self._care, has_colour=has_colour
         )
+        if abs(gain - 1.0) <= UNCHANGED:
+            background.relight(gain, elapsed_s=elapsed_s, where=self._care == HOLD)
         self._last_ns = max(frame.capture_ns, self._last_ns)
-        share = float(np.count_nonzero(labels == FOREGROUND) / labels.size)
+        share = _foreground_share(labels)
         if share > self._settings.most_foreground:
             return self._changed(
                 frame,
-                image,
                 MotionReport(condition=SceneCondition.CHANGED, gain=gain, foreground_share=share),
             )
         self._changed_ns = -1
@@ -424,18 +511,23 @@ class MotionDetector:
         if len(boxes) >= self._settings.most_objects:
             self._counts[str(BoxReason.AT_BOUND)] += 1
         is_ghost = self._ghosts(image, owner, len(extent))
-        self._remember(extent, owner, is_ghost)
+        agreement = texture_agreement(image, background.picture, owner, extent)
+        is_light = ~is_ghost & (agreement >= self._settings.light_agreement)
+        self._remember(extent, owner, is_ghost, is_light)
         self._report = MotionReport(
             condition=SceneCondition.STEADY,
             gain=gain,
             foreground_share=share,
             ghosts=int(is_ghost.sum()),
+            lights=int(is_light.sum()),
         )
-        return self._admit(frame, boxes[~is_ghost], scores[~is_ghost])
+        is_said = ~(is_ghost | is_light)
+        return self._admit(frame, boxes[is_said], scores[is_said], self._unproven())
 
     def reset(self) -> None:
         """Forget the background; the next frame is the first. Counts stay."""
-        self._background.reset()
+        self._view = _View(BackgroundModel(self._settings.background))
+        self._known = None
         self._care[:] = 0
         self._changed_ns = -1
         self._report = MotionReport(condition=SceneCondition.STARTED)
@@ -445,16 +537,32 @@ class MotionDetector:
 
         The arrays take about 60 bytes per work pixel.
         """
-        plain = {
+        plain: dict[str, Any] = {
             "version": self._version,
             "stream": self._stream,
             "frame_size_px": list(self._frame_size_px),
             "last_ns": self._last_ns,
             "changed_ns": self._changed_ns,
+            "tried_ns": self._tried_ns,
             "counts": self.counts,
-            "frames": self._background.frames,
+            "frames": self._view.background.frames,
+            "since_ns": self._view.since_ns,
+            "is_first": self._view.is_first,
+            "known": None,
         }
-        return plain, {"care": self._care.copy(), **self._background.arrays()}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "care": self._care.copy(),
+            **self._view.background.arrays(),
+        }
+        if self._known is not None:
+            known = self._known.background
+            plain["known"] = {
+                "frames": known.frames,
+                "since_ns": self._known.since_ns,
+                "is_first": self._known.is_first,
+            }
+            arrays |= {f"known_{name}": array for name, array in known.arrays().items()}
+        return plain, arrays
 
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Inverse of :meth:`snapshot`; until the next frame the report is that of a start.
@@ -470,15 +578,30 @@ class MotionDetector:
             self._stream = str(plain["stream"])
             self._counts = Counter({str(r): int(n) for r, n in plain["counts"].items()})
             self._last_ns, self._changed_ns = int(plain["last_ns"]), int(plain["changed_ns"])
+            self._tried_ns = int(plain["tried_ns"])
             care = np.array(arrays["care"], np.uint8)
-            self._background.restore(int(plain["frames"]), arrays)
+            self._view = self._restored(plain, arrays)
+            known = plain["known"]
+            self._known = None
+            if known is not None:
+                names = ("mean", "variance", "weight")
+                self._known = self._restored(known, {n: arrays[f"known_{n}"] for n in names})
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise _unusable(f"{type(error).__name__}: {error}") from error
         self._prepare((width_px, height_px))
-        if care.shape != self._care.shape or self._background.shape != care.shape:
+        if care.shape != self._care.shape or self._view.background.shape != care.shape:
             raise _unusable(f"arrays for {list(care.shape)}")
         self._care = care
         self._report = MotionReport(condition=SceneCondition.STARTED)
+
+    def _restored(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> _View:
+        view = _View(
+            BackgroundModel(self._settings.background),
+            since_ns=int(plain["since_ns"]),
+            is_first=bool(plain["is_first"]),
+        )
+        view.background.restore(int(plain["frames"]), arrays)
+        return view
 
     def _work_size_px(self, frame_size_px: tuple[int, int]) -> tuple[int, int]:
         width_px, height_px = frame_size_px
@@ -505,20 +628,49 @@ class MotionDetector:
         return cv2.GaussianBlur(pixels, (3, 3), 0).astype(np.uint8, copy=False)
 
     def _start(self, frame: Frame, image: Image, *, size_changed: bool) -> Detections:
-        self._background.observe(image, elapsed_s=0.0)
+        self._view.since_ns = frame.capture_ns
+        self._view.background.observe(image, elapsed_s=0.0)
         self._last_ns = frame.capture_ns
         self._report = MotionReport(condition=SceneCondition.STARTED, size_changed=size_changed)
-        return self._nothing(frame)
+        return self._nothing(frame, self._unproven())
 
-    def _changed(self, frame: Frame, image: Image, report: MotionReport) -> Detections:
-        """Report nothing; once the new scene has lasted, take it for the background."""
+    def _changed(self, frame: Frame, report: MotionReport) -> Detections:
+        """Report nothing, and that this means nothing; learn the new scene once it has lasted."""
         if self._changed_ns < 0:
             self._changed_ns = frame.capture_ns
         if frame.capture_ns - self._changed_ns >= self._settings.settle_s * NS_PER_S:
+            # Of several views the first is the one that somebody may have spoken for.
+            known = self._known or self._view
             self.reset()
-            return self._start(frame, image, size_changed=False)
+            self._known, self._view.is_first = known, False
+            return self._start(frame, self._work_image(frame), size_changed=False)
         self._report = report
-        return self._nothing(frame)
+        doubt = Doubt(code=DoubtCode.VIEW_CHANGED, since_ns=self._changed_ns)
+        return self._nothing(frame, doubt)
+
+    def _return_to_known(self, image: Image, at_ns: int, *, has_colour: bool) -> None:
+        """Go back to the view before this one where the camera shows it again."""
+        known, step_ns = self._known, _TRY_S * NS_PER_S
+        if known is None or at_ns - self._tried_ns < step_ns:
+            return
+        self._tried_ns = at_ns
+        picture = known.background.picture
+        gain = light_gain(image, picture)
+        if not self._is_in_range(gain):
+            return
+        labels = known.background.compare(undo_gain(image, picture, gain), has_colour=has_colour)
+        # Half of what would be a change: no picture shall go to and fro between the two.
+        if _foreground_share(labels) <= self._settings.most_foreground / 2:
+            self._view, self._known = known, None
+            self._care[:] = 0
+            self._changed_ns = -1
+
+    def _is_in_range(self, gain: float) -> bool:
+        low, high = self._settings.gain_range
+        return isfinite(gain) and low <= gain <= high
+
+    def _unproven(self) -> Doubt:
+        return Doubt(code=DoubtCode.VIEW_UNPROVEN, since_ns=self._view.since_ns)
 
     def _objects(self, labels: LabelImage) -> tuple[FloatArray, FloatArray, FloatArray, OwnerImage]:
         """Boxes, scores, extents (all in work px) and the pixels of each object."""
@@ -539,28 +691,35 @@ class MotionDetector:
         return person_boxes(people, extent), np.clip(people[:, 3], 0.0, 1.0), extent, owner
 
     def _ghosts(self, image: Image, owner: OwnerImage, objects: int) -> npt.NDArray[np.bool_]:
+        if not objects or (self._starts_empty and self._view.is_first):
+            return np.zeros(objects, np.bool_)
         contrast = np.zeros((objects, 2))
-        if objects:
-            contour_contrast(image, self._background.picture, owner, contrast)
+        contour_contrast(image, self._view.background.picture, owner, contrast)
         limit = self._settings.ghost_contrast * contrast[:, 0] + _CONTRAST_FLOOR
         found: npt.NDArray[np.bool_] = contrast[:, 1] > limit
         return found
 
     def _remember(
-        self, extent: FloatArray, owner: OwnerImage, is_ghost: npt.NDArray[np.bool_]
+        self,
+        extent: FloatArray,
+        owner: OwnerImage,
+        is_ghost: npt.NDArray[np.bool_],
+        is_light: npt.NDArray[np.bool_],
     ) -> None:
-        """Where the next frame is learned slowly (something stands there) or fast (a ghost)."""
-        self._care[:] = 0
+        """Where the next frame is not learnt (something stands there) or fast (a ghost)."""
         around = np.array([-_MARGIN_PX, -_MARGIN_PX, _MARGIN_PX, _MARGIN_PX])
         edges = np.maximum(extent[:, :4] + around, 0).astype(np.int64)
-        for left, top, right, bottom in edges[~is_ghost]:
+        self._care[:] = ADAPT
+        for left, top, right, bottom in edges[~(is_ghost | is_light)]:
             self._care[top:bottom, left:right] = HOLD
         for left, top, right, bottom in edges[is_ghost]:
             here = owner[top:bottom, left:right]
             is_free = (here < 0) | is_ghost[here]
             self._care[top:bottom, left:right][is_free] = FORGET
 
-    def _admit(self, frame: Frame, boxes: FloatArray, scores: FloatArray) -> Detections:
+    def _admit(
+        self, frame: Frame, boxes: FloatArray, scores: FloatArray, doubt: Doubt
+    ) -> Detections:
         height, width = self._care.shape
         scale = np.array([frame.width_px / width, frame.height_px / height] * 2)
         seen, refused = admit_boxes(
@@ -571,10 +730,14 @@ class MotionDetector:
             class_names=self._class_names,
         )
         self._counts += refused
-        return seen
+        return replace(seen, doubt=doubt)
 
-    def _nothing(self, frame: Frame) -> Detections:
-        return self._admit(frame, np.empty((0, 4)), np.empty(0))
+    def _nothing(self, frame: Frame, doubt: Doubt) -> Detections:
+        return self._admit(frame, np.empty((0, 4)), np.empty(0), doubt)
+
+
+def _foreground_share(labels: LabelImage) -> float:
+    return float(np.count_nonzero(labels == FOREGROUND) / labels.size)
 
 
 def _unusable(got: str) -> LogError:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sightline.errors import LogError
 from sightline.records import Detections, Entry
 from sightline.records.decision import Mode
+from sightline.records.detections import Doubt, DoubtCode
 from sightline.records.plain_json import plain_json
 from sightline.records.readings import Arrays, Readings
 from sightline.runtime.settings import Breaker
@@ -199,6 +200,8 @@ def encode_answer(answer: Answer) -> tuple[dict[str, Any], bytes]:
             "class_names": list(answer.class_names),
             **({"left_aside": dict(answer.left_aside)} if answer.left_aside else {}),
         }
+        if answer.doubt is not None:
+            head["doubt"] = [str(answer.doubt.code), answer.doubt.since_ns]
         return head, (
             np.asarray(answer.box_px, "<f8").tobytes()
             + np.asarray(answer.score, "<f8").tobytes()
@@ -247,6 +250,7 @@ def decode_part(head: Mapping[str, Any], body: bytes, at: int) -> tuple[Answer, 
                     class_id=np.frombuffer(body, "<i4", n, at + 40 * n).astype(np.int32),
                     class_names=tuple(head["class_names"]),
                     left_aside={str(k): int(v) for k, v in head.get("left_aside", {}).items()},
+                    doubt=_doubt(head.get("doubt")),
                 ),
                 end,
             )
@@ -270,6 +274,13 @@ def decode_part(head: Mapping[str, Any], body: bytes, at: int) -> tuple[Answer, 
             return arrays, at
         case other:
             raise ValueError(f"no answer of kind {other!r}")
+
+
+def _doubt(plain: Any) -> Doubt | None:
+    if plain is None:
+        return None
+    code, since_ns = plain
+    return Doubt(code=DoubtCode(code), since_ns=int(since_ns))
 
 
 # --- circuit breaker ------------------------------------------------------------------------------

@@ -272,7 +272,7 @@ def _pets(folder: Path, pets: Path) -> None:
         person_px = [35, 80] if unit == "px" else None
         for form in ("images", "packets"):
             plain = _site(cameras={"view1": (480, 360)}, person_px=person_px)
-            plain["zones"] = {"crossing": zone if unit == "m" else {**zone, "margin": 3.0}}
+            plain["zones"] = {"crossing": zone if unit == "m" else {**zone, "margin_px": 3.0}}
             plain["machines"] = saw
             plain["images"] = {"keep": "around_decisions", "before_s": 1, "after_s": 1,
                                "form": form}  # fmt: skip
@@ -321,10 +321,10 @@ def _yard(folder: Path) -> None:
     plain = _site(cameras={"east": size, "west": size}, person_px=[60, 60])
     right = [[160, 0], [320, 0], [320, 240], [160, 240]]
     plain["zones"] = {
-        "pit": {"camera": "east", "polygon_px": right, "is_forbidden": True, "margin": 2.0,
+        "pit": {"camera": "east", "polygon_px": right, "is_forbidden": True, "margin_px": 2.0,
                 "lost_timeout_s": 2.0},
         "gate": {"camera": "west", "polygon_px": right, "max_occupancy": 0, "max_dwell_s": 2.0,
-                 "margin": 2.0},
+                 "margin_px": 2.0},
     }  # fmt: skip
     plain["machines"] = {
         "saw": {"cameras": ["east", "west"], "zones": ["pit", "gate"], "hold_s": 1.0, **_WIDE},

@@ -67,6 +67,7 @@ def test_a_zone_that_crosses_itself_is_refused_with_the_edges_that_cross():
 
 def test_a_zone_in_metres_needs_a_geometry():
     plain = changed("zones.pit.polygon_px", None)
+    del plain["zones"]["pit"]["margin_px"]
     plain["zones"]["pit"]["polygon_m"] = [[0, 0], [1, 0], [1, 1]]
     with pytest.raises(PipelineError, match=r"zones\.pit: a geometry of east, or polygon_px"):
         plan_of(plain)
@@ -111,7 +112,7 @@ def test_a_plan_survives_the_run_directory():
         ("latency_budget_s", 1.9, False),
         ("clear_s", 0.7, True),
         ("machines.saw.hold_s", 1.5, True),
-        ("zones.pit.margin", 3.0, True),
+        ("zones.pit.margin_px", 3.0, True),
         ("cameras.east.contract", {**yard()["cameras"]["east"]["contract"], "rate_hz": 9}, True),
     ],
 )

@@ -30,6 +30,7 @@ YARD = {
                 "max_age_s": 1.0,
             },
             "detector": "motion",
+            "starts_empty": True,
         }
     },
     "zones": {
@@ -37,7 +38,7 @@ YARD = {
             "camera": "east",
             "polygon_px": [[150, 0], [320, 0], [320, 240], [150, 240]],
             "is_forbidden": True,
-            "margin": 2.0,
+            "margin_px": 2.0,
             "lost_timeout_s": 2.0,
         }
     },

@@ -109,7 +109,7 @@ class SitePlan:
             if isinstance(step.stage, ZonesStage):
                 (camera,) = step.cameras
                 self._stages[camera].append((step.name, len(zones[camera])))
-                zones[camera] += step.stage.zones()
+                zones[camera] += step.stage.zones(plan.cameras[camera])
             elif isinstance(step.stage, MachineStage):
                 machines[step.name] = step.stage.machine_plan(plan.item_plan(step))
         self.zones: Mapping[str, tuple[SiteZone, ...]] = zones

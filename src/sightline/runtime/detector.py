@@ -101,7 +101,9 @@ class Motion(DetectorKind):
         elif camera.geometry is not None:
             size = CameraPersonSize(camera=camera.geometry)
         detector = MotionDetector(
-            size=size, settings=MotionSettings(person_heights_m=settings.person_heights_m)
+            size=size,
+            settings=MotionSettings(person_heights_m=settings.person_heights_m),
+            starts_empty=camera.starts_empty,
         )
         _warm_up(detector, camera)
         return detector

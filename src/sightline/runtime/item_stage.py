@@ -40,11 +40,13 @@ class CameraPlan:
         contract: what it promises.
         geometry: camera model for pictures of the contract's size; None: nothing is known in
             metres.
+        starts_empty: whether somebody has seen to it that nobody is in view when a run starts.
     """
 
     name: str
     contract: FrameContract
     geometry: CameraModel | None
+    starts_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -107,6 +107,10 @@ class CameraForm(Form):
     """A frame contract, or the path of one, relative to the pipeline file."""
     geometry: dict[str, Any] | str | None = None
     """A camera model, or the path of one; null: nothing is known in metres."""
+    starts_empty: bool = False
+    """Whether somebody has seen to it that nobody is in view when a run starts. A detector that
+    compares with the past (``motion``) cannot tell: without this word, or the operator input
+    ``view_is_empty``, its machines wait."""
     options: dict[str, Any] = {}
     """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 

@@ -215,7 +215,7 @@ def written_out(pipeline: Pipeline, folder: Path) -> Pipeline:
             found = read_camera_mapping(folder / geometry)
             assert isinstance(found, dict)  # or reading it had failed
             geometry = found
-        sources[name] = CameraForm(frames=contract, geometry=geometry)
+        sources[name] = camera.model_copy(update={"frames": contract, "geometry": geometry})
     return pipeline.model_copy(update={"sources": sources})
 
 
@@ -382,7 +382,7 @@ class _Planner:
             del plain["alerting"]
         plain["stages"] = {n: self._deciding(self.stages[n], p.stages[n]) for n in p.stages}
         frames = {
-            name: [camera.contract.digest, p.cameras[name].geometry]
+            name: [camera.contract.digest, p.cameras[name].geometry, camera.starts_empty]
             for name, camera in sorted(self.cameras.items())
         }
         rows = {name: contract.digest for name, contract in sorted(self.contracts.items())}
@@ -449,7 +449,9 @@ class _Planner:
         if form.geometry is not None:
             found = parse_camera(form.geometry, where=f"{where}.geometry")
             geometry = _fitted(found, contract, where=f"{where}.geometry")
-        return CameraPlan(name=name, contract=contract, geometry=geometry)
+        return CameraPlan(
+            name=name, contract=contract, geometry=geometry, starts_empty=form.starts_empty
+        )
 
     # --- stages -----------------------------------------------------------------------------------
 

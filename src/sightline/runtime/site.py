@@ -37,6 +37,8 @@ class SiteCamera(Form):
     """A frame contract, or the path of one, relative to the pipeline file."""
     geometry: dict[str, Any] | str | None = None
     """A camera model, or the path of one; null: nothing is known in metres."""
+    starts_empty: bool = False
+    """Whether somebody has seen to it that nobody is in view when a run starts."""
     detector: Name
     """Who looks at its frames, by its name under ``detectors``."""
     fallback: Name | None = None
@@ -158,6 +160,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
                 "frames": camera.contract,
                 "geometry": camera.geometry,
                 "options": camera.options,
+                "starts_empty": camera.starts_empty,
             }
             for name, camera in form.cameras.items()
         },

@@ -99,6 +99,20 @@ class Polygon:
         sign = np.where(self._is_inside_by_parity(points), 1.0, -1.0)
         return np.where(is_on_border, 0.0, sign * distance), direction
 
+    def is_crossed(self, start: FloatArray, end: FloatArray) -> BoolArray:
+        """bool[n] of float64[n, 2] each: whether the way from start to end has a point inside.
+
+        Straight ways; False where an end is NaN.
+        """
+        a, b = start[:, None, :], end[:, None, :]
+        c, d = self.vertices[None, :, :], np.roll(self.vertices, -1, axis=0)[None, :, :]
+        with np.errstate(invalid="ignore"):
+            straddles_edge = _side(c, d, a) * _side(c, d, b) <= 0
+            straddles_way = _side(a, b, c) * _side(a, b, d) <= 0
+            meets = np.any(straddles_edge & straddles_way & (a != b).any(axis=2), axis=1)
+        found: BoolArray = meets | self.contains(start) | self.contains(end)
+        return found & np.isfinite(start).all(axis=1) & np.isfinite(end).all(axis=1)
+
     def _is_inside_by_parity(self, points: FloatArray) -> BoolArray:
         """Even-odd rule along a ray to +x; on the border the answer may be either."""
         x, y = points[:, :1], points[:, 1:]
@@ -109,6 +123,13 @@ class Polygon:
             is_right = x < x0 + (y - y0) * (x1 - x0) / (y1 - y0)
         found: BoolArray = np.count_nonzero(straddles & is_right, axis=1) % 2 == 1
         return found
+
+
+def _side(a: FloatArray, b: FloatArray, point: FloatArray) -> FloatArray:
+    """Sign of the side of the line from a to b on which a point lies, over the last axis."""
+    along, to = b - a, point - a
+    found: FloatArray = np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
+    return found
 
 
 def _check_is_simple(vertices: FloatArray) -> None:

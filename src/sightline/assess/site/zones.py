@@ -32,13 +32,29 @@ __all__ = [
     "SiteZone",
     "ZonePresence",
     "ZoneState",
+    "emptied",
     "watch_zones",
     "zone_risk",
 ]
 
 MAX_WATCHED = 10_000
 """Tracks watched at a time, the lost included; more is a UsageError, since none may be left out."""
+MAX_LOST = 1_000
+"""Tracks that are remembered as lost, in all zones together. Beyond it those that have been lost
+for longest are dropped."""
+FORGET_AFTER_S = 60.0
+"""How long who was lost in a zone that is not forbidden counts in it, unless it says so itself."""
 _NEVER = -1
+REACH_HEIGHTS = 1.0
+"""How far from where somebody was lost they may be found again, in heights of their own box, in the
+picture: who walked further was seen to, and somebody else must not pass for them."""
+_EDGE_SHARE = 0.01
+"""A box that is so near to an edge of the picture, as a share of its side, is cut by it."""
+_OUTBOUND_HEIGHTS_S = 0.15
+"""Speed of a box towards the edge that cuts it from which it is on its way out, in heights a
+second: a fifth of a walk, as what is cut moves at half of its speed."""
+_WAY_S = 0.5
+"""Time over which that speed is averaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +75,16 @@ class SiteZone:
         max_occupancy: how many may be inside (ZONE_OCCUPANCY); None: any number.
         max_speed_m_s: how fast one may move inside (OVERSPEED); None: any.
         max_dwell_s: how long one may stay (DWELL); None: any time.
-        margin: depth beyond the border that an entry or exit takes, in the unit of the polygon.
+        margin: depth beyond the border that an entry or exit takes, in the polygon's own unit.
         hold_s: how long it must last, in capture time.
         confidence: probability of being on that side that counts as evidence, 0.5 to below 1.
         suspect_probability: probability of being inside from which one is treated as inside at
             once, until seen to leave; between 1 - confidence and confidence.
         lost_timeout_s: how long somebody not seen any more is taken to be inside. After it the
-            presence is FORGOTTEN: by then a person must have been looked for.
+            presence is FORGOTTEN: by then a person must have been looked for. None: for ever in a
+            forbidden zone, and ``FORGET_AFTER_S`` in any other. It ends before that when they are
+            found again, have left the picture, or are no longer there by an operator's word
+            (``emptied``).
 
     Raises:
         UsageError: a value out of its range.
@@ -82,10 +101,10 @@ class SiteZone:
     hold_s: float = 0.5
     confidence: float = 0.8
     suspect_probability: float = 0.5
-    lost_timeout_s: float = 60.0
+    lost_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        times = (self.hold_s, self.lost_timeout_s, self.margin)
+        times = (self.hold_s, self.lost_timeout_s or 0.0, self.margin)
         limits = [v for v in (self.max_occupancy, self.max_speed_m_s, self.max_dwell_s) if v]
         rules = {
             "a name and at least one class": bool(self.name and self.classes),
@@ -114,8 +133,17 @@ class SiteZone:
         return round(self.hold_s * NS_PER_S)
 
     @property
-    def lost_timeout_ns(self) -> int:
-        return round(self.lost_timeout_s * NS_PER_S)
+    def forgets_after_s(self) -> float:
+        """``lost_timeout_s``, or what stands for it; infinite: never."""
+        if self.lost_timeout_s is not None:
+            return self.lost_timeout_s
+        return math.inf if self.is_forbidden else FORGET_AFTER_S
+
+    @property
+    def forgets_after_ns(self) -> int:
+        if math.isinf(self.forgets_after_s):
+            return int(np.iinfo(np.int64).max)
+        return round(self.forgets_after_s * NS_PER_S)
 
 
 class Crossing(IntEnum):
@@ -125,6 +153,10 @@ class Crossing(IntEnum):
     LEFT = 2
     FORGOTTEN = 3
     """To be treated as inside when last seen, and not seen for ``lost_timeout_s``."""
+    PASSED = 4
+    """Seen on one side and then on another, with the zone in between."""
+    FOUND = 5
+    """Somebody who was lost inside is seen again there, as another track."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,6 +173,10 @@ class ZoneState:
         inward_ns: int64[z, k], since when all evidence has been of being inside.
         outward_ns: int64[z, k], since when all evidence has been of being outside.
         entered_ns: int64[z, k], when it entered last.
+        box_px: float64[k, 4], where it was seen last in the picture.
+        ground_m: float64[k, 2], and on the ground.
+        way_px_s: float64[k, 2], speed of its box in the picture, over the last ``_WAY_S``.
+        is_outbound: bool[k], cut by the edge of the picture when last seen, and on its way out.
     """
 
     capture_ns: int
@@ -152,6 +188,10 @@ class ZoneState:
     inward_ns: IntArray
     outward_ns: IntArray
     entered_ns: IntArray
+    box_px: FloatArray
+    ground_m: FloatArray
+    way_px_s: FloatArray
+    is_outbound: BoolArray
 
     @classmethod
     def start(cls, n_zones: int) -> ZoneState:
@@ -166,6 +206,10 @@ class ZoneState:
             inward_ns=np.empty((n_zones, 0), np.int64),
             outward_ns=np.empty((n_zones, 0), np.int64),
             entered_ns=np.empty((n_zones, 0), np.int64),
+            box_px=np.empty((0, 4)),
+            ground_m=np.empty((0, 2)),
+            way_px_s=np.empty((0, 2)),
+            is_outbound=np.empty(0, np.bool_),
         )
 
     def with_columns(self, track_id: IntArray) -> ZoneState:
@@ -173,19 +217,28 @@ class ZoneState:
         _, new, old = np.intersect1d(
             track_id, self.track_id, assume_unique=True, return_indices=True
         )
-        z = len(self.is_in)
+        z, k = len(self.is_in), len(track_id)
         columns: dict[str, Any] = {
-            "class_id": np.full(len(track_id), _NEVER, np.int32),
-            "seen_ns": np.full(len(track_id), _NEVER, np.int64),
-            "is_in": np.zeros((z, len(track_id)), np.bool_),
-            "is_suspect": np.zeros((z, len(track_id)), np.bool_),
-            "inward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
-            "outward_ns": np.full((z, len(track_id)), _NEVER, np.int64),
-            "entered_ns": np.full((z, len(track_id)), _NEVER, np.int64),
+            "class_id": np.full(k, _NEVER, np.int32),
+            "seen_ns": np.full(k, _NEVER, np.int64),
+            "is_in": np.zeros((z, k), np.bool_),
+            "is_suspect": np.zeros((z, k), np.bool_),
+            "inward_ns": np.full((z, k), _NEVER, np.int64),
+            "outward_ns": np.full((z, k), _NEVER, np.int64),
+            "entered_ns": np.full((z, k), _NEVER, np.int64),
+            "is_outbound": np.zeros(k, np.bool_),
         }
+        rows = {name: np.full((k, n), np.nan) for name, n in _PLACES.items()}
         for name, column in columns.items():
             column[..., new] = getattr(self, name)[..., old]
+        for name, row in rows.items():
+            row[new] = getattr(self, name)[old]
+        columns |= rows
         return replace(self, track_id=track_id, **columns)
+
+
+_PLACES = {"box_px": 4, "ground_m": 2, "way_px_s": 2}
+"""Columns of ``ZoneState`` with a row of numbers for each track."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -198,15 +251,16 @@ class ZonePresence:
         capture_ns: capture time of the frame.
         zone: int64[m], index of the zone.
         track_id: int64[m].
-        probability: float64[m], of being inside, from this frame; NaN for who is not seen in it.
+        probability: float64[m], of being inside, from this frame, or 1 for who has passed through
+            since the sight before; NaN for who is not seen in it.
         unseen_s: float64[m], capture time since last seen; 0 for who is seen.
         dwell_s: float64[m], capture time from entry to last sight; NaN before the entry counts.
         is_counted: bool[m], whether it has entered.
         event_zone: int64[e].
         event_track_id: int64[e].
         event: int8[e], a ``Crossing``.
-        event_ns: int64[e], the first sight of the evidence that counted; for FORGOTTEN the last
-            sight.
+        event_ns: int64[e], the first sight of the evidence that counted; for FORGOTTEN and FOUND
+            the last sight of the track.
     """
 
     capture_ns: int
@@ -228,9 +282,20 @@ class ZonePresence:
 
 
 def watch_zones(
-    zones: Sequence[SiteZone], state: ZoneState, tracks: Tracks, *, foot_std_px: float = 0.0
+    zones: Sequence[SiteZone],
+    state: ZoneState,
+    tracks: Tracks,
+    *,
+    foot_std_px: float = 0.0,
+    picture_px: tuple[int, int] | None = None,
 ) -> tuple[ZoneState, ZonePresence]:
     """Take in one frame. Only sights are evidence: a coasting track moves nobody in or out.
+
+    Who was seen on both sides of a zone was in it, however far apart in time. To vanish is not to
+    leave. Who vanished inside is found again in a track that begins inside, within
+    ``REACH_HEIGHTS``; each such track stands for one who was lost, the nearest. Of a zone in
+    pixels, which ends where the picture does, somebody is also gone who was last seen on the way
+    out over the picture's edge.
 
     Args:
         zones: z zones, the same and in the same order at each call.
@@ -238,6 +303,7 @@ def watch_zones(
         tracks: of the frame, later than the one before. Zones in metres look at ``ground_m`` and
             its covariance, zones in pixels at the middle of the lower edge of the box.
         foot_std_px: standard deviation of that point in x and y.
+        picture_px: (width, height) of the picture; None: nobody is known to leave it.
 
     Raises:
         UsageError: frames out of order, more than MAX_WATCHED tracks, or a state of other zones.
@@ -258,49 +324,149 @@ def watch_zones(
             expected=f"at most {MAX_WATCHED} tracks, seen or lost inside zones",
             got=str(len(known.track_id)),
             where=f"zones of stream {tracks.stream}",
-            action="shorten lost_timeout_s, or find out why tracks break so often",
+            action="find out why there are so many tracks",
         )
     column = np.searchsorted(known.track_id, tracks.track_id[seen])
     present = np.searchsorted(known.track_id, tracks.track_id)
+    is_new = known.seen_ns[column] == _NEVER
     known.class_id[present] = tracks.class_id
-    known.seen_ns[column] = now_ns
 
-    depth, probability = _measured(
-        zones, tracks, seen=seen, column=column, k=len(known.track_id), foot_std_px=foot_std_px
+    depth, probability, is_through = _measured(
+        zones, tracks, known, seen=seen, column=column, foot_std_px=foot_std_px
     )
-    advanced, presence = _advanced(zones, known, now_ns, depth, probability)
+    is_gone = _place(known, tracks, seen=seen, column=column, picture_px=picture_px)
+    found = _found_again(zones, known, probability, present=present, new=column[is_new])
+    advanced, presence = _advanced(
+        zones,
+        known,
+        now_ns,
+        depth,
+        probability,
+        is_through=is_through,
+        is_gone=is_gone,
+        found=found,
+    )
     is_kept: BoolArray = np.any(advanced.is_in | advanced.is_suspect, axis=0)
-    is_kept[present] = True
-    return advanced.with_columns(known.track_id[is_kept]), presence
+    is_present = np.zeros(len(is_kept), np.bool_)
+    is_present[present] = True
+    lost = np.flatnonzero(is_kept & ~is_present)
+    if len(lost) > MAX_LOST:
+        longest_first = lost[np.argsort(known.seen_ns[lost], kind="stable")]
+        is_kept[longest_first[: len(lost) - MAX_LOST]] = False
+    return advanced.with_columns(known.track_id[is_kept | is_present]), presence
+
+
+def emptied(state: ZoneState) -> ZoneState:
+    """The state when somebody who has looked says that nobody is there who is not seen."""
+    return state.with_columns(state.track_id[state.seen_ns == state.capture_ns])
+
+
+def _place(
+    known: ZoneState,
+    tracks: Tracks,
+    *,
+    seen: IntArray,
+    column: IntArray,
+    picture_px: tuple[int, int] | None,
+) -> BoolArray:
+    """Take in where everybody is seen; bool[k], who has gone out over the edge of the picture."""
+    now_ns = tracks.capture_ns
+    is_gone = known.is_outbound & (known.seen_ns < now_ns)
+    is_gone[column] = False
+    box_px, elapsed_s = tracks.box_px[seen], (now_ns - known.seen_ns[column]) / NS_PER_S
+    moved_px = (box_px - known.box_px[column]).reshape(-1, 2, 2).mean(axis=1)
+    speed_px_s = moved_px / elapsed_s[:, None]
+    before_px_s = known.way_px_s[column]
+    share = -np.expm1(-elapsed_s / _WAY_S)[:, None]
+    way_px_s = np.where(
+        np.isnan(before_px_s), speed_px_s, before_px_s + share * (speed_px_s - before_px_s)
+    )
+    if picture_px is not None:
+        size_px = np.array(picture_px, np.float64)
+        near_px = _EDGE_SHARE * size_px
+        height_px = (box_px[:, 3] - box_px[:, 1])[:, None]
+        with np.errstate(invalid="ignore"):
+            is_out = (box_px[:, :2] <= near_px) & (way_px_s < -_OUTBOUND_HEIGHTS_S * height_px)
+            is_out |= (box_px[:, 2:] >= size_px - near_px) & (
+                way_px_s > _OUTBOUND_HEIGHTS_S * height_px
+            )
+        known.is_outbound[column] = is_out.any(axis=1)
+    known.way_px_s[column] = way_px_s
+    known.box_px[column], known.ground_m[column] = box_px, tracks.ground_m[seen]
+    known.seen_ns[column] = now_ns
+    return is_gone
+
+
+def _found_again(
+    zones: Sequence[SiteZone],
+    known: ZoneState,
+    probability: FloatArray,
+    *,
+    present: IntArray,
+    new: IntArray,
+) -> list[tuple[int, int]]:
+    """(lost, new) columns of those who were lost inside and are seen again, the nearest first."""
+    is_lost = np.any(known.is_in | known.is_suspect, axis=0)
+    is_lost[present] = False
+    lost = np.flatnonzero(is_lost)
+    if not len(lost) or not len(new):
+        return []
+    suspicion = np.array([z.suspect_probability for z in zones])[:, None]
+    is_inside = probability[:, new] >= suspicion
+    shares_zone = ((known.is_in | known.is_suspect)[:, lost, None] & is_inside[:, None, :]).any(
+        axis=0
+    )
+    foot_px = _feet(known.box_px)
+    apart_px = np.linalg.norm(foot_px[lost][:, None] - foot_px[new][None], axis=2)
+    height_px = known.box_px[:, 3] - known.box_px[:, 1]
+    reach_px = REACH_HEIGHTS * np.maximum(height_px[lost][:, None], height_px[new][None])
+    same_class = known.class_id[lost][:, None] == known.class_id[new][None]
+    row, column = np.nonzero(shares_zone & same_class & (apart_px <= reach_px))
+    found: list[tuple[int, int]] = []
+    for i in np.argsort(apart_px[row, column], kind="stable").tolist():
+        pair = int(lost[row[i]]), int(new[column[i]])
+        if all(pair[0] != one and pair[1] != other for one, other in found):
+            found.append(pair)
+    return found
+
+
+def _feet(box_px: FloatArray) -> FloatArray:
+    """float64[n, 2]: the middle of the lower edge."""
+    return np.stack([(box_px[:, 0] + box_px[:, 2]) / 2, box_px[:, 3]], axis=1)
 
 
 def _measured(
     zones: Sequence[SiteZone],
     tracks: Tracks,
+    known: ZoneState,
     *,
     seen: IntArray,
     column: IntArray,
-    k: int,
     foot_std_px: float,
-) -> tuple[FloatArray, FloatArray]:
-    """float64[z, k] each: signed distance and probability of the seen ones, NaN elsewhere."""
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """[z, k] each, of the seen ones: signed distance and probability (float64, NaN elsewhere), and
+    whether the zone lies between the sight before and this one.
+    """
+    k = len(known.track_id)
     depth = np.full((len(zones), k), np.nan)
     probability = np.full((len(zones), k), np.nan)
-    foot_px = np.stack(
-        [(tracks.box_px[seen, 0] + tracks.box_px[seen, 2]) / 2, tracks.box_px[seen, 3]], axis=1
-    )
+    is_through = np.zeros((len(zones), k), np.bool_)
+    foot_px, before_px = _feet(tracks.box_px[seen]), _feet(known.box_px[column])
     spread_px = np.broadcast_to(foot_std_px**2 * np.eye(2), (len(seen), 2, 2))
     for row, zone in enumerate(zones):
         concerned = of_classes(tracks, zone.classes)[seen]
         is_ground = zone.polygon.unit == "m"
         points = (tracks.ground_m[seen] if is_ground else foot_px)[concerned]
+        before = (known.ground_m[column] if is_ground else before_px)[concerned]
         spread = tracks.ground_covariance[seen, :2, :2] if is_ground else spread_px
         distance, direction = zone.polygon.nearest_border(points)
         depth[row, column[concerned]] = distance
         probability[row, column[concerned]] = probability_within(
             distance, direction, spread[concerned]
         )
-    return depth, probability
+        is_outside = ~(zone.polygon.contains(points) | zone.polygon.contains(before))
+        is_through[row, column[concerned]] = is_outside & zone.polygon.is_crossed(before, points)
+    return depth, np.where(is_through, 1.0, probability), is_through
 
 
 def _advanced(
@@ -309,20 +475,48 @@ def _advanced(
     now_ns: int,
     depth: FloatArray,
     probability: FloatArray,
+    *,
+    is_through: BoolArray,
+    is_gone: BoolArray,
+    found: Sequence[tuple[int, int]],
 ) -> tuple[ZoneState, ZonePresence]:
+    """One step of every track and zone.
+
+    Args:
+        zones: z of them.
+        known: of k tracks, with the places of this frame.
+        now_ns: capture time of the frame.
+        depth: float64[z, k], signed distance of who is seen, NaN elsewhere.
+        probability: float64[z, k], of being inside.
+        is_through: bool[z, k], whether the zone lies between the sight before and this one.
+        is_gone: bool[k], who has gone out over the edge of the picture.
+        found: (lost, new) columns: the new one stands for the lost one from now on.
+    """
     margin = np.array([[z.margin] for z in zones]).reshape(-1, 1)
     confidence = np.array([[z.confidence] for z in zones]).reshape(-1, 1)
     suspicion = np.array([[z.suspect_probability] for z in zones]).reshape(-1, 1)
     hold_ns = np.array([[z.hold_ns] for z in zones], np.int64).reshape(-1, 1)
-    timeout_ns = np.array([[z.lost_timeout_ns] for z in zones], np.int64).reshape(-1, 1)
+    timeout_ns = np.array([[z.forgets_after_ns] for z in zones], np.int64).reshape(-1, 1)
+    is_px = np.array([[z.polygon.unit == "px"] for z in zones], np.bool_).reshape(-1, 1)
+
+    finds = np.zeros(depth.shape, np.bool_)
+    for lost, new in found:
+        finds[:, lost] = known.is_in[:, lost] | known.is_suspect[:, lost]
+        for marks in (known.is_in, known.is_suspect):
+            marks[:, new] |= marks[:, lost]
+            marks[:, lost] = False
+        known.entered_ns[:, new] = known.entered_ns[:, lost]
 
     is_sight = np.isfinite(depth)
     is_inward = (depth >= margin) & (probability >= confidence)
     is_outward = (depth <= -margin) & (probability <= 1 - confidence)
     inward_ns = _since(known.inward_ns, is_inward, is_sight, now_ns)
-    outward_ns = _since(known.outward_ns, is_outward, is_sight, now_ns)
+    # Who has just passed through has not been outside for long.
+    outside_ns = np.where(is_through, _NEVER, known.outward_ns)
+    outward_ns = _since(outside_ns, is_outward, is_sight, now_ns)
     has_gone_in = is_inward & (now_ns - inward_ns >= hold_ns)
-    has_gone_out = is_outward & (now_ns - outward_ns >= hold_ns)
+    has_gone_out = is_outward & ~is_through & (now_ns - outward_ns >= hold_ns)
+    has_gone_out |= is_px & is_gone
 
     enters = has_gone_in & ~known.is_in
     leaves = has_gone_out & known.is_in
@@ -335,14 +529,14 @@ def _advanced(
     entered_ns = np.where(enters, inward_ns, known.entered_ns)
 
     zone, column = np.nonzero(is_suspect | is_in)
-    event_zone, event_column = np.nonzero(enters | leaves | forgets)
+    event_zone, event_column = np.nonzero(enters | leaves | forgets | is_through | finds)
     where = (event_zone, event_column)
     seen_ns = np.broadcast_to(known.seen_ns, is_in.shape)
-    kinds = [Crossing.ENTERED, Crossing.LEFT]
-    event = np.select([enters[where], leaves[where]], kinds, Crossing.FORGOTTEN)
-    event_ns = np.select(
-        [enters[where], leaves[where]], [inward_ns[where], outward_ns[where]], seen_ns[where]
-    )
+    left_ns = np.where(outward_ns == _NEVER, seen_ns, outward_ns)
+    kinds = [Crossing.ENTERED, Crossing.LEFT, Crossing.PASSED, Crossing.FOUND]
+    which = [enters[where], leaves[where], is_through[where], finds[where]]
+    event = np.select(which, kinds, Crossing.FORGOTTEN)
+    event_ns = np.select(which[:2], [inward_ns[where], left_ns[where]], seen_ns[where])
     stayed_s = (seen_ns - entered_ns)[zone, column] / NS_PER_S
     presence = ZonePresence(
         capture_ns=now_ns,
@@ -424,7 +618,7 @@ def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks)
                     subject=presence.track_id[lost],
                     zone=index,
                     value=presence.unseen_s[lost],
-                    threshold=zone.lost_timeout_s,
+                    threshold=zone.forgets_after_s,
                 ),
             ]
         if zone.max_occupancy is not None and occupancy[index] > zone.max_occupancy:

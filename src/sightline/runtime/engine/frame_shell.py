@@ -115,8 +115,10 @@ class FrameIntake:
                 )
             )
         signals: list[HealthSignal] = []
+        is_doubtful = False
         if not breaches:
             health = self._health.update(frame)
+            is_doubtful = health.is_doubtful
             signals = [*health.signals, self._rate.update(frame.capture_ns)]
         return FrameHeader(
             camera=frame.stream,
@@ -128,6 +130,7 @@ class FrameIntake:
             digest=pixel_digest(frame),
             signs=(*breaches, *(_sign(signal) for signal in signals if signal.is_raised)),
             is_usable=not breaches,
+            is_doubtful=is_doubtful,
         )
 
 

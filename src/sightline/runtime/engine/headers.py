@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sightline.errors import LogError
 from sightline.records import Entry
@@ -50,6 +51,8 @@ class FrameHeader:
         digest: 32 hex digits over the pixels.
         signs: what its contract found wrong; empty for a healthy frame.
         is_usable: whether a detector should look at it.
+        is_doubtful: whether the picture may show nothing of what is before the camera, for too
+            short a time to be a sign; see ``sense.frames.FrameHealth``. Such a one is no sight.
     """
 
     camera: str
@@ -61,10 +64,11 @@ class FrameHeader:
     digest: str
     signs: tuple[HealthSign, ...] = ()
     is_usable: bool = True
+    is_doubtful: bool = False
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        plain = {
+        plain: dict[str, Any] = {
             "camera": self.camera,
             "index": self.index,
             "capture_ns": self.capture_ns,
@@ -77,6 +81,8 @@ class FrameHeader:
             ],
             "usable": self.is_usable,
         }
+        if self.is_doubtful:
+            plain["doubtful"] = True
         return plain_json(plain)
 
     @classmethod
@@ -108,6 +114,7 @@ class FrameHeader:
                     for c, m, v, t, u in plain["signs"]
                 ),
                 is_usable=bool(plain["usable"]),
+                is_doubtful=bool(plain.get("doubtful", False)),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("a frame header", payload, error) from error

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sightline.recorder.checkpoint import StateParts
 from sightline.records import Detections
 from sightline.records.decision import Mode, Reason
+from sightline.records.detections import Doubt, DoubtCode
+from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Breaker, GuardSettings, ItemSettings, Name
 from sightline.runtime.stages.meanings import meaning
+
+VIEW_IS_EMPTY = "view_is_empty"
+"""The operator input by which somebody who has looked says that nobody is in a camera's view."""
 
 
 class DetectSettings(ItemSettings):
@@ -28,6 +38,8 @@ class DetectStage(ItemStage):
     reads = ("frames",)
     writes = "detections"
     looks = True
+    controls = (VIEW_IS_EMPTY,)
+    version = 2
 
     def plan(self, planning: ItemPlanning) -> None:
         form: DetectSettings = self.settings
@@ -63,28 +75,85 @@ class DetectStage(ItemStage):
     def explain(self, reason: Reason) -> str:
         return meaning(reason.code) or super().explain(reason)
 
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        name = control.get("camera")
+        return None if name in self.settings.inputs else f"no camera {name!r}"
+
     def begin(self, plan: ItemPlan) -> ItemState:
-        del plan
-        return DetectState(self.name)
+        return DetectState(
+            self.name, starts_empty=all(c.starts_empty for c in plan.cameras.values())
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Looked:
+    """What came of looking at a frame.
+
+    Attributes:
+        outcome: of the detector or its fallback; None where nobody was asked.
+        doubt: what whoever answered says about the answer, and nobody has settled.
+    """
+
+    outcome: Outcome | None
+    doubt: Doubt | None
 
 
 class DetectState(ItemState):
-    """What was seen in the item at hand; nothing is kept.
+    """What was seen in the item at hand, and until when somebody has spoken for the view.
 
-    ``value`` is the :class:`.Outcome`, whose ``answer`` is ``Detections`` or None.
+    ``value`` is what has been :class:`Looked`. A doubt about what has stood in view since some
+    time is settled by whoever said, then or later, that nobody was there: by ``starts_empty`` for
+    the first frame, else by the operator input. A detector that begins anew, after a crash or in
+    a run that is resumed, begins later than that, and its doubt is a new one.
     """
 
-    def __init__(self, name: str) -> None:
+    value: Looked | None = None
+
+    def __init__(self, name: str, *, starts_empty: bool) -> None:
         self._name = name
+        self._starts_empty = starts_empty
+        self._newest_ns: int | None = None
+        self._empty_ns: int | None = None
 
     def on_item(self, turn: Turn) -> None:
-        self.value = turn.outcome(self._name)
+        assert turn.header is not None
+        at_ns = turn.header.capture_ns
+        if self._newest_ns is None and self._starts_empty:
+            self._empty_ns = at_ns
+        self._newest_ns = at_ns
+        outcome = turn.outcome(self._name)
+        found = None if outcome is None else outcome.answer
+        doubt = found.doubt if isinstance(found, Detections) else None
+        is_settled = (
+            doubt is not None
+            and doubt.code is DoubtCode.VIEW_UNPROVEN
+            and self._empty_ns is not None
+            and doubt.since_ns <= self._empty_ns
+        )
+        self.value = Looked(outcome=outcome, doubt=None if is_settled else doubt)
+
+    def on_control(self, control: Mapping[str, Any]) -> None:
+        """Nobody is in view now, so nobody who stands there has since the newest frame."""
+        self._empty_ns = self._newest_ns
+
+    def snapshot(self) -> StateParts:
+        return StateParts(meta={"newest_ns": self._newest_ns, "empty_ns": self._empty_ns})
+
+    def restore(self, parts: StateParts) -> None:
+        self._newest_ns = parts.meta["newest_ns"]
+        self._empty_ns = parts.meta["empty_ns"]
 
 
 def detections_of(turn: Turn, stage: str) -> tuple[Detections | None, Mode]:
-    """What the detect stage ``stage`` has seen in the item of this turn, and how."""
+    """What the detect stage ``stage`` has seen in the item of this turn, and how.
+
+    None where nobody has answered, or whoever did could not look: that nothing was reported then
+    means nothing.
+    """
     outcome = turn.outcome(stage)
     if outcome is None:
         return None, Mode.PRIMARY
     found = outcome.answer
-    return (found if isinstance(found, Detections) else None), outcome.mode
+    if isinstance(found, Detections) and found.is_sight:
+        return found, outcome.mode
+    return None, outcome.mode

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from sightline.assess.site import RiskCode
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Severity
+from sightline.records.detections import DoubtCode
 from sightline.sense.frames import FrameReason
 
 _STOP, _SLOW, _WARN = CommandLevel.STOP, CommandLevel.SLOW, CommandLevel.WARN
@@ -33,6 +34,9 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
         FrameReason.BLURRED: _SLOW,
         FrameReason.SHIFTED: _SLOW,
         FrameReason.RATE_LOW: _WARN,
+        # That nobody is reported means nothing, or not enough.
+        DoubtCode.VIEW_UNPROVEN: _STOP,
+        DoubtCode.VIEW_CHANGED: _STOP,
     }
 )
 """What each reason asks for where a machine says nothing else; any other asks for STOP."""

@@ -39,6 +39,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Decision, Tracks
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason, Transition
+from sightline.records.detections import DoubtCode
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
@@ -60,7 +61,16 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 RESET = "reset"
 """The operator input that says whether a machine's reset button is down."""
 _KNOWN_CODES = frozenset(
-    {*RiskCode, *FrameReason, CLOCK_SKEW, NO_SIGHT, STALE_SIGHT, FALLBACKS_FAILED, COMMAND_EXPIRED}
+    {
+        *RiskCode,
+        *FrameReason,
+        *DoubtCode,
+        CLOCK_SKEW,
+        NO_SIGHT,
+        STALE_SIGHT,
+        FALLBACKS_FAILED,
+        COMMAND_EXPIRED,
+    }
 )
 _BRAKING = (
     "response_s",

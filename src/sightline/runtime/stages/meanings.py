@@ -14,6 +14,7 @@ from sightline.decide.actuation import (
     STALE_SIGHT,
     WAITS_FOR_RESET,
 )
+from sightline.records.detections import DoubtCode
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.sense.frames import FrameReason
 
@@ -27,7 +28,8 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
     {
         RiskCode.IN_FORBIDDEN_ZONE: "somebody is in a forbidden zone",
         RiskCode.LOST_IN_ZONE: "somebody was last seen in the zone and may still be there "
-        "(counted as gone after the threshold)",
+        "(counted as gone after the threshold; where there is none, when they are seen to leave or "
+        "somebody who has looked says so: the operator input view_is_empty)",
         RiskCode.ZONE_OCCUPANCY: "too many are in the zone",
         RiskCode.DWELL: "somebody has been in the zone for too long",
         RiskCode.OVERSPEED: "somebody moves too fast in the zone",
@@ -46,6 +48,11 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         FrameReason.BLURRED: "the picture is blurred",
         FrameReason.SHIFTED: "the picture is slightly shifted",
         FrameReason.RATE_LOW: "frames come too rarely",
+        DoubtCode.VIEW_UNPROVEN: "the detector compares with what the camera itself has shown, and "
+        "nobody has said that the view was empty then: who has stood there since is not seen "
+        "(starts_empty: true of the camera, or the operator input view_is_empty)",
+        DoubtCode.VIEW_CHANGED: "the light or the view is another, and the detector cannot tell "
+        "who is there",
         "SIZE": "the picture has another size than the camera's contract says",
         CLOCK_SKEW: "the frame says that it was taken after it arrived",
         NO_SIGHT: "no picture has been looked at yet, or its time lies in the future",

@@ -34,8 +34,9 @@ class Sight:
     Attributes:
         tracks: at the frame.
         mode: primary, or fallback where the detector did not answer itself.
-        sighted_ns: capture time of the newest frame that a detector has answered, UTC ns; None
-            before the first. Tracks that are only carried on are no sight.
+        sighted_ns: capture time of the newest frame in which a detector could look and has, UTC ns;
+            None before the first. Tracks that are only carried on are no sight, and neither are
+            pictures that may show nothing (black, covered, clipped, standing still).
     """
 
     tracks: Tracks
@@ -51,7 +52,7 @@ class TrackStage(ItemStage):
     reads = ("detections",)
     writes = "tracks"
     measures = {"tracks": "1", "unseen": "1"}
-    version = 2  # weak evidence begins tracks, and whatever moves fast
+    version = 3  # weak evidence begins tracks, and whatever moves fast; pictures may be no sight
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -83,13 +84,14 @@ class TrackState(ItemState):
         header = turn.header
         assert header is not None
         found, mode = detections_of(turn, self._input)
-        if found is None and self._sighted_ns is None:
+        if found is None and not self._class_names:
             tracks = Tracks.none(self._camera, header.capture_ns)
         elif found is None:
             tracks = self._tracker.predict_to(header.capture_ns)
         else:
             tracks = self._tracker.update(self._in_one_vocabulary(found))
-            self._sighted_ns = header.capture_ns
+            if not header.is_doubtful:
+                self._sighted_ns = header.capture_ns
         self.value = Sight(tracks=tracks, mode=mode, sighted_ns=self._sighted_ns)
         turn.wrote(tracks_digest(tracks))
         turn.measure({"tracks": len(tracks), "unseen": int((tracks.unseen_s > 0).sum())})

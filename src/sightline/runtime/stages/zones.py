@@ -10,15 +10,30 @@ from pydantic import Field, model_validator
 
 from sightline.assess.site import SiteAssessment, from_snapshot, snapshot
 from sightline.assess.site.assessment import NOBODY
-from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
+from sightline.assess.site.zones import (
+    Polygon,
+    SiteZone,
+    ZoneState,
+    emptied,
+    watch_zones,
+    zone_risk,
+)
 from sightline.decide.standing import Condition
 from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason
-from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
+from sightline.runtime.item_stage import (
+    CameraPlan,
+    ItemPlan,
+    ItemPlanning,
+    ItemStage,
+    ItemState,
+    Turn,
+)
 from sightline.runtime.settings import Form, ItemSettings, Name
+from sightline.runtime.stages.detect import VIEW_IS_EMPTY
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import meaning
 from sightline.runtime.stages.track import Sight, tracks_from_mapping, tracks_mapping
@@ -28,6 +43,10 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 Point = tuple[
     Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]
 ]
+
+
+_MARGIN_M, _MARGIN_SHARE = 0.2, 0.02
+"""Margin of a zone that gives none: in metres, and as a share of the height of the picture."""
 
 
 class ZoneForm(Form):
@@ -47,34 +66,52 @@ class ZoneForm(Form):
     """How fast they may move, in m/s; null: at any speed."""
     max_dwell_s: NotNegative | None = None
     """How long one may stay, in seconds; null: for ever."""
-    margin: NotNegative = 0.2
-    """How far inside or outside its border counts as on it, in the unit of the polygon."""
+    margin_m: NotNegative | None = None
+    """Of a zone in metres: how far inside or outside its border counts as on it, in metres;
+    null: 0.2."""
+    margin_px: NotNegative | None = None
+    """Of a zone in pixels: the same in pixels; null: 2 % of the height of the picture."""
     hold_s: NotNegative = 0.5
     """How long somebody must have left before they count as gone, in seconds."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
     """Probability of being inside from which somebody counts as inside."""
     suspect_probability: Probability = 0.5
     """Probability of being inside from which somebody may be inside."""
-    lost_timeout_s: NotNegative = 60.0
-    """How long somebody who was lost inside counts as still there, in seconds."""
+    lost_timeout_s: NotNegative | None = None
+    """How long somebody who was lost inside counts as still there, in seconds. null: in a forbidden
+    zone until they are seen to leave, or an operator says that the view is empty; in any other
+    60 s."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _margin_has_a_unit(cls, plain: Any) -> Any:
+        if isinstance(plain, Mapping) and "margin" in plain:
+            name = "margin_m" if plain.get("polygon_m") is not None else "margin_px"
+            raise ValueError(f"{name}, as a margin has the unit of its polygon; not margin")
+        return plain
 
     @model_validator(mode="after")
     def _one_polygon(self) -> Self:
         if (self.polygon_m is None) == (self.polygon_px is None):
             raise ValueError("either polygon_m or polygon_px")
+        if (self.margin_px if self.polygon_m else self.margin_m) is not None:
+            raise ValueError("margin_m with polygon_m, margin_px with polygon_px")
         return self
 
-    def zone(self, name: str) -> SiteZone:
-        """The zone itself.
+    def zone(self, name: str, *, height_px: int) -> SiteZone:
+        """The zone itself, in pictures of that height.
 
         Raises:
             UsageError: a polygon that is none, or numbers that do not fit together.
         """
         vertices = self.polygon_m or self.polygon_px
         assert vertices is not None
-        rest = self.model_dump(exclude={"polygon_m", "polygon_px"})
+        rest = self.model_dump(exclude={"polygon_m", "polygon_px", "margin_m", "margin_px"})
         polygon = Polygon.of(vertices, unit="m" if self.polygon_m else "px")
-        return SiteZone(name=name, polygon=polygon, **rest)
+        usual = _MARGIN_M if self.polygon_m else _MARGIN_SHARE * height_px
+        given = self.margin_m if self.polygon_m else self.margin_px
+        margin = usual if given is None else given
+        return SiteZone(name=name, polygon=polygon, margin=margin, **rest)
 
 
 class ZonesSettings(ItemSettings):
@@ -110,6 +147,8 @@ class ZonesStage(ItemStage):
     reads = ("tracks",)
     writes = "sights"
     measures = {"risks": "1", "occupancy": "1"}
+    controls = (VIEW_IS_EMPTY,)
+    version = 2
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -117,7 +156,7 @@ class ZonesStage(ItemStage):
         (camera,) = planning.cameras.values()
         for name, form in self.settings.zones.items():
             try:
-                zone = form.zone(name)
+                zone = form.zone(name, height_px=camera.contract.height_px)
             except UsageError as error:
                 planning.fail(f"zones.{name}: {error.expected}", error.got)
             if zone.polygon.unit == "m" and camera.geometry is None:
@@ -125,9 +164,14 @@ class ZonesStage(ItemStage):
                     f"zones.{name}: a geometry of {camera.name}, or polygon_px", "polygon_m"
                 )
 
-    def zones(self) -> tuple[SiteZone, ...]:
-        """Its areas."""
-        return tuple(form.zone(name) for name, form in self.settings.zones.items())
+    def zones(self, camera: CameraPlan) -> tuple[SiteZone, ...]:
+        """Its areas, in the pictures of its camera."""
+        height_px = camera.contract.height_px
+        return tuple(f.zone(name, height_px=height_px) for name, f in self.settings.zones.items())
+
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        # The detect stage of the camera says whether there is such a camera.
+        return None if isinstance(control.get("camera"), str) else "camera: the name of a camera"
 
     def wanted_classes(self) -> Mapping[str, set[str]]:
         return {f"zones.{n}.classes": set(z.classes) for n, z in self.settings.zones.items()}
@@ -146,8 +190,9 @@ class ZonesState(ItemState):
 
     def __init__(self, stage: ZonesStage, plan: ItemPlan) -> None:
         (self._input,) = stage.settings.inputs
-        (self._camera,) = plan.cameras
-        self._zones = stage.zones()
+        ((self._camera, camera),) = plan.cameras.items()
+        self._zones = stage.zones(camera)
+        self._picture_px = camera.contract.width_px, camera.contract.height_px
         self._state = ZoneState.start(len(self._zones))
         self._version = f"site@{plan.pipeline}"
 
@@ -156,7 +201,9 @@ class ZonesState(ItemState):
         tracks = sight.tracks
         risk = SiteAssessment.none(tracks.stream, tracks.capture_ns)
         if self._zones:
-            self._state, presence = watch_zones(self._zones, self._state, tracks)
+            self._state, presence = watch_zones(
+                self._zones, self._state, tracks, picture_px=self._picture_px
+            )
             risk = zone_risk(self._zones, presence, tracks)
         self.value = CameraView(
             tracks=tracks, zone_risk=risk, mode=sight.mode, sighted_ns=sight.sighted_ns
@@ -168,6 +215,11 @@ class ZonesState(ItemState):
         turn.say(f"{self._camera}/risk", conditions, mode=sight.mode)
         turn.wrote(*assessment_bytes(risk))
         turn.measure({"risks": len(risk.code), "occupancy": len(tracks)})
+
+    def on_control(self, control: Mapping[str, Any]) -> None:
+        """Nobody is there who is not seen."""
+        if control["camera"] == self._camera:
+            self._state = emptied(self._state)
 
     def snapshot(self) -> StateParts:
         view = self.value

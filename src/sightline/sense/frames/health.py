@@ -52,12 +52,16 @@ class FrameHealth:
         index: of the frame.
         capture_ns: of the frame, UTC ns.
         signals: one for each check that the contract asks for, in a fixed order.
+        is_doubtful: whether the picture may show nothing of what is before the camera, though no
+            condition has held for long enough to be raised: it is black, clipped or covered, or
+            has stood still for much longer than this camera's pictures ever have.
     """
 
     stream: str
     index: int
     capture_ns: int
     signals: tuple[HealthSignal, ...]
+    is_doubtful: bool = False
 
     @property
     def raised(self) -> tuple[FrameReason, ...]:
@@ -99,6 +103,12 @@ _NO_TIME_NS = -1
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
+_SHOWS_NOTHING = np.array([False, True, True, False, True, False, False])
+"""Black, clipped, covered."""
+_LEAST_CHANGES = 20
+"""Changes of the picture until it is known how long it usually stands still."""
+_LONG_STILL = 2.0
+"""Times the longest still period that a change has ended, from which one is doubtful."""
 _RATE_INTERVALS = 10
 """Intervals over which the mean interval forgets."""
 _LEAST_RATE_SHARE = 0.5
@@ -261,6 +271,7 @@ class CameraHealth:
         )
         self._anchor: Image = np.zeros((0, 0), np.uint8)
         self._still_since_ns = self._last_ns = _NO_TIME_NS
+        self._longest_still_ns = self._changes = 0
 
     def update(self, frame: Frame) -> FrameHealth:
         """Judge the next frame. Capture times do not fall.
@@ -279,6 +290,7 @@ class CameraHealth:
         if seen is not None and not holds.any():
             passed_ns = 0 if self._last_ns == _NO_TIME_NS else frame.capture_ns - self._last_ns
             self._view.learn(seen, agreement=values[_MOVED], passed_s=passed_ns / NS_PER_S)
+        is_still = self._is_long_still(frame.capture_ns) and not np.isnan(self._thresholds[_FROZEN])
         self._last_ns = frame.capture_ns
         is_raised = self._holding.update(holds, is_measured, frame.capture_ns)
         return FrameHealth(
@@ -297,6 +309,7 @@ class CameraHealth:
                 )
                 if not np.isnan(wanted)
             ),
+            is_doubtful=is_still or bool((holds & _SHOWS_NOTHING).any()),
         )
 
     def accept_view(self) -> None:
@@ -307,7 +320,10 @@ class CameraHealth:
     def snapshot(self) -> dict[str, npt.NDArray[np.generic]]:
         """State as arrays: uint8, bool, int64, float32 and float64."""
         return {
-            "times_ns": np.array([self._still_since_ns, self._last_ns], np.int64),
+            "times_ns": np.array(
+                [self._still_since_ns, self._last_ns, self._longest_still_ns], np.int64
+            ),
+            "changes": np.array([self._changes], np.int64),
             "anchor": self._anchor.copy(),
             **self._holding.snapshot(),
             **self._view.snapshot(),
@@ -315,7 +331,9 @@ class CameraHealth:
 
     def restore(self, arrays: Arrays) -> None:
         """Inverse of :meth:`snapshot`, under the same contract."""
-        self._still_since_ns, self._last_ns = arrays["times_ns"].astype(np.int64).tolist()
+        times_ns = arrays["times_ns"].astype(np.int64).tolist()
+        self._still_since_ns, self._last_ns, self._longest_still_ns = times_ns
+        (self._changes,) = arrays["changes"].astype(np.int64).tolist()
         self._anchor = arrays["anchor"].astype(np.uint8)
         self._holding.restore(arrays)
         self._view.restore(arrays)
@@ -349,6 +367,12 @@ class CameraHealth:
             return
         values[_MOVED], values[_SHIFTED] = self._view.edges_in_place(seen)
 
+    def _is_long_still(self, at_ns: int) -> bool:
+        """Whether the picture stands still for longer than ever before, by far."""
+        still_ns = at_ns - self._still_since_ns
+        is_known = self._changes >= _LEAST_CHANGES
+        return is_known and still_ns > _LONG_STILL * self._longest_still_ns
+
     def _unchanged_s(self, fine: Image, at_ns: int) -> float:
         """How long the picture has been the same as the first one: a slow drift is a change."""
         change = cv2.absdiff(fine, self._anchor)
@@ -357,5 +381,9 @@ class CameraHealth:
             rows = slice(math.floor(top * height), math.ceil(bottom * height))
             change[rows, math.floor(left * width) : math.ceil(right * width)] = 0
         if int(change.max()) > self._frozen.tolerance_levels:
+            still_ns = at_ns - self._still_since_ns
+            if still_ns < to_ns(self._frozen.after_s):  # else it was frozen, which is not usual
+                self._longest_still_ns = max(self._longest_still_ns, still_ns)
+            self._changes = min(self._changes + 1, _LEAST_CHANGES)
             self._anchor, self._still_since_ns = fine, at_ns
         return (at_ns - self._still_since_ns) / NS_PER_S

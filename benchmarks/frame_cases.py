@@ -119,13 +119,14 @@ def yard_plan(
             "max_age_s": 1.0,
         },
         "detector": "primary",
+        "starts_empty": True,
     }
     if has_fallback:
         camera["fallback"] = "motion"
     right = [[width_px / 2, 0], [width_px, 0], [width_px, height_px], [width_px / 2, height_px]]
     names = camera_names(cameras)
     zones = {
-        f"pit_{name}": {"camera": name, "polygon_px": right, "is_forbidden": True, "margin": 2.0}
+        f"pit_{name}": {"camera": name, "polygon_px": right, "is_forbidden": True, "margin_px": 2.0}
         for name in names
     }
     plain: Mapping[str, Any] = {

@@ -44,8 +44,9 @@ for minutes, satellites, name in ((45, 24, "long"), (12, 24, "short")):
 # A stall of a shared machine must not turn an answer into a fallback, so deadlines are wide.
 _WIDE_BUDGETS = {"      budget_s: 2\n": "      budget_s: 40\n"}
 _DETECTION_BUDGET_S = 30
-_WIDE = {"valid_s": 60}
-"""Of a machine: commands must hold for longer than a detector may take."""
+_WIDE = {"valid_s": 60, "level_of": {"VIEW_UNPROVEN": "none"}}
+"""Of a machine: commands must hold for longer than a detector may take, and people are in view when
+the recordings begin, of whom all walk on."""
 
 
 def make_inputs(folder: Path, *, code: Path, data: Path, environment: dict[str, str]) -> None:

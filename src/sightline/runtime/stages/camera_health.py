@@ -9,7 +9,6 @@ from sightline.decide.standing import Condition
 from sightline.recorder.checkpoint import StateParts
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason, Severity
-from sightline.records.detections import Doubt, DoubtCode
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader, HealthSign
@@ -22,7 +21,7 @@ from sightline.runtime.item_stage import (
     Turn,
 )
 from sightline.runtime.settings import ItemSettings
-from sightline.runtime.stages.detect import Looked
+from sightline.runtime.stages.detect import Looked, doubt_reason
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
@@ -52,23 +51,19 @@ class CameraHealthStage(ItemStage):
 
 
 class HealthState(ItemState):
-    """``value`` has the signs of the newest picture, and the doubts of whoever looked at it, as
-    reasons.
-    """
+    """``value`` has the signs of the newest picture, as reasons."""
 
     value: tuple[Reason, ...] = ()
 
     def __init__(self, stage: CameraHealthStage, plan: ItemPlan) -> None:
         ((name, self._camera),) = plan.cameras.items()
         self._asked = tuple(i for i in stage.settings.inputs if i != name)
-        self._doubts: tuple[Reason, ...] = ()
         self._looked_ns: int | None = None
 
     def on_arrival(self, turn: Turn) -> None:
         header = turn.header
         assert header is not None
-        signs = tuple(sign_reason(sign, self._camera) for sign in header.signs)
-        self.value = signs + self._doubts
+        self.value = tuple(sign_reason(sign, self._camera) for sign in header.signs)
         if header.is_usable:
             self._looked_ns = header.received_ns
 
@@ -84,18 +79,20 @@ class HealthState(ItemState):
         assert header is not None
         conditions = sign_conditions(header, self._camera)
         mode, answered = Mode.PRIMARY, 1.0
-        doubts: list[Reason] = []
         for stage in self._asked:
             outcome = turn.outcome(stage)
             looked = turn.value(stage)
             if isinstance(looked, Looked) and looked.doubt is not None:
-                doubts += self._doubted(looked.doubt, header.capture_ns, stage)
+                reason = doubt_reason(
+                    looked.doubt,
+                    at_ns=header.capture_ns,
+                    blind_s=self._camera.contract.max_age_s,
+                    version=stage,
+                )
+                conditions += [] if reason is None else [doubt_condition(name, reason)]
             if outcome is not None and outcome.mode is not Mode.PRIMARY:
                 conditions.append(fallback_condition(name, outcome))
                 mode, answered = outcome.mode, 0.0
-        self._doubts = tuple(doubts)
-        self.value = tuple(sign_reason(sign, self._camera) for sign in header.signs) + self._doubts
-        conditions += [doubt_condition(name, reason) for reason in doubts]
         turn.say(f"{name}/health", conditions, mode=mode)
         age_s = (header.received_ns - header.capture_ns) / NS_PER_S
         turn.measure({"signs": len(header.signs), "frame_age_s": age_s, "answered": answered})
@@ -123,40 +120,17 @@ class HealthState(ItemState):
             )
         ]
 
-    def _doubted(self, doubt: Doubt, at_ns: int, stage: str) -> list[Reason]:
-        """A doubt as a reason. A view that is another for a moment only costs sight, and that
-        is counted where sight is.
-        """
-        since_s = (at_ns - doubt.since_ns) / NS_PER_S
-        least_s = 0.0
-        if doubt.code is DoubtCode.VIEW_CHANGED:
-            least_s = self._camera.contract.max_age_s
-        if since_s < least_s:
-            return []
-        return [
-            Reason(
-                code=str(doubt.code),
-                measure="lasting",
-                value=since_s,
-                threshold=least_s,
-                unit="s",
-                version=stage,
-            )
-        ]
-
     def snapshot(self) -> StateParts:
         return StateParts(
             meta={
                 "looked_ns": self._looked_ns,
                 "reasons": [reason.as_mapping() for reason in self.value],
-                "doubts": [reason.as_mapping() for reason in self._doubts],
             }
         )
 
     def restore(self, parts: StateParts) -> None:
         self._looked_ns = parts.meta["looked_ns"]
         self.value = tuple(Reason.from_mapping(plain) for plain in parts.meta["reasons"])
-        self._doubts = tuple(Reason.from_mapping(plain) for plain in parts.meta["doubts"])
 
 
 def sign_conditions(header: FrameHeader, camera: CameraPlan) -> list[Condition]:

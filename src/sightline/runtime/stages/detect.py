@@ -10,6 +10,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Detections
 from sightline.records.decision import Mode, Reason
 from sightline.records.detections import Doubt, DoubtCode
+from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Breaker, GuardSettings, ItemSettings, Name
@@ -142,6 +143,31 @@ class DetectState(ItemState):
     def restore(self, parts: StateParts) -> None:
         self._newest_ns = parts.meta["newest_ns"]
         self._empty_ns = parts.meta["empty_ns"]
+
+
+def doubt_reason(doubt: Doubt, *, at_ns: int, blind_s: float, version: str) -> Reason | None:
+    """A doubt as a reason; None for a view that has been another for a moment.
+
+    That costs sight, and how long sight may be lost is counted where sight is.
+
+    Args:
+        doubt: of the newest answer.
+        at_ns: capture time of its frame, UTC ns.
+        blind_s: how long a view may be another before that is said.
+        version: of the reason.
+    """
+    since_s = (at_ns - doubt.since_ns) / NS_PER_S
+    least_s = blind_s if doubt.code is DoubtCode.VIEW_CHANGED else 0.0
+    if since_s < least_s:
+        return None
+    return Reason(
+        code=str(doubt.code),
+        measure="lasting",
+        value=since_s,
+        threshold=least_s,
+        unit="s",
+        version=version,
+    )
 
 
 def detections_of(turn: Turn, stage: str) -> tuple[Detections | None, Mode]:

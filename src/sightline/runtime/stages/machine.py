@@ -44,6 +44,7 @@ from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.camera_health import CameraHealthStage
+from sightline.runtime.stages.detect import doubt_reason
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import CALM, meaning
 from sightline.runtime.stages.zones import (
@@ -185,6 +186,7 @@ class MachineStage(ItemStage):
     reads = ("sights", "health")
     writes = "commands"
     controls = (RESET,)
+    version = 2
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings
@@ -426,6 +428,7 @@ class MachineState(ItemState):
             at_ns = view.sighted_ns
             sighted_ns = at_ns if sighted_ns is None else min(sighted_ns, at_ns)
             modes.append(view.mode)
+            reasons += self._doubts(name, view)
             reasons += self._zone_risk(name, view).reasons(version)
             risk = fresh.get(name)
             again = self._again(name, view, turn.at_ns) if risk is None else risk
@@ -445,6 +448,18 @@ class MachineState(ItemState):
             ),
         )
         return command
+
+    def _doubts(self, camera: str, view: CameraView) -> list[Reason]:
+        """What whoever looked says about the answer."""
+        if view.doubt is None:
+            return []
+        reason = doubt_reason(
+            view.doubt,
+            at_ns=view.tracks.capture_ns,
+            blind_s=self.plan.rule.max_age_s,
+            version=f"{camera}@{self._pipeline}",
+        )
+        return [] if reason is None else [reason]
 
     def _zone_risk(self, camera: str, view: CameraView) -> SiteAssessment:
         """What was found in the zones that count for this machine."""

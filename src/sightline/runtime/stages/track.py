@@ -14,9 +14,10 @@ from sightline.perceive.tracking import Tracker, TrackerSettings
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Detections, Tracks
 from sightline.records.decision import Mode
+from sightline.records.detections import Doubt, DoubtCode
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import ItemSettings
-from sightline.runtime.stages.detect import detections_of
+from sightline.runtime.stages.detect import Looked, detections_of
 
 
 class TrackSettings(ItemSettings):
@@ -37,11 +38,13 @@ class Sight:
         sighted_ns: capture time of the newest frame in which a detector could look and has, UTC ns;
             None before the first. Tracks that are only carried on are no sight, and neither are
             pictures that may show nothing (black, covered, clipped, standing still).
+        doubt: what whoever answered says about the answer to this frame, and nobody has settled.
     """
 
     tracks: Tracks
     mode: Mode
     sighted_ns: int | None
+    doubt: Doubt | None = None
 
 
 class TrackStage(ItemStage):
@@ -92,7 +95,9 @@ class TrackState(ItemState):
             tracks = self._tracker.update(self._in_one_vocabulary(found))
             if not header.is_doubtful:
                 self._sighted_ns = header.capture_ns
-        self.value = Sight(tracks=tracks, mode=mode, sighted_ns=self._sighted_ns)
+        looked = turn.value(self._input)
+        doubt = looked.doubt if isinstance(looked, Looked) else None
+        self.value = Sight(tracks=tracks, mode=mode, sighted_ns=self._sighted_ns, doubt=doubt)
         turn.wrote(tracks_digest(tracks))
         turn.measure({"tracks": len(tracks), "unseen": int((tracks.unseen_s > 0).sum())})
 
@@ -118,6 +123,7 @@ class TrackState(ItemState):
             "sighted_ns": self._sighted_ns,
             "tracks": None if sight is None else tracks_mapping(sight.tracks),
             "mode": None if sight is None else str(sight.mode),
+            "doubt": None if sight is None else doubt_mapping(sight.doubt),
         }
         return StateParts(meta=meta, arrays=dict(arrays))
 
@@ -132,7 +138,20 @@ class TrackState(ItemState):
                 tracks=tracks_from_mapping(plain),
                 mode=Mode(parts.meta["mode"]),
                 sighted_ns=self._sighted_ns,
+                doubt=doubt_from_mapping(parts.meta["doubt"]),
             )
+
+
+def doubt_mapping(doubt: Doubt | None) -> dict[str, Any] | None:
+    """JSON-ready."""
+    return None if doubt is None else {"code": str(doubt.code), "since_ns": doubt.since_ns}
+
+
+def doubt_from_mapping(plain: Mapping[str, Any] | None) -> Doubt | None:
+    """Inverse of :func:`doubt_mapping`."""
+    if plain is None:
+        return None
+    return Doubt(code=DoubtCode(plain["code"]), since_ns=plain["since_ns"])
 
 
 def tracks_mapping(tracks: Tracks) -> dict[str, Any]:

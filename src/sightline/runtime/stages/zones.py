@@ -24,6 +24,7 @@ from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason
+from sightline.records.detections import Doubt
 from sightline.runtime.item_stage import (
     CameraPlan,
     ItemPlan,
@@ -36,7 +37,13 @@ from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.detect import VIEW_IS_EMPTY
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import meaning
-from sightline.runtime.stages.track import Sight, tracks_from_mapping, tracks_mapping
+from sightline.runtime.stages.track import (
+    Sight,
+    doubt_from_mapping,
+    doubt_mapping,
+    tracks_from_mapping,
+    tracks_mapping,
+)
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -131,12 +138,14 @@ class CameraView:
         mode: primary, or fallback where the detector did not answer itself.
         sighted_ns: capture time of the newest frame that a detector has answered, UTC ns; None
             before the first.
+        doubt: of the answer to this frame, unless it is settled.
     """
 
     tracks: Tracks
     zone_risk: SiteAssessment
     mode: Mode
     sighted_ns: int | None
+    doubt: Doubt | None = None
 
 
 class ZonesStage(ItemStage):
@@ -206,7 +215,11 @@ class ZonesState(ItemState):
             )
             risk = zone_risk(self._zones, presence, tracks)
         self.value = CameraView(
-            tracks=tracks, zone_risk=risk, mode=sight.mode, sighted_ns=sight.sighted_ns
+            tracks=tracks,
+            zone_risk=risk,
+            mode=sight.mode,
+            sighted_ns=sight.sighted_ns,
+            doubt=sight.doubt,
         )
         conditions = risk_conditions(
             risk, self._version, camera=self._camera, names=[z.name for z in self._zones],
@@ -230,6 +243,7 @@ class ZonesState(ItemState):
                 "zone_risk": snapshot(view.zone_risk),
                 "mode": str(view.mode),
                 "sighted_ns": view.sighted_ns,
+                "doubt": doubt_mapping(view.doubt),
             }
         return StateParts(meta=plain)
 
@@ -243,6 +257,7 @@ class ZonesState(ItemState):
                 zone_risk=from_snapshot(SiteAssessment, view["zone_risk"]),
                 mode=Mode(view["mode"]),
                 sighted_ns=view["sighted_ns"],
+                doubt=doubt_from_mapping(view["doubt"]),
             )
 
 

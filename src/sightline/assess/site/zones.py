@@ -46,8 +46,10 @@ FORGET_AFTER_S = 60.0
 """How long who was lost in a zone that is not forbidden counts in it, unless it says so itself."""
 _NEVER = -1
 REACH_HEIGHTS = 1.0
-"""How far from where somebody was lost they may be found again, in heights of their own box, in the
-picture: who walked further was seen to, and somebody else must not pass for them."""
+"""How far from where somebody was lost they may be found again, in their own heights: who walked
+further was seen to, and somebody else must not pass for them."""
+HEIGHT_M = 1.7
+"""Height of a person, where places on the ground are known; else their box tells it."""
 _EDGE_SHARE = 0.01
 """A box that is so near to an edge of the picture, as a share of its side, is cut by it."""
 _OUTBOUND_HEIGHTS_S = 0.15
@@ -417,13 +419,15 @@ def _found_again(
         axis=0
     )
     foot_px = _feet(known.box_px)
-    apart_px = np.linalg.norm(foot_px[lost][:, None] - foot_px[new][None], axis=2)
     height_px = known.box_px[:, 3] - known.box_px[:, 1]
-    reach_px = REACH_HEIGHTS * np.maximum(height_px[lost][:, None], height_px[new][None])
+    apart = np.linalg.norm(foot_px[lost][:, None] - foot_px[new][None], axis=2)
+    apart /= np.maximum(height_px[lost][:, None], height_px[new][None])
+    apart_m = np.linalg.norm(known.ground_m[lost][:, None] - known.ground_m[new][None], axis=2)
+    apart = np.where(np.isnan(apart_m), apart, apart_m / HEIGHT_M)
     same_class = known.class_id[lost][:, None] == known.class_id[new][None]
-    row, column = np.nonzero(shares_zone & same_class & (apart_px <= reach_px))
+    row, column = np.nonzero(shares_zone & same_class & (apart <= REACH_HEIGHTS))
     found: list[tuple[int, int]] = []
-    for i in np.argsort(apart_px[row, column], kind="stable").tolist():
+    for i in np.argsort(apart[row, column], kind="stable").tolist():
         pair = int(lost[row[i]]), int(new[column[i]])
         if all(pair[0] != one and pair[1] != other for one, other in found):
             found.append(pair)

@@ -1,11 +1,14 @@
 """To vanish from a zone is not to leave it; who is seen on both sides of it was in it."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from assess.site.site_tracks import S, tracks
+from sightline.assess.site import snapshot
 from sightline.assess.site.zones import (
     MAX_LOST,
     Crossing,
@@ -14,6 +17,7 @@ from sightline.assess.site.zones import (
     ZoneState,
     emptied,
     watch_zones,
+    zone_risk,
 )
 
 ZONE = SiteZone(
@@ -44,6 +48,14 @@ def watched(frames, *, zone=ZONE, picture_px=PICTURE_PX, step_ns=STEP_NS):
 def test_who_vanished_in_a_forbidden_zone_is_there_an_hour_later():
     inside, _, _ = watched([{1: at(150)}] * 10 + [{}] * 3600, step_ns=S)
     assert inside == [1]
+
+
+def test_what_is_never_forgotten_can_be_kept_in_a_checkpoint():
+    _, _, state = watched([{1: at(150)}] * 10)
+    _, presence = watch_zones([ZONE], state, tracks(S * 10))
+    risk = zone_risk([ZONE], presence, tracks(S * 10))
+    assert len(risk) == 1
+    json.dumps([snapshot(state), snapshot(risk)], allow_nan=False)
 
 
 def test_who_vanished_in_another_zone_is_forgotten_after_a_minute():

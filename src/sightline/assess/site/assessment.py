@@ -25,7 +25,7 @@ class RiskCode(StrEnum):
     """Somebody is in a forbidden zone, or was and has not surely left it. Probability of being
     inside."""
     LOST_IN_ZONE = "LOST_IN_ZONE"
-    """Last seen there. Time unseen, against the time after which it is forgotten."""
+    """Last seen there. Time unseen, against the time after which it is forgotten; NaN: never."""
     ZONE_OCCUPANCY = "ZONE_OCCUPANCY"
     """Too many in a zone, the lost included."""
     DWELL = "DWELL"

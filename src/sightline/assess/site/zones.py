@@ -142,8 +142,13 @@ class SiteZone:
         return math.inf if self.is_forbidden else FORGET_AFTER_S
 
     @property
+    def is_never_forgotten(self) -> bool:
+        """Whether who was lost inside is taken to be there whatever time passes."""
+        return math.isinf(self.forgets_after_s)
+
+    @property
     def forgets_after_ns(self) -> int:
-        if math.isinf(self.forgets_after_s):
+        if self.is_never_forgotten:
             return int(np.iinfo(np.int64).max)
         return round(self.forgets_after_s * NS_PER_S)
 
@@ -622,7 +627,7 @@ def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks)
                     subject=presence.track_id[lost],
                     zone=index,
                     value=presence.unseen_s[lost],
-                    threshold=zone.forgets_after_s,
+                    threshold=np.nan if zone.is_never_forgotten else zone.forgets_after_s,
                 ),
             ]
         if zone.max_occupancy is not None and occupancy[index] > zone.max_occupancy:

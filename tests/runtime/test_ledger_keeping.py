@@ -127,13 +127,15 @@ def test_a_locked_ledger_is_tried_until_it_is_free(run: RunDirectory) -> None:
 
 
 def test_a_ledger_that_is_deleted_is_made_again(run: RunDirectory) -> None:
-    with LedgerKeeper(run, ()) as keeper:
+    said: list[str] = []
+    with LedgerKeeper(run, (), on_trouble=said.append) as keeper:
         keeper.finish()
         next_one = newest(run)
         run.ledger_path.unlink()
         keeper.hand([next_one], may_wait=False)
         wait_until(lambda: keeper.state.is_current and run.ledger_path.exists())
     assert held(run) == logged(run)
+    assert "deleted" in said[0]
 
 
 def test_a_ledger_that_loses_a_table_is_put_aside_and_made_again(run: RunDirectory) -> None:

@@ -211,8 +211,12 @@ class LedgerKeeper:
     def _store(self) -> None:
         """Bring the ledger one step further."""
         if self._ledger is not None and not self._ledger.is_in_place():
-            self._let_go()  # somebody has deleted it, or put another one there
+            self._let_go()
             self._remove_leftovers()
+            self._on_trouble(
+                "ledger: somebody has deleted or replaced it; it is made again from the log, and "
+                "alerts whose delivery only it knew go out again"
+            )
         if self._ledger is None:
             self._ledger = Ledger.open(self._run.ledger_url, limits=self._limits)
             with self._changed:

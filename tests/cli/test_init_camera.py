@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from sightline import notebook
 from sightline.cli.main import app_for
 from sightline.errors import SourceError
 from sightline.runtime import load_plan
@@ -44,6 +45,15 @@ def test_the_contract_has_size_and_rate_of_the_video(tmp_path):
     init(video(tmp_path / "yard.mp4"), "-o", tmp_path / "mine")
     contract = load_plan(tmp_path / "mine" / "yard.yaml").cameras["yard"].contract
     assert (contract.width_px, contract.height_px, contract.rate_hz) == (96, 64, 10)
+
+
+def test_what_is_written_runs(tmp_path):
+    path = video(tmp_path / "yard.mp4")
+    init(path, "-o", tmp_path / "mine")
+    report = notebook.run(
+        tmp_path / "mine" / "yard.yaml", sources={"yard": str(path)}, out=tmp_path / "run"
+    )
+    assert (report.accounts.received, report.accounts.decided) == (8, 8)
 
 
 def test_a_video_that_asks_to_be_turned_has_the_size_of_the_turned_picture(tmp_path):

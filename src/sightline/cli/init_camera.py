@@ -93,15 +93,15 @@ def look(location: str, *, is_live: bool, shown: str) -> SeenCamera:
 
 
 def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
-    """The pipeline: one camera, people by their movement, one zone that nobody may enter."""
+    """The pipeline: one camera, what moves in it, one zone that nothing may enter."""
     width_px, height_px = seen.size_px
-    yield f"# One camera, {shown}: tells when somebody is in the zone. Change what is not so."
+    yield f"# One camera, {shown}: tells what moves into the zone. Change what is not so."
     yield "use: site"
     yield f"pipeline: {title}"
     yield "detectors:"
-    yield "  # finds people by their movement, and knows nobody who never moved; a model of yours:"
-    yield "  # people: {use: onnx, model: PATH.onnx, sha256: …}"
-    yield "  people: {use: motion}"
+    yield "  # what moves. It tells people when it knows how tall they are, in px, at the top and"
+    yield "  # the bottom of the picture: person_px: [30, 80]. A model: sightline stages onnx"
+    yield "  moves: {use: motion}"
     yield "cameras:"
     yield f"  {title}:"
     yield "    contract:"
@@ -111,11 +111,15 @@ def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
         yield "      channels: 1"
     yield f"      rate_hz: {seen.rate_hz:.4g}"
     yield f"      max_age_s: {_MAX_AGE_S:g}  # live: an older picture is no sight"
-    yield "    detector: people"
+    yield "    detector: moves"
     yield "zones:"
     yield f"  # corners as x, y in px from the top left; {title}.png shows it"
     corners = ", ".join(f"[{x}, {y}]" for x, y in _zone_px(seen))
-    yield f"  zone: {{camera: {title}, polygon_px: [{corners}], is_forbidden: true}}"
+    yield "  zone:"
+    yield f"    camera: {title}"
+    yield f"    polygon_px: [{corners}]"
+    yield "    classes: [moving]  # person, once the detector tells people"
+    yield "    is_forbidden: true"
 
 
 def draw_zone(seen: SeenCamera, path: Path) -> None:

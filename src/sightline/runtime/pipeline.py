@@ -22,7 +22,7 @@ from sightline.errors import PipelineError
 from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
 from sightline.runtime.detector import DetectorKind
-from sightline.runtime.settings import DetectorSettings, Form, Name, StageSettings
+from sightline.runtime.settings import DetectorSettings, Form, Grid, Name, StageSettings
 from sightline.runtime.site import Place, expanded
 from sightline.runtime.stage import AnyStage
 from sightline.sense.yaml_form import read_yaml
@@ -167,7 +167,7 @@ class Pipeline(Form):
     """Python modules that bring stages, sources, outlets or detectors of one's own."""
     partitions: Annotated[int, Field(ge=1)] = 1
     """Logical partitions of the keys; cameras need 1, as a machine is decided on by all of them."""
-    tick_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    tick_s: Grid = 10.0
     """Grid on which time advances, in seconds; with cameras also the longest time between two
     looks at a machine."""
     idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sightline.records.decision import Severity
 
@@ -12,10 +12,31 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Scope = Literal["key", "group", "global"]
 
 
-class Form(BaseModel):
-    """A part of a pipeline file: what is not known is an error, and nothing changes it."""
+MOST_S = 1e8
+"""Longest duration of any setting, three years: nanoseconds of it and of a date fit 64 bits."""
+LEAST_GRID_S = 1e-3
+"""Least width of a window or tick: numbers of narrower ones would not fit beside a key's."""
+Grid = Annotated[float, Field(ge=LEAST_GRID_S, le=MOST_S)]
+"""Width of a window or tick, in seconds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+class Form(BaseModel):
+    """A part of a pipeline file: what is not known is an error, and nothing changes it.
+
+    Every number is finite, and every duration (a name that ends in ``_s``) at most ``MOST_S``.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _durations_fit(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name.endswith("_s") and isinstance(value, int | float) and abs(value) > MOST_S:
+                raise ValueError(f"`{name}` of at most {MOST_S:g} seconds")
+        return self
 
 
 class StageSettings(Form):

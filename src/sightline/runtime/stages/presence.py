@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from sightline.perceive.compiled import warm
 from sightline.perceive.presence import PresenceRows, merge_presence, presence
 from sightline.perceive.row_store import Rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import WindowTable
-from sightline.runtime.settings import SeriesSettings
+from sightline.runtime.settings import Grid, SeriesSettings
 from sightline.runtime.stage import ChainView, Measure, Planning, RootStage, Shape
 from sightline.runtime.stages.windows import ROW_COLUMNS
 from sightline.sense import Contract
@@ -25,7 +24,7 @@ _CODE_BITS = 42
 class PresenceSettings(SeriesSettings):
     """When data exists at all."""
 
-    width_s: Annotated[float, Field(gt=0)]
+    width_s: Grid
     """Width of a slot, in seconds; no time-out can be shorter."""
 
 

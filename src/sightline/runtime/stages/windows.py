@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import Field
 
 from sightline.errors import UsageError
 from sightline.perceive.compiled import warm
@@ -26,7 +25,7 @@ from sightline.perceive.windows import (
 from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IdArray, IntArray, WindowTable
-from sightline.runtime.settings import Form, Name, SeriesSettings
+from sightline.runtime.settings import Form, Grid, Name, SeriesSettings
 from sightline.runtime.stage import (
     BY_FALLBACK,
     ChainView,
@@ -72,9 +71,9 @@ class Expression(Form):
 class WindowsSettings(SeriesSettings):
     """Rows of one key in windows of event time."""
 
-    width_s: Annotated[float, Field(gt=0)]
+    width_s: Grid
     """Width of a window, in seconds."""
-    slide_s: Annotated[float, Field(gt=0)] | None = None
+    slide_s: Grid | None = None
     """Seconds between the starts of two windows; null: one begins where the last ends."""
     fields: tuple[str, ...] | None = None
     """Fields of the contract; null: all numeric ones."""

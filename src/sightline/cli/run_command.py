@@ -138,7 +138,9 @@ def run(
         )
     clocks = RunClocks()
     if plan.cameras:  # cameras and engine share one clock, so that ages stay right
-        clocks = RunClocks(wall_ns=steady_clock(time.time_ns, time.monotonic))
+        clocks = RunClocks(
+            wall_ns=steady_clock(time.time_ns, time.monotonic, on_trouble=print_trouble)
+        )
     sources = open_sources(plan, source or [], options=source_option or [], wall_ns=clocks.wall_ns)
     advice = start_advice({n: sources[n] for n in plan.cameras if n in sources})
     if advice:

@@ -126,8 +126,9 @@ def run_pipeline(
     _check_liveness(plan, sources, options)
     OperatorInputs.check(plan, options.controls)
     tapes = packet_tapes(plan.pipeline.images, _cameras(plan, sources))
-    if plan.cameras:
-        clocks = replace(clocks, wall_ns=steady_clock(clocks.wall_ns, clocks.monotonic_s))
+    if plan.cameras or options.is_live:
+        steady = steady_clock(clocks.wall_ns, clocks.monotonic_s, on_trouble=on_trouble)
+        clocks = replace(clocks, wall_ns=steady)
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)

@@ -32,6 +32,31 @@ def _begin(c: Case) -> None:
     (c.folder / "t.csv").write_text(_ROWS)
 
 
+def _changed(c: Case, name: str, old: str, new: str) -> None:
+    (c.folder / name).write_text(_PIPELINE.replace(old, new))
+
+
+@case("reliability/18_yaml")
+def yaml_of_others(c: Case) -> Iterator[str]:
+    """Every hostile document is refused with exit 4 or 3, quickly and without a traceback."""
+    _begin(c)
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+    )
+    (c.folder / "bomb.yaml").write_text(bomb + _PIPELINE + "version: *a8\n")
+    (c.folder / "deep.yaml").write_text(_PIPELINE + f"description: {'[' * 3000}{']' * 3000}\n")
+    (c.folder / "twice.yaml").write_text(_PIPELINE + "tick_s: 7\n")
+    (c.folder / "big.yaml").write_text("x: " + "y" * 60_000_000)
+    _changed(c, "tick.yaml", "tick_s: 1", "tick_s: .inf")
+    _changed(c, "narrow.yaml", "width_s: 1", "width_s: 1.0e-12")
+    _changed(c, "wide.yaml", "width_s: 1", "width_s: 1.0e+300")
+    _changed(c, "device.yaml", "c.yaml", "/dev/zero")
+    for name in ("bomb", "deep", "twice", "big", "tick", "narrow", "wide", "device"):
+        done = c.run("sightline", "check", f"{name}.yaml")
+        if done.is_defect or done.rc not in (3, 4):
+            yield f"{name}.yaml: exit {done.rc}, {done.text[-120:]}"
+
+
 @case("reliability/02_sql_reads_files")
 def sql_reads_files(c: Case) -> Iterator[str]:
     """Refused when the pipeline is planned, exit 4; of a received run directory, exit 6."""

@@ -363,7 +363,12 @@ def _driver(
             FAN_IN,
             FanInCore(plan, partitions=plan.pipeline.partitions, limits=limits, timer=timer),
             storage,
-            guard=Guard(plan, monotonic_s=clocks.monotonic_s, has_deadlines=options.has_deadlines),
+            guard=Guard(
+                plan,
+                monotonic_s=clocks.monotonic_s,
+                has_deadlines=options.has_deadlines,
+                limits=limits,
+            ),
             clocks=host_clocks,
             timer=timer,
             budgets_s=plan.budgets_s(),

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sightline.act import LatencyRecorder
@@ -48,6 +48,8 @@ class CameraAccount:
         outcomes: of asking the detector, by status.
         by_fallback: frames the detector itself did not answer, and somebody else did.
         unanswered: frames that nobody answered: tracks were carried on.
+        left_aside: boxes that were found and are in no track, by cause; none where the log does not
+            replay.
         words: of each reason under ``lost`` and ``notes`` its first words, with file or image.
     """
 
@@ -64,6 +66,7 @@ class CameraAccount:
     by_fallback: int
     unanswered: int
     words: Mapping[str, str] = field(default_factory=dict)
+    left_aside: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -249,6 +252,7 @@ def _camera_mapping(camera: CameraAccount) -> dict[str, Any]:
         "longest_gap_s": number(gap_s),
         "outcomes": dict(camera.outcomes),
         "by_fallback": camera.by_fallback,
+        "left_aside": dict(camera.left_aside),
         "unanswered": camera.unanswered,
         "fallback_share": camera.by_fallback / camera.asked if camera.asked else None,
     }
@@ -349,7 +353,10 @@ class _Accounting:
             is_finished=self._is_finished,
             partitions=form.partitions,
             accounts=self._accounts(),
-            cameras=tuple(camera.account() for camera in self._cameras.values()),
+            cameras=tuple(
+                replace(camera.account(), left_aside=self._left_aside(name))
+                for name, camera in self._cameras.items()
+            ),
             machines=tuple(
                 m.account(self._first_ns, self._last_ns) for m in self._machines.values()
             ),
@@ -368,6 +375,12 @@ class _Accounting:
             final_digest=decisions_digest(final),
             alerting=alerting_mapping(sums) if has_desk else None,
         )
+
+    def _left_aside(self, camera: str) -> dict[str, int]:
+        if self._replay is None or self._difference:
+            return {}
+        found = self._replay.core.left_aside()
+        return {cause: count for name, cause, count in found if name == camera}
 
     def _accounts(self) -> Accounts:
         logged = Accounts.total(self._last_logged.values())

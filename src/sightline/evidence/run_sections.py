@@ -88,6 +88,7 @@ def _cameras(cameras: Sequence[CameraAccount]) -> Section:
         ),
         ("detector", *(_counts(c.outcomes) if c.asked else NO_DATA for c in cameras)),
         ("answered by fallback", *(_share(c.by_fallback, c.asked) for c in cameras)),
+        ("boxes in no track", *(_counts(c.left_aside) for c in cameras)),
         ("answered by nobody", *(_share(c.unanswered, c.asked) for c in cameras)),
     ]
     return Section(

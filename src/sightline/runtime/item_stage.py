@@ -381,6 +381,11 @@ class ItemState:
 
     value: Any = None
 
+    @property
+    def left_aside(self) -> Mapping[str, int]:
+        """What it was given and did not use so far, by cause: counted and shown per camera."""
+        return {}
+
     def on_arrival(self, turn: Turn) -> None:
         """A frame has come; nobody has looked at it yet."""
 

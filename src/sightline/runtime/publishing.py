@@ -49,6 +49,7 @@ class Publisher:
         self.missed: Counter[str] = Counter()
         self.fallbacks: Counter[str] = Counter()
         self._at_bounds: dict[tuple[str, str], int] = {}
+        self._left_aside: dict[str, tuple[tuple[str, str, int], ...]] = {}
         self._learning: dict[tuple[str, str], Learning] = {}
 
     def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
@@ -77,6 +78,7 @@ class Publisher:
         self.fallbacks.update(one.fallbacks)
         self._learning.update({(one.name, stage): found for stage, found in one.learning})
         self._at_bounds.update({(one.name, bound): count for bound, count in one.at_bounds})
+        self._left_aside[one.name] = one.left_aside
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
@@ -107,6 +109,13 @@ class Publisher:
         for (_, bound), count in sorted(self._at_bounds.items()):
             found[bound] += count
         return dict(found)
+
+    def left_aside(self) -> dict[str, dict[str, int]]:
+        """What was found in pictures and is in no track, by camera and cause."""
+        found: dict[str, dict[str, int]] = {}
+        for camera, why, count in (one for many in self._left_aside.values() for one in many):
+            found.setdefault(camera, {})[why] = count
+        return found
 
     def learning(self) -> dict[str, Learning]:
         """How far each stage that learns knows its series, all partitions together."""

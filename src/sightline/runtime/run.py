@@ -768,4 +768,5 @@ def _report(
         alerting=alerting,
         learning=numbers.learning(),
         at_bounds=numbers.at_bounds(),
+        left_aside=numbers.left_aside(),
     )

@@ -57,6 +57,9 @@ class RunReport:
         at_bounds: by bound of :class:`.Limits` that was reached: decisions that became final before
             their time (``max_open_decisions``), looks at which a condition that a camera saw found
             no room and was not said (``max_standing``).
+        left_aside: by camera and cause, boxes that were found in its pictures and are in no track:
+            below the detector's ``min_score``, without area, outside the picture, or seen too
+            seldom for how sure they are (``no_track``).
     """
 
     path: Path
@@ -84,6 +87,7 @@ class RunReport:
     alerting: Mapping[str, Mapping[str, int]] | None = None
     learning: Mapping[str, Learning] = field(default_factory=dict)
     at_bounds: Mapping[str, int] = field(default_factory=dict)
+    left_aside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     waited: bool = False
     cameras: Mapping[str, FrameTally] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
@@ -169,6 +173,7 @@ class RunReport:
             "actuators": {name: dict(one) for name, one in self.actuators.items()},
             "recoveries": dict(self.recoveries),
             "at_bounds": dict(self.at_bounds),
+            "left_aside": {camera: dict(causes) for camera, causes in self.left_aside.items()},
             "learning": {stage: asdict(found) for stage, found in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }

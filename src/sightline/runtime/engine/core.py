@@ -404,6 +404,10 @@ class PartitionCore:
                  ("max_standing", self.items.unsaid))  # fmt: skip
         return tuple((name, count) for name, count in found if count)
 
+    def left_aside(self) -> tuple[tuple[str, str, int], ...]:
+        """(camera, cause, count) of what was found in pictures and is in no track."""
+        return self.items.left_aside()
+
     def open_rows(self) -> int:
         """Rows in windows that may still change, and frames that were asked about."""
         rows = sum(len(self.streams[name].store) for name in self.plan.contracts)

@@ -285,6 +285,10 @@ class FanInCore:
         count = self.issued.made_final
         return (("max_open_decisions", count),) if count else ()
 
+    def left_aside(self) -> tuple[tuple[str, str, int], ...]:
+        """The fan-in sees no pictures."""
+        return ()
+
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """The fan-in has no guarded stages."""
         return ()

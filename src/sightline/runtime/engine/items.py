@@ -7,6 +7,7 @@ that silence can stop a machine as surely as a danger does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -244,6 +245,14 @@ class Items:
     def unsaid(self) -> int:
         """Looks at which a condition found no room among those that stand."""
         return self._standing.unsaid
+
+    def left_aside(self) -> tuple[tuple[str, str, int], ...]:
+        """(camera, cause, count) of what the stages of one camera were given and did not use."""
+        found: Counter[tuple[str, str]] = Counter()
+        for step in self.plan.items:
+            for cause, count in self.states[step.name].left_aside.items():
+                found[", ".join(step.cameras), cause] += count
+        return tuple((*at, count) for at, count in sorted(found.items()) if count)
 
     @property
     def waiting(self) -> int:

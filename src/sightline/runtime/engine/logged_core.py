@@ -51,6 +51,7 @@ class Core(Protocol):
     def learning(self) -> tuple[tuple[str, Learning], ...]: ...
 
     def at_bounds(self) -> tuple[tuple[str, int], ...]: ...
+    def left_aside(self) -> tuple[tuple[str, str, int], ...]: ...
 
 
 class Input(NamedTuple):
@@ -81,6 +82,7 @@ class Committed:
         breakers: phase of each circuit breaker that was ever used.
         learning: how far each stage that learns knows its series.
         at_bounds: by bound of :class:`.Limits` that was reached, what it has cost so far.
+        left_aside: (camera, cause, count) of what was found in pictures and is in no track so far.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Committed:
     breakers: tuple[tuple[str, str], ...] = ()
     learning: tuple[tuple[str, Learning], ...] = ()
     at_bounds: tuple[tuple[str, int], ...] = ()
+    left_aside: tuple[tuple[str, str, int], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
     alerting: tuple[tuple[int, AlertingSaid], ...] = ()
 
@@ -354,6 +357,7 @@ class LoggedCore:
             breakers=self.core.breaker_phases(),
             learning=self.core.learning(),
             at_bounds=self.core.at_bounds(),
+            left_aside=self.core.left_aside(),
             commands=tuple(pending.commands),
             alerting=tuple(pending.alerting),
         )

@@ -114,6 +114,7 @@ def _pack_committed(committed: Sequence[Committed]) -> bytes:
                 "fallbacks": one.fallbacks,
                 "breakers": one.breakers,
                 "at_bounds": one.at_bounds,
+                "left_aside": one.left_aside,
                 "learning": [[name, asdict(found)] for name, found in one.learning],
             }
         )
@@ -142,6 +143,7 @@ def _unpack_committed(head: Mapping[str, Any], blobs: Sequence[bytes]) -> list[C
                 fallbacks=tuple(one["fallbacks"]),
                 breakers=tuple((stage, phase) for stage, phase in one["breakers"]),
                 at_bounds=tuple((name, count) for name, count in one["at_bounds"]),
+                left_aside=tuple((camera, why, n) for camera, why, n in one["left_aside"]),
                 learning=tuple((name, Learning(**plain)) for name, plain in one["learning"]),
             )
         )

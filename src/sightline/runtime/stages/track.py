@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -81,6 +82,12 @@ class TrackState(ItemState):
         self._tracker = Tracker(camera, placed.geometry, settings)
         self._class_names: tuple[str, ...] = ()
         self._sighted_ns: int | None = None
+        self._left_by_detector: Counter[str] = Counter()
+
+    @property
+    def left_aside(self) -> Mapping[str, int]:
+        """Boxes that the detector did not report, and those that are in no track."""
+        return {**self._left_by_detector, **self._tracker.left_aside}
 
     def on_item(self, turn: Turn) -> None:
         """Follow what was detected, or carry the tracks on where nobody has answered."""
@@ -92,6 +99,7 @@ class TrackState(ItemState):
         elif found is None:
             tracks = self._tracker.predict_to(header.capture_ns)
         else:
+            self._left_by_detector.update(found.left_aside)
             tracks = self._tracker.update(self._in_one_vocabulary(found))
             if not header.is_doubtful:
                 self._sighted_ns = header.capture_ns
@@ -121,6 +129,7 @@ class TrackState(ItemState):
             "tracker": plain,
             "class_names": list(self._class_names),
             "sighted_ns": self._sighted_ns,
+            "left_by_detector": dict(self._left_by_detector),
             "tracks": None if sight is None else tracks_mapping(sight.tracks),
             "mode": None if sight is None else str(sight.mode),
             "doubt": None if sight is None else doubt_mapping(sight.doubt),
@@ -131,6 +140,7 @@ class TrackState(ItemState):
         self._tracker.restore(parts.meta["tracker"], parts.arrays)
         self._class_names = tuple(parts.meta["class_names"])
         self._sighted_ns = parts.meta["sighted_ns"]
+        self._left_by_detector = Counter(parts.meta["left_by_detector"])
         plain = parts.meta["tracks"]
         self.value = None
         if plain is not None:

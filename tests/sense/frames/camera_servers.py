@@ -137,7 +137,26 @@ class MjpegServer(CameraServer):
 
 
 class RtspServer(CameraServer):
-    """An RTSP camera (RFC 2326): H.264 in single NAL unit mode, interleaved on the connection."""
+    """An RTSP camera (RFC 2326): H.264 in single NAL unit mode, interleaved on the connection.
+
+    Args:
+        key_frame_every: pictures from one key frame to the next.
+        joins_at: pictures of the stream that are over when somebody connects.
+        answer: status line of every answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate_hz: float = 25.0,
+        key_frame_every: int = 10,
+        joins_at: int = 0,
+        answer: str = "200 OK",
+    ) -> None:
+        self._key_frame_every = key_frame_every
+        self._joins_at = joins_at
+        self._answer = answer
+        super().__init__(rate_hz=rate_hz)
 
     @property
     def address(self) -> str:
@@ -155,7 +174,9 @@ class RtspServer(CameraServer):
                 extra = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
             elif method == "SETUP":
                 extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
-            answer = f"RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 1\r\n{extra}\r\n{body}"
+            answer = (
+                f"RTSP/1.0 {self._answer}\r\nCSeq: {sequence}\r\nSession: 1\r\n{extra}\r\n{body}"
+            )
             client.sendall(answer.encode())
             if method == "PLAY":
                 self.connections += 1
@@ -167,13 +188,15 @@ class RtspServer(CameraServer):
     def _play(self, client: socket.socket) -> None:
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height, encoder.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
-        encoder.time_base, encoder.gop_size = Fraction(1, _CLOCK_HZ), 10
+        encoder.time_base, encoder.gop_size = Fraction(1, _CLOCK_HZ), self._key_frame_every
         encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "repeat-headers": "1"}
         sequence = 0
         for number in self._ticks():
             frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="bgr24")
             frame.pts = round(number * self._period_s * _CLOCK_HZ)
             for packet in encoder.encode(frame):
+                if number < self._joins_at:
+                    continue
                 units = _nal_units(bytes(packet))
                 for unit in units:
                     kind = _MARKER_PAYLOAD if unit is units[-1] else _PAYLOAD

@@ -234,3 +234,41 @@ def test_a_camera_whose_clock_restarts_with_the_connection_goes_on():
     items, _, status = run_script(script, attempts=2, limits=Limits(mailbox_frames=20))
     assert len(frames(items)) == 10
     assert status.refused == {}
+
+
+# --- joining a stream -----------------------------------------------------------------------------
+
+
+def test_a_camera_whose_key_frames_are_far_apart_is_seen_from_the_first_one_on():
+    with RtspServer(key_frame_every=10_000) as running:
+        camera = LiveCamera("yard", running.address, wall_ns=time.time_ns, reconnect=SOON)
+        with camera:
+            items = take(camera, lambda items: len(frames(items)) >= 5)
+            status = camera.status(time.time_ns())
+    assert not faults(items)
+    assert not status.refused
+    assert frames(items)[-1].index == status.superseded + status.taken - 1
+
+
+def test_pictures_before_the_first_key_frame_of_a_connection_are_counted():
+    with RtspServer(key_frame_every=60, joins_at=20) as running:
+        camera = LiveCamera("yard", running.address, wall_ns=time.time_ns, reconnect=SOON)
+        with camera:
+            items = take(camera, frames)
+    (fault,) = faults(items)
+    assert fault.reason is FrameReason.REFERENCE_DAMAGED
+    assert "before the first key frame" in fault.detail
+    assert 30 <= fault.frames <= 40  # what was sent before it, of the stream's 60
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [("401 Unauthorized", "401"), ("404 Not Found", "404")]
+)
+def test_a_camera_that_turns_us_away_says_how(answer, words):
+    with RtspServer(answer=answer) as running:
+        camera = LiveCamera("yard", running.address, wall_ns=time.time_ns, reconnect=SOON)
+        with camera:
+            (fault, *_) = take(camera, faults)
+    assert fault.reason is FrameReason.NO_CONNECTION
+    assert words in fault.detail
+    assert "s3cret" not in fault.detail

@@ -150,8 +150,8 @@ class Found:
     """What :func:`detect` found.
 
     Attributes:
-        events: one row per event: key, start, end, peak (the time of the greatest score), value
-            (at the peak), score, rows.
+        events: one row per event: key, start, end, peak (the time of the sample furthest from what
+            was before), value (at the peak), score, rows, weaker (beside the strongest).
         scores: one row per row of the table that has a time: row, key, time, value, score, event
             (from 1; 0 outside).
         series: as they were read and scored.
@@ -241,7 +241,7 @@ def detect(
 
 def _events(one: DetectedSeries) -> pl.DataFrame:
     times = _times(one)
-    peak = [a + int(np.nanargmax(one.score[a : b + 1])) for a, b in one.events]
+    peak = one.peaks()
     return pl.DataFrame(
         {
             "key": pl.Series([one.series.key] * len(peak), dtype=pl.String),
@@ -249,8 +249,9 @@ def _events(one: DetectedSeries) -> pl.DataFrame:
             "end": times[one.events[:, 1]],
             "peak": times[peak],
             "value": pl.Series(one.series.values[peak], dtype=pl.Float64),
-            "score": pl.Series(one.score[peak], dtype=pl.Float64),
+            "score": pl.Series(one.greatest_scores(), dtype=pl.Float64),
             "rows": pl.Series(one.events[:, 1] - one.events[:, 0] + 1, dtype=pl.Int64),
+            "weaker": pl.Series(one.is_weaker, dtype=pl.Boolean),
         }
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +29,14 @@ from sightline.evidence.series_events import (
 )
 from sightline.evidence.series_file import ReadingOptions, SeriesFile, read_series
 from sightline.evidence.telemetry_drawing import check_picture_path
-from sightline.perceive.normal import EventRule
+from sightline.perceive.normal import EventRule, NormalSettings
 from sightline.records.signals import NS_PER_S
 from sightline.sense.field_values import parse_times
 from sightline.sense.written_numbers import Decimal
 from sightline.sense.written_times import TIME_FORMS
 
 _SHOWN_EVENTS = 20
+_LEARNS_BELOW = NormalSettings().learns_below or 0.0
 _SHOWN_KEYS = 10
 _SHOWN_SERIES = 50
 
@@ -94,6 +96,26 @@ def detect(
     threshold: Annotated[
         float, typer.Option(min=0.1, help="Score from which rows are an event.")
     ] = 4.0,
+    least_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Events with less than this share of the greatest score of their series are "
+            "marked as weaker.",
+        ),
+    ] = EventRule().least_share,
+    strong_only: Annotated[
+        bool, typer.Option("--strong-only", help="Leave weaker events out, and say how many.")
+    ] = False,
+    learns_below: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="From this score on nothing is learnt until it is over. inf: an anomaly is "
+            "normal when it is over; 0: only the beginning is normal.",
+        ),
+    ] = _LEARNS_BELOW,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="Scores of all rows.")
     ] = None,
@@ -140,16 +162,24 @@ def detect(
         missing=tuple(missing or ()),
     )
     read = read_series(path, time=time, value=value, key=key, options=options)
-    rule = EventRule(threshold=threshold)
+    rule = EventRule(threshold=threshold, least_share=least_share)
+    settings = NormalSettings(learns_below=learns_below if math.isfinite(learns_below) else None)
     found = [
-        detect_series(series, train=rows, train_until_ns=until_ns, rule=rule)
+        detect_series(
+            series,
+            train=rows,
+            train_until_ns=until_ns,
+            settings=settings,
+            rule=rule,
+            strong_only=strong_only,
+        )
         for series in read.series
     ]
     notes = _notes(read, found)
     alerts: list[SeriesAlert] = []
     if explain is not None or explain_to is not None:
         rank, at_ns = _which(explain or "all", has_times=time is not None)
-        alerts = explain_events(found, rule=rule, rank=rank, at_ns=at_ns)
+        alerts = explain_events(found, rule=rule, settings=settings, rank=rank, at_ns=at_ns)
         events = sum(len(one.events) for one in found)
         if rank is None and at_ns is None and events > len(alerts):
             notes.append(f"{events - len(alerts)} weaker events were not explained")
@@ -228,6 +258,12 @@ def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
             f"too little to learn from, {len(unknown):,} series not scored: "
             f"{', '.join(unknown[:_SHOWN_KEYS])}{more}"
         )
+    left_out = sum(f.left_out for f in found)
+    if left_out:
+        notes.append(
+            f"{left_out} weaker events were left out: give no --strong-only, or another "
+            "--least-share"
+        )
     uneven = sum(f.uneven_steps for f in found)
     if uneven:
         notes.append(f"{uneven} gaps in time: windows count samples, not seconds")
@@ -244,16 +280,16 @@ def _print(found: list[DetectedSeries], notes: list[str]) -> None:
         name = one.series.key or "series"
         console.print(
             f"{name}: {len(one.score)} rows, learnt from {one.learnt_rows}, "
-            f"windows of {', '.join(map(str, one.widths)) or 'none'}; {len(one.events)} events",
+            f"windows of {', '.join(map(str, one.widths)) or 'none'}; {_counted(one)}",
             markup=False,
         )
         room = max(_SHOWN_EVENTS - shown, 0)
-        for (first, last), greatest in list(zip(one.events, one.greatest_scores(), strict=True))[
-            :room
-        ]:
+        rows = zip(one.events, one.peaks(), one.greatest_scores(), one.is_weaker, strict=True)
+        for (first, last), peak, greatest, is_weaker in list(rows)[:room]:
             shown += 1
             console.print(
-                f"  {_place(one, first)} to {_place(one, last)}  score {greatest:.3g}",
+                f"  {_place(one, first)} to {_place(one, last)}  score {greatest:.3g}"
+                f"  peak {_place(one, peak)}{'  weaker' if is_weaker else ''}",
                 markup=False,
             )
     events = sum(len(one.events) for one in found)
@@ -282,6 +318,12 @@ def _print_alerts(
         console.print()
     for path in written:
         console.print(f"written: {path}", markup=False)
+
+
+def _counted(one: DetectedSeries) -> str:
+    weaker = int(one.is_weaker.sum())
+    said = f"{len(one.events)} events"
+    return f"{said}, {weaker} of them weaker beside the strongest" if weaker else said
 
 
 def _place(one: DetectedSeries, at: int) -> str:

@@ -108,8 +108,6 @@ class Counterfactual:
         changed: values that are changed.
         unit: of the values; ``""`` where nobody said.
         reached: the greatest score, or the deciding measure, after the change; NaN if unknown.
-        told_instead: weaker events elsewhere that would then have been told: a rule that keeps
-            only what is strong beside the strongest drops fewer without it.
         note: what else a person has to know.
     """
 
@@ -126,7 +124,6 @@ class Counterfactual:
     changed: int = 0
     unit: str = ""
     reached: float = np.nan
-    told_instead: int = 0
     note: str = ""
 
     @property
@@ -155,6 +152,5 @@ class Counterfactual:
             "alerted_at_strength": None if change is None else number(change.alerted_at),
             "monotone": None if change is None else change.is_monotone,
             "tried": [] if change is None else [list(one) for one in change.tried],
-            "told_instead": self.told_instead,
             "note": self.note,
         }

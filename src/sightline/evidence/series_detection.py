@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,15 @@ from sightline.perceive.normal import (
     learning_rows,
     score_events,
 )
+from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
+MAX_STILL_ROWS = 128
+"""Rows by which an event begins earlier at most because the value had not moved since."""
+MAX_BEFORE_ROWS = 4096
+"""Rows before an event that its peak is measured against."""
+_AS_FAR = 0.9
 _UNEVEN = 1.5  # a step of so many medians is a gap
 _DRAWN_SHARE = 0.004  # of the picture's width: narrower events would not be seen
 
@@ -37,7 +43,10 @@ class DetectedSeries:
         learnt_rows: at its beginning, not scored.
         widths: of the windows that could be learnt, in samples; empty: too little to learn from.
         score: float64[n]; NaN while learning and where nothing is known.
-        events: int64[e, 2], first and last row, both included.
+        events: int64[e, 2], first and last row of all that reached the threshold, both included.
+        is_weaker: bool[e], those with less than ``least_share`` of the greatest score of the
+            series: told, and marked, because beside a strong event a weak one is often noise.
+        left_out: events that were weaker and left out, because the caller wants only the others.
         uneven_steps: steps of time more than 1.5 times the median one.
     """
 
@@ -46,7 +55,13 @@ class DetectedSeries:
     widths: tuple[int, ...]
     score: FloatArray
     events: IntArray
+    is_weaker: BoolArray
+    left_out: int
     uneven_steps: int
+
+    def peaks(self) -> list[int]:
+        """Of each event the row whose sample is furthest from what the series did before it."""
+        return [_peak(self.series.values, self.score, int(a), int(b)) for a, b in self.events]
 
     def greatest_scores(self) -> list[float]:
         """The greatest score of each event; rows amid it may have none."""
@@ -63,16 +78,25 @@ class DetectedSeries:
             "widths": list(self.widths),
             "uneven_steps": self.uneven_steps,
             "events": len(self.events),
+            "weaker_events": int(self.is_weaker.sum()),
+            "weaker_events_left_out": self.left_out,
             "first_events": [
                 {
                     "first_row": int(self.series.row[a]),
                     "last_row": int(self.series.row[b]),
                     "start_ns": None if time_ns is None else int(time_ns[a]),
                     "end_ns": None if time_ns is None else int(time_ns[b]),
+                    "peak_row": int(self.series.row[peak]),
+                    "peak_ns": None if time_ns is None else int(time_ns[peak]),
                     "greatest_score": round(greatest, 3),
+                    "is_weaker": is_weaker,
                 }
-                for (a, b), greatest in zip(
-                    self.events[:most_events], self.greatest_scores(), strict=False
+                for (a, b), peak, greatest, is_weaker in zip(
+                    self.events[:most_events],
+                    self.peaks(),
+                    self.greatest_scores(),
+                    self.is_weaker.tolist(),
+                    strict=False,
                 )
             ],
         }
@@ -85,6 +109,7 @@ def detect_series(
     train_until_ns: int | None = None,
     settings: NormalSettings | None = None,
     rule: EventRule | None = None,
+    strong_only: bool = False,
 ) -> DetectedSeries:
     """Score one series.
 
@@ -93,6 +118,8 @@ def detect_series(
         train: rows at its beginning to learn from; default: 15 %, at most 750.
         train_until_ns: or the time until which to learn.
         settings, rule: of the detector.
+        strong_only: leave out, and count, the events that are weaker than ``rule.least_share`` of
+            the strongest.
     """
     settings, rule = settings or NormalSettings(), rule or EventRule()
     n = len(series.values)
@@ -108,20 +135,65 @@ def detect_series(
     else:
         score[begin:] = detector.follow(series.values[begin:])[0]
         widths = detector.widths
+    events = score_events(score, replace(rule, least_share=0.0))
+    events[:, 0] = _with_equal_samples(series.values, events, begin)
+    greatest = np.array([np.nanmax(score[a : b + 1]) for a, b in events])
+    is_weaker = greatest < rule.least_share * greatest.max(initial=0.0)
+    left_out = int(is_weaker.sum()) if strong_only else 0
+    if strong_only:
+        events, is_weaker = events[~is_weaker], is_weaker[~is_weaker]
     return DetectedSeries(
         series=series,
         learnt_rows=begin,
         widths=widths,
         score=score,
-        events=score_events(score, rule),
+        events=events,
+        is_weaker=is_weaker,
+        left_out=left_out,
         uneven_steps=_uneven_steps(series.time_ns),
     )
 
 
-def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
-    """A CSV row for each row of the file that has a time: row, key, time, value, score, event.
+def _with_equal_samples(values: FloatArray, events: IntArray, begin: int) -> IntArray:
+    """int64[e]: where events begin if the samples had stood still there for a while already."""
+    row = np.arange(len(values))
+    changed = np.append(True, values[1:] != values[:-1])
+    since = np.maximum.accumulate(np.where(changed, row, 0))
+    earliest = np.append(begin, events[:-1, 1] + 1)[: len(events)]
+    first = events[:, 0]
+    still = np.maximum(since[first], first - MAX_STILL_ROWS)
+    found: IntArray = np.maximum(np.minimum(still, first), earliest)
+    return found
 
-    ``event`` numbers the events of a key from 1; 0 outside.
+
+def _peak(values: FloatArray, score: FloatArray, first: int, last: int) -> int:
+    """The row within an event that is furthest from what the series did before it.
+
+    In level or in its step from the row before, each as a share of the greatest until then. Where
+    neither is greater than ever, as of a value that stands still, the row of the greatest score.
+    """
+    before = values[max(first - MAX_BEFORE_ROWS, 0) : first]
+    if not np.isfinite(before).any():
+        return first + int(np.nanargmax(score[first : last + 1]))
+    middle = np.nanmedian(before)
+    part = values[first - 1 : last + 1]
+    level, usual_level = np.abs(part[1:] - middle), np.nanmax(np.abs(before - middle))
+    step, steps = np.abs(np.diff(part)), np.abs(np.diff(before))
+    usual_step = np.nanmax(steps) if np.isfinite(steps).any() else 0.0
+    tiny = np.finfo(np.float64).tiny
+    beyond = np.fmax(level / max(usual_level, tiny), step / max(usual_step, tiny))
+    if not np.nanmax(np.append(beyond, 0.0)) > 1.0:
+        return first + int(np.nanargmax(score[first : last + 1]))
+    # A spike steps twice, to and fro: of equal ones it is the row that is further out.
+    best = np.flatnonzero(beyond >= _AS_FAR * np.nanmax(beyond))
+    return first + int(best[np.nanargmax(np.append(level[best], -1.0)[: len(best)])])
+
+
+def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
+    """A CSV row for each row that has a time: row, key, time, value, score, event, weaker.
+
+    ``event`` numbers the events of a key from 1; 0 outside. ``weaker`` is 1 in those that are weak
+    beside the strongest.
 
     Raises:
         OSError: the file cannot be written.
@@ -129,8 +201,10 @@ def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
     tables = []
     for one in found:
         event = np.zeros(len(one.score), np.int64)
+        weaker = np.zeros(len(one.score), np.int64)
         for number, (first, last) in enumerate(one.events, start=1):
             event[first : last + 1] = number
+            weaker[first : last + 1] = one.is_weaker[number - 1]
         times = one.series.time_ns
         tables.append(
             pl.DataFrame(
@@ -143,6 +217,7 @@ def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
                     "value": pl.Series(one.series.values).fill_nan(None),
                     "score": pl.Series(one.score).fill_nan(None),
                     "event": event,
+                    "weaker": weaker,
                 }
             )
         )

@@ -125,15 +125,13 @@ def test_the_same_samples_score_the_same_to_the_last_bit():
     assert trial.alerts(trial.score)
 
 
-def test_a_weaker_event_that_comes_instead_is_counted():
+def test_a_weaker_event_beside_a_strong_one_is_explained_too():
     values = wave()
     values[HIGH] += 6.0
     values[2006:2010] += 0.5
-    alone = detect_series(series_of(values), rule=RULE)
-    alert = explain_events([alone], rule=RULE, rank=1)[0]
-    found = [c for c in (alert.level, alert.normal) if c.is_found]
-    assert len(alone.events) == 1
-    assert found[0].told_instead >= 1
+    both = detect_series(series_of(values), rule=RULE)
+    assert both.is_weaker.tolist() == [False, True]
+    assert [alert.rank for alert in explain_events([both], rule=RULE)] == [1, 2]
 
 
 # --- what is said -------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import numpy as np
 
 from sightline.perceive.deviation import MAD_TO_SIGMA
 from sightline.perceive.normal.attribution import combined
+from sightline.perceive.normal.beginning import SampleScale
 from sightline.perceive.normal.features import bounded, window_features
-from sightline.perceive.normal.settings import LEAST_SPREAD
 
 
 def plain_features(values, widths):
@@ -141,8 +141,9 @@ class PlainMemory:
 class PlainUsual:
     """Mean and variance of the distances so far, those far out pulled in (winsorised)."""
 
-    def __init__(self, distance, *, clip, least, least_weight):
-        self.clip, self.least, self.least_weight = clip, least, least_weight
+    def __init__(self, distance, *, clip, held_clip, least, least_weight):
+        self.clip, self.held_clip = clip, held_clip
+        self.least, self.least_weight = least, least_weight
         self.middle = float(np.median(distance))
         spread = MAD_TO_SIGMA * float(np.median(np.abs(distance - self.middle))) + least
         pulled = np.clip(distance, self.middle - 2 * clip * spread, self.middle + 2 * clip * spread)
@@ -156,11 +157,12 @@ class PlainUsual:
         """How many deviations a distance is beyond the mean."""
         return (distance - self.mean) / (math.sqrt(self.variance) + self.least)
 
-    def learn(self, distance):
+    def learn(self, distance, *, is_held=False):
         """It counts at most as the mean and ``clip`` deviations; NaN is passed over."""
+        clip = self.held_clip if is_held else self.clip
         if not np.isfinite(distance):
             return
-        value = min(distance, self.mean + self.clip * (math.sqrt(self.variance) + self.least))
+        value = min(distance, self.mean + clip * (math.sqrt(self.variance) + self.least))
         self.count += 1
         weight = max(1.0 / self.count, self.least_weight)
         gap = value - self.mean
@@ -183,6 +185,45 @@ def left_out(vectors, exclude):
     return np.array(found)
 
 
+LOOKS = 2048
+"""Of one width at most, while learning."""
+
+
+class PlainRun:
+    """How many samples in a row were equal, and from how many on that is unusual."""
+
+    def __init__(self, values, lasting_rows):
+        self.lasting_rows = lasting_rows
+        self.last, self.length, self.longest = np.nan, 0, 0
+        for value in values:
+            self.take_in(value)
+        self.unusual = max(2 * self.longest, 8) if self.longest <= 32 else np.inf
+
+    def take_in(self, value):
+        if not np.isfinite(value):
+            return 0.0
+        self.length = self.length + 1 if value == self.last else 1
+        self.last = value
+        self.longest = max(self.longest, self.length)
+        return self.length
+
+    def score(self, value):
+        length = self.take_in(value)
+        if self.unusual <= length <= self.lasting_rows:
+            return 4.0 * length / self.unusual
+        return 0.0
+
+
+@dataclass
+class PlainLook:
+    """What was seen at one look, and waits to be learnt."""
+
+    row: int
+    scaled: np.ndarray
+    distance: float
+    is_held: bool = False
+
+
 @dataclass
 class PlainWidth:
     """What is known of windows of one width."""
@@ -192,8 +233,10 @@ class PlainWidth:
     spread: np.ndarray
     memory: PlainMemory
     usual: PlainUsual
-    waiting: deque  # of [look, distance, score of all widths], those that are to be learnt
+    waiting: deque  # of PlainLook, those that are to be learnt
     stands: float = np.nan  # deviations at the last look
+    unusual_looks: int = 0
+    usual_looks: int = 0  # in a row
 
 
 class PlainDetector:
@@ -206,82 +249,124 @@ class PlainDetector:
     def __init__(self, values, settings):
         self.settings = settings
         self.learnt = len(values)
-        self.values = bounded(values)
-        known = self.values[np.isfinite(self.values)]
+        values = bounded(values)
+        known = values[np.isfinite(values)]
         if len(known) < settings.least_learning:
             raise ValueError("too few samples")
-        least = max(
-            settings.least_share_of_range * float(np.ptp(known)),
-            settings.least_share_of_size * float(np.abs(known).max()),
-            LEAST_SPREAD,
-        )
+        share = settings.least_share_of_range
+        self.scale = SampleScale.of(known, least_share_of_range=share)
+        self.values = self.scale.bounded(values)
         features = window_features(self.values, widths=settings.widths)
         every = [
-            self._learnt(features[:, place], width, least)
-            for place, width in enumerate(settings.widths)
+            self._learnt(features[:, place], width) for place, width in enumerate(settings.widths)
         ]
         self.widths = [one for one in every if one is not None]
         if not self.widths:
             raise ValueError("no two windows of one width that are apart")
+        self.run = PlainRun(self.values, settings.lasting_rows)
+        self.is_episode, self.quiet = False, 0
 
-    def _learnt(self, features, width, least):
+    def _learnt(self, features, width):
         settings, step = self.settings, self.settings.step(width)
-        # On a grid that ends with the stretch; the one of later looks begins where it ends.
-        looks = features[::-1][::step][::-1]
+        grid = 1
+        steps = [settings.step(one) for one in settings.widths]
+        while len(features) > grid * LOOKS and all(one % (2 * grid) == 0 for one in steps):
+            grid *= 2
+        # The first later look comes one step after the last of these, were the grid as coarse.
+        looks = features[len(features) % grid :: grid]
         is_known = np.isfinite(looks).all(axis=1)
         apart = max(width, round(settings.apart_share * len(features)))
-        if is_known.sum() * step < apart + width:
+        if is_known.sum() * grid < apart + width:
             return None
+        rounding = self.scale.rounding(width)
+        least = np.maximum(rounding, self.scale.least)
         spread = np.maximum(looks[is_known].std(axis=0), least)
         scaled = looks / spread
-        distance = left_out(scaled, -(-apart // step))
+        distance = left_out(scaled, -(-apart // grid))
         if not len(distance):
             return None
+        made = 0.0
+        for one, by in zip(settings.rounding_share * rounding, spread, strict=True):
+            made += (one / by) ** 2
         usual = PlainUsual(
             distance,
             clip=settings.clip,
-            least=settings.least_distance,
+            held_clip=settings.held_clip,
+            least=max(settings.least_distance, math.sqrt(made)),
             least_weight=settings.least_weight * step,
         )
+        usual.count = max(len(distance) * grid // step, 1)
         memory = PlainMemory(
             scaled,
             size=settings.memory_size,
             forgets=settings.forgets,
             spacing=settings.spacing_share * usual.middle,
         )
-        nothing = [np.full(6, np.nan), np.nan, np.nan]  # all of the stretch is learnt already
-        waiting = deque([nothing] * settings.waits(width))
+        nothing = [PlainLook(-1, np.full(6, np.nan), np.nan)]  # the stretch is learnt already
+        waiting = deque(nothing * settings.waits(width))
         return PlainWidth(width, step, spread, memory, usual, waiting)
 
     def follow(self, values):
         """float64[n], scores; float64[n, w], deviations of the widths that could be learnt."""
         begin = len(self.values)
-        self.values = np.concatenate([self.values, bounded(values)])
+        self.values = np.concatenate([self.values, self.scale.bounded(bounded(values))])
         widths = tuple(one.width for one in self.widths)
         before = self.values[max(begin - widths[-1] - 1, 0) : begin]
         features = window_features(self.values[begin:], widths=widths, before=before)
         by_width = np.empty((len(values), len(widths)))
         score = np.empty(len(values))
         for row in range(len(values)):
-            looked = []
+            time = begin + row - self.learnt
             for place, one in enumerate(self.widths):
-                if (begin + row - self.learnt) % one.step == 0:
-                    looked.append(self._look(one, features[row, place] / one.spread))
+                if time % one.step == 0:
+                    self._look(one, time, features[row, place] / one.spread)
             # Between two looks the last one stands.
             by_width[row] = [one.stands for one in self.widths]
             score[row] = combined(by_width[row : row + 1])[0]
-            for look in looked:
-                look[2] = score[row]
+            stuck = self.run.score(self.values[begin + row])
+            score[row] = max(score[row], stuck)  # NaN if that is
+            self._hold(time, score[row])
         return score, by_width
 
-    def _look(self, one, scaled):
+    def _look(self, one, time, scaled):
+        settings = self.settings
         distance, _ = one.memory.nearest(scaled)
         one.stands = one.usual.deviations(distance)
-        look = [scaled, distance, np.nan]
-        one.waiting.append(look)
-        waited, waited_distance, waited_score = one.waiting.popleft()
-        below = self.settings.learns_below
-        if below is None or (below > 0 and not waited_score >= below):
-            one.memory.take_in(waited)
-            one.usual.learn(waited_distance)
-        return look
+        if one.stands < settings.usual_below:
+            one.usual_looks += 1
+            if one.usual_looks >= 4:
+                one.unusual_looks = 0
+        elif one.stands >= settings.usual_below:
+            one.usual_looks = 0
+            one.unusual_looks += 1
+        one.waiting.append(PlainLook(time, scaled, distance))
+        waited = one.waiting.popleft()
+        if settings.learns_below == 0:
+            return
+        is_lasting = one.unusual_looks * one.step >= settings.lasting_rows
+        is_learnt = is_lasting or not waited.is_held
+        if is_learnt:
+            one.memory.take_in(waited.scaled)
+        one.usual.learn(waited.distance, is_held=not is_learnt)
+
+    def _hold(self, time, score):
+        settings = self.settings
+        if not settings.learns_below:
+            return
+        since = time
+        if score >= settings.learns_below:
+            self.quiet = 0
+            if not self.is_episode:
+                since = time - max(settings.step(width) for width in settings.widths) + 1
+            self.is_episode = True
+        elif score < settings.usual_below:
+            self.quiet += 1
+            if self.quiet >= settings.quiet_rows:
+                self.is_episode = False
+        elif score >= settings.usual_below:
+            self.quiet = 0
+        if self.is_episode:
+            for one in self.widths:
+                for look in one.waiting:
+                    if look.row >= max(since, 0):
+                        look.is_held = True

@@ -31,7 +31,7 @@ def series():
 
 
 @cache
-def scores(learns_below=None):
+def scores(learns_below=NormalSettings().learns_below):
     """Scores and deviations by width, of the rows after the learning stretch, as specified."""
     settings_ = NormalSettings(learns_below=learns_below)
     return PlainDetector(series()[:LEARN], settings_).follow(series()[LEARN:])

@@ -21,13 +21,20 @@ SETTINGS = {
     "learns nothing": NormalSettings(widths=(8, 16), memory_size=16, learns_below=0.0),
     "learns the usual": NormalSettings(widths=(4, 16), memory_size=9, learns_below=2.0),
     "learns late": NormalSettings(widths=(2, 16), memory_size=20, delay=70, learns_below=2.0),
+    "learns all": NormalSettings(widths=(4, 16), memory_size=9, learns_below=None),
+    "short episodes": NormalSettings(
+        widths=(4, 16), memory_size=9, learns_below=1.5, quiet_rows=5, lasting_rows=40
+    ),
     "late": NormalSettings(widths=(16, 32), memory_size=11, delay=50),
     "one width": NormalSettings(widths=(2,), memory_size=1),
     "odd steps": NormalSettings(widths=(8, 16, 64), steps_per_width=3, memory_size=10),
     "every sample": NormalSettings(widths=(4, 8, 16), steps_per_width=64, memory_size=10),
     "wide": NormalSettings(widths=(8, 128), steps_per_width=2, memory_size=12),
 }
-KINDS = ("wave", "noise", "missing", "gap", "constant", "jump", "drift", "infinite", "nothing")
+KINDS = (
+    *("wave", "noise", "missing", "gap", "constant", "jump", "drift", "infinite", "nothing"),
+    *("rounded", "stuck", "sentinel"),
+)
 
 
 def made(kind, seed, rows=ROWS):
@@ -52,6 +59,13 @@ def made(kind, seed, rows=ROWS):
     elif kind == "infinite":
         values[rng.random(rows) < 0.02] = np.inf
         values[rng.random(rows) < 0.01] = rng.choice([1e200, 1.7e308])
+    elif kind == "rounded":
+        values = np.round(values)
+    elif kind == "stuck":
+        begin = rng.integers(0, rows)
+        values[begin : begin + rng.integers(5, 90)] = values[begin]
+    elif kind == "sentinel":
+        values[rng.random(rows) < 0.02] = -999.0
     elif kind == "nothing":
         values[:] = np.nan
     return values

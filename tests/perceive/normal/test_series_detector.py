@@ -128,7 +128,9 @@ def test_a_change_that_lasts_is_normal_later_if_all_is_learnt():
 
 def test_a_change_that_lasts_stays_unusual_if_only_the_usual_is_learnt():
     values = changed_for_good()
-    detector = SeriesDetector.learn(values[:LEARNING], NormalSettings(learns_below=10.0))
+    detector = SeriesDetector.learn(
+        values[:LEARNING], NormalSettings(learns_below=10.0, lasting_rows=10_000)
+    )
     score = detector.follow(values[LEARNING:])[0]
     assert np.nanmin(score[1640 - LEARNING :]) > 10
 

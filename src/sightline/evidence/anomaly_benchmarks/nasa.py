@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class NasaResult:
         onset: the same with events that count only where they begin: a long event finds no more
             than the label it began in (or within 128 rows of).
         flagged_share: of all rows, inside events.
+        weaker_events: that were left out, because they are weak beside the strongest of their
+            channel.
+        f1_of_all: pooled F1 if they were not.
     """
 
     events: Mapping[str, Intervals]
@@ -48,6 +51,8 @@ class NasaResult:
     f1_at: Mapping[float, float]
     onset: NasaScore | None
     flagged_share: float
+    weaker_events: int
+    f1_of_all: float | None
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -55,12 +60,14 @@ class NasaResult:
             "channels": len(self.events),
             "labelled_channels": len(self.labels),
             "events": sum(len(e) for e in self.events.values()),
+            "weaker_events_left_out": self.weaker_events,
             "flagged_share_of_rows": round(self.flagged_share, 4),
         }
         if self.score is not None and self.onset is not None:
             plain |= {
                 "pooled": _plain(self.score),
                 "pooled_by_onset": _plain(self.onset),
+                "f1_with_weaker_events": round(self.f1_of_all or 0.0, 4),
                 "f1_at_threshold": {f"{t:g}": round(f, 4) for t, f in self.f1_at.items()},
                 "by_channel": {
                     name: _plain(score_nasa([(self.labels[name], self.events[name])]))
@@ -107,7 +114,7 @@ def evaluate_nasa(
         if label_path.exists()
         else {}
     )
-    events = _events(scores, rule)
+    events, every = _events(scores, rule), _events(scores, replace(rule, least_share=0.0))
     return NasaResult(
         events=events,
         scores=scores,
@@ -116,10 +123,7 @@ def evaluate_nasa(
         f1_at={
             at: _f1(
                 labels,
-                _events(
-                    scores,
-                    EventRule(threshold=at, gap_rows=rule.gap_rows, least_share=rule.least_share),
-                ),
+                _events(scores, replace(rule, threshold=at)),
             )
             for at in SHOWN_THRESHOLDS
         }
@@ -129,6 +133,8 @@ def evaluate_nasa(
         if labels
         else None,
         flagged_share=_flagged(events) / max(sum(map(len, scores.values())), 1),
+        weaker_events=sum(len(every[n]) - len(events[n]) for n in scores),
+        f1_of_all=_f1(labels, every) if labels else None,
     )
 
 

@@ -24,8 +24,6 @@ THRESHOLD = 4.0
 """As for the events of every other series."""
 SHOWN_THRESHOLDS = (2.0, 3.0, 4.0, 6.0, 10.0)
 _NOT_SENSORS = ("datetime", "anomaly", "changepoint")
-FROZEN = NormalSettings(learns_below=0.0)
-"""The protocol trains on the first rows and tests on the rest: nothing is learnt from those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,16 +65,19 @@ class SkabResult:
         }
 
 
-def evaluate_skab(folder: Path, *, settings: NormalSettings = FROZEN) -> SkabResult:
+def evaluate_skab(folder: Path, *, settings: NormalSettings | None = None) -> SkabResult:
     """Score every run in ``folder``, however deep, that has a column ``anomaly``.
 
     Args:
         folder: of the benchmark, or a part of it.
-        settings: of every sensor's detector.
+        settings: of every sensor's detector; default: those of every other series. A detector
+            goes on learning what is usual while it follows, as a live one does; the labels are not
+            read. ``learns_below=0`` is one that learns from the training rows alone.
 
     Raises:
         SourceError: no run, or one that cannot be read.
     """
+    settings = settings or NormalSettings()
     runs: dict[str, SkabRun] = {}
     for path in sorted(folder.rglob("*.csv")):
         rows = _rows(path)

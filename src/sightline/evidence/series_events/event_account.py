@@ -20,7 +20,6 @@ from sightline.evidence.series_events.event_counterfactual import (
 from sightline.evidence.words import number
 from sightline.perceive.normal import EventRule, NormalSettings, SeriesDetector, attribute_score
 from sightline.perceive.normal.attribution import ScoreAttribution, unusual_since
-from sightline.records.windows import FloatArray
 
 MAX_ALERTS = 20
 """Events that are explained at once: the strongest ones. Each takes some tens of runs."""
@@ -56,8 +55,6 @@ class SeriesAlert:
         event: which of its events.
         trial: what may be changed, and the detector before it.
         threshold: a score at or above it is unusual.
-        needed: score it had to reach beside the others: the threshold, or the share of the
-            greatest score elsewhere below which the rule drops an event.
         peak: row of the greatest score.
         since: first row of the run with scores of at least ``SINCE_LEVEL`` that led to it.
         why: attribution of the greatest score.
@@ -72,7 +69,6 @@ class SeriesAlert:
     event: int
     trial: EventTrial
     threshold: float
-    needed: float
     peak: int
     since: int
     why: ScoreAttribution
@@ -113,7 +109,6 @@ class SeriesAlert:
             "greatest": self._at(self.peak) | {"score": number(self.score)},
             "since": self._at(self.since) | {"level": SINCE_LEVEL},
             "threshold": self.threshold,
-            "needed": number(self.needed),
             "learnt_rows": self.found.learnt_rows,
             "attribution": self.why.as_mapping(),
             "counterfactuals": [self.level.as_mapping(), self.normal.as_mapping()],
@@ -162,6 +157,8 @@ def explain_events(
     ]
     every.sort(key=lambda item: (-item[2], item[0], item[1]))
     ranked = [(at + 1, place, event) for at, (place, event, _) in enumerate(every)]
+    # A weaker event is told, too, so what did not reach the threshold is all that would not be.
+    rule = replace(rule, least_share=0.0)
     chosen = ranked
     if rank is not None:
         chosen = ranked[rank - 1 : rank] if rank > 0 else []
@@ -228,7 +225,6 @@ def _of_series(
                 event=event,
                 trial=trial,
                 threshold=rule.threshold,
-                needed=max(rule.threshold, rule.least_share * _elsewhere(score, begin, until)),
                 peak=peak,
                 since=since,
                 why=why,
@@ -240,12 +236,6 @@ def _of_series(
             )
         )
     return alerts
-
-
-def _elsewhere(score: FloatArray, begin: int, until: int) -> float:
-    """The greatest score of other rows; 0 without any."""
-    others = np.concatenate([score[:begin], score[until + 1 :]])
-    return float(np.nanmax(others)) if np.isfinite(others).any() else 0.0
 
 
 def _at(one: DetectedSeries, settings: NormalSettings, row: int) -> SeriesDetector:

@@ -64,11 +64,6 @@ class EventTrial:
             return False
         return bool(((events[:, :1] <= rows) & (rows <= events[:, 1:])).any())
 
-    def told_instead(self, score: FloatArray) -> int:
-        """Events elsewhere that the rule drops beside this one, and would not drop without it."""
-        before = len(score_events(self.score, self.rule))
-        return max(len(score_events(score, self.rule)) - (before - 1), 0)
-
     def greatest(self, score: FloatArray) -> float:
         """The greatest score of the rows that belong to this event; NaN without any."""
         mine = score[self.first_row : self.until_row + 1]
@@ -150,7 +145,6 @@ def level_counterfactual(trial: EventTrial, why: ScoreAttribution) -> Counterfac
         was_low=was[0],
         was_high=was[1],
         reached=trial.greatest(score),
-        told_instead=trial.told_instead(score) if change.is_found else 0,
         first_row=rows[0],
         last_row=rows[1],
         changed=rows[2],
@@ -213,7 +207,6 @@ def normal_counterfactual(
                     was_low=float(np.nanmin(before)),
                     was_high=float(np.nanmax(before)),
                     reached=trial.greatest(score),
-                    told_instead=trial.told_instead(score),
                     note=note,
                     first_row=rows[0],
                     last_row=rows[1],

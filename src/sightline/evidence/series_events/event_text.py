@@ -42,19 +42,21 @@ def _lines(alert: SeriesAlert, value: str, of: int) -> Iterator[str]:
     name = f"{key}, {value}" if key else value
     among = f" of {of}" if of else ""
     yield f"event {alert.rank}{among}: {name}, {_span(alert, first, last)}"
-    least = (
-        f"{figure(alert.threshold)}"
-        if alert.needed <= alert.threshold
-        else f"{figure(alert.needed)} (a share of the strongest other; threshold "
-        f"{figure(alert.threshold)})"
+    yield (
+        f"  score {figure(alert.score)} at {_at(alert, alert.peak)}, "
+        f"against {figure(alert.threshold)}"
     )
-    yield f"  score {figure(alert.score)} at {_at(alert, alert.peak)}, against {least}"
+    if alert.why.is_stuck:
+        yield (
+            f"  {alert.why.equal_rows} samples in a row are equal; unusual from "
+            f"{alert.why.unusual_equal_rows} on"
+        )
     yield f"  above {figure(SINCE_LEVEL)} since {_at(alert, alert.since)}"
     yield "what would not have alerted (the detector and its rule run again)"
     yield f"  level   {_level(alert, value)}"
-    yield from _ends(alert, alert.level)
+    yield from _ends(alert.level)
     yield f"  course  {_normal(alert, value)}"
-    yield from _ends(alert, alert.normal)
+    yield from _ends(alert.normal)
     yield "what is unusual: deviations of a window's distance from the past beyond what is usual"
     shown = [one for one in alert.why.widths if one.deviations > 0][:_SHOWN_WIDTHS]
     for one in shown:
@@ -93,7 +95,7 @@ def _width(alert: SeriesAlert, one: WidthAttribution) -> Iterator[str]:
         first, last = one.normal.first_row, one.normal.last_row
         events = alert.found.events
         is_own = bool(((events[:, 0] <= last) & (first <= events[:, 1])).any())
-        learnt = " (of an event: what lasts is learnt)" if is_own else ""
+        learnt = " (of an event that has lasted)" if is_own else ""
         yield f"    nearest normal window: {_span(alert, first, last)}{learnt}"
 
 
@@ -146,18 +148,11 @@ def _was(found: Counterfactual) -> str:
     )
 
 
-def _ends(alert: SeriesAlert, found: Counterfactual) -> Iterator[str]:
+def _ends(found: Counterfactual) -> Iterator[str]:
     if not found.is_found or found.change is None:
         return
-    said = []
-    if found.reached >= alert.threshold:
-        said.append(f"its score of {figure(found.reached)} is then weak beside the strongest event")
-    if found.told_instead:
-        said.append(f"{found.told_instead} weaker elsewhere would be told then")
     if not found.change.is_monotone:
-        said.append("not monotone: a greater change may alert again")
-    if said:
-        yield f"          {'; '.join(said)}"
+        yield "          not monotone: a greater change may alert again"
 
 
 def _changed(alert: SeriesAlert, found: Counterfactual) -> str:

@@ -1,6 +1,7 @@
 """Why a sample scored as it did: which windows, which features, and what they were compared with.
 
-A score is made of the looks at windows of several widths that stand at its sample. Of each look
+A score is made of the looks at windows of several widths that stand at its sample (or of how long
+the samples have stood still, if that is more unusual). Of each look
 this gives the features in the unit of the samples, those of the remembered window nearest to it,
 and where in the past that one was: what is remembered is an exact copy of what was seen, so the
 past can be searched for it.
@@ -16,7 +17,9 @@ import numpy as np
 
 from sightline.errors import UsageError
 from sightline.perceive.normal.bank import KnownWidth, SeriesDetector
+from sightline.perceive.normal.beginning import looking_grid
 from sightline.perceive.normal.features import STATISTICS, window_features
+from sightline.perceive.normal.memory import STUCK_SCORE
 from sightline.perceive.normal.portable_logarithm import expm1, log1p
 from sightline.perceive.normal.settings import NormalSettings
 from sightline.records.windows import FloatArray, IntArray
@@ -123,17 +126,28 @@ class ScoreAttribution:
         row: of the sample, from 0 at the beginning of the series.
         score: of it; NaN where nothing is known.
         widths: by what they add to it, the most first.
+        equal_rows: how many samples in a row are equal, this one and those before it.
+        unusual_equal_rows: from how many on that is unusual; None: never.
     """
 
     row: int
     score: float
     widths: tuple[WidthAttribution, ...]
+    equal_rows: int = 0
+    unusual_equal_rows: int | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the samples have stood still for unusually long."""
+        return self.unusual_equal_rows is not None and self.equal_rows >= self.unusual_equal_rows
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN as None."""
         return {
             "row": self.row,
             "score": _number(self.score),
+            "equal_rows": self.equal_rows,
+            "unusual_equal_rows": self.unusual_equal_rows,
             "widths": [one.as_mapping() for one in self.widths],
         }
 
@@ -209,6 +223,8 @@ def attribute_score(
             where="attribute_score",
             action="keep the detector as it was before",
         )
+    samples = detector.known_samples()
+    values = samples.bounded(values)
     parts = []
     state = detector
     # In order of time, so that the memory is that of each look and no later one.
@@ -223,7 +239,18 @@ def attribute_score(
     ]
     parts.sort(key=lambda one: (-np.nan_to_num(one.deviations, nan=-np.inf), one.width))
     by_width = np.array([[one.deviations for one in sorted(parts, key=lambda one: one.width)]])
-    return ScoreAttribution(row=row, score=float(combined(by_width)[0]), widths=tuple(parts))
+    score = float(combined(by_width)[0])
+    equal = state.follow(values[state.rows : row + 1])[1].known_samples().equal_rows
+    unusual = samples.unusual_equal_rows
+    if unusual <= equal <= settings.lasting_rows and np.isfinite(values[row]):
+        score = max(score, STUCK_SCORE * equal / unusual)
+    return ScoreAttribution(
+        row=row,
+        score=score,
+        widths=tuple(parts),
+        equal_rows=equal,
+        unusual_equal_rows=int(unusual) if np.isfinite(unusual) else None,
+    )
 
 
 def combined(by_width: FloatArray) -> FloatArray:
@@ -312,6 +339,7 @@ def _windows_of(
 ) -> dict[int, int]:
     """Last row of the newest past window of each width whose features are the remembered ones."""
     settings, learnt = detector.settings, detector.learnt_rows
+    grid = looking_grid(learnt, np.array([settings.step(w) for w in settings.widths]))
     left = {w: one for w, one in wanted.items() if np.isfinite(one.vector).all()}
     # A look is learnt by the one that comes ``waits`` later, after that one was scored.
     newest = {
@@ -329,8 +357,8 @@ def _windows_of(
         rows = np.arange(begin, end)
         for place, width in enumerate(widths):
             one, step = left[width], settings.step(width)
-            # Looks of the learning stretch lie on a grid that ends with it; later ones begin there.
-            is_look = np.where(rows < learnt, (learnt - 1 - rows) % step, (rows - learnt) % step)
+            # The learning stretch was looked at on a finer grid than what came later.
+            is_look = (rows - learnt) % np.where(rows < learnt, grid, step)
             same = (features[:, place] / one.spread == one.vector).all(axis=1)
             at = np.flatnonzero(same & (is_look == 0) & (rows <= newest[width]))
             if len(at):

@@ -27,14 +27,19 @@ from numba import types
 from sightline.errors import LogError, UsageError
 from sightline.perceive.compiled import kernel, warm
 from sightline.perceive.normal import features, memory, portable_logarithm
+from sightline.perceive.normal.beginning import (
+    SampleScale,
+    equal_samples,
+    learning_looks,
+    looking_grid,
+)
 from sightline.perceive.normal.features import bounded
 from sightline.perceive.normal.memory import ALWAYS, BELOW, NEVER
-from sightline.perceive.normal.portable_logarithm import expm1, log1p
-from sightline.perceive.normal.settings import LEAST_SPREAD, NormalSettings
+from sightline.perceive.normal.settings import NormalSettings
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
-STATE = ("windows", "numbers", "counts", "vectors", "used", "waiting")
+STATE = ("windows", "numbers", "counts", "vectors", "used", "waiting", "samples", "episodes")
 """The arrays of a block."""
 _COMPILED = (__name__, features.__name__, memory.__name__, portable_logarithm.__name__)
 _LANES = 8  # vectors that a processor may compare at once; the memory is filled up to a multiple
@@ -54,10 +59,9 @@ class BankPlan:
         levels: int64[6, levels], of :func:`.features.level_table`.
         kept_windows: how many windows are kept of all levels.
         room: vectors that a memory has room for, a multiple of 8.
-        limits: float64[3], ``clip``, ``least_distance`` and ``learns_below`` (infinite for None).
+        limits: float64[LIMITS], of :mod:`.memory`.
+        patience: int64[2], ``quiet_rows`` and ``lasting_rows``.
         learns: NEVER, ALWAYS or BELOW, the last if it hangs on the score.
-        piece_rows: samples of one series that can be taken at a time: no look that is learnt
-            within them is one of them.
     """
 
     settings: NormalSettings
@@ -67,28 +71,20 @@ class BankPlan:
     wait_begin: IntArray
     least_weight: FloatArray
     limits: FloatArray
+    patience: IntArray
     levels: IntArray
     kept_windows: int
     room: int
     learns: int
-    piece_rows: int
 
     @classmethod
-    def of(cls, settings: NormalSettings, *, most_piece_rows: int = 1 << 12) -> Self:
-        """From the settings.
-
-        Args:
-            settings: of the detectors.
-            most_piece_rows: bound of ``piece_rows``, >= 1.
-        """
+    def of(cls, settings: NormalSettings) -> Self:
+        """From the settings."""
         steps = [settings.step(width) for width in settings.widths]
         below = settings.learns_below
         learns = ALWAYS if below is None else BELOW if below > 0 else NEVER
         waits = [0 if learns == NEVER else settings.waits(width) for width in settings.widths]
         levels, kept_windows = features.level_table(settings.widths, steps)
-        piece_rows = most_piece_rows
-        if learns == BELOW:
-            piece_rows = min(piece_rows, *(n * step for n, step in zip(waits, steps, strict=True)))
         room = settings.memory_size + (0 if settings.forgets else 1)
         return cls(
             settings=settings,
@@ -98,19 +94,45 @@ class BankPlan:
             wait_begin=np.concatenate([[0], np.cumsum(waits)]).astype(np.int64),
             least_weight=np.array([settings.least_weight * step for step in steps]),
             limits=np.array(
-                [settings.clip, settings.least_distance, np.inf if below is None else below]
+                [
+                    settings.clip,
+                    settings.held_clip,
+                    np.inf if below is None else below,
+                    settings.usual_below,
+                ]
             ),
+            patience=np.array([settings.quiet_rows, settings.lasting_rows], np.int64),
             levels=levels,
             kept_windows=kept_windows,
             room=-(-room // _LANES) * _LANES,
             learns=learns,
-            piece_rows=piece_rows,
         )
 
     def digest(self) -> bytes:
         """32 bytes: equal for equal settings."""
         plain = json.dumps(self.settings.as_mapping(), sort_keys=True)
         return hashlib.sha256(plain.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSamples:
+    """What a series knows of its samples.
+
+    Attributes:
+        low, high: samples further out count as these; infinite for none.
+        equal_rows: how many in a row were equal to the last one.
+        unusual_equal_rows: from how many on that is unusual; infinite for never.
+    """
+
+    low: float
+    high: float
+    equal_rows: int
+    unusual_equal_rows: float
+
+    def bounded(self, values: FloatArray) -> FloatArray:
+        """float64[n], the samples as they are compared; infinite ones are missing."""
+        found: FloatArray = np.clip(bounded(values), self.low, self.high)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,14 +159,16 @@ class Block:
 
     Attributes:
         windows: float64[s, kept, 7], the windows of each level that will be asked for.
-        numbers: float64[s, w, 10], spread of the features, usual distance, spacing, what stands.
-        counts: int64[s, w, 3], vectors in the memory, vectors and distances learnt.
+        numbers: float64[s, w, 11], spread of the features, usual distance, spacing, what stands.
+        counts: int64[s, w, 5], vectors in the memory, vectors and distances learnt, unusual looks.
         vectors: float64[s, w, 6, room], the memories, of each axis all vectors side by side.
         used: int64[s, w, room], when each was last needed; empty if nothing is ever forgotten.
         waiting: float64[s, looks, 8], looks that are to be learnt; empty if nothing is.
+        samples: float64[s, 5], bounds of the samples, and how many in a row were equal.
+        episodes: int64[s, 2], whether the series is unusual, and for how long it has been quiet.
     """
 
-    __slots__ = ("counts", "numbers", "plan", "used", "vectors", "waiting", "windows")
+    __slots__ = (*STATE, "plan")
 
     def __init__(self, plan: BankPlan, series: int) -> None:
         self.plan = plan
@@ -152,6 +176,7 @@ class Block:
         self.windows, self.numbers = arrays["windows"], arrays["numbers"]
         self.counts, self.vectors = arrays["counts"], arrays["vectors"]
         self.used, self.waiting = arrays["used"], arrays["waiting"]
+        self.samples, self.episodes = arrays["samples"], arrays["episodes"]
 
     @staticmethod
     def empty(plan: BankPlan, series: int = 0) -> dict[str, Any]:
@@ -165,6 +190,8 @@ class Block:
             "vectors": np.zeros((series, widths, 6, plan.room)),
             "used": np.zeros((series, widths, plan.room if is_used else 0), np.int64),
             "waiting": np.zeros((series, int(plan.wait_begin[-1]), memory.WAITING)),
+            "samples": np.zeros((series, memory.SAMPLE)),
+            "episodes": np.zeros((series, memory.EPISODE), np.int64),
         }
 
     @property
@@ -198,30 +225,28 @@ class Block:
         known = values[np.isfinite(values)]
         if len(known) < settings.least_learning:
             return False
-        most, least_value = float(known.max()), float(known.min())
-        least = max(
-            settings.least_share_of_range * (most - least_value),
-            settings.least_share_of_size * max(abs(most), abs(least_value)),
-            LEAST_SPREAD,
-        )
+        scale = SampleScale.of(known, least_share_of_range=settings.least_share_of_range)
+        values = scale.bounded(values)
         numbers[:] = 0.0
         self.vectors[row] = np.inf
         self.used[row] = 0
-        looks, begin = features.learning_looks(
-            values, plan.kept_windows, plan.widths, plan.steps, plan.levels
-        )
+        grid = looking_grid(len(values), plan.steps)
+        looks = learning_looks(values, settings.widths, grid)
         is_any = False
         for place, (width, step) in enumerate(
             zip(settings.widths, plan.steps.tolist(), strict=True)
         ):
             apart = max(width, round(settings.apart_share * len(values)))
+            rounding = scale.rounding(width)
             is_any |= memory.learnt_width(
-                looks[begin[place] : begin[place + 1]],
+                looks[place],
+                grid,
                 step,
                 apart + width,
-                -(-apart // step),
+                -(-apart // grid),
                 settings.memory_size,
-                least,
+                np.maximum(rounding, scale.least),
+                settings.rounding_share * rounding,
                 settings.least_distance,
                 settings.clip,
                 settings.spacing_share,
@@ -232,6 +257,9 @@ class Block:
             )
         if is_any:
             self.waiting[row] = np.nan
+            self.waiting[row, :, memory.HELD] = 0.0
+            self.samples[row] = scale.low, scale.high, *equal_samples(values)
+            self.episodes[row] = 0
             recent = values[-settings.widths[-1] :]
             features.primed(row, recent, plan.levels, len(plan.steps), self.windows)
         return is_any
@@ -245,7 +273,7 @@ class Block:
         since: IntArray,
         scores: FloatArray,
     ) -> None:
-        """Score samples of series that have learnt, at most ``plan.piece_rows`` of each.
+        """Score samples of series that have learnt.
 
         Args:
             rows: int64[k], of the block, ascending.
@@ -255,51 +283,30 @@ class Block:
             scores: float64[n], written to.
         """
         plan, settings = self.plan, self.plan.settings
-        looks = features.looked(
+        memory.followed(
             rows,
             begin,
             length,
             values,
             since,
             plan.steps,
-            plan.levels,
-            self.windows,
-            self.numbers,
-            self.counts,
-        )
-        beyond = memory.compared(
-            rows,
-            length,
-            since,
-            looks,
-            plan.steps,
             plan.waits,
             plan.wait_begin,
             plan.least_weight,
+            plan.levels,
             settings.memory_size,
             settings.forgets,
             plan.learns,
             plan.limits,
+            plan.patience,
+            self.windows,
             self.numbers,
             self.counts,
             self.vectors,
             self.used,
             self.waiting,
-        )
-        logs = log1p(beyond)
-        means = memory.mean_logs(rows, length, since, logs, plan.steps, self.numbers, self.counts)
-        found = expm1(means)
-        memory.shown(
-            rows,
-            begin,
-            length,
-            since,
-            found,
-            plan.steps,
-            plan.waits,
-            plan.wait_begin,
-            plan.learns == BELOW,
-            self.waiting,
+            self.samples,
+            self.episodes,
             scores,
         )
 
@@ -322,16 +329,26 @@ class Block:
                         vectors=self.vectors[row, place, :, :filled].T.copy(),
                         usual=float(number[memory.MEAN]),
                         usual_spread=float(np.sqrt(number[memory.VARIANCE]))
-                        + settings.least_distance,
+                        + float(number[memory.LEAST]),
                     )
                 )
         return tuple(found)
+
+    def known_samples(self, row: int) -> KnownSamples:
+        """What one series knows of its samples."""
+        found = self.samples[row]
+        return KnownSamples(
+            low=float(found[memory.LOW]),
+            high=float(found[memory.HIGH]),
+            equal_rows=int(found[memory.RUN]),
+            unusual_equal_rows=float(found[memory.MOST_RUN]),
+        )
 
 
 # --- the bank -------------------------------------------------------------------------------------
 
 
-BANK_FORMAT = 1
+BANK_FORMAT = 2
 BLOCK_SERIES = 512
 """Most series of a block: what a bank grows by, so that growing moves nothing."""
 MAX_LEARN_ROWS = 1 << 16
@@ -348,7 +365,7 @@ class DetectorBank:
     A series that has learnt needs, with memories of m vectors (rounded up to a multiple of 8),
     w widths and n looks that wait (``NormalSettings.waits``, of all widths together)::
 
-        w * (48 * m + 8 * m if it forgets + 104) + 64 * n + 56 * kept + 24 bytes
+        w * (48 * m + 8 * m if it forgets + 128) + 64 * n + 56 * kept + 80 bytes
 
     where ``kept`` is the number of windows that later ones are made of, 20 for the default widths.
     With the default settings that is 61 kB, with memories of 64 vectors 18 kB. A block of 512
@@ -464,6 +481,16 @@ class DetectorBank:
         self._check(np.array([series]), np.zeros(1, np.int64), 0)
         block, row = divmod(series, self._block_series)
         return self._block(block).known(row) if self._since[series] >= 0 else ()
+
+    def known_samples(self, series: int) -> KnownSamples:
+        """What one series that has learnt knows of its samples.
+
+        Raises:
+            UsageError: no such series.
+        """
+        self._check(np.array([series]), np.zeros(1, np.int64), 0)
+        block, row = divmod(series, self._block_series)
+        return self._block(block).known_samples(row)
 
     def follow(self, series: IntArray, lengths: IntArray, values: FloatArray) -> FloatArray:
         """Take in the samples that come next, score them, and learn from them.
@@ -668,15 +695,10 @@ class DetectorBank:
     ) -> None:
         """Score what is left of the samples of series that have learnt."""
         since = self._since_of(block)
-        while True:
-            is_some = (left > 0) & (since[rows] >= 0)
-            if not is_some.any():
-                return
-            if not is_some.all():
-                rows, begin, left = rows[is_some], begin[is_some], left[is_some]
-            take = np.minimum(left, self._plan.piece_rows)
-            self._block(block).follow(rows, begin, take, values, since, scores)
-            begin, left = begin + take, left - take
+        is_some = (left > 0) & (since[rows] >= 0)
+        self._block(block).follow(
+            rows[is_some], begin[is_some], left[is_some], values, since, scores
+        )
 
     def _checked(
         self, arrays: Mapping[str, npt.NDArray[np.generic]]
@@ -901,6 +923,10 @@ class SeriesDetector:
     def known(self) -> tuple[KnownWidth, ...]:
         """What is known of each of these widths."""
         return self._bank.known(0)
+
+    def known_samples(self) -> KnownSamples:
+        """What is known of the samples."""
+        return self._bank.known_samples(0)
 
     def follow(self, values: FloatArray) -> tuple[FloatArray, Self]:
         """Score the samples that come next, and learn from them when their time has come.

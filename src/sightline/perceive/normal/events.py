@@ -1,4 +1,4 @@
-"""From scores to events: threshold with an absolute floor, minimum gap, pruning; and what is told.
+"""From scores to events: threshold, gap, where an event began, pruning; and what is told.
 
 Each is a rule of its own with a version. :func:`score_events` is for a recording that is there as a
 whole (pruning compares an event with the strongest of them all); :func:`told` is for a stream.
@@ -26,20 +26,36 @@ class EventRule:
     Attributes:
         threshold: a score at or above it is unusual. An absolute floor: a recording in which
             nothing happens has no events.
-        gap_rows: unusual rows no further apart than this belong to one event.
+        gap_rows: unusual rows no further apart than this belong to one event,
+        quiet_rows: unless the score was usual for so many rows in a row between them: then the
+            second is another one.
+        usual_below: scores below it are usual.
+        lead_rows: an event begins so many rows before its score first left what is usual, and no
+            more than ``gap_rows`` before the threshold: a window is looked at some rows after the
+            sample that made it unusual. 15 is one less than the widest step between two looks.
         least_share: an event whose greatest score is a smaller share of the greatest of the
-            recording is dropped (in the sense of Hundman et al. 2018, section 3.3: what is little
-            beside the true anomalies is noise). 0 keeps all.
+            recording is weaker than the rest and dropped (in the sense of Hundman et al. 2018,
+            section 3.3: what is little beside the true anomalies is noise). 0 keeps all.
         version: of the rule.
     """
 
     threshold: float = 4.0
     gap_rows: int = 128
+    quiet_rows: int = 16
+    usual_below: float = 2.0
+    lead_rows: int = 15
     least_share: float = 0.5
-    version: str = "events/1"
+    version: str = "events/2"
 
     def __post_init__(self) -> None:
-        if not (self.threshold > 0 and self.gap_rows >= 1 and 0 <= self.least_share <= 1):
+        is_sound = (
+            self.threshold > 0
+            and self.usual_below > 0
+            and min(self.gap_rows, self.quiet_rows) >= 1
+            and self.lead_rows >= 0
+            and 0 <= self.least_share <= 1
+        )
+        if not is_sound:
             raise UsageError(
                 expected="a threshold above 0, a gap of 1 row or more, a share from 0 to 1",
                 got=str(self),
@@ -49,27 +65,49 @@ class EventRule:
 
 
 def score_events(score: FloatArray, rule: EventRule) -> IntArray:
-    """int64[e, 2]: first and last row of each event, in order, both included.
+    """int64[e, 2]: first and last row of each event, in order, both included; none overlap.
 
     Args:
-        score: float64[n]; NaN is not unusual.
+        score: float64[n]; NaN is neither unusual nor usual.
         rule: see there.
 
     >>> score = np.array([0.0, 9.0, 0.0, 8.0, 0.0, 0.0, 0.0, 5.0, 2.0])
-    >>> score_events(score, EventRule(gap_rows=2)).tolist()
-    [[1, 3], [7, 7]]
-    >>> score_events(score, EventRule(gap_rows=2, least_share=0.8)).tolist()
+    >>> score_events(score, EventRule(gap_rows=2, lead_rows=1)).tolist()
+    [[0, 3], [6, 7]]
+    >>> score_events(score, EventRule(gap_rows=2, lead_rows=0, least_share=0.8)).tolist()
     [[1, 3]]
+    >>> score_events(score, EventRule(quiet_rows=3, lead_rows=0)).tolist()
+    [[1, 3], [7, 7]]
     """
     rows = np.flatnonzero(score >= rule.threshold)
     if not len(rows):
         return np.empty((0, 2), np.int64)
-    is_first = np.append(True, np.diff(rows) > rule.gap_rows)
+    is_far = np.diff(rows) > rule.gap_rows
+    is_first = np.append(True, is_far | (np.diff(_quiet_stretches(score, rule)[rows]) > 0))
     start = np.flatnonzero(is_first)
     greatest = np.maximum.reduceat(score[rows], start)
-    found = np.stack([rows[start], rows[np.append(start[1:], len(rows)) - 1]], axis=1)
-    kept: IntArray = found[greatest >= rule.least_share * greatest.max()].astype(np.int64)
-    return kept
+    last = rows[np.append(start[1:], len(rows)) - 1]
+    first = _departures(score, rows[start], rule)
+    first = np.maximum(first, np.append(int(np.isfinite(score).argmax()), last[:-1] + 1))
+    kept: IntArray = np.stack([first, last], axis=1)[greatest >= rule.least_share * greatest.max()]
+    return kept.astype(np.int64)
+
+
+def _quiet_stretches(score: FloatArray, rule: EventRule) -> IntArray:
+    """int64[n]: how many stretches of ``quiet_rows`` usual rows there were until each row."""
+    is_usual = score < rule.usual_below
+    row = np.arange(len(score))
+    lately = row - np.maximum.accumulate(np.where(is_usual, -1, row))
+    found: IntArray = np.cumsum(lately == rule.quiet_rows)
+    return found
+
+
+def _departures(score: FloatArray, first: IntArray, rule: EventRule) -> IntArray:
+    """int64[e]: where what led to rows that are unusual may have begun."""
+    row = np.arange(len(score))
+    before = np.maximum.accumulate(np.where(score >= rule.usual_below, -1, row))[first] + 1
+    found: IntArray = np.maximum(before - rule.lead_rows, first - rule.gap_rows)
+    return np.maximum(np.minimum(found, first), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,7 @@ _I = types.Array(types.int64, 1, "C", readonly=True)
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _LEVELS = types.Array(types.int64, 2, "C", readonly=True)
 _KEPT = types.Array(types.float64, 3, "C")
-_NUMBERS = types.Array(types.float64, 3, "C")
-_COUNTS = types.Array(types.int64, 3, "C")
-_NO_LOOK = np.int64(1) << 60
+NO_LOOK = np.int64(1) << 60
 _NEVER_ASKED = 1 << 60
 
 
@@ -193,7 +191,7 @@ def level_table(widths: tuple[int, ...], steps: list[int]) -> tuple[IntArray, in
 
 
 @inner_loop
-def _take(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords, and one pass is fastest
+def take(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords, and one pass is fastest
     windows: FloatArray,
     row: int,
     value: float,
@@ -201,7 +199,6 @@ def _take(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords, and 
     levels: IntArray,
     look_steps: IntArray,
     next_look: IntArray,
-    place_in: IntArray,
     looks: FloatArray,
 ) -> None:
     """Take in one sample.
@@ -213,9 +210,8 @@ def _take(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords, and 
         time: samples since learning, negative while learning.
         levels: of :func:`level_table`.
         look_steps: int64[w], samples from look to look.
-        next_look: int64[w], time of the next look of each width.
-        place_in: int64[w], where that goes in ``looks``.
-        looks: float64[m, 6], written to where the time of a look has come.
+        next_look: int64[w], time of the next look of each width, written to.
+        looks: float64[w, 6], the last look of each width, written to where its time has come.
     """
     known, mean, square, steps, stepped = 0.0, 0.0, 0.0, 0.0, 0.0
     greatest, least = -math.inf, math.inf
@@ -266,95 +262,19 @@ def _take(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords, and 
         stepped += stepped_b
         place = levels[PLACE, level]
         if place >= 0 and next_look[place] == time:
-            at = place_in[place]
             if 2 * count >= 1 << level:
-                looks[at, 0] = mean
-                looks[at, 1] = math.sqrt(square / count)
-                looks[at, 2] = greatest
-                looks[at, 3] = least
-                looks[at, 4] = steps / stepped if stepped > 0.0 else math.nan
-                looks[at, 5] = rise
+                looks[place, 0] = mean
+                looks[place, 1] = math.sqrt(square / count)
+                looks[place, 2] = greatest
+                looks[place, 3] = least
+                looks[place, 4] = steps / stepped if stepped > 0.0 else math.nan
+                looks[place, 5] = rise
             else:
                 for axis in range(6):
-                    looks[at, axis] = math.nan
-            place_in[place] += 1
+                    looks[place, axis] = math.nan
             next_look[place] += look_steps[place]
         if level == top:
             return
-
-
-@kernel(_I, _I, _I, _V, _I, _I, _LEVELS, _KEPT, _NUMBERS, _COUNTS)
-def looked(  # noqa: PLR0917 - compiled functions take no keywords
-    series: IntArray,
-    begin: IntArray,
-    length: IntArray,
-    values: FloatArray,
-    since: IntArray,
-    steps: IntArray,
-    levels: IntArray,
-    windows: FloatArray,
-    numbers: FloatArray,
-    counts: IntArray,
-) -> FloatArray:
-    """Take in new samples; what is seen at the looks, in deviations of the features.
-
-    Args:
-        series: int64[k], rows of the block.
-        begin, length: int64[k], their samples among ``values``.
-        values: float64[n].
-        since: int64[rows], samples since learning.
-        steps, levels: of :func:`level_table`.
-        windows: float64[rows, kept, 7], written to.
-        numbers: float64[rows, w, ...], the first six are the spread of the features.
-        counts: int64[rows, w, ...], the first is 0 for a width that is not known.
-
-    Returns:
-        float64[m, 6], series by series, of each width by width, of each in order of time.
-    """
-    widths = len(steps)
-    total = 0
-    for k in range(len(series)):
-        for place in range(widths):
-            if counts[series[k], place, 0] > 0:
-                first = -since[series[k]] % steps[place]
-                total += max(0, (length[k] - first + steps[place] - 1) // steps[place])
-    looks = np.empty((total, 6))
-    next_look = np.empty(widths, np.int64)
-    place_in = np.empty(widths, np.int64)
-    done = 0
-    for k in range(len(series)):
-        row = series[k]
-        old = since[row]
-        at = done
-        for place in range(widths):
-            next_look[place] = _NO_LOOK
-            if counts[row, place, 0] > 0:
-                first = -old % steps[place]
-                next_look[place] = old + first
-                place_in[place] = at
-                at += max(0, (length[k] - first + steps[place] - 1) // steps[place])
-        for i in range(length[k]):
-            _take(
-                windows,
-                row,
-                values[begin[k] + i],
-                old + i,
-                levels,
-                steps,
-                next_look,
-                place_in,
-                looks,
-            )
-        at = done
-        for place in range(widths):
-            if counts[row, place, 0] > 0:
-                first = -old % steps[place]
-                done += max(0, (length[k] - first + steps[place] - 1) // steps[place])
-                for i in range(at, done):
-                    for axis in range(6):
-                        looks[i, axis] /= numbers[row, place, axis]
-                at = done
-    return looks
 
 
 @kernel(types.int64, _V, _LEVELS, types.int64, _KEPT)
@@ -366,14 +286,13 @@ def primed(
     windows: FloatArray,
 ) -> None:
     """Keep the windows that the last of the learning samples make; nothing is looked at."""
-    next_look = np.full(widths, _NO_LOOK, np.int64)
-    place_in = np.zeros(widths, np.int64)
+    next_look = np.full(widths, NO_LOOK, np.int64)
     looks = np.empty((0, 6))
     windows[row] = 0.0
     windows[row, :, 3] = -math.inf
     windows[row, :, 4] = math.inf
     for i in range(len(values)):
-        _take(
+        take(
             windows,
             row,
             values[i],
@@ -381,56 +300,5 @@ def primed(
             levels,
             next_look,  # no width has a step: none is looked at
             next_look,
-            place_in,
             looks,
         )
-
-
-@kernel(_V, types.int64, _I, _I, _LEVELS)
-def learning_looks(
-    values: FloatArray,
-    kept: int,
-    widths: IntArray,
-    steps: IntArray,
-    levels: IntArray,
-) -> tuple[FloatArray, IntArray]:
-    """The features of a stretch, of each width on a grid that ends with it.
-
-    Args:
-        values: float64[n].
-        kept: windows that are kept of one series.
-        widths, steps: in samples.
-        levels: of :func:`level_table`.
-
-    Returns:
-        float64[m, 6], width by width, of each in order of time, NaN where its window would begin
-        before the stretch or misses too much; int64[w + 1], where each width begins.
-    """
-    n = len(values)
-    begin = np.zeros(len(steps) + 1, np.int64)
-    next_look = np.empty(len(steps), np.int64)
-    place_in = np.empty(len(steps), np.int64)
-    for place in range(len(steps)):
-        step = steps[place]
-        begin[place + 1] = begin[place] + (n + step - 1) // step
-        # The last sample is at time 0, the end of the first whole window before or at that.
-        whole = widths[place] - n
-        next_look[place] = whole + -whole % step
-        place_in[place] = begin[place] + (next_look[place] + (n - 1) // step * step) // step
-    looks = np.full((begin[-1], 6), math.nan)
-    windows = np.zeros((1, kept, WINDOW_NUMBERS))
-    windows[:, :, 3] = -math.inf
-    windows[:, :, 4] = math.inf
-    for i in range(n):
-        _take(
-            windows,
-            0,
-            values[i],
-            i - n + 1,
-            levels,
-            steps,
-            next_look,
-            place_in,
-            looks,
-        )
-    return looks, begin

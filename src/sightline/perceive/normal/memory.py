@@ -10,6 +10,11 @@ minimize the maximum intercluster distance": at most twice the best radius). Usu
 those of each look to the others that are not of its own time; what is far from their median is
 pulled in.
 
+*Held back.* While a series is unusual (an episode: from a score of ``learns_below`` until it has
+been below ``usual_below`` for ``quiet_rows``) its looks are marked, and marked looks are not
+learnt: what was anomalous is not normal because it is over. Only what lasts becomes normal: once a
+width has been unusual for ``lasting_rows`` without a break, it learns all the same.
+
 *Later.* A look that may be learnt and lies within the spacing of its nearest vector adds nothing.
 Any other is remembered. At the bound, one of two things happens. A memory that forgets gives up the
 vector that was not needed for longest. One that does not forget doubles the spacing (from 0: the
@@ -30,14 +35,32 @@ from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
 from sightline.perceive.deviation import MAD_TO_SIGMA
+from sightline.perceive.normal.features import NO_LOOK, take
+from sightline.perceive.normal.portable_logarithm import expm1_of, log1p_of
 from sightline.records.windows import FloatArray, IntArray
 
-MEAN, VARIANCE, SPACING, STANDS, NUMBERS = 6, 7, 8, 9, 10
-"""Of one width of one series: six spreads of the features, then these, in all so many."""
-FILLED, SEEN, USUAL, COUNTS = 0, 1, 2, 3
-"""Vectors in the memory (0: the width is not known), vectors that were normal, distances learnt."""
-SQUARE, SCORE, WAITING = 6, 7, 8
-"""Of a look that waits: six features, the square of its distance, the score of its time."""
+MEAN, VARIANCE, SPACING, STANDS, LEAST, NUMBERS = 6, 7, 8, 9, 10, 11
+"""Of one width of one series: six spreads of the features, then mean and variance of the usual
+distances, the spacing of the memory, log(1 + deviations) that stand since the last look, and what
+is added to the deviation of the distances; in all so many."""
+FILLED, SEEN, USUAL, UNUSUAL, QUIET_LOOKS, COUNTS = 0, 1, 2, 3, 4, 5
+"""Vectors in the memory (0: the width is not known), vectors that were normal, distances learnt,
+looks since they have been unusual without a break, usual ones in a row."""
+SQUARE, HELD, WAITING = 6, 7, 8
+"""Of a look that waits: six features, the square of its distance, 1 if it is of an episode."""
+IS_OPEN, QUIET, EPISODE = 0, 1, 2
+"""Of a series: 1 while an episode lasts, and for how many rows it has been quiet."""
+LOW, HIGH, LAST, RUN, MOST_RUN, SAMPLE = 0, 1, 2, 3, 4, 5
+"""Of a series: samples further out count as these; the last sample, how many in a row have been
+equal to it, and from how many on that is unusual (infinite: never)."""
+CLIP, HELD_CLIP, BELOW_SCORE, USUAL_BELOW, LIMITS = 0, 1, 2, 3, 4
+"""Of the settings: ``clip``, ``held_clip``, ``learns_below`` (infinite for None), ``usual_below``.
+"""
+ENOUGH_QUIET_LOOKS = 4
+"""Looks of one width in a row that are usual, until what it sees is no longer one that lasts: half
+of its samples are new then."""
+STUCK_SCORE = 4.0
+"""Where a run of equal samples has become unusual: the threshold of events."""
 NEVER, ALWAYS, BELOW = 0, 1, 2
 """What is learnt after the beginning: nothing, everything, or what scored below a level."""
 _PAIRWISE = 128  # NumPy sums so many with eight running sums, and halves what is longer
@@ -221,20 +244,24 @@ def _chosen(axes: FloatArray, size: int) -> tuple[IntArray, IntArray, float]:
 
 @kernel(
     _M,
-    *[_N] * 4,
-    *[_F] * 4,
+    *[_N] * 5,
+    _V,
+    _V,
+    *[_F] * 3,
     types.Array(types.float64, 1, "C"),
     types.Array(types.int64, 1, "C"),
     types.Array(types.float64, 2, "C"),
     types.Array(types.int64, 1, "C"),
 )
-def learnt_width(  # noqa: PLR0917 - compiled functions take no keywords
+def learnt_width(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords
     looks: FloatArray,
+    grid: int,
     step: int,
     span: int,
     exclude: int,
     size: int,
-    least: float,
+    least: FloatArray,
+    rounding: FloatArray,
     least_distance: float,
     clip: float,
     spacing_share: float,
@@ -246,15 +273,18 @@ def learnt_width(  # noqa: PLR0917 - compiled functions take no keywords
     """Write what the looks of one width say of it; False, and nothing written, if it is too little.
 
     Args:
-        looks: float64[n, 6], features on a grid of ``step`` samples.
-        step: samples from look to look.
+        looks: float64[n, 6], features on a grid of ``grid`` samples.
+        grid: samples from look to look here.
+        step: the same later.
         span: samples that the known looks must span.
         exclude: looks nearer in time than this are not compared.
         size: most vectors of the memory.
-        least: smallest deviation of a feature.
+        least: float64[6], smallest deviation of each feature.
+        rounding: float64[6], what the rounding of the samples makes of each feature, 0 for samples
+            that are not rounded. What that comes to is no distance.
         least_distance, clip, spacing_share: of the settings.
-        numbers: float64[10], see ``NUMBERS``.
-        counts: int64[3], see ``COUNTS``.
+        numbers: float64[11], see ``NUMBERS``.
+        counts: int64[5], see ``COUNTS``.
         vectors: float64[6, room], infinite where there is none.
         used: int64[room], or empty.
     """
@@ -270,7 +300,7 @@ def learnt_width(  # noqa: PLR0917 - compiled functions take no keywords
             known += 1
             for axis in range(6):
                 total[axis] += looks[i, axis]
-    if known * step < span:
+    if known * grid < span:
         return False
     spread = np.zeros(6)
     for i in range(n):
@@ -279,7 +309,11 @@ def learnt_width(  # noqa: PLR0917 - compiled functions take no keywords
                 gap = looks[i, axis] - total[axis] / known
                 spread[axis] += gap * gap
     for axis in range(6):
-        spread[axis] = max(math.sqrt(spread[axis] / known), least)
+        spread[axis] = max(math.sqrt(spread[axis] / known), least[axis])
+    made = 0.0
+    for axis in range(6):
+        made += (rounding[axis] / spread[axis]) ** 2
+    least_distance = max(least_distance, math.sqrt(made))
     axes = np.empty((6, n))
     packed = np.empty((6, known))
     known = 0
@@ -320,7 +354,9 @@ def learnt_width(  # noqa: PLR0917 - compiled functions take no keywords
     numbers[VARIANCE] = _sum(distance) / len(distance)
     numbers[SPACING] = max(radius, spacing_share * middle)
     numbers[STANDS] = math.nan
-    counts[FILLED], counts[SEEN], counts[USUAL] = len(chosen), known, len(distance)
+    numbers[LEAST] = least_distance
+    counts[FILLED], counts[SEEN] = len(chosen), known
+    counts[USUAL] = max(len(distance) * grid // step, 1)
     if len(used) > 0:
         for i in range(known):
             used[nearest[i]] = i + 1
@@ -425,216 +461,308 @@ def _merged(  # noqa: PLR0917 - compiled functions take no keywords
     return kept
 
 
-@kernel(_I, _I, _I, _M, _I, _I, _I, _V, _N, types.boolean, _N, _V, _A3, _C3, _A4, _C3, _A3)
-def compared(  # noqa: PLR0915, PLR0917 - compiled functions take no keywords
-    series: IntArray,
-    length: IntArray,
-    since: IntArray,
-    looks: FloatArray,
-    steps: IntArray,
-    waits: IntArray,
-    wait_begin: IntArray,
-    least_weight: FloatArray,
+@inner_loop
+def _remember(  # noqa: PLR0917 - compiled functions take no keywords
+    row: int,
+    place: int,
+    old: FloatArray,
+    size: int,
+    forgets: bool,
+    numbers: FloatArray,
+    counts: IntArray,
+    vectors: FloatArray,
+    used: IntArray,
+    work: FloatArray,
+) -> None:
+    """Take a finite vector into the memory of one width of one series."""
+    counts[row, place, SEEN] += 1
+    seen = counts[row, place, SEEN]
+    filled = counts[row, place, FILLED]
+    spacing = numbers[row, place, SPACING]
+    gap, near = _nearest_one(vectors, row, place, filled, old, work)
+    if math.sqrt(gap) <= spacing:
+        if forgets:
+            used[row, place, near] = seen
+        return
+    at = filled
+    if forgets:
+        if filled == size:
+            at = _oldest(used, row, place, filled)
+        used[row, place, at] = seen
+    for axis in range(6):
+        vectors[row, place, axis, at] = old[axis]
+    filled = max(filled, at + 1)
+    while filled > size:
+        spacing = 2 * spacing if spacing > 0.0 else _least_gap(vectors, row, place, filled)
+        filled = _merged(vectors, row, place, filled, spacing, work)
+    counts[row, place, FILLED] = filled
+    numbers[row, place, SPACING] = spacing
+
+
+@inner_loop
+def _stuck_score(samples: FloatArray, row: int, value: float, lasting_rows: int) -> float:
+    """Take in one sample; how unusual it is that it is the same as so many before it.
+
+    ``STUCK_SCORE`` where a run of equal samples reaches ``MOST_RUN``, and more in proportion: 0
+    before, and once it has lasted.
+    """
+    if not math.isfinite(value):
+        return 0.0
+    if value == samples[row, LAST]:
+        samples[row, RUN] += 1.0
+    else:
+        samples[row, LAST] = value
+        samples[row, RUN] = 1.0
+    if samples[row, MOST_RUN] <= samples[row, RUN] <= lasting_rows:
+        found: float = STUCK_SCORE * samples[row, RUN] / samples[row, MOST_RUN]
+        return found
+    return 0.0
+
+
+@inner_loop
+def _look(  # noqa: PLR0917 - compiled functions take no keywords
+    row: int,
+    place: int,
+    slot: int,
+    query: FloatArray,
+    step: int,
+    least_weight: float,
     size: int,
     forgets: bool,
     learns: int,
     limits: FloatArray,
+    lasting_rows: int,
     numbers: FloatArray,
     counts: IntArray,
     vectors: FloatArray,
     used: IntArray,
     waiting: FloatArray,
-) -> FloatArray:
-    """How many deviations beyond the usual each look is, while what has waited is learnt.
+    work: FloatArray,
+) -> None:
+    """Compare one look, let it wait, and learn the one that has waited for long enough.
+
+    Args:
+        slot: where the one that has waited is, and this one will wait.
+        query: float64[6], the features of this one, divided by their spread.
+        work: float64[room], written to.
+    """
+    square = math.nan
+    if _is_finite(query):
+        square, _ = _nearest_one(vectors, row, place, counts[row, place, FILLED], query, work)
+    mean = numbers[row, place, MEAN]
+    scale = math.sqrt(numbers[row, place, VARIANCE]) + numbers[row, place, LEAST]
+    beyond = (math.sqrt(square) - mean) / scale
+    numbers[row, place, STANDS] = log1p_of(max(beyond, 0.0)) if math.isfinite(beyond) else math.nan
+    if learns == NEVER:
+        return
+    old = np.empty(6)
+    for axis in range(6):
+        old[axis] = waiting[row, slot, axis]
+        waiting[row, slot, axis] = query[axis]
+    distance = math.sqrt(waiting[row, slot, SQUARE])
+    waiting[row, slot, SQUARE] = square
+    is_learnt = waiting[row, slot, HELD] == 0.0
+    waiting[row, slot, HELD] = 0.0
+    if beyond < limits[USUAL_BELOW]:
+        counts[row, place, QUIET_LOOKS] += 1
+        if counts[row, place, QUIET_LOOKS] >= ENOUGH_QUIET_LOOKS:
+            counts[row, place, UNUSUAL] = 0
+    elif beyond >= limits[USUAL_BELOW]:
+        counts[row, place, QUIET_LOOKS] = 0
+        counts[row, place, UNUSUAL] += 1
+    is_learnt |= counts[row, place, UNUSUAL] * step >= lasting_rows
+    if is_learnt and _is_finite(old):
+        _remember(row, place, old, size, forgets, numbers, counts, vectors, used, work)
+    if math.isfinite(distance):
+        # What was not learnt moves what is usual, too, but less far: scores of a series that has
+        # become livelier must come down.
+        value = min(distance, mean + limits[CLIP if is_learnt else HELD_CLIP] * scale)
+        counts[row, place, USUAL] += 1
+        weight = max(1.0 / counts[row, place, USUAL], least_weight)
+        pull = value - mean
+        mean += weight * pull
+        numbers[row, place, MEAN] = mean
+        variance = numbers[row, place, VARIANCE]
+        numbers[row, place, VARIANCE] += weight * (pull * (value - mean) - variance)
+
+
+@inner_loop
+def _hold(  # noqa: PLR0917 - compiled functions take no keywords
+    row: int,
+    time: int,
+    score: float,
+    limits: FloatArray,
+    quiet_rows: int,
+    steps: IntArray,
+    waits: IntArray,
+    wait_begin: IntArray,
+    waiting: FloatArray,
+    episodes: IntArray,
+) -> None:
+    """Begin or end an episode, and mark the looks that are part of it."""
+    held_from = time
+    if score >= limits[BELOW_SCORE]:
+        episodes[row, QUIET] = 0
+        if episodes[row, IS_OPEN] == 0:
+            episodes[row, IS_OPEN] = 1
+            # The first looks that saw it were made before all widths had looked.
+            for place in range(len(steps)):
+                held_from = min(held_from, time - steps[place] + 1)
+    elif score < limits[USUAL_BELOW]:
+        episodes[row, QUIET] += 1
+        if episodes[row, QUIET] >= quiet_rows:
+            episodes[row, IS_OPEN] = 0
+    elif score >= limits[USUAL_BELOW]:
+        episodes[row, QUIET] = 0
+    if episodes[row, IS_OPEN] == 0:
+        return
+    for place in range(len(steps)):
+        look = time // steps[place]
+        for one in range(look, look - waits[place], -1):
+            if one < 0 or one * steps[place] < held_from:
+                break
+            waiting[row, wait_begin[place] + one % waits[place], HELD] = 1.0
+
+
+@kernel(
+    *[_I] * 3,
+    _V,
+    types.Array(types.int64, 1, "C"),
+    *[_I] * 3,
+    _V,
+    types.Array(types.int64, 2, "C", readonly=True),
+    _N,
+    types.boolean,
+    _N,
+    _V,
+    _I,
+    _A3,
+    _A3,
+    _C3,
+    _A4,
+    _C3,
+    _A3,
+    types.Array(types.float64, 2, "C"),
+    types.Array(types.int64, 2, "C"),
+    types.Array(types.float64, 1, "C"),
+)
+def followed(  # noqa: PLR0917 - compiled functions take no keywords
+    series: IntArray,
+    begin: IntArray,
+    length: IntArray,
+    values: FloatArray,
+    since: IntArray,
+    steps: IntArray,
+    waits: IntArray,
+    wait_begin: IntArray,
+    least_weight: FloatArray,
+    levels: IntArray,
+    size: int,
+    forgets: bool,
+    learns: int,
+    limits: FloatArray,
+    patience: IntArray,
+    windows: FloatArray,
+    numbers: FloatArray,
+    counts: IntArray,
+    vectors: FloatArray,
+    used: IntArray,
+    waiting: FloatArray,
+    samples: FloatArray,
+    episodes: IntArray,
+    into: FloatArray,
+) -> None:
+    """Score samples one after the other, while what has waited is learnt.
 
     Args:
         series: int64[k], rows of the block.
-        length: int64[k], new samples of each.
-        since: int64[rows], samples since learning, before them.
-        looks: float64[m, 6], of :func:`.features.looked`.
-        steps, waits, wait_begin, least_weight, learns: of the plan.
+        begin, length: int64[k], their new samples among ``values``.
+        values: float64[n].
+        since: int64[rows], samples since learning, written to.
+        steps, waits, wait_begin, least_weight, levels, learns, limits, patience: of the plan.
         size, forgets: of the settings.
-        limits: float64[3], ``clip``, ``least_distance``, ``learns_below``.
+        windows: float64[rows, kept, 7], written to.
         numbers: float64[rows, w, NUMBERS], written to.
         counts: int64[rows, w, COUNTS], written to.
         vectors: float64[rows, w, 6, room], written to.
         used: int64[rows, w, room], when each was last needed, written to; empty unless it forgets.
         waiting: float64[rows, waits of all widths, WAITING], written to.
-
-    Returns:
-        float64[m], 0 or more; NaN for unknown.
+        samples: float64[rows, SAMPLE], written to.
+        episodes: int64[rows, EPISODE], written to.
+        into: float64[n], the scores, written to.
     """
-    clip, least, below = limits[0], limits[1], limits[2]
-    found = np.empty(len(looks))
+    quiet_rows, lasting_rows = patience[0], patience[1]
+    widths = len(steps)
     work = np.empty(vectors.shape[3])
-    query, old = np.empty(6), np.empty(6)
-    done = 0
+    query = np.empty(6)
+    looks = np.empty((widths, 6))
+    next_look = np.empty(widths, np.int64)
     for k in range(len(series)):
         row = series[k]
-        for place in range(len(steps)):
-            filled = counts[row, place, FILLED]
-            if filled == 0:
-                continue
-            first = -since[row] % steps[place]
-            n = max(0, (length[k] - first + steps[place] - 1) // steps[place])
-            if n == 0:
-                continue
-            look = (since[row] + first) // steps[place]
-            seen = counts[row, place, SEEN]
-            usual = counts[row, place, USUAL]
-            mean = numbers[row, place, MEAN]
-            variance = numbers[row, place, VARIANCE]
-            spacing = numbers[row, place, SPACING]
-            for i in range(done, done + n):
-                for axis in range(6):
-                    query[axis] = looks[i, axis]
-                square = math.nan
-                if _is_finite(query):
-                    square, _ = _nearest_one(vectors, row, place, filled, query, work)
-                beyond = (math.sqrt(square) - mean) / (math.sqrt(variance) + least)
-                found[i] = max(beyond, 0.0) if math.isfinite(beyond) else math.nan
-                if learns == NEVER:
-                    continue
-                slot = wait_begin[place] + look % waits[place]
-                look += 1
-                for axis in range(6):
-                    old[axis] = waiting[row, slot, axis]
-                    waiting[row, slot, axis] = query[axis]
-                old_square = waiting[row, slot, SQUARE]
-                waiting[row, slot, SQUARE] = square
-                if learns != BELOW or not waiting[row, slot, SCORE] >= below:
-                    if _is_finite(old):
-                        seen += 1
-                        gap, near = _nearest_one(vectors, row, place, filled, old, work)
-                        if math.sqrt(gap) <= spacing:
-                            if forgets:
-                                used[row, place, near] = seen
-                        else:
-                            at = filled
-                            if forgets:
-                                if filled == size:
-                                    at = _oldest(used, row, place, filled)
-                                used[row, place, at] = seen
-                            for axis in range(6):
-                                vectors[row, place, axis, at] = old[axis]
-                            filled = max(filled, at + 1)
-                            while filled > size:
-                                if spacing > 0.0:
-                                    spacing = 2 * spacing
-                                else:
-                                    spacing = _least_gap(vectors, row, place, filled)
-                                filled = _merged(vectors, row, place, filled, spacing, work)
-                    distance = math.sqrt(old_square)
-                    if math.isfinite(distance):
-                        value = min(distance, mean + clip * (math.sqrt(variance) + least))
-                        usual += 1
-                        weight = max(1.0 / usual, least_weight[place])
-                        pull = value - mean
-                        mean += weight * pull
-                        variance += weight * (pull * (value - mean) - variance)
-            done += n
-            counts[row, place, FILLED] = filled
-            counts[row, place, SEEN] = seen
-            counts[row, place, USUAL] = usual
-            numbers[row, place, MEAN] = mean
-            numbers[row, place, VARIANCE] = variance
-            numbers[row, place, SPACING] = spacing
-    return found
-
-
-@kernel(_I, _I, _I, _V, _I, _A3, _C3)
-def mean_logs(  # noqa: PLR0917 - compiled functions take no keywords
-    series: IntArray,
-    length: IntArray,
-    since: IntArray,
-    logs: FloatArray,
-    steps: IntArray,
-    numbers: FloatArray,
-    counts: IntArray,
-) -> FloatArray:
-    """float64[samples], the mean over the widths of what stands; see ``attribution.combined``.
-
-    Args:
-        series, length, since, steps, numbers, counts: as for :func:`compared`.
-        logs: float64[m], log(1 + deviations) of each look, NaN for unknown.
-    """
-    total_rows = 0
-    for k in range(len(series)):
-        total_rows += length[k]
-    found = np.zeros(total_rows)
-    known = np.zeros(total_rows)
-    done, begin = 0, 0
-    for k in range(len(series)):
-        row = series[k]
-        end = begin + length[k]
-        for place in range(len(steps)):
-            if counts[row, place, FILLED] == 0:
-                continue
-            stands = numbers[row, place, STANDS]
-            left = -since[row] % steps[place]
-            for i in range(begin, end):
-                if left == 0:
-                    stands = logs[done]
-                    done += 1
-                    left = steps[place]
-                left -= 1
-                if not math.isnan(stands):
-                    found[i] += stands
-                    known[i] += 1.0
-            numbers[row, place, STANDS] = stands
-        for i in range(begin, end):
-            found[i] = found[i] / known[i] if known[i] > 0.0 else math.nan
-        begin = end
-    return found
-
-
-@kernel(
-    _I,
-    _I,
-    _I,
-    types.Array(types.int64, 1, "C"),
-    _V,
-    _I,
-    _I,
-    _I,
-    types.boolean,
-    _A3,
-    types.Array(types.float64, 1, "C"),
-)
-def shown(  # noqa: PLR0917 - compiled functions take no keywords
-    series: IntArray,
-    begin: IntArray,
-    length: IntArray,
-    since: IntArray,
-    scores: FloatArray,
-    steps: IntArray,
-    waits: IntArray,
-    wait_begin: IntArray,
-    is_kept: bool,
-    waiting: FloatArray,
-    into: FloatArray,
-) -> None:
-    """Put the scores where they belong; the samples are past.
-
-    Args:
-        series, begin, length: of the samples.
-        since: int64[rows], written to.
-        scores: float64[samples], series by series.
-        steps, waits, wait_begin: of the plan.
-        is_kept: whether the looks that wait are told the score of their time.
-        waiting: as for :func:`compared`.
-        into: float64[n], written to.
-    """
-    done = 0
-    for k in range(len(series)):
-        row = series[k]
-        into[begin[k] : begin[k] + length[k]] = scores[done : done + length[k]]
-        if is_kept:
-            for place in range(len(steps)):
-                first = -since[row] % steps[place]
-                look = (since[row] + first) // steps[place]
-                for i in range(first, length[k], steps[place]):
-                    waiting[row, wait_begin[place] + look % waits[place], SCORE] = scores[done + i]
-                    look += 1
-        since[row] += length[k]
-        done += length[k]
+        for place in range(widths):
+            next_look[place] = NO_LOOK
+            if counts[row, place, FILLED] > 0:
+                next_look[place] = since[row] + -since[row] % steps[place]
+        combined = math.nan
+        is_new = True
+        for i in range(begin[k], begin[k] + length[k]):
+            time = since[row]
+            since[row] += 1
+            value = values[i]
+            if value < samples[row, LOW]:
+                value = samples[row, LOW]
+            elif value > samples[row, HIGH]:
+                value = samples[row, HIGH]
+            take(windows, row, value, time, levels, steps, next_look, looks)
+            for place in range(widths):
+                if counts[row, place, FILLED] > 0 and time % steps[place] == 0:
+                    is_new = True
+                    for axis in range(6):
+                        query[axis] = looks[place, axis] / numbers[row, place, axis]
+                    slot = 0
+                    if learns != NEVER:
+                        slot = wait_begin[place] + time // steps[place] % waits[place]
+                    _look(
+                        row,
+                        place,
+                        slot,
+                        query,
+                        steps[place],
+                        least_weight[place],
+                        size,
+                        forgets,
+                        learns,
+                        limits,
+                        lasting_rows,
+                        numbers,
+                        counts,
+                        vectors,
+                        used,
+                        waiting,
+                        work,
+                    )
+            if is_new:
+                is_new = False
+                total, known = 0.0, 0.0
+                for place in range(widths):
+                    stands = numbers[row, place, STANDS]
+                    if counts[row, place, FILLED] > 0 and not math.isnan(stands):
+                        total += stands
+                        known += 1.0
+                combined = expm1_of(total / known) if known > 0.0 else math.nan
+            stuck = _stuck_score(samples, row, value, lasting_rows)
+            score = stuck if stuck > combined else combined
+            into[i] = score
+            if learns == BELOW:
+                _hold(
+                    row,
+                    time,
+                    score,
+                    limits,
+                    quiet_rows,
+                    steps,
+                    waits,
+                    wait_begin,
+                    waiting,
+                    episodes,
+                )

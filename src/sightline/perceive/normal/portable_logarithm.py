@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import types
 
-from sightline.perceive.compiled import kernel
+from sightline.perceive.compiled import inner_loop, kernel
 from sightline.records.windows import FloatArray
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
@@ -28,6 +28,38 @@ _MOST = 709.0  # beyond it the exponential has no number
 _LEAST = -700.0  # below it the result is -1
 
 
+@inner_loop
+def log1p_of(x: float) -> float:
+    """log(1 + x) of x > -1; NaN of NaN, infinity of infinity."""
+    if not x < np.inf:
+        return x
+    m, e = math.frexp(1.0 + x)
+    if m < _HALF_ROOT:
+        m, e = 2.0 * m, e - 1
+    s = (m - 1.0) / (m + 1.0)
+    square = s * s
+    total = 0.0
+    for term in range(_ARTANH_TERMS, -1, -1):
+        total = total * square + 1.0 / (2 * term + 1)
+    return 2.0 * s * total + e * _LOG_2
+
+
+@inner_loop
+def expm1_of(x: float) -> float:
+    """exp(x) - 1; NaN of NaN."""
+    if not _LEAST < x < _MOST:
+        return x if math.isnan(x) else (-1.0 if x < 0 else np.inf)
+    k = math.floor(x / _LOG_2 + 0.5)
+    r = x - k * _LOG_2
+    # exp(r) - 1, summed from its smallest term.
+    total = 0.0
+    for term in range(_EXP_TERMS, 0, -1):
+        total = (total + 1.0) * r / term
+    scale = math.ldexp(1.0, int(k))
+    found: float = scale * total + (scale - 1.0)
+    return found
+
+
 @kernel(_V)
 def log1p(values: FloatArray) -> FloatArray:
     """float64[n]: log(1 + x) of each x > -1; NaN of NaN, infinity of infinity.
@@ -37,19 +69,7 @@ def log1p(values: FloatArray) -> FloatArray:
     """
     found = np.empty(len(values))
     for i in range(len(values)):
-        x = values[i]
-        if not x < np.inf:
-            found[i] = x
-            continue
-        m, e = math.frexp(1.0 + x)
-        if m < _HALF_ROOT:
-            m, e = 2.0 * m, e - 1
-        s = (m - 1.0) / (m + 1.0)
-        square = s * s
-        total = 0.0
-        for term in range(_ARTANH_TERMS, -1, -1):
-            total = total * square + 1.0 / (2 * term + 1)
-        found[i] = 2.0 * s * total + e * _LOG_2
+        found[i] = log1p_of(values[i])
     return found
 
 
@@ -62,16 +82,5 @@ def expm1(values: FloatArray) -> FloatArray:
     """
     found = np.empty(len(values))
     for i in range(len(values)):
-        x = values[i]
-        if not _LEAST < x < _MOST:
-            found[i] = x if math.isnan(x) else (-1.0 if x < 0 else np.inf)
-            continue
-        k = math.floor(x / _LOG_2 + 0.5)
-        r = x - k * _LOG_2
-        # exp(r) - 1, summed from its smallest term.
-        total = 0.0
-        for term in range(_EXP_TERMS, 0, -1):
-            total = (total + 1.0) * r / term
-        scale = math.ldexp(1.0, int(k))
-        found[i] = scale * total + (scale - 1.0)
+        found[i] = expm1_of(values[i])
     return found

@@ -35,20 +35,25 @@ class NormalSettings:
             the median distance between windows that were learnt.
         delay: samples until a window may count as normal, and no fewer than its width: whoever
             compares a sample with itself finds nothing.
-        learns_below: only windows that scored less are learnt, so that what is surely an anomaly
-            never becomes normal by lasting. None: whatever has lasted for ``delay`` is normal from
-            then on, and a lasting change is told once. 0: nothing is learnt after the beginning.
+        learns_below: a score at or above it begins an episode, of which nothing is learnt: what was
+            anomalous is not normal because it is over. None: whatever has waited is normal, an
+            anomaly too. 0: nothing is learnt after the beginning.
+        usual_below: an episode is over when the score has been lower than this,
+        quiet_rows: for so many samples in a row.
+        lasting_rows: what stays unusual for so many samples without a break is a change that
+            lasts, and learnt from then on: it is told once and then normal.
         apart_share: while learning, windows are compared if they are further apart than their
             width and than this share of the stretch: else a slow wave would be its own neighbour.
         clip: distances further than this many deviations above their mean move neither as far:
             what is anomalous must not make itself usual.
+        held_clip: the same of what is not learnt.
         least_weight: of a sample's distance in mean and variance of the usual ones; until
             1 / least_weight samples all count alike.
         least_distance: added to the spread of the distances, in deviations of the features.
         least_share_of_range: smallest deviation of a feature, as a share of the range that was
             seen while learning.
-        least_share_of_size: the same as a share of the greatest absolute value: of a series that
-            never moved, what would be a movement.
+        rounding_share: of samples that are rounded (states, counts, a coarse converter), the
+            distance that rounding makes, times this, is added to the spread of the distances.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128)
@@ -57,13 +62,17 @@ class NormalSettings:
     forgets: bool = True
     spacing_share: float = 0.25
     delay: int = 1
-    learns_below: float | None = None
+    learns_below: float | None = 6.0
+    usual_below: float = 1.0
+    quiet_rows: int = 32
+    lasting_rows: int = 512
     apart_share: float = 0.125
     clip: float = 4.0
+    held_clip: float = 2.0
     least_weight: float = 1 / 1500
     least_distance: float = 1e-2
     least_share_of_range: float = 5e-3
-    least_share_of_size: float = 5e-4
+    rounding_share: float = 0.25
 
     def __post_init__(self) -> None:
         is_power = all(2 <= w <= MAX_WIDTH and w & (w - 1) == 0 for w in self.widths)
@@ -77,8 +86,13 @@ class NormalSettings:
             and 0 <= self.apart_share < 0.5
             and 0 <= self.least_weight < 1
             and 1 <= self.delay <= MAX_DELAY
-            and self.clip > 0
-            and min(self.least_distance, self.least_share_of_range, self.least_share_of_size) > 0
+            and min(self.clip, self.held_clip) > 0
+            and (self.learns_below is None or self.learns_below >= 0)
+            and self.usual_below > 0
+            and self.quiet_rows >= 1
+            and self.lasting_rows >= 1
+            and self.rounding_share >= 0
+            and min(self.least_distance, self.least_share_of_range) > 0
         )
         if not is_sound:
             raise UsageError(

@@ -35,9 +35,12 @@ class NoveltySettings(SeriesSettings):
     """Stretches of each width that are remembered as normal, at most."""
     delay_windows: Annotated[int, Field(ge=1, le=1 << 16)] = 1
     """Windows until a stretch may be learnt as normal; at least the width is waited for."""
-    learns_below: Annotated[float, Field(ge=0)] | None = None
-    """Only stretches with a lower score are learnt; null: whatever lasts is learnt; 0: nothing
-    is."""
+    learns_below: Annotated[float, Field(ge=0)] | None = NormalSettings().learns_below
+    """From this score on nothing is learnt until it is over, so that the same fault is told again;
+    null: an anomaly is normal when it is over; 0: only the beginning is normal."""
+    lasting_windows: Annotated[int, Field(ge=1, le=1 << 20)] = NormalSettings().lasting_rows
+    """What stays unusual for so many windows without a break is a lasting change, and normal from
+    then on."""
 
 
 def scored(stage: Stage, planning: Planning) -> tuple[tuple[Measure, ...], tuple[Measure, ...]]:
@@ -58,6 +61,7 @@ class NoveltyStage(Stage):
     """How unlike its own learnt past a stretch of a series is."""
 
     use = "novelty"
+    version = 2  # 1 learnt what was over, on another grid than it followed
     Settings = NoveltySettings
     scores = True
 
@@ -97,6 +101,7 @@ class NoveltyStage(Stage):
             memory_size=form.memory_size,
             delay=form.delay_windows,
             learns_below=form.learns_below,
+            lasting_rows=form.lasting_windows,
         )
 
     def begin_state(self, step: Step, limits: Limits) -> LearningStage[DetectorBank]:

@@ -9,7 +9,7 @@ from benchmarks.cases.case import Case, case
 
 
 def _events(c: Case, file: str) -> list[tuple[int, int]]:
-    """First and last row of each event that ``detect`` tells."""
+    """First and last row of each event that ``detect`` tells, those marked as weaker too."""
     done = c.run("sightline", "detect", file, "--time", "time", "--value", "value", "--json")
     if done.rc:
         raise AssertionError(f"{file}: exit {done.rc}, {done.text[:120]!r}")

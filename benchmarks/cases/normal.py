@@ -1,4 +1,4 @@
-"""Series in which events were hidden by others, learnt as normal, or made of the detector's grid."""
+"""Series whose events were hidden by others, learnt as normal, or made by the detector's grid."""
 
 from __future__ import annotations
 

@@ -97,6 +97,12 @@ class StorageError(SightlineError):
     exit_code = 8
 
 
+class WorkerError(SightlineError):
+    """A worker process of the run was killed, or does not answer. What was committed is kept."""
+
+    exit_code = 9
+
+
 # --- we are at fault --------------------------------------------------------------------------
 
 

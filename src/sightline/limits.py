@@ -128,6 +128,10 @@ class Limits:
     checkpoints_kept: int = 2
     """Checkpoints kept per partition; older ones are deleted after a newer one is durable."""
 
+    max_unpacked_bytes: int = 1 << 30
+    """Rows of one log entry or checkpoint when unpacked. More is refused on write, and damage on
+    read, before anything is unpacked."""
+
     # act
     outbox_rows: int = 100_000
     """Undelivered alerts, those that were refused for good included. Beyond it the ledger waits
@@ -156,6 +160,9 @@ class Limits:
     """Worker processes; more is a UsageError."""
     worker_join_s: float = 10.0
     """Time a worker process gets to end; then it is killed."""
+    worker_answer_s: float = 900.0
+    """Time a worker process may take for what lies between two commits. Beyond it the run ends with
+    a WorkerError: somebody has stopped the process, or the machine has no time for it."""
     commit_rows: int = 400_000
     """Rows fed between two commits at full speed; more than these are never lost by a crash."""
     quiet_commits: int = 64

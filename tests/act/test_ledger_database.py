@@ -41,7 +41,7 @@ def test_a_ledger_is_there_when_it_is_opened_again(ledger_url: str) -> None:
 def test_another_version_is_refused_with_the_upgrade_rule(ledger_url: str) -> None:
     Ledger.open(ledger_url).close()
     run_sql(ledger_url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(LogError, match=r"version 2, got 99; .*rebuilt from the log"):
+    with pytest.raises(LogError, match=r"version 3, got 99; .*rebuilt from the log"):
         Ledger.open(ledger_url)
 
 
@@ -65,6 +65,84 @@ def test_a_ledger_without_a_version_is_refused(tmp_path: Path) -> None:
         Ledger.open(url)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER hush AFTER INSERT ON outbox BEGIN DELETE FROM outbox; END",
+        "CREATE VIEW extra AS SELECT 1",
+        "CREATE TABLE extra (a INTEGER)",
+        "DROP TABLE messages",
+        "DROP INDEX decisions_by_log",
+    ],
+)
+def test_a_ledger_with_other_tables_views_or_triggers_is_refused(tmp_path: Path, sql: str) -> None:
+    url = sqlite_url(tmp_path)
+    Ledger.open(url).close()
+    run_sql(url, sql)
+    with pytest.raises(LogError, match="the tables of a ledger, and no others"):
+        Ledger.open(url)
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_link_in_the_place_of_a_ledger_is_not_followed(tmp_path: Path, end: str) -> None:
+    Ledger.open(sqlite_url(tmp_path)).close()
+    (tmp_path / f"ledger.sqlite{end}").unlink(missing_ok=True)
+    (tmp_path / f"ledger.sqlite{end}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LogError, match="no link, folder or device"):
+        Ledger.open(sqlite_url(tmp_path))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_in_the_place_of_a_ledger_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()
+    with pytest.raises(LogError, match="move it away and resume"):
+        Ledger.open(sqlite_url(tmp_path))
+
+
+def test_a_second_name_of_a_file_is_no_ledger_to_write_to(tmp_path: Path) -> None:
+    Ledger.open(sqlite_url(tmp_path)).close()
+    (tmp_path / "copy.sqlite").hardlink_to(tmp_path / "ledger.sqlite")
+    with pytest.raises(LogError, match="no link"):
+        Ledger.open(sqlite_url(tmp_path))
+
+
+def test_a_new_ledger_is_for_its_owner_alone(tmp_path: Path) -> None:
+    Ledger.open(sqlite_url(tmp_path)).close()
+    assert (tmp_path / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_database_of_something_else_is_not_made_into_a_ledger(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    run_sql(url, "CREATE TABLE orders (id INTEGER)")
+    with pytest.raises(LogError, match="no others"):
+        Ledger.open(url)
+    assert run_sql(url, "SELECT name FROM sqlite_master") == ["orders"]
+
+
+def test_a_ledger_belongs_to_one_run(tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url(tmp_path)) as ledger:
+        ledger.claim("a" * 32, epoch=1)
+        with pytest.raises(LogError, match="the ledger of run b"):
+            ledger.claim("b" * 32, epoch=2)
+
+
+def test_an_earlier_opening_of_a_run_cannot_apply_after_a_later_one(tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url(tmp_path)) as old, Ledger.open(sqlite_url(tmp_path)) as new:
+        old.claim("a" * 32, epoch=1)
+        new.claim("a" * 32, epoch=2)
+        with pytest.raises(LogError, match="opening 2 writes"):
+            apply_all(old, [decision()])
+        with pytest.raises(LogError, match="opening 2 writes"):
+            old.claim("a" * 32, epoch=1)
+        assert new.decisions() == []
+
+
+def test_a_ledger_knows_the_hash_of_the_log_where_it_was_applied(tmp_path: Path) -> None:
+    with Ledger.open(sqlite_url(tmp_path)) as ledger:
+        ledger.apply("p000", [], through_sequence=7, accounts=Accounts(), chain_hash="c" * 64)
+        assert ledger.positions() == {"p000": (7, "c" * 64)}
+
+
 def test_a_missing_file_is_not_made_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="expected a ledger, got none"):
         Ledger.open(sqlite_url(tmp_path), create=False)
@@ -85,7 +163,7 @@ def test_a_file_that_is_no_database_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_a_failing_database(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match="unable to open database file"):
+    with pytest.raises(SinkError, match="a folder in which a database can be opened"):
         Ledger.open(sqlite_url(tmp_path / "nowhere"))
 
 
@@ -111,13 +189,12 @@ def test_sqlite_runs_in_wal_mode(tmp_path: Path) -> None:
 
 def test_a_transaction_that_dies_leaves_nothing_behind(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path)
-    Ledger.open(url).close()
-    run_sql(
-        url,
-        "CREATE TRIGGER no_accounts BEFORE INSERT ON accounts "
-        "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END",
-    )
     with Ledger.open(url) as ledger:
+        run_sql(
+            url,
+            "CREATE TRIGGER no_accounts BEFORE INSERT ON accounts "
+            "BEGIN SELECT RAISE(ABORT, 'disk on fire'); END",
+        )
         with pytest.raises(SinkError, match="disk on fire"):
             apply_all(ledger, [decision()], sinks=["hook"])
         assert ledger.decisions() == []
@@ -145,7 +222,7 @@ def test_a_writer_that_still_reads_keeps_other_writers_out(tmp_path: Path) -> No
     engine = open_database(sqlite_url(tmp_path), create=False)
     other = sqlite3.connect(tmp_path / "ledger.sqlite", timeout=0)
     with writing(engine), pytest.raises(sqlite3.OperationalError, match="locked"):
-        other.execute("INSERT INTO applied_through VALUES ('p009', 1)")
+        other.execute("INSERT INTO applied_through VALUES ('p009', 1, '')")
     other.close()
     engine.dispose()
     with Ledger.open(sqlite_url(tmp_path)) as ledger:

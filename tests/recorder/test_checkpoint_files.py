@@ -44,12 +44,12 @@ def _checkpoint(sequence: int) -> Checkpoint:
     )
 
 
-def _is_on_chain(sequence: int, chain_hash: str) -> bool:
+def _is_logged(sequence: int, chain_hash: str, _digest: str) -> bool:
     return chain_hash == f"{sequence:064x}"
 
 
 def _newest(disk: SimulatedDisk) -> int | None:
-    found = read_newest_checkpoint(disk, NAME, is_on_chain=_is_on_chain)
+    found = read_newest_checkpoint(disk, NAME, is_logged=_is_logged)
     return None if found is None else found.sequence
 
 
@@ -141,7 +141,7 @@ def test_the_newest_checkpoint_is_read_back() -> None:
     for sequence in (9, 10, 100):
         path = write_checkpoint(disk, NAME, _checkpoint(sequence))
     assert path == "checkpoints/p0/100.ckpt"
-    found = read_newest_checkpoint(disk, NAME, is_on_chain=_is_on_chain)
+    found = read_newest_checkpoint(disk, NAME, is_logged=_is_logged)
     assert found is not None
     assert (found.sequence, found.chain_hash, found.epoch) == (100, f"{100:064x}", 100)
     _assert_equal(found.state, _state(100))
@@ -210,7 +210,7 @@ def test_a_checkpoint_file_beyond_the_limit_is_passed_over() -> None:
     write_checkpoint(disk, NAME, _checkpoint(1))
     disk.overwrite("checkpoints/p0/2.ckpt", b"x" * (disk.size("checkpoints/p0/1.ckpt") + 1))
     limits = Limits(max_checkpoint_bytes=disk.size("checkpoints/p0/1.ckpt"))
-    found = read_newest_checkpoint(disk, NAME, is_on_chain=_is_on_chain, limits=limits)
+    found = read_newest_checkpoint(disk, NAME, is_logged=_is_logged, limits=limits)
     assert found is not None
     assert found.sequence == 1
 

@@ -65,9 +65,9 @@ def test_a_damaged_header_before_entries_is_refused() -> None:
 def test_an_unknown_format_version_is_refused_and_not_cut() -> None:
     disk = SimulatedDisk()
     at = _BYTES.index(b"format_version") + len("format_version") + 4
-    assert _BYTES[at : at + 1] == b"1"
+    assert _BYTES[at : at + 1] == b"2"
     disk.overwrite(SEGMENT, _BYTES[:at] + b"7" + _BYTES[at + 1 :])
-    with pytest.raises(LogError, match="version 1, got '7'"):
+    with pytest.raises(LogError, match="version 2, got '7'"):
         PartitionLog.open(disk, NAME)
     assert disk.exists(SEGMENT)
 

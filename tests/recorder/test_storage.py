@@ -47,10 +47,17 @@ def test_tell_counts_bytes_that_are_still_buffered(storage: Storage) -> None:
     file.close()
 
 
-def test_create_truncates(storage: Storage) -> None:
+def test_what_is_there_already_is_not_written_over(storage: Storage) -> None:
     _write(storage, "a.bin", b"hello")
-    _write(storage, "a.bin", b"x")
-    assert _read(storage, "a.bin") == b"x"
+    with pytest.raises(LogError, match="no file of this name yet"):
+        storage.create("a.bin")
+    assert _read(storage, "a.bin") == b"hello"
+
+
+def test_what_an_interrupted_write_left_behind_is_replaced(storage: Storage) -> None:
+    _write(storage, "a.bin.tmp", b"hello")
+    _write(storage, "a.bin.tmp", b"x")
+    assert _read(storage, "a.bin.tmp") == b"x"
 
 
 def test_synced_bytes_are_seen_by_readers_before_the_file_is_closed(storage: Storage) -> None:
@@ -122,12 +129,14 @@ def test_a_file_of_another_storage_cannot_be_synced(storage: Storage, tmp_path: 
 # --- the real disk --------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full")
-def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     storage = DirectoryStorage(tmp_path)
-    (tmp_path / "full.bin").symlink_to("/dev/full")
     file = storage.create("full.bin")
     file.write(b"x")
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="free space on the disk"):
         storage.sync(file)
 
@@ -143,6 +152,67 @@ def test_a_file_in_place_of_a_folder_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"")
     with pytest.raises(StorageError, match="log/a"):
         DirectoryStorage(tmp_path).create("log/a")
+
+
+@pytest.mark.parametrize("target", ["outside.bin", "nowhere.bin"])
+def test_a_link_is_neither_read_nor_written_through(tmp_path: Path, target: str) -> None:
+    (tmp_path / "outside.bin").write_bytes(b"precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "a.bin").symlink_to(tmp_path / target)
+    (run / "a.bin.tmp").symlink_to(tmp_path / target)
+    (run / "log").symlink_to(tmp_path)
+    storage = DirectoryStorage(run)
+    for attempt in (
+        lambda: storage.open_read("a.bin"),
+        lambda: storage.create("a.bin"),
+        lambda: storage.sync_path("a.bin"),
+        lambda: storage.open_read("log/outside.bin"),
+        lambda: storage.create("log/b.bin"),
+        lambda: storage.listdir("log"),
+    ):
+        with pytest.raises(LogError):
+            attempt()
+    _write(storage, "a.bin.tmp", b"new")
+    assert (tmp_path / "outside.bin").read_bytes() == b"precious"
+    assert not (tmp_path / "nowhere.bin").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.bin")
+    with pytest.raises(LogError, match="a folder, pipe or device"):
+        DirectoryStorage(tmp_path).open_read("a.bin")
+
+
+def test_what_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    _write(DirectoryStorage(tmp_path / "run"), "log/a.bin", b"x")
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "run").rglob("*")}
+    assert modes == {"log": 0o700, "a.bin": 0o600}
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_written_or_removed_once_somebody_else_writes(tmp_path: Path) -> None:
+    is_ours = [True]
+
+    def check() -> None:
+        if not is_ours[0]:
+            raise LogError(expected="us", got="another", where="here", action="stop")
+
+    storage = DirectoryStorage(tmp_path, check_writer=check)
+    _write(storage, "a.bin", b"x")
+    file = storage.create("b.bin")
+    is_ours[0] = False
+    for attempt in (
+        lambda: storage.create("c.bin"),
+        lambda: storage.sync(file),
+        lambda: storage.sync_path("a.bin"),
+        lambda: storage.replace("a.bin", "d.bin"),
+        lambda: storage.remove("a.bin"),
+    ):
+        with pytest.raises(LogError, match="expected us"):
+            attempt()
+    assert _read(storage, "a.bin") == b"x"
 
 
 def test_a_full_quota_says_to_free_space() -> None:

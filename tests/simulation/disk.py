@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sightline.errors import LogError, StorageError, UsageError
-from sightline.recorder.storage import Storage, WritableFile, check_path
+from sightline.recorder.storage import TEMPORARY_SUFFIX, Storage, WritableFile, check_path
 
 SECTOR_BYTES = 512
 
@@ -49,6 +49,10 @@ class SimulatedDisk(Storage):
 
     def create(self, path: str) -> WritableFile:
         check_path(path)
+        if path in self._files and not path.endswith(TEMPORARY_SUFFIX):
+            raise LogError(
+                expected="no file of this name yet", got="one", where=path, action="fix the test"
+            )
         self._operate(path)
         self._files[path] = _Content(path)
         return _SimulatedFile(self, self._files[path])

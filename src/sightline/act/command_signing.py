@@ -186,7 +186,8 @@ def next_session(path: Path, *, now_ns: int) -> int:
         last = int(path.read_text(encoding="ascii")) if path.exists() else -1
         session = max(last + 1, now_ns)
         fresh = path.with_name(f"{path.name}.tmp")
-        with fresh.open("w", encoding="ascii") as file:
+        fresh.unlink(missing_ok=True)  # whatever it is, a link perhaps
+        with fresh.open("x", encoding="ascii") as file:
             file.write(str(session))
             file.flush()
             os.fsync(file.fileno())

@@ -25,9 +25,10 @@ from sightline.act.ledger_database import (
     reading,
     writing,
 )
+from sightline.act.ledger_database import writer as writer_table
 from sightline.act.notices import Notice, Told
 from sightline.act.outbox import OutboxTable
-from sightline.errors import UsageError
+from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts, Decision
 from sightline.records.decision import Status
@@ -51,6 +52,7 @@ class Ledger:
         self._engine = engine
         self._file = file_identity(engine.url)
         self._outbox = OutboxTable(engine, limits=limits)
+        self._claim: tuple[str, int] | None = None
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, limits: Limits = DEFAULT_LIMITS) -> Ledger:
@@ -91,6 +93,49 @@ class Ledger:
         """
         return file_identity(self._engine.url) == self._file
 
+    def claim(self, run_id: str, *, epoch: int, is_closed: bool = False) -> None:
+        """Let this opening of a run write, and no earlier one any more.
+
+        Args:
+            run_id: of the run.
+            epoch: of the opening; a later opening of the run has a higher one.
+            is_closed: it has ended as it should, and writes nothing any more.
+
+        Raises:
+            LogError: it is the ledger of another run, or a later opening has claimed it.
+        """
+        with writing(self._engine) as connection:
+            found = connection.execute(sa.select(writer_table)).mappings().all()
+            if [row["run_id"] for row in found] not in ([], [run_id]):
+                raise LogError(
+                    expected=f"the ledger of run {run_id[:16]}",
+                    got=f"that of run {found[0]['run_id'][:16]}",
+                    where="ledger",
+                    action="restore the ledger of this run, or move it away and resume the run: "
+                    "the ledger is rebuilt from the log",
+                )
+            if found and found[0]["epoch"] > epoch:
+                raise _superseded(epoch, found[0]["epoch"])
+            connection.execute(sa.delete(writer_table))
+            connection.execute(
+                sa.insert(writer_table).values(run_id=run_id, epoch=epoch, is_closed=is_closed)
+            )
+        self._claim = (run_id, epoch)
+
+    def claimed_by(self) -> tuple[str, int, bool] | None:
+        """Run id, epoch of the last opening, and whether that ended as it should."""
+        with reading(self._engine) as connection:
+            found = connection.execute(sa.select(writer_table)).mappings().first()
+        return None if found is None else (found["run_id"], found["epoch"], found["is_closed"])
+
+    def _check_claim(self, connection: sa.Connection) -> None:
+        if self._claim is None:
+            return
+        run_id, epoch = self._claim
+        found = connection.execute(sa.select(writer_table)).mappings().first()
+        if found is None or (found["run_id"], found["epoch"]) != (run_id, epoch):
+            raise _superseded(epoch, None if found is None else found["epoch"])
+
     @property
     def outbox(self) -> OutboxTable:
         """The alerts and how far their delivery is."""
@@ -103,6 +148,7 @@ class Ledger:
         *,
         through_sequence: int,
         accounts: Accounts,
+        chain_hash: str = "",
         sinks: Sequence[str] = (),
         shelved: Collection[str] = (),
         told: Sequence[tuple[int, Told]] = (),
@@ -118,6 +164,7 @@ class Ledger:
             decisions: (log sequence, decision) of the commit.
             through_sequence: last log sequence of the commit.
             accounts: of the partition after the commit.
+            chain_hash: of the partition's log after the commit, 64 hex digits.
             sinks: names of the sinks that get an outbox row for each new decision.
             shelved: ids of decisions that are kept in the outbox but told to nobody.
             told: (log sequence, what an alert desk said) of the commit.
@@ -128,6 +175,7 @@ class Ledger:
 
         Raises:
             UsageError: a decision or message lies beyond ``through_sequence``.
+            LogError: a later opening of the run has claimed the ledger.
             SinkError: the database failed, or the outbox is full. Nothing was applied.
         """
         sequences = [s for s, _ in decisions] + [s for s, _ in told]
@@ -140,6 +188,7 @@ class Ledger:
                 action="apply whole commits",
             )
         with writing(self._engine) as connection:
+            self._check_claim(connection)
             before = _lock_applied(connection, partition)
             if through_sequence <= before:
                 return 0
@@ -159,7 +208,7 @@ class Ledger:
             connection.execute(
                 sa.update(applied_table)
                 .where(applied_table.c.partition == partition)
-                .values(log_sequence=through_sequence)
+                .values(log_sequence=through_sequence, chain_hash=chain_hash)
             )
             _store_accounts(connection, partition, accounts)
             return new
@@ -173,6 +222,28 @@ class Ledger:
                 )
             )
         return -1 if found is None else int(found)
+
+    def positions(self) -> dict[str, tuple[int, str]]:
+        """How far each log was applied: the last log sequence, and the chain's hash after it."""
+        found = applied_table
+        statement = sa.select(found.c.partition, found.c.log_sequence, found.c.chain_hash)
+        with reading(self._engine) as connection:
+            return {
+                partition: (int(sequence), chain_hash)
+                for partition, sequence, chain_hash in connection.execute(
+                    statement.order_by(found.c.partition)
+                )
+            }
+
+    def derived_rows(self) -> dict[str, dict[tuple[object, ...], Mapping[str, object]]]:
+        """Every row that follows from the logs, by table and primary key."""
+        found: dict[str, dict[tuple[object, ...], Mapping[str, object]]] = {}
+        with reading(self._engine) as connection:
+            for table in (decisions_table, messages, dispositions):
+                keys = [column.name for column in table.primary_key]
+                rows = connection.execute(sa.select(table)).mappings().all()
+                found[table.name] = {tuple(row[key] for key in keys): dict(row) for row in rows}
+        return found
 
     def accounts(self) -> Accounts:
         """Accounts of all partitions together."""
@@ -260,7 +331,7 @@ class Ledger:
 
 def _lock_applied(connection: sa.Connection, partition: str) -> int:
     """How far the partition was applied; its row stays locked until the transaction ends."""
-    first = {"partition": partition, "log_sequence": -1}
+    first = {"partition": partition, "log_sequence": -1, "chain_hash": ""}
     connection.execute(insert(connection, applied_table).values(first).on_conflict_do_nothing())
     return int(
         connection.execute(
@@ -268,6 +339,15 @@ def _lock_applied(connection: sa.Connection, partition: str) -> int:
             .where(applied_table.c.partition == partition)
             .with_for_update()
         ).scalar_one()
+    )
+
+
+def _superseded(epoch: int, found: int | None) -> LogError:
+    return LogError(
+        expected=f"a ledger that opening {epoch} of the run writes",
+        got="none that it may write" if found is None else f"one that opening {found} writes",
+        where="ledger",
+        action="leave the run to the later opening: what was committed here is in the log",
     )
 
 

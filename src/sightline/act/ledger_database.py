@@ -8,7 +8,11 @@ rebuilt from the log.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
+import stat
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,9 @@ class LedgerDamaged(LogError):
     """The database is there and cannot be used; the log gives it again."""
 
 
-LEDGER_VERSION = 2
-"""1: decisions, accounts, outbox. 2: also messages and dispositions of an alert desk."""
+LEDGER_VERSION = 3
+"""1: decisions, accounts, outbox. 2: also messages and dispositions of an alert desk. 3: also who
+writes, and the hash of each log where it was applied."""
 
 PENDING = "pending"
 DELIVERED = "delivered"
@@ -71,11 +76,22 @@ sa.Index("decisions_by_event", decisions.c.event_ns)
 sa.Index("decisions_by_subject", decisions.c.subject, decisions.c.event_ns)
 sa.Index("decisions_by_log", decisions.c.partition, decisions.c.log_sequence)
 
+# How far each log was applied. A number alone would fit another log, or one that was cut.
 applied_through = sa.Table(
     "applied_through",
     metadata,
     sa.Column("partition", _Text, primary_key=True),
     sa.Column("log_sequence", sa.BigInteger, nullable=False),
+    sa.Column("chain_hash", _Text, nullable=False),  # of the log's chain after that entry
+)
+
+# One row: the run whose ledger this is, and which opening of it may write.
+writer = sa.Table(
+    "writer",
+    metadata,
+    sa.Column("run_id", _Text, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # a later opening has a higher one
+    sa.Column("is_closed", sa.Boolean, nullable=False),  # that opening ended as it should
 )
 
 accounts = sa.Table(
@@ -167,8 +183,8 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
     """
     engine = _engine(url)
     address = engine.url
-    if not create and address.get_backend_name() == "sqlite" and not _sqlite_file_exists(address):
-        raise _no_ledger(address)
+    if address.get_backend_name() == "sqlite":
+        _check_file(address, create=create)
     try:
         with writing(engine) as connection:
             _check_version(connection, create=create)
@@ -176,6 +192,34 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
         engine.dispose()
         raise
     return engine
+
+
+def settled_digest(url: str) -> str:
+    """SHA-256 of a ledger's SQLite file once all that was written is in it; hex.
+
+    ``""`` where that cannot be had: another process reads or writes, or it is no SQLite file.
+    """
+    engine = open_database(url, create=False)
+    try:
+        if engine.url.get_backend_name() != "sqlite":
+            return ""
+        path = Path(str(engine.url.database))
+        with _translated(engine.url), engine.connect() as connection:
+            connection.exec_driver_sql("ROLLBACK")
+            is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+            connection.exec_driver_sql("BEGIN")
+    finally:
+        engine.dispose()
+    return "" if is_busy else file_digest(path)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a ledger's SQLite file, hex; ``""`` while there is more in a file beside it."""
+    beside = path.with_name(f"{path.name}-wal")
+    if beside.exists() and beside.stat().st_size:
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
@@ -253,6 +297,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # is durable before, gives them again.
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA trusted_schema=OFF")
     cursor.close()
 
 
@@ -268,8 +313,7 @@ def _check_version(connection: sa.Connection, *, create: bool) -> None:
             raise _no_ledger(connection.engine.url)
         metadata.create_all(connection)
         connection.execute(sa.insert(schema_version).values(version=LEDGER_VERSION))
-        return
-    versions = connection.scalars(sa.select(schema_version.c.version)).all()
+    versions = connection.scalars(sa.select(schema_version.c.version).limit(2)).all()
     if list(versions) != [LEDGER_VERSION]:
         raise LogError(
             expected=f"ledger version {LEDGER_VERSION}",
@@ -277,6 +321,8 @@ def _check_version(connection: sa.Connection, *, create: bool) -> None:
             where=shown(connection.engine.url),
             action=_REBUILD,
         )
+    if connection.dialect.name == "sqlite":
+        _check_schema(connection)
 
 
 def file_identity(address: sa.URL) -> tuple[int, int] | None:
@@ -289,6 +335,79 @@ def file_identity(address: sa.URL) -> tuple[int, int] | None:
 
 def _sqlite_file_exists(address: sa.URL) -> bool:
     return address.database not in (None, "", ":memory:") and Path(str(address.database)).exists()
+
+
+def _check_schema(connection: sa.Connection) -> None:
+    """Raise LogError unless a SQLite file has our tables and nothing else.
+
+    A view or a trigger in a file that somebody sent would be run by whoever reads or writes it.
+    """
+    found = _definitions(connection)
+    expected = _our_definitions()
+    if found != expected:
+        names = {row[1] for row in {*found} ^ {*expected}}
+        raise LedgerDamaged(
+            expected="the tables of a ledger, and no others",
+            got=f"other definitions: {', '.join(sorted(map(repr, names)))[:_SHOWN_CHARS]}",
+            where=shown(connection.engine.url),
+            action=_REBUILD,
+        )
+
+
+@cache
+def _our_definitions() -> tuple[tuple[object, ...], ...]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        found = _definitions(connection)
+    engine.dispose()
+    return found
+
+
+def _definitions(connection: sa.Connection) -> tuple[tuple[object, ...], ...]:
+    statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    return tuple(tuple(row) for row in connection.exec_driver_sql(statement))
+
+
+def _check_file(address: sa.URL, *, create: bool) -> None:
+    """Raise LogError unless a SQLite file may be opened; a new one is made for its owner alone."""
+    if address.database in (None, "", ":memory:"):
+        if not create:
+            raise _no_ledger(address)
+        return
+    path = Path(str(address.database))
+    for found in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+        try:
+            status = found.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unreachable(address, error) from error
+        # Through a link, what is written would go into a file of somebody else.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise LogError(
+                expected="a file of its own, no link, folder or device",
+                got="something else",
+                where=str(found),
+                action=_REBUILD,
+            )
+    if path.exists():
+        return
+    if not create:
+        raise _no_ledger(address)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: sa.URL, error: OSError) -> SinkError:
+    return SinkError(
+        expected="a folder in which a database can be opened",
+        got=error.strerror or type(error).__name__,
+        where=shown(address),
+        action="check the path, its permissions and the free space",
+    )
 
 
 def _no_ledger(address: sa.URL) -> LogError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from string import hexdigits
 from typing import Annotated
 
 import polars as pl
@@ -15,8 +16,6 @@ from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.run_command import show_report
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
-from sightline.recorder import verify_log
-from sightline.records import Accounts
 from sightline.runtime import (
     ReplayVerdict,
     RunComparison,
@@ -30,6 +29,7 @@ from sightline.runtime import (
 from sightline.runtime.engine.answerers import lookers
 from sightline.runtime.pictures.logged_pictures import looked_at_again
 from sightline.runtime.pruning import prune_run
+from sightline.runtime.verification import RunVerdict, verify_run
 from sightline.sense import MemorySource, feed_again_frame, load_contract
 
 _SHOWN_DIFFERENCES = 10
@@ -66,7 +66,8 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run the log of a run through the engine again; exit 0 only if every byte is the same."""
-    directory = RunDirectory.open(path, plugins=plugins)
+    directory = RunDirectory.open(path, plugins=plugins, has_logs=False)
+    verify_run(directory).check(str(path))
     sources = open_sources(directory.plan, source) if source else None
     with counting_display("replay", is_quiet=as_json) as on_progress:
         verdict = replay_run(
@@ -75,7 +76,11 @@ def replay(
     changed: list[tuple[int, str]] = []
     if rerun_models and directory.plan.cameras:
         changed = list(looked_at_again(directory, lookers(directory.plan)))
-    comparison = compare_runs(directory, RunDirectory.open(against)) if against else None
+    comparison = None
+    if against is not None:
+        other = RunDirectory.open(against, plugins=plugins, has_logs=False)
+        verify_run(other).check(str(against))
+        comparison = compare_runs(directory, other)
     holds = bool(verdict) and not changed and (comparison is None or bool(comparison))
     if as_json:
         print_json(
@@ -156,55 +161,90 @@ def verify(
         typer.Option(
             "--head",
             metavar="PARTITION=HASH",
-            help="Newest hash of a log, as you noted it elsewhere.",
+            help="Hash of a log, as you noted it elsewhere, now or at an earlier time.",
         ),
     ] = None,
+    plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Check the hash chain of every log, and that every received row is accounted for."""
-    directory = RunDirectory.open(path)
-    expected = dict(item.split("=", 1) for item in head or [] if "=" in item)
+    """Check every file of a run against the others, and that every received row is counted."""
+    directory = RunDirectory.open(path, plugins=plugins, has_logs=False)
+    wanted = _noted_heads(head or [], directory.partitions)
     with counting_display("verify", is_quiet=as_json) as on_progress:
-        verdicts = {
-            name: verify_log(directory.storage, name, on_progress=on_progress)
-            for name in directory.partitions
-        }
-    heads = {n: n not in expected or v.head.hash == expected[n] for n, v in verdicts.items()}
-    chains_hold = all(verdicts.values()) and all(heads.values())
-    accounts = Accounts.total(directory.accounts().values()) if chains_hold else Accounts()
-    holds = chains_hold and accounts.is_balanced
+        verdict = verify_run(directory, wanted=wanted, on_progress=on_progress)
+    problems = [*verdict.problems, *verdict.torn]
     if as_json:
         print_json(
             {
-                "holds": holds,
+                "holds": bool(verdict),
+                "run": directory.run_id,
+                "root": verdict.root,
+                "closed": verdict.is_closed,
                 "logs": {
-                    n: {
-                        "holds": bool(v) and heads[n],
-                        "entries": v.entries,
-                        "pruned": v.pruned_entries,
-                        "head": v.head.hash,
-                        "problem": v.problem or ("" if heads[n] else "another head hash"),
+                    name: {
+                        "holds": bool(log),
+                        "entries": log.entries,
+                        "pruned": log.pruned_entries,
+                        "head": log.head.hash,
+                        "problem": log.problem,
                     }
-                    for n, v in verdicts.items()
+                    for name, log in verdict.logs.items()
                 },
-                "conservation": accounts.equation() if chains_hold else None,
+                "problems": problems,
+                "conservation": None if verdict.accounts is None else verdict.accounts.equation(),
             }
         )
     else:
-        console = Terminal()
-        for name, verdict in verdicts.items():
-            mark = "[green]holds[/green]" if verdict and heads[name] else "[red]broken[/red]"
-            console.print(
-                f"{name}: chain {mark}, {verdict.entries} entries, head {verdict.head.hash}",
-                markup=True,
+        _show_verdict(verdict, wanted)
+    raise typer.Exit(0 if verdict else 1)
+
+
+def _noted_heads(given: Sequence[str], partitions: Sequence[str]) -> dict[str, set[str]]:
+    """``PARTITION=HASH`` options; hex digits may be in capitals.
+
+    Raises:
+        UsageError: an option of another form, or of a partition that the run does not have.
+    """
+    found: dict[str, set[str]] = {}
+    for option in given:
+        name, equals, text = option.partition("=")
+        digits = text.strip().lower()
+        if not equals or not digits or not {*digits} <= {*hexdigits}:
+            raise UsageError(
+                expected="PARTITION=HASH, the hash in hex digits as verify prints it",
+                got=repr(option),
+                where="--head",
+                action=f"write --head {partitions[0]}=…",
             )
-            if verdict.problem:
-                console.print(f"  {verdict.problem}", markup=False)
-            elif not heads[name]:
-                console.print(f"  expected head {expected[name]}", soft_wrap=True)
-        if chains_hold:
-            console.print(f"conservation: {accounts.equation()}")
-    raise typer.Exit(0 if holds else 1)
+        if name not in partitions:
+            raise UsageError(
+                expected=f"a partition of the run: {', '.join(partitions)}",
+                got=repr(name),
+                where="--head",
+                action="mend the name",
+            )
+        found.setdefault(name, set()).add(digits)
+    return found
+
+
+def _show_verdict(verdict: RunVerdict, wanted: Mapping[str, Collection[str]]) -> None:
+    console = Terminal()
+    for name, log in verdict.logs.items():
+        mark = "[green]holds[/green]" if log else "[red]broken[/red]"
+        console.print(
+            f"{name}: chain {mark}, {log.entries} entries, head {log.head.hash}", markup=True
+        )
+        for noted in sorted(wanted.get(name, ())):
+            at = log.found.get(noted)
+            if at is not None and at < log.head.sequence:
+                console.print(f"  passed {noted[:16]}… at entry {at}, and went on from there")
+    console.print(f"root {verdict.root}")
+    if not verdict.is_closed:
+        console.print("not closed: it goes on, or was interrupted; a resume closes it")
+    for problem in (*verdict.problems, *verdict.torn):
+        console.print(f"broken {problem}")
+    if verdict.accounts is not None:
+        console.print(f"conservation: {verdict.accounts.equation()}")
 
 
 def prune(

@@ -18,6 +18,7 @@ from sightline.errors import SinkError, UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.registry import import_plugins
 from sightline.runtime import RunDirectory
+from sightline.runtime.verification import ledger_changing
 
 
 def outbox(
@@ -48,29 +49,30 @@ def outbox(
     """
     run = RunDirectory.open(path)
     registry = outlet_registry(import_plugins(run.plan.pipeline.plugins, where=str(path)))
-    with Ledger.open(run.ledger_url, create=False) as ledger:
-        waiting = ledger.outbox.undelivered()
-        for name in discard or ():
-            if name not in waiting:
-                raise UsageError(
-                    expected=f"a receiver that alerts wait for: {', '.join(waiting) or 'none'}",
-                    got=name,
-                    where="--discard",
-                    action="write the name as `sightline outbox RUN` shows it",
-                )
-            ledger.outbox.discard(name)
+    with ledger_changing(run):
+        with Ledger.open(run.ledger_url, create=False) as ledger:
+            waiting = ledger.outbox.undelivered()
+            for name in discard or ():
+                if name not in waiting:
+                    raise UsageError(
+                        expected=f"a receiver that alerts wait for: {', '.join(waiting) or 'none'}",
+                        got=name,
+                        where="--discard",
+                        action="write the name as `sightline outbox RUN` shows it",
+                    )
+                ledger.outbox.discard(name)
+            if alerts:
+                ledger.outbox.retry_failed()
+            left = ledger.outbox.undelivered()
         if alerts:
-            ledger.outbox.retry_failed()
-        left = ledger.outbox.undelivered()
-    if alerts:
-        delivery = AlertDelivery(
-            run.ledger_url,
-            parse_alerts(alerts, registry=registry),
-            wall_ns=time.time_ns,
-            sleep_s=time.sleep,
-        )
-        with delivery:
-            left = delivery.drain(wait_s)
+            delivery = AlertDelivery(
+                run.ledger_url,
+                parse_alerts(alerts, registry=registry),
+                wall_ns=time.time_ns,
+                sleep_s=time.sleep,
+            )
+            with delivery:
+                left = delivery.drain(wait_s)
     _show(path, left, as_json=as_json)
 
 

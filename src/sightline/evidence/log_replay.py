@@ -18,6 +18,7 @@ from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.replay import first_checkpoint, fresh_core
+from sightline.runtime.engine.stepping import restore_logged, step_logged
 from sightline.runtime.stages.zones import CameraView
 
 SAID = frozenset({EntryKind.COMMAND, EntryKind.DECISION, EntryKind.STAGE_DIGEST})
@@ -81,7 +82,7 @@ class LogReplay:
         if checkpoint is None:
             return
         self.began_after = checkpoint.sequence
-        self.core.restore(checkpoint.state)
+        restore_logged(self.core, checkpoint, partition=self.partition)
         meta = checkpoint.state.meta
         for name in self.site.machines:
             plain = meta[f"item.{name}"]["interlock"]["last_command"]
@@ -111,7 +112,7 @@ class LogReplay:
         self.check_all_said(entry.sequence)
         if entry.kind is EntryKind.INPUT_REFERENCE:
             raise needs_files(self.partition)
-        output = self.core.step(entry)
+        output = step_logged(self.core, entry, partition=self.partition)
         if output.digests:
             digests = {"epoch": self.core.epoch, "stages": output.digests}
             text = json.dumps(digests, sort_keys=True, separators=(",", ":"))

@@ -15,7 +15,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries, read_newest_checkpoint
 from sightline.recorder.checkpoint import StateParts, pack_state, unpack_state
 from sightline.recorder.retention import first_kept
-from sightline.recorder.walk import chain_hash_at
+from sightline.recorder.walk import is_logged_checkpoint
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import Mode, Status, Transition
 from sightline.records.entry import CORE_INPUTS
@@ -175,9 +175,11 @@ class PipelineTrial:
         checkpoint = read_newest_checkpoint(
             storage,
             name,
-            is_on_chain=lambda sequence, chain: (
+            is_logged=lambda sequence, chain_hash, digest: (
                 sequence <= first
-                and chain_hash_at(storage, name, sequence, limits=self._limits) == chain
+                and is_logged_checkpoint(
+                    storage, name, sequence, chain_hash, digest, limits=self._limits
+                )
             ),
             limits=self._limits,
         )

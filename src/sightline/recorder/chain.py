@@ -1,17 +1,21 @@
 """The hash chain: one link per committed group of entries.
 
 A link hashes the previous link and, for every entry of the group, its kind, name, time and the
-SHA-256 of its payload. Payloads can therefore be pruned without breaking the chain.
+SHA-256 of its payload. Payloads can therefore be pruned without breaking the chain. The first entry
+of a log names the run, what the run was given, and the partition, so that no other log fits.
+
+The bytes are described in ``docs/log-format.md``; a test computes them from that page alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sightline.records import EntryKind
+from sightline.records.plain_json import plain_json, read_json
 
 HASH_HEX_DIGITS = 64
 _HASH_PREFIX = b'{"hash":"'
@@ -34,6 +38,36 @@ class ChainHead:
 
 
 EMPTY_CHAIN = ChainHead(-1, "0" * HASH_HEX_DIGITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOrigin:
+    """Where the logs of a run come from.
+
+    Attributes:
+        run_id: of the run, 32 hex digits.
+        manifest_digest: SHA-256 in hex of what the run was given.
+        epoch: which opening of the run for writing this is, from 1.
+    """
+
+    run_id: str
+    manifest_digest: str
+    epoch: int
+
+    def genesis(self, partition: str) -> bytes:
+        """Payload of the first entry of a partition's log, of kind ``origin``."""
+        return plain_json(
+            {"run": self.run_id, "manifest": self.manifest_digest, "partition": partition}
+        )
+
+
+def root_of(manifest_digest: str, heads: Mapping[str, ChainHead]) -> str:
+    """One hash over the heads of several logs and what the run was given, 64 hex digits."""
+    plain = {name: [head.sequence, head.hash] for name, head in sorted(heads.items())}
+    body = json.dumps(
+        {"manifest": manifest_digest, "heads": plain}, separators=(",", ":"), ensure_ascii=False
+    )
+    return hashlib.sha256(body.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +155,7 @@ def parse_commit(payload: bytes) -> Commit:
     if payload[len(_HASH_PREFIX) : _HASH_END] != digest.encode():
         raise ValueError("a commit entry whose hash matches its content")
     try:
-        plain = json.loads(body)
+        plain = read_json(body)
         entries = tuple(
             LinkedEntry(kind=EntryKind(kind), name=name, time_ns=time_ns, digest=entry_digest)
             for kind, name, time_ns, entry_digest in plain["entries"]

@@ -30,8 +30,10 @@ import polars as pl
 
 from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.recorder.segment_format import TEMPORARY_SUFFIX, check_partition_name
-from sightline.recorder.storage import Storage
+from sightline.recorder.arrow_stream import read_arrow
+from sightline.recorder.segment_format import check_partition_name
+from sightline.recorder.storage import TEMPORARY_SUFFIX, Storage
+from sightline.records.plain_json import read_json
 
 STATE_VERSION = 1
 _MAGIC = b"SLSTATE\0"
@@ -130,12 +132,12 @@ def unpack_state(packed: bytes, *, where: str = "packed state") -> StateParts:
         raise _corrupt(where, "bytes that do not match their digest")
     try:
         return _parse(view[_PREFIX.size : end], header_bytes)
-    except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, LogError) as error:
         raise _corrupt(where, repr(error)) from error
 
 
 def _parse(view: memoryview, header_bytes: int) -> StateParts:
-    header = json.loads(bytes(view[:header_bytes]))
+    header = read_json(bytes(view[:header_bytes]))
     arrays: dict[str, npt.NDArray[Any]] = {}
     frames: dict[str, pl.DataFrame] = {}
     at = header_bytes
@@ -148,7 +150,12 @@ def _parse(view: memoryview, header_bytes: int) -> StateParts:
             flat = np.frombuffer(body, dtype=np.dtype(block["dtype"]))
             arrays[block["name"]] = flat.reshape(block["shape"]).copy()
         else:
-            frames[block["name"]] = pl.read_ipc_stream(io.BytesIO(body))
+            frames[block["name"]] = read_arrow(
+                bytes(body),
+                where=f"frame {block['name']}",
+                most_bytes=DEFAULT_LIMITS.max_checkpoint_bytes,
+                most_rows=DEFAULT_LIMITS.max_open_rows,
+            )
     if at != len(view):
         raise ValueError(f"{len(view) - at} bytes too many")
     return StateParts(meta=header["meta"], arrays=arrays, frames=frames)
@@ -188,12 +195,14 @@ class Checkpoint:
         chain_hash: of the chain after that commit, 64 hex digits.
         epoch: number of the last epoch the state has seen.
         state: the state, taken apart.
+        digest: of the file, 64 hex digits; ``""`` before it is written.
     """
 
     sequence: int
     chain_hash: str
     epoch: int
     state: StateParts
+    digest: str = ""
 
 
 def write_checkpoint(
@@ -241,21 +250,46 @@ def write_checkpoint(
     return path
 
 
+def checkpoint_files(storage: Storage, name: str) -> list[tuple[int, str]]:
+    """Sequence and path of each checkpoint of a partition, oldest first."""
+    return [(s, f"{_folder(name)}/{s}.ckpt") for s in _sequences(storage, name)]
+
+
+def read_checkpoint(
+    storage: Storage, name: str, sequence: int, *, limits: Limits = DEFAULT_LIMITS
+) -> Checkpoint | None:
+    """One checkpoint; None if it is not intact."""
+    return _read(storage, f"{_folder(name)}/{sequence}.ckpt", sequence, limits=limits)
+
+
+def stored_digest(storage: Storage, path: str) -> str:
+    """The digest that a checkpoint's file ends with, in hex; whether it is right is not checked."""
+    with storage.open_read(path) as file:
+        file.seek(storage.size(path) - _DIGEST_BYTES)
+        return file.read(_DIGEST_BYTES).hex()
+
+
 def read_newest_checkpoint(
     storage: Storage,
     name: str,
     *,
-    is_on_chain: Callable[[int, str], bool],
+    is_logged: Callable[[int, str, str], bool],
     limits: Limits = DEFAULT_LIMITS,
 ) -> Checkpoint | None:
-    """The newest checkpoint that is intact and on the chain; None if there is none.
+    """The newest checkpoint that is intact and that the log tells of; None if there is none.
 
     Args:
-        is_on_chain: says whether (sequence, chain hash) is a commit of the log.
+        storage: the disk.
+        name: of the partition.
+        is_logged: says whether the log tells of a checkpoint with this (sequence, chain hash,
+            digest): :func:`.walk.is_logged_checkpoint`.
+        limits: bounds.
     """
     for sequence in reversed(_sequences(storage, name)):
         checkpoint = _read(storage, f"{_folder(name)}/{sequence}.ckpt", sequence, limits=limits)
-        if checkpoint is not None and is_on_chain(checkpoint.sequence, checkpoint.chain_hash):
+        if checkpoint is not None and is_logged(
+            checkpoint.sequence, checkpoint.chain_hash, checkpoint.digest
+        ):
             return checkpoint
     return None
 
@@ -265,15 +299,17 @@ def read_oldest_checkpoint(
     name: str,
     *,
     from_sequence: int,
-    is_on_chain: Callable[[int, str], bool],
+    is_logged: Callable[[int, str, str], bool],
     limits: Limits = DEFAULT_LIMITS,
 ) -> Checkpoint | None:
-    """The oldest intact checkpoint on the chain at or after ``from_sequence``; None if none is."""
+    """The oldest such checkpoint at or after ``from_sequence``; None if there is none."""
     for sequence in _sequences(storage, name):
         if sequence < from_sequence:
             continue
         checkpoint = _read(storage, f"{_folder(name)}/{sequence}.ckpt", sequence, limits=limits)
-        if checkpoint is not None and is_on_chain(checkpoint.sequence, checkpoint.chain_hash):
+        if checkpoint is not None and is_logged(
+            checkpoint.sequence, checkpoint.chain_hash, checkpoint.digest
+        ):
             return checkpoint
     return None
 
@@ -295,6 +331,7 @@ def _read(storage: Storage, path: str, sequence: int, *, limits: Limits) -> Chec
         chain_hash=meta["chain_hash"],
         epoch=meta["epoch"],
         state=StateParts(meta=meta["state"], arrays=parts.arrays, frames=parts.frames),
+        digest=packed[-_DIGEST_BYTES:].hex(),
     )
 
 

@@ -6,6 +6,7 @@ and nothing may act on it before.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 
 from sightline.errors import LogError, StorageError, UsageError
@@ -16,8 +17,10 @@ from sightline.recorder.segment_format import (
     MAX_TIME_NS,
     SegmentHeader,
     list_segments,
+    message_encoding,
     segment_path,
 )
+from sightline.recorder.segment_reader import SegmentReader, StoredEntry
 from sightline.recorder.segment_writer import SegmentWriter
 from sightline.recorder.storage import Storage
 from sightline.recorder.walk import walk_groups
@@ -28,6 +31,8 @@ __all__ = ["ChainHead", "PartitionLog", "Recovery", "read_entries"]
 _ROW_BYTES = 256
 """Upper bound for one entry's row in a commit, without its name."""
 _NS_PER_S = 1_000_000_000
+_SURELY_READABLE = 300
+"""JSON with fewer brackets cannot be nested so deeply that Python gives up."""
 
 
 class PartitionLog:
@@ -65,16 +70,34 @@ class PartitionLog:
         self._is_unusable = False
 
     @classmethod
-    def open(cls, storage: Storage, name: str, *, limits: Limits = DEFAULT_LIMITS) -> PartitionLog:
+    def open(
+        cls,
+        storage: Storage,
+        name: str,
+        *,
+        genesis: bytes | None = None,
+        epoch: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> PartitionLog:
         """Open for appending, recovering first; ``recovery`` says what that found.
 
         The next entries go into a new segment, made when the first of them comes.
 
+        Args:
+            storage: the disk.
+            name: of the log.
+            genesis: payload of the first entry that the log must have, if it has any; whoever
+                opens a new log writes it. None: whatever.
+            epoch: of this opening of the run; None: that of the newest segment.
+            limits: bounds.
+
         Raises:
-            LogError: the log is damaged other than by an interrupted last write.
+            LogError: the log is damaged other than by an interrupted last write, belongs to
+                another run, or a later opening has written to it.
             StorageError: the disk refuses.
         """
-        return cls(storage, name, recovery=recover(storage, name, limits=limits), limits=limits)
+        recovery = recover(storage, name, genesis=genesis, epoch=epoch, limits=limits)
+        return cls(storage, name, recovery=recovery, limits=limits)
 
     @property
     def head(self) -> ChainHead:
@@ -162,7 +185,12 @@ class PartitionLog:
                 self._finished_bytes += self._storage.size(self._segment.path)
                 self._segment = None
         if self._segment is None:
-            header = SegmentHeader(partition=self._name, index=self._next_index, start=self._head)
+            header = SegmentHeader(
+                partition=self._name,
+                index=self._next_index,
+                start=self._head,
+                epoch=self.recovery.epoch,
+            )
             path = segment_path(self._name, self._next_index)
             self._segment = SegmentWriter(self._storage, path, header)
             self._next_index += 1
@@ -271,13 +299,34 @@ def read_entries(
                     where=reader.path,
                     action="read from a later entry, or read only what pruning has left",
                 )
+            payload = reader.payload(entry)
+            _check_depth(payload, linked.kind, reader, entry)
             yield Entry(
                 sequence=entry.sequence,
                 kind=linked.kind,
                 name=linked.name,
                 time_ns=linked.time_ns,
-                payload=reader.payload(entry),
+                payload=payload,
             )
+
+
+def _check_depth(
+    payload: bytes, kind: EntryKind, reader: SegmentReader, entry: StoredEntry
+) -> None:
+    """Raise LogError for JSON that lies too deep in itself to be read; ours never does."""
+    if message_encoding(kind) == "arrow-ipc":
+        return
+    if payload.count(b"[") + payload.count(b"{") < _SURELY_READABLE:
+        return
+    line, _, _ = payload.partition(b"\n")  # what is not JSON has a line of it in front
+    try:
+        json.loads(line)
+    except RecursionError as error:
+        raise reader.damage(
+            entry.offset, expected=f"an entry of kind {kind}", got="JSON nested without end"
+        ) from error
+    except ValueError:
+        return  # whoever reads it says what is wrong
 
 
 def _is_unicode(name: str) -> bool:

@@ -7,6 +7,7 @@ torn, because every group is synced before the next is begun. Anything else is d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcap.opcode import Opcode
@@ -18,10 +19,11 @@ from sightline.recorder.chain import (
     EMPTY_CHAIN,
     ChainHead,
     Commit,
+    LinkedEntry,
     parse_commit,
+    payload_digest,
 )
 from sightline.recorder.segment_format import (
-    TEMPORARY_SUFFIX,
     largest_header_bytes,
     list_segments,
     log_folder,
@@ -33,7 +35,8 @@ from sightline.recorder.segment_reader import (
     UnknownVersionError,
 )
 from sightline.recorder.segment_writer import SegmentWriter
-from sightline.recorder.storage import Storage
+from sightline.recorder.storage import TEMPORARY_SUFFIX, Storage
+from sightline.records import EntryKind
 
 _SEARCH_BYTES = 1 << 20
 """Bytes held at a time while looking for commits behind a damaged place."""
@@ -45,6 +48,7 @@ class Recovery:
 
     Attributes:
         head: end of the chain; everything up to it is committed and kept.
+        epoch: of this opening.
         cut_entries: complete entries that were given up because no commit covered them.
         cut_bytes: bytes that were given up, those entries included.
         repaired_segments: paths of segments that were rewritten or removed.
@@ -52,6 +56,7 @@ class Recovery:
     """
 
     head: ChainHead
+    epoch: int
     cut_entries: int
     cut_bytes: int
     repaired_segments: tuple[str, ...]
@@ -125,20 +130,38 @@ def has_torn_header(reader: SegmentReader, name: str) -> bool:
     return False
 
 
-def recover(storage: Storage, name: str, *, limits: Limits) -> Recovery:
+def recover(
+    storage: Storage,
+    name: str,
+    *,
+    genesis: bytes | None = None,
+    epoch: int | None = None,
+    limits: Limits,
+) -> Recovery:
     """Make every segment of the log finished, cutting what was not committed.
 
     May be interrupted at any point and run again. An empty log is fine.
 
+    Args:
+        storage: the disk.
+        name: of the log.
+        genesis: payload of the first entry that the log must have, if it has any; None: whatever.
+        epoch: of the opening; None: that of the newest segment, 0 in a new log.
+        limits: bounds.
+
     Raises:
-        LogError: the log is damaged before its torn end; no committed entry was touched.
+        LogError: the log is damaged before its torn end, belongs to another run, or a later
+            opening has written to it; nothing was touched.
         StorageError: the disk would not take the rewritten segment; nothing was lost.
     """
+    segments = list_segments(storage, name)
+    if genesis is not None:
+        check_genesis(storage, name, genesis, limits=limits)
+    newest_epoch = _check_epoch(storage, name, segments, epoch=epoch, limits=limits)
     _remove_temporary_files(storage, name)
     cut_entries = cut_bytes = 0
     repaired: list[str] = []
     head = EMPTY_CHAIN
-    segments = list_segments(storage, name)
     while segments:
         index = segments.pop()
         with SegmentReader(storage, name, index, limits=limits) as reader:
@@ -167,10 +190,75 @@ def recover(storage: Storage, name: str, *, limits: Limits) -> Recovery:
         cut_bytes += size
     return Recovery(
         head=head,
+        epoch=newest_epoch if epoch is None else epoch,
         cut_entries=cut_entries,
         cut_bytes=cut_bytes,
         repaired_segments=tuple(repaired),
         message=_message(name, head, cut_entries, cut_bytes, repaired),
+    )
+
+
+def check_genesis(storage: Storage, name: str, genesis: bytes, *, limits: Limits) -> None:
+    """Raise LogError if a log has entries and the first is not of kind ``origin`` with this."""
+    first = first_entry(storage, name, limits=limits)
+    if first is not None and not is_genesis(first, genesis):
+        raise another_run(log_folder(name))
+
+
+def is_genesis(first: LinkedEntry, genesis: bytes) -> bool:
+    """Whether the first entry of a log is the one that the run demands."""
+    return first.kind is EntryKind.ORIGIN and first.digest == payload_digest(genesis)
+
+
+def first_entry(storage: Storage, name: str, *, limits: Limits) -> LinkedEntry | None:
+    """The first committed entry of a log, as the chain has it; None of a log without any.
+
+    Raises:
+        LogError: the log is damaged at its beginning.
+    """
+    segments = list_segments(storage, name)
+    if not segments:
+        return None
+    with SegmentReader(storage, name, 0, limits=limits) as reader:
+        is_alone = len(segments) == 1
+        if is_alone and has_torn_header(reader, name):
+            return None
+        try:
+            for group in reader.groups():
+                return group.commit.entries[0]
+        except LogError:
+            if reader.is_finished or not is_alone:
+                raise
+    return None
+
+
+def _check_epoch(
+    storage: Storage, name: str, segments: Sequence[int], *, epoch: int | None, limits: Limits
+) -> int:
+    """The epoch of the newest segment, which must not be later than ``epoch``."""
+    newest_epoch = 0
+    for index in segments[-2:]:
+        with SegmentReader(storage, name, index, limits=limits) as reader:
+            if index == segments[-1] and has_torn_header(reader, name):
+                continue
+            newest_epoch = reader.header()[0].epoch
+    if epoch is not None and newest_epoch > epoch:
+        raise LogError(
+            expected=f"a log that opening {epoch} of the run writes",
+            got=f"one that opening {newest_epoch} has written to",
+            where=log_folder(name),
+            action="leave the run to the later opening: what was committed is kept",
+        )
+    return newest_epoch
+
+
+def another_run(path: str) -> LogError:
+    """The error of a log that does not begin as the run and its ``run.json`` demand."""
+    return LogError(
+        expected="a log of this run, of this partition, begun with what run.json says",
+        got="one of another run, or of another run.json",
+        where=path,
+        action="restore the log and run.json together from a copy",
     )
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder.chain import Commit
 from sightline.recorder.segment_format import (
-    TEMPORARY_SUFFIX,
     SegmentHeader,
     list_segments,
     segment_path,
 )
 from sightline.recorder.segment_reader import SegmentReader
 from sightline.recorder.segment_writer import SegmentWriter
-from sightline.recorder.storage import Storage
+from sightline.recorder.storage import TEMPORARY_SUFFIX, Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The segment format, version 1: what is where in an MCAP file of the log.
+"""The segment format, version 2: what is where in an MCAP file of the log.
 
 A segment is a plain MCAP file (https://mcap.dev/spec) without chunks, because a chunk is lost when
 the process dies before finishing it. In order: magic, header, schema and channel of the chain,
@@ -97,7 +97,8 @@ FOXGLOVE_SCHEMAS = MappingProxyType(
 """JSON schemas of the kinds that are in a standard form; the name of each is its title."""
 
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
+"""1: no epoch, and no entry that says whose log it is."""
 MAGIC = b"\x89MCAP0\r\n"
 PROFILE = "sightline"
 LIBRARY = "sightline-log"
@@ -118,7 +119,6 @@ _ARROW_KINDS = frozenset({EntryKind.INPUT, EntryKind.REJECTED, EntryKind.QUARANT
 _OPAQUE_KINDS = frozenset({EntryKind.OUTCOME, EntryKind.SUMMARY_IN, EntryKind.SUMMARY_OUT})
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}")
 _SEGMENT_NAME = re.compile(r"\d{6,9}\.mcap")
-TEMPORARY_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +129,14 @@ class SegmentHeader:
         partition: name of the log.
         index: number of the segment, from 0.
         start: head of the chain before its first entry.
+        epoch: which opening of the run for writing began it; later ones have higher numbers.
         is_pruned: True if the payloads were removed and only commits are left.
     """
 
     partition: str
     index: int
     start: ChainHead
+    epoch: int = 0
     is_pruned: bool = False
 
     def as_record(self) -> Metadata:
@@ -146,6 +148,7 @@ class SegmentHeader:
                 "segment": str(self.index),
                 "first_sequence": str(self.start.sequence + 1),
                 "previous_hash": self.start.hash,
+                "epoch": str(self.epoch),
                 "pruned": "1" if self.is_pruned else "0",
             },
         )
@@ -162,6 +165,7 @@ class SegmentHeader:
             partition=plain["partition"],
             index=int(plain["segment"]),
             start=ChainHead(int(plain["first_sequence"]) - 1, plain["previous_hash"]),
+            epoch=int(plain["epoch"]),
             is_pruned={"0": False, "1": True}[plain["pruned"]],
         )
 
@@ -321,7 +325,12 @@ def preamble() -> bytes:
 
 def largest_header_bytes(name: str) -> int:
     """Bytes before the first entry of any segment of log ``name``, at most."""
-    largest = SegmentHeader(partition=name, index=10**9, start=ChainHead(MAX_TIME_NS - 1, "f" * 64))
+    largest = SegmentHeader(
+        partition=name,
+        index=10**9,
+        start=ChainHead(MAX_TIME_NS - 1, "f" * 64),
+        epoch=MAX_TIME_NS,
+    )
     return len(preamble()) + len(record_bytes(largest.as_record()))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
@@ -34,11 +35,15 @@ class Storage(Protocol):
 
     Raises:
         StorageError: the disk is full or refuses.
-        LogError: a file that should be there is missing.
+        LogError: a file that should be there is missing, or one that should not is there.
     """
 
     def create(self, path: str) -> WritableFile:
-        """Create or truncate ``path``, with its parents. Its name is durable on return."""
+        """Create ``path``, with its parents. Its name is durable on return.
+
+        A file that is there already is somebody's work and refused, except for what an
+        interrupted write left behind: a name that ends in :data:`TEMPORARY_SUFFIX`.
+        """
 
     def open_read(self, path: str) -> BinaryIO:
         """Open for reading; seekable."""
@@ -63,8 +68,15 @@ class Storage(Protocol):
         """Bytes in the file."""
 
 
+TEMPORARY_SUFFIX = ".tmp"
+"""Ends the name of a file that takes its place by :meth:`Storage.replace` once it is whole."""
+
+
 class DirectoryStorage(Storage):
-    """Storage in a folder of the local file system.
+    """Storage in a folder of the local file system, for its owner alone (0700, 0600).
+
+    The folder may come from somebody else: links in it are not followed, and what is no plain
+    file (a pipe, a device) is not opened.
 
     Args:
         root: the folder; made when first written to.
@@ -73,6 +85,8 @@ class DirectoryStorage(Storage):
             only: what was synced survives a killed process but not a power cut, and what a
             power cut leaves may be refused as damaged.
         limits: ``write_buffer_bytes``.
+        check_writer: called before anything is written or removed; raises if somebody else
+            writes here by now.
 
     >>> import tempfile
     >>> storage = DirectoryStorage(Path(tempfile.mkdtemp()))
@@ -83,23 +97,42 @@ class DirectoryStorage(Storage):
     """
 
     def __init__(
-        self, root: Path, *, durable: bool = True, limits: Limits = DEFAULT_LIMITS
+        self,
+        root: Path,
+        *,
+        durable: bool = True,
+        limits: Limits = DEFAULT_LIMITS,
+        check_writer: Callable[[], None] = lambda: None,
     ) -> None:
         self._buffer_bytes = limits.write_buffer_bytes
+        self._check_writer = check_writer
         self.root = root
         self.durable = durable
 
     def create(self, path: str) -> WritableFile:
+        self._check_writer()
         target = self._locate(path)
         with _disk_errors(path):
             self._make_folder(target.parent)
-            file = _DirectoryFile(target, path, self._buffer_bytes)
+            if path.endswith(TEMPORARY_SUFFIX):
+                target.unlink(missing_ok=True)
+            try:
+                file = _DirectoryFile(target, path, self._buffer_bytes)
+            except FileExistsError as error:
+                raise LogError(
+                    expected="no file of this name yet",
+                    got="one that another process made, or that was put there",
+                    where=path,
+                    action="see whether somebody else writes to the run; else move the file away "
+                    "and resume the run",
+                ) from error
             self._sync_folder(target.parent)
         return file
 
     def open_read(self, path: str) -> BinaryIO:
         with _disk_errors(path):
-            return self._locate(path).open("rb")
+            descriptor = _open_plain(self._locate(path), path)
+            return os.fdopen(descriptor, "rb")
 
     def sync(self, file: WritableFile) -> None:
         if not isinstance(file, _DirectoryFile):
@@ -109,48 +142,59 @@ class DirectoryStorage(Storage):
                 where="DirectoryStorage.sync",
                 action="sync the file with the storage that created it",
             )
+        self._check_writer()
         file.flush()
         if self.durable:
             file.fsync()
 
     def sync_path(self, path: str) -> None:
+        self._check_writer()
         if not self.durable:
             return
-        with _disk_errors(path), self._locate(path).open("r+b") as file:
+        with self.open_read(path) as file, _disk_errors(path):
             os.fsync(file.fileno())
 
     def replace(self, src: str, dst: str) -> None:
+        self._check_writer()
         source, target = self._locate(src), self._locate(dst)
         with _disk_errors(dst):
             source.replace(target)
             self._sync_folder(target.parent)
 
     def remove(self, path: str) -> None:
+        self._check_writer()
         with _disk_errors(path):
             self._locate(path).unlink()
 
     def listdir(self, path: str) -> list[str]:
         with _disk_errors(path):
             try:
-                return sorted(entry.name for entry in self._locate(path).iterdir())
+                folder = self._locate(path)
+                _check_no_link(folder, path)
+                return sorted(entry.name for entry in folder.iterdir())
             except FileNotFoundError:
                 return []
 
     def exists(self, path: str) -> bool:
-        return self._locate(path).exists()
+        return os.path.lexists(self._locate(path))
 
     def size(self, path: str) -> int:
         with _disk_errors(path):
-            return self._locate(path).stat().st_size
+            return self._locate(path).lstat().st_size
 
     def _locate(self, path: str) -> Path:
-        return self.root / check_path(path)
+        target = self.root / check_path(path)
+        folder = target.parent
+        while folder != self.root:
+            _check_no_link(folder, path)
+            folder = folder.parent
+        return target
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         self._sync_folder(folder.parent)
 
     def _sync_folder(self, folder: Path) -> None:
@@ -169,7 +213,9 @@ class _DirectoryFile:
 
     def __init__(self, target: Path, path: str, buffer_bytes: int) -> None:
         self._path = path
-        self._file = target.open("wb", buffering=buffer_bytes)
+        # O_EXCL follows no link, and tells two writers apart who both think it is their turn.
+        descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOEXEC, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=buffer_bytes)
 
     def write(self, data: bytes) -> int:
         try:
@@ -191,6 +237,39 @@ class _DirectoryFile:
     def close(self) -> None:
         with _disk_errors(self._path):
             self._file.close()
+
+
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_READ_PLAIN = os.O_RDONLY | _CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A link is an error, and opening a pipe does not wait for somebody to write to it."""
+
+
+def _open_plain(target: Path, path: str) -> int:
+    """A descriptor of a plain file, for reading."""
+    try:
+        descriptor = os.open(target, _READ_PLAIN)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise _no_plain_file(path, "a link") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_plain_file(path, "a folder, pipe or device")
+    return descriptor
+
+
+def _check_no_link(folder: Path, path: str) -> None:
+    if folder.is_symlink():
+        raise _no_plain_file(path, f"a link in the place of {folder.name}")
+
+
+def _no_plain_file(path: str, got: str) -> LogError:
+    return LogError(
+        expected="a plain file in the run directory itself",
+        got=got,
+        where=path,
+        action="put the file itself there: what a run directory points to is not opened",
+    )
 
 
 def check_path(path: str) -> PurePosixPath:

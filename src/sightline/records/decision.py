@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sightline.records.plain_json import canonical_json, null_or_number, number_or_null
+from sightline.errors import LogError
+from sightline.records.plain_json import canonical_json, null_or_number, number_or_null, read_json
 
 
 class Mode(StrEnum):
@@ -188,8 +188,20 @@ class Decision:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Decision:
-        """Inverse of :meth:`canonical_bytes`."""
-        return cls.from_mapping(json.loads(payload))
+        """Inverse of :meth:`canonical_bytes`.
+
+        Raises:
+            LogError: if the payload is no decision.
+        """
+        try:
+            return cls.from_mapping(read_json(payload))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LogError(
+                expected="the canonical bytes of a decision",
+                got=f"{len(payload)} bytes that cannot be read ({type(error).__name__}: {error})",
+                where="a log entry of kind decision, or the ledger",
+                action="run `sightline verify` on the run",
+            ) from error
 
 
 def decision_id(

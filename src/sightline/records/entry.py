@@ -13,6 +13,8 @@ class EntryKind(StrEnum):
     what it *said*: written for people, comparison and derived stores, never read back by it.
     """
 
+    ORIGIN = "origin"
+    """JSON: whose log this is: run, digest of what it was given, partition. The first entry."""
     CONFIGURATION = "configuration"
     """JSON: pipeline, contracts, limits, library versions."""
     INPUT = "input"
@@ -58,6 +60,10 @@ class EntryKind(StrEnum):
     """JSON, ``foxglove.CompressedVideo``: a packet of a camera's own compression."""
     ANNOTATION = "annotation"
     """JSON, ``foxglove.ImageAnnotations``: what was seen in it, for viewers."""
+    HEADS = "heads"
+    """JSON: where the logs of the key partitions ended, in every commit of the fan-in."""
+    CHECKPOINT = "checkpoint"
+    """JSON: sequence and digest of a checkpoint that was written; no other is resumed from."""
     DEADLINE_MISSED = "deadline_missed"
     """JSON: a stage, or the way from receipt to decision, took longer than its budget."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 # Made once: making an encoder takes longer than encoding a header of a frame.
 _ASCII = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -30,6 +31,18 @@ def canonical_json(plain: object) -> bytes:
         ValueError: NaN or infinity, which JSON does not have either.
     """
     return _UTF8.encode(plain).encode()
+
+
+def read_json(payload: bytes | str) -> Any:
+    """JSON that somebody else may have written.
+
+    Raises:
+        ValueError: it is none, or lies deeper in itself than can be read.
+    """
+    try:
+        return json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
 
 
 def number_or_null(value: float) -> float | None:

@@ -22,8 +22,10 @@ from sightline.act.notices import Notice, Told
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
+from sightline.recorder.chain import EMPTY_CHAIN, ChainHead
 from sightline.recorder.retention import first_kept
-from sightline.recorder.walk import walk_groups
+from sightline.recorder.walk import chain_hash_at, walk_groups
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.logged_core import Committed
@@ -218,7 +220,13 @@ class LedgerKeeper:
                 "alerts whose delivery only it knew go out again"
             )
         if self._ledger is None:
-            self._ledger = Ledger.open(self._run.ledger_url, limits=self._limits)
+            ledger = Ledger.open(self._run.ledger_url, limits=self._limits)
+            try:
+                ledger.claim(self._run.run_id, epoch=self._run.state.epoch)
+            except BaseException:
+                ledger.close()
+                raise
+            self._ledger = ledger
             with self._changed:
                 self._is_behind = True
         if self._puts_back:
@@ -244,8 +252,10 @@ class LedgerKeeper:
 
     def _read_logs(self, ledger: Ledger) -> None:
         """Apply what the logs have and the ledger lacks, in groups that fit the outbox."""
+        positions = check_positions(self._run, ledger, limits=self._limits)
         for name in self._run.partitions:
-            for committed in self._unapplied(name, ledger.applied_through(name)):
+            after = positions.get(name, EMPTY_CHAIN).sequence
+            for committed in self._unapplied(name, after):
                 self._apply(ledger, committed)
                 self._on_stored()
 
@@ -254,7 +264,7 @@ class LedgerKeeper:
         found: list[tuple[int, Decision]] = []
         said: list[tuple[int, AlertingSaid]] = []
         accounts: Accounts | None = None
-        through = after
+        through = applied = ChainHead(after, "")
         for reader, group in walk_groups(
             self._run.storage, name, from_sequence=after + 1, limits=self._limits
         ):
@@ -276,11 +286,11 @@ class LedgerKeeper:
                     said.append((stored.sequence, AlertingSaid.from_bytes(payload)))
                 else:
                     accounts = Accounts(**json.loads(payload)["accounts"])
-            through = group.commit.head.sequence
+            through = group.commit.head
             if len(found) + len(said) >= self._limits.ledger_group:
                 yield self._joined(name, found, said, through, accounts)
-                found, said = [], []
-        if found or said:
+                found, said, applied = [], [], through
+        if through.sequence > applied.sequence:
             yield self._joined(name, found, said, through, accounts)
 
     def _joined(
@@ -288,7 +298,7 @@ class LedgerKeeper:
         name: str,
         found: list[tuple[int, Decision]],
         said: list[tuple[int, AlertingSaid]],
-        through: int,
+        through: ChainHead,
         accounts: Accounts | None,
     ) -> Committed:
         if accounts is None:  # none were logged since: those of before stand
@@ -297,7 +307,8 @@ class LedgerKeeper:
             name=name,
             decisions=tuple(found),
             summaries=(),
-            through_sequence=through,
+            through_sequence=through.sequence,
+            chain_hash=through.hash,
             accounts=accounts,
             alerting=tuple(said),
         )
@@ -307,6 +318,7 @@ class LedgerKeeper:
             one.name,
             one.decisions,
             through_sequence=one.through_sequence,
+            chain_hash=one.chain_hash,
             accounts=one.accounts,
             sinks=self._sinks,
             shelved=self._shelved(decision for _, decision in one.decisions),
@@ -384,6 +396,73 @@ _READ = frozenset({EntryKind.DECISION, EntryKind.ALERTING, EntryKind.MEASUREMENT
 def _weight(one: Committed) -> int:
     """What a commit counts for where too many wait."""
     return 1 + len(one.decisions) + len(one.alerting)
+
+
+def check_positions(run: RunDirectory, ledger: Ledger, *, limits: Limits) -> dict[str, ChainHead]:
+    """How far each log was applied, once it is known that these are the logs.
+
+    A ledger that is ahead of its log, or of another log, would pass over what is decided next.
+
+    Raises:
+        LogError: it is.
+    """
+    found: dict[str, ChainHead] = {}
+    for name, (sequence, chain_hash) in ledger.positions().items():
+        known = None
+        if name in run.partitions and sequence >= 0:
+            known = chain_hash_at(run.storage, name, sequence, limits=limits)
+        if known is None or known != chain_hash:
+            raise LogError(
+                expected=f"a ledger that follows log {name}",
+                got=f"one that has applied an entry {sequence} which that log does not have: "
+                "the ledger or the log is another one, or was cut",
+                where=run.ledger_url,
+                action="restore the log if it was cut; else move the ledger away and resume the "
+                "run: the ledger is rebuilt from the log, and its alerts are sent again under the "
+                "same keys",
+            )
+        found[name] = ChainHead(sequence, chain_hash)
+    return found
+
+
+def said_since(
+    run: RunDirectory,
+    name: str,
+    *,
+    after: int,
+    until: int,
+    skip_pruned: bool = False,
+    limits: Limits,
+) -> tuple[list[tuple[int, Decision]], list[tuple[int, Told]]]:
+    """Decisions, and what an alert desk said, from the log: (log sequence, what) of each.
+
+    Args:
+        run: the run.
+        name: of the partition.
+        after: only entries with a higher sequence.
+        until: only entries up to this sequence.
+        skip_pruned: leave out what was pruned, instead of raising.
+        limits: bounds.
+
+    Raises:
+        LogError: the log is damaged, or holds what is no decision.
+    """
+    found: list[tuple[int, Decision]] = []
+    said: list[tuple[int, AlertingSaid]] = []
+    for entry in read_entries(
+        run.storage,
+        name,
+        after=after,
+        until=until,
+        kinds={EntryKind.DECISION, EntryKind.ALERTING},
+        skip_pruned=skip_pruned,
+        limits=limits,
+    ):
+        if entry.kind is EntryKind.DECISION:
+            found.append((entry.sequence, Decision.from_bytes(entry.payload)))
+        else:
+            said.append((entry.sequence, AlertingSaid.from_bytes(entry.payload)))
+    return found, _told(said)
 
 
 def _told(said: Sequence[tuple[int, AlertingSaid]]) -> list[tuple[int, Told]]:

@@ -9,7 +9,7 @@ from sightline.act import Ledger
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import prune_log, read_newest_checkpoint
 from sightline.recorder.retention import Pruned
-from sightline.recorder.walk import chain_hash_at
+from sightline.recorder.walk import is_logged_checkpoint
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.run_lock import run_lock
 
@@ -59,8 +59,8 @@ def prune_run(
             checkpoint = read_newest_checkpoint(
                 storage,
                 name,
-                is_on_chain=lambda sequence, chain, name=name: (  # type: ignore[misc]
-                    chain_hash_at(storage, name, sequence, limits=limits) == chain
+                is_logged=lambda sequence, chain_hash, digest, name=name: (  # type: ignore[misc]
+                    is_logged_checkpoint(storage, name, sequence, chain_hash, digest, limits=limits)
                 ),
                 limits=limits,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +20,7 @@ import polars as pl
 import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
 from sightline.act.command_signing import CommandKey, CommandSigner, next_session
+from sightline.act.ledger_database import settled_digest
 from sightline.act.outbox import Undelivered
 from sightline.errors import LogError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -50,15 +52,16 @@ from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.engine.workers import WorkerHosting
-from sightline.runtime.ledger_keeping import LedgerKeeper, LedgerState
+from sightline.runtime.ledger_keeping import LedgerKeeper, LedgerState, check_positions
 from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
-from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory
-from sightline.runtime.run_lock import run_lock
+from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory, RunState
+from sightline.runtime.run_lock import WriteFence, run_lock
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
 from sightline.runtime.run_report import RunReport
+from sightline.runtime.verification import check_heads
 from sightline.sense import Source
 from sightline.sense.arrival import epochs
 from sightline.sense.frames.delivery import FrameItem, FrameSource
@@ -147,6 +150,8 @@ def run_pipeline(
             stack.callback(guard.close)
         stack.enter_context(run_lock(out))
         run = _open_run(plan, sources, out, options, is_new=is_new)
+        fence = WriteFence.of(out, manifest=MANIFEST, epoch=run.state.epoch)
+        stack.enter_context(_closed_at_the_end(run, fence, limits))
         opened = _Opened(
             plan=plan,
             sources=sources,
@@ -156,6 +161,7 @@ def run_pipeline(
             limits=limits,
             metrics=metrics or RunMetrics(),
             is_stopped=is_stopped,
+            fence=fence,
         )
         driver = _driver(opened, guard, tapes, stack)
         _check_ledger(run, limits)
@@ -236,8 +242,9 @@ def _check_ledger(run: RunDirectory, limits: Limits) -> None:
 
     One that only does not answer now is tried again beside the run.
     """
-    with suppress(SinkError), Ledger.open(run.ledger_url, limits=limits):
-        pass
+    with suppress(SinkError), Ledger.open(run.ledger_url, limits=limits) as ledger:
+        check_positions(run, ledger, limits=limits)
+        ledger.claim(run.run_id, epoch=run.state.epoch)
 
 
 def _drained(delivery: AlertDelivery, limits: Limits) -> Mapping[str, Undelivered] | None:
@@ -260,6 +267,17 @@ class _Opened:
     limits: Limits
     metrics: RunMetrics
     is_stopped: Callable[[], bool]
+    fence: WriteFence
+
+    @property
+    def storage(self) -> DirectoryStorage:
+        """The disk of the run, for as long as nobody else writes to it."""
+        return DirectoryStorage(
+            self.run.path,
+            durable=self.options.durable,
+            limits=self.limits,
+            check_writer=self.fence.check,
+        )
 
     @property
     def rows(self) -> dict[str, Source]:
@@ -329,7 +347,7 @@ def _driver(
     """All partitions; ``stack`` closes what was opened, also when the next cannot be."""
     plan, options, clocks, limits = opened.plan, opened.options, opened.clocks, opened.limits
     out = opened.run.path
-    storage = DirectoryStorage(out, durable=options.durable)
+    storage = opened.storage
     tables = plan.pipeline.tables
     settings = HostSettings(
         configuration=_configuration(opened.run),
@@ -338,12 +356,15 @@ def _driver(
         has_deadlines=options.has_deadlines,
         checkpoint_epochs=options.checkpoint_epochs,
         limits=limits,
+        origin=opened.run.origin,
     )
     host_clocks = HostClocks(wall_ns=clocks.wall_ns, monotonic_s=clocks.monotonic_s)
     hosting: Hosting
     if options.workers:
         workers = min(options.workers, plan.pipeline.partitions)
-        hosting = WorkerHosting(plan, out, settings, workers=workers, durable=options.durable)
+        hosting = WorkerHosting(
+            plan, out, settings, fence=opened.fence, workers=workers, durable=options.durable
+        )
     else:
         assert guard is not None
         hosting = LocalHosting(
@@ -374,6 +395,7 @@ def _driver(
             budgets_s=plan.budgets_s(),
             configuration=settings.configuration,
             checkpoint_epochs=options.checkpoint_epochs,
+            origin=opened.run.origin,
             limits=limits,
         )
         stack.callback(fan_in.close)
@@ -434,7 +456,7 @@ def _live(opened: _Opened, driver: EpochDriver) -> Iterator[tuple[Iterator[Part]
     if driver.is_ending:
         yield iter(()), []
         return
-    storage = DirectoryStorage(opened.run.path, durable=opened.options.durable)
+    storage = opened.storage
     with ExitStack() as stack:
         inboxes: list[Inbox] = []
         if plan.contracts:
@@ -646,7 +668,9 @@ def _open_run(
         prints = source.fingerprint() if is_durable else []  # type: ignore[union-attr]
         described[name] = {"fingerprint": [dict(f) for f in prints]}
     if is_new:
-        return RunDirectory.create(out, plan, described, controls=options.controls)
+        return RunDirectory.create(
+            out, plan, described, run_id=secrets.token_hex(16), controls=options.controls
+        )
     run = RunDirectory.open(out)
     if run.plan.digest != plan.digest or run.plan.pipeline.partitions != plan.pipeline.partitions:
         raise SourceError(
@@ -670,7 +694,28 @@ def _open_run(
                 where=f"source {name}",
                 action="restore the files, or start a new run",
             )
-    return run
+    check_heads(run)
+    return run.in_state(RunState(epoch=run.state.epoch + 1, is_closed=False, heads=run.state.heads))
+
+
+@contextmanager
+def _closed_at_the_end(run: RunDirectory, fence: WriteFence, limits: Limits) -> Iterator[None]:
+    """Note in ``run.json`` where the logs ended, once all is closed and nothing went wrong."""
+    yield
+    fence.check()
+    digest = ""  # of a ledger that does not answer: what it holds is compared row by row
+    with suppress(SinkError, LogError):
+        with Ledger.open(run.ledger_url, create=False, limits=limits) as ledger:
+            ledger.claim(run.run_id, epoch=run.state.epoch, is_closed=True)
+        digest = settled_digest(run.ledger_url)
+    run.in_state(
+        RunState(
+            epoch=run.state.epoch,
+            is_closed=True,
+            heads=run.heads(limits=limits),
+            ledger_digest=digest,
+        )
+    )
 
 
 def _configuration(run: RunDirectory) -> bytes:

@@ -1,10 +1,17 @@
 """The run directory: everything needed to verify, replay, explain and resume a run.
 
-    RUN/run.json       pipeline, contracts, sources with their fingerprints; format version
+    RUN/run.json       pipeline, contracts, sources with their fingerprints; who writes; where the
+                       logs ended; format version
     RUN/log/           one log per partition; the only truth
     RUN/checkpoints/   state of the partitions at some log position; can be deleted
     RUN/commands.session  number of the last session in which commands were signed
     RUN/ledger.sqlite  decisions and outbox; derived, can be rebuilt from the log
+    RUN/controls/      operator inputs that wait; each is in the logs once it took effect
+    RUN/spill/         rows of live sources that wait
+    RUN/run.lock       process id of the writer, for people
+
+Everything is for its owner alone (0700, 0600). A run directory may come from somebody else: see
+:mod:`.verification` for what is checked, and ``docs/log-format.md`` for the bytes.
 
 Upgrade rule: a run directory of another format version is refused by name. Replay it with the
 version of Sightline that made it, or feed its sources in again.
@@ -12,10 +19,11 @@ version of Sightline that made it, or feed its sources in again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +33,65 @@ from sightline.act import Ledger
 from sightline.errors import ContractError, LogError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
+from sightline.recorder.chain import EMPTY_CHAIN, ChainHead, LogOrigin, root_of
+from sightline.recorder.recovery import another_run, first_entry, is_genesis
 from sightline.recorder.retention import first_kept
+from sightline.recorder.segment_format import log_folder
+from sightline.recorder.storage import TEMPORARY_SUFFIX
+from sightline.recorder.walk import log_head
 from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.plain_json import plain_json, read_json
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
-from sightline.sense.yaml_form import read_json
 
-RUN_FORMAT_VERSION = 2
+RUN_FORMAT_VERSION = 3
+"""2: no run id, no epoch, no heads."""
 MANIFEST = "run.json"
 COMMAND_SESSION = "commands.session"
 """Number of the last session in which commands were signed."""
-_UNFINISHED = f"{MANIFEST}.tmp"  # of a run that was killed before it had begun
+_UNFINISHED = f"{MANIFEST}{TEMPORARY_SUFFIX}"  # of a run that was killed before it had begun
+_NOT_GIVEN = frozenset({"state", "sha256"})
+_SHOWN_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """Who writes to a run, and where its logs ended when that was last known.
+
+    Attributes:
+        epoch: number of the newest opening for writing, from 1.
+        is_closed: whether that opening ended as it should. Then the heads are the ends of the
+            logs; otherwise the logs contain them, and went on.
+        heads: by partition, those that had a log.
+        ledger_digest: SHA-256 of the ledger's file when the run was closed; ``""`` where that
+            was not to be had, or the run is not closed.
+    """
+
+    epoch: int = 0
+    is_closed: bool = False
+    heads: Mapping[str, ChainHead] = field(default_factory=dict)
+    ledger_digest: str = ""
+
+    def as_mapping(self, manifest_digest: str) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "closed": self.is_closed,
+            "heads": {n: [h.sequence, h.hash] for n, h in sorted(self.heads.items())},
+            "root": root_of(manifest_digest, self.heads),
+            "ledger": self.ledger_digest,
+        }
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> RunState:
+        return cls(
+            epoch=int(plain["epoch"]),
+            is_closed=bool(plain["closed"]),
+            heads={str(n): ChainHead(int(s), str(h)) for n, (s, h) in plain["heads"].items()},
+            ledger_digest=str(plain["ledger"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +103,30 @@ class RunDirectory:
         plan: the pipeline it ran.
         sources: by name: ``fingerprint``, a list of origin, bytes and sha256 per stream.
         controls: operator inputs of the start.
+        run_id: 32 hex digits; no two runs have the same.
+        state: who writes to it, and where its logs ended.
+        given: what ``run.json`` says of the above, except for the state.
     """
 
     path: Path
     plan: Plan
     sources: Mapping[str, Mapping[str, Any]]
     controls: Sequence[Mapping[str, Any]] = ()
+    run_id: str = ""
+    state: RunState = RunState()
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def manifest_digest(self) -> str:
+        """SHA-256 of what the run was given, in hex; every log begins with it."""
+        return hashlib.sha256(plain_json(dict(self.given))).hexdigest()
+
+    @property
+    def origin(self) -> LogOrigin:
+        """Where the logs of this opening come from."""
+        return LogOrigin(
+            run_id=self.run_id, manifest_digest=self.manifest_digest, epoch=self.state.epoch
+        )
 
     @property
     def storage(self) -> Storage:
@@ -82,25 +153,48 @@ class RunDirectory:
         plan: Plan,
         sources: Mapping[str, Mapping[str, Any]],
         *,
+        run_id: str,
         controls: Sequence[Mapping[str, Any]] = (),
     ) -> RunDirectory:
-        """Begin a run in an empty or absent folder.
+        """Begin a run in an empty or absent folder: its first opening for writing.
 
         Raises:
             UsageError: if the folder already holds something.
         """
         cls.check_vacant(path)
-        run = cls(path=path, plan=plan, sources=sources, controls=controls)
-        text = json.dumps(run.manifest(), indent=1)  # the order of stages is kept
-        storage = DirectoryStorage(path)
+        given = {
+            "format": RUN_FORMAT_VERSION,
+            "run_id": run_id,
+            "digest": plan.digest,
+            "plan": plan_as_mapping(plan),
+            "sources": {name: dict(source) for name, source in sources.items()},
+            "controls": [dict(control) for control in controls],
+        }
+        run = cls(
+            path=path,
+            plan=plan,
+            sources=sources,
+            controls=controls,
+            run_id=run_id,
+            given=json.loads(json.dumps(given)),  # as it will be read
+        )
+        return run.in_state(RunState(epoch=1))
+
+    def in_state(self, state: RunState) -> RunDirectory:
+        """The run after ``run.json`` was brought to ``state``; durable on return.
+
+        Raises:
+            StorageError: the disk refused; the old one is whole.
+        """
+        storage = DirectoryStorage(self.path)
         file = storage.create(_UNFINISHED)
         try:
-            file.write(text.encode())
+            file.write(_manifest_text(self.given, state.as_mapping(self.manifest_digest)))
             storage.sync(file)
         finally:
             file.close()
         storage.replace(_UNFINISHED, MANIFEST)
-        return run
+        return replace(self, state=state)
 
     @staticmethod
     def check_vacant(path: Path) -> None:
@@ -114,30 +208,38 @@ class RunDirectory:
             )
 
     @classmethod
-    def open(cls, path: Path, *, plugins: Sequence[Path] | None = None) -> RunDirectory:
+    def open(
+        cls,
+        path: Path,
+        *,
+        plugins: Sequence[Path] | None = None,
+        has_logs: bool = True,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> RunDirectory:
         """Open an existing run.
 
         Args:
             path: its folder.
             plugins: folders with the modules that its pipeline names. A run directory that
                 somebody sent brings no code of its own.
+            has_logs: check that the logs begin as ``run.json`` demands, and that none is missing
+                that it knows of; off for whoever says so at greater length.
+            limits: bounds.
 
         Raises:
-            LogError: if it is none, damaged, or of another format version.
+            LogError: if it is none, damaged, changed, or of another format version.
         """
         for folder in plugins or ():
             if str(folder.resolve()) not in sys.path:
                 sys.path.append(str(folder.resolve()))
         try:
-            limits = Limits(max_document_bytes=DEFAULT_LIMITS.max_manifest_bytes)
-            plain = read_json(
-                path / MANIFEST, where=str(path), kind_of_error=LogError, limits=limits
-            )
+            text = _manifest_bytes(path, limits)
+            plain = read_json(text)
             version = plain["format"]
-        except (LogError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, LogError) as error:
             raise LogError(
                 expected=f"a run directory with {MANIFEST}",
-                got=error.got if isinstance(error, LogError) else "another document",
+                got=" ".join(f"{type(error).__name__}: {error}".split())[:_SHOWN_CHARS],
                 where=str(path),
                 action="give the folder that was passed as --out",
             ) from error
@@ -148,12 +250,23 @@ class RunDirectory:
                 where=str(path / MANIFEST),
                 action="replay it with the version of Sightline that made it, or run it again",
             )
+        given = {name: value for name, value in plain.items() if name not in _NOT_GIVEN}
+        if text != _manifest_text(given, plain.get("state")):
+            raise LogError(
+                expected="what Sightline wrote",
+                got="bytes that do not match their digest",
+                where=str(path / MANIFEST),
+                action="restore it from a copy: it was changed",
+            )
         try:
-            return cls(
+            run = cls(
                 path=path,
                 plan=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
                 sources=plain["sources"],
-                controls=plain.get("controls", ()),
+                controls=plain["controls"],
+                run_id=str(plain["run_id"]),
+                state=RunState.from_mapping(plain["state"]),
+                given=given,
             )
         except (KeyError, TypeError, ValueError, PipelineError, ContractError) as error:
             raise LogError(
@@ -163,16 +276,32 @@ class RunDirectory:
                 action="if it names plugins, give their folder: --plugins, or PYTHONPATH; else "
                 "open it with the version of Sightline that made it",
             ) from error
+        if has_logs:
+            run.check_begun()
+        return run
 
-    def manifest(self) -> dict[str, Any]:
-        """What ``run.json`` holds."""
-        return {
-            "format": RUN_FORMAT_VERSION,
-            "digest": self.plan.digest,
-            "plan": plan_as_mapping(self.plan),
-            "sources": {name: dict(source) for name, source in self.sources.items()},
-            "controls": [dict(control) for control in self.controls],
-        }
+    def check_begun(self) -> None:
+        """Raise LogError unless the logs begin as they must, and those that are known are there.
+
+        This reads the head of each log and no more: enough to tell that a log belongs to another
+        run, or is missing. ``sightline verify`` looks at every byte.
+        """
+        for name in self.partitions:
+            first = first_entry(self.storage, name, limits=DEFAULT_LIMITS)
+            if first is None and self.state.heads.get(name, EMPTY_CHAIN).sequence >= 0:
+                raise LogError(
+                    expected=f"a log of {self.state.heads[name].sequence + 1} entries or more",
+                    got="none",
+                    where=str(self.path / log_folder(name)),
+                    action="restore it from a copy",
+                )
+            if first is not None and not is_genesis(first, self.origin.genesis(name)):
+                raise another_run(str(self.path / log_folder(name)))
+
+    def heads(self, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, ChainHead]:
+        """Where the logs end, by partition; those that have none are left out."""
+        found = {name: log_head(self.storage, name, limits=limits) for name in self.partitions}
+        return {name: head for name, head in found.items() if head is not None}
 
     def decisions(self, *, limits: Limits = DEFAULT_LIMITS) -> list[Decision]:
         """Every revision of every decision: from the logs, or of a pruned run from the ledger."""
@@ -215,3 +344,19 @@ class RunDirectory:
         ]
         empty = pl.DataFrame(schema={"source": pl.String, **QUARANTINE_SCHEMA})
         return pl.concat([empty, *frames])
+
+
+def _manifest_bytes(path: Path, limits: Limits) -> bytes:
+    storage = DirectoryStorage(path)
+    size = storage.size(MANIFEST)
+    if size > limits.max_manifest_bytes:
+        raise ValueError(f"{size} bytes, at most {limits.max_manifest_bytes}")
+    with storage.open_read(MANIFEST) as file:
+        return file.read(limits.max_manifest_bytes)
+
+
+def _manifest_text(given: Mapping[str, Any], state: object) -> bytes:
+    """The bytes of ``run.json``; the last member is the digest of the others."""
+    plain = {**given, "state": state}
+    digest = hashlib.sha256(json.dumps(plain, indent=1).encode()).hexdigest()
+    return json.dumps({**plain, "sha256": digest}, indent=1).encode()  # the order of stages is kept

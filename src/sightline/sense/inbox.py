@@ -32,6 +32,8 @@ import polars as pl
 from sightline.errors import LogError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage
+from sightline.recorder.arrow_stream import read_arrow
+from sightline.records.plain_json import read_json
 from sightline.records.refusal import RefusalReason
 from sightline.sense.source import Chunk, rejected_file
 
@@ -99,13 +101,17 @@ class SpillFolder:
             detail = f"spilled chunk of {spilled.rows} rows"
             return rejected_file(spilled.path, RefusalReason.FILE_UNREADABLE, detail), 0
         stream = io.BytesIO(body)
-        chunk = Chunk(
-            origin=header["origin"],
-            frame=_decode(stream),
-            rejected=_decode(stream),
-            position=header.get("position"),
-        )
-        return chunk, int(header["received_ns"])
+        try:
+            chunk = Chunk(
+                origin=str(header["origin"]),
+                frame=_decode(stream),
+                rejected=_decode(stream),
+                position=header.get("position"),
+            )
+            return chunk, int(header["received_ns"])
+        except (LogError, KeyError, TypeError, ValueError) as error:
+            detail = f"spilled chunk of {spilled.rows} rows: {error}"
+            return rejected_file(spilled.path, RefusalReason.FILE_UNREADABLE, detail), 0
 
     def remove(self, spilled: SpilledChunk) -> None:
         """Forget a chunk whose rows are committed."""
@@ -118,11 +124,14 @@ class SpillFolder:
 
     def _open(self, path: str) -> tuple[dict[str, Any] | None, bytes]:
         """Header and body; no header if the file is none of ours."""
+        if self._storage.size(path) > self._limits.max_entry_bytes:
+            return None, b""
         with self._storage.open_read(path) as file:
             line = file.readline(self._limits.max_spill_header_bytes)
             body = file.read()
         try:
-            header = json.loads(line)
+            header = read_json(line)
+            int(header["rows"]), str(header["sha256"])
             if header["version"] != _VERSION:
                 raise LogError(
                     expected=f"spill version {_VERSION}",
@@ -144,7 +153,7 @@ def _encode(frame: pl.DataFrame) -> bytes:
 
 def _decode(stream: io.BytesIO) -> pl.DataFrame:
     size = int.from_bytes(stream.read(8), "big")
-    return pl.read_ipc_stream(io.BytesIO(stream.read(size)))
+    return read_arrow(stream.read(size), where="spilled chunk")
 
 
 Policy = Literal["block", "latest", "spill"]

@@ -9,7 +9,7 @@ from sightline.decide.alerting.alert import Fate
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries, read_newest_checkpoint
-from sightline.recorder.walk import chain_hash_at
+from sightline.recorder.walk import is_logged_checkpoint
 from sightline.records import EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.alerting.said import AlertingSaid
@@ -54,8 +54,8 @@ def desk_account(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict[
     checkpoint = read_newest_checkpoint(
         storage,
         FAN_IN,
-        is_on_chain=lambda sequence, chain: (
-            chain_hash_at(storage, FAN_IN, sequence, limits=limits) == chain
+        is_logged=lambda sequence, chain_hash, digest: is_logged_checkpoint(
+            storage, FAN_IN, sequence, chain_hash, digest, limits=limits
         ),
         limits=limits,
     )

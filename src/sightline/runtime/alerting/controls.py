@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import SightlineError, StorageError, UsageError
+from sightline.errors import LogError, SightlineError, StorageError, UsageError
 from sightline.limits import Limits
 from sightline.sense.yaml_form import read_json
 
@@ -44,8 +44,10 @@ class ControlInbox:
         self._check = check
         self._taken: list[Path] = []
         try:
-            self._folder.mkdir(exist_ok=True)
-            (self._folder / _OPEN).touch()
+            _check_own(self._folder)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / _OPEN).unlink(missing_ok=True)
+            (self._folder / _OPEN).touch(mode=0o600, exist_ok=False)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
@@ -82,6 +84,8 @@ class ControlInbox:
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
+            if path.is_symlink():
+                return None
             given = read_json(path, where=path.name, kind_of_error=UsageError, limits=_LIMITS)
             plain = {**given, "id": path.stem}
             self._check(plain)
@@ -117,9 +121,12 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
             where=str(folder),
             action="see whether the run still goes on",
         )
+    _check_own(folder)
     path, unfinished = folder / f"{name}.json", folder / f".{name}.tmp"
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
+        unfinished.unlink(missing_ok=True)
+        with unfinished.open("x", encoding="utf-8") as file:
+            unfinished.chmod(0o600)
             json.dump(dict(control), file)
             file.flush()
             os.fsync(file.fileno())
@@ -127,6 +134,17 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path
+
+
+def _check_own(folder: Path) -> None:
+    """Raise LogError for a link: what a run directory points to is not written to."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise LogError(
+            expected="a folder of the run directory itself",
+            got="a link, or something else",
+            where=str(folder),
+            action="delete it: it is made again",
+        )
 
 
 def _unwritable(folder: Path, error: OSError) -> StorageError:

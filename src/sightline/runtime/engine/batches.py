@@ -9,6 +9,10 @@ import json
 import numpy as np
 import polars as pl
 
+from sightline.errors import UsageError
+from sightline.limits import Limits
+from sightline.recorder.arrow_stream import check_unpacked, read_arrow
+
 
 def encode_frame(frame: pl.DataFrame) -> bytes:
     """Arrow IPC stream, zstd, as the log and the worker pipes carry it."""
@@ -18,8 +22,34 @@ def encode_frame(frame: pl.DataFrame) -> bytes:
 
 
 def decode_frame(payload: bytes) -> pl.DataFrame:
-    """Inverse of :func:`encode_frame`."""
-    return pl.read_ipc_stream(io.BytesIO(payload))
+    """Inverse of :func:`encode_frame`.
+
+    Raises:
+        LogError: the payload is none, or would unpack to more than the limits allow.
+    """
+    return read_arrow(payload, where="log entry with rows")
+
+
+def checked_frame(frame: pl.DataFrame, *, limits: Limits, where: str) -> bytes:
+    """The same bytes as :func:`encode_frame`, if they can be read again.
+
+    Raises:
+        UsageError: they would unpack to more than the limits allow.
+    """
+    payload = encode_frame(frame)
+    try:
+        check_unpacked(
+            payload, most_bytes=limits.max_unpacked_bytes, most_rows=limits.max_epoch_rows
+        )
+    except ValueError as error:
+        raise UsageError(
+            expected=f"at most {limits.max_unpacked_bytes} bytes and {limits.max_epoch_rows} rows "
+            "in a batch (limits max_unpacked_bytes, max_epoch_rows)",
+            got=str(error),
+            where=where,
+            action="set a shorter tick_s, or leave out columns that no contract names",
+        ) from error
+    return payload
 
 
 def frame_digest(frame: pl.DataFrame) -> str:

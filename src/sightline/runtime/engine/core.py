@@ -7,7 +7,6 @@ entries of one log, and both kinds of stages live on one tick.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 from sightline.runtime.alerting.desk import NewKeys
+from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.chain import ChainState, Changed, Passes, presence_summary, stage_rows
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader
@@ -173,10 +173,10 @@ class PartitionCore:
         return fed.refused, fed.received, fed.dropped
 
     def _on_input(self, entry: Entry) -> StepOutput:
-        return self.step_rows(entry.name, pl.read_ipc_stream(io.BytesIO(entry.payload)))
+        return self.step_rows(entry.name, decode_frame(entry.payload))
 
     def _on_rejected(self, entry: Entry) -> StepOutput:
-        refused = pl.read_ipc_stream(io.BytesIO(entry.payload))
+        refused = decode_frame(entry.payload)
         self._counts.received += refused.height
         self._counts.refuse(refused)
         return StepOutput(refused=[(entry.name, refused)])

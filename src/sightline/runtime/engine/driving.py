@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from sightline.recorder.chain import ChainHead
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, Hosting, LocalHosting, PartitionEpoch
 from sightline.runtime.engine.logged_core import Committed
@@ -31,6 +32,7 @@ class EpochDriver:
         self._has_desk = plan.pipeline.alerting is not None
         self._router = Router(plan.contracts, self._partitions)
         self._waiting: dict[int, dict[int, Summary]] = {}
+        self._heads: dict[str, ChainHead] = {}
         self.cameras: PartitionHost | None = None
         """Host of the partition that takes frames, if the pipeline has cameras."""
         if plan.cameras and isinstance(hosting, LocalHosting):
@@ -156,6 +158,8 @@ class EpochDriver:
             for partition in sorted(summaries):
                 self._fan_in.feed_summary(summaries[partition])
             del self._waiting[number]
+        self._heads.update({c.name: ChainHead(c.through_sequence, c.chain_hash) for c in committed})
+        self._fan_in.note_heads(self._heads)
         return [*committed, self._fan_in.commit()]
 
     def close(self) -> None:

@@ -15,18 +15,21 @@ import polars as pl
 from sightline.errors import LogError, SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import Storage, read_entries
+from sightline.recorder.chain import ChainHead, LogOrigin
 from sightline.records import Entry, EntryKind, Frame
 from sightline.records.plain_json import plain_json
-from sightline.runtime.engine.batches import encode_frame, frame_digest
+from sightline.runtime.engine.batches import checked_frame, encode_frame, frame_digest
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell, FrameTally
 from sightline.runtime.engine.guarding import Answers
+from sightline.runtime.engine.heads import heads_payload, newest_heads
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.references import entries_by_epoch, take_referenced
 from sightline.runtime.engine.row_counts import SUPERSEDED
 from sightline.runtime.engine.stage_timer import MeasuredStages
+from sightline.runtime.engine.stepping import step_logged
 from sightline.runtime.engine.summary import Summary
 from sightline.sense.frames import FrameFault
 
@@ -58,6 +61,7 @@ class PartitionHost:
         frames: what is done with frames, in a pipeline with cameras.
         configuration: logged once, as the first entry.
         checkpoint_epochs: epochs between two checkpoints.
+        origin: of the log; None: a log that belongs to no run.
         limits: bounds.
     """
 
@@ -76,6 +80,7 @@ class PartitionHost:
         frames: FrameShell | None = None,
         configuration: bytes = b"{}",
         checkpoint_epochs: int = 200,
+        origin: LogOrigin | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
@@ -98,9 +103,12 @@ class PartitionHost:
             budgets_s=budgets_s,
             configuration=configuration,
             checkpoint_epochs=checkpoint_epochs,
+            origin=origin,
             limits=limits,
         )
         self.recovery = self._logged.recovery
+        self._manifest_digest = "" if origin is None else origin.manifest_digest
+        self._noted_heads: dict[str, ChainHead] | None = None
         self._catch_up: dict[int, list[Entry]] = {}
         self._resume()
         self._logged.begin()
@@ -123,7 +131,7 @@ class PartitionHost:
         for entry in entries:
             if not needs_rows and entry.kind is not EntryKind.INPUT_REFERENCE:
                 # Decisions were logged with the entries that caused them: nothing to say again.
-                self.core.step(entry)
+                step_logged(self.core, entry, partition=self.name)
                 continue
             needs_rows = True
             group.append(entry)
@@ -213,7 +221,9 @@ class PartitionHost:
                 reference = {"epoch": number, "rows": frame.height, "digest": frame_digest(frame)}
                 self._logged.append(EntryKind.INPUT_REFERENCE, source, plain_json(reference))
             else:
-                self._logged.append(EntryKind.INPUT, source, encode_frame(frame))
+                where = f"partition {self.name}, source {source}, epoch {number}"
+                payload = checked_frame(frame, limits=self._limits, where=where)
+                self._logged.append(EntryKind.INPUT, source, payload)
             self._logged.take(self.core.step_rows(source, frame))
         if not is_complete:
             return
@@ -335,6 +345,16 @@ class PartitionHost:
     def has_epoch(self, number: int) -> bool:
         """Whether the log has this tick already, from before a restart."""
         return number <= self.committed_epoch
+
+    def note_heads(self, heads: Mapping[str, ChainHead]) -> None:
+        """Log where the logs of the key partitions end by now (fan-in only)."""
+        if self._noted_heads is None:
+            self._noted_heads = newest_heads(
+                self._storage, self.name, self._manifest_digest, limits=self._limits
+            )
+        if heads != self._noted_heads:
+            self._noted_heads = dict(heads)
+            self._logged.append(EntryKind.HEADS, "", heads_payload(heads, self._manifest_digest))
 
     # --- commit ---------------------------------------------------------------------------------
 

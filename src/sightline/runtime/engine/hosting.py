@@ -15,6 +15,7 @@ import polars as pl
 
 from sightline.limits import Limits
 from sightline.recorder import Storage
+from sightline.recorder.chain import LogOrigin
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell
 from sightline.runtime.engine.guarding import Answers
@@ -60,6 +61,7 @@ class HostSettings:
     checkpoint_epochs: int
     limits: Limits
     has_deadlines: bool = True
+    origin: LogOrigin | None = None
 
 
 class Hosting(Protocol):
@@ -146,6 +148,7 @@ class LocalHosting:
                 references=settings.references,
                 configuration=settings.configuration,
                 checkpoint_epochs=settings.checkpoint_epochs,
+                origin=settings.origin,
                 limits=settings.limits,
             )
             for p in partitions

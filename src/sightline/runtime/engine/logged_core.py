@@ -13,14 +13,15 @@ from typing import Any, NamedTuple, Protocol
 
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import PartitionLog, Storage, read_entries
+from sightline.recorder.chain import ChainHead, LogOrigin
 from sightline.recorder.checkpoint import (
     Checkpoint,
     StateParts,
     read_newest_checkpoint,
+    stored_digest,
     write_checkpoint,
 )
-from sightline.recorder.log import ChainHead
-from sightline.recorder.walk import chain_hash_at
+from sightline.recorder.walk import checkpoint_payload, is_logged_checkpoint
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
@@ -32,6 +33,7 @@ from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.stage_timer import MeasuredStages
+from sightline.runtime.engine.stepping import restore_logged
 from sightline.runtime.engine.summary import Summary
 
 
@@ -74,6 +76,7 @@ class Committed:
         commands: to machines, in the order they were issued.
         alerting: (log sequence, what an alert desk said in an epoch).
         through_sequence: last log sequence that is durable.
+        chain_hash: of the log after it.
         accounts: where the rows of the partition are.
         step_s: seconds the core took per epoch.
         stage_s: (stage, seconds) per epoch.
@@ -89,6 +92,7 @@ class Committed:
     decisions: tuple[tuple[int, Decision], ...]
     summaries: tuple[Summary, ...]
     through_sequence: int
+    chain_hash: str
     accounts: Accounts
     step_s: tuple[float, ...] = ()
     stage_s: tuple[tuple[str, float], ...] = ()
@@ -149,6 +153,7 @@ class LoggedCore:
         budgets_s: by stage; a stage that took longer is logged DEADLINE_MISSED.
         configuration: logged once, as the first entry.
         checkpoint_epochs: epochs between two checkpoints.
+        origin: of the log; None: a log that belongs to no run.
         limits: bounds.
     """
 
@@ -164,6 +169,7 @@ class LoggedCore:
         budgets_s: Mapping[str, float] = MappingProxyType({}),
         configuration: bytes = b"{}",
         checkpoint_epochs: int = 200,
+        origin: LogOrigin | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.name = name
@@ -177,7 +183,14 @@ class LoggedCore:
         self._checkpoint_epochs = checkpoint_epochs
         self._limits = limits
         self._pending = _Pending()
-        self._log = PartitionLog.open(storage, name, limits=limits)
+        self._genesis = None if origin is None else origin.genesis(name)
+        self._log = PartitionLog.open(
+            storage,
+            name,
+            genesis=self._genesis,
+            epoch=None if origin is None else origin.epoch,
+            limits=limits,
+        )
         self.recovery = self._log.recovery
         self._epochs_since_checkpoint = 0
 
@@ -193,14 +206,14 @@ class LoggedCore:
         checkpoint = read_newest_checkpoint(
             self._storage,
             self.name,
-            is_on_chain=lambda sequence, chain: (
-                chain_hash_at(self._storage, self.name, sequence, limits=self._limits) == chain
+            is_logged=lambda sequence, chain_hash, digest: is_logged_checkpoint(
+                self._storage, self.name, sequence, chain_hash, digest, limits=self._limits
             ),
             limits=self._limits,
         )
         if checkpoint is None:
             return -1
-        self.core.restore(checkpoint.state)
+        restore_logged(self.core, checkpoint, partition=self.name)
         return checkpoint.sequence
 
     def inputs_after(self, sequence: int) -> Iterator[Entry]:
@@ -212,6 +225,8 @@ class LoggedCore:
     def begin(self) -> None:
         """Log the configuration, once."""
         if self.is_new:
+            if self._genesis is not None:
+                self.append(EntryKind.ORIGIN, "", self._genesis)
             self.append(EntryKind.CONFIGURATION, "", self._configuration)
             self._log.commit()
 
@@ -343,12 +358,13 @@ class LoggedCore:
         head = self._log.commit()
         pending, self._pending = self._pending, _Pending()
         if may_checkpoint and self._epochs_since_checkpoint >= self._checkpoint_epochs:
-            self._checkpoint(head)
+            head = self._checkpoint(head)
         return Committed(
             name=self.name,
             decisions=tuple(pending.decisions),
             summaries=tuple(pending.summaries),
             through_sequence=head.sequence,
+            chain_hash=head.hash,
             accounts=accounts,
             step_s=tuple(pending.step_s),
             stage_s=tuple(pending.stage_s),
@@ -362,8 +378,9 @@ class LoggedCore:
             alerting=tuple(pending.alerting),
         )
 
-    def _checkpoint(self, head: ChainHead) -> None:
-        write_checkpoint(
+    def _checkpoint(self, head: ChainHead) -> ChainHead:
+        """Write one, and log which it is: no other is ever resumed from. The head after that."""
+        path = write_checkpoint(
             self._storage,
             self.name,
             Checkpoint(
@@ -375,6 +392,9 @@ class LoggedCore:
             limits=self._limits,
         )
         self._epochs_since_checkpoint = 0
+        digest = stored_digest(self._storage, path)
+        self.append(EntryKind.CHECKPOINT, "", checkpoint_payload(head.sequence, digest))
+        return self._log.commit()
 
     def close(self) -> None:
         """Finish the log; what was not committed is not there."""

@@ -115,6 +115,9 @@ class RunLoop:
         if self.driver.has_unlogged:
             self._commit()
         self._publish()
+        if self.driver.has_unlogged:  # that the last decisions were late
+            self._commit()
+            self._publish()
 
     # --- frames -----------------------------------------------------------------------------------
 

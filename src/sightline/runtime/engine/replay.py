@@ -18,7 +18,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.recorder.checkpoint import Checkpoint, read_oldest_checkpoint
 from sightline.recorder.retention import first_kept
-from sightline.recorder.walk import chain_hash_at
+from sightline.recorder.walk import is_logged_checkpoint
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
@@ -29,6 +29,7 @@ from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.references import take_referenced
+from sightline.runtime.engine.stepping import restore_logged, step_logged
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.stage import Stage
@@ -180,7 +181,7 @@ def replay_partition(
     sequence = -1
     checkpoint = first_checkpoint(run, name, limits=limits)
     if checkpoint is not None:
-        core.restore(checkpoint.state)
+        restore_logged(core, checkpoint, partition=name)
         sequence = checkpoint.sequence
         yield ReplayStart(after=sequence)
     for entry in read_entries(run.storage, name, after=sequence, limits=limits):
@@ -226,7 +227,7 @@ def replay_partition(
         if entry.kind is EntryKind.INPUT_REFERENCE:
             output = core.step_rows(entry.name, rows.take(entry))
         else:
-            output = core.step(entry)
+            output = step_logged(core, entry, partition=name)
         asked.update(_kept_requests(output) if rerun_models else {})
         if output.digests:
             digests = {"epoch": core.epoch, "stages": output.digests}
@@ -300,8 +301,8 @@ def first_checkpoint(
         storage,
         name,
         from_sequence=first - 1,
-        is_on_chain=lambda sequence, chain: (
-            chain_hash_at(storage, name, sequence, limits=limits) == chain
+        is_logged=lambda sequence, chain_hash, digest: is_logged_checkpoint(
+            storage, name, sequence, chain_hash, digest, limits=limits
         ),
         limits=limits,
     )

@@ -11,6 +11,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from sightline import errors
-from sightline.errors import InvariantViolation, SightlineError
+from sightline.errors import InvariantViolation, SightlineError, WorkerError
 from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage
+from sightline.recorder.chain import LogOrigin
 from sightline.records import Accounts, Decision
 from sightline.runtime.engine.answerers import isolated_scorers
 from sightline.runtime.engine.batches import decode_frame, encode_frame
@@ -39,8 +41,19 @@ from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
+from sightline.runtime.run_lock import WriteFence
 
-_PROGRAM = "import sys; from sightline.runtime.engine.workers import work; work(int(sys.argv[1]))"
+_PROGRAM = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[2]):
+    sys.exit(0)
+from sightline.runtime.engine.workers import work
+work(int(sys.argv[1]), int(sys.argv[2]))
+"""
+"""A worker dies with its coordinator: the kernel sees to it (PR_SET_PDEATHSIG), also while it is
+stopped or busy. One whose coordinator died before that was asked for finds another parent."""
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -107,6 +120,7 @@ def _pack_committed(committed: Sequence[Committed]) -> bytes:
                 "sequences": [sequence for sequence, _ in one.decisions],
                 "summaries": len(one.summaries),
                 "through_sequence": one.through_sequence,
+                "chain_hash": one.chain_hash,
                 "accounts": asdict(one.accounts),
                 "step_s": one.step_s,
                 "stage_s": one.stage_s,
@@ -136,6 +150,7 @@ def _unpack_committed(head: Mapping[str, Any], blobs: Sequence[bytes]) -> list[C
                 decisions=tuple(zip(sequences, decisions, strict=True)),
                 summaries=tuple(said),
                 through_sequence=one["through_sequence"],
+                chain_hash=one["chain_hash"],
                 accounts=Accounts(**one["accounts"]),
                 step_s=tuple(one["step_s"]),
                 stage_s=tuple((stage, took_s) for stage, took_s in one["stage_s"]),
@@ -183,18 +198,29 @@ class WorkerHosting:
         plan: the checked pipeline, of rows alone.
         run: the run directory.
         settings: how partitions are hosted.
+        fence: of this opening of the run; every worker has it too.
         workers: processes.
         durable: force each commit to the disk.
     """
 
     def __init__(
-        self, plan: Plan, run: Path, settings: HostSettings, *, workers: int, durable: bool
+        self,
+        plan: Plan,
+        run: Path,
+        settings: HostSettings,
+        *,
+        fence: WriteFence,
+        workers: int,
+        durable: bool,
     ) -> None:
+        assert settings.origin is not None
         partitions = range(plan.pipeline.partitions)
         self._of = {p: p % workers for p in partitions}
         start = {
             **plan_recipe(plan),
             "run": str(run),
+            "origin": asdict(settings.origin),
+            "fence": {"manifest": fence.manifest, "folder_id": list(fence.folder_id)},
             "durable": durable,
             "references": sorted(settings.references),
             "models": dict(settings.models),
@@ -278,10 +304,11 @@ class _Worker:
     def __init__(self, start: Mapping[str, Any], configuration: bytes, *, limits: Limits) -> None:
         self._most_bytes = limits.max_entry_bytes
         self._join_s = limits.worker_join_s
+        self._answer_s = limits.worker_answer_s
         self._pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
+                [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a library prints must not get into a document of the run
                 pass_fds=[theirs.fileno()],
@@ -299,6 +326,13 @@ class _Worker:
 
     def receive(self) -> tuple[dict[str, Any], list[bytes]]:
         try:
+            if not self._pipe.poll(self._answer_s):
+                raise WorkerError(
+                    expected=f"an answer within {self._answer_s:g} s",
+                    got="none: it is stopped, or the machine has no time for it",
+                    where=f"worker process {self._process.pid}",
+                    action="run again with --resume: committed work is kept",
+                )
             head, blobs = unpack(self._pipe.recv_bytes(self._most_bytes))
         except (EOFError, OSError) as error:
             raise self._died() from error
@@ -314,11 +348,12 @@ class _Worker:
                 head, _ = unpack(self._pipe.recv_bytes(self._most_bytes))
                 if "error" in head:
                     return _raised(head)
-        return InvariantViolation(
-            expected="a living worker process",
-            got=f"exit code {self._process.returncode}",
-            where=f"worker {self._process.pid}",
-            action="run again with --resume: committed work is kept",
+        return WorkerError(
+            expected="a worker process that lives as long as the run",
+            got=_ending(self._process.returncode),
+            where=f"worker process {self._process.pid}",
+            action="see who ended it (the system, if memory was short), then run again with "
+            "--resume: committed work is kept",
         )
 
     def close(self) -> None:
@@ -332,26 +367,63 @@ class _Worker:
         self._pipe.close()
 
 
+def _ending(returncode: int | None) -> str:
+    """How a process ended, for people."""
+    if returncode is None:
+        return "one that closed its pipe and goes on"
+    if returncode >= 0:
+        return f"one that ended with exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    return f"one that was killed ({name})"
+
+
 # --- the worker's side ----------------------------------------------------------------------------
 
 
-def work(descriptor: int) -> None:
-    """Main of a worker process."""
+def work(descriptor: int, coordinator: int) -> None:
+    """Main of a worker process.
+
+    Args:
+        descriptor: of the pipe to the coordinator.
+        coordinator: its process id. Without it the worker writes nothing any more.
+    """
     pipe = Connection(descriptor)
     start, (configuration,) = unpack(pipe.recv_bytes())
     limits = Limits(**start["limits"])
+    origin = LogOrigin(**start["origin"])
+    fence = WriteFence(
+        Path(start["run"]),
+        start["fence"]["manifest"],
+        tuple(start["fence"]["folder_id"]),
+        origin.epoch,
+    )
+
+    def check_writer() -> None:
+        if os.getppid() != coordinator:
+            raise EOFError  # the coordinator is gone: as if its pipe had said so
+        fence.check()
+
     try:
         plan = plan_of_recipe(start)
         hosting = LocalHosting(
             plan,
             start["partitions"],
-            DirectoryStorage(Path(start["run"]), durable=start["durable"]),
+            DirectoryStorage(
+                Path(start["run"]),
+                durable=start["durable"],
+                limits=limits,
+                check_writer=check_writer,
+            ),
             HostSettings(
                 configuration=configuration,
                 references=frozenset(start["references"]),
                 models=start["models"],
                 checkpoint_epochs=start["checkpoint_epochs"],
                 limits=limits,
+                origin=origin,
             ),
             clocks=HostClocks(wall_ns=time.time_ns, monotonic_s=time.monotonic),
             guard=Guard(
@@ -386,15 +458,19 @@ def work(descriptor: int) -> None:
     except EOFError:
         return  # the coordinator is gone; what was committed is safe
     except SightlineError as error:
-        pipe.send_bytes(_pack_error(error))
+        _tell(pipe, error)
     except Exception as error:  # noqa: BLE001 - a defect, told to the coordinator with its trace
-        pipe.send_bytes(
-            _pack_error(
-                InvariantViolation(
-                    expected="a worker without defects",
-                    got=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
-                    where=f"worker hosting partitions {start['partitions']}",
-                    action="keep the run directory and report it",
-                )
-            )
+        _tell(
+            pipe,
+            InvariantViolation(
+                expected="a worker without defects",
+                got=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
+                where=f"worker hosting partitions {start['partitions']}",
+                action="keep the run directory and report it",
+            ),
         )
+
+
+def _tell(pipe: Connection, error: SightlineError) -> None:
+    with contextlib.suppress(OSError):  # nobody is left to be told
+        pipe.send_bytes(_pack_error(error))

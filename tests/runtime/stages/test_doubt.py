@@ -1,6 +1,5 @@
 """A detector's own doubt reaches the machine, and ends by somebody's word and by nothing else."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -97,7 +96,7 @@ def test_an_operator_who_has_looked_settles_the_doubt(tmp_path):
 
     def controls():
         given.append(1)
-        return [json.dumps(word)] if len(given) == 20 else []
+        return [word] if len(given) == 20 else []
 
     levels = told(
         tmp_path, lambda at_s: unproven(0.0), starts_empty=False, seconds=12.0, controls=controls

@@ -136,11 +136,19 @@ class DetectState(ItemState):
     def on_control(self, control: Mapping[str, Any]) -> None:
         """Nobody is in view now, so nobody who stands there has since the newest frame."""
         self._empty_ns = self._newest_ns
+        self._starts_empty |= self._newest_ns is None
 
     def snapshot(self) -> StateParts:
-        return StateParts(meta={"newest_ns": self._newest_ns, "empty_ns": self._empty_ns})
+        return StateParts(
+            meta={
+                "newest_ns": self._newest_ns,
+                "empty_ns": self._empty_ns,
+                "starts_empty": self._starts_empty,
+            }
+        )
 
     def restore(self, parts: StateParts) -> None:
+        self._starts_empty = parts.meta["starts_empty"]
         self._newest_ns = parts.meta["newest_ns"]
         self._empty_ns = parts.meta["empty_ns"]
 

@@ -108,6 +108,7 @@ SHELL = {
     *("sense.files", "sense.text_files"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
+    "sense.frames.unreadable_files",
 }
 """Modules of these rooms that may touch the world; the others are functions of their arguments."""
 WORLD = {
@@ -138,6 +139,7 @@ def touches_of_the_world(tree):
 ENGINE_SHELL = {
     # threads and processes of who answers late or not at all, and of partitions
     *("guarding", "isolated", "isolated_process", "exchange", "camera_inbox", "workers"),
+    "steady_clock",  # looked at by several threads
     # weights of detectors, which are files
     "answerers",
 }

@@ -195,8 +195,8 @@ def test_a_run_is_not_resumed_on_a_log_that_was_cut(copy, name):
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_any_changed_row_of_the_ledger_is_found(copy, sql, is_closed):
     if not is_closed:  # a run that was killed has no digest of its ledger
-        if "accounts" in sql:
-            return  # made from the log again by the resume
+        if "accounts" in sql or "epoch = 0" in sql:
+            return  # made again by the resume; what a run leaves that was killed as it opened
         directory = RunDirectory.open(copy)
         directory.in_state(
             type(directory.state)(epoch=directory.state.epoch, heads=directory.state.heads)

@@ -89,9 +89,10 @@ def test_values_a_little_beyond_the_band_still_alert():
 
 
 def test_the_band_is_in_measured_units_between_what_is_normal_and_what_was():
-    level = explained(high).level
+    alert = explained(high)
+    level = alert.level
     assert 0.9 < level.high < level.was_high
-    assert HIGH.start <= level.first_row <= level.last_row < HIGH.stop
+    assert alert.trial.first_row <= level.first_row <= HIGH.start <= level.last_row < HIGH.stop
     assert level.changed > 0
 
 

@@ -22,10 +22,8 @@ from benchmarks.cases.case import Case, Finished, case
 _MAIN = "from sightline.cli import main; main()"
 _MAKE = """
 from pathlib import Path
-from sightline.apps.gateway import ConstellationConfig, simulate, write_constellation
-write_constellation(
-    simulate(ConstellationConfig(n_satellites=8, duration_s=600, seed=7)), Path("data")
-)
+from sightline.apps.gateway import simulate, watched_scene, write_frames
+write_frames(simulate(watched_scene(seed=7, n_satellites=8, duration_s=600)), Path("data"))
 """
 
 
@@ -34,7 +32,9 @@ def _rel(c: Case) -> Path:
     rel = c.folder.parent / "rel"
     if not (rel / "data").exists():
         rel.mkdir(exist_ok=True)
-        c.run("python", "-c", _MAKE, folder=rel)
+        made = c.run("python", "-c", _MAKE, folder=rel)
+        if made.rc:
+            raise RuntimeError(f"no inputs: {made.text[-300:]}")
     return rel
 
 

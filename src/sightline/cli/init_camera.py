@@ -112,6 +112,8 @@ def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
     yield f"      rate_hz: {seen.rate_hz:.4g}"
     yield f"      max_age_s: {_MAX_AGE_S:g}  # live: an older picture is no sight"
     yield "    detector: moves"
+    yield "    # Who stood in the first picture is unknown to it. If that one shows nobody, say so:"
+    yield "    # starts_empty: true"
     yield "zones:"
     yield f"  # corners as x, y in px from the top left; {title}.png shows it"
     corners = ", ".join(f"[{x}, {y}]" for x, y in _zone_px(seen))

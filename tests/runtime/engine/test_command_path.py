@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from sightline.recorder.chain import ChainHead
 from sightline.records import Accounts
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.logged_core import Committed
@@ -21,7 +24,12 @@ class Partitions:
         self._order.append("the key partitions are durable")
         return [
             Committed(
-                name="p000", decisions=(), summaries=(), through_sequence=1, accounts=Accounts()
+                name="p000",
+                decisions=(),
+                summaries=(),
+                through_sequence=1,
+                chain_hash="",
+                accounts=Accounts(),
             )
         ]
 
@@ -35,10 +43,18 @@ class Desk:
     def __init__(self, order: list[str]) -> None:
         self._order = order
 
+    def note_heads(self, heads: Mapping[str, ChainHead]) -> None:
+        pass
+
     def commit(self) -> Committed:
         self._order.append("the alert desk is durable")
         return Committed(
-            name=self.name, decisions=(), summaries=(), through_sequence=1, accounts=Accounts()
+            name=self.name,
+            decisions=(),
+            summaries=(),
+            through_sequence=1,
+            chain_hash="",
+            accounts=Accounts(),
         )
 
 

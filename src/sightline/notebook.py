@@ -216,8 +216,8 @@ def detect(
     >>> level = np.sin(np.arange(2000) / 7) + 0.05 * rng.standard_normal(2000)
     >>> level[1500:1510] += 4
     >>> found = detect(pl.DataFrame({"level": level}), value="level")
-    >>> bool(found.events["start"][0] <= 1510 and found.events["end"][0] >= 1500)
-    True
+    >>> found.events.filter(~pl.col("weaker"))["peak"].to_list()
+    [1500]
     """
     from sightline.evidence.series_detection import detect_series  # noqa: PLC0415
     from sightline.evidence.series_file import ReadingOptions, series_of  # noqa: PLC0415

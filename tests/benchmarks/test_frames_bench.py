@@ -102,8 +102,10 @@ def run_with(tmp_path, *measured):
         latency_budget_s=0.2,
         has_fallback=False,
     )
-    run = RunDirectory.create(tmp_path / "run", plan, {name: {} for name in camera_names(1)})
+    sources: dict[str, dict[str, str]] = {name: {} for name in camera_names(1)}
+    run = RunDirectory.create(tmp_path / "run", plan, sources, run_id="1" * 32)
     log = PartitionLog.open(DirectoryStorage(run.path), "p000")
+    log.append(EntryKind.ORIGIN, "", run.origin.genesis("p000"), time_ns=0)
     for plain in measured:
         log.append(EntryKind.MEASUREMENT, "", json.dumps(plain).encode(), time_ns=0)
     log.append(EntryKind.DEADLINE_MISSED, "east_detect", b"{}", time_ns=0)

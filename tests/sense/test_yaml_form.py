@@ -128,7 +128,8 @@ def test_a_tag_is_refused_or_tells_the_truth(text):
 @pytest.mark.parametrize(
     "text",
     ["[" * 3_000 + "]" * 3_000, "{a: " * 3_000 + "}" * 3_000, "- " * 3_000 + "x",
-     "? " * 200 + "x", "".join(f"{' ' * n}a:\n" for n in range(200)), "{b: &a " * 100],
+     "? " * 200 + "x", "".join(f"{' ' * n}a:\n" for n in range(200)),
+     "".join(f"{{b: &a{n} " for n in range(100))],
     ids=["lists", "mappings", "dashes", "keys", "indentation", "anchors"],
 )  # fmt: skip
 def test_levels_are_bounded_whatever_makes_them(text):

@@ -67,11 +67,10 @@ def test_a_rate_that_is_not_given_is_assumed_and_said(walk, tmp_path):
     assert summary["time"] == {"source": "assumed", "fps": 25.0}
 
 
-def test_an_empty_file_gives_no_tracks(tmp_path):
+def test_an_empty_file_is_no_success(tmp_path):
     (tmp_path / "det.txt").write_text("")
-    summary = call("track", tmp_path / "det.txt", "-o", tmp_path / "tracks.txt", "--fps", 10)
-    assert (summary["frames"], summary["tracks"], summary["refused"]) == (0, 0, {"FILE_EMPTY": 1})
-    assert (tmp_path / "tracks.txt").read_text() == ""
+    with pytest.raises(SourceError, match="FILE_EMPTY"):
+        call("track", tmp_path / "det.txt", "-o", tmp_path / "tracks.txt", "--fps", 10)
 
 
 def test_too_few_times_are_an_error(walk, tmp_path):

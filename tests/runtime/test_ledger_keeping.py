@@ -92,8 +92,18 @@ def newest(run: RunDirectory) -> Committed:
     name = run.partitions[0]
     with Ledger.open(run.ledger_url) as ledger:
         through = ledger.applied_through(name) + 1
+    return commit_through(name, through)
+
+
+def commit_through(name: str, sequence: int) -> Committed:
+    """A commit that says nothing, up to an entry of whatever hash."""
     return Committed(
-        name=name, decisions=(), summaries=(), through_sequence=through, accounts=Accounts()
+        name=name,
+        decisions=(),
+        summaries=(),
+        through_sequence=sequence,
+        chain_hash="0" * 64,
+        accounts=Accounts(),
     )
 
 
@@ -158,10 +168,7 @@ def test_at_its_bound_the_queue_is_let_go_and_the_log_is_read(run: RunDirectory)
     holding.execute("begin immediate")
     with LedgerKeeper(run, (), limits=replace(LIMITS, ledger_waiting=2)) as keeper:
         wait_until(lambda: keeper.state.failures)
-        empty = Committed(
-            name=run.partitions[0], decisions=(), summaries=(), through_sequence=0,
-            accounts=Accounts(),
-        )  # fmt: skip
+        empty = commit_through(run.partitions[0], 0)
         keeper.hand([empty] * 5, may_wait=False)
         holding.execute("rollback")
         wait_until(lambda: keeper.state.is_current)

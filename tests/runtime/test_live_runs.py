@@ -1,6 +1,7 @@
 """Live runs on a simulated wall clock: ticks, stopping, resuming, and what the inbox does."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -118,6 +119,8 @@ def test_a_partition_that_lost_an_epoch_in_a_crash_does_not_hold_up_the_others(t
         shutil.rmtree(out / "log" / name)
         shutil.copytree(tmp_path / "kept" / name, out / "log" / name)
     (out / "ledger.sqlite").unlink()
+    killed = RunDirectory.open(out)
+    killed.in_state(replace(killed.state, is_closed=False, heads={}, ledger_digest=""))
     clock.at(75, lambda: setattr(clock, "stopped", True))
     clock.stopped = False
     report = run_live(out, clock, ScriptedSource(), the_plan=grouped, resume=True)

@@ -321,3 +321,20 @@ def test_capture_times_may_lie_far_apart():
     day_ns = 864_000 * FRAME_NS
     assert len(detector.detect(frame(person, 10, capture_ns=day_ns))) == 1
     assert len(detector.detect(frame(person, 11, capture_ns=day_ns + FRAME_NS))) == 1
+
+
+def test_what_may_be_the_head_of_somebody_taller_is_reported_with_half_its_score():
+    # Feet at row 50 are of people 40 px tall, at row 115 of people 92 px tall.
+    size = RowPersonSize(at_top_px=0, at_bottom_px=96)
+    picture = yard()
+    near = with_person(picture, foot=(60, 115), tall_px=92)
+    alone = with_person(picture, foot=(77, 50), tall_px=40)
+    beside = with_person(near, foot=(77, 50), tall_px=40)
+    of_one, of_two = (
+        detector_that_knows(picture, size=size).detect(frame(noisy(drawn, 10), 10))
+        for drawn in (alone, beside)
+    )
+    smaller = np.argmin(of_two.box_px[:, 3])
+    assert (len(of_one), len(of_two)) == (1, 2)
+    assert of_two.score[1 - smaller] > 0.7
+    assert of_two.score[smaller] < 0.6 * of_one.score[0]

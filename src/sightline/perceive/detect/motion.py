@@ -32,10 +32,12 @@ from sightline.perceive.detect.background import (
 )
 from sightline.perceive.detect.detector import BoxReason, admit_boxes, version_digest
 from sightline.perceive.detect.people import (
+    PART_SCORE,
     REFERENCE_HEIGHT_M,
     PersonSize,
     explain_foreground,
     height_map,
+    may_be_parts,
     measure_people,
     person_boxes,
 )
@@ -332,7 +334,7 @@ def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 3
+PROGRAM = 4
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -460,7 +462,8 @@ class MotionDetector:
         """What stands out in ``frame``; the frame then becomes part of what is known.
 
         Boxes are in px of the frame and clipped to it. The score is the share of the silhouette
-        that is foreground, less half of the share that is not; for regions it grows with their
+        that is foreground, less half of the share that is not, and half of that for what may as
+        well be the head or an arm of somebody much taller; for regions it grows with their
         area, from a half at the least that is no noise.
 
         Raises:
@@ -688,7 +691,9 @@ class MotionDetector:
         people = people[:found]
         owner, extent = np.empty(labels.shape, np.int32), np.empty((found, 5))
         measure_people(cleaned, labels, people, owner, extent)
-        return person_boxes(people, extent), np.clip(people[:, 3], 0.0, 1.0), extent, owner
+        scores = np.clip(people[:, 3], 0.0, 1.0)
+        scores[may_be_parts(people, extent)] *= PART_SCORE
+        return person_boxes(people, extent), scores, extent, owner
 
     def _ghosts(self, image: Image, owner: OwnerImage, objects: int) -> npt.NDArray[np.bool_]:
         if not objects or (self._starts_empty and self._view.is_first):

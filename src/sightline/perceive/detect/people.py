@@ -534,3 +534,43 @@ def person_boxes(
     # Too narrow: around what was seen. Too wide: around the axis, as one side is not the body.
     middle = np.where(wide > 2 * half, x, (left + right) / 2)
     return np.stack([middle - half, top, middle + half, bottom], axis=1)
+
+
+# --- parts of a body that look like a smaller person ----------------------------------------------
+
+PART_SCORE = 0.5
+"""Who may be a part of somebody else has this share of its score: of two explanations, each is as
+likely."""
+
+
+def may_be_parts(
+    people: npt.NDArray[np.float64], extent: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """bool[n]: who may be the head or an arm of somebody taller rather than a person far behind.
+
+    Who leans forward or stretches an arm out reaches beyond their silhouette, and what sticks out
+    may be as large as a whole person who stands far away: where the picture shows feet, at the
+    height of the taller one's chest. Nothing in one picture tells the two apart, so nobody is
+    left out for it: it takes more pictures to believe in them.
+
+    Args:
+        people: float64[n, 4], x, y of the foot and height in px first.
+        extent: float64[n, 5], left, top, right, bottom in px of what was seen of each first.
+
+    >>> people = np.array([[100.0, 340, 300, 0.8], [130, 120, 120, 0.7], [400, 120, 120, 0.7]])
+    >>> extent = np.array([[60.0, 40, 120, 340, 9], [115, 10, 140, 120, 9], [385, 10, 410, 120, 9]])
+    >>> may_be_parts(people, extent).tolist()
+    [False, True, False]
+    """
+    foot, tall = people[:, 1], people[:, 2]
+    left, top, right, bottom = extent[:, :4].T
+    is_smaller = tall[:, None] < tall
+    is_above_hips = foot[:, None] <= foot - (1 - TORSO_TO) * tall
+    is_beside = (
+        (left[:, None] <= right)
+        & (left <= right[:, None])
+        & (top[:, None] <= bottom)
+        & (top <= bottom[:, None])
+    )
+    found: npt.NDArray[np.bool_] = (is_smaller & is_above_hips & is_beside).any(axis=1)
+    return found

@@ -43,6 +43,14 @@ seam: $(STAMP) ## the examples against the built wheel, in an environment of its
 	build/seam/venv/bin/pip install --quiet --constraint constraints.txt build/seam/*.whl pytest hypothesis onnx
 	build/seam/venv/bin/python -m pytest tests/examples --override-ini pythonpath=.
 
+.PHONY: firsthour
+firsthour: $(STAMP) ## walk through a newcomer's first hour with the built wheel, in a fresh environment
+	rm -rf build/firsthour && mkdir -p build/firsthour
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/firsthour .
+	$(PYTHON) -m venv build/firsthour/venv
+	build/firsthour/venv/bin/pip install --quiet --constraint constraints.txt "$$(echo build/firsthour/*.whl)[report,video]"
+	$(BIN)/python tests/first_hour/walk.py --sightline build/firsthour/venv/bin/sightline --out build/firsthour/kept
+
 .PHONY: format
 format: $(STAMP) ## let ruff format and mend the code
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from perceive.detect.onnx_models import NAMES, model_bytes, yolo_rows
 from sightline import notebook
 from sightline.cli.main import app_for
 from sightline.errors import SourceError
@@ -81,3 +82,34 @@ def test_what_is_no_video_says_why_and_nothing_is_written(tmp_path):
     with pytest.raises(SourceError, match="web page"):
         init(path, "-o", tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+def exported(path, *, names):
+    boxes = yolo_rows([[4, 4, 20, 40]], [[0.9, 0.0, 0.0]], rows=40).transpose(0, 2, 1)
+    path.write_bytes(model_bytes(boxes, names=names))
+    return path
+
+
+def test_a_model_without_names_gets_as_many_as_it_has_classes(tmp_path):
+    model = exported(tmp_path / "red.onnx", names=None)
+    said = init(video(tmp_path / "yard.mp4"), "--model", model, "-o", tmp_path / "mine")
+    detector = load_plan(tmp_path / "mine" / "yard.yaml").pipeline.detectors["sees"]
+    assert detector.class_names == ("class_0", "class_1", "class_2")
+    assert "--classes" in said
+
+
+def test_names_of_classes_can_be_given(tmp_path):
+    model, words = exported(tmp_path / "red.onnx", names=None), ("--classes", "cat, person,dog")
+    init(video(tmp_path / "yard.mp4"), "--model", model, *words, "-o", tmp_path / "mine")
+    pipeline = load_plan(tmp_path / "mine" / "yard.yaml").pipeline
+    assert pipeline.detectors["sees"].class_names == ("cat", "person", "dog")
+    assert pipeline.stages["yard_zones"].zones["zone"].classes == ("person",)
+
+
+def test_a_pipeline_with_a_model_runs(tmp_path):
+    path, model = video(tmp_path / "yard.mp4"), exported(tmp_path / "red.onnx", names=NAMES)
+    init(path, "--model", model, "-o", tmp_path / "mine")
+    report = notebook.run(
+        tmp_path / "mine" / "yard.yaml", sources={"yard": str(path)}, out=tmp_path / "run"
+    )
+    assert report.accounts.decided == 8

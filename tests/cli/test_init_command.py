@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from sightline import notebook
 from sightline.cli.main import app_for
 from sightline.errors import UsageError
+from sightline.runtime import load_plan
 
 
 def init(*words) -> str:
@@ -106,3 +107,51 @@ def test_rows_without_a_time_are_named_as_refused(tmp_path):
     path.write_text("\n".join(["time,v", *rows]) + "\n")
     said = init(path, "-o", tmp_path / "mine")
     assert "TIME_UNREADABLE 1" in said
+
+
+def faulty_lines(n=1200):
+    """One value of SAT-1 stands still, one of SAT-2 is missing, each for a sixth of the time."""
+    yield "time,sat,bus_v,temp_c"
+    for i in range(n):
+        for number, name in enumerate(("SAT-1", "SAT-2")):
+            at = f"2026-01-01T{i // 360:02d}:{i // 6 % 60:02d}:{i % 6}0Z"
+            is_faulty = 700 <= i < 900
+            volt = 28.0 if is_faulty and not number else 28 + math.sin(i / 9 + number)
+            temp = "" if is_faulty and number else f"{20 + math.cos(i / 7):.3f}"
+            yield f"{at},{name},{volt:.3f},{temp}"
+
+
+def test_a_value_that_stops_changing_and_one_that_stops_coming_are_told(tmp_path):
+    path = tmp_path / "bus.csv"
+    path.write_text("\n".join(faulty_lines()) + "\n")
+    init(path, "-o", tmp_path / "mine")
+    _, decisions = run_it(tmp_path, "bus", path)
+    raised = decisions.filter(pl.col("transition") == "raised")
+    found = set(raised.select("kind", "subject").iter_rows())
+    assert {("stuck", "SAT-1/bus_v"), ("empty", "SAT-2/temp_c")} <= found
+    assert ("stuck", "SAT-2/bus_v") not in found
+
+
+def test_a_value_that_rarely_changes_is_not_watched_for_standing_still(tmp_path):
+    path = tmp_path / "mode.csv"
+    rows = [
+        f"2026-01-01T{i // 360:02d}:{i // 6 % 60:02d}:{i % 6}0Z,{i // 200},{i % 7}"
+        for i in range(1200)
+    ]
+    path.write_text("\n".join(["time,mode,v", *rows]) + "\n")
+    init(path, "-o", tmp_path / "mine")
+    plan = load_plan(tmp_path / "mine" / "mode.yaml")
+    assert plan.pipeline.stages["stuck_windows"].fields == ("v",)
+
+
+def test_what_is_written_has_an_alert_desk(table, tmp_path):
+    init(table, "-o", tmp_path / "mine")
+    assert load_plan(tmp_path / "mine" / "housekeeping_2026.yaml").has_desk
+
+
+def test_units_are_written_as_they_are_read(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"2026-01-01T00:00:{i:02d}Z,{i}" for i in range(9)]
+    path.write_text("\n".join(["time,Temp (°C)", *rows]) + "\n", encoding="utf-8")
+    init(path, "-o", tmp_path / "mine")
+    assert "°C" in (tmp_path / "mine" / "t.contract.yaml").read_text(encoding="utf-8")

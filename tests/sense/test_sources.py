@@ -171,19 +171,33 @@ def test_an_extra_name_is_seen_anywhere_when_the_contract_refuses_extra_names(
     assert "new" not in frame(opened(path)).columns
 
 
+class Trickle(io.BytesIO):
+    """Gives a few bytes at a time, as a pipe does."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return super().read1(40)
+
+
 def test_standard_input_hands_lines_on_as_they_come() -> None:
-    class Trickle(io.BytesIO):
-        """Gives a few bytes at a time, as a pipe does."""
-
-        def read1(self, size: int | None = -1, /) -> bytes:
-            return super().read1(40)
-
     stream = Trickle(b'{"k": "a", "t": "b", "x": 1}\n' * 3)
     source = open_source("s", "-", Contract.model_validate(PLAIN), stdin=stream)
     got = chunks(source)
     assert len(got) > 1
     assert [n for c in got if c.frame.height for n in c.frame["_row"]] == [0, 1, 2]
     assert (source.durable, source.fingerprint()) == (False, [])
+
+
+def test_standard_input_may_be_csv_with_a_header() -> None:
+    stream = Trickle(b"k;t;x;note\n" + b"a;2026-01-01T00:00:00Z;1;as it comes\n" * 3)
+    got = chunks(open_source("s", "-", Contract.model_validate(PLAIN), stdin=stream))
+    assert [n for c in got if c.frame.height for n in c.frame["_row"]] == [0, 1, 2]
+    assert sum(c.rejected.height for c in got) == 0
+
+
+def test_standard_input_of_neither_form_is_refused_line_by_line() -> None:
+    stream = Trickle(b"no header, and no JSON\n" * 3)
+    got = chunks(open_source("s", "-", Contract.model_validate(PLAIN), stdin=stream))
+    assert [r for c in got for r in c.rejected["reason"]] == ["LINE_UNREADABLE"] * 3
 
 
 # --- Parquet and NumPy archives ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sightline.cli.init_model import SeenModel, model_lines, said_of_model
 from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
@@ -26,6 +28,12 @@ _MOST_PARTS = 5_000
 _ASSUMED_RATE_HZ = 25.0
 _MAX_AGE_S = 1.0
 _BGR_ORANGE = (0, 140, 255)
+DESK = (
+    "# What a person is told: repeats are counted, one cause is one message, `sightline alert`",
+    "# acknowledges and shelves. The settings: docs/alerting.md",
+    "alerting: {}",
+)
+"""The alert desk, for the end of a pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,16 +100,22 @@ def look(location: str, *, is_live: bool, shown: str) -> SeenCamera:
     return SeenCamera(first=np.array(first), rate_hz=rate_hz, frames=len(pts_ns))
 
 
-def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
-    """The pipeline: one camera, what moves in it, one zone that nothing may enter."""
+def site_lines(
+    seen: SeenCamera, title: str, shown: str, *, model: SeenModel | None, folder: Path
+) -> Iterator[str]:
+    """The pipeline: one camera, what moves or is seen in it, one zone that nothing may enter."""
     width_px, height_px = seen.size_px
-    yield f"# One camera, {shown}: tells what moves into the zone. Change what is not so."
+    what = "moves" if model is None else "is seen to move"
+    yield f"# One camera, {shown}: tells what {what} into the zone. Change what is not so."
     yield "use: site"
     yield f"pipeline: {title}"
     yield "detectors:"
-    yield "  # what moves. It tells people when it knows how tall they are, in px, at the top and"
-    yield "  # the bottom of the picture: person_px: [30, 80]. A model: sightline stages onnx"
-    yield "  moves: {use: motion}"
+    if model is not None:
+        yield from model_lines(model, folder)
+    else:
+        yield "  # what moves. It tells people when it knows how tall they are, in px, at the top"
+        yield "  # and the bottom of the picture: person_px: [30, 80]. A model: --model FILE.onnx"
+        yield "  moves: {use: motion}"
     yield "cameras:"
     yield f"  {title}:"
     yield "    contract:"
@@ -111,7 +125,7 @@ def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
         yield "      channels: 1"
     yield f"      rate_hz: {seen.rate_hz:.4g}"
     yield f"      max_age_s: {_MAX_AGE_S:g}  # live: an older picture is no sight"
-    yield "    detector: moves"
+    yield f"    detector: {'moves' if model is None else 'sees'}"
     yield "    # Who stood in the first picture is unknown to it. If that one shows nobody, say so:"
     yield "    # starts_empty: true"
     yield "zones:"
@@ -120,8 +134,12 @@ def site_lines(seen: SeenCamera, title: str, shown: str) -> Iterator[str]:
     yield "  zone:"
     yield f"    camera: {title}"
     yield f"    polygon_px: [{corners}]"
-    yield "    classes: [moving]  # person, once the detector tells people"
+    if model is None:
+        yield "    classes: [moving]  # person, once the detector tells people"
+    else:
+        yield f"    classes: {json.dumps(model.zone_classes, ensure_ascii=False)}"
     yield "    is_forbidden: true"
+    yield from DESK
 
 
 def draw_zone(seen: SeenCamera, path: Path) -> None:
@@ -138,12 +156,19 @@ def draw_zone(seen: SeenCamera, path: Path) -> None:
 
 
 def said_of_camera(
-    seen: SeenCamera, pipeline_file: Path, picture: Path, title: str, shown: str
+    seen: SeenCamera,
+    model: SeenModel | None,
+    pipeline_file: Path,
+    picture: Path,
+    title: str,
+    shown: str,
 ) -> Iterator[str]:
     """What was found, and what to type next."""
     width_px, height_px = seen.size_px
     colour = "grey" if seen.channels == 1 else "colour"
     yield f"picture   {width_px} x {height_px} px, {colour}, {seen.rate_hz:.4g} frames per second"
+    if model is not None:
+        yield from said_of_model(model)
     yield "zone      the middle of the picture: move its corners to where nobody may be"
     yield ""
     yield f"wrote     {pipeline_file}"

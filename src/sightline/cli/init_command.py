@@ -16,6 +16,7 @@ from rich.console import Console
 
 from sightline.cli.console import utc
 from sightline.cli.init_camera import (
+    DESK,
     LIVE,
     VIDEOS,
     draw_zone,
@@ -23,6 +24,7 @@ from sightline.cli.init_camera import (
     said_of_camera,
     site_lines,
 )
+from sightline.cli.init_model import SeenModel, look_at_model
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_file import ReadingOptions
 from sightline.limits import DEFAULT_LIMITS
@@ -79,6 +81,16 @@ def init(
     time_format: Annotated[
         str | None, typer.Option(metavar="FORM", help="How times are written, if it is not clear.")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.onnx", help="Of a camera: the detector; without, what moves."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,…", help="Names of all classes of --model in its order, if it has none."
+        ),
+    ] = None,
 ) -> None:
     """Write a pipeline from a table, a video or a camera of your own, to run at once.
 
@@ -89,7 +101,9 @@ def init(
     is_live = scheme in LIVE
     title = _name(name or ("camera" if is_live else Path(location).name))
     if is_live or location.lower().endswith(VIDEOS):
-        lines = _from_camera(location, out, title, is_live=is_live)
+        names = [name.strip() for name in (classes or "").split(",") if name.strip()]
+        seen = None if model is None else look_at_model(model, names)
+        lines = _from_camera(location, out, title, is_live=is_live, model=seen)
     else:
         ReadingOptions(time_format=time_format)  # refuses what is none
         lines = _from_table(Path(location), out, title, time=time, key=key, form=time_format)
@@ -113,7 +127,9 @@ def _from_table(
     return _said(found, refused, contract_file, pipeline_file, title, file)
 
 
-def _from_camera(location: str, out: Path, title: str, *, is_live: bool) -> Iterator[str]:
+def _from_camera(
+    location: str, out: Path, title: str, *, is_live: bool, model: SeenModel | None
+) -> Iterator[str]:
     pipeline_file, picture = out / f"{title}.yaml", out / f"{title}.png"
     _check_vacant(pipeline_file, picture)
     # An address may hold a password: it belongs into no file and no message.
@@ -121,10 +137,11 @@ def _from_camera(location: str, out: Path, title: str, *, is_live: bool) -> Iter
     seen = look(location, is_live=is_live, shown=shown)
     out.mkdir(parents=True, exist_ok=True)
     words = _one_line("on the network" if is_live else Path(location).name)
-    pipeline_file.write_text("\n".join(site_lines(seen, title, words)) + "\n", encoding="utf-8")
+    lines = site_lines(seen, title, words, model=model, folder=out)
+    pipeline_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw_zone(seen, picture)
     load_plan(pipeline_file)
-    return said_of_camera(seen, pipeline_file, picture, title, shown)
+    return said_of_camera(seen, model, pipeline_file, picture, title, shown)
 
 
 def _check_vacant(*files: Path) -> None:
@@ -261,6 +278,16 @@ def _field(field: DescribedField) -> Iterator[str]:
     yield f"  {field.name}: {{{', '.join(parts)}}}{note}"
 
 
+_MOST_EQUAL = 60
+"""Rows for which a value may stand still in the beginning and yet be watched for standing still."""
+_MOST_MISSING = 0.2
+"""Share of rows without a value in the beginning beyond which that is how it is."""
+_STOPPED_ROWS, _STOPPED_TIMES = 20, 5
+"""A value has stopped when it stands still for so many rows, and so many times as long as ever."""
+_LEAST_STOPS = 5
+"""Of such windows in the table for it to be worth a look."""
+
+
 _NOVELTY = """\
   # the first {learnt} windows of each series are taken as normal, and are not judged
   unlike:
@@ -320,11 +347,53 @@ def _pipeline(found: DescribedTable, title: str) -> Iterator[str]:
         learnt = int(min(_MOST_LEARNT, max(_LEARNT_SHARE * windows, _LEAST_LEARNT)))
         widths = [width for width in _WIDTHS if _WIDTHS_LEARNT * width <= learnt]
         judge = _NOVELTY if windows >= _LEAST_WINDOWS else _DEVIATION
-        yield judge.format(measures=json.dumps(measures), learnt=learnt, widths=widths)
+        yield judge.format(
+            measures=json.dumps(measures, ensure_ascii=False), learnt=learnt, widths=widths
+        )
+    yield from _watched(found, title)
     if math.isfinite(found.period_s):
         yield "  # when each key was heard at all, and who is not heard any more"
         yield f"  heard: {{use: presence, input: {title}, width_s: {_number(width_s)}}}"
         yield "  silent: {use: silence, input: heard, code: NO_DATA, severity: critical}"
+    yield from DESK
+
+
+def _watched(found: DescribedTable, title: str) -> Iterator[str]:
+    """Sensors that stop: the value stands still, or there is none, for a whole window."""
+    if not math.isfinite(found.period_s):
+        return
+    numbers = [f for f in found.fields if f.type == "number"]
+    moving = [f for f in numbers if f.longest_equal_s <= _MOST_EQUAL * found.period_s]
+    filled = [f for f in numbers if f.missing_share <= _MOST_MISSING]
+    longest_s = max((f.longest_equal_s for f in moving), default=0.0)
+    width_s = _nice(max(_STOPPED_ROWS * found.period_s, _STOPPED_TIMES * longest_s))
+    if width_s * _LEAST_STOPS * NS_PER_S > found.last_ns - found.first_ns:
+        return
+    for fields, name, statistic, above, below, unit, code, words in (
+        (moving, "stuck", "stuck_s", 0.8 * width_s, 0.5 * width_s, "s", "STUCK_VALUE",
+         "a value that does not change, where in the beginning it did at least each "
+         f"{_number(longest_s)} s"),
+        (filled, "empty", "nan_share", 0.9, 0.5, "1", "NO_VALUE",
+         "rows that come without this value, nine of ten in a window"),
+    ):  # fmt: skip
+        if not fields:
+            continue
+        yield f"  # {words}"
+        yield f"  {name}_windows:"
+        yield "    use: windows"
+        yield f"    input: {title}"
+        yield f"    width_s: {_number(width_s)}"
+        yield f"    fields: {_list([f.name for f in fields])}"
+        yield f"    statistics: [{statistic}]"
+        yield f"  {name}:"
+        yield "    use: alarm"
+        yield f"    input: {name}_windows"
+        yield f'    measure: "*.{statistic}"'
+        yield f"    unit: {_text(unit)}"
+        yield f"    raise_above: {_number(above)}"
+        yield f"    clear_below: {_number(below)}"
+        yield f"    code: {code}"
+        yield "    severity: warning"
 
 
 def _timeout_s(found: DescribedTable) -> float:
@@ -354,7 +423,7 @@ def _text(text: str) -> str:
     ('bus_v', '"no"', '"a: b"')
     """
     is_word = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) and text.lower() not in _YAML_WORDS
-    return text if is_word else json.dumps(text)
+    return text if is_word else json.dumps(text, ensure_ascii=False)
 
 
 _YAML_WORDS = frozenset(["y", "n", "yes", "no", "true", "false", "on", "off", "null", "nan"])

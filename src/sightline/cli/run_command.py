@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -182,9 +183,22 @@ def run(
             is_stopped=is_stopped,
         )
     show_report(report, as_json=as_json)
+    if not as_json:
+        _print_next(report)
     problem = report.problem()
     if problem is not None:
         raise problem
+
+
+def _print_next(report: RunReport) -> None:
+    """What to type to see more of it."""
+    console, folder = Terminal(), shlex.quote(str(report.path))
+    if report.decisions:
+        console.print(f"decisions    sightline decisions {folder}")
+        console.print(f"explain one  sightline explain {folder} ID")
+    if report.alerting is not None:
+        console.print(f"alarms       sightline alerts {folder}")
+    console.print(f"report       sightline report {folder} -o report.html")
 
 
 @contextmanager

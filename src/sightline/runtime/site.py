@@ -82,6 +82,8 @@ class SiteForm(Form):
     machines: dict[Name, dict[str, Any]] = {}
     """Machines, by name: ``cameras``, all of which are needed, and what the stage ``machine`` can
     be told."""
+    alerting: dict[str, Any] | None = None
+    """The alert desk, as ``alerting`` of any pipeline."""
     partitions: Literal[1] = 1
     """All cameras share one core and one log: a machine is decided on by all that see it."""
 
@@ -167,6 +169,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
         "detectors": form.detectors,
         "stages": stages,
         "images": form.images,
+        "alerting": form.alerting,
     }
     return pipeline, places
 

@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -55,6 +55,10 @@ _MOST_REPEATED = 0.05
 """Share of rows that may repeat the time of their key; beyond it another column belongs to it."""
 _KEY_COLUMNS = 2
 _MOST_MISSING_TEXTS = 20
+_BEGINNING = 0.15
+"""Share of the time of a table from which is learnt how its values usually behave."""
+_LEAST_BEGINNING = 20
+"""Values of a field in the beginning; of fewer nothing is said."""
 _ON_TIME = 0.999
 """Share of the rows that are to be on time; the rest revises what was decided."""
 
@@ -73,6 +77,9 @@ class DescribedField:
         decimal: the decimal sign of its numbers.
         missing: texts among its values that say that there is none, beside empty cells.
         has_gaps: whether some rows have no value.
+        missing_share: share of the rows of the beginning without a value.
+        longest_equal_s: the longest time for which the value of a key did not change in the
+            beginning; inf where there is too little of it to tell.
     """
 
     name: str
@@ -82,6 +89,8 @@ class DescribedField:
     decimal: Decimal
     missing: tuple[str, ...]
     has_gaps: bool
+    missing_share: float = 0.0
+    longest_equal_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +199,10 @@ def describe_table(
         )
     series = _numbered(table, key)
     pace = _pace(time_ns[is_timed], series[is_timed])
+    if at is not None and is_timed.any():
+        until_ns = time_ns[is_timed].min() + _BEGINNING * np.ptp(time_ns[is_timed])
+        begins = is_timed & (time_ns <= until_ns)
+        fields = tuple(_with_habits(f, table, time_ns, series, begins) for f in fields)
     return DescribedTable(
         rows=table.height,
         time=at,
@@ -464,6 +477,30 @@ def _field_name(plain: str, taken: set[str]) -> str:
     if name not in taken:
         return name
     return next(f"{name}_{n}" for n in itertools.count(2) if f"{name}_{n}" not in taken)
+
+
+def _with_habits(
+    field: DescribedField,
+    table: pl.DataFrame,
+    time_ns: IntArray,
+    series: IntArray,
+    begins: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> DescribedField:
+    """The field, with how its values behave in the rows where ``begins`` is set."""
+    if field.type != "number":
+        return field
+    text = table[field.column].cast(pl.String).str.strip_chars().str.replace(",", ".", literal=True)
+    rows = pl.DataFrame(
+        {"key": series, "at": time_ns, "value": text.cast(pl.Float64, strict=False)}
+    ).filter(pl.Series(begins))
+    values = rows.drop_nulls().sort("key", "at")
+    missing_share = 1 - values.height / max(rows.height, 1)
+    if values.height < _LEAST_BEGINNING:
+        return replace(field, missing_share=missing_share)
+    run = pl.struct("key", "value").rle_id()
+    lasts = values.group_by(run).agg((pl.col("at").max() - pl.col("at").min()).alias("ns"))
+    longest = lasts["ns"].to_numpy().max()
+    return replace(field, missing_share=missing_share, longest_equal_s=float(longest) / NS_PER_S)
 
 
 # --- pace -----------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from sightline.sense.source import (
     path_of,
     rejected_file,
 )
-from sightline.sense.text_files import read_csv, read_json_lines, read_json_stream
+from sightline.sense.text_files import read_csv, read_json_lines, read_text_stream
 
 _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"
@@ -347,7 +347,7 @@ class FileSource(Source):
 
 @dataclass(slots=True, kw_only=True)
 class StandardInput(Source):
-    """JSON lines from standard input, which can be read only once."""
+    """JSON lines or CSV from standard input, which can be read only once."""
 
     schemes = ("stdin",)
 
@@ -381,7 +381,7 @@ class StandardInput(Source):
         return [Stream(origin="stdin", chunks=self._chunks)]
 
     def _chunks(self) -> Iterator[Chunk]:
-        return read_json_stream(
+        return read_text_stream(
             self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
         )
 

@@ -25,9 +25,10 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -457,33 +458,47 @@ def read_csv(
     except OSError as error:
         yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
         return
+    with stream:
+        blocks = line_blocks(stream, limits=limits)
+        yield from _csv_chunks(
+            blocks, origin=origin, limits=limits, wanted=wanted, header_line=header_line
+        )
+
+
+def _csv_chunks(
+    blocks: Iterable[LineBlock],
+    *,
+    origin: str,
+    limits: Limits,
+    wanted: Sequence[str] = (),
+    header_line: int | None = None,
+) -> Iterator[Chunk]:
     header: _Header | None = None
     rows = 0
-    with stream:
-        for lines in line_blocks(stream, limits=limits):
-            block = lines
-            if block.damage is not None:
-                yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
+    for lines in blocks:
+        block = lines
+        if block.damage is not None:
+            yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
+            return
+        if header is None:
+            header = _find_header(block, wanted, header_line)
+            if header.problem is not None:
+                yield rejected_file(
+                    origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line
+                )
                 return
-            if header is None:
-                header = _find_header(block, wanted, header_line)
-                if header.problem is not None:
-                    yield rejected_file(
-                        origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line
-                    )
-                    return
-                below = tuple(line for line in block.bad if line.row > header.row)
-                block = replace(block.only(block.row > header.row), bad=below)
-            rows += len(block) + len(block.bad)
-            frames, is_read = _parse(block, header)
-            yield chunk_of_lines(
-                block.renumbered(-1 - header.row),
-                frames,
-                is_read,
-                origin=origin,
-                expected=f"{len(header.names)} fields separated by {header.separator!r}",
-                limits=limits,
-            )
+            below = tuple(line for line in block.bad if line.row > header.row)
+            block = replace(block.only(block.row > header.row), bad=below)
+        rows += len(block) + len(block.bad)
+        frames, is_read = _parse(block, header)
+        yield chunk_of_lines(
+            block.renumbered(-1 - header.row),
+            frames,
+            is_read,
+            origin=origin,
+            expected=f"{len(header.names)} fields separated by {header.separator!r}",
+            limits=limits,
+        )
     if not rows:
         detail = "expected a header, got 0 bytes" if header is None else "expected rows, got none"
         raw = "" if header is None else header.line
@@ -667,13 +682,14 @@ def read_json_lines(
         yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
         return
     with stream:
-        yield from read_json_stream(stream, origin=origin, contract=contract, limits=limits)
+        blocks = line_blocks(stream, limits=limits)
+        yield from _json_chunks(blocks, origin=origin, contract=contract, limits=limits)
 
 
-def read_json_stream(
+def read_text_stream(
     stream: BinaryIO, *, origin: str, contract: Contract, limits: Limits, is_live: bool = False
 ) -> Iterator[Chunk]:
-    """Read JSON lines from bytes.
+    """Read JSON lines from bytes, or CSV where a header of the contract's columns comes first.
 
     Args:
         stream: bytes of the lines.
@@ -682,9 +698,33 @@ def read_json_stream(
         limits: bounds of lines and chunks.
         is_live: hand lines on as soon as they arrive.
     """
+    blocks = line_blocks(stream, limits=limits, is_live=is_live)
+    first = next(blocks, None)
+    if first is None:
+        yield from _json_chunks((), origin=origin, contract=contract, limits=limits)
+        return
+    blocks = itertools.chain([first], blocks)
+    wanted = contract.needed_columns
+    if _begins_as_csv(first, wanted):
+        yield from _csv_chunks(blocks, origin=origin, limits=limits, wanted=wanted)
+    else:
+        yield from _json_chunks(blocks, origin=origin, contract=contract, limits=limits)
+
+
+def _begins_as_csv(block: LineBlock, wanted: Sequence[str]) -> bool:
+    """Whether the first line is no JSON object and names a column that the contract needs."""
+    if not len(block) or block.line(0).lstrip().startswith("{"):
+        return False
+    names = range(min(len(block), _HEADER_LINES))
+    return any(_separator_showing(block.line(i), [name]) for i in names for name in wanted)
+
+
+def _json_chunks(
+    blocks: Iterable[LineBlock], *, origin: str, contract: Contract, limits: Limits
+) -> Iterator[Chunk]:
     parser = _Parser(contract)
     rows = 0
-    for block in line_blocks(stream, limits=limits, is_live=is_live):
+    for block in blocks:
         if block.damage is not None:
             yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
             return

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from scipy.stats import binom
 
 from sightline.decide.alerting.alert import Alert
 from sightline.errors import UsageError
@@ -124,7 +123,12 @@ def _least_likely(
     subjects = np.array([len({alerts[i].subject for i in groups[pair]}) for pair in pairs])
     # More subjects than described: the description is old, and all of the group alerts.
     population = np.maximum([rule.population[pair] for pair in pairs], subjects)
-    log_tail = binom.logsf(subjects - 1, population, rule.member_probability)
+    # Imported here: it costs a process half a second at its start, and few have alerts to group.
+    from scipy.special import betainc  # noqa: PLC0415
+
+    # P(X >= k) is the regularised incomplete beta function (DLMF 8.17.5). 0 is below a double.
+    with np.errstate(divide="ignore"):
+        log_tail = np.log(betainc(subjects, population - subjects + 1, rule.member_probability))
     log_tail = np.where(subjects >= rule.min_members, log_tail + math.log(len(pairs)), 0.0)
     # Equal tails (two groups with the same members): the smaller one, then the first by name.
     at = min(range(len(pairs)), key=lambda i: (log_tail[i], population[i], pairs[i]))

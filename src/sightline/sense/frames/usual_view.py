@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from sightline.records.frames import Image
 from sightline.records.windows import FloatArray
@@ -232,8 +231,8 @@ class UsualView:
         if self._lasting is None or self._reference.shape != seen.directions.shape:
             return float("nan"), float("nan")
         shape = seen.directions.shape[1:]
-        spectrum = (fft.rfft2(seen.directions) * self._lasting).sum(axis=0)
-        along = fft.irfft2(spectrum, s=shape)
+        spectrum = (np.fft.rfft2(seen.directions) * self._lasting).sum(axis=0)
+        along = np.fft.irfft2(spectrum, s=shape)
         agreement, best = float(along[0, 0]), int(along.argmax())
         usual, found = self.usual_agreement, float(along.flat[best])
         # Not below half the usual, where chance begins to be as near: else it is another view.
@@ -297,7 +296,7 @@ class UsualView:
         self._lasting = None
         if np.count_nonzero(is_lasting) > _LEAST_LASTING_SHARE * weight.size:
             # The reference's own length is the weight already.
-            spectrum = np.conj(fft.rfft2(self._reference * is_lasting))
+            spectrum = np.conj(np.fft.rfft2(self._reference * is_lasting))
             self._lasting = spectrum / np.float32(weight[is_lasting].sum())
 
     def _is_textured(self) -> npt.NDArray[np.bool_]:

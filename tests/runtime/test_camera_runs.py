@@ -258,13 +258,14 @@ def test_decisions_do_not_depend_on_which_pictures_are_kept(tmp_path):
     assert len(digests) == 1
 
 
-def test_a_paced_run_answers_every_frame_or_counts_it_as_superseded(tmp_path):
+def test_a_paced_run_answers_every_frame_or_counts_why_not(tmp_path):
     plan = plan_of(two_cameras())
     cameras = [camera(seconds=2), camera("west", seconds=2)]
     report = run(plan, tmp_path / "run", cameras, speed=4.0)
     a = report.accounts
     assert a.received == 40
-    assert a.decided + a.superseded == 40
+    # On a machine with other work a frame may come too late to be looked at, and is refused as that.
+    assert a.decided + a.superseded + a.quarantined.get("STALE", 0) == 40
     assert replay_run(RunDirectory.open(tmp_path / "run"))
 
 

@@ -264,7 +264,7 @@ def test_a_paced_run_answers_every_frame_or_counts_why_not(tmp_path):
     report = run(plan, tmp_path / "run", cameras, speed=4.0)
     a = report.accounts
     assert a.received == 40
-    # On a machine with other work a frame may come too late to be looked at, and is refused as that.
+    # Beside other work a frame may come too late to be looked at, and is refused as that.
     assert a.decided + a.superseded + a.quarantined.get("STALE", 0) == 40
     assert replay_run(RunDirectory.open(tmp_path / "run"))
 

@@ -86,8 +86,9 @@ def test_resuming_a_finished_run_says_nothing_new(tmp_path, finished, record):
     assert (again.digest, again.accounts) == (finished.digest, finished.accounts)
 
 
-@pytest.mark.parametrize("record", ["payload", "reference"])
-@pytest.mark.parametrize("after_commits", [1, 6, 13])
+@pytest.mark.parametrize(
+    ("record", "after_commits"), [("payload", 1), ("reference", 6), ("payload", 13)]
+)
 def test_an_interrupted_run_comes_to_the_same_end(tmp_path, finished, record, after_commits):
     out = tmp_path / "run"
     interrupt(out, after_commits=after_commits, record=record)

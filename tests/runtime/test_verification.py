@@ -81,7 +81,7 @@ def test_to_verify_a_run_changes_nothing_in_it(copy):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_any_changed_bit_of_any_file_is_found(finished, tmp_path_factory, data):

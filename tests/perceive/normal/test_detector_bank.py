@@ -118,7 +118,7 @@ def calls_of(seed, series, *, most, rows=ROWS):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
@@ -148,8 +148,10 @@ def test_long_calls_over_several_blocks_are_those_of_the_detectors():
         np.testing.assert_array_equal(mine, alone(one, 300, how))
 
 
-@pytest.mark.parametrize("learn_rows", [300, 750, 2000])
-@pytest.mark.parametrize("name", ["default", "forgets", "merges", "odd steps"])
+@pytest.mark.parametrize(
+    ("name", "learn_rows"),
+    [("default", 300), ("forgets", 750), ("merges", 300), ("odd steps", 750), ("default", 2000)],
+)
 def test_a_long_beginning_is_learnt_from_to_the_last_bit(name, learn_rows):
     values = [made(kind, 7, rows=learn_rows + 200) for kind in KINDS]
     bank = DetectorBank(SETTINGS[name])

@@ -12,6 +12,7 @@ LEVEL = {
     "limits": 0,
     "registry": 0,
     "records": 1,
+    "models": 2,
     "recorder": 2,
     **dict.fromkeys(ROOMS, 3),
     "runtime": 4,

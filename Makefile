@@ -30,6 +30,10 @@ demo: $(STAMP) ## run the gateway application on a simulated constellation at 60
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+.PHONY: axe
+axe: ## fetch axe-core, so that tests look for faults of accessibility too
+	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
+
 .PHONY: check
 check: $(STAMP) ## lint, types, doctests and fast tests: before each commit
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ LEVEL = {
     "runtime": 4,
     "evidence": 5,
     "apps": 6,
-    "cli": 7,
+    "console": 7,
+    "cli": 8,
 }
 MODULES = {
     ".".join(p.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): ast.parse(

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.galleries.judged_series import JudgedSeries
 from benchmarks.galleries.wording import counts_text, median_delay_text
-from sightline.evidence.page_style import STYLE
+from sightline.evidence.pages import STYLE
 
 MOST_ROWS = 2_000
 """Series in the table; the page says how many more there are."""

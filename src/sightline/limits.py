@@ -191,6 +191,26 @@ class Limits:
     control_line_bytes: int = 1 << 16
     """One line of a file of operator inputs. A longer one is refused, and counted."""
 
+    # the page of a run (`sightline serve`)
+    console_subjects: int = 20_000
+    """Subjects whose newest decisions are kept for the page. Beyond it the oldest of which nothing
+    stands is forgotten there, and counted; the log has all."""
+    console_decisions: int = 200
+    """Newest decisions that the page lists; older ones are in `sightline decisions`."""
+    console_read_s: float = 1.0
+    """Time one look at the log may take. What is left is read at the next, and the page says so."""
+    console_rest: float = 4.0
+    """After a look the log rests this many times as long as the look took, and at least for the
+    time between two refreshes: the page takes a fifth of one core at most."""
+    console_accounts: int = 32
+    """Explanations that are kept ready. Beyond it the oldest is worked out again when asked for."""
+    console_requests: int = 16
+    """Requests to the page that are answered at a time. A further one is hung up on."""
+    console_request_s: float = 10.0
+    """Time a browser may take to send its request, and to take an answer."""
+    console_body_bytes: int = 1 << 14
+    """One form that is sent to the page. A larger one is refused, unread."""
+
     # isolated detectors
     answer_s: float = 60.0
     """Longest wait for one answer where no deadline holds. Of a recording: whoever is asked then

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sightline.cli.console import Terminal, print_json, utc
-from sightline.errors import UsageError
-from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.controls import give_control
+from sightline.runtime.alerting.giving import give_to_desk, parse_until
 
 app = typer.Typer(
     help="Answer the alarms of a run that goes on: acknowledge, reset, shelve, mask.",
     no_args_is_help=True,
 )
 
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SHOWN = 40
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
@@ -167,47 +161,12 @@ def account_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def parse_until(text: str, *, now_ns: int) -> int:
-    """An end in UTC ns: a date, or a time from now.
-
-    Raises:
-        UsageError: ``text`` is neither.
-
-    >>> parse_until("2m", now_ns=0)
-    120000000000
-    >>> parse_until("1970-01-01T00:01:00Z", now_ns=0)
-    60000000000
-    """
-    relative = re.fullmatch(r"\+?(\d{1,6})([smhd])", text)
-    if relative:
-        return now_ns + int(relative[1]) * _UNITS_S[relative[2]] * NS_PER_S
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            expected="2026-01-01T12:00:00Z, or 90s, 30m, 2h, 1d",
-            got=text,
-            where="--until",
-            action="write for example --until 2h",
-        ) from error
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return round(at.timestamp()) * NS_PER_S
-
-
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _give(path: Path, control: dict[str, Any]) -> None:
-    run = RunDirectory.open(path)
-    if run.plan.pipeline.alerting is None:
-        raise UsageError(
-            expected="a run with an alert desk",
-            got="one whose pipeline has no `alerting`",
-            where=str(path),
-            action="add the section and run again; docs/alerting.md has an example",
-        )
-    given = give_control(path, control, name=f"{time.time_ns():020d}-{secrets.token_hex(4)}")
+    given = give_to_desk(RunDirectory.open(path), control)
     Terminal().print(
         f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})",
         markup=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from sightline.records.decision import (
     Transition,
     decision_order,
     final_revisions,
+    still_raised,
 )
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
@@ -84,7 +84,7 @@ def decisions(
     every = run.decisions()
     found = sorted(every, key=decision_order) if revisions else final_revisions(every)
     if standing:
-        found = _standing(found)
+        found = still_raised(found)
     found = [
         d
         for d in found
@@ -136,13 +136,6 @@ def list_decisions(run: RunDirectory, found: list[Decision], *, last: int, of: i
         console.print(f"the newest {last} of {len(found):,} decisions")
     console.print()
     console.print(f"why      sightline explain {run.path} ID", markup=False)
-
-
-def _standing(decisions: Iterable[Decision]) -> list[Decision]:
-    """Of each subject and kind the newest decision, where that raised something."""
-    newest = {(d.subject, d.kind): d for d in decisions}
-    raised = [d for d in newest.values() if d.transition is Transition.RAISED]
-    return sorted(raised, key=decision_order)
 
 
 def _instant(option: str, text: str | None) -> int | None:

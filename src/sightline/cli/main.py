@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "decisions": ("decisions_command:decisions", "List what a run decided, or filter it."),
         "explain": ("explain_command:explain_command", "Show why something was decided."),
         "report": ("report_command:report", "Show what a run came to, or write it as a page."),
+        "serve": ("serve_command:serve", "Show a run as a page, and answer its alarms there."),
         "replay": ("log_commands:replay", "Run the log again; 0 only if every byte is the same."),
         "verify": ("log_commands:verify", "Check the logs, and that every row is counted."),
         "prune": ("log_commands:prune", "Delete old contents of a log; hashes stay."),

@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sightline.evidence.account import Facts, RowsFacts
-from sightline.evidence.words import reason_words
+from sightline.evidence.pages import svg_start
+from sightline.evidence.words import reason_words, time_labels
 from sightline.records.decision import Status
 from sightline.records.shown_text import markup, one_line
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 
-_WIDTH, _HEIGHT = 900, 360
+_WIDTH, _HEIGHT = 900, 372
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 880, 74, 316
 _ROWS, _COLUMNS = 12, 72
 _ANCHOR = ("start", "middle", "middle", "middle", "end")  # of the five time labels
-_COLOUR = {"info": "#2b6cb0", "warning": "#b7791f", "critical": "#c53030"}
+_COLOUR = {"info": "#2563a8", "warning": "#8a5a10", "critical": "#b42323"}
+_SOFT = "#5f6b7c"  # 5.2 to 1 on the ground of the picture
 
 
 def _rows(facts: Facts) -> RowsFacts:
@@ -62,7 +64,7 @@ def _span(facts: Facts) -> tuple[int, int, float, float]:
 
 
 def draw_rows_svg(facts: Facts) -> str:
-    """A self-contained SVG picture, 900 by 360: the rows, the decided window, the threshold."""
+    """A self-contained SVG picture, 900 by 372: the rows, the decided window, the threshold."""
     decision, rows = facts.decision, _rows(facts)
     start_ns, end_ns, low, high = _span(facts)
     colour = _COLOUR[str(decision.severity)]
@@ -75,8 +77,7 @@ def draw_rows_svg(facts: Facts) -> str:
 
     reasons = "; ".join(reason_words(fact.reason) for fact in facts.reasons[:2])
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        'font-family="system-ui, sans-serif" font-size="12">',
+        svg_start(_WIDTH, _HEIGHT, title=f"{title(facts)}; {reasons}"),
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" rx="8" fill="#fbfbfa"/>',
         f'<text x="24" y="28" font-size="16" font-weight="600" fill="#1a202c">'
         f"{markup(title(facts))}</text>",
@@ -96,22 +97,23 @@ def draw_rows_svg(facts: Facts) -> str:
             parts.append(
                 f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
                 'stroke="#e2e8f0"/>'
-                f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end" fill="#718096">'
+                f'<text x="{_LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end" fill="{_SOFT}">'
                 f"{_number(value)}</text>"
             )
-        at = start_ns + (end_ns - start_ns) * step // 4
-        parts.append(
-            f'<text x="{x(at):.1f}" y="{_BOTTOM + 20}" text-anchor="{_ANCHOR[step]}" '
-            f'fill="#718096">'
-            f"{_clock(at)}</text>"
-        )
+    for step, (at, clock, day) in enumerate(time_labels(start_ns, end_ns)):
+        parts += [
+            f'<text x="{x(at):.1f}" y="{y_px}" text-anchor="{_ANCHOR[step]}" fill="{_SOFT}">'
+            f"{words}</text>"
+            for y_px, words in ((_BOTTOM + 18, clock), (_BOTTOM + 33, day))
+            if words
+        ]
     label = (
         f"{rows.about.shown} [{rows.about.shown_unit}]" if rows.about.shown else "packets received"
     )
     parts.append(
-        f'<text x="{_LEFT}" y="{_TOP - 8}" fill="#718096">{markup(label)}</text>'
-        f'<text x="{_RIGHT}" y="{_BOTTOM + 38}" text-anchor="end" fill="#a0aec0">'
-        f"{_day(start_ns)} UTC · {rows.shown.rows} rows · {markup(facts.said.partition)} sequence "
+        f'<text x="{_LEFT}" y="{_TOP - 8}" fill="{_SOFT}">{markup(label)}</text>'
+        f'<text x="{_RIGHT}" y="{_BOTTOM + 50}" text-anchor="end" fill="{_SOFT}">'
+        f"UTC · {rows.shown.rows} rows · {markup(facts.said.partition)} sequence "
         f"{facts.said.sequence} · {decision.decision_id[:12]}</text>"
     )
     if rows.about.shown:
@@ -136,7 +138,8 @@ def draw_rows_svg(facts: Facts) -> str:
     )
     if rows.shown.note:
         parts.append(
-            f'<text x="{_LEFT + 8}" y="{_TOP + 18}" fill="#c53030">{markup(rows.shown.note)}</text>'
+            f'<text x="{_LEFT + 8}" y="{_TOP + 18}" fill="{_COLOUR["critical"]}">'
+            f"{markup(rows.shown.note)}</text>"
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
 

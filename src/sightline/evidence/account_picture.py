@@ -13,6 +13,7 @@ import numpy as np
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.account import Facts, RowsFacts
 from sightline.evidence.account_drawing import draw_rows_svg
+from sightline.evidence.account_text import headline
 from sightline.evidence.camera_account import CameraFacts
 from sightline.evidence.counterfactual import Counterfactual
 from sightline.evidence.drawing import SiteLayout, SiteScene, draw_site, palette, run_scenes
@@ -21,6 +22,7 @@ from sightline.evidence.drawing.ground import draw_ground_plan, plan_view
 from sightline.evidence.drawing.marks import blank
 from sightline.evidence.drawing.rendering import RunPictures, nothing_to_draw, write_png
 from sightline.evidence.figures import GOOD, INK, MARK, PALE, new_figure, save, tidy
+from sightline.evidence.pages import svg_start
 from sightline.evidence.site_subjects import SitePlan
 from sightline.evidence.words import figure, moment
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -39,7 +41,7 @@ _S_PER_MIN = 60.0
 
 
 def draw_svg(facts: Facts) -> str:
-    """A self-contained SVG picture of a decision on rows, 900 by 360.
+    """A self-contained SVG picture of a decision on rows, 900 by 372.
 
     Raises:
         UsageError: it is of pictures, which are in the run: see :func:`draw_account`.
@@ -85,7 +87,7 @@ def draw_account(
     encoded = base64.b64encode(data).decode()
     write_text(
         out,
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+        f"{svg_start(width, height, title=headline(facts))}"
         f'<image width="{width}" height="{height}" href="data:image/png;base64,{encoded}"/>'
         "</svg>\n",
     )

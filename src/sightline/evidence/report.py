@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from sightline.evidence.account import Facts, explain_said
 from sightline.evidence.account_drawing import draw_rows_svg
 from sightline.evidence.account_picture import draw_account, write_text
 from sightline.evidence.account_text import account_lines, headline
-from sightline.evidence.page_style import STYLE
+from sightline.evidence.pages import page, scrolled
 from sightline.evidence.run_account import RunAccount
 from sightline.evidence.run_sections import NO_DATA, Section, run_sections
 from sightline.evidence.said import SaidLog, first_frame_ns
@@ -66,7 +67,7 @@ def write_report(
         "<h2>Decisions</h2>",
         _decisions(run, standing, limits),
     ]
-    write_text(out, _page(f"{found.name} run", sections))
+    write_text(out, page(f"{found.name} run", "".join(sections)))
     return out
 
 
@@ -78,32 +79,25 @@ def write_account_page(
     Raises:
         UsageError, LogError, StorageError: as :func:`.draw_account`.
     """
-    picture = out.with_name(f"{out.stem}.unfinished.svg")
-    try:
-        draw_account(run, facts, picture, limits=limits)
-        drawn = picture.read_text(encoding="utf-8")
-    finally:
-        picture.unlink(missing_ok=True)
-    write_text(
-        out,
-        _page(
-            headline(facts),
-            [
-                f"<h1>{markup(headline(facts))}</h1>",
-                drawn,
-                f'<pre class="scroll">{chr(10).join(map(markup, account_lines(facts)))}</pre>',
-            ],
-        ),
-    )
+    write_text(out, page(headline(facts), account_sections(run, facts, limits=limits)))
     return out
 
 
-def _page(title: str, sections: Sequence[str]) -> str:
+def account_sections(run: RunDirectory, facts: Facts, *, limits: Limits = DEFAULT_LIMITS) -> str:
+    """The account of one decision as markup: its picture, and the text.
+
+    Raises:
+        UsageError, LogError, StorageError: as :func:`.draw_account`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "account.svg"
+        draw_account(run, facts, picture, limits=limits)
+        drawn = picture.read_text(encoding="utf-8")
+    text = chr(10).join(map(markup, account_lines(facts)))
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{markup(title)}</title><style>{STYLE}</style>"
-        f"<main>{''.join(sections)}</main></html>\n"
+        f"<h1>{markup(headline(facts))}</h1>{scrolled('picture of the decision', drawn)}"
+        f'<div class="scroll" role="region" tabindex="0" aria-label="account in words">'
+        f"<pre>{text}</pre></div>"
     )
 
 

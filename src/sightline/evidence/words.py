@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
 
+_FIRST_DATE_NS = 365 * 86_400 * NS_PER_S
 _LATEST_NS = 253402300800 * NS_PER_S
 _SHOWN = 4
 
@@ -26,6 +27,46 @@ def moment(time_ns: int) -> str:
     return f"{text}.{rest_ns // 1_000_000:03d}Z" if rest_ns else f"{text}Z"
 
 
+def is_dated(time_ns: int) -> bool:
+    """Whether a time has a date that means anything: recordings without one begin in 1970.
+
+    >>> is_dated(0), is_dated(1_767_225_600 * 10**9)
+    (False, True)
+    """
+    return time_ns >= _FIRST_DATE_NS
+
+
+def when(time_ns: int) -> str:
+    """Date and time in UTC; of recordings without a date the seconds into them.
+
+    >>> when(1_767_225_600 * 10**9), when(4_200_000_000)
+    ('2026-01-01 00:00:00Z', '4.20 s')
+    """
+    return moment(time_ns) if is_dated(time_ns) else f"{time_ns / NS_PER_S:,.2f} s"
+
+
+def time_labels(start_ns: int, end_ns: int, *, count: int = 5) -> list[tuple[int, str, str]]:
+    """Labels of a time axis: (UTC ns, time of day, date); the date where it changes.
+
+    >>> day_ns = 86_400 * 10**9
+    >>> [label[1:] for label in time_labels(20454 * day_ns, 20455 * day_ns, count=3)]
+    [('00:00:00', '2026-01-01'), ('12:00:00', ''), ('00:00:00', '2026-01-02')]
+    >>> [label[1:] for label in time_labels(0, 3 * 10**9, count=3)]
+    [('0.00 s', ''), ('1.50 s', ''), ('3.00 s', '')]
+    """
+    found: list[tuple[int, str, str]] = []
+    before = ""
+    for step in range(count):
+        at_ns = start_ns + (end_ns - start_ns) * step // (count - 1)
+        if not is_dated(start_ns):
+            found.append((at_ns, when(at_ns), ""))
+            continue
+        day, clock = moment(at_ns // NS_PER_S * NS_PER_S).rstrip("Z").split(" ")
+        found.append((at_ns, clock, "" if day == before else day))
+        before = day
+    return found
+
+
 def span(start_ns: int, end_ns: int) -> str:
     """From when to when; the date once if it is the same.
 
@@ -34,6 +75,24 @@ def span(start_ns: int, end_ns: int) -> str:
     """
     start, end = moment(start_ns), moment(end_ns)
     return f"{start} to {end[11:] if end[:10] == start[:10] else end}"
+
+
+def lasted(time_ns: int) -> str:
+    """How long, in the two largest units of days, hours, minutes and seconds.
+
+    >>> lasted(61 * 10**9), lasted(1_500_000_000), lasted(200_000 * 10**9), lasted(120 * 10**9)
+    ('1 min 1 s', '1.5 s', '2 d 7 h', '2 min')
+    """
+    seconds = time_ns / NS_PER_S
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    whole = int(seconds)
+    parts: list[str] = []
+    for unit, each in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        if whole >= each or parts:
+            parts.append(f"{whole // each} {unit}")
+            whole %= each
+    return " ".join(part for part in parts[:2] if not part.startswith("0 "))
 
 
 def figure(value: float, unit: str = "") -> str:

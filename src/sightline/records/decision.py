@@ -252,6 +252,19 @@ def final_revisions(decisions: Iterable[Decision]) -> list[Decision]:
     )
 
 
+def still_raised(final: Iterable[Decision]) -> list[Decision]:
+    """Of each subject and kind the newest decision, where that raised something.
+
+    Args:
+        final: decisions in the order of :func:`decision_order`, as :func:`final_revisions` gives
+            them.
+    """
+    newest = {(d.subject, d.kind): d for d in final}
+    return sorted(
+        (d for d in newest.values() if d.transition is Transition.RAISED), key=decision_order
+    )
+
+
 def decision_order(decision: Decision) -> tuple[int, str, str, int, str]:
     """What decisions are sorted by: event time, subject, kind, revision; the id decides ties."""
     return (

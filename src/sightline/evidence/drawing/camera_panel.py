@@ -21,6 +21,7 @@ from sightline.evidence.drawing.marks import (
     tint,
 )
 from sightline.evidence.drawing.scenes import CameraScene
+from sightline.records import Detections
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
 from sightline.records.frames import Image
@@ -72,6 +73,29 @@ def draw_camera(
         _draw_label(view, scene, row, box=box, taken=taken, colour=colours[row])
     _draw_notes(view, scene)
     return panel
+
+
+def draw_detections(panel: Image, seen: Detections, *, scale: float) -> None:
+    """Boxes of a detector's answer, with class and score, onto what :func:`draw_camera` gave.
+
+    Args:
+        panel: uint8[height + HEADER_PX, width, 3].
+        seen: what the detector answered, in px of the camera's picture.
+        scale: drawn px / camera px.
+    """
+    view = panel[palette.HEADER_PX :]
+    taken: list[_Box] = []
+    for row in np.argsort(-seen.score).tolist():
+        box = (seen.box_px[row] * scale).tolist()
+        if not np.isfinite(box).all():
+            continue
+        _draw_box(view, box, palette.CALM, is_seen=True)
+        text = f"{seen.class_names[seen.class_id[row]]} {seen.score[row]:.2f}"
+        for place in _places([text], box, (view.shape[0], view.shape[1])):
+            if not any(_overlap(place, other) for other in taken):
+                _write_label(view, [text], place, palette.CALM)
+                taken.append(place)
+                break
 
 
 def _draw_picture(view: Image, scene: CameraScene, scale: float) -> None:

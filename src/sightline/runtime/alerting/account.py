@@ -10,7 +10,7 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries, read_newest_checkpoint
 from sightline.recorder.walk import is_logged_checkpoint
-from sightline.records import EntryKind
+from sightline.records import Entry, EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.fan_in import FanInCore
@@ -30,6 +30,84 @@ def last_said(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> Alerting
     return None if newest is None else AlertingSaid.from_bytes(newest)
 
 
+class DeskReading:
+    """The desk of a run, read from its log entry by entry, from the newest checkpoint on.
+
+    Args:
+        run: with an alert desk.
+        limits: bounds for reading the log.
+
+    Attributes:
+        after: log sequence of the checkpoint it begins after; -1 for the whole log.
+
+    Raises:
+        UsageError: the run has no alert desk.
+        LogError: the log is damaged.
+    """
+
+    def __init__(self, run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        if run.plan.pipeline.alerting is None:
+            raise UsageError(
+                expected="a run with an alert desk",
+                got=f"{run.plan.pipeline.pipeline}, whose pipeline has no `alerting`",
+                where=str(run.path),
+                action="add the section and run again; docs/alerting.md has an example",
+            )
+        self._core = FanInCore(run.plan, partitions=run.plan.pipeline.partitions, limits=limits)
+        storage = run.storage
+        checkpoint = read_newest_checkpoint(
+            storage,
+            FAN_IN,
+            is_logged=lambda sequence, chain_hash, digest: is_logged_checkpoint(
+                storage, FAN_IN, sequence, chain_hash, digest, limits=limits
+            ),
+            limits=limits,
+        )
+        if checkpoint is not None:
+            self._core.restore(checkpoint.state)
+        self.after = -1 if checkpoint is None else checkpoint.sequence
+
+    def take(self, entry: Entry) -> None:
+        """Go on with the next entry of the fan-in's log that its core reads."""
+        self._core.step(entry)
+
+    def account(self) -> dict[str, Any]:
+        """What the desk has come to, JSON-ready: see :func:`desk_account`."""
+        desk = self._core.desk
+        assert desk is not None
+        state = desk.state
+        return {
+            "at_ns": state.through_ns,
+            "is_finished": self._core.is_finished,
+            "standing": _standing(state),
+            "hidden": [
+                {
+                    "subject": hiding.mask.subject,
+                    "kind": hiding.mask.kind,
+                    "state": str(hiding.state),
+                    "from_ns": hiding.mask.from_ns,
+                    "until_ns": hiding.mask.until_ns,
+                    "is_now": state.through_ns is not None
+                    and hiding.mask.from_ns <= state.through_ns < hiding.mask.until_ns,
+                    "reason": hiding.reason,
+                }
+                for hiding in state.hidings
+            ],
+            "storm": {
+                "is_storm": state.storm.is_storm,
+                "last_digest_ns": state.storm.digest_ns,
+                "in_next_digest": len(state.digest),
+            },
+            "waiting_controls": desk.waiting_controls,
+            "messages": state.messages,
+            "message_counts": desk.message_counts,
+            "raised": state.raised,
+            "fates": {str(fate): count for fate, count in sorted(state.counts.items()) if count},
+            "untracked": state.untracked,
+            "unplaced": state.unplaced,
+        }
+
+
 def desk_account(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """The desk after the last committed epoch, JSON-ready.
 
@@ -42,61 +120,12 @@ def desk_account(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict[
         UsageError: the run has no alert desk.
         LogError: the log is damaged.
     """
-    if run.plan.pipeline.alerting is None:
-        raise UsageError(
-            expected="a run with an alert desk",
-            got=f"{run.plan.pipeline.pipeline}, whose pipeline has no `alerting`",
-            where=str(run.path),
-            action="add the section and run again; docs/alerting.md has an example",
-        )
-    core = FanInCore(run.plan, partitions=run.plan.pipeline.partitions, limits=limits)
-    storage = run.storage
-    checkpoint = read_newest_checkpoint(
-        storage,
-        FAN_IN,
-        is_logged=lambda sequence, chain_hash, digest: is_logged_checkpoint(
-            storage, FAN_IN, sequence, chain_hash, digest, limits=limits
-        ),
-        limits=limits,
-    )
-    if checkpoint is not None:
-        core.restore(checkpoint.state)
-    after = -1 if checkpoint is None else checkpoint.sequence
-    for entry in read_entries(storage, FAN_IN, after=after, kinds=CORE_INPUTS, limits=limits):
-        core.step(entry)
-    desk = core.desk
-    assert desk is not None
-    state = desk.state
-    return {
-        "at_ns": state.through_ns,
-        "is_finished": core.is_finished,
-        "standing": _standing(state),
-        "hidden": [
-            {
-                "subject": hiding.mask.subject,
-                "kind": hiding.mask.kind,
-                "state": str(hiding.state),
-                "from_ns": hiding.mask.from_ns,
-                "until_ns": hiding.mask.until_ns,
-                "is_now": state.through_ns is not None
-                and hiding.mask.from_ns <= state.through_ns < hiding.mask.until_ns,
-                "reason": hiding.reason,
-            }
-            for hiding in state.hidings
-        ],
-        "storm": {
-            "is_storm": state.storm.is_storm,
-            "last_digest_ns": state.storm.digest_ns,
-            "in_next_digest": len(state.digest),
-        },
-        "waiting_controls": desk.waiting_controls,
-        "messages": state.messages,
-        "message_counts": desk.message_counts,
-        "raised": state.raised,
-        "fates": {str(fate): count for fate, count in sorted(state.counts.items()) if count},
-        "untracked": state.untracked,
-        "unplaced": state.unplaced,
-    }
+    reading = DeskReading(run, limits=limits)
+    for entry in read_entries(
+        run.storage, FAN_IN, after=reading.after, kinds=CORE_INPUTS, limits=limits
+    ):
+        reading.take(entry)
+    return reading.account()
 
 
 def _standing(state: AlertingState) -> list[dict[str, Any]]:

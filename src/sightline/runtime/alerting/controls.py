@@ -107,7 +107,7 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
         StorageError: the folder cannot be written to.
     """
     folder = run / "controls"
-    if not (folder / _OPEN).exists():
+    if not takes_controls(run):
         raise UsageError(
             expected="a live run that goes on, or can be resumed",
             got="a run that has ended, or that reads files",
@@ -134,6 +134,11 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path
+
+
+def takes_controls(run: Path) -> bool:
+    """Whether the run in this folder takes inputs: it is live and goes on, or can be resumed."""
+    return (run / "controls" / _OPEN).exists()
 
 
 def _check_own(folder: Path) -> None:

@@ -1,0 +1,232 @@
+"""What the page of a run answers to each address, whoever asks: reads the log, renders, explains.
+
+The log is read at most once in a while, however many look, and never for long (``Limits``). One
+explanation is worked out at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sightline.console.answering import control_of, waiting_inputs
+from sightline.console.camera_pictures import draw_picture, newest_picture
+from sightline.console.following import FollowedRun
+from sightline.console.overview import hidden_fields, live_part, standing_alarms, trouble_box
+from sightline.errors import SightlineError
+from sightline.evidence.account import Facts, explain
+from sightline.evidence.drawing import SiteLayout
+from sightline.evidence.report import account_sections
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.shown_text import markup
+from sightline.runtime import RunDirectory
+from sightline.runtime.alerting.controls import takes_controls
+from sightline.runtime.alerting.giving import give_to_desk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One page.
+
+    Attributes:
+        title: as plain text.
+        body: as markup.
+        is_live: whether its live part changes and is asked for again.
+    """
+
+    title: str
+    body: str
+    is_live: bool = False
+
+
+class Console:
+    """The page of one run. Safe to be asked by several threads.
+
+    Args:
+        run: live or finished.
+        refresh_s: time between two looks at the log, at least.
+        wall_ns: the time now, UTC ns, from which the ends of masks and shelves count.
+        limits: bounds.
+
+    Raises:
+        LogError: the log is damaged.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        refresh_s: float,
+        wall_ns: Callable[[], int] = time.time_ns,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.run = run
+        self._wall_ns = wall_ns
+        self.refresh_s = refresh_s
+        self._limits = limits
+        self._followed = FollowedRun(run, limits=limits)
+        self._layout = SiteLayout.of(run.plan) if run.plan.cameras else None
+        self._reading = threading.Lock()
+        self._explaining = threading.Lock()
+        self._next_s = 0.0
+        self._trouble = ""
+        self._accounts: OrderedDict[tuple[str, int], tuple[Facts, str]] = OrderedDict()
+        self._pictures: dict[str, tuple[str, bytes]] = {}
+
+    def overview(self, *, form_key: str) -> Shown:
+        """The page itself."""
+        name = self.run.plan.pipeline.pipeline
+        description = self.run.plan.pipeline.description
+        return Shown(
+            title=f"{name}: run",
+            body=f"<header><h1>{markup(name)}</h1>"
+            '<p class="soft"><button id="pause" type="button" hidden>Pause updates</button> '
+            '<span id="updated" role="status"></span></p></header>'
+            f'<p class="soft">{markup(description)} Folder {markup(self.run.path.name)}.</p>'
+            f'<div id="live">{self.live(form_key=form_key)}</div>',
+            is_live=True,
+        )
+
+    def live(self, *, form_key: str) -> str:
+        """The part of it that changes."""
+        with self._reading:
+            self._read_on()
+            followed = self._followed
+            desk = None if followed.desk is None else followed.desk.account()
+            return live_part(
+                followed,
+                desk=desk,
+                inputs=waiting_inputs(self.run.path) if desk is not None else [],
+                takes_inputs=takes_controls(self.run.path),
+                pictures={
+                    name: str(0 if seen.newest is None else seen.newest.index)
+                    for name, seen in followed.cameras.items()
+                },
+                form_key=form_key,
+                trouble=self._trouble,
+            )
+
+    def camera(self, name: str) -> bytes | None:
+        """The newest picture of a camera, a JPEG; None of one that there is not.
+
+        Raises:
+            LogError, UsageError: the picture in the log cannot be decoded.
+        """
+        if self._layout is None or name not in self._followed.cameras:
+            return None
+        with self._reading:
+            self._read_on()
+            newest = newest_picture(self._followed, name)
+            key = f"{newest.entries_key} {newest.scene.zones_at_risk} {newest.scene.is_stale}"
+            known = self._pictures.get(name)
+            if known is None or known[0] != key:
+                budget_s = self.run.plan.pipeline.latency_budget_s
+                known = (key, draw_picture(newest, self._layout, budget_s=budget_s))
+                self._pictures[name] = known
+            return known[1]
+
+    def why(self, said_id: str, *, form_key: str) -> Shown | None:
+        """The page about one decision; None while another one is worked out.
+
+        Raises:
+            UsageError: an unknown id.
+            LogError: the log is damaged.
+        """
+        with self._reading:
+            self._read_on()
+            key = (said_id, self._followed.decisions)
+        found = self._accounts.get(key)
+        if found is None:
+            if not self._explaining.acquire(timeout=self._limits.console_request_s):
+                return None
+            try:
+                facts = explain(self.run, said_id, limits=self._limits)
+                found = (facts, account_sections(self.run, facts, limits=self._limits))
+                self._accounts[key] = found
+                while len(self._accounts) > self._limits.console_accounts:
+                    self._accounts.popitem(last=False)
+            finally:
+                self._explaining.release()
+        facts, account = found
+        subject = getattr(facts.what, "subject", "")
+        return Shown(
+            title=f"why: {subject}",
+            body=f'<nav><a href="/">Back to the run</a></nav>{account}'
+            f"{self._answer_forms(facts, form_key=form_key)}",
+        )
+
+    def give(self, form: Mapping[str, str]) -> None:
+        """Write an operator input.
+
+        Raises:
+            UsageError: it means nothing here, or the run takes none.
+            StorageError: the folder cannot be written to.
+        """
+        with self._reading:
+            self._read_on()
+            desk = None if self._followed.desk is None else self._followed.desk.account()
+        known = [] if desk is None else [*desk["standing"], *desk["hidden"]]
+        control = control_of(
+            form, known=frozenset(row["subject"] for row in known), now_ns=self._wall_ns()
+        )
+        give_to_desk(self.run, control)
+
+    def _read_on(self) -> None:
+        """Read the log on, unless that was done a moment ago."""
+        began_s = time.monotonic()
+        if began_s < self._next_s:
+            return
+        until_s = began_s + self._limits.console_read_s
+        try:
+            self._followed.advance(lambda: time.monotonic() >= until_s)
+            self._trouble = ""
+        except SightlineError as error:
+            self._trouble = str(error)
+        took_s = time.monotonic() - began_s
+        self._next_s = time.monotonic() + max(self.refresh_s, took_s * self._limits.console_rest)
+        if not self._followed.is_read and not self._trouble:
+            self._next_s = 0.0  # the beginning is read at once, as far as somebody waits for it
+
+    def _answer_forms(self, facts: Facts, *, form_key: str) -> str:
+        with self._reading:
+            followed = self._followed
+            desk = None if followed.desk is None else followed.desk.account()
+            alarms = [] if desk is None else standing_alarms(followed, desk)
+        alarm = next((a for a in alarms if a.decision_id == facts.said.said_id), None)
+        if alarm is None or not takes_controls(self.run.path):
+            return ""
+        return answer_forms(alarm.subject, stage=alarm.stage, form_key=form_key)
+
+
+def answer_forms(subject: str, *, stage: str, form_key: str) -> str:
+    """Forms to shelve and to mask the subject of an alarm."""
+    parts = []
+    for control, title, words in (
+        ("shelve", "Shelve", "Not told until then; still recorded."),
+        ("mask", "Mask", "Out of service for maintenance; still recorded."),
+    ):
+        parts.append(
+            f'<form method="post" action="/input"><fieldset><legend>{title} {markup(subject)}'
+            f'</legend><div class="soft">{words}</div>'
+            f"{hidden_fields(control, {'subject': subject}, form_key)}"
+            f'<label for="{control}-stage">Of which stage</label>'
+            f'<select id="{control}-stage" name="stage"><option value="{markup(stage)}">'
+            f'{markup(stage)}</option><option value="*">all stages</option></select>'
+            f'<label for="{control}-until">Until, for example 30m, 2h, 1d or '
+            "2026-01-31T12:00:00Z</label>"
+            f'<input id="{control}-until" name="until" value="2h" required>'
+            f'<label for="{control}-reason">Reason</label>'
+            f'<input id="{control}-reason" name="reason" required maxlength="500" '
+            'autocomplete="off">'
+            f"<button>{title}</button></fieldset></form>"
+        )
+    return f'<h2 id="answer">Answer</h2><div class="forms">{"".join(parts)}</div>'
+
+
+def error_body(error: SightlineError | str) -> str:
+    """What went wrong, and the way back."""
+    text = error if isinstance(error, str) else str(error)
+    return f'<nav><a href="/">Back to the run</a></nav><h1>Not done</h1>{trouble_box(text)}'

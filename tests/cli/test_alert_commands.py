@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sightline.cli.alert_commands import parse_until
 from sightline.cli.main import app_for
+from sightline.cli.sources import parse_controls
 from sightline.errors import PipelineError, UsageError
 from sightline.runtime import Pipeline, load_plan, make_plan
 from simulation.alerting_runs import CONTRACT, PIPELINE, at, fleet_plan, fleet_rows, names
@@ -64,6 +65,42 @@ def test_a_file_gets_the_messages(project):
         ("group", "gateway=g-1", 6),
     ]
     assert lines[1]["text"].startswith("2026-01-01T00:")
+
+
+def test_a_message_says_what_was_measured_since_when_and_how_to_ask_why(project):
+    alert = json.loads((project / "told.jsonl").read_text().splitlines()[0])
+    decision, measured = alert["named"][0][:8], alert["measured"][0]
+    assert f"{measured['value']:.4g} (threshold {measured['threshold']:.4g})" in alert["text"]
+    assert " since 2026-01-01T00:0" in alert["text"]
+    assert alert["text"].endswith(f"sightline explain RUN {decision}")
+    assert sightline("explain", project / "run", decision, "--quick").exit_code == 0
+
+
+def test_an_alarm_that_does_not_stand_cannot_be_acknowledged(project):
+    done = sightline("alert", "acknowledge", project / "run", "sat-04/value")
+    assert isinstance(done.exception, UsageError)
+    assert "sat-004/value" in done.exception.expected
+    assert not list((project / "run" / "controls").glob("*.json"))
+
+
+def test_times_of_operator_inputs_can_be_dates(tmp_path):
+    lines = [
+        {"control": "mask", "subject": "a", "from": "2026-01-01T00:00:00Z", "until_ns": at(60)},
+        {"control": "contacts", "source": "t", "contacts": [
+            {"key": "a", "start": "2026-01-01T00:00:00", "end": "2026-01-01T01:00:00+01:00"}]},
+    ]  # fmt: skip
+    path = tmp_path / "controls.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    mask, contacts = parse_controls([path])
+    assert (mask["from_ns"], mask["until_ns"]) == (at(0), at(60))
+    assert contacts["contacts"] == [{"key": "a", "start_ns": at(0), "end_ns": at(0)}]
+
+
+def test_a_time_of_an_operator_input_that_is_none_is_named(tmp_path):
+    path = tmp_path / "controls.jsonl"
+    path.write_text(json.dumps({"control": "shelve", "subject": "a", "until": "noon"}))
+    with pytest.raises(UsageError, match="noon"):
+        parse_controls([path])
 
 
 def test_standing_alarms_masks_and_sums_are_shown(project):

@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, ClassVar, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -33,6 +33,10 @@ Taken = Literal["alerts", "commands"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _MAX_DOUBLINGS = 64
+_TRANSLATED: Mapping[str, str] = MappingProxyType(
+    {"alertmanager": "AlertmanagerOutlet", "pagerduty": "PagerDutyOutlet", "slack": "SlackOutlet"}
+)
+"""Whose webhook an address is, and the class that speaks to it."""
 
 
 class Sayable(Protocol):
@@ -219,6 +223,11 @@ def outlet_registry(plugins: Sequence[ModuleType] = ()) -> Registry[Outlet]:
         built_in={
             "http": "sightline.act.webhook:WebhookOutlet",
             "https": "sightline.act.webhook:WebhookOutlet",
+            **{
+                f"{whose}+{scheme}": f"sightline.act.webhook_bodies:{outlet}"
+                for whose, outlet in _TRANSLATED.items()
+                for scheme in ("http", "https")
+            },
             "jsonl": "sightline.act.json_lines:JsonLinesOutlet",
             "mqtt": "sightline.act.mqtt:MqttOutlet",
             "mqtts": "sightline.act.mqtt:MqttOutlet",

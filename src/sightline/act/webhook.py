@@ -98,9 +98,7 @@ class WebhookOutlet(Outlet):
         Raises:
             DeliveryError: the receiver did not take it.
         """
-        status, answer = self._exchange(
-            said.canonical_bytes(), idempotency_key, max(deadline_s, _LEAST_S)
-        )
+        status, answer = self._exchange(self.body(said), idempotency_key, max(deadline_s, _LEAST_S))
         is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
         if is_taken or status == HTTPStatus.CONFLICT:
             return
@@ -111,6 +109,10 @@ class WebhookOutlet(Outlet):
             is_permanent=not is_retried,
             retry_after_s=self._retry_after_s(answer) if is_retried else None,
         )
+
+    def body(self, said: Sayable) -> bytes:
+        """What is posted: canonical JSON."""
+        return said.canonical_bytes()
 
     def _exchange(self, body: bytes, key: str, timeout_s: float) -> tuple[int, Message]:
         connection: http.client.HTTPConnection = (

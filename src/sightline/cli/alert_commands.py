@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,8 +167,26 @@ def _many(count: int, what: str) -> str:
 
 
 def _give(path: Path, control: dict[str, Any]) -> None:
-    given = give_to_desk(RunDirectory.open(path), control)
+    run = RunDirectory.open(path)
+    if run.plan.has_desk and control["control"] in ("acknowledge", "reset"):
+        _check_stands(run, control["subject"], control["code"])
+    given = give_to_desk(run, control)
     Terminal().print(
         f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})",
         markup=False,
+    )
+
+
+def _check_stands(run: RunDirectory, subject: str, code: str) -> None:
+    """There is an alarm that can be answered."""
+    standing = [(row["subject"], row["code"]) for row in desk_account(run)["standing"]]
+    if any(name == subject and code in ("*", known) for name, known in standing):
+        return
+    names = sorted({f"{name} {known}" for name, known in standing})
+    near = difflib.get_close_matches(f"{subject} {code}", names, n=3) or names[:3]
+    raise UsageError(
+        expected="the subject of a standing alarm" + (f": {', '.join(near)}" if near else ""),
+        got=subject if code == "*" else f"{subject} {code}",
+        where=str(run.path),
+        action=f"see `sightline alerts {run.path}`",
     )

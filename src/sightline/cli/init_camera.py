@@ -31,7 +31,7 @@ _BGR_ORANGE = (0, 140, 255)
 DESK = (
     "# What a person is told: repeats are counted, one cause is one message, `sightline alert`",
     "# acknowledges and shelves. The settings: docs/alerting.md",
-    "alerting: {}",
+    "alerting: {tell_ends: true}",
 )
 """The alert desk, for the end of a pipeline."""
 

@@ -30,6 +30,7 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import import_plugins
 from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
+from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.runtime.engine.steady_clock import steady_clock
 from sightline.runtime.run_options import RunClocks
 from sightline.sense.yaml_form import read_json
@@ -95,7 +96,8 @@ def run(
         typer.Option(
             "--alerts",
             metavar="[NAME=]LOCATION",
-            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt[s]://…",
+            help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt[s]://…, slack+https://…, "
+            "alertmanager+http://…, pagerduty+https://KEY@…",
         ),
     ] = None,
     control: Annotated[
@@ -353,6 +355,6 @@ def _followed(
 def _control(line: bytes) -> Mapping[str, Any]:
     try:
         plain = read_json(line, where="an operator input", kind_of_error=UsageError)
-    except UsageError:
+        return in_ns(plain) if isinstance(plain, dict) else {}
+    except (UsageError, ValueError):
         return {}
-    return plain if isinstance(plain, dict) else {}

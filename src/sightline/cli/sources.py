@@ -13,6 +13,7 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
 from sightline.registry import import_plugins
+from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
 from sightline.sense.frames import VideoFile
@@ -193,6 +194,14 @@ def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:
             try:
                 control = read_json(line, where=f"{path}, line {number}", kind_of_error=UsageError)
                 kind = control["control"]
+                control = in_ns(control)
+            except ValueError as error:
+                raise UsageError(
+                    expected="times as 2026-01-01T12:00:00Z, or in ns with _ns behind their name",
+                    got=str(error),
+                    where=f"{path}, line {number}",
+                    action="mend the line",
+                ) from error
             except (KeyError, TypeError) as error:
                 raise UsageError(
                     expected='a JSON object with "control"',

@@ -313,3 +313,38 @@ def test_a_state_of_another_format_is_refused():
 def test_a_rule_out_of_its_range_is_refused():
     with pytest.raises(UsageError):
         rules(max_named=0)
+
+
+# --- ends -----------------------------------------------------------------------------------------
+
+
+def ends(run):
+    """(what it ends, raised at, over since) of each message that says so, in minutes."""
+    return [
+        (m.update_of, m.since_ns // MINUTE, m.until_ns and m.until_ns // MINUTE)
+        for m in run.messages
+        if m.kind == "over"
+    ]
+
+
+def test_what_was_told_is_told_to_be_over():
+    run = Run(rules(tell_ends=True)).step(alert(1, at=1), now=3)
+    assert ends(run) == []
+    assert ends(run.step(cleared(SAT, 7), now=8)) == [("desk-1", 1, 7)]
+
+
+def test_what_was_over_before_it_was_told_is_told_to_be_over_at_once():
+    run = Run(rules(tell_ends=True)).step(alert(1, at=1), cleared(SAT, 1.5), now=9)
+    assert run.said() == [("alert", SAT, 1), ("over", SAT, 1)]
+    assert ends(run.step(now=20)) == [("desk-1", 1, None)]
+
+
+def test_the_end_of_what_nobody_was_told_of_is_not_told():
+    hidden = action("shelve", 0, SAT, until=60)
+    run = Run(rules(tell_ends=True)).step(hidden, alert(1, at=1), cleared(SAT, 5), now=9)
+    assert run.said() == []
+
+
+def test_without_the_wish_no_end_is_told():
+    run = Run().step(alert(1, at=1), now=3).step(cleared(SAT, 7), now=8)
+    assert run.said() == [("alert", SAT, 1)]

@@ -10,12 +10,50 @@ from typing import Any
 
 from sightline.records import Decision
 from sightline.records.decision import Severity
+from sightline.records.plain_json import number_or_null
 
 SEVERITY_RANK: Mapping[Severity, int] = {
     Severity.INFO: 0,
     Severity.WARNING: 1,
     Severity.CRITICAL: 2,
 }
+
+_MOST_MEASURED = 3
+"""Of the reasons of a decision, those that an alert repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One measured fact behind an alert.
+
+    Attributes:
+        measure: what was measured.
+        value: in ``unit``; NaN when nothing could be.
+        threshold: what it was compared with; NaN where it was with nothing.
+        unit: "1" of a ratio or score.
+    """
+
+    measure: str
+    value: float
+    threshold: float
+    unit: str
+
+    def as_list(self) -> list[Any]:
+        """JSON-ready; NaN becomes null."""
+        return [
+            self.measure, number_or_null(self.value), number_or_null(self.threshold), self.unit
+        ]  # fmt: skip
+
+    @classmethod
+    def from_list(cls, plain: Sequence[Any]) -> Measured:
+        """Inverse of :meth:`as_list`."""
+        measure, value, threshold, unit = plain
+        return cls(
+            measure=str(measure),
+            value=math.nan if value is None else float(value),
+            threshold=math.nan if threshold is None else float(threshold),
+            unit=str(unit),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +70,7 @@ class Alert:
         score: the deciding measure; the higher of equally severe ones is told first.
         attributes: (name, value) pairs that it may share with others: gateway, firmware, region,
             satellite; sorted, each name once.
+        measured: what it rests on, the deciding measure first.
     """
 
     alert_id: str
@@ -42,6 +81,7 @@ class Alert:
     severity: Severity
     score: float = math.nan
     attributes: tuple[tuple[str, str], ...] = ()
+    measured: tuple[Measured, ...] = ()
 
     @classmethod
     def from_decision(cls, decision: Decision, attributes: Mapping[str, str]) -> Alert:
@@ -55,6 +95,10 @@ class Alert:
             severity=decision.severity,
             score=decision.score,
             attributes=tuple(sorted(attributes.items())),
+            measured=tuple(
+                Measured(measure=r.measure, value=r.value, threshold=r.threshold, unit=r.unit)
+                for r in decision.reasons[:_MOST_MEASURED]
+            ),
         )
 
     @property
@@ -79,6 +123,7 @@ class Alert:
             "severity": str(self.severity),
             "score": self.score if math.isfinite(self.score) else None,
             "attributes": [list(pair) for pair in self.attributes],
+            "measured": [one.as_list() for one in self.measured],
         }
 
     @classmethod
@@ -98,6 +143,7 @@ class Alert:
             severity=Severity(plain["severity"]),
             score=math.nan if score is None else float(score),
             attributes=tuple((str(name), str(value)) for name, value in plain["attributes"]),
+            measured=tuple(Measured.from_list(one) for one in plain.get("measured", ())),
         )
 
 
@@ -162,6 +208,8 @@ class MessageKind(StrEnum):
     GROUP = "group"
     UPDATE = "update"
     DIGEST = "digest"
+    OVER = "over"
+    """What an alert or a group told of is back to normal."""
     CORRECTION = "correction"
     """What was told before was no alert: late data has taken it back."""
 
@@ -206,7 +254,7 @@ class Message:
 
     Attributes:
         message_id: unique within the desk.
-        kind: alert, group, update, digest or correction.
+        kind: alert, group, update, digest, over or correction.
         at_ns: when, UTC ns of event time.
         subject: of the alert; ``attribute=value`` of a group; ``""`` of a digest, and of a
             correction of several.
@@ -215,10 +263,13 @@ class Message:
         count: alerts it stands for. Of an update: since the first message.
         named: alert ids, worst first, up to the bound of the rules.
         subjects: of the named ones, in their order.
-        update_of: id of the message that it updates or corrects; ``""`` for all others, and for
-            a correction of several messages.
+        update_of: id of the message that it updates, ends or corrects; ``""`` for all others, and
+            for a correction of several messages.
         tail: of a group: probability of so many members by chance; NaN for others.
         rows: of a digest, worst first.
+        since_ns: when the alert was raised, UTC ns; None of several.
+        until_ns: of what is over: since when; None where that was before it was told.
+        measured: what the worst alert rests on.
     """
 
     message_id: str
@@ -233,6 +284,9 @@ class Message:
     update_of: str = ""
     tail: float = math.nan
     rows: tuple[DigestRow, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    measured: tuple[Measured, ...] = ()
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
@@ -249,6 +303,12 @@ class Message:
             "update_of": self.update_of,
             "tail": self.tail if math.isfinite(self.tail) else None,
             "rows": [row.as_mapping() for row in self.rows],
+            "since_ns": self.since_ns,
+            "until_ns": self.until_ns,
+            "measured": [
+                dict(zip(("measure", "value", "threshold", "unit"), one.as_list(), strict=True))
+                for one in self.measured
+            ],
         }
 
 

@@ -146,6 +146,7 @@ class _Desk:
         self._cover()
         self.teller.settle(self.at_ns, is_last=is_last)
         self.teller.correct(self.at_ns, is_last=is_last)
+        self._end_what_was_over()
         self.teller.forget(self.at_ns)
         self._sync()
         self.hidings = self._kept_hidings()
@@ -187,6 +188,14 @@ class _Desk:
             refused=tuple(self.refused),
         )
 
+    def _end_what_was_over(self) -> None:
+        """Say of alerts that were told when they were over already that they are."""
+        told = {d.alert_id for d in self.teller.dispositions if d.fate is Fate.TOLD}
+        for key in sorted(self.points.by_key) if told else ():
+            point = self.points.by_key[key]
+            if point.alert.alert_id in told and not point.is_active:
+                self.teller.over(point.alert, self.at_ns, until_ns=None)
+
     # --- inputs -----------------------------------------------------------------------------------
 
     def take(self, alert: Alert) -> None:
@@ -216,6 +225,8 @@ class _Desk:
         point = self.points.by_key.get(key)
         if point is not None:
             self.teller.placed.touch(point.alert.alert_id, self.at_ns)
+            if point.is_active:
+                self.teller.over(point.alert, self.at_ns, until_ns=cleared.event_ns)
             self.points.leave(key, self.at_ns)
 
     def retract(self, item: Retracted) -> None:

@@ -25,6 +25,7 @@ class AlertingRules:
         join_ns: time after a group was told in which further members are counted on it.
         repeat_ns: time after an alert in which the same subject and code is counted on it.
         update_every_ns: least time between two updates of one count.
+        tell_ends: whether a message says that what was told is over.
         storm: when messages become a digest.
         digest_by: attribute that a digest is grouped by where there is no common cause.
         latching: codes that have to be reset by hand after they cleared.
@@ -53,6 +54,7 @@ class AlertingRules:
     join_ns: int = 30 * MINUTE_NS
     repeat_ns: int = 6 * HOUR_NS
     update_every_ns: int = HOUR_NS
+    tell_ends: bool = False
     storm: StormRule = field(default_factory=StormRule)
     digest_by: str = "satellite"
     latching: tuple[str, ...] = ()

@@ -43,6 +43,7 @@ class Teller:
         self.corrections = list(state.corrections)
         self.messages: list[Message] = []
         self.dispositions: list[Disposition] = []
+        self.ended: set[str] = set()
         self._update_due_ns = self._earliest_update_ns()
 
     # --- in ---------------------------------------------------------------------------------------
@@ -152,6 +153,33 @@ class Teller:
             updated_ns=at_ns,
         )
 
+    def over(self, alert: Alert, at_ns: int, *, until_ns: int | None) -> None:
+        """Say that an alert of which a message told is back to normal; in a storm nothing is."""
+        placed = self.placed.by_id.get(alert.alert_id)
+        is_told = placed is not None and placed.fate is Fate.TOLD
+        if not (self.rules.tell_ends and is_told) or self.storm.is_storm:
+            return
+        assert placed is not None
+        if alert.alert_id in self.ended:
+            return
+        self.ended.add(alert.alert_id)
+        self.messages.append(
+            Message(
+                message_id=self.next_id(),
+                kind=MessageKind.OVER,
+                at_ns=at_ns,
+                subject=alert.subject,
+                code=alert.code,
+                severity=alert.severity,
+                count=1,
+                named=(alert.alert_id,),
+                subjects=(alert.subject,),
+                update_of=placed.held_by,
+                since_ns=alert.event_ns,
+                until_ns=until_ns,
+            )
+        )
+
     # --- out --------------------------------------------------------------------------------------
 
     def settle(self, at_ns: int, *, is_last: bool = False) -> None:
@@ -227,6 +255,8 @@ class Teller:
                 named=tuple(a.alert_id for a in members[: self.rules.max_named]),
                 subjects=tuple(a.subject for a in members[: self.rules.max_named]),
                 tail=tail,
+                since_ns=worst.event_ns if len(members) == 1 else None,
+                measured=worst.measured,
             )
         )
         if label:

@@ -20,6 +20,7 @@ from typing import Any
 
 from sightline.errors import LogError, SightlineError, StorageError, UsageError
 from sightline.limits import Limits
+from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.sense.yaml_form import read_json
 
 _OPEN = ".open"
@@ -87,7 +88,7 @@ class ControlInbox:
             if path.is_symlink():
                 return None
             given = read_json(path, where=path.name, kind_of_error=UsageError, limits=_LIMITS)
-            plain = {**given, "id": path.stem}
+            plain = {**in_ns(given), "id": path.stem}
             self._check(plain)
         except (ValueError, TypeError, SightlineError):
             return None

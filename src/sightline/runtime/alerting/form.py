@@ -74,6 +74,8 @@ class AlertingForm(_Form):
     """How long after an alert the same subject and code is counted on it, in seconds."""
     update_every_s: PositiveSeconds = _RULES.update_every_ns / NS_PER_S
     """Shortest time between two updates of one message, in seconds."""
+    tell_ends: bool = _RULES.tell_ends
+    """Whether a message says that what was told is over."""
     storm: StormForm = StormForm()
     """From when on messages become a digest."""
     grouping: GroupingForm = GroupingForm()
@@ -143,6 +145,7 @@ class AlertingForm(_Form):
             join_ns=_ns(self.join_s),
             repeat_ns=_ns(self.repeat_s),
             update_every_ns=_ns(self.update_every_s),
+            tell_ends=self.tell_ends,
             storm=StormRule(
                 window_ns=_ns(self.storm.window_s),
                 max_messages=self.storm.max_messages,

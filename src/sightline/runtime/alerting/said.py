@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,30 +141,85 @@ def message_text(message: Message) -> str:
     ...     subjects=("sat-1", "sat-2", "sat-3", "sat-4")))
     '1970-01-01T00:00:00Z WARNING gateway=g-7: 4 alerts SILENT (sat-1, sat-2, sat-3 and 1 more)'
     """
-    at = datetime.fromtimestamp(message.at_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    head = f"{at} {str(message.severity).upper()}"
     code = f" {message.code}" if message.code else ""
+    head = f"{str(message.severity).upper()} {message.subject}:"
     match message.kind:
         case MessageKind.ALERT:
-            return f"{head} {message.subject}:{code}"
+            since = "" if message.since_ns is None else f" since {_utc(message.since_ns)}"
+            text = f"{head}{code}{_measured(message)}{since}{_why(message)}"
         case MessageKind.GROUP:
-            return f"{head} {message.subject}: {message.count} alerts{code}{_some(message)}"
+            worst = _measured(message)
+            worst = f"; the worst{worst}" if worst else ""
+            text = f"{head} {message.count} alerts{code}{_some(message)}{worst}{_why(message)}"
         case MessageKind.UPDATE:
-            return (
-                f"{head} {message.subject}: {message.count} alerts{code} since {message.update_of}"
-            )
+            text = f"{head} {message.count} alerts{code} since {message.update_of}"
+        case MessageKind.OVER:
+            text = f"OVER {message.subject}:{code}{_lasted(message)} ({message.update_of})"
         case MessageKind.DIGEST:
-            rows = "; ".join(f"{r.group} {r.code} {r.count}" for r in message.rows[:_NAMED_IN_TEXT])
-            more = len(message.rows) - _NAMED_IN_TEXT
-            tail = f" and {more} lines more" if more > 0 else ""
-            return f"{head} digest of {message.count} alerts: {rows}{tail}"
+            text = f"{str(message.severity).upper()} {_digest(message)}"
         case MessageKind.CORRECTION:
-            if message.count == 1:
-                of = message.update_of or "an alert"
-                return f"{head} correction of {of}: {message.subject}{code} was no alert"
-            of = message.update_of or "several messages"
-            many = f"{message.count} alerts{code} were none{_some(message)}"
-            return f"{head} correction of {of}: {many}"
+            text = f"{str(message.severity).upper()} {_correction(message, code)}"
+    return f"{_utc(message.at_ns)} {text}"
+
+
+def _digest(message: Message) -> str:
+    rows = "; ".join(f"{r.group} {r.code} {r.count}" for r in message.rows[:_NAMED_IN_TEXT])
+    more = len(message.rows) - _NAMED_IN_TEXT
+    tail = f" and {more} lines more" if more > 0 else ""
+    return f"digest of {message.count} alerts: {rows}{tail}"
+
+
+def _correction(message: Message, code: str) -> str:
+    if message.count == 1:
+        of = message.update_of or "an alert"
+        return f"correction of {of}: {message.subject}{code} was no alert"
+    of = message.update_of or "several messages"
+    return f"correction of {of}: {message.count} alerts{code} were none{_some(message)}"
+
+
+def _utc(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _measured(message: Message) -> str:
+    """The deciding value with its threshold, and the values beside it that have none."""
+    parts = [
+        f"{one.measure} {_number(one.value, one.unit)}"
+        + (f" (threshold {_number(one.threshold, one.unit)})" if i == 0 else "")
+        for i, one in enumerate(message.measured)
+        if math.isfinite(one.value) and math.isfinite(one.threshold) == (i == 0)
+    ]
+    return f" {', '.join(parts)}" if parts else ""
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.4g}" + ("" if unit == "1" else f" {unit}")
+
+
+def _why(message: Message) -> str:
+    return f"; why: sightline explain RUN {message.named[0][:8]}" if message.named else ""
+
+
+def _lasted(message: Message) -> str:
+    if message.until_ns is None or message.since_ns is None:
+        return " was over before it was told"
+    return f" after {duration((message.until_ns - message.since_ns) / NS_PER_S)}"
+
+
+def duration(seconds: float) -> str:
+    """How long, for people.
+
+    >>> duration(42.4), duration(5120), duration(200_000)
+    ('42 s', '1 h 25 min', '2 d 7 h')
+    """
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    at = next(i for i, (size, _) in enumerate(units) if whole >= size)
+    (large, name), (small, beside) = units[at], units[at + 1]
+    rest = whole % large // small
+    return f"{whole // large} {name}" + (f" {rest} {beside}" if rest else "")
 
 
 def _some(message: Message) -> str:

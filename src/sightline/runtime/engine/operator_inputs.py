@@ -13,6 +13,7 @@ One with an ``id`` takes effect once, however often it comes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -25,7 +26,9 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.runtime.engine.stream import Names
 from sightline.sense import Contract
+from sightline.sense.contract import utc_ns
 
+_TIMES = ("from", "until", "event", "start", "end")
 _ONLY_DESK = DESK_CONTROLS - {"acknowledge", "shelve", "mask"}
 
 
@@ -190,6 +193,36 @@ class OperatorInputs:
         self._masks = [Mask.from_mapping(m) for m in plain["masks"]]
         self._waiting = [dict(control) for control in plain.get("waiting", ())]
         self._seen = list(plain.get("seen", ()))
+
+
+def in_ns(control: Mapping[str, Any]) -> dict[str, Any]:
+    """An input of which each time is in UTC ns: ``until: 2026-01-01T12:00:00Z`` is ``until_ns``.
+
+    Args:
+        control: times are ``from``, ``until`` and ``event``, of contacts ``start`` and ``end``; a
+            time that states no zone is UTC.
+
+    Raises:
+        ValueError: a time that is none, or one that is given in both ways.
+
+    >>> in_ns({"control": "shelve", "until": "1970-01-01T00:00:01Z"})
+    {'control': 'shelve', 'until_ns': 1000000000}
+    """
+    found = dict(control)
+    for name in _TIMES:
+        if name not in found:
+            continue
+        if f"{name}_ns" in found:
+            raise ValueError(f"{name} and {name}_ns: give one of them")
+        text = str(found.pop(name))
+        has_zone = re.search(r"(Z|[+-]\d\d:?\d\d)$", text) is not None
+        try:
+            found[f"{name}_ns"] = utc_ns(text if has_zone else f"{text}Z")
+        except ValueError:
+            raise ValueError(f"{name}: {text!r} is no time as 2026-01-01T12:00:00Z") from None
+    if isinstance(found.get("contacts"), list):
+        found["contacts"] = [in_ns(c) if isinstance(c, dict) else c for c in found["contacts"]]
+    return found
 
 
 def _check(plain: Mapping[str, Any], sources: Mapping[str, Any]) -> None:

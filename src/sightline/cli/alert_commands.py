@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sightline.cli.console import Terminal, print_json, utc
+from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
 from sightline.runtime.alerting.giving import give_to_desk, parse_until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import xml.dom.minidom
 from collections.abc import Iterator
 
 from benchmarks.cases.case import Case, case
@@ -83,3 +85,63 @@ def sql_reads_files(c: Case) -> Iterator[str]:
     done = c.run("sightline", "verify", "good")
     if done.rc != 6:
         yield f"verify of a run directory with a query: exit {done.rc}"
+
+
+_HOSTILE_KEYS = (
+    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "[/bold] [red]x[/red] [/nope]",
+    "\x1b]0;PWNED\x07\x1b[2J\x1b[31mred", '=HYPERLINK("http://evil")', "a\nb\rc",
+    "\u202eevil\u202c", "]]>&lt;", "</title></svg><script>x</script>", "k" * 5000,
+)  # fmt: skip
+_NEVER_SHOWN = ("\x1b]", "\x1b[2J", "\x1b[31m", "\x07", "\r", "\u202e")
+_NEVER_IN_A_PAGE = ("<script>alert", "<img src=x", "<i>g</i>", "<b>V</b>", "</svg><script>")
+
+
+@case("reliability/08_injection")
+def texts_of_others(c: Case) -> Iterator[str]:
+    """Hostile keys, groups, units and lines reach no terminal, page or drawing as they are."""
+    _begin(c)
+    (c.folder / "c.yaml").write_text(
+        _CONTRACT.replace("unit: V", 'unit: "<b>V</b>"').replace("key: [k]", "key: [k]\ngroup: g")
+    )
+    _changed(c, "p.yaml", "unit: V", 'unit: "<b>V</b>"')
+    (c.folder / "p.yaml").write_text(
+        (c.folder / "p.yaml").read_text() + "alerting: {hold_s: 0}\n"
+        "description: \"<script>alert('d')</script>\"\n"
+    )
+    rows = [
+        {"k": key, "g": "<i>g</i>", "time": f"2026-01-01T00:00:{s:02}Z", "v": 5 * (20 < s < 40)}
+        for s in range(60)
+        for key in _HOSTILE_KEYS
+    ]
+    lines = [json.dumps(row) for row in rows]
+    lines += ['{"k":"\\u001b[31mX[/no]","time":"nonsense \\u001b]0;T\\u0007","v":1}',
+              "\x1b]0;RAW\x07\x1b[2J not json [/zz]"]  # fmt: skip
+    (c.folder / "t.jsonl").write_text("\n".join(lines) + "\n")
+    done = c.run("sightline", "run", "p.yaml", "--source", "t=t.jsonl", "--out", "r")
+    if done.rc:
+        yield f"run: exit {done.rc}, {done.text[-200:]!r}"
+        return
+    said = json.loads(c.run("sightline", "decisions", "r", "--last", "999", "--json").out)
+    ids = [d["decision_id"] for d in said["newest"] if d["transition"] == "raised"]
+    if len(ids) != len(_HOSTILE_KEYS):
+        yield f"{len(ids)} of {len(_HOSTILE_KEYS)} keys raised an alarm"
+    commands = [
+        ("report", "r", "-o", "r.html"), ("alerts", "r"), ("quarantine", "r"), ("decisions", "r"),
+        ("verify", "r"), ("replay", "r"),
+        *(("explain", "r", one, "--quick", "-o", f"{i}.svg") for i, one in enumerate(ids[:4])),
+    ]  # fmt: skip
+    for words in commands:
+        done = c.run("sightline", *words)
+        if done.rc or done.is_defect:
+            yield f"{words[0]}: exit {done.rc}, {done.text[-200:]!r}"
+        for sign in _NEVER_SHOWN:
+            if sign in done.text:
+                yield f"{words[0]} shows {sign!r}"
+    for page in (*c.folder.glob("*.html"), *c.folder.glob("*.svg")):
+        text = page.read_text()
+        yield from (f"{page.name} holds {sign}" for sign in _NEVER_IN_A_PAGE if sign in text)
+        if page.suffix == ".svg":
+            try:
+                xml.dom.minidom.parseString(text)  # noqa: S318
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+                yield f"{page.name} is no XML: {error}"

@@ -326,3 +326,77 @@ log.close()
         done = c.run("bash", "-c", limited, "-", sys.executable, "-c", _MAIN, word, run, *more)
         if (done.rc in (0, 1, 70) and word != "verify") or done.rc == 0 or done.is_defect:
             yield f"{word}: exit {done.rc}, {done.text[-200:]}"
+
+
+_ORDER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+import polars as pl
+from sightline.limits import DEFAULT_LIMITS
+from sightline.runtime import load_plan, run_pipeline
+from sightline.sense import MemorySource
+n, start_ns = 40_000, 1_767_225_600 * 10**9
+rng = np.random.default_rng(1)
+at_ns = np.sort(rng.integers(0, 600 * 10**9, n)) // 10**7 * 10**7  # many share one time
+keys, values = [f"k{i}" for i in rng.integers(0, 3, n)], rng.lognormal(0, 3, n)
+late_ns = rng.integers(0, 20 * 10**9, n)
+for pipeline in sorted(Path().glob("p*.yaml")):
+    for mode in sys.argv[1:]:
+        rows = pl.DataFrame({
+            "k": keys, "time_ns": at_ns + start_ns, "v": values, "seq": np.arange(n),
+            "received_ns": at_ns + start_ns + (late_ns if mode == "shuffled" else 0),
+            "tie": -np.arange(n) if mode == "ties" else np.arange(n),
+        }).sort("received_ns", "tie").drop("tie")
+        limits = replace(DEFAULT_LIMITS, chunk_rows=1000) if mode == "chunks" else DEFAULT_LIMITS
+        report = run_pipeline(
+            load_plan(pipeline), {"t": MemorySource("t", {"x": rows})},
+            Path(f"{pipeline.stem}_{mode}_{len(sys.argv)}"), limits=limits,
+        )
+        print(pipeline.stem, report.final_digest, sum(report.decisions.values()))
+"""
+_ORDER_CONTRACT = """
+contract: t
+key: [k]
+event_time: {column: time_ns, format: unix_ns}
+receipt_time: {column: received_ns, format: unix_ns}
+sequence: {column: seq}
+duplicate_key: [k, time_ns, seq]
+fields: {v: {type: number, unit: V, required: true}}
+timing: {out_of_order_s: 30, revision_allowance_s: 60, max_backlog_s: 86400, clock_skew_s: 60}
+"""
+_ORDER_STAGES = """
+pipeline: p
+tick_s: 10
+sources: {{t: {{contract: c.yaml}}}}
+stages:
+  w: {{use: windows, input: t, width_s: 600, statistics: [count],
+       expressions: {{x: {{sql: "{sql}", unit: "1"}}}}}}
+  a: {{use: alarm, input: w, measure: x, unit: "1", raise_above: 0.0001, clear_below: -1, code: X}}
+"""
+
+
+@case("reliability/24_sql_order")
+def whatever_the_order(c: Case) -> Iterator[str]:
+    """Arrival within the allowance, ties, chunks and threads change no bit of an expression."""
+    (c.folder / "c.yaml").write_text(_ORDER_CONTRACT)
+    for sql in ("avg(v)", "sum(v)", "first(v)", "stddev(v)"):
+        (c.folder / f"p{sql[:3]}.yaml").write_text(_ORDER_STAGES.format(sql=sql))
+    found: dict[str, set[str]] = {}
+    order = (sys.executable, "-c", _ORDER)
+    for words in (
+        (*order, "plain", "shuffled", "ties", "chunks"),
+        ("env", "POLARS_MAX_THREADS=1", *order, "plain"),
+    ):
+        done = c.run(*words)
+        if done.rc:
+            yield f"exit {done.rc}, {done.err[-200:]}"
+            return
+        for line in done.out.splitlines():
+            found.setdefault(line.split()[0], set()).add(line)
+    for name, said in found.items():
+        if len(said) != 1:
+            yield f"{name}: {said}"
+    if len(found) != 4:
+        yield f"only {sorted(found)} were run"

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -138,6 +139,39 @@ def plugin_folders(names: Sequence[str]) -> list[str]:
         for name, file in files.items()
         if file is not None
     ]
+
+
+def check_trusted(names: Sequence[str], trusted: Sequence[Path | str], *, where: str) -> None:
+    """Refuse what a received file wants imported, unless its reader says so.
+
+    Importing a module runs it, and a name says nothing of where Python would find it. So a name
+    must be of a module that is imported already, lie in a folder that the reader gave, or be
+    given by the reader itself. The folders are then looked into as ``PYTHONPATH`` is.
+
+    Args:
+        names: modules, from the file.
+        trusted: folders, and names of modules.
+        where: the file, for errors.
+
+    Raises:
+        PipelineError: a name is none of these.
+    """
+    folders = [str(Path(one).resolve()) for one in trusted if Path(one).is_dir()]
+    unknown = [
+        name
+        for name in names
+        if name not in sys.modules
+        and name not in map(str, trusted)
+        and PathFinder.find_spec(name.partition(".")[0], folders) is None
+    ]
+    if unknown:
+        raise PipelineError(
+            expected="plugins that you trust: a run directory brings no code of its own",
+            got=", ".join(unknown),
+            where=f"{where}, plugins",
+            action="give their folder, or their names: --plugins, or SIGHTLINE_PLUGINS",
+        )
+    sys.path += [folder for folder in folders if folder not in sys.path]
 
 
 def import_plugins(names: Sequence[str], *, where: str) -> tuple[ModuleType, ...]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from sightline.errors import SourceError, UsageError
+from sightline.evidence.account import explain
+from sightline.evidence.account_text import account_lines
 from sightline.runtime import RunDirectory, replay_run, run_pipeline
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense.source import MemorySource
@@ -148,3 +150,49 @@ def test_what_can_be_read_once_must_have_its_rows_in_the_log(tmp_path):
 def test_live_sources_have_their_own_speed(tmp_path):
     with pytest.raises(UsageError, match="own speed"):
         run_live(tmp_path / "run", WallClock(), ScriptedSource(), speed=60.0)
+
+
+def test_a_clock_that_is_set_is_a_decision_that_replays(tmp_path):
+    clock, source = WallClock(), ScriptedSource()
+    feed_every_second(clock, source, 0, 80)
+    clock.at(31, lambda: setattr(clock, "offset_ns", -3600 * NS))
+    clock.at(55, lambda: setattr(clock, "offset_ns", 0))
+    clock.at(81, source.end)
+    report = run_live(tmp_path / "run", clock, source)
+    run = RunDirectory.open(tmp_path / "run")
+    said = [(d.transition, d.reasons[0].code, d.score) for d in run.decisions() if
+            d.kind == "clock-set"]  # fmt: skip
+    assert said == [
+        ("raised", "CLOCK_SET_BACK", -3600.0),
+        ("cleared", "CLOCK_SET_BACK", -3600.0),
+        ("raised", "CLOCK_SET_FORWARD", 3600.0),
+        ("cleared", "CLOCK_SET_FORWARD", 3600.0),
+    ]
+    assert report.accounts.quarantined == {}
+    assert replay_run(run)
+
+
+def test_what_was_said_of_the_clock_is_settled_when_a_run_goes_on(tmp_path):
+    clock, source = WallClock(), ScriptedSource()
+    feed_every_second(clock, source, 0, 40)
+    clock.at(31, lambda: setattr(clock, "offset_ns", -3600 * NS))
+    clock.at(45, lambda: setattr(clock, "stopped", True))
+    run_live(tmp_path / "run", clock, source)
+    clock.stopped = False
+    again = ScriptedSource()
+    clock.at(60, again.end)
+    run_live(tmp_path / "run", clock, again, resume=True)
+    said = RunDirectory.open(tmp_path / "run").decisions()
+    assert [d.transition for d in said if d.kind == "clock-set"] == ["raised", "cleared"]
+
+
+def test_what_was_said_of_the_clock_is_explained(tmp_path):
+    clock, source = WallClock(), ScriptedSource()
+    clock.at(31, lambda: setattr(clock, "offset_ns", -3600 * NS))
+    clock.at(45, source.end)
+    run_live(tmp_path / "run", clock, source)
+    run = RunDirectory.open(tmp_path / "run")
+    (said,) = run.decisions()
+    lines = "\n".join(account_lines(explain(run, said.decision_id)))
+    assert "jump -3600 s" in lines
+    assert "the machine's clock was set back" in lines

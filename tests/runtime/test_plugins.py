@@ -1,12 +1,20 @@
 """Stages of one's own beside those that Sightline brings."""
 
+import json
+import os
+import sys
+
 import polars as pl
 import pytest
 
-from sightline.errors import PipelineError
-from sightline.runtime import RunOptions, load_plan, run_pipeline
+from sightline.cli.runs import open_run
+from sightline.errors import LogError, PipelineError
+from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.runtime.pipeline import load_pipeline, parse_pipeline
+from sightline.runtime.run_directory import _manifest_text
 from sightline.sense import MemorySource
+from simulation.live_runs import plan as live_plan
+from simulation.live_runs import reading
 from simulation.site_cases import camera
 
 PIPELINE = """
@@ -180,3 +188,44 @@ def test_a_stage_of_a_plugin_beside_the_file_runs_in_worker_processes(tmp_path):
         options=RunOptions(durable=False, workers=2),
     )
     assert report.decisions == {"high raised issued": 2}
+
+
+# --- run directories that somebody sent -----------------------------------------------------------
+
+
+@pytest.fixture
+def received(tmp_path, monkeypatch):
+    """A run directory that names a module which Python would find, and which says when it runs."""
+    out, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    rows = reading(1.0)
+    run_pipeline(
+        live_plan(), {"t": MemorySource("t", {"t": rows})}, out, options=RunOptions(durable=False)
+    )
+    elsewhere.mkdir()
+    (elsewhere / "sent_by_somebody.py").write_text("import os; os.environ['WAS_RUN'] = '1'\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    monkeypatch.setenv("WAS_RUN", "0")
+    monkeypatch.delitem(sys.modules, "sent_by_somebody", raising=False)
+    given = json.loads(json.dumps(RunDirectory.open(out).given))
+    given["plan"]["pipeline"]["plugins"] = ["sent_by_somebody"]
+    state = json.loads((out / "run.json").read_bytes())["state"]
+    (out / "run.json").write_bytes(_manifest_text(given, state))
+    return out
+
+
+@pytest.mark.parametrize("trusted", [(), ("another_module",)])
+def test_a_received_run_has_nothing_imported_that_its_reader_did_not_name(received, trusted):
+    with pytest.raises(LogError, match="sent_by_somebody"):
+        RunDirectory.open(received, plugins=trusted, has_logs=False)
+    assert os.environ["WAS_RUN"] == "0"
+
+
+def test_a_plugin_of_a_received_run_may_be_trusted_by_name(received):
+    RunDirectory.open(received, plugins=["sent_by_somebody"], has_logs=False)
+    assert os.environ["WAS_RUN"] == "1"
+
+
+def test_a_folder_of_plugins_may_be_trusted_for_every_command(received, monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_PLUGINS", str(received.parent / "elsewhere"))
+    open_run(received, has_logs=False)
+    assert os.environ["WAS_RUN"] == "1"

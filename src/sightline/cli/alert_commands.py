@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sightline.cli.console import Terminal, print_json, utc
+from sightline.cli.runs import open_run
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
@@ -112,7 +113,7 @@ def alerts(
     ] = False,
 ) -> None:
     """Show the active alarms of a run, which are hidden and why, and what became of each alert."""
-    found = desk_account(RunDirectory.open(path))
+    found = desk_account(open_run(path))
     if as_json:
         print_json({"run": str(path), **found})
         return
@@ -168,7 +169,7 @@ def _many(count: int, what: str) -> str:
 
 
 def _give(path: Path, control: dict[str, Any]) -> None:
-    run = RunDirectory.open(path)
+    run = open_run(path)
     if run.plan.has_desk and control["control"] in ("acknowledge", "reset"):
         _check_stands(run, control["subject"], control["code"])
     given = give_to_desk(run, control)

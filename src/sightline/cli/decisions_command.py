@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from sightline.cli.console import Terminal, decision_line, print_json
+from sightline.cli.runs import open_run
 from sightline.errors import UsageError
 from sightline.evidence import decisions_frame
 from sightline.evidence.said import first_frame_ns
@@ -80,7 +81,7 @@ def decisions(
             action="choose another name",
         )
     from_ns, before_ns = _instant("--since", since), _instant("--until", until)
-    run = RunDirectory.open(path)
+    run = open_run(path)
     every = run.decisions()
     found = sorted(every, key=decision_order) if revisions else final_revisions(every)
     if standing:

@@ -11,10 +11,11 @@ from sightline.act import open_outlet
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_frames
 from sightline.cli.console import Terminal, decision_line, print_json, progress_display
 from sightline.cli.run_command import metrics_server, report_lines
+from sightline.cli.runs import open_run
 from sightline.cli.sources import parse_speed
 from sightline.evidence import account_of_run, draw_svg, explain, write_report
 from sightline.records.decision import Transition, final_revisions
-from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
+from sightline.runtime import RunOptions, load_plan, run_pipeline
 from sightline.sense import open_source
 
 _SHOWN = 14
@@ -63,7 +64,7 @@ def demo(
             alerts=dict([alerts]),
             on_progress=on_progress,
         )
-    run = RunDirectory.open(folder / "run")
+    run = open_run(folder / "run")
     found = account_of_run(run)
     page = write_report(run, found, folder / "report.html", latency_s=report.latency_s)
     standing = [d for d in final_revisions(run.decisions()) if d.transition is Transition.RAISED]

@@ -9,13 +9,13 @@ import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.decisions_command import list_decisions
+from sightline.cli.runs import open_run
 from sightline.errors import UsageError
 from sightline.evidence.account import explain
 from sightline.evidence.account_drawing import draw_terminal
 from sightline.evidence.account_picture import ENDINGS, draw_account
 from sightline.evidence.account_text import account_lines
 from sightline.evidence.report import write_account_page
-from sightline.runtime import RunDirectory
 
 _LISTED = 40
 
@@ -47,7 +47,7 @@ def explain_command(
     ] = False,
 ) -> None:
     """Why something was decided: reasons, what led to it, what else happened, what came of it."""
-    run = RunDirectory.open(path)
+    run = open_run(path)
     if out is not None and (said_id is None or out.suffix.lower() not in ENDINGS):
         raise UsageError(
             expected=f"an id, and a name that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}",

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.run_command import show_report
+from sightline.cli.runs import Plugins, open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.runtime import (
@@ -36,12 +37,6 @@ _SHOWN_DIFFERENCES = 10
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugins", help="Folder with the modules that the run's pipeline names under plugins."
-    ),
-]
 Sources = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,7 +61,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run the log of a run through the engine again; exit 0 only if every byte is the same."""
-    directory = RunDirectory.open(path, plugins=plugins, has_logs=False)
+    directory = open_run(path, plugins=plugins, has_logs=False)
     verify_run(directory).check(str(path))
     sources = open_sources(directory.plan, source) if source else None
     with counting_display("replay", is_quiet=as_json) as on_progress:
@@ -78,7 +73,7 @@ def replay(
         changed = list(looked_at_again(directory, lookers(directory.plan)))
     comparison = None
     if against is not None:
-        other = RunDirectory.open(against, plugins=plugins, has_logs=False)
+        other = open_run(against, plugins=plugins, has_logs=False)
         verify_run(other).check(str(against))
         comparison = compare_runs(directory, other)
     holds = bool(verdict) and not changed and (comparison is None or bool(comparison))
@@ -168,7 +163,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every file of a run against the others, and that every received row is counted."""
-    directory = RunDirectory.open(path, plugins=plugins, has_logs=False)
+    directory = open_run(path, plugins=plugins, has_logs=False)
     wanted = _noted_heads(head or [], directory.partitions)
     with counting_display("verify", is_quiet=as_json) as on_progress:
         verdict = verify_run(directory, wanted=wanted, on_progress=on_progress)
@@ -271,7 +266,7 @@ def prune(
     keep_after_ns = None
     if older_than_days is not None:
         keep_after_ns = time.time_ns() - round(older_than_days * 86400e9)
-    done = prune_run(RunDirectory.open(path), keep_bytes=keep_bytes, keep_after_ns=keep_after_ns)
+    done = prune_run(open_run(path), keep_bytes=keep_bytes, keep_after_ns=keep_after_ns)
     if as_json:
         print_json(
             {
@@ -304,7 +299,7 @@ def quarantine(
     as_json: Json = False,
 ) -> None:
     """Browse refused rows with their reasons, or feed them in again."""
-    directory = RunDirectory.open(path)
+    directory = open_run(path)
     frame = directory.quarantine()
     if source is not None:
         frame = frame.filter(frame["source"] == source)

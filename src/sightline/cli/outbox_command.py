@@ -14,10 +14,10 @@ from sightline.act import AlertDelivery, Ledger, outlet_registry
 from sightline.act.outbox import Undelivered
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.outlets import parse_alerts
+from sightline.cli.runs import open_run
 from sightline.errors import SinkError, UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.registry import import_plugins
-from sightline.runtime import RunDirectory
 from sightline.runtime.verification import ledger_changing
 
 
@@ -47,7 +47,7 @@ def outbox(
     A receiver is called by its NAME of `sightline run --alerts`, or by its address without what is
     secret. Also while the run goes on. Exit code 7 if alerts are left.
     """
-    run = RunDirectory.open(path)
+    run = open_run(path)
     registry = outlet_registry(import_plugins(run.plan.pipeline.plugins, where=str(path)))
     with ledger_changing(run):
         with Ledger.open(run.ledger_url, create=False) as ledger:

@@ -12,6 +12,7 @@ import typer
 
 from sightline.act import LatencyRecorder
 from sightline.cli.console import print_json
+from sightline.cli.runs import open_run
 from sightline.errors import LogError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -77,7 +78,7 @@ def profile(
     as_json: Json = False,
 ) -> None:
     """Show which stage of a run takes the greatest share of its time budget: fix that one first."""
-    found = read_profile(RunDirectory.open(run))
+    found = read_profile(open_run(run))
     if as_json:
         print_json(found)
         return

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from sightline.cli.console import Terminal, counting_display, print_json
+from sightline.cli.runs import open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.evidence.drawing import render_still, render_video
 from sightline.evidence.drawing.rendering import LONGEST_PAUSE_S
-from sightline.runtime import RunDirectory
 from sightline.sense.frames.delivery import CameraSource
 
 
@@ -37,7 +37,7 @@ def render(
     ] = False,
 ) -> None:
     """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
-    run = RunDirectory.open(path)
+    run = open_run(path)
     plan = run.plan
     if (at is None) == (out.suffix.lower() == ".png"):
         raise UsageError(

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from sightline.cli.console import Terminal, print_json
+from sightline.cli.runs import open_run
 from sightline.errors import UsageError
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import account_of_run
 from sightline.evidence.run_sections import report_lines
-from sightline.runtime import RunDirectory
 
 
 def report(
@@ -28,7 +28,7 @@ def report(
 
     Of cameras: also each camera and machine, and whether the log replays; leaves with 1 if not.
     """
-    run = RunDirectory.open(path)
+    run = open_run(path)
     if out is not None and out.suffix.lower() != ".html":
         raise UsageError(
             expected="a name that ends in .html",

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from sightline.cli.console import Terminal, stop_on_signal
+from sightline.cli.runs import Plugins, open_run
 from sightline.console.access import Access, read_token
 from sightline.console.console import Console
 from sightline.console.serving import ConsoleServer
-from sightline.runtime import RunDirectory
 
 _LOOK_S = 0.1
 
@@ -34,17 +34,14 @@ def serve(
         float,
         typer.Option(min=0.5, max=3600, help="Seconds between two looks at the log, at least."),
     ] = 2.0,
-    plugins: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder with the modules that the pipeline names; may be repeated."),
-    ] = None,
+    plugins: Plugins = None,
 ) -> None:
     """Show a run as a page: standing alarms, why, cameras, sources; answer alarms of a live one.
 
     Open the address that is printed. Ctrl-C ends it; the run is not touched.
     """
     access = Access.of(host=host, token=read_token(token_file))
-    console = Console(RunDirectory.open(path, plugins=plugins), refresh_s=refresh)
+    console = Console(open_run(path, plugins=plugins), refresh_s=refresh)
     with (
         stop_on_signal(is_armed=True) as is_stopped,
         ConsoleServer(console, access, host=host, port=port) as server,

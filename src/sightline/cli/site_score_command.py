@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from sightline.cli.console import Terminal, print_json
+from sightline.cli.runs import open_run
 from sightline.cli.tracking_commands import frame_range
 from sightline.evidence.site_scores import camera_of, score_site
-from sightline.runtime import RunDirectory
 from sightline.sense.frames.mot_files import read_truth
 
 
@@ -35,7 +35,7 @@ def evaluate_site(
     ] = False,
 ) -> None:
     """Score a run of cameras from its log: HOTA, MOTA, IDF1, and position error in metres."""
-    directory = RunDirectory.open(run)
+    directory = open_run(run)
     width_px = camera_of(directory, camera).contract.width_px
     score = score_site(
         directory,

@@ -47,6 +47,7 @@ from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import Plan, RunDirectory
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.batches import decode_frame
+from sightline.runtime.engine.clock_watch import CLOCK_MEANINGS, CLOCK_SET
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.engine.replay import replay_partition
@@ -245,7 +246,8 @@ def explain_said(
     decision = what if isinstance(what, Decision) else None
     is_on_rows = decision is not None and decision.kind in plan.deciding_steps()
     about = decision_subject(plan, decision) if decision is not None and is_on_rows else None
-    moment = None if is_on_rows else CameraMoment(run, said, limits)
+    is_of_clock = decision is not None and decision.kind == CLOCK_SET
+    moment = None if is_on_rows or is_of_clock else CameraMoment(run, said, limits)
     rows = None if about is None else _RowsSeen(run, said, about, limits)
     around_ns = round(AROUND_S * NS_PER_S)
     start_ns, end_ns = (
@@ -349,7 +351,7 @@ def _other(everything: SaidLog, said: Said) -> Decision | ActuatorCommand | None
 def _reason_fact(plan: Plan, what: Decision | ActuatorCommand, reason: Reason) -> ReasonFact:
     stage = explaining_stage(plan, what, reason)
     if stage is None:
-        return ReasonFact(reason=reason, stage="", meaning="")
+        return ReasonFact(reason=reason, stage="", meaning=CLOCK_MEANINGS.get(reason.code, ""))
     return ReasonFact(reason=reason, stage=stage.name, meaning=stage.explain(reason).rstrip("."))
 
 

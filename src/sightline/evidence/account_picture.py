@@ -78,6 +78,13 @@ def draw_account(
         else:
             draw_rows_png(out, facts)
         return DrawnAccount(path=out, at_s=0.0, has_picture=True)
+    if facts.cameras is None:
+        raise UsageError(
+            expected="a decision on rows or pictures",
+            got=f"{facts.decision.kind}, which shows nothing",
+            where=str(out),
+            action="read what explain prints",
+        )
     if not is_svg:
         return draw_cameras(run, facts, out, limits=limits)
     with tempfile.TemporaryDirectory() as folder:

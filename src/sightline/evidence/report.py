@@ -74,7 +74,7 @@ def write_report(
 def write_account_page(
     run: RunDirectory, facts: Facts, out: Path, *, limits: Limits = DEFAULT_LIMITS
 ) -> Path:
-    """Write the page about one decision: its picture, and the text.
+    """Write the page about one decision: its picture, if there is one, and the text.
 
     Raises:
         UsageError, LogError, StorageError: as :func:`.draw_account`.
@@ -89,13 +89,15 @@ def account_sections(run: RunDirectory, facts: Facts, *, limits: Limits = DEFAUL
     Raises:
         UsageError, LogError, StorageError: as :func:`.draw_account`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "account.svg"
-        draw_account(run, facts, picture, limits=limits)
-        drawn = picture.read_text(encoding="utf-8")
+    drawn = ""
+    if facts.rows is not None or facts.cameras is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "account.svg"
+            draw_account(run, facts, picture, limits=limits)
+            drawn = scrolled("picture of the decision", picture.read_text(encoding="utf-8"))
     text = chr(10).join(map(markup, account_lines(facts)))
     return (
-        f"<h1>{markup(headline(facts))}</h1>{scrolled('picture of the decision', drawn)}"
+        f"<h1>{markup(headline(facts))}</h1>{drawn}"
         f'<div class="scroll" role="region" tabindex="0" aria-label="account in words">'
         f"<pre>{text}</pre></div>"
     )

@@ -37,6 +37,8 @@ class EntryKind(StrEnum):
     """JSON: a frame without its pixels, and what its contract found."""
     FRAME_FAULT = "frame_fault"
     """JSON: frames that could not be read, or a change of the stream, with the reason."""
+    CLOCK = "clock"
+    """JSON: the machine's clock was set in a live run, or the run's has come to agree with it."""
     SUMMARY_IN = "summary_in"
     """What a fan-in partition received from a key partition for one epoch."""
 
@@ -81,6 +83,7 @@ CORE_INPUTS = frozenset(
         EntryKind.MODEL,
         EntryKind.FRAME,
         EntryKind.FRAME_FAULT,
+        EntryKind.CLOCK,
         EntryKind.SUMMARY_IN,
     }
 )

@@ -50,7 +50,7 @@ from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop, paced
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.stage_timer import MeasuredStages
-from sightline.runtime.engine.steady_clock import steady_clock
+from sightline.runtime.engine.steady_clock import ClockReports, steady_clock
 from sightline.runtime.engine.workers import WorkerHosting
 from sightline.runtime.ledger_keeping import LedgerKeeper, LedgerState, check_positions
 from sightline.runtime.live_feed import live_inboxes
@@ -129,9 +129,12 @@ def run_pipeline(
     _check_liveness(plan, sources, options)
     OperatorInputs.check(plan, options.controls)
     tapes = packet_tapes(plan.pipeline.images, _cameras(plan, sources))
+    clock_reports = None
     if plan.cameras or options.is_live:
         steady = steady_clock(clocks.wall_ns, clocks.monotonic_s, on_trouble=on_trouble)
         clocks = replace(clocks, wall_ns=steady)
+        if options.is_live:
+            clock_reports = ClockReports(steady, is_resumed=options.resume)
     is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)
@@ -207,6 +210,7 @@ def run_pipeline(
             publisher=publisher,
             senders=senders,
             clocks=clocks,
+            clock_reports=clock_reports,
             on_progress=on_progress,
             options=options,
             limits=limits,

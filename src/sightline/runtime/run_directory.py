@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +41,7 @@ from sightline.recorder.walk import log_head
 from sightline.records import Accounts, Decision, EntryKind
 from sightline.records.plain_json import plain_json, read_json
 from sightline.records.signals import QUARANTINE_SCHEMA
+from sightline.registry import check_trusted
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
@@ -212,7 +212,7 @@ class RunDirectory:
         cls,
         path: Path,
         *,
-        plugins: Sequence[Path] | None = None,
+        plugins: Sequence[Path | str] = (),
         has_logs: bool = True,
         limits: Limits = DEFAULT_LIMITS,
     ) -> RunDirectory:
@@ -220,8 +220,9 @@ class RunDirectory:
 
         Args:
             path: its folder.
-            plugins: folders with the modules that its pipeline names. A run directory that
-                somebody sent brings no code of its own.
+            plugins: folders with the modules that its pipeline names, or names of such modules.
+                A run directory may come from anybody: of what it names nothing is imported that
+                is neither here nor imported already.
             has_logs: check that the logs begin as ``run.json`` demands, and that none is missing
                 that it knows of; off for whoever says so at greater length.
             limits: bounds.
@@ -229,9 +230,6 @@ class RunDirectory:
         Raises:
             LogError: if it is none, damaged, changed, or of another format version.
         """
-        for folder in plugins or ():
-            if str(folder.resolve()) not in sys.path:
-                sys.path.append(str(folder.resolve()))
         try:
             text = _manifest_bytes(path, limits)
             plain = read_json(text)
@@ -259,6 +257,7 @@ class RunDirectory:
                 action="restore it from a copy: it was changed",
             )
         try:
+            check_trusted(plain["plan"]["pipeline"]["plugins"], plugins, where=str(path / MANIFEST))
             run = cls(
                 path=path,
                 plan=plan_from_mapping(plain["plan"], where=str(path / MANIFEST)),
@@ -268,13 +267,15 @@ class RunDirectory:
                 state=RunState.from_mapping(plain["state"]),
                 given=given,
             )
-        except (KeyError, TypeError, ValueError, PipelineError, ContractError) as error:
+        except (
+            KeyError, TypeError, ValueError, AttributeError, PipelineError, ContractError
+        ) as error:  # fmt: skip
             raise LogError(
                 expected="the pipeline and contracts of the run",
                 got=" ".join(str(error).split())[:200],
                 where=str(path / MANIFEST),
-                action="if it names plugins, give their folder: --plugins, or PYTHONPATH; else "
-                "open it with the version of Sightline that made it",
+                action="give the folders of its plugins (--plugins, SIGHTLINE_PLUGINS) if you "
+                "trust them, or open it with the version of Sightline that made it",
             ) from error
         if has_logs:
             run.check_begun()

@@ -24,6 +24,7 @@ from sightline.records.windows import IntArray
 from sightline.runtime.alerting.desk import NewKeys
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.chain import ChainState, Changed, Passes, presence_summary, stage_rows
+from sightline.runtime.engine.clock_watch import ClockWatch
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.items import Items
@@ -38,7 +39,7 @@ from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Step, SubjectTransitions, Watch, WatchStage
 from sightline.sense.event_time import NEVER_NS
 
-CORE_STATE_VERSION = 3
+CORE_STATE_VERSION = 4
 
 
 class PartitionCore:
@@ -99,6 +100,7 @@ class PartitionCore:
         self._has_desk = plan.pipeline.alerting is not None
         self._new_keys = NewKeys(self.streams) if self._has_desk else None
         self._inputs = OperatorInputs(plan, limits=limits)
+        self._clock = ClockWatch(plan.digest)
         self._watches: dict[str, list[Watch]] = {
             chain.chain.name: [
                 step.stage.begin_watch(
@@ -189,7 +191,7 @@ class PartitionCore:
 
     def _on_frame(self, entry: Entry) -> StepOutput:
         output = StepOutput()
-        self._say_items(self.items.on_frame(entry, output), output)
+        self._say_once(self.items.on_frame(entry, output), output)
         return output
 
     def _on_fault(self, entry: Entry) -> StepOutput:
@@ -201,6 +203,11 @@ class PartitionCore:
         if plain is not None:
             self.items.on_control(plain)
         return StepOutput()
+
+    def _on_clock(self, entry: Entry) -> StepOutput:
+        output = StepOutput()
+        self._say_once(self._clock.take(entry.payload), output)
+        return output
 
     def _on_model(self, entry: Entry) -> StepOutput:
         self.models[entry.name] = str(json.loads(entry.payload)["version"])
@@ -215,7 +222,7 @@ class PartitionCore:
         output = StepOutput()
         if self.plan.items:
             # Before the windows: what items have measured up to here is in them at this tick.
-            self._say_items(self.items.on_tick(self.tick_ns, output), output)
+            self._say_once(self.items.on_tick(self.tick_ns, output), output)
             for stage, rows in self.items.take_rows():
                 refused, _, dropped = self._feed(stage, rows)
                 # Rows that items have measured are accounted for where they are lost.
@@ -240,7 +247,7 @@ class PartitionCore:
         output = StepOutput()
         outcome = Outcome.of(entry)
         if self.items.is_asked(outcome.request_id):
-            self._say_items(self.items.on_outcome(outcome, output), output)
+            self._say_once(self.items.on_outcome(outcome, output), output)
             return output
         self.passes.answer(outcome, output)
         if not self.passes.is_waiting:
@@ -256,6 +263,7 @@ class PartitionCore:
         EntryKind.TICK: _on_tick,
         EntryKind.OUTCOME: _on_outcome,
         EntryKind.CONTROL: _on_control,
+        EntryKind.CLOCK: _on_clock,
         EntryKind.CONFIGURATION: lambda core, entry: StepOutput(),
         EntryKind.MODEL: _on_model,
     }
@@ -288,8 +296,8 @@ class PartitionCore:
         if step.name not in self._held:  # the others are published by the fan-in, if at all
             output.decisions.extend(said)
 
-    def _say_items(self, decided: list[Decision], output: StepOutput) -> None:
-        """What item stages decided: once, so it is issued as it is."""
+    def _say_once(self, decided: list[Decision], output: StepOutput) -> None:
+        """What is decided once, by item stages or of the clock: it is issued as it is."""
         if not decided:
             return
         visible = self._inputs.visible(decided)
@@ -443,6 +451,7 @@ class PartitionCore:
             "finished": self._is_finished,
             "counts": self._counts.snapshot(),
             "inputs": self._inputs.snapshot(),
+            "clock": self._clock.snapshot(),
             "breakers": self.passes.snapshot(),
             "models": self.models,
             "issued": self.issued.snapshot(),
@@ -479,6 +488,7 @@ class PartitionCore:
         self._is_finished = core["finished"]
         self._counts.restore(core["counts"])
         self._inputs.restore(core["inputs"])
+        self._clock.restore(core["clock"])
         self.passes.restore(core["breakers"])
         self.models = dict(core["models"])
         self._candidates_out = [Decision.from_mapping(d) for d in core["candidates"]]

@@ -117,6 +117,11 @@ class EpochDriver:
         if self._fan_in is not None:
             self._fan_in.feed_control(dict(control))
 
+    def feed_clock(self, report: Mapping[str, Any]) -> None:
+        """Tell the first partition what was seen of the machine's clock."""
+        self.has_unlogged = True
+        self._hosting.feed_clock(dict(report))
+
     def feed(self, epoch: Epoch) -> None:
         """Give each key partition its share of an epoch."""
         parts: dict[int, list[tuple[str, pl.DataFrame]]] = {p: [] for p in range(self._partitions)}

@@ -255,6 +255,10 @@ class PartitionHost:
         """Take an operator input (contacts, acknowledgement, shelving, mask)."""
         self._logged.apply(EntryKind.CONTROL, str(control.get("control", "")), plain_json(control))
 
+    def feed_clock(self, report: Mapping[str, Any]) -> None:
+        """Take what was seen of the machine's clock."""
+        self._logged.apply(EntryKind.CLOCK, "", plain_json(report))
+
     def feed_drop(self, source: str, *, cause: str, rows: int) -> None:
         """Account for rows that were lost or superseded before the core."""
         self._logged.apply(EntryKind.DROP, source, plain_json({"cause": cause, "rows": rows}))

@@ -88,6 +88,9 @@ class Hosting(Protocol):
     def feed_control(self, control: dict[str, Any]) -> None:
         """Give an operator input to every partition, between two epochs."""
 
+    def feed_clock(self, report: dict[str, Any]) -> None:
+        """Tell the first partition what was seen of the machine's clock."""
+
     def commit(self) -> list[Committed]:
         """Commit every partition; results in order of partition."""
 
@@ -184,6 +187,9 @@ class LocalHosting:
     def feed_control(self, control: dict[str, Any]) -> None:
         for host in self.hosts.values():
             host.feed_control(control)
+
+    def feed_clock(self, report: dict[str, Any]) -> None:
+        self.hosts[min(self.hosts)].feed_clock(report)
 
     def commit(self) -> list[Committed]:
         return [host.commit() for _, host in sorted(self.hosts.items())]

@@ -23,6 +23,7 @@ from sightline.runtime.engine.feeds import Part
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.engine.row_counts import SUPERSEDED
+from sightline.runtime.engine.steady_clock import ClockReports
 from sightline.runtime.plan import Plan
 from sightline.runtime.publishing import Publisher, newest
 from sightline.runtime.run_directory import RunDirectory
@@ -46,6 +47,7 @@ class RunLoop:
         publisher: measures commits and hands them to whoever keeps the ledger.
         senders: ways to the machines, by name.
         clocks: of the shell.
+        clock_reports: of the clock of a live run; None: nothing lives by it.
         on_progress: called after each published commit.
         options: how the run was started.
         limits: bounds.
@@ -63,6 +65,7 @@ class RunLoop:
     publisher: Publisher
     senders: Mapping[str, CommandSender]
     clocks: RunClocks
+    clock_reports: ClockReports | None
     on_progress: Callable[[Progress], None] | None
     options: RunOptions
     limits: Limits
@@ -195,6 +198,9 @@ class RunLoop:
         if self._is_boundary:
             for control in take_controls():
                 self.driver.feed_control(control)
+            if self.clock_reports is not None:
+                for report in self.clock_reports.take():
+                    self.driver.feed_clock(report)
         self._is_boundary = epoch.is_complete
         self._tick_ns = epoch.tick_ns
         if self.plan.contracts:

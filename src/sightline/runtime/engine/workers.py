@@ -275,6 +275,9 @@ class WorkerHosting:
         for worker in self._workers:
             worker.send(pack({"say": "control", "control": control}))
 
+    def feed_clock(self, report: dict[str, Any]) -> None:
+        self._workers[self._of[0]].send(pack({"say": "clock", "report": report}))
+
     def feed_missed(self, name: str, missed: Mapping[str, Any]) -> None:
         for partition, worker in self._of.items():
             if partition_name(partition) == name:
@@ -445,6 +448,8 @@ def work(descriptor: int, coordinator: int) -> None:
                     hosting.begin(head["controls"])
                 case "control":
                     hosting.feed_control(head["control"])
+                case "clock":
+                    hosting.feed_clock(head["report"])
                 case "missed":
                     hosting.feed_missed(head["name"], head["missed"])
                 case "commit":

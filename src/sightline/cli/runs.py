@@ -1,0 +1,33 @@
+"""Opening the folder of a run, with the plugins that its user trusts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.runtime import RunDirectory
+
+PLUGINS = "SIGHTLINE_PLUGINS"
+"""Environment variable: folders, separated as in ``PATH``, for every command that opens a run."""
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugins",
+        metavar="FOLDER|MODULE",
+        help="Folder with the modules that the run's pipeline names under plugins, or an installed "
+        f"one of them. Only what is named here, or in {PLUGINS}, is imported.",
+    ),
+]
+
+
+def open_run(
+    path: Path, *, plugins: Sequence[str] | None = None, has_logs: bool = True
+) -> RunDirectory:
+    """As :meth:`.RunDirectory.open`, with the plugins of the option and of the environment."""
+    named = [name for name in os.environ.get(PLUGINS, "").split(os.pathsep) if name]
+    return RunDirectory.open(path, plugins=[*(plugins or ()), *named], has_logs=has_logs)

@@ -1,13 +1,18 @@
 """The commands as a user types them: output, files and exit codes."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 import yaml
+
+from sightline.cli import main
 
 CONTRACT = """
 contract: readings
@@ -29,17 +34,30 @@ stages:
 """
 
 
-def sightline(*arguments, stdin=None, cwd=None):
-    """Run the command in a process of its own: what comes back is what a user sees."""
-    return subprocess.run(
-        [sys.executable, "-c", "from sightline.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        input=stdin,
-        cwd=cwd,
-        timeout=120,
-        check=False,
-    )
+def sightline(*arguments, stdin=None):
+    """Run the command as its process does, in this one unless it is given standard input."""
+    arguments = ["sightline", *map(str, arguments)]
+    if stdin is not None:
+        return subprocess.run(
+            [sys.executable, "-c", "from sightline.cli import main; main()", *arguments[1:]],
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=120,
+            check=False,
+        )
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", arguments)
+        try:
+            main.__wrapped__()  # without the end of the process
+        except SystemExit as leave:
+            code = leave.code
+    return SimpleNamespace(returncode=code or 0, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def readings(levels):
@@ -198,8 +216,11 @@ def test_refused_rows_can_be_fed_in_again_under_a_wider_contract(project, tmp_pa
         (["schema", "nonsense"], 2, "contract or pipeline"),
     ],
 )
-def test_each_mistake_has_its_exit_code_and_says_what_to_do(project, arguments, code, says):
-    done = sightline(*arguments, cwd=project)
+def test_each_mistake_has_its_exit_code_and_says_what_to_do(
+    project, monkeypatch, arguments, code, says
+):
+    monkeypatch.chdir(project)
+    done = sightline(*arguments)
     assert (done.returncode, says in done.stderr + done.stdout) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
 

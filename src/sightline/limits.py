@@ -232,6 +232,9 @@ class Limits:
     detector_hang_s: float = 5.0
     """Beyond its budget_s an isolated detector may be late by this; then its process is killed and
     started again."""
+    detector_look_s: float = 0.05
+    """Between two looks at whether a process that is late was stopped by a signal, seconds: then it
+    is killed at once."""
     detector_start_s: float = 60.0
     """Time to start the process of a detector, and again to build it. Longer: killed; before the
     first frame that is a PipelineError, later it is tried again."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -173,3 +174,46 @@ def test_a_refused_live_camera_leaves_no_run_behind(tmp_path):
     with pytest.raises(UsageError):
         run_yard(plan_of(yard()), tmp_path / "run", east)
     assert not (tmp_path / "run").exists()
+
+
+class Locked(BaseHTTPRequestHandler):
+    """A camera that wants a password."""
+
+    def do_GET(self):
+        self.send_response(401, "Unauthorized")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_why_a_live_camera_cannot_be_reached_is_told_while_the_run_goes_on(tmp_path):
+    told_of, stopping = [], threading.Event()
+
+    def trouble(text):
+        told_of.append(text)
+        stopping.set()
+
+    plan = live_plan()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        east = LiveCamera(
+            "east",
+            f"http://me:secret@127.0.0.1:{server.server_address[1]}/video",
+            wall_ns=time.time_ns,
+            reconnect=Reconnect(first_s=0.05, cap_s=0.2),
+        )
+        run_pipeline(
+            plan,
+            {"east": east},
+            tmp_path / "run",
+            looking=told(plan),
+            options=RunOptions(is_live=True, durable=False),
+            is_stopped=stopping.is_set,
+            on_trouble=trouble,
+        )
+        server.shutdown()
+    assert len(told_of) == 1
+    assert "401" in told_of[0]
+    assert "secret" not in told_of[0]

@@ -728,6 +728,28 @@ class _Planner:
                 f"stage budgets of at most latency_budget_s ({whole_s:g} s) together",
                 f"{sum(budgets_s.values()):g} s",
             )
+        self._check_command_path(whole_s)
+
+    def _check_command_path(self, whole_s: float) -> None:
+        """A frame may come while windows are asked about: a command waits for both at most."""
+        if not any(s.ports()[1] == "commands" for s in self.stages.values()
+                   if isinstance(s, ItemStage)):  # fmt: skip
+            return
+        guarded = {n: s.guard.budget_s for n, s in self.stages.items()
+                   if isinstance(s, Stage) and s.guard is not None}  # fmt: skip
+        looks_s = [
+            share_of_budget_s(s, self.pipeline) or 0.0
+            for s in self.stages.values()
+            if isinstance(s, ItemStage) and s.looks
+        ]
+        longest_s = max(looks_s, default=0.0) + sum(guarded.values())
+        if guarded and longest_s > whole_s:
+            self.fail(
+                max(guarded, key=lambda name: guarded[name]),
+                f"guarded.budget_s that leave a machine its command within latency_budget_s "
+                f"({whole_s:g} s), with the longest look at a frame",
+                f"{longest_s:g} s",
+            )
 
     def _check_alerting(self) -> None:
         """Numbers that fit together, attributes that exist, and a code for each stage."""

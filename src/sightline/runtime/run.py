@@ -31,6 +31,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.controls import ControlInbox
 from sightline.runtime.engine.answerers import isolated_scorers, lookers
 from sightline.runtime.engine.camera_inbox import CameraInbox, Pace
+from sightline.runtime.engine.camera_trouble import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.feeds import (
@@ -210,6 +211,7 @@ def run_pipeline(
             publisher=publisher,
             senders=senders,
             clocks=clocks,
+            camera_trouble=CameraTrouble(on_trouble) if options.is_live else None,
             clock_reports=clock_reports,
             on_progress=on_progress,
             options=options,

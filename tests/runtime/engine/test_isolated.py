@@ -323,6 +323,14 @@ def test_a_spare_answers_the_request_after_the_one_that_killed_the_process(isola
     assert detector.instance == 2
 
 
+def test_a_process_that_is_stopped_by_a_signal_gives_way_when_its_budget_is_over(isolated):
+    detector = isolated(budget_s=0.05, limits=replace(QUICK, detector_hang_s=LONG_S))
+    detector.await_built()
+    os.kill(detector.pid, signal.SIGSTOP)
+    with pytest.raises(DetectorFailed, match="was stopped by a signal"):
+        detector.look([frame()])
+
+
 def test_when_the_spare_has_taken_its_place_another_is_built(isolated):
     detector = isolated(faults={0: "segfault"})
     detector.await_built()

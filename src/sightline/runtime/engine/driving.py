@@ -37,7 +37,7 @@ class EpochDriver:
         """Host of the partition that takes frames, if the pipeline has cameras."""
         if plan.cameras and isinstance(hosting, LocalHosting):
             self.cameras = hosting.hosts[0]
-        self.has_unlogged = False
+        self.has_unlogged = self.cameras is not None and self.cameras.has_unlogged
         """Whether something was fed that only the next commit makes durable."""
         if fan_in is not None:
             # The fan-in may be behind the partitions that were committed before it.

@@ -6,7 +6,7 @@ and accounts leave a host only from :meth:`PartitionHost.commit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from sightline.records.plain_json import plain_json
 from sightline.runtime.engine.batches import checked_frame, encode_frame, frame_digest
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell, FrameTally
+from sightline.runtime.engine.guard import Request
 from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.heads import heads_payload, newest_heads
 from sightline.runtime.engine.items import Items
@@ -110,6 +111,8 @@ class PartitionHost:
         self._manifest_digest = "" if origin is None else origin.manifest_digest
         self._noted_heads: dict[str, ChainHead] | None = None
         self._catch_up: dict[int, list[Entry]] = {}
+        self.has_unlogged = False
+        """Whether the core had something left to do when the log was opened."""
         self._resume()
         self._logged.begin()
         self.committed_epoch = max([self.core.epoch, *self._catch_up])
@@ -127,11 +130,12 @@ class PartitionHost:
             return
         entries = self._logged.inputs_after(self._logged.restore())
         group: list[Entry] = []
+        asked: list[Request] = []
         needs_rows = False
         for entry in entries:
             if not needs_rows and entry.kind is not EntryKind.INPUT_REFERENCE:
                 # Decisions were logged with the entries that caused them: nothing to say again.
-                step_logged(self.core, entry, partition=self.name)
+                asked = step_logged(self.core, entry, partition=self.name).requests
                 continue
             needs_rows = True
             group.append(entry)
@@ -147,6 +151,9 @@ class PartitionHost:
                 where=f"partition {self.name}",
                 action="run `sightline verify` on the run",
             )
+        if asked:  # what the last tick commanded was made durable before they were answered
+            self._logged.answer(asked)
+            self.has_unlogged = True
 
     @property
     def _items(self) -> Items:
@@ -370,6 +377,10 @@ class PartitionHost:
         if self._frames is not None:
             self._frames.committed(has_decided=bool(committed.decisions))
         return committed
+
+    def send_early(self, send: Callable[[Sequence[Committed]], None]) -> None:
+        """Have what a tick commands of machines sent before stages on windows are waited for."""
+        self._logged.send_early = send
 
     def close(self) -> None:
         """Finish the log; what was not committed is not there."""

@@ -74,6 +74,7 @@ class Child:
         program: what Python is to run; gets the descriptors of pipe and memory as arguments.
         slots: pictures of one batch, at most.
         slot_bytes: of one picture, at most.
+        budget_s: after it, a process that is stopped (SIGSTOP) is killed: it will not answer.
         answer_s: time for one answer; the process is killed after it.
         limits: bounds.
 
@@ -87,10 +88,12 @@ class Child:
         *,
         slots: int,
         slot_bytes: int,
+        budget_s: float,
         answer_s: float,
         limits: Limits,
     ) -> None:
         self._slots, self._slot_bytes = slots, slot_bytes
+        self._budget_s = budget_s
         self._answer_s = answer_s
         self._limits = limits
         try:
@@ -177,12 +180,26 @@ class Child:
             raise ChildLost(self._died()) from error
 
     def _receive(self, timeout_s: float) -> bytes:
+        look_s = min(self._budget_s, timeout_s)
+        until_s = time.monotonic() + timeout_s
         try:
-            if self._pipe.poll(timeout_s):
-                return self._pipe.recv_bytes(self._limits.detector_message_bytes)
+            while not self._pipe.poll(look_s):
+                if self._is_stopped():
+                    raise ChildLost(self.kill("was stopped by a signal"))
+                look_s = min(self._limits.detector_look_s, until_s - time.monotonic())
+                if look_s <= 0:
+                    raise ChildLost(self.kill(f"gave no answer within {timeout_s:g} s"))
+            return self._pipe.recv_bytes(self._limits.detector_message_bytes)
         except (EOFError, OSError) as error:
             raise ChildLost(self._died()) from error
-        raise ChildLost(self.kill(f"gave no answer within {timeout_s:g} s"))
+
+    def _is_stopped(self) -> bool:
+        """Whether the process stands still until somebody continues it."""
+        try:
+            asked = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            return os.waitid(os.P_PID, self._process.pid, asked) is not None
+        except (ChildProcessError, AttributeError):  # it has ended; or a system without waitid
+            return False
 
     def _died(self) -> str:
         """How a process ended of which the pipe is closed."""
@@ -224,11 +241,11 @@ class Isolated:
     """Asks an answerer in a process; when it dies, a spare that is already built takes its place.
 
     Answers are those of the same answerer without a process. One that gives none within
-    ``budget_s`` and ``Limits.detector_hang_s`` is killed. The spare answers the next request, and
-    another one is built beside it: never inside a request, as building takes seconds. Until there
-    is one, asking fails at once, so that a fallback has all the time there is. Starts are tried
-    again for ever, with waits that double up to ``Limits.detector_restart_s``. The price is the
-    memory of a second answerer.
+    ``budget_s`` and ``Limits.detector_hang_s`` is killed, and one that a signal has stopped after
+    ``budget_s``. The spare answers the next request, and another one is built beside it: never
+    inside a request, as building takes seconds. Until there is one, asking fails at once, so that a
+    fallback has all the time there is. Starts are tried again for ever, with waits that double up
+    to ``Limits.detector_restart_s``. The price is the memory of a second answerer.
 
     Where no deadline holds, whoever asks waits: then there is no spare, a process has
     ``Limits.answer_s`` for an answer, and starts do not wait.
@@ -270,6 +287,7 @@ class Isolated:
             program,
             slots=slots,
             slot_bytes=slot_bytes,
+            budget_s=budget_s,
             answer_s=(budget_s if has_deadlines else limits.answer_s) + limits.detector_hang_s,
             limits=limits,
         )

@@ -28,7 +28,7 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.records.plain_json import plain_json
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.batches import encode_frame
-from sightline.runtime.engine.guard import FrameRequest, Outcome, Request
+from sightline.runtime.engine.guard import ArraysRequest, FrameRequest, Outcome, Request
 from sightline.runtime.engine.guarding import Answers
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.outputs import StepOutput
@@ -193,6 +193,9 @@ class LoggedCore:
         )
         self.recovery = self._log.recovery
         self._epochs_since_checkpoint = 0
+        self._early: Committed | None = None
+        self.send_early: Callable[[Sequence[Committed]], None] = lambda committed: None
+        """Told what a tick commands of machines before stages on windows are waited for."""
 
     @property
     def is_new(self) -> bool:
@@ -245,6 +248,18 @@ class LoggedCore:
         requests: list[Request] = []
         for entry in entries:
             requests += self._step(entry)
+        self.answer(requests)
+
+    def answer(self, requests: Sequence[Request]) -> None:
+        """Run what the core asks for, until it asks for nothing more.
+
+        A machine does not wait for stages on windows: what a tick has commanded is made durable
+        and sent before they are asked. A run that ends just there asks them when it goes on.
+        """
+        requests = list(requests)
+        is_on_windows = requests and all(isinstance(r, ArraysRequest) for r in requests)
+        if is_on_windows and self._pending.commands:
+            self._commit_early()
         while requests:
             asked, requests = requests, []
             for outcome in self._answers(asked):
@@ -337,8 +352,22 @@ class LoggedCore:
         """One more epoch since the last checkpoint."""
         self._epochs_since_checkpoint += 1
 
+    def _commit_early(self) -> None:
+        early = self._committed(may_checkpoint=False)  # never amid a tick
+        self.send_early([early])
+        sent = replace(early, commands=())
+        self._early = sent if self._early is None else self._early.then(sent)
+
     def commit(self, *, may_checkpoint: bool = True) -> Committed:
-        """Make everything so far durable, and hand out what may now take effect."""
+        """Make everything so far durable, and hand out what may now take effect.
+
+        Commands that were sent early are not handed out again.
+        """
+        committed = self._committed(may_checkpoint=may_checkpoint)
+        early, self._early = self._early, None
+        return committed if early is None else early.then(committed)
+
+    def _committed(self, *, may_checkpoint: bool) -> Committed:
         accounts = self.core.accounts()
         if self._pending.step_s:
             measured = {

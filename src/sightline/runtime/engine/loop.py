@@ -18,6 +18,7 @@ from sightline.limits import Limits
 from sightline.records import Frame
 from sightline.records.command import ActuatorCommand
 from sightline.records.signals import NS_PER_S, RECEIVED_NS
+from sightline.runtime.engine.camera_trouble import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.feeds import Part
 from sightline.runtime.engine.host import PartitionHost
@@ -47,6 +48,7 @@ class RunLoop:
         publisher: measures commits and hands them to whoever keeps the ledger.
         senders: ways to the machines, by name.
         clocks: of the shell.
+        camera_trouble: told what live cameras give; None: all are recordings.
         clock_reports: of the clock of a live run; None: nothing lives by it.
         on_progress: called after each published commit.
         options: how the run was started.
@@ -65,6 +67,7 @@ class RunLoop:
     publisher: Publisher
     senders: Mapping[str, CommandSender]
     clocks: RunClocks
+    camera_trouble: CameraTrouble | None
     clock_reports: ClockReports | None
     on_progress: Callable[[Progress], None] | None
     options: RunOptions
@@ -101,6 +104,8 @@ class RunLoop:
             take_controls: asked at the beginning of each epoch for operator inputs that have come.
         """
         self._on_commit = on_commit
+        if self.driver.cameras is not None:
+            self.driver.cameras.send_early(self._command)
         self.driver.begin(self.run.controls)
         for part in feed:
             self._count_superseded(part)
@@ -143,6 +148,8 @@ class RunLoop:
     def _take_items(self, part: Part) -> None:
         """Feed what the log does not have yet; the rest is shown to who remembers frames."""
         host = self._cameras
+        if self.camera_trouble is not None:
+            self.camera_trouble.take(part.items)
         # A live camera counts from 0 again in each run: what it gives is always new.
         is_new = self.options.is_live
         fresh = [item for item in part.items if is_new or not host.knows(item)]

@@ -348,6 +348,23 @@ def prediction(
 # --- the package itself -------------------------------------------------------------------------
 
 
+@app.command("one-default")
+def one_default(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data sets.")],
+    as_json: Json = False,
+) -> None:
+    """Settings chosen on all data sets but one, and what they score on that one."""
+    from benchmarks.one_default import choice_lines
+    from benchmarks.one_default import one_default as chosen
+
+    found = chosen(folder, progress=_say)
+    if as_json:
+        print_json(found)
+        return
+    for line in choice_lines(found):
+        typer.echo(line)
+
+
 @app.command()
 def house(
     against: Annotated[

@@ -82,6 +82,9 @@ class Limits:
     superseded."""
     waiting_faults: int = 256
     """Faults of a live camera that wait to be taken; further ones are only counted."""
+    alert_picture_bytes: int = 256 << 20
+    """Pictures of what was raised that one opening of a run logs (``images: {keep: alerts}``), as
+    logged; some 4,000 of 640 x 480 pixels. Beyond it no more are kept, and they are counted."""
     tape_packets: int = 4096
     """Compressed packets of a camera that wait to be logged. At the bound new ones are lost up to
     the next key packet, and counted."""
@@ -190,6 +193,14 @@ class Limits:
     """Newest ids of operator inputs that are remembered. An older one would be taken twice."""
     control_line_bytes: int = 1 << 16
     """One line of a file of operator inputs. A longer one is refused, and counted."""
+
+    # pages and pictures of a run
+    report_rows: int = 200
+    """Newest decisions that a report lists, each that raised something with its account. Older
+    ones are in `sightline decisions`."""
+    report_pictures: int = 12
+    """Alerts of rows, and as many of cameras, that a report shows with their picture: the worst, of
+    each kind in turn. The others are told in words."""
 
     # the page of a run (`sightline serve`)
     console_subjects: int = 20_000

@@ -10,7 +10,12 @@ from typer.testing import CliRunner
 
 from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
-from sightline.evidence.series_detection import detect_series, draw_detections, write_detections
+from sightline.evidence.series_detection import (
+    detect_series,
+    draw_detections,
+    most_severe,
+    write_detections,
+)
 from sightline.evidence.series_file import read_series
 
 ROWS, FAULT = 2000, slice(1500, 1560)
@@ -152,6 +157,19 @@ def test_the_picture_says_how_many_series_it_leaves_out(tmp_path):
     found = [detect_series(s) for s in (*read.series, *even.series)]
     assert draw_detections(tmp_path / "out.png", found[:1], title="pump") == 0
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_begins_with_the_series_that_is_furthest_from_normal(tmp_path):
+    both = [
+        pl.DataFrame({"pump": name, "when": stamps(), "level": values(seed, has_fault=seed == 1)})
+        for seed, name in enumerate(["calm", "odd"])
+    ]
+    path = tmp_path / "pumps.csv"
+    pl.concat(both).sort("when").write_csv(path)
+    read = read_series(path, time="when", value="level", key="pump")
+    found = [detect_series(series) for series in read.series]
+    assert [one.series.key for one in most_severe(found)] == ["odd", "calm"]
+    assert [one.series.key for one in most_severe(found, most=1)] == ["odd"]
 
 
 def test_an_event_with_rows_that_could_not_be_scored_still_has_its_greatest_score(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from sightline.errors import LogError, SourceError
+from sightline.evidence.account import explain
+from sightline.evidence.account_picture import draw_account
 from sightline.recorder import read_entries, verify_log
 from sightline.records import Decision, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
@@ -342,3 +344,16 @@ def test_one_frame_from_the_future_puts_off_none_of_those_that_follow(tmp_path):
     report = run(plan_of(yard()), tmp_path / "run", [Ahead()])
     assert report.accounts.quarantined == {"CLOCK_SKEW": 1}
     assert report.accounts.decided == 29
+
+
+def test_by_default_the_frame_of_each_alert_is_in_the_log_and_is_drawn(tmp_path):
+    seen_from = 4 * NS_PER_S
+    plan = plan_of(yard())
+    detectors = told(plan, lambda at_ns: INSIDE if at_ns >= seen_from else [])
+    run(plan, tmp_path / "run", [camera(seconds=8)], detectors)
+    opened = RunDirectory.open(tmp_path / "run")
+    raised = next(d for d in opened.decisions() if d.kind == "in_forbidden_zone")
+    kept = list(read_entries(opened.storage, "p000", kinds={EntryKind.IMAGE}))
+    assert 1 <= len(kept) <= 4
+    facts = explain(opened, raised.decision_id)
+    assert draw_account(opened, facts, tmp_path / "why.png").has_picture

@@ -8,7 +8,7 @@ import cv2
 
 from sightline.console.following import CameraSeen, FollowedRun
 from sightline.evidence.drawing import CameraScene, SiteLayout
-from sightline.evidence.drawing.camera_panel import draw_camera, draw_detections
+from sightline.evidence.drawing.camera_panel import draw_boxes, draw_camera
 from sightline.evidence.drawing.scenes import NOT_KEPT
 from sightline.evidence.site_subjects import subject_of
 from sightline.records import Detections, Tracks
@@ -91,7 +91,7 @@ def draw_picture(picture: CameraPicture, layout: SiteLayout, *, budget_s: float)
         picture.scene, layout.outlines[name], size_px=size, scale=scale, budget_s=budget_s
     )
     if picture.seen is not None:
-        draw_detections(drawn, picture.seen, scale=scale)
+        draw_boxes(drawn, picture.seen, scale=scale)
     is_done, data = cv2.imencode(".jpg", drawn, _SMALL)
     assert is_done
     return data.tobytes()

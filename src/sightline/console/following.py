@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.evidence.site_subjects import COMMAND_KIND, SitePlan
@@ -24,7 +24,6 @@ from sightline.records.decision import (
     still_raised,
 )
 from sightline.records.entry import CORE_INPUTS
-from sightline.records.plain_json import plain_json
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import DeskReading
 from sightline.runtime.engine.batches import decode_frame
@@ -86,7 +85,6 @@ class CameraSeen:
         newest: header of the newest frame; None before the first.
         pictures: entries of the newest picture; of packets all from the last key packet on.
         held_bytes: of these.
-        coding: of the packets, as the first of them says it; None where pictures are files.
         answers: newest frames by capture time, each with what was answered about it.
     """
 
@@ -99,7 +97,6 @@ class CameraSeen:
     newest: FrameHeader | None = None
     pictures: list[Entry] = field(default_factory=list)
     held_bytes: int = 0
-    coding: dict[str, Any] | None = None
     answers: dict[int, tuple[FrameHeader, Outcome | None]] = field(default_factory=dict)
 
 
@@ -322,12 +319,6 @@ class FollowedRun:
         plain: dict[str, Any] = json.loads(entry.payload)
         own = plain.get("sightline")
         begins = own is None or bool(own["is_key"])
-        if own is not None and "coding" in own:
-            camera.coding = own["coding"]
-        elif own is not None and begins and camera.coding is not None:
-            # Only where it changes is it in the log; whoever begins here must be told.
-            told = {**plain, "sightline": {**own, "coding": camera.coding}}
-            entry = replace(entry, payload=plain_json(told))
         if begins or camera.held_bytes + len(entry.payload) > self._limits.tape_bytes:
             camera.pictures.clear()
             camera.held_bytes = 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from sightline.errors import StorageError, UsageError
@@ -21,14 +23,23 @@ from sightline.evidence.drawing.composition import TITLE_HEIGHT_PX, draw_machine
 from sightline.evidence.drawing.ground import draw_ground_plan, plan_view
 from sightline.evidence.drawing.marks import blank
 from sightline.evidence.drawing.rendering import RunPictures, nothing_to_draw, write_png
-from sightline.evidence.figures import GOOD, INK, MARK, PALE, new_figure, save, tidy
+from sightline.evidence.figures import (
+    GOOD,
+    INK,
+    MARK,
+    PALE,
+    axis_time,
+    name_times,
+    new_figure,
+    save,
+    tidy,
+)
 from sightline.evidence.pages import svg_start
 from sightline.evidence.site_subjects import SitePlan
 from sightline.evidence.words import figure, moment
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.frames import Image
-from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray, IntArray
+from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
 
 _GROUND_PX = (760, 560)
@@ -36,8 +47,8 @@ ENDINGS = (".svg", ".png", ".html")
 """How the name of a picture, or of a page, may end."""
 
 
+_SMALL = [cv2.IMWRITE_JPEG_QUALITY, 80]
 _GAP = 5.0  # steps: further apart, two rows are not joined
-_S_PER_MIN = 60.0
 
 
 def draw_svg(facts: Facts) -> str:
@@ -133,7 +144,7 @@ def draw_rows_png(path: Path, facts: Facts) -> None:
     _draw_rows(above, facts)
     _draw_measure(below, facts)
     decision = facts.decision
-    below.set_xlabel(f"minutes since {moment(decision.window_start_ns)}", fontsize=8)
+    name_times(below, start_ns=decision.window_start_ns)
     reason = decision.reasons[0]
     save(
         drawn,
@@ -152,9 +163,10 @@ def _draw_rows(axis: Any, facts: Facts) -> None:
     decision, rows = facts.decision, _rows(facts)
     about, shown, tried = rows.about, rows.shown, rows.tried
     zero_ns = decision.window_start_ns
-    edges = _minutes(np.array([decision.window_start_ns, decision.window_end_ns]), zero_ns)
+    window = np.array([decision.window_start_ns, decision.window_end_ns])
+    edges = axis_time(window, start_ns=zero_ns)
     axis.axvspan(*edges, color=MARK, alpha=0.13, linewidth=0)
-    x = _minutes(shown.time_ns, zero_ns)
+    x = axis_time(shown.time_ns, start_ns=zero_ns)
     if about.shown:
         axis.plot(*_broken(x, shown.value), color=INK, linewidth=0.9)
         label = f"{about.shown} [{about.shown_unit}]"
@@ -169,7 +181,7 @@ def _draw_rows(axis: Any, facts: Facts) -> None:
         axis.legend(fontsize=7, loc="best", frameon=False)
     near = facts.circumstances.neighbours
     if near:
-        at = _minutes(np.array([d.event_ns for d in near]), zero_ns)
+        at = axis_time(np.array([d.event_ns for d in near]), start_ns=zero_ns)
         axis.plot(at, np.zeros(len(at)), "^", color=PALE, markersize=6, clip_on=False,
                   transform=axis.get_xaxis_transform())  # fmt: skip
         label += "; ▲ others of its group"
@@ -179,7 +191,7 @@ def _draw_rows(axis: Any, facts: Facts) -> None:
 def _draw_bounds(axis: Any, found: Counterfactual, zero_ns: int, label: str) -> None:
     assert found.start_ns is not None
     assert found.end_ns is not None
-    edges = _minutes(np.array([found.start_ns, found.end_ns]), zero_ns)
+    edges = axis_time(np.array([found.start_ns, found.end_ns]), start_ns=zero_ns)
     style = "-" if label.startswith("would") else ":"
     for side, bound in (("at least", found.low), ("at most", found.high)):
         if np.isfinite(bound):
@@ -194,28 +206,23 @@ def _draw_measure(axis: Any, facts: Facts) -> None:
     zero_ns = decision.window_start_ns
     if history is not None and history.start_ns:
         start = np.array(history.start_ns, np.int64)
-        end = _minutes(start + rows.about.width_ns, zero_ns)
+        end = axis_time(start + rows.about.width_ns, start_ns=zero_ns)
         axis.plot(end, np.array(history.value), "o-", color=INK, markersize=3, linewidth=0.8)
         if history.since_ns >= 0:
-            since = float(_minutes(np.array([history.since_ns]), zero_ns)[0])
+            since = float(axis_time(np.array([history.since_ns]), start_ns=zero_ns)[0])
             axis.axvline(since, color=PALE, linewidth=0.9)
     else:
-        end = _minutes(np.array([decision.window_end_ns]), zero_ns)
+        end = axis_time(np.array([decision.window_end_ns]), start_ns=zero_ns)
         axis.plot(end, [reason.value], "o", color=INK, markersize=4)
     if rule is not None:
         for level, style in ((rule.raise_at, "--"), (rule.clear_at, ":")):
             axis.axhline(level, color=MARK, linewidth=0.9, linestyle=style)
     found = rows.tried.counterfactual
     if found.is_found and np.isfinite(found.reached):
-        at = _minutes(np.array([decision.window_end_ns]), zero_ns)
+        at = axis_time(np.array([decision.window_end_ns]), start_ns=zero_ns)
         axis.plot(at, [found.reached], "o", color=GOOD, markersize=5)
     unit = "" if reason.unit == "1" else f" [{reason.unit}]"
     tidy(axis, f"{reason.measure}{unit}")
-
-
-def _minutes(time_ns: IntArray, zero_ns: int) -> FloatArray:
-    found: FloatArray = (time_ns - zero_ns) / (_S_PER_MIN * NS_PER_S)
-    return found
 
 
 def _broken(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -258,6 +265,40 @@ def draw_cameras(
     image = None if has_picture else _ground(run, scene, _camera(facts))
     write_png(out, draw_site(scene, SiteLayout.of(run.plan)) if image is None else image)
     return DrawnAccount(path=out, at_s=scene.at_s, has_picture=has_picture)
+
+
+def draw_moments(
+    run: RunDirectory, times_ns: Sequence[int], *, limits: Limits = DEFAULT_LIMITS
+) -> list[bytes | None]:
+    """The first scene at or after each time as a JPEG, in one pass over the log.
+
+    Args:
+        run: of cameras.
+        times_ns: event times, UTC ns, in any order.
+        limits: bounds for reading the log.
+
+    Returns:
+        By place in ``times_ns``; None after the last scene.
+
+    Raises:
+        LogError: the log is damaged, or does not replay.
+    """
+    found: list[bytes | None] = [None] * len(times_ns)
+    waiting = sorted(range(len(times_ns)), key=lambda place: -times_ns[place])
+    if not waiting:
+        return found
+    layout, pictures = SiteLayout.of(run.plan), RunPictures(run, {}, limits=limits)
+    for scene in run_scenes(run, limits=limits):
+        newest_ns = max(camera.capture_ns for camera in scene.cameras)
+        if newest_ns < times_ns[waiting[-1]]:
+            continue
+        is_done, data = cv2.imencode(".jpg", draw_site(pictures.shown(scene), layout), _SMALL)
+        assert is_done
+        while waiting and times_ns[waiting[-1]] <= newest_ns:
+            found[waiting.pop()] = data.tobytes()
+        if not waiting:
+            break
+    return found
 
 
 def _cameras(facts: Facts) -> CameraFacts:

@@ -44,7 +44,7 @@ pre { margin: 0; font-size: 13px } .drawing svg { min-width: 800px } .account { 
   .rows thead { position: absolute; width: 1px; height: 1px; overflow: hidden;
     clip-path: inset(50%) }
   .rows tr { border-bottom: 2px solid var(--line); padding: 6px 0 }
-  .rows td, .rows th { border: 0; padding: 2px 10px }
+  .rows td, .rows th { border: 0; padding: 2px 10px } .rows td:empty { display: none }
   .rows [data-head]:not([data-head=""])::before { content: attr(data-head) ": ";
     color: var(--soft); font-weight: 400 } }
 """

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sightline.evidence.account import Facts, explain_said
+from sightline.evidence.account import Facts, explain_said, explaining_stage
 from sightline.evidence.account_drawing import draw_rows_svg
-from sightline.evidence.account_picture import draw_account, write_text
+from sightline.evidence.account_picture import draw_account, draw_moments, write_text
 from sightline.evidence.account_text import account_lines, headline
-from sightline.evidence.pages import page, scrolled
+from sightline.evidence.log_replay import ReplayDiffers
+from sightline.evidence.pages import page, scrolled, svg_start, table
 from sightline.evidence.run_account import RunAccount
 from sightline.evidence.run_sections import NO_DATA, Section, run_sections
-from sightline.evidence.said import SaidLog, first_frame_ns
-from sightline.evidence.words import moment
+from sightline.evidence.said import SaidLog
+from sightline.evidence.site_subjects import COMMAND_KIND
+from sightline.evidence.words import figure, lasted, reason_words, time_labels, when
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 from sightline.records.command import CommandLevel
-from sightline.records.decision import Transition, final_revisions
+from sightline.records.decision import Mode, Severity, Transition, final_revisions
 from sightline.records.shown_text import markup
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
 
-_MOST_ROWS = 200
 _MOST_SUBJECTS = 40
-_EXPLAINED = 3
 _ANCHOR = ("start", "middle", "middle", "middle", "end")  # of the five time labels
 
 
@@ -54,6 +56,7 @@ def write_report(
     everything = SaidLog.of(run, limits=limits)
     decisions = run.decisions(limits=limits)
     standing = final_revisions(decisions)
+    listed = sorted(standing, key=lambda d: d.event_ns, reverse=True)[: limits.report_rows]
     sections = [
         f"<h1>{markup(found.name)}</h1>",
         f'<p class="soft">{markup(found.description)} Pipeline {found.digest}, '
@@ -62,10 +65,10 @@ def write_report(
         *(_section(section) for section in run_sections(found)),
         _refused(run),
         "<h2>When what was raised</h2>",
-        _timeline(standing),
-        *_explained(run, everything, standing, limits),
+        _timeline(standing, found.end_ns),
         "<h2>Decisions</h2>",
-        _decisions(run, standing, limits),
+        _decisions(standing, listed),
+        _accounts(run, everything, standing, listed, limits),
     ]
     write_text(out, page(f"{found.name} run", "".join(sections)))
     return out
@@ -148,14 +151,10 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _section(section: Section) -> str:
-    heads = "".join(f"<th>{markup(head)}</th>" for head in section.heads)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{markup(cell.strip())}</td>" for cell in row) + "</tr>"
-        for row in section.rows
-    )
-    table = f"<table>{f'<tr>{heads}</tr>' if heads else ''}{rows}</table>" if rows else ""
+    rows = [[markup(cell.strip()) for cell in row] for row in section.rows]
+    found = table(section.heads, rows) if rows else ""
     notes = "".join(f'<p class="soft">{markup(note)}</p>' for note in section.notes)
-    return f'<h2>{markup(section.title.capitalize())}</h2><div class="scroll">{table}</div>{notes}'
+    return f"<h2>{markup(section.title[:1].upper() + section.title[1:])}</h2>{found}{notes}"
 
 
 def _refused(run: RunDirectory) -> str:
@@ -168,7 +167,7 @@ def _refused(run: RunDirectory) -> str:
     return f"<p>{shown}</p>" if shown else ""
 
 
-def _timeline(standing: Sequence[Decision]) -> str:
+def _timeline(standing: Sequence[Decision], log_end_ns: int) -> str:
     """One lane per kind and subject, a bar from raised to cleared."""
     if not standing:
         return '<p class="soft">Nothing was raised.</p>'
@@ -176,21 +175,20 @@ def _timeline(standing: Sequence[Decision]) -> str:
     for decision in standing:
         lanes.setdefault((decision.kind, decision.subject), []).append(decision)
     start_ns = min(d.event_ns for d in standing)
-    end_ns = max(start_ns + NS_PER_S, *(d.event_ns for d in standing))
+    end_ns = max(start_ns + NS_PER_S, log_end_ns, *(d.event_ns for d in standing))
     shown = list(lanes.items())[:_MOST_SUBJECTS]
-    height = 22 * len(shown) + 40
+    height = 22 * len(shown) + 52
 
     def x(time_ns: int) -> float:
         return 260 + (time_ns - start_ns) / (end_ns - start_ns) * 660
 
-    parts = [f'<svg viewBox="0 0 940 {height}" font-family="system-ui, sans-serif" font-size="12">']
+    parts = [svg_start(940, height, title=f"What was raised when, of {len(shown)} subjects")]
     for lane, ((kind, subject), decisions) in enumerate(shown):
         top = 22 * lane + 6
         parts.append(
-            f'<text x="0" y="{top + 11}" fill="currentColor">{markup(kind)} '
-            f'<tspan opacity="0.7">{markup(subject)}</tspan></text>'
-            f'<line x1="260" x2="920" y1="{top + 7}" y2="{top + 7}" stroke="currentColor" '
-            'opacity="0.12"/>'
+            f'<text x="0" y="{top + 11}" fill="var(--ink)">{markup(kind)} '
+            f'<tspan fill="var(--soft)">{markup(subject)}</tspan></text>'
+            f'<line x1="260" x2="920" y1="{top + 7}" y2="{top + 7}" stroke="var(--line)"/>'
         )
         opened: Decision | None = None
         for change in [*decisions, None]:
@@ -205,61 +203,137 @@ def _timeline(standing: Sequence[Decision]) -> str:
                 opened = None
             if is_raised:
                 opened = change
-    for step in range(5):
-        at = start_ns + (end_ns - start_ns) * step // 4
-        parts.append(
-            f'<text x="{x(at):.1f}" y="{height - 10}" text-anchor="{_ANCHOR[step]}" '
-            'fill="currentColor" '
-            f'opacity="0.7">{moment(at // NS_PER_S * NS_PER_S)[11:19]}</text>'
-        )
+    for step, (at, clock, day) in enumerate(time_labels(start_ns, end_ns)):
+        parts += [
+            f'<text x="{x(at):.1f}" y="{y}" text-anchor="{_ANCHOR[step]}" fill="var(--soft)">'
+            f"{words}</text>"
+            for y, words in ((height - 26, clock), (height - 10, day))
+            if words
+        ]
     more = len(lanes) - len(shown)
     note = f'<p class="soft">and {more} more</p>' if more > 0 else ""
-    return "".join(parts) + "</svg>" + note
+    return scrolled("What was raised when", "".join(parts) + "</svg>") + note
 
 
-def _explained(
-    run: RunDirectory, everything: SaidLog, standing: Sequence[Decision], limits: Limits
-) -> list[str]:
-    """Pictures of some decisions on rows, one of each of the first kinds."""
+def _accounts(
+    run: RunDirectory,
+    everything: SaidLog,
+    standing: Sequence[Decision],
+    listed: Sequence[Decision],
+    limits: Limits,
+) -> str:
+    """Why each listed alert was raised, in words; of the worst also the picture."""
+    alerts = [d for d in listed if d.transition is Transition.RAISED]
+    if not alerts:
+        return ""
+    pictures = _pictures(run, everything, alerts, limits)
+    ended = _ends(standing)
+    blocks = "".join(
+        _account(run, alert, ended.get(alert.decision_id), pictures.get(alert.decision_id, ""))
+        for alert in _worst_first(alerts)
+    )
+    return f"<h2>Why</h2>{blocks}"
+
+
+def _account(run: RunDirectory, alert: Decision, end: Decision | None, picture: str) -> str:
+    reasons = []
+    for reason in alert.reasons:
+        stage = explaining_stage(run.plan, alert, reason)
+        meaning = "" if stage is None else f": {stage.explain(reason).rstrip('.')}"
+        reasons.append(f"<li>{markup(f'{reason_words(reason)}{meaning}')}</li>")
+    over = "not over by the end of the log"
+    if end is not None:
+        over = f"over {when(end.event_ns)}, after {lasted(end.event_ns - alert.event_ns)}"
+    mode = "" if alert.mode is Mode.PRIMARY else f", {alert.mode}"
+    return (
+        f'<section class="account" id="{_anchor(alert)}"><h3><span class="{alert.severity}">'
+        f"{alert.severity}</span> {markup(alert.kind)} {markup(alert.subject)}</h3>"
+        f"<p>{when(alert.event_ns)}; {over}{mode}.</p><ul>{''.join(reasons)}</ul>{picture}"
+        f'<p class="soft">More: <code>sightline explain {markup(run.path.name)} '
+        f"{alert.decision_id[:12]}</code></p></section>"
+    )
+
+
+def _pictures(
+    run: RunDirectory, everything: SaidLog, alerts: Sequence[Decision], limits: Limits
+) -> dict[str, str]:
+    """By id, pictures of the worst alerts: of rows their rows, of cameras the site."""
     on_rows = run.plan.deciding_steps()
-    by_kind: dict[str, Decision] = {}
-    for decision in standing:
-        if decision.transition is Transition.RAISED and decision.kind in on_rows:
-            by_kind.setdefault(decision.kind, decision)
-    chosen = sorted(by_kind.values(), key=lambda d: ("/" not in d.subject, d.event_ns))
     last = {one.said_id: one for one in everything.said}
-    pictures = [
-        draw_rows_svg(explain_said(run, everything, last[d.decision_id], limits=limits))
-        for d in chosen
-        if d.decision_id in last
-    ][:_EXPLAINED]
-    return ["<h2>Explained</h2>", *pictures] if pictures else []
+    of_rows = [d for d in alerts if d.kind in on_rows and d.decision_id in last]
+    of_cameras = [d for d in alerts if d.kind not in on_rows] if run.plan.cameras else []
+    found = {}
+    for alert in _worst_first(of_rows)[: limits.report_pictures]:
+        facts = explain_said(run, everything, last[alert.decision_id], limits=limits)
+        found[alert.decision_id] = scrolled(
+            f"rows of {alert.kind} {alert.subject}, {when(alert.event_ns)}", draw_rows_svg(facts)
+        )
+    shown = _worst_first(of_cameras)[: limits.report_pictures]
+    try:
+        drawn = draw_moments(run, [d.event_ns for d in shown], limits=limits)
+    except ReplayDiffers:  # the report says so already, and pictures of it would mislead
+        drawn = []
+    for alert, picture in zip(shown, drawn, strict=False):
+        if picture is not None:
+            words = f"the site at {alert.kind} {alert.subject}, {when(alert.event_ns)}"
+            found[alert.decision_id] = (
+                f'<img alt="{markup(words)}" src="data:image/jpeg;base64,'
+                f'{base64.b64encode(picture).decode()}">'
+            )
+    return found
 
 
-def _decisions(run: RunDirectory, standing: Sequence[Decision], limits: Limits) -> str:
+def _worst_first(alerts: Sequence[Decision]) -> list[Decision]:
+    """By severity; of equal ones the first of each kind, then the second of each, by time."""
+    ranks = {severity: rank for rank, severity in enumerate(reversed(Severity))}
+    seen: Counter[str] = Counter()
+    place = {}
+    for alert in sorted(alerts, key=lambda d: ("/" not in d.subject, d.event_ns)):
+        place[alert.decision_id] = seen[alert.kind]
+        seen[alert.kind] += 1
+    return sorted(
+        alerts, key=lambda d: (ranks[d.severity], place[d.decision_id], d.event_ns, d.decision_id)
+    )
+
+
+def _ends(standing: Sequence[Decision]) -> dict[str, Decision]:
+    """By id of what was raised, what ended it; a machine's level is ended by the next one."""
+    found: dict[str, Decision] = {}
+    opened: dict[tuple[str, str], Decision] = {}
+    for decision in standing:
+        is_level = decision.kind.startswith(COMMAND_KIND)
+        key = (COMMAND_KIND if is_level else decision.kind, decision.subject)
+        if key in opened and (is_level or decision.transition is Transition.CLEARED):
+            found[opened.pop(key).decision_id] = decision
+        if decision.transition is Transition.RAISED:
+            opened[key] = decision
+    return found
+
+
+def _anchor(alert: Decision) -> str:
+    return f"why-{alert.decision_id}"
+
+
+def _decisions(standing: Sequence[Decision], listed: Sequence[Decision]) -> str:
     if not standing:
         return '<p class="soft">Nothing was decided.</p>'
-    start_ns = first_frame_ns(run, limits=limits)
-    newest = sorted(standing, key=lambda d: d.event_ns, reverse=True)[:_MOST_ROWS]
-    rows = "".join(
-        f"<tr><td>{_time(d.event_ns, start_ns)}</td>"
-        f"<td class='{d.severity if d.transition is Transition.RAISED else 'soft'}'>"
-        f"{markup(d.kind)} {d.transition}</td><td>{markup(d.subject)}</td>"
-        f"<td>{markup(d.reasons[0].code)} {d.reasons[0].value:.4g}</td><td>{d.mode}</td>"
-        f"<td><code>{d.decision_id[:12]}</code></td></tr>"
-        for d in newest
-    )
-    is_cut = len(standing) > len(newest)
-    more = f"The newest {len(newest):,} of {len(standing):,}. " if is_cut else ""
-    return (
-        '<div class="scroll"><table><tr><th>event time</th><th>decision</th><th>subject</th>'
-        f"<th>reason</th><th>mode</th><th>id</th></tr>{rows}</table></div>"
-        f'<p class="soft">{more}Why: <code>sightline explain {markup(str(run.path))} ID</code></p>'
-    )
-
-
-def _time(time_ns: int, start_ns: int | None) -> str:
-    """When; of recordings that begin in 1970 the seconds into them."""
-    if start_ns is None:
-        return moment(time_ns)
-    return f"{(time_ns - start_ns) / NS_PER_S:,.2f} s"
+    rows = []
+    for d in listed:
+        is_raised = d.transition is Transition.RAISED
+        colour = str(d.severity) if is_raised else "soft"
+        short = d.decision_id[:12]
+        why = f'<a href="#{_anchor(d)}">why {short}</a>' if is_raised else f"<code>{short}</code>"
+        rows.append(
+            [
+                when(d.event_ns),
+                f'<span class="{colour}">{markup(d.kind)} {d.transition}</span>',
+                markup(d.subject),
+                markup(f"{d.reasons[0].code} {figure(d.reasons[0].value, d.reasons[0].unit)}"),
+                str(d.mode),
+                why,
+            ]
+        )
+    heads = ["event time", "decision", "subject", "reason", "mode", "explanation"]
+    is_cut = len(standing) > len(listed)
+    more = f"<p>The newest {len(listed):,} of {len(standing):,}.</p>" if is_cut else ""
+    return table(heads, rows) + more

@@ -161,6 +161,7 @@ class RunAccount:
         description: of the pipeline.
         digest: of the pipeline.
         span_s: event time from the first entry to the last.
+        end_ns: of the last, UTC ns.
         is_finished: whether the log has its final tick.
         partitions: that its keys are spread over.
         accounts: where every row and frame is; of cameras counted again by the replay, else as
@@ -182,6 +183,7 @@ class RunAccount:
     description: str
     digest: str
     span_s: float
+    end_ns: int
     is_finished: bool
     partitions: int
     accounts: Accounts
@@ -350,6 +352,7 @@ class _Accounting:
             description=form.description,
             digest=plan.digest,
             span_s=(self._last_ns - (self._first_ns or 0)) / NS_PER_S,
+            end_ns=self._last_ns,
             is_finished=self._is_finished,
             partitions=form.partitions,
             accounts=self._accounts(),

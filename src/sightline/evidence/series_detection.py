@@ -224,17 +224,26 @@ def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
     for_spreadsheets(pl.concat(tables).sort("row")).write_csv(path)
 
 
+def most_severe(
+    found: Sequence[DetectedSeries], *, most: int = MAX_STRIPS // 2
+) -> list[DetectedSeries]:
+    """The series with the greatest scores, the greatest first.
+
+    Only such as have the same times as the first: one picture has one axis of time.
+    """
+    by_severity = sorted(found, key=lambda one: -_greatest(one.score))
+    lead = by_severity[0].series
+    return [one for one in by_severity if _same_times(one.series, lead)][:most]
+
+
 def draw_detections(path: Path, found: Sequence[DetectedSeries], *, title: str) -> int:
-    """Draw the series that have events first, and their scores; how many series were left out.
+    """Draw the most severe series and their scores; how many series were left out.
 
     Raises:
         UsageError: see :func:`.draw_telemetry`.
     """
-    most = MAX_STRIPS // 2
-    chosen = sorted(found, key=lambda one: -len(one.events))[:most]
-    # One picture has one axis of time: series of other times are left out with the rest.
+    chosen = most_severe(found)
     lead = chosen[0].series
-    chosen = [one for one in chosen if _same_times(one.series, lead)]
     n = len(lead.values)
     time_ns = np.arange(n) * NS_PER_S if lead.time_ns is None else lead.time_ns
     channels: dict[str, FloatArray] = {}
@@ -253,8 +262,21 @@ def draw_detections(path: Path, found: Sequence[DetectedSeries], *, title: str) 
             )
             for (a, b), greatest in zip(one.events, one.greatest_scores(), strict=True)
         ]
-    draw_telemetry(path, time_ns=time_ns, channels=channels, spans=spans, title=title)
+    draw_telemetry(
+        path,
+        time_ns=time_ns,
+        channels=channels,
+        spans=spans,
+        title=title,
+        undated="row" if lead.time_ns is None else "seconds",
+    )
     return len(found) - len(chosen)
+
+
+def _greatest(score: FloatArray) -> float:
+    """The greatest finite score; -1 of a series that was not scored."""
+    finite = score[np.isfinite(score)]
+    return float(finite.max()) if len(finite) else -1.0
 
 
 def _same_times(one: Series, other: Series) -> bool:

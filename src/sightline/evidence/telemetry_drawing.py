@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.evidence.figures import INK, MARK, PALE, axis_time, name_times, new_figure, save
 from sightline.records.shown_text import one_line
-from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_STRIPS = 32
 """Channels in one picture; more is a UsageError."""
-_INK, _MARK, _TICK = "#2d3748", "#c53030", "#a0aec0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +50,9 @@ def draw_telemetry(
     spans: Sequence[LabelledSpan] = (),
     marks_ns: IntArray | None = None,
     title: str = "",
+    undated: str = "seconds",
 ) -> None:
-    """Draw channels over time into a PNG, 880 pixels wide.
+    """Draw channels over time into a PNG, 960 pixels wide.
 
     Args:
         path: of the PNG; its folder exists.
@@ -63,6 +61,7 @@ def draw_telemetry(
         spans: shaded on their strips and named.
         marks_ns: int64[k], times ticked along the lower edge (commands).
         title: above it all.
+        undated: what ``time_ns`` counts where it begins in 1970, in units of 1e9.
 
     Raises:
         UsageError: no channel, too many, or one of another length; the file is no ``.png`` or
@@ -78,12 +77,12 @@ def draw_telemetry(
             where="draw_telemetry",
             action="choose the channels to draw",
         )
-    figure = _figure(len(channels))
+    figure = new_figure(height_px=48 + 76 * len(channels))
     start_ns = int(time_ns[0]) if len(time_ns) else 0
-    hours = (time_ns - start_ns) / (3600 * NS_PER_S)
+    at = axis_time(time_ns, start_ns=start_ns)
     axes = figure.subplots(len(channels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, (name, values) in zip(axes, channels.items(), strict=True):
-        axis.plot(hours, values, color=_INK, linewidth=0.5)
+        axis.plot(at, values, color=INK, linewidth=0.5)
         # Names of people are no formulas: a dollar sign is a dollar sign.
         axis.set_ylabel(
             one_line(name), rotation=0, ha="right", va="center", fontsize=8, parse_math=False
@@ -92,43 +91,18 @@ def draw_telemetry(
         axis.spines[["top", "right"]].set_visible(False)
         for span in spans:
             if span.channel == name:
-                edges = (np.array([span.start_ns, span.end_ns]) - start_ns) / (3600 * NS_PER_S)
-                axis.axvspan(*edges, color=_MARK, alpha=0.18, linewidth=0)
+                edges = axis_time(np.array([span.start_ns, span.end_ns]), start_ns=start_ns)
+                axis.axvspan(*edges, color=MARK, alpha=0.18, linewidth=0)
                 axis.text(
-                    edges.mean(), 1.0, span.label, fontsize=7, color=_MARK, ha="center",
+                    edges.mean(), 1.0, span.label, fontsize=7, color=MARK, ha="center",
                     va="bottom", transform=axis.get_xaxis_transform(), parse_math=False,
                 )  # fmt: skip
     if marks_ns is not None:
-        at = (marks_ns - start_ns) / (3600 * NS_PER_S)
         axes[-1].plot(
-            at, np.zeros(len(at)), "|", color=_TICK, markersize=7, clip_on=False,
-            transform=axes[-1].get_xaxis_transform(),
+            axis_time(marks_ns, start_ns=start_ns), np.zeros(len(marks_ns)), "|", color=PALE,
+            markersize=7, clip_on=False, transform=axes[-1].get_xaxis_transform(),
         )  # fmt: skip
-    axes[-1].set_xlim(0, max(float(hours[-1]) if len(hours) else 1.0, 1e-9))
-    day = datetime.fromtimestamp(start_ns / NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M")
-    axes[-1].set_xlabel(f"hours since {day} UTC", fontsize=8)
-    figure.suptitle(one_line(title), fontsize=10, x=0.01, ha="left", parse_math=False)
-    try:
-        # No software version or date in the file: equal inputs give equal bytes.
-        figure.savefig(path, metadata={"Software": None})
-    except OSError as error:
-        raise UsageError(
-            expected="a file that can be written",
-            got=str(error),
-            where=str(path),
-            action="choose another place",
-        ) from error
-
-
-def _figure(strips: int) -> Any:
-    """A figure without pyplot, which would keep it and look for a display."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            expected="matplotlib",
-            got=str(error),
-            where="draw_telemetry",
-            action="install the extra: pip install 'sightline[report]'",
-        ) from error
-    return Figure(figsize=(11, 0.6 + 0.95 * strips), dpi=80, layout="constrained")
+    if len(at):
+        axes[-1].set_xlim(float(at[0]), max(float(at[-1]), float(at[0]) + 1e-9))
+    name_times(axes[-1], start_ns=start_ns, undated=undated)
+    save(figure, path, title=title)

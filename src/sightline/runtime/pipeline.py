@@ -129,14 +129,16 @@ SourceForm = Annotated[
 class ImagesForm(Form):
     """Which pictures are kept in the log. Detections always are."""
 
-    keep: Literal["full", "around_decisions", "digest"] = "digest"
-    """All of them, those around a decision, or none: only their digests."""
+    keep: Literal["full", "around_decisions", "alerts", "digest"] = "alerts"
+    """All of them, those around a decision, the newest of each camera when something is raised, or
+    none. Digests of all are kept anyway."""
     before_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """``around_decisions``: kept before a decision, in seconds."""
     after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """``around_decisions``: kept after it, in seconds."""
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
-    """JPEG quality of what is kept; null: without loss (PNG), as running detectors again needs."""
+    """JPEG quality of what is kept; null: without loss (PNG), as running detectors again needs. Of
+    ``alerts`` always JPEG; null: 80."""
     form: Literal["images", "packets"] = "images"
     """``packets``: what the camera itself has compressed, in whole groups from a key frame on."""
 
@@ -144,6 +146,9 @@ class ImagesForm(Form):
     def _packets_have_their_quality(self) -> Self:
         if self.form == "packets" and self.quality is not None:
             raise ValueError("no quality with form: packets: they are kept as the camera sent them")
+        if self.form == "packets" and self.keep == "alerts":
+            raise ValueError("form: packets needs keep: full or around_decisions, as one packet "
+                             "alone is no picture")  # fmt: skip
         return self
 
 

@@ -56,7 +56,8 @@ class RunReport:
             no room for.
         at_bounds: by bound of :class:`.Limits` that was reached: decisions that became final before
             their time (``max_open_decisions``), looks at which a condition that a camera saw found
-            no room and was not said (``max_standing``).
+            no room and was not said (``max_standing``), pictures of alerts that found no room
+            (``alert_picture_bytes``).
         left_aside: by camera and cause, boxes that were found in its pictures and are in no track:
             below the detector's ``min_score``, without area, outside the picture, or seen too
             seldom for how sure they are (``no_track``).

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sightline.limits import Limits
 from sightline.records import Frame
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.pictures.image_log import ImageLog, image_message
@@ -64,3 +65,28 @@ def test_what_waits_for_a_decision_is_bounded_in_bytes(monkeypatch):
     for n in range(50):
         log.take(frame(n / 10, index=n))
     assert sum(len(payload) for _, payload in log.decided()) <= 40_000
+
+
+def test_of_what_is_raised_the_newest_picture_of_each_camera_is_kept_once():
+    log = ImageLog(ImagesForm())
+    for index in range(3):
+        assert log.take(frame(index)) == []
+    (kept,) = log.raised()
+    message = json.loads(kept[1])
+    assert (kept[0], message["format"]) == (frame(2).stream, "jpeg")
+    assert message["timestamp"]["sec"] * NS_PER_S + message["timestamp"]["nsec"] == (
+        frame(2).capture_ns
+    )
+    assert log.raised() == []
+
+
+def test_pictures_of_alerts_beyond_their_bound_are_not_kept_and_counted():
+    log = ImageLog(ImagesForm(), limits=Limits(alert_picture_bytes=1))
+    log.take(frame(0))
+    assert log.raised() == []
+    assert log.refused == 1
+
+
+def test_packets_are_kept_in_groups_and_so_not_of_single_alerts():
+    with pytest.raises(ValueError, match="around_decisions"):
+        ImagesForm(form="packets")

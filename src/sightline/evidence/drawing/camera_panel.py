@@ -75,7 +75,7 @@ def draw_camera(
     return panel
 
 
-def draw_detections(panel: Image, seen: Detections, *, scale: float) -> None:
+def draw_boxes(panel: Image, seen: Detections, *, scale: float) -> None:
     """Boxes of a detector's answer, with class and score, onto what :func:`draw_camera` gave.
 
     Args:

@@ -16,6 +16,8 @@ from sightline.evidence.figures import (
     INK,
     MARK,
     PALE,
+    axis_time,
+    name_times,
     new_figure,
     plain_text,
     save,
@@ -24,7 +26,6 @@ from sightline.evidence.figures import (
 from sightline.evidence.series_events.event_account import SINCE_LEVEL, SeriesAlert
 from sightline.evidence.words import figure, moment
 from sightline.perceive.normal.attribution import WidthAttribution
-from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 
 MAX_DRAWN = 4000
@@ -155,8 +156,11 @@ def _finish(axis: Any, alert: SeriesAlert, label: str) -> None:
     axis.set_xlim(edges[0], max(edges[-1], edges[0] + 1e-9))
     tidy(axis, label)
     time_ns = alert.time_ns(begin)
-    _, unit = _scale(alert)
-    axis.set_xlabel("row" if time_ns is None else f"{unit} since {moment(time_ns)}", fontsize=8)
+    name_times(
+        axis,
+        start_ns=0 if time_ns is None else time_ns,
+        undated="row" if time_ns is None else "seconds",
+    )
 
 
 def _range(alert: SeriesAlert) -> tuple[int, int]:
@@ -165,24 +169,12 @@ def _range(alert: SeriesAlert) -> tuple[int, int]:
     return max(alert.trial.first_row - around, 0), min(last + around, len(alert.found.score))
 
 
-def _scale(alert: SeriesAlert) -> tuple[float, str]:
-    begin, end = _range(alert)
-    start_ns, end_ns = alert.time_ns(begin), alert.time_ns(end - 1)
-    length_s = 0.0 if start_ns is None or end_ns is None else (end_ns - start_ns) / NS_PER_S
-    for unit, seconds in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if length_s > 3 * seconds:
-            return seconds, unit
-    return 1.0, "seconds"
-
-
 def _x(alert: SeriesAlert, begin: int, end: int) -> FloatArray:
     times = alert.found.series.time_ns
     if times is None:
         rows: FloatArray = alert.found.series.row[begin:end].astype(np.float64)
         return rows
-    seconds, _ = _scale(alert)
-    found: FloatArray = (times[begin:end] - times[_range(alert)[0]]) / (seconds * NS_PER_S)
-    return found
+    return axis_time(times[begin:end], start_ns=int(times[_range(alert)[0]]))
 
 
 def _edges(alert: SeriesAlert, first: int, last: int) -> tuple[float, float]:

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sightline.records import EntryKind, Frame
+from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records import Decision, EntryKind, Frame
+from sightline.records.decision import Transition
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader, HealthSign
 from sightline.runtime.pictures.image_log import ImageLog, annotation_message
@@ -178,17 +180,30 @@ class FrameShell:
     Args:
         plan: the checked pipeline.
         tapes: by camera, its packets, where they are to be kept.
+        limits: bound of the pictures of alerts.
     """
 
-    def __init__(self, plan: Plan, tapes: Mapping[str, PacketTape]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        tapes: Mapping[str, PacketTape],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
         self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
         self._contracts = {n: c.contract for n, c in plan.cameras.items()}
         self.tallies: dict[str, FrameTally] = {n: FrameTally() for n in plan.cameras}
         policy = plan.pipeline.images
-        self._images = ImageLog(policy, PacketLog(policy, tapes))
+        self._images = ImageLog(policy, PacketLog(policy, tapes), limits=limits)
         self._to_show: list[Frame] = []
         self._views: dict[str, CameraView] = {}
         self._has_decided = False
+        self._has_raised = False
+
+    @property
+    def unkept_pictures(self) -> int:
+        """Pictures of alerts that found no room in the log."""
+        return self._images.refused
 
     def header(self, frame: Frame) -> FrameHeader:
         """The frame without its pixels, with all that was found on them."""
@@ -216,16 +231,17 @@ class FrameShell:
         """A frame that the log has already."""
         self._images.pass_by(frame)
 
-    def committed(self, *, has_decided: bool) -> None:
-        """A commit is durable."""
-        self._has_decided |= has_decided
+    def committed(self, decisions: Sequence[Decision]) -> None:
+        """A commit with these decisions is durable."""
+        self._has_decided |= bool(decisions)
+        self._has_raised |= any(d.transition is Transition.RAISED for d in decisions)
 
     @property
     def has_some(self) -> bool:
         """Whether pictures may be to be kept."""
         is_due = bool(self._to_show) or self._has_decided or self._images.has_packets
         if not (self._images.is_on and is_due):
-            self._to_show, self._has_decided = [], False
+            self._to_show, self._has_decided, self._has_raised = [], False, False
             return False
         return True
 
@@ -234,13 +250,21 @@ class FrameShell:
         frames, self._to_show = self._to_show, []
         for frame in frames:
             yield from self._kept(self._images.take(frame))
-            view = self._views.pop(frame.stream, None)
-            if view is not None:
-                yield EntryKind.ANNOTATION, frame.stream, annotation_message(view)
+            if not self._images.is_of_alerts:
+                yield from self._seen(frame.stream)
         if self._has_decided:
             yield from self._kept(self._images.decided())
+        if self._has_raised:
+            for camera, payload in self._images.raised():
+                yield EntryKind.IMAGE, camera, payload
+                yield from self._seen(camera)
         yield from self._images.packets()
-        self._has_decided = False
+        self._has_decided = self._has_raised = False
+
+    def _seen(self, camera: str) -> Iterator[tuple[EntryKind, str, bytes]]:
+        view = self._views.pop(camera, None)
+        if view is not None:
+            yield EntryKind.ANNOTATION, camera, annotation_message(view)
 
     @staticmethod
     def _kept(images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[EntryKind, str, bytes]]:

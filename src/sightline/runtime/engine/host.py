@@ -7,6 +7,7 @@ and accounts leave a host only from :meth:`PartitionHost.commit`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -348,10 +349,12 @@ class PartitionHost:
         """Log the pictures of what was fed, with the next commit; whether there were some."""
         if self._frames is None or not self._frames.has_some:
             return False
+        has_some = False
         with self._timer.span(PICTURES):
             for kind, camera, payload in self._frames.pictures():
                 self._logged.append(kind, camera, payload)
-        return True
+                has_some = True
+        return has_some
 
     def has_epoch(self, number: int) -> bool:
         """Whether the log has this tick already, from before a restart."""
@@ -375,7 +378,11 @@ class PartitionHost:
         committed = self._logged.commit(may_checkpoint=not self._catch_up)
         self.committed_epoch = max(self.core.epoch, self.committed_epoch)
         if self._frames is not None:
-            self._frames.committed(has_decided=bool(committed.decisions))
+            self._frames.committed([decision for _, decision in committed.decisions])
+            unkept = self._frames.unkept_pictures
+            if unkept:
+                bounds = (*committed.at_bounds, ("alert_picture_bytes", unkept))
+                committed = replace(committed, at_bounds=bounds)
         return committed
 
     def send_early(self, send: Callable[[Sequence[Committed]], None]) -> None:

@@ -130,7 +130,7 @@ class LocalHosting:
     ) -> None:
         self._guard = guard
         timers = {p: MeasuredStages(clocks.monotonic_s) for p in partitions}
-        frames = FrameShell(plan, tapes) if plan.cameras else None
+        frames = FrameShell(plan, tapes, limits=settings.limits) if plan.cameras else None
         self.hosts = {
             p: PartitionHost(
                 partition_name(p),

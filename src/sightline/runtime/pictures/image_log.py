@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import EntryKind, Frame
 from sightline.records.plain_json import plain_json
 from sightline.records.signals import NS_PER_S
@@ -23,6 +24,7 @@ from sightline.runtime.stages.zones import CameraView
 
 MAX_HELD_BYTES = 256 << 20
 """Encoded pictures held for ``around_decisions``. At the bound the oldest are let go."""
+_ALERT_QUALITY = 80
 _PNG_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
@@ -42,9 +44,23 @@ class ImageLog:
     Args:
         policy: of the pipeline.
         packets: of the cameras, where the policy asks for packets.
+        limits: bound of the pictures of alerts.
+
+    Attributes:
+        refused: pictures of alerts that found no room.
     """
 
-    def __init__(self, policy: ImagesForm, packets: PacketLog | None = None) -> None:
+    def __init__(
+        self,
+        policy: ImagesForm,
+        packets: PacketLog | None = None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.refused = 0
+        self._limits = limits
+        self._newest: dict[str, Frame] = {}
+        self._alert_bytes = 0
         self._policy = policy
         self._packets = packets or PacketLog(policy, {})
         self._has_decided = False
@@ -59,6 +75,11 @@ class ImageLog:
         return self._policy.keep != "digest"
 
     @property
+    def is_of_alerts(self) -> bool:
+        """Whether a picture is kept of what is raised, and of nothing else."""
+        return self._policy.keep == "alerts"
+
+    @property
     def has_packets(self) -> bool:
         """Whether something may be to be logged although no frame has come."""
         return self._packets.is_on
@@ -66,6 +87,9 @@ class ImageLog:
     def take(self, frame: Frame) -> list[tuple[str, bytes]]:
         """The next frame; what is to be logged: (camera, payload)."""
         if not self.is_on:
+            return []
+        if self.is_of_alerts:
+            self._newest[frame.stream] = frame
             return []
         self._newest_ns = max(self._newest_ns, frame.capture_ns)
         self._packets.note(frame)
@@ -93,6 +117,19 @@ class ImageLog:
         self._held.clear()
         self._held_bytes = 0
         return held
+
+    def raised(self) -> list[tuple[str, bytes]]:
+        """Something was raised: of each camera the newest picture, unless it was kept before."""
+        kept: list[tuple[str, bytes]] = []
+        for camera, frame in self._newest.items():
+            payload = image_message(frame, quality=self._policy.quality or _ALERT_QUALITY)
+            if self._alert_bytes + len(payload) > self._limits.alert_picture_bytes:
+                self.refused += 1
+                continue
+            self._alert_bytes += len(payload)
+            kept.append((camera, payload))
+        self._newest.clear()
+        return kept
 
     def packets(self) -> list[tuple[EntryKind, str, bytes]]:
         """What of the cameras' packets is to be logged now: (kind, camera, payload).

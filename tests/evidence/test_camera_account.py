@@ -313,7 +313,7 @@ def test_without_a_picture_in_the_log_the_ground_alone_is_drawn(tmp_path):
     square = [[7, 0], [16, 0], [16, 12], [7, 12]]
     plain = yard(zones={"pit": {"camera": "east", "polygon_m": square, "is_forbidden": True}})
     plain["cameras"]["east"]["geometry"] = GROUND
-    plan = plan_of(plain)
+    plan = plan_of({**plain, "images": {"keep": "digest"}})
     run = run_yard(plan, tmp_path / "run", [camera(seconds=2)], told(plan, lambda _: INSIDE))
     found = explain(run, first(run, "in_forbidden_zone").decision_id)
     done = draw_account(run, found, tmp_path / "a.png")

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
         "track": ("tracking_commands:track", "Track things through a file of detections."),
         "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
+        "lab": ("lab_commands:app", "Simulate data to try Sightline on."),
         "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),
         "demo": ("demo_command:demo", "Simulate satellites and run the gateway on them."),
         "bench": ("bench_command:bench", "Run a benchmark of the repository."),

@@ -15,6 +15,7 @@ from sightline.apps.gateway.telemetry_scene.ground import (
     write_frames,
 )
 from sightline.apps.gateway.telemetry_scene.link import LinkConfig
+from sightline.apps.gateway.telemetry_scene.recording import write_recorded_fleet
 from sightline.apps.gateway.telemetry_scene.records import scene_records, scene_truth
 from sightline.apps.gateway.telemetry_scene.scene import (
     SceneBlock,
@@ -39,4 +40,5 @@ __all__ = [
     "simulate",
     "watched_scene",
     "write_frames",
+    "write_recorded_fleet",
 ]

@@ -1,0 +1,52 @@
+"""``sightline lab …``: what is for trying Sightline out, and not for running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Make data to try Sightline on.", no_args_is_help=True)
+simulate = typer.Typer(help="Write simulated recordings.", no_args_is_help=True)
+app.add_typer(simulate, name="simulate")
+
+
+@app.callback()
+def _lab() -> None:
+    """Make data to try Sightline on."""
+
+
+@simulate.callback()
+def _simulate() -> None:
+    """Write simulated recordings."""
+
+
+@simulate.command("fleet")
+def simulate_fleet(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    satellites: Annotated[int, typer.Option(min=1, max=100_000, help="Satellites.")] = 8,
+    days: Annotated[float, typer.Option(min=0.01, max=3650, help="Days of telemetry.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    period_s: Annotated[float, typer.Option(help="Seconds between packets.")] = 10,
+    channels: Annotated[int, typer.Option(min=1, max=512, help="Channels.")] = 8,
+    faults_per_day: Annotated[
+        float, typer.Option(min=0, max=100, help="Mean number of faults of a satellite and day.")
+    ] = 0.2,
+) -> None:
+    """A fleet with faults, in the form that `sightline evaluate fleet` reads."""
+    from sightline.apps.gateway.telemetry_scene import (  # noqa: PLC0415 - help waits not
+        TelemetryScene,
+        write_recorded_fleet,
+    )
+
+    scene = TelemetryScene(
+        seed=seed,
+        n_satellites=satellites,
+        duration_s=days * 86_400,
+        period_s=period_s,
+        n_channels=channels,
+        faults_per_satellite_day=faults_per_day,
+    )
+    rows = write_recorded_fleet(scene, out)
+    typer.echo(f"{out}: {satellites} satellites, {days:g} days, {rows} packets")

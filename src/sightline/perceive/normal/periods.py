@@ -44,7 +44,8 @@ def found_period(
 
     The sum of the spectra at a frequency and its first harmonics says where to look (a harmonic
     sum, as for pulsars); the share of variance that the mean over each phase explains decides, so
-    that the shape does not matter. Of a period and its multiples the shortest that explains as much.
+    that the shape does not matter. Of a period and its multiples it is the shortest that explains
+    as much.
 
     Args:
         values: float64[n, c], evenly spaced; NaN is missing.

@@ -58,8 +58,9 @@ def test_a_command_line_names_a_command_and_options_that_exist(line):
         if name == "bench":  # its options are the benchmark's
             continue
         ones = [command(name)]
-        if hasattr(ones[0], "commands") and rest and WORDS.fullmatch(rest[0]):
-            ones = [ones[0].commands[one] for one in rest[0].split("|")]
+        below = list(rest)
+        while hasattr(ones[0], "commands") and below and WORDS.fullmatch(below[0]):
+            ones = [ones[0].commands[one] for one in below.pop(0).split("|")]
         for option in OPTION.findall(" ".join(rest)):
             assert any(option in options_of(one) for one in ones), option
 

@@ -21,6 +21,9 @@ class SightlineError(Exception):
         where: file, row, field, stage or address.
         action: what the user can do about it.
 
+    Attributes:
+        beside: further faults of the same document, where one error stands for several.
+
     >>> str(ContractError(expected="a unit", got="nothing", where="c.yaml, fields.snr_db",
     ...                   action="add `unit: dB`"))
     'c.yaml, fields.snr_db: expected a unit, got nothing; add `unit: dB`'
@@ -34,6 +37,7 @@ class SightlineError(Exception):
         self.got = got
         self.where = where
         self.action = action
+        self.beside: tuple[SightlineError, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling between worker processes.

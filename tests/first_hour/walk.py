@@ -77,7 +77,7 @@ class Walk:
     def begin(self, *words):
         """Start one command that goes on."""
         return subprocess.Popen(
-            self._command(words), check=False, cwd=self.folder, env=self.environment, text=True,
+            self._command(words), cwd=self.folder, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

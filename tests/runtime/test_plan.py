@@ -125,7 +125,7 @@ MISTAKES = {
         "names used once",
     ),
     "an unknown kind of stage": ({"stages.w.use": "window"}, "windows"),
-    "an unknown key": ({"stages.w.with_s": 60}, "not permitted"),
+    "an unknown key": ({"stages.w.with_s": 60}, "write 'width_s'"),
     "too many partitions": ({"partitions": 5000}, "at most 1024"),
 }
 

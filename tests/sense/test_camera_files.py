@@ -136,8 +136,8 @@ def test_a_tsai_file_is_read_in_metres(tmp_path):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (pinhole_form(focal_px=[0, 1000]), r"cam, focal_px\.0: .*greater than 0"),
-        (pinhole_form(focal_px=None), "cam, focal_px: expected Field required"),
+        (pinhole_form(focal_px=[0, 1000]), r"cam, focal_px\.0: .*above 0"),
+        (pinhole_form(focal_px=None), "cam, focal_px: expected `focal_px`, which is needed"),
         (pinhole_form(focal=3), "cam, focal: "),
         (pinhole_form(rotation=None), "either rotation or rotation_vector_rad"),
         (pinhole_form(rotation=np.diag([1.0, 1.0, -1.0]).tolist()), "cam, rotation of the pose"),
@@ -175,7 +175,7 @@ def test_a_wrong_form_names_file_and_field(form, message):
         ("a.yaml", "x" * (DEFAULT_LIMITS.max_document_bytes + 1), "expected at most 1048576 bytes"),
         ("a.xml", "<Camera>", "a.xml: expected readable XML"),
         ("a.xml", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "XML without a document type"),
-        ("a.xml", "<Camera/>", "a.xml, Geometry: expected Field required"),
+        ("a.xml", "<Camera/>", "a.xml, Geometry: expected `Geometry`, which is needed"),
         ("a.xml", TSAI.replace('focal="5.0"', 'focal="wide"'), r"a.xml, Intrinsic\.focal: "),
         ("a.xml", TSAI.replace('focal="5.0"', 'focal="nan"'), r"a.xml, Intrinsic\.focal: "),
         ("a.xml", TSAI.replace('rx="2.4"', 'rx="137.5"'), r"a.xml, Extrinsic\.rx: "),

@@ -143,7 +143,7 @@ def test_what_is_committed_is_gone_from_a_source_of_ones_own(plugin, tmp_path):
 def test_options_of_ones_own_are_checked_like_ours(plugin, tmp_path):
     location = queue_of(tmp_path / "q", rows_at(1))
     registry = plugin(OWN_SOURCE)
-    with pytest.raises(SourceError, match=r"source belt, options, batch_rows: .*integer"):
+    with pytest.raises(SourceError, match=r"source belt, options, batch_rows: .*whole number"):
         open_source("belt", location, CONTRACT, registry=registry, options={"batch_rows": "few"})
 
 

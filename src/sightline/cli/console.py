@@ -93,6 +93,10 @@ def fail(error: SightlineError) -> NoReturn:
         ("do", error.action),
     ):
         console.print(Text(f"  {label:9}{text}"))
+    if error.beside:
+        more = len(error.beside)
+        what = "more problem" if more == 1 else "more problems"
+        console.print(Text(f"  {'and':9}{more} {what}: `sightline check` lists all"))
     raise typer.Exit(error.exit_code)
 
 

@@ -13,6 +13,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich.text import Text
 
 from sightline.act import outlet_registry
 from sightline.cli.console import Terminal, print_json
@@ -50,13 +51,18 @@ def check(
         return
     problems = find_problems(pipeline)
     if as_json:
-        print_json({"pipeline": str(pipeline), "problems": problems})
+        named = ("where", "expected", "got", "action")
+        listed = [{name: getattr(problem, name) for name in named} for problem in problems]
+        print_json({"pipeline": str(pipeline), "problems": listed})
         raise typer.Exit(PipelineError.exit_code if problems else 0)
     console = Terminal()
     if problems:
         for problem in problems:
-            console.print(problem, markup=False)
-        console.print(f"{len(problems)} problems")
+            console.print(Text(problem.where, style="bold"))
+            console.print(f"  expected  {problem.expected}", markup=False)
+            console.print(f"  got       {problem.got}", markup=False)
+            console.print(f"  do        {problem.action}", markup=False)
+        console.print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
         raise typer.Exit(PipelineError.exit_code)
     plan = load_plan(pipeline)
     console.print(f"{pipeline}: nothing wrong found")

@@ -9,23 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import typing
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Discriminator, Field, SerializeAsAny, Tag, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 from sightline.errors import PipelineError
 from sightline.registry import Registry, import_plugins
 from sightline.runtime.alerting.form import AlertingForm, with_subjects
 from sightline.runtime.detector import DetectorKind
 from sightline.runtime.settings import DetectorSettings, Form, Grid, Name, StageSettings
-from sightline.runtime.site import Place, expanded
+from sightline.runtime.site import expanded
 from sightline.runtime.stage import AnyStage
-from sightline.sense.yaml_form import read_yaml
+from sightline.sense.form_faults import FieldsAt, Place, faults_of, fields_in
+from sightline.sense.yaml_form import error_of, read_yaml
 
 BUILT_IN_STAGES: Mapping[str, str] = {
     "windows": "sightline.runtime.stages.windows:WindowsStage",
@@ -216,9 +221,13 @@ class Pipeline(Form):
                     name: _settings(registry, part, name, form, problems)
                     for name, form in forms.items()
                 }
-        if problems:
-            raise pydantic.ValidationError.from_exception_data("Pipeline", problems)
-        return handler(made)
+        if not problems:
+            return handler(made)
+        try:  # what is wrong with the rest is to be known too
+            handler(made)
+        except pydantic.ValidationError as error:
+            problems += [_carried(one, ()) for one in error.errors(include_url=False)]
+        raise pydantic.ValidationError.from_exception_data("Pipeline", problems)
 
     @property
     def cameras(self) -> dict[str, CameraForm]:
@@ -238,19 +247,36 @@ def _settings(
     if not isinstance(form, dict):
         return form
     use = form.get("use")
+    stand_in = (StageSettings if part == "stages" else DetectorSettings).model_construct(use="")
     if not isinstance(use, str):
         problems.append(InitErrorDetails(type="missing", loc=(part, name, "use"), input=form))
-        return form
-    where = f"{part}.{name}.use"
-    found = registry.find(use, where=where)
+        return stand_in
     try:
-        return found.Settings.model_validate(form)
+        return registry.find(use, where=f"{part}.{name}.use").Settings.model_validate(form)
+    except PipelineError as error:
+        said = PydanticCustomError(
+            "setting", "{expected}",
+            {"expected": error.expected, "got": error.got, "action": error.action},
+        )  # fmt: skip
+        problems.append(InitErrorDetails(type=said, loc=(part, name, "use"), input=use))
     except pydantic.ValidationError as error:
-        for one in error.errors(include_url=False):
-            said = PydanticCustomError("setting", "{said}", {"said": one["msg"]})
-            place = (part, name, *one["loc"])
-            problems.append(InitErrorDetails(type=said, loc=place, input=one["input"]))
-        return form
+        problems += [_carried(one, (part, name)) for one in error.errors(include_url=False)]
+    return stand_in
+
+
+_KNOWN_ERRORS = frozenset(typing.get_args(ErrorType))
+
+
+def _carried(one: Any, place: tuple[str, ...]) -> InitErrorDetails:
+    """An error of a part as one of the whole."""
+    kind: Any = one["type"]
+    if kind not in _KNOWN_ERRORS:
+        context = one.get("ctx") or {}
+        kind = PydanticCustomError("setting", one["msg"].replace("{", "{{"), context)
+        return InitErrorDetails(type=kind, loc=(*place, *one["loc"]), input=one["input"])
+    return InitErrorDetails(
+        type=kind, loc=(*place, *one["loc"]), input=one["input"], ctx=one.get("ctx") or {}
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -296,27 +322,40 @@ def parse_pipeline(plain: object, *, where: str) -> Pipeline:
         plain, places = expanded(plain, where=where)
     try:
         return Pipeline.model_validate(plain)
-    except PipelineError as error:  # of a stage or detector that is not installed
-        raise PipelineError(
-            expected=error.expected,
-            got=error.got,
-            where=f"{where}, {error.where}",
-            action=error.action,
-        ) from error
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        parts = [str(part) for part in first["loc"] if part not in ("rows", "camera")]
-        for place, written in places.items():
-            if tuple(parts[: len(place)]) == place:
-                parts = [*written, *parts[len(place) :]]
-                break
-        found = str(first.get("input"))
-        raise PipelineError(
-            expected=first["msg"].removeprefix("Value error, "),
-            got=found if len(found) < 80 else found[:77] + "…",
-            where=f"{where}, {'.'.join(parts) or 'the document'}",
-            action=f"mend this field ({error.error_count()} problems in all)",
-        ) from error
+        faults = [
+            replace(fault, place=_as_written(fault.place, places))
+            for fault in faults_of(error, _fields_at(plain))
+        ]
+        raise error_of(faults, where=where, kind_of_error=PipelineError) from error
+
+
+def _as_written(place: Place, places: Mapping[Place, Place]) -> Place:
+    """A place of the pipeline as one of the short form that it was expanded from."""
+    plain = tuple(
+        part for i, part in enumerate(place)
+        if not (i == 2 and place[0] == "sources" and part in ("rows", "camera"))
+    )  # fmt: skip
+    for begins, written in places.items():
+        if plain[: len(begins)] == begins:
+            return (*written, *plain[len(begins) :])
+    return plain
+
+
+def _fields_at(plain: Any) -> FieldsAt:
+    """What the parts of a pipeline may hold, those of its stages and detectors too."""
+    modules = import_plugins(tuple(plain.get("plugins") or ()), where="plugins")
+    registries: Mapping[str, Registry[Any]] = {
+        "stages": stage_registry(modules), "detectors": detector_registry(modules)
+    }  # fmt: skip
+
+    def at(place: Place) -> Mapping[str, FieldInfo]:
+        if len(place) < 2 or place[0] not in registries:
+            return fields_in(Pipeline)(place)
+        found = registries[place[0]].find(plain[place[0]][place[1]]["use"], where=".".join(place))
+        return fields_in(found.Settings)(place[2:])
+
+    return at
 
 
 def digest(plain: object) -> str:

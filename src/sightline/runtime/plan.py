@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sightline.errors import ContractError, PipelineError, UsageError
+from sightline.errors import ContractError, PipelineError, SightlineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.camera import CameraModel
 from sightline.records.signals import NS_PER_S
@@ -31,6 +32,7 @@ from sightline.runtime.pipeline import (
     stage_registry,
 )
 from sightline.runtime.settings import DecidingSettings, DetectorSettings, StageSettings
+from sightline.runtime.site import in_short_form
 from sightline.runtime.stage import (
     BY_FALLBACK,
     AnyStage,
@@ -47,6 +49,7 @@ from sightline.sense import Contract, load_contract
 from sightline.sense.camera_files import parse_camera, read_camera_mapping
 from sightline.sense.frames import FrameContract, load_frame_contract
 from sightline.sense.frames.frame_contract import parse_frame_contract
+from sightline.sense.yaml_form import line_of, read_yaml
 
 _ROUNDED_PX = 1.0
 """A scaled picture's height is rounded to whole pixels."""
@@ -197,11 +200,15 @@ def load_plan(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Plan:
     Raises:
         PipelineError, ContractError: naming the file and field at fault.
     """
-    pipeline = written_out(load_pipeline(path), path.parent)
-    contracts = {
-        name: load_contract(path.parent / form.contract) for name, form in pipeline.tables.items()
-    }
-    return make_plan(pipeline, contracts, where=str(path), folder=path.parent, limits=limits)
+    try:
+        pipeline = written_out(load_pipeline(path), path.parent)
+        contracts = {
+            name: load_contract(path.parent / form.contract)
+            for name, form in pipeline.tables.items()
+        }
+        return make_plan(pipeline, contracts, where=str(path), folder=path.parent, limits=limits)
+    except (PipelineError, ContractError) as error:
+        raise _with_line(error) from error
 
 
 def written_out(pipeline: Pipeline, folder: Path) -> Pipeline:
@@ -235,25 +242,83 @@ def make_plan(
     return _Planner(pipeline, dict(contracts or {}), where, folder, limits).plan()
 
 
-def find_problems(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[str]:
-    """Everything that can be found wrong with a pipeline file; empty if it can run.
+def find_problems(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[SightlineError]:
+    """Everything that can be found wrong with a pipeline file and the files that it names.
 
-    One stage's fault does not hide another's, as far as they do not depend on each other.
+    One fault does not hide another, as far as they do not depend on each other. Where a file says
+    what is meant, the place has its line.
     """
+    found: list[SightlineError] = []
+    contracts: dict[str, Contract] = {}
+    pipeline: Pipeline | None = None
     try:
-        pipeline = written_out(load_pipeline(path), path.parent)
-        contracts = {
-            name: load_contract(path.parent / form.contract)
-            for name, form in pipeline.tables.items()
-        }
+        pipeline = load_pipeline(path)
     except (PipelineError, ContractError) as error:
-        return [str(error)]
-    planner = _Planner(pipeline, contracts, str(path), path.parent, limits, collects=True)
+        found += [error, *error.beside]
+    # Of a pipeline that cannot be read as one, the contracts that it names can be all the same.
+    named = _named_contracts(path) if pipeline is None else {
+        name: form.contract for name, form in pipeline.tables.items()
+    }  # fmt: skip
+    for name, contract in named.items():
+        try:
+            contracts[name] = load_contract(path.parent / contract)
+        except ContractError as error:
+            found += [error, *error.beside]
+    if pipeline is not None:
+        try:
+            pipeline = written_out(pipeline, path.parent)
+            planner = _Planner(pipeline, contracts, str(path), path.parent, limits, collects=True)
+            if len(contracts) == len(named):
+                with planner.collected():
+                    planner.plan()
+            found += planner.problems
+        except (PipelineError, ContractError) as error:
+            found += [error, *error.beside]
+    placed = {str(error): _with_line(error) for error in found}
+    return sorted(placed.values(), key=_in_order)
+
+
+def _in_order(error: SightlineError) -> tuple[str, int]:
+    """File and line: as somebody goes through them who mends them."""
+    name, _, place = error.where.partition(", ")
+    line = re.match(r"line (\d+)", place)
+    return name, int(line[1]) if line else 0
+
+
+def _named_contracts(path: Path) -> dict[str, str]:
+    """Contract files by source, as far as a pipeline file that has faults says which."""
     try:
-        planner.plan()
-    except (PipelineError, ContractError) as error:
-        planner.problems.append(str(error))
-    return list(dict.fromkeys(planner.problems))
+        plain = read_yaml(path, kind_of_error=PipelineError)
+    except PipelineError:
+        return {}
+    sources = plain.get("sources") if isinstance(plain, dict) else None
+    named = {n: s.get("contract") for n, s in (sources or {}).items() if isinstance(s, dict)}
+    return {name: contract for name, contract in named.items() if isinstance(contract, str)}
+
+
+def _with_line(error: SightlineError) -> SightlineError:
+    """The same, with its line where it is of a file; of a site at the place as it is written."""
+    name, comma, dotted = error.where.partition(", ")
+    path = Path(name)
+    if not comma or dotted.startswith("line ") or path.suffix not in (".yaml", ".yml"):
+        return error
+    dotted = dotted.replace(", ", ".")
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = read_yaml(text, where=name, kind_of_error=type(error))
+    except (OSError, ValueError, SightlineError):
+        return error
+    if isinstance(plain, dict) and plain.get("use") == "site":
+        dotted = in_short_form(dotted, plain)
+        said = re.match(r"(zones\.\w+(\.\w+)?): ", error.expected)  # of a stage that has many
+        dotted = said[1] if said else dotted
+    line = line_of(text, dotted)
+    place = dotted if line is None else f"line {line}, {dotted}"
+    found = type(error)(
+        expected=error.expected, got=error.got, where=f"{name}, {place}", action=error.action
+    )
+    found.beside = tuple(map(_with_line, error.beside))
+    return found
 
 
 def plan_as_mapping(plan: Plan) -> dict[str, Any]:
@@ -299,7 +364,7 @@ class _Planner:
     folder: Path
     limits: Limits
     collects: bool = False
-    problems: list[str] = field(default_factory=list)
+    problems: list[SightlineError] = field(default_factory=list)
     stages: dict[str, AnyStage] = field(default_factory=dict)
     measures: dict[str, tuple[Measure, ...]] = field(default_factory=dict)
     cameras: dict[str, CameraPlan] = field(default_factory=dict)
@@ -419,7 +484,16 @@ class _Planner:
         except (PipelineError, ContractError) as error:
             if not self.collects:
                 raise
-            self.problems.append(str(error))
+            self.problems += [error, *error.beside]
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """All of the work: what it ends with is the last of its problems, if it is one itself."""
+        try:
+            yield
+        except (PipelineError, ContractError) as error:
+            if not self.problems:
+                self.problems += [error, *error.beside]
 
     # --- sources ----------------------------------------------------------------------------------
 

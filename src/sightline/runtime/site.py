@@ -23,6 +23,8 @@ from pydantic import Field
 from sightline.errors import PipelineError
 from sightline.perceive.tracking import TrackerSettings
 from sightline.runtime.settings import Breaker, Form, Name
+from sightline.sense.form_faults import Place
+from sightline.sense.yaml_form import refusal
 
 _SITE_TICK_S = 0.1
 _SITE_BUDGET_S = 0.25
@@ -88,10 +90,6 @@ class SiteForm(Form):
     """All cameras share one core and one log: a machine is decided on by all that see it."""
 
 
-Place = tuple[str, ...]
-"""A place in a document, from its root."""
-
-
 def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], dict[Place, Place]]:
     """The pipeline that a site in its short form comes to, as a mapping.
 
@@ -104,14 +102,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
     try:
         form = SiteForm.model_validate(plain)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        found = str(first.get("input"))
-        raise PipelineError(
-            expected=first["msg"].removeprefix("Value error, "),
-            got=found if len(found) < 80 else found[:77] + "…",
-            where=f"{where}, {'.'.join(str(p) for p in first['loc']) or 'the document'}",
-            action=f"mend this field ({error.error_count()} problems in all)",
-        ) from error
+        raise refusal(error, where=where, kind_of_error=PipelineError, form=SiteForm) from error
     _check_names(form, where)
     stages: dict[str, Any] = {}
     places: dict[Place, Place] = {}
@@ -172,6 +163,30 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
         "alerting": form.alerting,
     }
     return pipeline, places
+
+
+def in_short_form(dotted: str, plain: Mapping[str, Any]) -> str:
+    """A place of the pipeline that a site comes to, as the place in the short form.
+
+    >>> site = {"cameras": {"east": {}}, "machines": {"saw": {}}}
+    >>> in_short_form("sources.east.frames.width_px", site)
+    'cameras.east.contract.width_px'
+    >>> in_short_form("stages.east_zones.zones.pit", site), in_short_form("stages.saw", site)
+    ('zones.pit', 'machines.saw')
+    """
+    for name in plain.get("cameras") or {}:
+        for begins, written in (
+            (f"sources.{name}.frames", f"cameras.{name}.contract"),
+            (f"sources.{name}", f"cameras.{name}"),
+            (f"stages.{name}_zones.zones", "zones"),
+            *((f"stages.{name}_{part}", f"cameras.{name}")
+              for part in ("detect", "health", "track", "zones")),
+        ):  # fmt: skip
+            if f"{dotted}.".startswith(f"{begins}."):
+                return written + dotted[len(begins) :]
+    head, _, rest = dotted.partition(".")
+    is_machine = head == "stages" and rest.partition(".")[0] in (plain.get("machines") or {})
+    return f"machines.{rest}" if is_machine else dotted
 
 
 def _carried_on_s(form: SiteForm, camera: str) -> float | None:

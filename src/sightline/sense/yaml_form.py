@@ -13,7 +13,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,15 +22,10 @@ import yaml
 
 from sightline.errors import ContractError, SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.sense.form_faults import Fault, faults_of, fields_in
 
 AnyForm = TypeVar("AnyForm", bound=pydantic.BaseModel)
 
-_ACTIONS: Mapping[str, str] = {
-    "missing": "add this field",
-    "extra_forbidden": "remove it, or mend its spelling",
-    "string_type": "put the value in quotes",
-}
-_SHOWN_CHARS = 80
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _TAGS = frozenset(
@@ -284,7 +279,7 @@ def parse_form(
     try:
         return form.model_validate(plain)
     except pydantic.ValidationError as error:
-        raise refusal(error, where=where, kind_of_error=kind_of_error) from error
+        raise refusal(error, where=where, kind_of_error=kind_of_error, form=form) from error
 
 
 def refusal(
@@ -293,25 +288,81 @@ def refusal(
     where: str,
     kind_of_error: type[SightlineError] = ContractError,
     skip: int = 0,
+    form: type[pydantic.BaseModel] | None = None,
 ) -> SightlineError:
-    """The first problem that pydantic found, in the house's words.
+    """The first problem that pydantic found, in the house's words; the others are beside it.
 
     Args:
         error: what pydantic said.
         where: names the document.
         kind_of_error: what to make of it.
         skip: parts of the place to leave out: a union puts its kind before the fields.
+        form: which the document should be, for the names of its fields.
     """
-    first = error.errors(include_url=False)[0]
-    problems = error.error_count()
-    action = _ACTIONS.get(first["type"], "mend this field")
-    field = ".".join(str(part) for part in first["loc"][skip:]) or "the document"
-    return kind_of_error(
-        expected=first["msg"].removeprefix("Value error, "),
-        got=_shown(first.get("input")),
-        where=f"{where}, {field}",
-        action=action + (f" ({problems} problems in all)" if problems > 1 else ""),
-    )
+    faults = faults_of(error, fields_in(form) if form is not None else lambda _: {}, skip=skip)
+    return error_of(faults, where=where, kind_of_error=kind_of_error)
+
+
+def error_of(
+    faults: Sequence[Fault], *, where: str, kind_of_error: type[SightlineError]
+) -> SightlineError:
+    """The first of some faults, which has the others beside it.
+
+    Args:
+        faults: at least one.
+        where: names the document.
+        kind_of_error: what to make of them.
+    """
+    errors = [
+        kind_of_error(
+            expected=fault.expected,
+            got=fault.got,
+            where=f"{where}, {'.'.join(fault.place) or 'the document'}",
+            action=fault.action,
+        )
+        for fault in faults
+    ]
+    if len(errors) > 1:
+        errors[0].args = (f"{errors[0]} ({len(errors)} problems in all)",)
+    errors[0].beside = tuple(errors[1:])
+    return errors[0]
+
+
+def line_of(text: str, dotted: str) -> int | None:
+    r"""The line, from 1, of the value at a place of a YAML text: as far as the place is there.
+
+    Args:
+        text: of the document.
+        dotted: keys and numbers of items, with full stops between them; a key may hold some.
+
+    >>> line_of("stages:\n  low: {use: alarm}\n", "stages.low.raise_above")
+    2
+    """
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    rest, line = dotted, None
+    while rest and node is not None:
+        inside = _inside(node, rest)
+        if inside is None:
+            break
+        line, node, rest = inside
+    return line
+
+
+def _inside(node: yaml.Node, rest: str) -> tuple[int, yaml.Node, str] | None:
+    """Line and value of the longest key that ``rest`` begins with, and what is left of it."""
+    found: list[tuple[str, int, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        found = [(str(key.value), key.start_mark.line + 1, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        found = [(str(i), item.start_mark.line + 1, item) for i, item in enumerate(node.value)]
+    fits = [one for one in found if f"{rest}.".startswith(f"{one[0]}.")]
+    if not fits:
+        return None
+    name, line, value = max(fits, key=lambda one: len(one[0]))
+    return line, value, rest[len(name) + 1 :]
 
 
 class _Check:
@@ -404,9 +455,3 @@ class _Check:
 
 def _place(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}"
-
-
-def _shown(value: object) -> str:
-    # A model validator sees the whole object: its names say enough.
-    text = f"the fields {', '.join(map(str, value))}" if isinstance(value, dict) else repr(value)
-    return text if len(text) < _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "…"

@@ -54,6 +54,8 @@ Point = tuple[
 
 _MARGIN_M, _MARGIN_SHARE = 0.2, 0.02
 """Margin of a zone that gives none: in metres, and as a share of the height of the picture."""
+_OUTSIDE_SHARE = 0.1
+"""Of the picture: corners further outside were meant for a picture of another size."""
 
 
 class ZoneForm(Form):
@@ -121,6 +123,15 @@ class ZoneForm(Form):
         return SiteZone(name=name, polygon=polygon, margin=margin, **rest)
 
 
+def _beyond(zone: ZoneForm, size_px: tuple[int, int]) -> str | None:
+    """A corner that lies outside the picture by more than a tenth of it; None without one."""
+    for x_px, y_px in zone.polygon_px or ():
+        for at_px, most_px in ((x_px, size_px[0]), (y_px, size_px[1])):
+            if not -_OUTSIDE_SHARE * most_px <= at_px <= (1 + _OUTSIDE_SHARE) * most_px:
+                return f"[{x_px:g}, {y_px:g}]"
+    return None
+
+
 class ZonesSettings(ItemSettings):
     """Who is in which area of one camera."""
 
@@ -172,6 +183,11 @@ class ZonesStage(ItemStage):
                 planning.fail(
                     f"zones.{name}: a geometry of {camera.name}, or polygon_px", "polygon_m"
                 )
+            contract = camera.contract
+            beyond = _beyond(form, (contract.width_px, contract.height_px))
+            if beyond is not None:
+                inside = f"x from 0 to {contract.width_px}, y from 0 to {contract.height_px}"
+                planning.fail(f"zones.{name}.polygon_px: corners in the picture, {inside}", beyond)
 
     def zones(self, camera: CameraPlan) -> tuple[SiteZone, ...]:
         """Its areas, in the pictures of its camera."""

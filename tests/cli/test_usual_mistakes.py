@@ -1,0 +1,129 @@
+"""Twenty usual mistakes: each is told with its place, and doing what is said makes it right."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from sightline.cli.main import app_for
+from sightline.runtime.plan import find_problems
+
+PIPELINE = """\
+pipeline: battery
+sources:
+  telemetry: {contract: t.yaml}
+stages:
+  minutes: {use: windows, input: telemetry, width_s: 60, statistics: [mean]}
+  low:
+    use: alarm
+    input: minutes
+    measure: bus_v.mean
+    unit: V
+    raise_below: 24
+    code: LOW
+"""
+CONTRACT = """\
+contract: telemetry
+key: [satellite]
+event_time: {column: time, format: unix_ms}
+fields:
+  bus_v: {type: number, unit: V}
+timing: {out_of_order_s: 5}
+"""
+SITE = """\
+use: site
+pipeline: yard
+detectors: {moves: {use: motion}}
+cameras:
+  east:
+    contract: {width_px: 640, height_px: 480, rate_hz: 15, max_age_s: 1}
+    detector: moves
+zones:
+  pit:
+    camera: east
+    polygon_px: [[10, 10], [99, 10], [99, 99]]
+    classes: [moving]
+"""
+
+# What is written wrong: file, right text, wrong text, the place that is named, and what to write.
+MISTAKES = {
+    "a key misspelt": ("p", "raise_below: 24", "raise_bellow: 24", "line 11", "'raise_below'"),
+    "a key of another tool": ("p", "width_s: 60", "width: 60", "line 5", "'width_s'"),
+    "a stage misspelt": ("p", "use: alarm", "use: alram", "line 7", "'alarm'"),
+    "an input that is not there": ("p", "input: minutes", "input: minuts", "line 6", "'minutes'"),
+    "a number with a unit": ("p", "width_s: 60", "width_s: 60 s", "line 5", "`width_s: 60`"),
+    "a code in small letters": ("p", "code: LOW", "code: low", "line 12", "'LOW'"),
+    "a name with blanks": ("p", "pipeline: battery", "pipeline: Battery", "line 1", "'battery'"),
+    "another unit": ("p", "unit: V", "unit: mV", "line 6", "V"),
+    "a statistic misspelt": ("p", "[mean]", "[maen]", "line 5", "'mean'"),
+    "a measure of a field that is not there": (
+        "p", "measure: bus_v.mean", "measure: bus.mean", "line 6", "bus_v.mean"),
+    "a key that is no list": (
+        "t", "key: [satellite]", "key: satellite", "line 2", "`key: [satellite]`"),
+    "a type of another language": ("t", "type: number", "type: float", "line 5", "'number'"),
+    "a unit under another key": ("t", "unit: V", "units: V", "line 5", "'unit'"),
+    "a time format misspelt": (
+        "t", "format: unix_ms", "format: unixms", "line 3", "'unix_ms'"),
+    "a time that runs back": (
+        "t", "out_of_order_s: 5", "out_of_order_s: -5", "line 6", "at least 0"),
+    "a contract that is not there": ("p", "t.yaml", "other.yaml", "other.yaml", "check the path"),
+    "a size as a text": ("s", "width_px: 640", "width_px: 640px", "line 6", "`width_px: 640`"),
+    "a zone outside the picture": ("s", "[99, 99]", "[990, 99]", "line 11", "640"),
+    "a camera that is not there": ("s", "camera: east", "camera: esat", "line 10", "east"),
+    "a detector misspelt": ("s", "detector: moves", "detector: motion", "line 7", "moves"),
+    "the year before the hour": ("p", "width_s: 60", "width_s: 1:00", "line 5", "quotes"),
+}  # fmt: skip
+
+
+def written(folder, kind="", right="", wrong=""):
+    """The files, one of them with a mistake; the one to check."""
+    texts = {"p": PIPELINE, "t": CONTRACT, "s": SITE}
+    if kind:
+        assert right in texts[kind]
+        texts[kind] = texts[kind].replace(right, wrong)
+    (folder / "t.yaml").write_text(texts["t"])
+    (folder / "p.yaml").write_text(texts["p"])
+    (folder / "s.yaml").write_text(texts["s"])
+    return folder / ("s.yaml" if kind == "s" else "p.yaml")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_what_to_write(tmp_path, mistake):
+    kind, right, wrong, place, advice = MISTAKES[mistake]
+    [problem, *_] = find_problems(written(tmp_path, kind, right, wrong))
+    assert place in problem.where
+    assert advice in f"{problem.expected}; {problem.action}"
+    assert not re.search("Input should|Extra inputs|Field required|pydantic", str(problem))
+
+
+FOLLOWED = {name: m for name, m in MISTAKES.items() if m[4].startswith(("'", "`"))}
+
+
+@pytest.mark.parametrize("mistake", FOLLOWED)
+def test_what_is_advised_works(tmp_path, mistake):
+    kind, right, wrong, _, advice = FOLLOWED[mistake]
+    [problem, *others] = find_problems(written(tmp_path, kind, right, wrong))
+    assert others == []
+    assert advice in problem.action
+    assert advice.strip("'`") in right  # so that whoever writes it has what is right
+    assert find_problems(written(tmp_path)) == find_problems(written(tmp_path, "s")) == []
+
+
+def test_all_problems_of_all_files_are_told_at_once(tmp_path):
+    path = written(tmp_path, "p", "raise_below: 24", "raise_bellow: 24")
+    text = path.read_text().replace("width_s: 60", "width_s: wide")
+    path.write_text(text)
+    (tmp_path / "t.yaml").write_text(CONTRACT.replace("unit: V", "units: V"))
+    places = [problem.where for problem in find_problems(path)]
+    assert [place.partition(", ")[2].split(",")[0] for place in places] == [
+        "line 5", "line 11", "line 5",
+    ]  # fmt: skip
+
+
+def test_check_prints_place_expectation_and_advice(tmp_path):
+    arguments = ["check", str(written(tmp_path, "p", "code: LOW", "code: low"))]
+    done = CliRunner().invoke(app_for(arguments), arguments)
+    assert done.exit_code == 4
+    assert "line 12, stages.low.code" in done.output
+    assert "do        write 'LOW'" in done.output
+    assert "1 problem\n" in done.output

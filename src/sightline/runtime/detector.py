@@ -83,7 +83,11 @@ class MotionForm(DetectorSettings):
     person_heights_m: tuple[Positive, ...] = (1.45, 1.7, 1.9)
     """Body heights that are looked for where a geometry is known, in metres."""
     person_px: tuple[Positive, Positive] | None = None
-    """Without a camera geometry: how tall people appear at the top and bottom of the picture."""
+    """Without a camera geometry: about how tall people appear at the top and at the bottom of the
+    picture, in pixels of a frame. It is a first guess: the size is learnt from who walks."""
+    learns_size: bool = True
+    """Whether the size of people is learnt from what moves where no geometry gives it; false: only
+    ``person_px`` holds, or everything that moves is a region."""
 
 
 class Motion(DetectorKind):
@@ -102,7 +106,9 @@ class Motion(DetectorKind):
             size = CameraPersonSize(camera=camera.geometry)
         detector = MotionDetector(
             size=size,
-            settings=MotionSettings(person_heights_m=settings.person_heights_m),
+            settings=MotionSettings(
+                person_heights_m=settings.person_heights_m, learns_size=settings.learns_size
+            ),
             starts_empty=camera.starts_empty,
         )
         _warm_up(detector, camera)

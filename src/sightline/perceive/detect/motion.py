@@ -31,10 +31,16 @@ from sightline.perceive.detect.background import (
     undo_gain,
 )
 from sightline.perceive.detect.detector import BoxReason, admit_boxes, version_digest
+from sightline.perceive.detect.learnt_size import MOST_RATIO, HeightLine, SizeLearner
 from sightline.perceive.detect.people import (
+    BELOW_SHARE,
+    CLAIMED,
+    HEAD_TO,
     PART_SCORE,
     REFERENCE_HEIGHT_M,
+    CameraPersonSize,
     PersonSize,
+    RowPersonSize,
     explain_foreground,
     height_map,
     may_be_parts,
@@ -80,6 +86,8 @@ class MotionSettings:
         settle_s: a changed scene that lasts so long is learnt, s. The known one is kept, for when
             it comes back.
         most_objects: bound on what is reported for one frame; the largest are kept.
+        learns_size: whether the size of people is learnt from what moves, where no camera model
+            gives it; sizes that are given are a first guess then.
     """
 
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
@@ -94,6 +102,7 @@ class MotionSettings:
     gain_range: tuple[float, float] = (0.2, 5.0)
     settle_s: float = 2.0
     most_objects: int = 128
+    learns_size: bool = True
 
     def __post_init__(self) -> None:
         is_usable = (
@@ -206,7 +215,11 @@ def clean(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def connected_blobs(
-    cleaned: npt.NDArray[np.uint8], *, least_px: int, most: int
+    cleaned: npt.NDArray[np.uint8],
+    *,
+    least_px: int,
+    most: int,
+    least_tall_px: npt.NDArray[np.float32] | None = None,
 ) -> tuple[FloatArray, OwnerImage]:
     """Regions of foreground, joined over gaps of up to four pixels; the largest first.
 
@@ -214,6 +227,7 @@ def connected_blobs(
         cleaned: uint8[h, w], 2 foreground.
         least_px: smaller regions are noise, in px.
         most: no more than this many.
+        least_tall_px: float32[h + 1 or more], lower regions are noise, by the row they stand on.
 
     Returns:
         float64[n, 5], left, top, right, bottom and number of pixels, and the owner of each pixel.
@@ -222,7 +236,11 @@ def connected_blobs(
     _, region, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     area = stats[1:, cv2.CC_STAT_AREA]
     order = np.argsort(-area, kind="stable")
-    kept = order[area[order] >= least_px][:most]
+    is_enough = area >= least_px
+    if least_tall_px is not None:
+        tall = stats[1:, cv2.CC_STAT_HEIGHT]
+        is_enough &= tall >= least_tall_px[stats[1:, cv2.CC_STAT_TOP] + tall]
+    kept = order[is_enough[order]][:most]
     number = np.full(len(stats), -1, np.int32)
     number[kept + 1] = np.arange(len(kept), dtype=np.int32)
     left, top, wide, tall = (stats[1:, i][kept].astype(np.float64) for i in range(4))
@@ -334,7 +352,7 @@ def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 4
+PROGRAM = 5
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -343,6 +361,10 @@ _CONTRAST_FLOOR = 1.0
 """Grey levels, over a whole contour: without any contrast nothing is a ghost."""
 _TRY_S = 0.5
 """How often a picture is compared with the view before this one, s."""
+_SIZE_S = 0.2
+"""How often the size of people is looked for, s: a walker's step takes half of it."""
+_PIECE_SHARE = 0.25
+"""A piece of somebody may be as small as this, in shares of the least region."""
 
 
 @dataclass(slots=True)
@@ -353,14 +375,64 @@ class _View:
     since_ns: int = 0
     is_first: bool = True
     """Whether it began with the first frame after a start or reset."""
+    sizes: SizeLearner = field(default_factory=SizeLearner)
+    learnt: HeightLine | None = None
+    """How tall people appear in it, by what has moved there."""
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready values; with :meth:`arrays` all there is to know."""
+        learnt = self.learnt
+        return {
+            "frames": self.background.frames,
+            "since_ns": self.since_ns,
+            "is_first": self.is_first,
+            "learnt": None if learnt is None else [learnt.at_top, learnt.at_bottom],
+        }
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        sizes = {f"sizes_{name}": array for name, array in self.sizes.arrays().items()}
+        return {**self.background.arrays(), **sizes}
+
+    def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Become the view whose values and arrays these are."""
+        self.since_ns, self.is_first = int(plain["since_ns"]), bool(plain["is_first"])
+        self.background.restore(int(plain["frames"]), arrays)
+        self.sizes.restore(
+            {n.removeprefix("sizes_"): a for n, a in arrays.items() if n.startswith("sizes_")}
+        )
+        learnt = plain["learnt"]
+        self.learnt = None
+        if learnt is not None:
+            self.learnt = HeightLine(at_top=float(learnt[0]), at_bottom=float(learnt[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Objects:
+    """What stands out from the background, in work px; n of it.
+
+    Attributes:
+        box: float64[n, 4], left, top, right, bottom.
+        score: float64[n], 0 to 1.
+        extent: float64[n, 5], left, top, right, bottom and number of the pixels it was seen by.
+        owner: int32[h, w], number of the object that a pixel belongs to, -1 for none.
+    """
+
+    box: FloatArray
+    score: FloatArray
+    extent: FloatArray
+    owner: OwnerImage
 
 
 class MotionDetector:
-    """People (or, without sizes, regions) that stand out from the background of a fixed camera.
+    """People (or, where their size is not known, regions) before a fixed camera's background.
 
     Background subtraction, shadow removal, cleaning; then upright silhouettes of the size that
     the perspective gives are placed where they explain the foreground, which joins the pieces of
     one person and splits groups. One detector per camera, as it remembers the background.
+
+    How tall people appear is learnt from who walks alone (:mod:`.learnt_size`), unless a camera
+    model says it; a ``size`` by rows is a first guess. What people of the size learnt do not
+    explain is looked at once more by the size given, or is a region where none was.
 
     The state is small numbers and arrays; equal frames give equal bytes. Times come from
     ``capture_ns`` only; a frame that is not newer than the last is looked at, and teaches nothing.
@@ -376,7 +448,8 @@ class MotionDetector:
     camera shows it again.
 
     Args:
-        size: how tall people appear; None: report regions of class ``moving`` instead.
+        size: how tall people appear; None: not known. Then what is reported is of class ``moving``:
+            regions, until people's size has been learnt.
         settings: see :class:`MotionSettings`.
         starts_empty: whether nobody is in the first picture, by the user's word: then what stands
             out from it is no hole that somebody has left.
@@ -413,6 +486,9 @@ class MotionDetector:
         self._stream = ""
         self._frame_size_px = (0, 0)
         self._heights = np.empty((0, 0), np.float32)
+        self._learnt_heights: npt.NDArray[np.float32] | None = None
+        self._given: HeightLine | None = None
+        self._sized_ns = -NS_PER_S
         self._care = np.empty((0, 0), np.uint8)
         self._last_ns = 0
         self._changed_ns = -1
@@ -482,6 +558,7 @@ class MotionDetector:
         if self._frame_size_px != frame_size_px:
             self._prepare(frame_size_px)
             self._view.background.reset()
+            self._view.sizes, self._view.learnt = SizeLearner(), None
             self._known = None
             self._changed_ns = -1
         image = self._work_image(frame)
@@ -510,8 +587,10 @@ class MotionDetector:
             )
         self._changed_ns = -1
 
-        boxes, scores, extent, owner = self._objects(labels)
-        if len(boxes) >= self._settings.most_objects:
+        self._learn_size(labels, frame.capture_ns)
+        found = self._objects(labels)
+        extent, owner = found.extent, found.owner
+        if len(extent) >= self._settings.most_objects:
             self._counts[str(BoxReason.AT_BOUND)] += 1
         is_ghost = self._ghosts(image, owner, len(extent))
         agreement = texture_agreement(image, background.picture, owner, extent)
@@ -525,14 +604,15 @@ class MotionDetector:
             lights=int(is_light.sum()),
         )
         is_said = ~(is_ghost | is_light)
-        return self._admit(frame, boxes[is_said], scores[is_said], self._unproven())
+        return self._admit(frame, found.box[is_said], found.score[is_said], self._unproven())
 
     def reset(self) -> None:
         """Forget the background; the next frame is the first. Counts stay."""
         self._view = _View(BackgroundModel(self._settings.background))
         self._known = None
         self._care[:] = 0
-        self._changed_ns = -1
+        self._changed_ns, self._sized_ns = -1, -NS_PER_S
+        self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -547,24 +627,14 @@ class MotionDetector:
             "last_ns": self._last_ns,
             "changed_ns": self._changed_ns,
             "tried_ns": self._tried_ns,
+            "sized_ns": self._sized_ns,
             "counts": self.counts,
-            "frames": self._view.background.frames,
-            "since_ns": self._view.since_ns,
-            "is_first": self._view.is_first,
-            "known": None,
+            **self._view.plain(),
+            "known": None if self._known is None else self._known.plain(),
         }
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "care": self._care.copy(),
-            **self._view.background.arrays(),
-        }
+        arrays = {"care": self._care.copy(), **self._view.arrays()}
         if self._known is not None:
-            known = self._known.background
-            plain["known"] = {
-                "frames": known.frames,
-                "since_ns": self._known.since_ns,
-                "is_first": self._known.is_first,
-            }
-            arrays |= {f"known_{name}": array for name, array in known.arrays().items()}
+            arrays |= {f"known_{name}": array for name, array in self._known.arrays().items()}
         return plain, arrays
 
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -581,30 +651,28 @@ class MotionDetector:
             self._stream = str(plain["stream"])
             self._counts = Counter({str(r): int(n) for r, n in plain["counts"].items()})
             self._last_ns, self._changed_ns = int(plain["last_ns"]), int(plain["changed_ns"])
-            self._tried_ns = int(plain["tried_ns"])
+            self._tried_ns, self._sized_ns = int(plain["tried_ns"]), int(plain["sized_ns"])
             care = np.array(arrays["care"], np.uint8)
-            self._view = self._restored(plain, arrays)
-            known = plain["known"]
+            self._view.restore(plain, arrays)
             self._known = None
-            if known is not None:
-                names = ("mean", "variance", "weight")
-                self._known = self._restored(known, {n: arrays[f"known_{n}"] for n in names})
+            if plain["known"] is not None:
+                self._known = _View(BackgroundModel(self._settings.background))
+                self._known.restore(
+                    plain["known"],
+                    {
+                        n.removeprefix("known_"): a
+                        for n, a in arrays.items()
+                        if n.startswith("known_")
+                    },
+                )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise _unusable(f"{type(error).__name__}: {error}") from error
         self._prepare((width_px, height_px))
         if care.shape != self._care.shape or self._view.background.shape != care.shape:
             raise _unusable(f"arrays for {list(care.shape)}")
         self._care = care
+        self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
-
-    def _restored(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> _View:
-        view = _View(
-            BackgroundModel(self._settings.background),
-            since_ns=int(plain["since_ns"]),
-            is_first=bool(plain["is_first"]),
-        )
-        view.background.restore(int(plain["frames"]), arrays)
-        return view
 
     def _work_size_px(self, frame_size_px: tuple[int, int]) -> tuple[int, int]:
         width_px, height_px = frame_size_px
@@ -619,6 +687,12 @@ class MotionDetector:
         if self._size is not None and frame_size_px != (0, 0):
             self._heights = height_map(
                 self._size, frame_size_px=frame_size_px, work_size_px=work_size_px
+            )
+        self._learnt_heights, self._given = None, None
+        if isinstance(self._size, RowPersonSize) and frame_size_px[1] > 0:
+            self._given = HeightLine(
+                at_top=self._size.at_top_px / frame_size_px[1],
+                at_bottom=self._size.at_bottom_px / frame_size_px[1],
             )
         self._frame_size_px = frame_size_px
         self._care = np.zeros(work_size_px[::-1], np.uint8)
@@ -667,6 +741,7 @@ class MotionDetector:
             self._view, self._known = known, None
             self._care[:] = 0
             self._changed_ns = -1
+            self._use_learnt()
 
     def _is_in_range(self, gain: float) -> bool:
         low, high = self._settings.gain_range
@@ -675,25 +750,112 @@ class MotionDetector:
     def _unproven(self) -> Doubt:
         return Doubt(code=DoubtCode.VIEW_UNPROVEN, since_ns=self._view.since_ns)
 
-    def _objects(self, labels: LabelImage) -> tuple[FloatArray, FloatArray, FloatArray, OwnerImage]:
-        """Boxes, scores, extents (all in work px) and the pixels of each object."""
+    def _learn_size(self, labels: LabelImage, at_ns: int) -> None:
+        """Look at what moves, several times a second, for how tall people appear here."""
+        is_known = isinstance(self._size, CameraPersonSize) or not self._settings.learns_size
+        if is_known or at_ns - self._sized_ns < _SIZE_S * NS_PER_S:
+            return
+        self._sized_ns = at_ns
+        least_px = self._least_px(labels)
+        piece_px = max(1, round(_PIECE_SHARE * least_px))
+        extent, _ = connected_blobs(
+            clean(labels), least_px=piece_px, most=self._settings.most_objects
+        )
+        view = self._view
+        if len(extent) and view.sizes.see(extent, labels.shape, least_px=least_px):
+            view.learnt = view.sizes.line(self._given) or view.learnt
+            self._use_learnt()
+
+    def _use_learnt(self) -> None:
+        """The table of heights as learnt in this view, within reach of what was given."""
+        self._learnt_heights = None
+        if self._view.learnt is not None:
+            rows, width = self._care.shape
+            row = np.arange(rows + round(BELOW_SHARE * rows) + 1) / rows
+            table = np.repeat(rows * self._view.learnt.heights(row)[:, None], width, axis=1)
+            if self._size is not None:
+                table = np.clip(table, self._heights / MOST_RATIO, self._heights * MOST_RATIO)
+            self._learnt_heights = np.ascontiguousarray(table, np.float32)
+
+    def _objects(self, labels: LabelImage) -> _Objects:
+        """What stands out: people of the size learnt, and whatever else would be found without it.
+
+        A size that was learnt wrongly therefore loses nobody.
+        """
         cleaned = clean(labels)
         most = self._settings.most_objects
-        if self._size is None:
-            least_px = max(1, round(self._settings.least_blob_share * labels.size))
+        if self._learnt_heights is None:
+            return self._objects_by_given(cleaned, labels, most=most)
+        first = self._people(cleaned, labels, self._learnt_heights, most=most)
+        is_explained = first.owner >= 0
+        rest = self._objects_by_given(
+            np.where(is_explained, np.uint8(CLAIMED), cleaned),
+            np.where(is_explained, np.uint8(CLAIMED), labels),
+            most=most - len(first.score),
+        )
+        return _Objects(
+            box=np.concatenate([first.box, rest.box]),
+            score=np.concatenate([first.score, rest.score]),
+            extent=np.concatenate([first.extent, rest.extent]),
+            owner=np.where(rest.owner >= 0, rest.owner + np.int32(len(first.score)), first.owner),
+        )
+
+    def _objects_by_given(self, cleaned: LabelImage, labels: LabelImage, *, most: int) -> _Objects:
+        """People of the size given, or regions where none was."""
+        if self._size is not None:
+            return self._people(cleaned, labels, self._heights, most=most)
+        least_px, learnt = self._least_px(labels), self._learnt_heights
+        if learnt is None:
             extent, owner = connected_blobs(cleaned, least_px=least_px, most=most)
-            area_px = extent[:, 4]
-            return extent[:, :4], area_px / (area_px + least_px), extent, owner
+            box = extent[:, :4]
+        else:
+            # What is flatter than a head is no part of anybody.
+            extent, owner = connected_blobs(
+                cleaned, least_px=least_px, most=most, least_tall_px=HEAD_TO * learnt[:, 0]
+            )
+            box = self._completed(extent, learnt[:, 0])
+        area_px = extent[:, 4]
+        return _Objects(box=box, score=area_px / (area_px + least_px), extent=extent, owner=owner)
+
+    def _completed(
+        self, extent: FloatArray, tall_px: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Boxes of regions; what is upright and may be somebody's legs is completed to a person.
+
+        They stand where the region ends, so that only their size is a guess.
+        """
+        left, top, right, bottom = extent[:, :4].T
+        tall = tall_px[bottom.astype(np.int64)].astype(np.float64)
+        shown = bottom - top
+        is_part = (shown >= right - left) & (shown >= self._settings.least_visible * tall)
+        is_part &= shown < tall
+        people = np.stack([(left + right) / 2, bottom, tall], axis=1)
+        found: npt.NDArray[np.float64] = np.where(
+            is_part[:, None], person_boxes(people, extent), extent[:, :4]
+        )
+        return found
+
+    def _people(
+        self,
+        cleaned: LabelImage,
+        labels: LabelImage,
+        heights: npt.NDArray[np.float32],
+        *,
+        most: int,
+    ) -> _Objects:
         people = np.zeros((most, 4))
         sizes = np.array(sorted(self._settings.person_heights_m)) / REFERENCE_HEIGHT_M
         least = np.array([self._settings.least_height_px, self._settings.least_visible])
-        found = explain_foreground(cleaned, self._heights, sizes, least, people)
+        found = explain_foreground(cleaned, heights, sizes, least, people)
         people = people[:found]
         owner, extent = np.empty(labels.shape, np.int32), np.empty((found, 5))
         measure_people(cleaned, labels, people, owner, extent)
-        scores = np.clip(people[:, 3], 0.0, 1.0)
-        scores[may_be_parts(people, extent)] *= PART_SCORE
-        return person_boxes(people, extent), scores, extent, owner
+        score = np.clip(people[:, 3], 0.0, 1.0)
+        score[may_be_parts(people, extent)] *= PART_SCORE
+        return _Objects(box=person_boxes(people, extent), score=score, extent=extent, owner=owner)
+
+    def _least_px(self, labels: LabelImage) -> int:
+        return max(1, round(self._settings.least_blob_share * labels.size))
 
     def _ghosts(self, image: Image, owner: OwnerImage, objects: int) -> npt.NDArray[np.bool_]:
         if not objects or (self._starts_empty and self._view.is_first):

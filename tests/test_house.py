@@ -103,6 +103,7 @@ PURE_ROOMS = ("records", "perceive", "assess", "decide", "sense")
 SHELL = {
     # models from files
     *("perceive.detect.onnx_detector", "perceive.detect.onnx_session"),
+    "perceive.inspection.inspector_model",
     # documents from files
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
@@ -111,6 +112,7 @@ SHELL = {
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
     "sense.frames.unreadable_files",
+    "sense.frames.part_pictures",
 }
 """Modules of these rooms that may touch the world; the others are functions of their arguments."""
 WORLD = {

@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
         "track": ("tracking_commands:track", "Track things through a file of detections."),
+        "train": ("inspection_commands:train_app", "Learn a model from pictures."),
+        "inspect": ("inspection_commands:inspect", "Look at pictures of parts with a model."),
         "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
         "lab": ("lab_commands:app", "Simulate data to try Sightline on."),
         "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),

@@ -1,0 +1,238 @@
+"""``sightline train inspection``, ``inspect`` and ``evaluate inspection``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from sightline.cli.console import Terminal, print_json
+from sightline.cli.output_files import check_outputs
+from sightline.evidence.inspection.evaluation import evaluate_model, write_predictions
+from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
+from sightline.evidence.inspection.training import (
+    LABELS,
+    Backbone,
+    open_backbone,
+    train_inspector,
+)
+from sightline.perceive.inspection import InspectionSettings
+from sightline.perceive.inspection.inspector_model import load_inspector
+from sightline.sense.frames.part_pictures import (
+    PartPicture,
+    Refused,
+    find_part_pictures,
+    read_picture,
+)
+
+train_app = typer.Typer(help="Learn a model from pictures.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Good = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS", help="Folder of good parts. Default: good, ok, free or normal at its end."
+    ),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Its first group, in the name without ending, is the part. Default: each picture.",
+    ),
+]
+PartGap = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Parts are numbers; those within this gap are one part. 0: off."
+    ),
+]
+_PROBE_PICTURES = 3
+_SETTLING_SHARE = 0.25
+"""Of the time that pictures take, what learning and checking need beside."""
+
+
+def register(evaluate: typer.Typer) -> None:
+    """Add the command to ``sightline evaluate``."""
+    evaluate.command("inspection")(evaluate_inspection)
+
+
+@train_app.callback()
+def _train() -> None:
+    """Learn a model from pictures."""
+
+
+@train_app.command("inspection")
+def train_inspection(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder to write.")],
+    labels: Annotated[
+        str, typer.Option(help=f"{' or '.join(LABELS)}: whether marked defects are learnt from.")
+    ] = "none",
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Most time. Fewer defects are drawn to keep it.")
+    ] = 10.0,
+    backbone: Annotated[
+        str, typer.Option(help="wheel, handcrafted, or an ONNX model of feature maps.")
+    ] = "wheel",
+    false_rejects: Annotated[
+        float, typer.Option(help="Share of good parts that may be rejected.")
+    ] = 0.05,
+    scale: Annotated[
+        float, typer.Option(min=0.25, max=4.0, help="Enlarges pictures first.")
+    ] = InspectionSettings().scale,
+    drawn: Annotated[
+        int, typer.Option(min=1, max=20, help="Pictures with a drawn defect for each good one.")
+    ] = InspectionSettings().simulated_per_picture,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    good: Good = None,
+    part: Part = None,
+    part_gap: PartGap = 0,
+    licence: Annotated[str, typer.Option(help="Of the pictures, for the card.")] = "not stated",
+    as_json: Json = False,
+) -> None:
+    """Learn an inspector from pictures of good parts, or with marked defects."""
+    begun_s = time.monotonic()
+    pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
+    features = open_backbone(backbone)
+    settings = InspectionSettings(scale=scale, simulated_per_picture=drawn, seed=seed)
+    used = [one for one in pictures if one.is_good or labels == "masks"]
+    fitting = _fitting(len(used), _seconds_each(used, features, scale), minutes, drawn)
+    settings = replace(settings, simulated_per_picture=fitting)
+    with _progress("pictures", is_quiet=as_json) as told:
+        card = train_inspector(
+            pictures,
+            out,
+            backbone=features,
+            settings=settings,
+            labels=labels,
+            false_reject_rate=false_rejects,
+            data_licence=licence,
+            told=told,
+        )
+    took_s = time.monotonic() - begun_s
+    if as_json:
+        print_json(card | {"took_s": round(took_s, 1), "drawn_asked": drawn})
+        return
+    _show_card(card, took_s=took_s)
+    if fitting < drawn:
+        typer.echo(f"note: {fitting} defects drawn per picture, not {drawn}: --minutes", err=True)
+
+
+def inspect(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="A picture, or a folder of pictures.")
+    ],
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="Folder of an inspector.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder to write.")],
+    digest: Annotated[
+        str | None, typer.Option(metavar="SHA256", help="Digest that the model must have.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at pictures: heat maps, boxes, accept, review or reject, and a report."""
+    check_outputs({"-o": out}, inputs=[images, model])
+    inspector = load_inspector(model, digest=digest)
+    paths = pictures_of(images)
+    with _progress("pictures", is_quiet=as_json) as told:
+        summary = inspect_pictures(inspector, paths, out, root=images, told=told)
+    if as_json:
+        print_json(summary)
+        return
+    console = Terminal()
+    for name, value in summary.items():
+        console.print(f"{name:20} {_shown(value)}")
+
+
+def evaluate_inspection(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
+    model: Annotated[Path, typer.Option(metavar="MODEL", help="Folder of an inspector.")],
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Folder for image,score,alarm, boxes and score maps."),
+    ] = None,
+    good: Good = None,
+    part: Part = None,
+    part_gap: PartGap = 0,
+    as_json: Json = False,
+) -> None:
+    """Score an inspector: image AUROC, AP and F1, pixel AP and PRO, with intervals by part."""
+    check_outputs({"--predictions": predictions}, inputs=[folder, model])
+    inspector = load_inspector(model)
+    pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
+    with _progress("pictures", is_quiet=as_json) as told:
+        found = evaluate_model(inspector, pictures, maps=predictions, told=told)
+    if predictions is not None:
+        write_predictions(predictions, found)
+    plain = found.as_mapping()
+    if as_json:
+        print_json(plain)
+        return
+    console = Terminal()
+    for name, value in plain.items():
+        if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
+            for inner, one in value.items():
+                console.print(f"{name:14} {inner:16} {_shown(one)}")
+        else:
+            console.print(f"{name:14} {_shown(value)}")
+
+
+def _seconds_each(used: Sequence[PartPicture], features: Backbone, scale: float) -> float:
+    """Processor time that cells of one picture take, the largest of a few."""
+    cells = features.cells(scale)
+    longest = 0.0
+    for i in np.linspace(0, len(used) - 1, _PROBE_PICTURES).round().astype(int).tolist():
+        picture = read_picture(used[i].path)
+        if not isinstance(picture, Refused):
+            begun_s = time.perf_counter()
+            cells(picture)
+            longest = max(longest, time.perf_counter() - begun_s)
+    return longest
+
+
+def _fitting(pictures: int, each_s: float, minutes: float, drawn: int) -> int:
+    """How many defects can be drawn for each picture in the time; at least one.
+
+    >>> _fitting(600, 0.1, 10.0, 3), _fitting(600, 0.3, 10.0, 3)
+    (3, 1)
+    """
+    room_s = 60 * minutes * (1 - _SETTLING_SHARE)
+    passes = int(room_s / max(pictures * each_s, 1e-9)) - 1
+    return max(1, min(drawn, passes))
+
+
+def _show_card(card: dict[str, Any], *, took_s: float) -> None:
+    console = Terminal()
+    console.print(f"model     {card['model']}")
+    console.print(f"digest    {card['digest']}")
+    for name in ("data", "features", "threshold", "figures", "place_rule"):
+        console.print(f"{name:9} {_shown(card[name])}")
+    for note in card["notes"]:
+        console.print(f"note: {note}")
+    console.print(f"took      {took_s:.1f} s")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        if set(value) == {"value", "low", "high"}:
+            return f"{value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items()) or "none"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def _progress(what: str, *, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    console = Terminal(stderr=True)
+    if is_quiet or not console.is_terminal:
+        yield lambda done, of: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(what)
+        yield lambda done, of: progress.update(task, completed=done, total=of)

@@ -1,0 +1,1 @@
+"""Inspectors: trained into a model, run over pictures, held against marked defects."""

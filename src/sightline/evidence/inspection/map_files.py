@@ -1,0 +1,72 @@
+"""Score maps as 16-bit PNG, and heat as a picture for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sightline.errors import StorageError
+from sightline.evidence.inspection.scores import HEAT_TOP
+from sightline.perceive.inspection.floats import Floats
+from sightline.records.frames import Image
+
+_LEVELS = 65535
+_BLEND = 0.55
+
+
+def write_map(folder: Path, name: str, heat: Floats) -> Path:
+    """``folder/maps/NAME.png``: uint16, 0 for no heat, 65535 for 4 and more; 16384 is marked.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = folder / "maps" / Path(name).with_suffix(".png")
+    levels = np.clip(np.round(heat * (_LEVELS / HEAT_TOP)), 0, _LEVELS).astype(np.uint16)
+    return write_png(path, levels)
+
+
+def write_png(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Path:
+    """Write pixels, and the folders above.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    _, encoded = cv2.imencode(".png", pixels)  # type: ignore[arg-type]
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded.tobytes())
+    return path
+
+
+def heat_picture(picture: Image, heat: Floats, boxes: Floats) -> Image:
+    """uint8[h, w, 3]: the picture, red where it is hot, with boxes."""
+    plain = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+    share = np.clip(heat / 2, 0, 1)[:, :, None] * _BLEND
+    red = np.zeros_like(plain)
+    red[:, :, 2] = 255
+    mixed = np.asarray(plain * (1 - share) + red * share, np.uint8)
+    for x1, y1, x2, y2 in boxes[:, :4].round().astype(int).tolist():
+        cv2.rectangle(mixed, (x1, y1), (x2 - 1, y2 - 1), (0, 220, 255), 1)
+    return mixed
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a disk that refuses what is to be done.
+
+    Raises:
+        StorageError: instead of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            expected="a place that can be written",
+            got=str(error),
+            where=str(path),
+            action="check folder, permissions and space",
+        ) from error

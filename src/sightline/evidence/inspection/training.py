@@ -1,0 +1,340 @@
+"""From folders of pictures to a model with a card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import sightline
+from sightline.errors import SourceError, UsageError
+from sightline.evidence.inspection.scores import BINS, auroc, by_part
+from sightline.evidence.inspection.threshold import FalseRejects, part_scores, set_threshold
+from sightline.models import InputContract, save_artefact
+from sightline.models.backbone import LICENCE, WHEEL, export_backbone, find_weights
+from sightline.perceive.detect.onnx_session import read_model
+from sightline.perceive.inspection import (
+    BackboneCells,
+    Cells,
+    HandcraftedCells,
+    Inspected,
+    InspectionSettings,
+    Inspector,
+    LearntFrom,
+    learn_inspector,
+)
+from sightline.perceive.inspection.floats import Floats
+from sightline.perceive.inspection.inspector_model import BACKBONE, KIND
+from sightline.perceive.inspection.learning import Learnt
+from sightline.records.frames import Image
+from sightline.sense.frames.part_pictures import PartPicture, Refused, read_mask, read_picture
+
+SIZE_SLACK = 2.0
+"""A model takes pictures up to this times larger or smaller than those that it learnt from."""
+REVIEW_TIMES = 3.0
+"""A person looks at the share of good parts that may be rejected, times this."""
+LABELS = ("none", "masks")
+_HANDCRAFTED_COST = (
+    "handcrafted features: no learnt weights; textures and faint defects are told apart far worse "
+    "than with a backbone"
+)
+_EXPECTED_REFUSED = 0.2
+"""If more of the pictures cannot be read than this, the folder is a wrong one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """Where features come from.
+
+    Attributes:
+        graph: ONNX model; None for handcrafted features.
+        source: what it is, for the card.
+        licence: of its weights.
+    """
+
+    graph: bytes | None
+    source: str
+    licence: str
+
+    def cells(self, scale: float) -> Cells:
+        if self.graph is None:
+            return HandcraftedCells()
+        return BackboneCells(self.graph, where=self.source, scale=scale)
+
+
+def open_backbone(name: str) -> Backbone:
+    """``wheel``, ``handcrafted``, or a path of an ONNX model.
+
+    Raises:
+        UsageError: it is not there, or cannot be exported.
+    """
+    if name == "handcrafted":
+        return Backbone(graph=None, source="handcrafted", licence="none needed")
+    if name == "wheel":
+        weights, digest = find_weights()
+        source = f"{WHEEL}, weights {digest}"
+        return Backbone(graph=export_backbone(weights), source=source, licence=LICENCE)
+    data, digest = read_model(Path(name), sha256=None)
+    return Backbone(graph=data, source=f"{Path(name).name}, {digest}", licence="not stated")
+
+
+def train_inspector(
+    pictures: Sequence[PartPicture],
+    out: Path,
+    *,
+    backbone: Backbone,
+    settings: InspectionSettings,
+    labels: str = "none",
+    false_reject_rate: float = 0.05,
+    data_licence: str = "not stated",
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, Any]:
+    """Learn an inspector and write it; its card with ``digest``.
+
+    Args:
+        pictures: of good parts, and with ``labels="masks"`` of bad ones.
+        out: folder of the model.
+        backbone: where features come from.
+        settings: of learning.
+        labels: ``none`` uses good parts alone, ``masks`` the marked defects, too.
+        false_reject_rate: share of good parts that may be rejected.
+        data_licence: of the pictures, for the card.
+        told: how many of how many pictures were looked at.
+
+    Raises:
+        UsageError: too few good parts, or both grey and coloured pictures.
+        SourceError: too many pictures cannot be read, or a mask does not fit.
+    """
+    good, bad, contract, facts = _material(pictures, labels)
+    settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
+    cells = backbone.cells(settings.scale)
+    learnt = learn_inspector(good, bad, cells=cells, settings=settings, told=told)
+    held = _Held(learnt, cells)
+    rejects = set_threshold(held.good_part_scores(), rate=false_reject_rate)
+    reviews = set_threshold(
+        held.good_part_scores(), rate=min(REVIEW_TIMES * false_reject_rate, 0.5)
+    )
+    inspector = learnt.inspector.with_thresholds(
+        reject_from=rejects.score,
+        review_from=min(reviews.score, rejects.score),
+        mark_from=held.mark_from(false_reject_rate),
+    )
+    card = {
+        "code": {"sightline": sightline.__version__},
+        "data": facts | _counts(learnt) | {"licence": data_licence},
+        "labels": labels,
+        "seed": settings.seed,
+        "settings": asdict(settings),
+        "features": {"source": backbone.source, "licence": backbone.licence},
+        "threshold": _said_threshold(rejects, inspector),
+        "figures": held.figures(settings.seed),
+        "place_rule": {
+            "patches_by_place": inspector.patches.is_by_place,
+            "patches_explained_by_place": round(inspector.patches.explained, 4),
+            "odds_by_place": inspector.odds.is_by_place,
+            "odds_explained_by_place": round(inspector.odds.explained, 4),
+        },
+        "notes": [
+            *([_HANDCRAFTED_COST] if backbone.graph is None else []),
+            *(
+                []
+                if rejects.holds
+                else [
+                    f"{rejects.parts} good parts held back are too few for a rate of "
+                    f"{rejects.asked:g}: the bound that holds is {rejects.bound:.3f}"
+                ]
+            ),
+        ],
+    }
+    graphs = {} if backbone.graph is None else {BACKBONE: backbone.graph}
+    digest = save_artefact(
+        out,
+        kind=KIND,
+        contract=contract,
+        graphs=graphs,
+        arrays=inspector.as_arrays(),
+        card=card,
+    )
+    return {**card, "digest": digest, "model": str(out)}
+
+
+class _Held:
+    """What the inspector says of pictures that it has not seen."""
+
+    def __init__(self, learnt: Learnt, cells: Cells) -> None:
+        self._learnt = learnt
+        self._inspector: Inspector = learnt.inspector
+        self._cells = cells
+        self._good = [self._look(one) for one in learnt.held_good]
+        self._bad = [self._look(one) for one in learnt.held_bad]
+
+    def _look(self, one: LearntFrom) -> Inspected:
+        picture = one.read()
+        height_px, width_px = picture.shape[:2]
+        cells = self._cells(picture)
+        return self._inspector.inspect(cells, height_px=height_px, width_px=width_px)
+
+    def good_part_scores(self) -> Floats:
+        return part_scores(
+            [one.score for one in self._good], [one.part for one in self._learnt.held_good]
+        )
+
+    def mark_from(self, rate: float) -> float:
+        """Deviations from which a cell is marked.
+
+        Without marked defects: so that at most ``rate`` of the good pictures held back have a mark.
+        With them: where pixels have the best F1 on the bad pictures held back.
+        """
+        hottest = np.array([float(one.heat.max()) for one in self._good])
+        usual = max(float(np.quantile(hottest, 1 - rate)), 1e-3)
+        if not self._bad:
+            return usual
+        edges = np.linspace(0.0, float(max(one.heat.max() for one in self._bad)), BINS + 1)
+        marked, other = np.zeros(BINS), np.zeros(BINS)
+        for one, source in zip(self._bad, self._learnt.held_bad, strict=True):
+            assert source.mask is not None
+            mask = source.mask()
+            marked += np.histogram(one.heat[mask], edges)[0]
+            other += np.histogram(one.heat[~mask], edges)[0]
+        hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]
+        best = int((2 * hits / np.maximum(marked.sum() + hits + false, 1)).argmax())
+        return max(float(edges[best]), 1e-3)
+
+    def figures(self, seed: int) -> dict[str, Any]:
+        """Image AUROC on pictures held back, where there are bad ones."""
+        if not self._bad:
+            return {}
+        score = np.array([one.score for one in (*self._good, *self._bad)])
+        is_bad = np.arange(len(score)) >= len(self._good)
+        parts = [one.part for one in (*self._learnt.held_good, *self._learnt.held_bad)]
+        found = by_part(lambda chosen: auroc(score[chosen], is_bad[chosen]), parts, seed=seed)
+        return {"held_back_image_auroc": asdict(found)}
+
+
+def _material(
+    pictures: Sequence[PartPicture], labels: str
+) -> tuple[list[LearntFrom], list[LearntFrom], InputContract, dict[str, Any]]:
+    if labels not in LABELS:
+        raise UsageError(
+            expected=" or ".join(LABELS),
+            got=labels,
+            where="--labels",
+            action="boxes are not learnt from yet; mark masks, or learn from good parts alone",
+        )
+    wanted = [one for one in pictures if one.is_good or labels == "masks"]
+    good: list[LearntFrom] = []
+    bad: list[LearntFrom] = []
+    refused: Counter[str] = Counter()
+    unmarked = 0
+    shapes: list[tuple[int, int, int]] = []
+    whole = hashlib.sha256()
+    for one in wanted:
+        picture = read_picture(one.path)
+        if isinstance(picture, Refused):
+            refused[picture.code] += 1
+            continue
+        shape = (*picture.shape[:2], 1 if picture.ndim == 2 else 3)
+        whole.update(f"{one.name}\0{hashlib.sha256(picture.tobytes()).hexdigest()}\0".encode())
+        mask = None
+        if one.mask is not None:
+            mask = read_mask(one.mask, height_px=shape[0], width_px=shape[1])
+        if not one.is_good and (mask is None or not mask.any()):
+            unmarked += 1
+            continue
+        shapes.append(shape)
+        if one.is_good:
+            good.append(LearntFrom(name=one.name, part=one.part, read=_reader(one.path)))
+        else:
+            assert mask is not None
+            whole.update(hashlib.sha256(mask.tobytes()).digest())
+            bad.append(
+                LearntFrom(name=one.name, part=one.part, read=_reader(one.path), mask=_given(mask))
+            )
+    if sum(refused.values()) > _EXPECTED_REFUSED * len(wanted):
+        raise SourceError(
+            expected=f"at most {_EXPECTED_REFUSED:.0%} of the pictures refused",
+            got=", ".join(f"{count} {code}" for code, count in refused.items()),
+            where="the pictures to learn from",
+            action="look at them; 8 bits, grey or colour, not black",
+        )
+    if len({shape[2] for shape in shapes}) > 1:
+        colours = sum(shape[2] == 3 for shape in shapes)
+        raise UsageError(
+            expected="pictures that are all grey, or all coloured",
+            got=f"{colours} coloured of {len(shapes)}",
+            where="the pictures to learn from",
+            action="convert them to one form",
+        )
+    heights, widths = [s[0] for s in shapes] or [1], [s[1] for s in shapes] or [1]
+    contract = InputContract(
+        channels=shapes[0][2] if shapes else 1,
+        bit_depth=8,
+        min_width_px=max(round(min(widths) / SIZE_SLACK), 16),
+        max_width_px=round(max(widths) * SIZE_SLACK),
+        min_height_px=max(round(min(heights) / SIZE_SLACK), 16),
+        max_height_px=round(max(heights) * SIZE_SLACK),
+    )
+    facts = {
+        "digest": whole.hexdigest(),
+        "pictures": len(wanted),
+        "refused": dict(sorted(refused.items())),
+        "bad_without_mask": unmarked,
+    }
+    return good, bad, contract, facts
+
+
+def _reader(path: Path) -> Callable[[], Image]:
+    def read() -> Image:
+        picture = read_picture(path)
+        if isinstance(picture, Refused):
+            raise SourceError(
+                expected="the picture of before",
+                got=f"{picture.code}: {picture.detail}",
+                where=str(path),
+                action="leave the pictures as they are while a model is trained",
+            )
+        return picture
+
+    return read
+
+
+def _given(mask: npt.NDArray[np.bool_]) -> Callable[[], npt.NDArray[np.bool_]]:
+    packed, shape = np.packbits(mask), mask.shape
+
+    def give() -> npt.NDArray[np.bool_]:
+        count = shape[0] * shape[1]
+        return np.unpackbits(packed, count=count).reshape(shape).astype(np.bool_)
+
+    return give
+
+
+def _counts(learnt: Learnt) -> dict[str, int]:
+    return {
+        "learnt_good_pictures": learnt.fit_pictures,
+        "learnt_good_parts": learnt.fit_parts,
+        "learnt_bad_pictures": learnt.fit_bad,
+        "drawn_pictures": learnt.drawn_pictures,
+        "held_good_pictures": len(learnt.held_good),
+        "held_bad_pictures": len(learnt.held_bad),
+    }
+
+
+def _said_threshold(rejects: FalseRejects, inspector: Inspector) -> dict[str, Any]:
+    return {
+        "reject_from": inspector.reject_from,
+        "review_from": inspector.review_from,
+        "mark_from": inspector.mark_from,
+        "false_reject_rate_asked": rejects.asked,
+        "false_reject_rate_bound": rejects.bound,
+        "confidence": rejects.confidence,
+        "held_back_parts": rejects.parts,
+        "held_back_parts_above": rejects.above,
+        "how": "order statistic of good parts that nothing was learnt from; the bound is exact "
+        "(Clopper and Pearson)",
+    }

@@ -1,0 +1,132 @@
+"""A small network that says of each cell how much it looks like a defect.
+
+Two hidden layers of rectified units over the features of a cell, the same less their mean over the
+picture (so that another exposure changes little), and the distance to the four borders. It learns
+from good pictures into which defects were drawn, or from defects that a person marked, by AdamW
+(Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019) on cross-entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from sightline.perceive.inspection.floats import Floats
+
+BORDER_CELLS = 6
+"""Cells further from a border than this are all in the middle."""
+_RATE, _DECAY, _FIRST, _SECOND = 3e-3, 1e-2, 0.9, 0.999
+_WARM_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectHead:
+    """What was learnt.
+
+    Attributes:
+        mean, scale: float32[d] of what goes in.
+        weights: float32[d, h1], [h1, h2], [h2, 1].
+        biases: float32[h1], [h2], [1].
+    """
+
+    mean: Floats
+    scale: Floats
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+
+    def log_odds(self, cells: Floats) -> Floats:
+        """float32[rows, columns] for [rows, columns, c]: above 0 a defect is more likely."""
+        last = (seen_by_head(cells) - self.mean) / self.scale
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            last = np.maximum(last @ weight + bias, 0.0)
+        return (last @ self.weights[-1] + self.biases[-1]).reshape(cells.shape[:2])
+
+
+def seen_by_head(cells: Floats) -> Floats:
+    """float32[rows · columns, 2 c + 4]: what the head sees of each cell."""
+    rows, columns, channels = cells.shape
+    flat = cells.reshape(-1, channels)
+    y, x = np.mgrid[:rows, :columns]
+    borders = np.stack([y, rows - 1 - y, x, columns - 1 - x], axis=-1).reshape(-1, 4)
+    near = np.minimum(borders, BORDER_CELLS).astype(np.float32)
+    return np.concatenate([flat, flat - flat.mean(axis=0), near], axis=1, dtype=np.float32)
+
+
+def learn_head(
+    seen: Floats,
+    is_defect: Floats,
+    *,
+    hidden: tuple[int, int],
+    rounds: int,
+    batch: int,
+    seed: int,
+) -> DefectHead:
+    """Learn from cells.
+
+    Args:
+        seen: float32[n, d], rows of :func:`seen_by_head`.
+        is_defect: float32[n], 0 to 1.
+        hidden: units of the two hidden layers.
+        rounds: times that every row is looked at.
+        batch: rows that are looked at together.
+        seed: of the first weights and the order.
+    """
+    random = np.random.default_rng(seed)
+    mean = seen.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = seen.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(1e-3)
+    rows = (seen - mean) / scale
+    sizes = (seen.shape[1], *hidden, 1)
+    weights = [
+        (random.normal(size=(a, b)) * np.sqrt(2 / a)).astype(np.float32) for a, b in pairwise(sizes)
+    ]
+    parameters = [*weights, *(np.zeros(b, np.float32) for b in sizes[1:])]
+    first = [np.zeros_like(p) for p in parameters]
+    second = [np.zeros_like(p) for p in parameters]
+    each = max(len(rows) // batch, 1)
+    step, steps = 0, rounds * each
+    for _ in range(rounds):
+        order = random.permutation(len(rows))
+        for k in range(each):
+            chosen = order[k * batch : (k + 1) * batch]
+            step += 1
+            rate = _rate_at(step, steps)
+            for i, gradient in enumerate(_gradients(rows[chosen], is_defect[chosen], parameters)):
+                first[i] += (1 - _FIRST) * (gradient - first[i])
+                second[i] += (1 - _SECOND) * (gradient * gradient - second[i])
+                root = np.sqrt(second[i] / (1 - _SECOND**step)) + 1e-8
+                if parameters[i].ndim == 2:
+                    parameters[i] *= np.float32(1 - rate * _DECAY)
+                parameters[i] -= np.float32(rate) * (first[i] / (1 - _FIRST**step) / root)
+    return DefectHead(
+        mean=mean, scale=scale, weights=tuple(parameters[:3]), biases=tuple(parameters[3:])
+    )
+
+
+def _rate_at(step: int, steps: int) -> float:
+    """Rises to its greatest over the first fifth, then falls as a cosine to nothing."""
+    warm = _WARM_SHARE * steps
+    if step < warm:
+        return _RATE * step / warm
+    return _RATE * 0.5 * (1 + float(np.cos(np.pi * (step - warm) / (steps - warm))))
+
+
+def _gradients(rows: Floats, is_defect: Floats, parameters: list[Floats]) -> list[Floats]:
+    """Of the mean cross-entropy, by each of three weights and three biases."""
+    w1, w2, w3, b1, b2, b3 = parameters
+    one = np.maximum(rows @ w1 + b1, 0.0)
+    two = np.maximum(one @ w2 + b2, 0.0)
+    odds = (two @ w3 + b3)[:, 0]
+    share = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+    back = ((share - is_defect) / np.float32(len(rows)))[:, None].astype(np.float32)
+    back_two = (back @ w3.T) * (two > 0)
+    back_one = (back_two @ w2.T) * (one > 0)
+    return [
+        rows.T @ back_one,
+        one.T @ back_two,
+        two.T @ back,
+        back_one.sum(axis=0),
+        back_two.sum(axis=0),
+        back.sum(axis=0),
+    ]

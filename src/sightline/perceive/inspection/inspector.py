@@ -1,0 +1,212 @@
+"""An inspector: cells in, a score, its reasons and a heat map out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sightline.perceive.inspection.cells import CELL_PX
+from sightline.perceive.inspection.defect_head import DefectHead
+from sightline.perceive.inspection.floats import Floats
+from sightline.perceive.inspection.patch_memory import PatchMemory
+from sightline.perceive.inspection.usual_place import UsualPlace
+
+REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT", "DEFECT_OVER_AN_AREA")
+"""What a score is the sum of, in deviations from good parts: the distance of the 2 % of cells that
+are farthest from the memory, the greatest log-odds of a cell, the mean log-odds of the 2 % of cells
+with the greatest."""
+_LARGEST_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What was seen in one picture.
+
+    Attributes:
+        score: sum of the reasons; that of a usual good part is about 0.
+        reasons: float32[3] in the order of ``REASONS``, in deviations from good parts.
+        heat: float32[height, width], how unusual each pixel is; 1 and more is marked.
+        boxes: float32[n, 5]: x1, y1, x2, y2 in px and the greatest heat, the hottest first.
+        peak: row and column of the hottest cell.
+    """
+
+    score: float
+    reasons: Floats
+    heat: Floats
+    boxes: Floats
+    peak: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspector:
+    """What was learnt of good parts, and of defects where there were some.
+
+    Attributes:
+        memory: of normal patches.
+        patches, odds: what is usual of distances and log-odds, by place.
+        head: what defects look like.
+        usual: float32[3, 2], median and deviation of each reason over good parts.
+        scale: factor by which pictures are enlarged.
+        reject_from: score from which a part is rejected.
+        review_from: score from which a person looks.
+        mark_from: deviations from which a cell is marked.
+        patch_share: share of the memory in the heat map, 0 to 1; the rest is of the head.
+    """
+
+    memory: PatchMemory
+    patches: UsualPlace
+    head: DefectHead
+    odds: UsualPlace
+    usual: Floats
+    scale: float
+    reject_from: float
+    review_from: float
+    mark_from: float
+    patch_share: float
+
+    def maps(self, cells: Floats) -> tuple[Floats, Floats, Floats]:
+        """Of each cell: deviation of its distance, its log-odds, deviation of these."""
+        distance = self.patches.deviations(self.memory.strangeness(cells))
+        distance = distance - np.median(distance)
+        odds = self.head.log_odds(cells)
+        return distance, odds, self.odds.deviations(odds)
+
+    def inspect(self, cells: Floats, *, height_px: int, width_px: int) -> Inspected:
+        """Look at one picture.
+
+        Args:
+            cells: float32[rows, columns, c] of it.
+            height_px, width_px: of the picture.
+        """
+        distance, odds, deviation = self.maps(cells)
+        reasons = (raw_reasons(distance, odds) - self.usual[:, 0]) / self.usual[:, 1]
+        mixed = self.patch_share * distance + (1 - self.patch_share) * deviation
+        hot = mixed / self.mark_from
+        peak = divmod(int(hot.argmax()), hot.shape[1])
+        heat = self._at_pixels(hot, height_px, width_px)
+        return Inspected(
+            score=float(reasons.sum()),
+            reasons=reasons.astype(np.float32),
+            heat=heat,
+            boxes=marked_boxes(heat, least_px=round(CELL_PX / self.scale)),
+            peak=peak,
+        )
+
+    def disposition(self, score: float) -> str:
+        """``accept``, ``review`` or ``reject``."""
+        if score >= self.reject_from:
+            return "reject"
+        return "review" if score >= self.review_from else "accept"
+
+    def _at_pixels(self, cells: Floats, height_px: int, width_px: int) -> Floats:
+        rows, columns = cells.shape
+        size = (round(columns * CELL_PX / self.scale), round(rows * CELL_PX / self.scale))
+        wide = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        below, right = max(height_px - wide.shape[0], 0), max(width_px - wide.shape[1], 0)
+        return np.pad(wide, ((0, below), (0, right)), mode="edge")[:height_px, :width_px]
+
+    def with_thresholds(
+        self, *, reject_from: float, review_from: float, mark_from: float
+    ) -> Inspector:
+        """The same with these thresholds."""
+        return replace(self, reject_from=reject_from, review_from=review_from, mark_from=mark_from)
+
+    def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All of it as arrays by name."""
+        numbers = (
+            *(self.scale, self.reject_from, self.review_from, self.mark_from, self.patch_share),
+            *(self.patches.explained, self.odds.explained),
+        )
+        return {
+            "memory_mean": self.memory.mean,
+            "memory_scale": self.memory.scale,
+            "memory_vectors": self.memory.vectors,
+            "patches": np.stack([self.patches.mean, self.patches.spread]),
+            "odds": np.stack([self.odds.mean, self.odds.spread]),
+            "head_mean": self.head.mean,
+            "head_scale": self.head.scale,
+            **{f"head_weight_{i}": w for i, w in enumerate(self.head.weights)},
+            **{f"head_bias_{i}": b for i, b in enumerate(self.head.biases)},
+            "usual": self.usual,
+            "numbers": np.array(numbers, np.float64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Inspector:
+        """Inverse of :meth:`as_arrays`.
+
+        Raises:
+            KeyError: an array is missing.
+        """
+        scale, reject_from, review_from, mark_from, share, *explained = arrays["numbers"].tolist()
+        places = [
+            UsualPlace(mean=arrays[n][0], spread=arrays[n][1], explained=e)
+            for n, e in zip(("patches", "odds"), explained, strict=True)
+        ]
+        return cls(
+            memory=PatchMemory(
+                mean=arrays["memory_mean"],
+                scale=arrays["memory_scale"],
+                vectors=arrays["memory_vectors"],
+            ),
+            patches=places[0],
+            odds=places[1],
+            head=DefectHead(
+                mean=arrays["head_mean"],
+                scale=arrays["head_scale"],
+                weights=tuple(arrays[f"head_weight_{i}"] for i in range(3)),
+                biases=tuple(arrays[f"head_bias_{i}"] for i in range(3)),
+            ),
+            usual=arrays["usual"],
+            scale=scale,
+            reject_from=reject_from,
+            review_from=review_from,
+            mark_from=mark_from,
+            patch_share=share,
+        )
+
+
+def raw_reasons(distance: Floats, odds: Floats) -> Floats:
+    """float64[3] of two maps, in the order of ``REASONS``, before they are held against good parts.
+
+    Args:
+        distance: deviations of the distances, [rows, columns].
+        odds: log-odds, [rows, columns].
+    """
+    return np.array([_largest(distance), odds.max(), _largest(odds)], np.float64)
+
+
+def _largest(values: Floats) -> float:
+    count = max(1, int(values.size * _LARGEST_SHARE))
+    return float(np.partition(values.ravel(), -count)[-count:].mean())
+
+
+def marked_boxes(heat: Floats, *, least_px: int) -> Floats:
+    """float32[n, 5]: x1, y1, x2, y2 and greatest heat of each area of 1 and more, hottest first.
+
+    Args:
+        heat: float32[height, width].
+        least_px: areas that are both lower and narrower are left out.
+
+    >>> heat = np.zeros((20, 20), np.float32); heat[5:15, 2:8] = 2.0
+    >>> marked_boxes(heat, least_px=4).tolist()
+    [[2.0, 5.0, 8.0, 15.0, 2.0]]
+    """
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
+        (heat >= 1).astype(np.uint8), connectivity=8
+    )
+    found = []
+    for i in range(1, count):
+        x, y, width, height, _ = (int(v) for v in statistics[i])
+        if max(width, height) < least_px:
+            continue
+        inner = heat[y : y + height, x : x + width]
+        hottest = float(inner[labels[y : y + height, x : x + width] == i].max())
+        found.append((x, y, x + width, y + height, hottest))
+    found.sort(key=lambda box: (-box[4], box))
+    return np.array(found, np.float32).reshape(-1, 5)

@@ -1,0 +1,155 @@
+"""From folders of pictures to a model, to decisions and to figures, by the commands."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from perceive.inspection.surface_cases import holed, mask_of_hole, surface
+from sightline.cli.main import app_for
+from sightline.errors import UsageError
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app_for(arguments), arguments)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+def write(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("parts")
+    for i in range(30):
+        write(root / "good" / f"{i:03}.png", surface(i))
+    for i in range(8):
+        write(root / "hole" / f"{i:03}.png", holed(100 + i))
+        write(root / "hole" / f"{i:03}_mask.png", mask_of_hole().astype(np.uint8) * 255)
+    return root
+
+
+def train(data, out, *more):
+    arguments = ("--backbone", "handcrafted", "--drawn", "1", "--json", *more)
+    return json.loads(run("train", "inspection", str(data), "-o", str(out), *arguments))
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model")
+    return out, train(data, out)
+
+
+def test_the_card_says_what_handcrafted_features_cost(model):
+    assert "far worse" in model[1]["notes"][0]
+
+
+def test_the_card_says_that_too_few_good_parts_were_held_back(model):
+    threshold = model[1]["threshold"]
+    assert threshold["held_back_parts"] == 7
+    assert threshold["false_reject_rate_bound"] > threshold["false_reject_rate_asked"]
+
+
+def test_two_trainings_with_one_seed_give_one_digest(data, model, tmp_path):
+    assert train(data, tmp_path / "again")["digest"] == model[1]["digest"]
+
+
+def test_masks_are_learnt_from(data, tmp_path):
+    card = train(data, tmp_path / "m", "--labels", "masks")
+    assert card["data"]["learnt_bad_pictures"] == 7
+    assert card["figures"]["held_back_image_auroc"]["value"] == 1.0
+
+
+def test_boxes_are_refused_as_long_as_they_are_not_learnt_from(data, tmp_path):
+    with pytest.raises(UsageError, match="boxes are not learnt from yet"):
+        train(data, tmp_path / "m", "--labels", "boxes")
+
+
+def test_an_evaluation_has_figures_with_intervals(data, model):
+    found = json.loads(run("evaluate", "inspection", str(data), "--model", str(model[0]), "--json"))
+    assert found["image"]["auroc"]["low"] <= found["image"]["auroc"]["value"] <= 1
+    assert found["per_class"]["hole"]["auroc"]["value"] > 0.9
+    assert set(found["pixel"]) == {"pixel_ap", "pixel_f1", "pixel_f1_best", "pro"}
+
+
+def test_predictions_are_a_table_boxes_and_maps_of_16_bits(data, model, tmp_path):
+    run(
+        "evaluate", "inspection", str(data), "--model", str(model[0]), "--predictions",
+        str(tmp_path / "p"),
+    )  # fmt: skip
+    with (tmp_path / "p" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 38
+    assert set(rows[0]) == {"image", "score", "alarm"}
+    with (tmp_path / "p" / "boxes.csv").open() as file:
+        assert next(csv.reader(file)) == ["image", "x1", "y1", "x2", "y2", "class", "score"]
+    heat = cv2.imread(str(tmp_path / "p" / "maps" / "hole" / "000.png"), cv2.IMREAD_UNCHANGED)
+    assert (heat.dtype, heat.shape) == (np.uint16, (64, 80))
+
+
+@pytest.fixture(scope="module")
+def inspected(model, tmp_path_factory):
+    root, out = tmp_path_factory.mktemp("pictures"), tmp_path_factory.mktemp("run")
+    write(root / "a_good.png", surface(500))
+    write(root / "b_hole.png", holed(501))
+    write(root / "c_small.png", surface(0)[:20, :20])
+    write(root / "d_deep.png", surface(0).astype(np.uint16))
+    write(root / "e_colour.png", np.dstack([surface(0), surface(1), surface(2)]))
+    write(root / "f_black.png", np.zeros((64, 80), np.uint8))
+    (root / "g_corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    run("inspect", str(root), "--model", str(model[0]), "-o", str(out))
+    lines = (out / "decisions.jsonl").read_text().splitlines()
+    return out, {line["image"]: line for line in map(json.loads, lines)}
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        ("c_small.png", "WRONG_SIZE"),
+        ("d_deep.png", "WRONG_BIT_DEPTH"),
+        ("e_colour.png", "WRONG_CHANNELS"),
+        ("f_black.png", "BLACK"),
+        ("g_corrupt.png", "UNREADABLE"),
+    ],
+)
+def test_what_the_model_does_not_take_goes_to_review_with_its_code(inspected, image, code):
+    line = inspected[1][image]
+    assert (line["disposition"], line["code"]) == ("review", code)
+
+
+def test_a_hole_is_rejected_and_boxed(inspected):
+    line = inspected[1]["b_hole.png"]
+    assert line["disposition"] == "reject"
+    x1, y1, x2, y2, _ = line["boxes"][0]
+    assert x1 < 40 < x2
+    assert y1 < 32 < y2
+
+
+def test_the_report_shows_the_hole(inspected):
+    page = (inspected[0] / "report.html").read_text()
+    assert "b_hole.png" in page
+    assert "<script" not in page
+
+
+def test_a_model_that_was_changed_inspects_nothing(data, model, tmp_path):
+    out = Path(shutil.copytree(model[0], tmp_path / "m"))
+    (out / "arrays.npz").write_bytes(b"x")
+    with pytest.raises(UsageError, match="as the card says"):
+        run("inspect", str(data), "--model", str(out), "-o", str(tmp_path / "run"))
+
+
+def test_grey_and_coloured_pictures_are_not_mixed(data, tmp_path):
+    for i in range(20):
+        write(tmp_path / "d" / "good" / f"{i}.png", surface(i))
+    write(tmp_path / "d" / "good" / "x.png", np.dstack([surface(0), surface(1), surface(2)]))
+    with pytest.raises(UsageError, match="all grey, or all coloured"):
+        train(tmp_path / "d", tmp_path / "m")

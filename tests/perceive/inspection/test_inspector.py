@@ -1,0 +1,88 @@
+"""An inspector tells a holed surface from a good one, and where the hole is."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from perceive.inspection.surface_cases import CELLS, SETTINGS, bad, good, holed, surface
+from sightline.errors import UsageError
+from sightline.perceive.inspection import Inspector, learn_inspector
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    return learn_inspector(good(40), [], cells=CELLS, settings=SETTINGS)
+
+
+def look(inspector, picture):
+    return inspector.inspect(CELLS(picture), height_px=64, width_px=80)
+
+
+def test_a_hole_scores_above_every_good_surface(learnt):
+    usual = [look(learnt.inspector, surface(2000 + i)).score for i in range(10)]
+    holes = [look(learnt.inspector, holed(3000 + i)).score for i in range(10)]
+    assert min(holes) > max(usual)
+
+
+def test_the_heat_is_at_picture_resolution_and_highest_at_the_hole(learnt):
+    heat = look(learnt.inspector, holed(3000)).heat
+    assert heat.shape == (64, 80)
+    y, x = np.unravel_index(heat.argmax(), heat.shape)
+    assert 16 <= y < 48
+    assert 24 <= x < 56
+
+
+def test_the_score_is_the_sum_of_its_reasons(learnt):
+    found = look(learnt.inspector, holed(3000))
+    assert found.score == pytest.approx(found.reasons.sum(), rel=1e-5)
+
+
+def test_equal_seeds_learn_equal_inspectors(learnt):
+    again = learn_inspector(good(40), [], cells=CELLS, settings=SETTINGS)
+
+    def digest(inspector):
+        arrays = inspector.as_arrays()
+        whole = b"".join(np.ascontiguousarray(arrays[name]).tobytes() for name in sorted(arrays))
+        return hashlib.sha256(whole).hexdigest()
+
+    assert digest(again.inspector) == digest(learnt.inspector)
+
+
+def test_an_inspector_survives_its_arrays(learnt):
+    again = Inspector.from_arrays(learnt.inspector.as_arrays())
+    picture = holed(3000)
+    assert look(again, picture).score == look(learnt.inspector, picture).score
+
+
+def test_ten_times_as_many_pictures_hold_no_larger_memory(learnt):
+    more = learn_inspector(good(400), [], cells=CELLS, settings=SETTINGS)
+    sizes = [len(one.inspector.memory.vectors) for one in (learnt, more)]
+    assert sizes == [60, 60]
+
+
+def test_what_is_held_back_was_not_learnt_from(learnt):
+    held = {one.part for one in learnt.held_good}
+    assert len(held) + learnt.fit_parts + 10 == 40
+    assert len(held) == 10
+
+
+def test_marked_defects_can_be_learnt_from():
+    found = learn_inspector(good(40), bad(20), cells=CELLS, settings=SETTINGS)
+    assert (found.fit_bad, len(found.held_bad)) == (17, 3)
+    assert look(found.inspector, holed(3000)).score > look(found.inspector, surface(2000)).score
+
+
+def test_too_few_good_parts_are_refused():
+    with pytest.raises(UsageError, match="at least 20 good parts"):
+        learn_inspector(good(19), [], cells=CELLS, settings=SETTINGS)
+
+
+def test_a_score_is_accepted_reviewed_or_rejected(learnt):
+    one = learnt.inspector.with_thresholds(reject_from=5.0, review_from=2.0, mark_from=1.0)
+    assert [one.disposition(s) for s in (1.9, 2.0, 4.9, 5.0)] == [
+        "accept",
+        "review",
+        "review",
+        "reject",
+    ]

@@ -53,7 +53,7 @@ class PatchMemory:
         from, whose patches are at no distance, does not stand apart.
         """
         near = _NEAR * math.sqrt(self.vectors.shape[1])
-        return np.log(self.distances(cells) + np.float32(near))
+        return np.asarray(np.log(self.distances(cells) + np.float32(near)))
 
     def nearest(self, cell: Floats, *, count: int) -> IntArray:
         """Places in the memory of the vectors nearest to one cell [c], the nearest first."""

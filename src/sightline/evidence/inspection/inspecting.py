@@ -15,7 +15,7 @@ import numpy as np
 
 from sightline.errors import SourceError
 from sightline.evidence.inspection.map_files import heat_picture, write_map, write_png, writing
-from sightline.evidence.page_style import STYLE
+from sightline.evidence.pages import page
 from sightline.perceive.inspection.inspector import REASONS
 from sightline.perceive.inspection.inspector_model import InspectorModel
 from sightline.records.frames import Image
@@ -103,8 +103,8 @@ def inspect_pictures(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / "decisions.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
-        page = _page(model, summary, _worst(shown))
-        (out / "report.html").write_text(page, encoding="utf-8")
+        text = page("Inspection", _body(model, summary, _worst(shown)))
+        (out / "report.html").write_text(text, encoding="utf-8")
     return summary
 
 
@@ -157,7 +157,7 @@ def _thumbnail(heat: Image) -> bytes:
     return bytes(np.asarray(cv2.imencode(".png", small)[1]).tobytes())
 
 
-def _page(model: InspectorModel, summary: dict[str, Any], worst: Sequence[_Shown]) -> str:
+def _body(model: InspectorModel, summary: dict[str, Any], worst: Sequence[_Shown]) -> str:
     threshold = model.artefact.card["threshold"]
     cards = "".join(
         f'<div class="card"><b>{summary[name]}</b>{name}</div>'
@@ -171,12 +171,10 @@ def _page(model: InspectorModel, summary: dict[str, Any], worst: Sequence[_Shown
         f"{threshold['held_back_parts']} parts held back)."
     )
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Inspection</title>"
-        f"<style>{STYLE}</style><main><h1>Inspection</h1>"
-        f'<p class="soft">Model {model.artefact.digest[:16]}. {said}</p>'
+        f'<h1>Inspection</h1><p class="soft">Model {model.artefact.digest[:16]}. {said}</p>'
         f'<div class="cards">{cards}</div><h2>The most unusual first</h2>'
         "<table><tr><th>picture</th><th>heat</th><th>disposition</th><th>score</th>"
-        f"<th>deviations from good parts</th></tr>{rows}</table></main></html>"
+        f"<th>deviations from good parts</th></tr>{rows}</table>"
     )
 
 

@@ -107,6 +107,12 @@ class WorkerError(SightlineError):
     exit_code = 9
 
 
+class RefusedError(SightlineError):
+    """Most rows or frames of a run were refused. The run is complete, and so is its log."""
+
+    exit_code = 10
+
+
 # --- we are at fault --------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a replay, comparison or verification did not hold; 2 wrong usage;
 3 contract; 4 pipeline; 5 source; 6 log, checkpoint or ledger; 7 alert receiver or database;
-8 disk; 9 a worker process was killed; 70 a defect of Sightline.
+8 disk; 9 a worker process was killed; 10 most rows were refused; 70 a defect of Sightline.
 
 A command is imported only when it is called, so that `--help` is quick.
 """

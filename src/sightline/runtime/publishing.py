@@ -11,6 +11,7 @@ from sightline.records import Decision
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.ledger_keeping import LedgerKeeper
+from sightline.runtime.refusals import RefusalWatch
 from sightline.runtime.run_directory import RunDirectory
 
 FROM_RECEIPT = "receipt-to-decision"
@@ -26,6 +27,7 @@ class Publisher:
         metrics: of the run.
         monotonic_s: for latencies.
         is_by_the_clock: whether the run must go on while the ledger is behind.
+        refusals: tells when most of what comes is refused.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Publisher:
         *,
         monotonic_s: Callable[[], float],
         is_by_the_clock: bool,
+        refusals: RefusalWatch | None = None,
     ) -> None:
         self._run = run
         self._keeper = keeper
         self._metrics = metrics
         self._monotonic_s = monotonic_s
         self._is_by_the_clock = is_by_the_clock
+        self._refusals = refusals
         self.decisions = 0
         self.step_s = LatencyRecorder()
         self.latency_s = LatencyRecorder()
@@ -82,6 +86,8 @@ class Publisher:
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
+        if self._refusals is not None:
+            self._refusals.note(one.name, one.accounts)
         self._keeper.hand([one], may_wait=not self._is_by_the_clock)
         ledger = self._keeper.state
         self._metrics.observe_ledger(is_well=bool(ledger), failures=ledger.failures)

@@ -22,7 +22,7 @@ from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetri
 from sightline.act.command_signing import CommandKey, CommandSigner, next_session
 from sightline.act.ledger_database import settled_digest
 from sightline.act.outbox import Undelivered
-from sightline.errors import LogError, SinkError, SourceError, UsageError
+from sightline.errors import LogError, RefusedError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage
 from sightline.records import Accounts, Frame
@@ -58,6 +58,7 @@ from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
+from sightline.runtime.refusals import RefusalWatch, refusal_problem
 from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory, RunState
 from sightline.runtime.run_lock import WriteFence, run_lock
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
@@ -203,6 +204,7 @@ def run_pipeline(
             opened.metrics,
             monotonic_s=clocks.monotonic_s,
             is_by_the_clock=options.is_live or bool(plan.cameras),
+            refusals=RefusalWatch(run, plan, on_trouble),
         )
         loop = RunLoop(
             plan=plan,
@@ -758,6 +760,13 @@ def _unusable(opened: _Opened, tallies: Mapping[str, FrameTally]) -> dict[str, s
     return {} if opened.is_stopped() else found
 
 
+def _refusal(opened: _Opened, accounts: Accounts) -> SourceError | RefusedError | None:
+    """What is to be said of rows, of a run that was not stopped before there could be some."""
+    if opened.is_stopped() and not accounts.received:
+        return None
+    return refusal_problem(opened.run, opened.plan, accounts, limits=opened.limits)
+
+
 def _report(
     opened: _Opened,
     loop: RunLoop,
@@ -801,6 +810,7 @@ def _report(
         waited=not opened.options.has_deadlines,
         cameras=tallies,
         unusable=_unusable(opened, tallies),
+        refusal=_refusal(opened, accounts),
         fallbacks=dict(sorted(numbers.fallbacks.items())),
         ledger=ledger,
         undelivered=undelivered,

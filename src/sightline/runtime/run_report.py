@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.act.outbox import Undelivered
-from sightline.errors import SinkError, SourceError
+from sightline.errors import RefusedError, SinkError, SourceError
 from sightline.records import Accounts
 from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.engine.learning import Learning
@@ -43,6 +43,7 @@ class RunReport:
         cameras: what has come of each camera in this call, and why what cannot be used cannot.
         unusable: of each recording, or of the cameras if it is all of them, that gave nothing that
             could be used: why.
+        refusal: that there were no rows, or that most of them were refused, and why.
         waited: whether answers were waited for, so that none of those that took too long was lost.
         fallbacks: guarded stages that did not answer, by ``stage:status``.
         ledger: how the ledger is: one that is not current lacks what the log has.
@@ -92,10 +93,11 @@ class RunReport:
     waited: bool = False
     cameras: Mapping[str, FrameTally] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
+    refusal: SourceError | RefusedError | None = None
 
-    def problem(self) -> SourceError | SinkError | None:
-        """What whoever started the run must hear of: a camera of which nothing could be used, a
-        ledger that lacks some, alerts not told.
+    def problem(self) -> SourceError | RefusedError | SinkError | None:
+        """What whoever started the run must hear of: a camera of which nothing could be used, no
+        rows at all, rows of which most were refused, a ledger that lacks some, alerts not told.
 
         The run itself is complete, and so is its log.
         """
@@ -107,6 +109,8 @@ class RunReport:
                 where=f"camera {names}",
                 action="mend the source, or what the contract says of it",
             )
+        if self.refusal is not None:
+            return self.refusal
         again = f"mend it, then `sightline run … --out {self.path} --resume`"
         if not self.ledger.is_current:
             return SinkError(
@@ -166,6 +170,7 @@ class RunReport:
                 for name, tally in self.cameras.items()
             },
             "unusable": dict(self.unusable),
+            "refusal": None if self.refusal is None else str(self.refusal),
             "fallbacks": dict(self.fallbacks),
             "undelivered": sum(map(int, (self.undelivered or {}).values())),
             "outbox": {name: asdict(waits) for name, waits in (self.undelivered or {}).items()},

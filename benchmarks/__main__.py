@@ -64,6 +64,14 @@ def pipeline(
 
 
 @app.command()
+def tiles(as_json: Json = False) -> None:
+    """Detections into the greatest score of each map tile, on one core."""
+    from benchmarks.tiles import bench_tiles
+
+    _show(bench_tiles(progress=_say), as_json=as_json)
+
+
+@app.command()
 def tracker(
     peers: Annotated[bool, typer.Option("--peers", help="Also time ByteTrack.")] = False,
     as_json: Json = False,

@@ -34,6 +34,7 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "Stage": "sightline.runtime.stage",
         "Stream": "sightline.sense.source",
         "Tracker": "sightline.notebook",
+        "aggregate_recent_tile_max": "sightline.perceive.tiles",
         "chunk_of": "sightline.sense.source",
         "decisions": "sightline.notebook",
         "detect": "sightline.notebook",
@@ -63,6 +64,7 @@ __all__ = [
     "Stage",
     "Stream",
     "Tracker",
+    "aggregate_recent_tile_max",
     "chunk_of",
     "decisions",
     "detect",
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
         replay,
         run,
     )
+    from sightline.perceive.tiles import aggregate_recent_tile_max
     from sightline.records import Detections, Frame
     from sightline.runtime.detector import DetectorKind
     from sightline.runtime.item_stage import ItemStage

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "stages": ("pipeline_commands:stages", "List stages, detectors, sources and outlets."),
         "schema": ("pipeline_commands:schema", "Print JSON Schema for editors."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
+        "tiles": ("tiles_command:tiles", "Greatest recent score of each map tile."),
         "decisions": ("decisions_command:decisions", "List what a run decided, or filter it."),
         "explain": ("explain_command:explain_command", "Show why something was decided."),
         "report": ("report_command:report", "Show what a run came to, or write it as a page."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,50 @@ def read_series(
     names = [*_time_columns(time), value, *([] if key is None else [key])]
     table, unread = _read(path, names, options)
     return _series(table, unread, time=time, value=value, key=key, where=str(path), options=options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadColumns:
+    """Columns of numbers at times, row by row in the order of the file.
+
+    Attributes:
+        time_ns: int64[n]; rows whose time could not be read are not among them.
+        values: float64[n] by name of the column; NaN where there is no number.
+        unread: what could not be read, by reason.
+        notes: what was found out about the table, for a person.
+    """
+
+    time_ns: IntArray
+    values: Mapping[str, FloatArray]
+    unread: tuple[Unread, ...]
+    notes: tuple[str, ...]
+
+
+def read_columns(
+    path: Path, *, time: str, values: Sequence[str], options: ReadingOptions = _NO_OPTIONS
+) -> ReadColumns:
+    """Read columns of numbers that belong together. Arguments and errors: :func:`read_series`."""
+    table, unread = _read(path, [*_time_columns(time), *values], options)
+    for column in values:
+        _check_column(table, column, str(path))
+    row, stamps = table[ROW].to_numpy(), _time_column(table, time, str(path))
+    times = read_times(
+        stamps, time_format=options.time_format, zone=options.zone, also_missing=options.missing
+    )
+    bad_times = _bad_times(times, stamps, row)
+    _check_times(times, bad_times, where=f"{path}, column {time}", rows=len(table))
+    is_timed = times.ns.is_not_null().to_numpy()
+    time_ns = times.ns.drop_nulls().to_numpy().astype(np.int64)
+    found: dict[str, FloatArray] = {}
+    notes = [_times_note(times, time_ns), *times.notes]
+    for column in values:
+        numbers, bad, more = _values(table[column], row, str(path), options)
+        found[column] = numbers[is_timed]
+        unread += bad
+        notes += more
+    return ReadColumns(
+        time_ns=time_ns, values=found, unread=(*unread, *bad_times), notes=tuple(notes)
+    )
 
 
 def series_of(
@@ -554,7 +598,7 @@ def _read(
     raise UsageError(
         expected="a file .csv, .tsv, .txt, .parquet or .npz",
         got=path.name,
-        where="sightline detect",
+        where=str(path),
         action="convert it, or rename it if that is what it is",
     )
 

@@ -296,7 +296,9 @@ class UsualView:
         self._lasting = None
         if np.count_nonzero(is_lasting) > _LEAST_LASTING_SHARE * weight.size:
             # The reference's own length is the weight already.
-            spectrum = np.conj(np.fft.rfft2(self._reference * is_lasting))
+            spectrum: npt.NDArray[np.complex64] = np.conj(
+                np.fft.rfft2(self._reference * is_lasting)
+            )
             self._lasting = spectrum / np.float32(weight[is_lasting].sum())
 
     def _is_textured(self) -> npt.NDArray[np.bool_]:

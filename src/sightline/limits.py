@@ -218,7 +218,7 @@ class Limits:
     console_requests: int = 16
     """Requests to the page that are answered at a time. A further one is hung up on."""
     console_request_s: float = 10.0
-    """Time a browser may take to send its request, and to take an answer."""
+    """Longest silence of a browser amid a request or an answer; then it is hung up on."""
     console_body_bytes: int = 1 << 14
     """One form that is sent to the page. A larger one is refused, unread."""
 

@@ -73,6 +73,8 @@ class Console:
         self._explaining = threading.Lock()
         self._next_s = 0.0
         self._trouble = ""
+        self._looks = 0
+        self._shown: tuple[object, str] | None = None
         self._accounts: OrderedDict[tuple[str, int], tuple[Facts, str]] = OrderedDict()
         self._pictures: dict[str, tuple[str, bytes]] = {}
 
@@ -95,19 +97,25 @@ class Console:
         with self._reading:
             self._read_on()
             followed = self._followed
-            desk = None if followed.desk is None else followed.desk.account()
-            return live_part(
-                followed,
-                desk=desk,
-                inputs=waiting_inputs(self.run.path) if desk is not None else [],
-                takes_inputs=takes_controls(self.run.path),
-                pictures={
-                    name: str(0 if seen.newest is None else seen.newest.index)
-                    for name, seen in followed.cameras.items()
-                },
-                form_key=form_key,
-                trouble=self._trouble,
-            )
+            has_desk = followed.desk is not None
+            inputs = waiting_inputs(self.run.path) if has_desk else []
+            takes_inputs = takes_controls(self.run.path)
+            state = (self._looks, inputs, takes_inputs)
+            if self._shown is None or self._shown[0] != state:
+                part = live_part(
+                    followed,
+                    desk=None if followed.desk is None else followed.desk.account(),
+                    inputs=inputs,
+                    takes_inputs=takes_inputs,
+                    pictures={
+                        name: str(0 if seen.newest is None else seen.newest.index)
+                        for name, seen in followed.cameras.items()
+                    },
+                    form_key=form_key,
+                    trouble=self._trouble,
+                )
+                self._shown = (state, part)
+            return self._shown[1]
 
     def camera(self, name: str) -> bytes | None:
         """The newest picture of a camera, a JPEG; None of one that there is not.
@@ -179,6 +187,7 @@ class Console:
         began_s = time.monotonic()
         if began_s < self._next_s:
             return
+        self._looks += 1
         until_s = began_s + self._limits.console_read_s
         try:
             self._followed.advance(lambda: time.monotonic() >= until_s)

@@ -30,6 +30,16 @@ demo: $(STAMP) ## run the gateway application on a simulated constellation at 60
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+.PHONY: docs
+docs: ## build the docs as a site into build/site; a broken link fails it
+	$(PYTHON) -m venv build/docs-venv
+	build/docs-venv/bin/pip install --quiet mkdocs-material==9.8.2
+	build/docs-venv/bin/mkdocs build --quiet
+	@if command -v npm > /dev/null; then \
+	  npm install --silent --no-save --prefix build/mermaid mermaid@11.17.2 && \
+	  cp build/mermaid/node_modules/mermaid/dist/mermaid.min.js build/site/assets/; \
+	else echo "no npm: the drawings of the architecture stay text"; fi
+
 .PHONY: axe
 axe: ## fetch axe-core, so that tests look for faults of accessibility too
 	npm install --silent --no-save --prefix build/axe axe-core@4.14.1

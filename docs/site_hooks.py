@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pymdownx.superfences import fence_code_format
@@ -11,7 +12,11 @@ _OUT = re.compile(r"\[([^\]]*)\]\(\.\./[^)]*\)")
 
 
 def on_config(config: Any) -> Any:
-    """Blocks of ``mermaid`` are drawn by the theme, with the script that the site brings."""
+    """Draw blocks of ``mermaid``, with the script that the site brings; leave no page out."""
+    placed = str(config.nav)
+    more = [p.name for p in sorted(Path(config.docs_dir).glob("*.md")) if p.name not in placed]
+    if more:
+        config.nav.append({"More": more})
     drawn = {"name": "mermaid", "class": "mermaid", "format": fence_code_format}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [drawn]
     return config

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.cases.case import Case, Finished, case
+from sightline.errors import WorkerError
 
 _MAIN = "from sightline.cli import main; main()"
 _MAKE = """
@@ -130,7 +131,7 @@ def killed_runs_go_on(c: Case) -> Iterator[str]:
     _await(lambda: len(_children(process)) == 2, 60)
     os.kill(_children(process)[0], signal.SIGKILL)
     _, err = process.communicate(timeout=120)
-    if process.returncode in (0, 1, 70) or "Traceback" in err or "Aborted" in err:
+    if process.returncode != WorkerError.exit_code or "Traceback" in err or "Aborted" in err:
         yield f"a worker was killed: exit {process.returncode}, {err[-200:]}"
     yield from _same(c, c.run(*_command(c, out, "--resume"), timeout_s=300), out)
 

@@ -1,7 +1,7 @@
 """A small run in a process of its own, to be killed: ``python killable_run.py OUT [options]``.
 
 It resumes whatever is in OUT, says ``started`` before the first epoch and a line for each commit,
-and ends with the digest and the accounts as one line of JSON.
+and ends with the digest and the accounts as one line of JSON, or with the exit code of its error.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sightline.errors import SightlineError
 from sightline.limits import Limits
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.sense import MemorySource
@@ -65,4 +66,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SightlineError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,10 +1,23 @@
 """A run that is killed (SIGKILL) anywhere goes on where it was, as if nothing had happened."""
 
+import signal
+
 import numpy as np
 import pytest
 
+from sightline.errors import UsageError, WorkerError
 from sightline.runtime import RunDirectory, replay_run
-from simulation.killing import kill_at_random, run_to_the_end
+from sightline.runtime.verification import verify_run
+from simulation.killing import (
+    begun,
+    end_of,
+    kill_at_random,
+    resume_while_a_writer_sleeps,
+    resume_while_workers_sleep,
+    run_to_the_end,
+    signalled,
+    workers_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -42,3 +55,30 @@ def test_the_log_of_a_killed_run_replays_to_the_same_bytes(tmp_path, uninterrupt
     verdict = replay_run(RunDirectory.open(out))
     assert verdict, str(verdict.difference)
     assert verdict.digest == uninterrupted["digest"]
+
+
+def test_a_run_whose_worker_is_killed_ends_with_its_own_exit_code_and_goes_on(
+    tmp_path, uninterrupted
+):
+    out = tmp_path / "run"
+    with begun(out, "--workers", "2", commits=1) as run:
+        signalled(workers_of(run, 2)[:1], signal.SIGKILL)
+        code, _, said = end_of(run)
+    assert (code, WorkerError.exit_code) == (9, 9), said
+    assert "SIGKILL" in said
+    assert run_to_the_end(out) == uninterrupted
+
+
+def test_workers_that_wake_after_their_coordinator_was_killed_harm_nothing(tmp_path, uninterrupted):
+    out = tmp_path / "run"
+    code, result, said = resume_while_workers_sleep(out, commits=1)
+    assert (code, result) == (0, uninterrupted), said
+    assert verify_run(RunDirectory.open(out, has_logs=False))
+
+
+def test_of_two_writers_one_is_refused_and_nothing_is_lost(tmp_path, uninterrupted):
+    out = tmp_path / "run"
+    (second, _, said), (first, result, _) = resume_while_a_writer_sleeps(out, commits=1)
+    assert (second, first) == (UsageError.exit_code, 0), said
+    assert result == uninterrupted
+    assert verify_run(RunDirectory.open(out, has_logs=False))

@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -159,3 +161,10 @@ def test_a_port_that_is_taken_is_refused_with_an_action() -> None:
 def test_a_port_that_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="free port"):
         serve_metrics(RunMetrics(), port=99_999)
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_receiver_is_called_its_name_comes_back_from_the_page(name: str) -> None:
+    metrics = RunMetrics()
+    metrics.observe_delivery(name, pending=3, failed=0, delivered=0, failures=0)
+    assert value(metrics, "alerts_undelivered", receiver=name, state="pending") == 3

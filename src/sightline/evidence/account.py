@@ -51,6 +51,7 @@ from sightline.runtime.engine.clock_watch import CLOCK_MEANINGS, CLOCK_SET
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.outputs import StageRows
 from sightline.runtime.engine.replay import replay_partition
+from sightline.runtime.engine.stepping import heeded
 from sightline.runtime.stage import AnyStage
 from sightline.runtime.stages.camera_health import CameraHealthStage
 from sightline.runtime.stages.zones import ZonesStage
@@ -265,7 +266,12 @@ def explain_said(
     )
     alerts = _AlertsSeen(said)
     for name in run.partitions:
-        _read(run, name, seen=seen, rows=rows, moment=moment, alerts=alerts, limits=limits)
+        heeded(
+            lambda name=name: _read(  # type: ignore[misc]
+                run, name, seen=seen, rows=rows, moment=moment, alerts=alerts, limits=limits
+            ),
+            where=f"partition {name}",
+        )
     found_rows = None
     if rows is not None and about is not None and decision is not None:
         found_rows = RowsFacts(

@@ -24,6 +24,7 @@ from sightline.records.signals import GROUP, KEY, TIME_NS
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus
+from sightline.runtime.engine.stepping import heeded
 from sightline.runtime.engine.summary import Summary
 from sightline.sense import admit
 
@@ -415,7 +416,10 @@ def log_epochs(
             epoch = LogEpoch(after=entry.sequence - 1)
         epoch.entries.append(entry)
         if entry.kind is EntryKind.TICK:
-            epoch.tick_ns = int(json.loads(entry.payload)["tick_ns"])
+            epoch.tick_ns = heeded(
+                lambda e=entry: int(json.loads(e.payload)["tick_ns"]),  # type: ignore[misc]
+                where=f"partition {name}, log sequence {entry.sequence}",
+            )
         elif entry.kind is EntryKind.SUMMARY_IN:
             epoch.tick_ns = Summary.from_bytes(entry.payload).tick_ns
     if epoch.entries:

@@ -24,6 +24,7 @@ from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameFaultNote, FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.engine.stepping import heeded
 from sightline.runtime.run_report import alerting_mapping
 
 Seconds = Mapping[str, float]
@@ -417,6 +418,12 @@ class _Accounting:
             self._difference = str(difference)
 
     def _count(self, entry: Entry) -> None:
+        heeded(
+            lambda: self._take(entry),
+            where=f"partition {self._partition}, log sequence {entry.sequence}",
+        )
+
+    def _take(self, entry: Entry) -> None:
         if entry.kind is EntryKind.FRAME:
             header = FrameHeader.from_bytes(entry.payload)
             self._goes_on(header.received_ns)
@@ -448,7 +455,7 @@ class _Accounting:
         elif entry.kind is EntryKind.MEASUREMENT:
             plain = json.loads(entry.payload)
             if self._partition != FAN_IN:
-                self._last_logged[self._partition] = Accounts(**plain["accounts"])
+                self._last_logged[self._partition] = Accounts.from_mapping(plain["accounts"])
             self._times.measure(plain, entry.time_ns)
         elif entry.kind is EntryKind.DEADLINE_MISSED:
             self._times.miss(entry)
@@ -581,7 +588,7 @@ class _TimeCounts:
         for step_s in plain["step_s"]:
             self._step_s.record(float(step_s))
         for stage, took_s in plain["stage_s"]:
-            self._stage_s.setdefault(stage, LatencyRecorder()).record(float(took_s))
+            self._stage_s.setdefault(str(stage), LatencyRecorder()).record(float(took_s))
         for header in self._fed:
             self._said_s.record((stamp_ns - header.capture_ns) / NS_PER_S)
         self._fed.clear()

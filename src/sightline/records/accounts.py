@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sightline.errors import InvariantViolation
 
@@ -31,6 +32,20 @@ class Accounts:
     dropped: Mapping[str, int] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
     in_flight: int = 0
+
+    @classmethod
+    def from_mapping(cls, plain: Mapping[str, Any]) -> Accounts:
+        """From its fields, as they are logged.
+
+        Raises:
+            ValueError, TypeError: they are not.
+        """
+        found = cls(**plain)
+        counts = [found.received, found.decided, found.superseded, found.in_flight,
+                  *found.dropped.values(), *found.quarantined.values()]  # fmt: skip
+        if any(type(count) is not int for count in counts):
+            raise ValueError("counts that are no whole numbers")
+        return found
 
     @property
     def accounted(self) -> int:

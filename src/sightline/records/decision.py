@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -83,7 +83,9 @@ class Reason:
             KeyError, ValueError, TypeError: if ``plain`` is not such a mapping.
         """
         numbers = {name: null_or_number(plain[name]) for name in ("value", "threshold")}
-        return cls(**{**plain, **numbers})
+        found = cls(**{**plain, **numbers})
+        _check_types(found)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,9 @@ class Decision:
         values["score"] = null_or_number(values["score"])
         values["confidence"] = null_or_number(values["confidence"])
         values["reasons"] = tuple(Reason.from_mapping(r) for r in values["reasons"])
-        return cls(**values)
+        found = cls(**values)
+        _check_types(found)
+        return found
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Decision:
@@ -202,6 +206,22 @@ class Decision:
                 where="a log entry of kind decision, or the ledger",
                 action="run `sightline verify` on the run",
             ) from error
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (float, int)}
+_CHECKED = {
+    kind: tuple((f.name, _TYPES[str(f.type)]) for f in fields(kind) if str(f.type) in _TYPES)
+    for kind in (Reason, Decision)
+}
+"""Fields that another hand may have written as something else, with their types."""
+
+
+def _check_types(found: Reason | Decision) -> None:
+    """Raise TypeError where a field is not of its type; enumerations have been checked."""
+    for name, wanted in _CHECKED[type(found)]:
+        value = getattr(found, name)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise TypeError(f"{name} is {type(value).__name__}")
 
 
 def decision_id(

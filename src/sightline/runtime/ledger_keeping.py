@@ -285,7 +285,7 @@ class LedgerKeeper:
                 elif kind is EntryKind.ALERTING:
                     said.append((stored.sequence, AlertingSaid.from_bytes(payload)))
                 else:
-                    accounts = Accounts(**json.loads(payload)["accounts"])
+                    accounts = Accounts.from_mapping(json.loads(payload)["accounts"])
             through = group.commit.head
             if len(found) + len(said) >= self._limits.ledger_group:
                 yield self._joined(name, found, said, through, accounts)

@@ -44,6 +44,7 @@ from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.registry import check_trusted
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
+from sightline.runtime.engine.stepping import heeded
 from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
 
@@ -329,14 +330,21 @@ class RunDirectory:
                 skip_pruned=True,
                 limits=limits,
             ):
-                found[name] = Accounts(**json.loads(entry.payload)["accounts"])
+                found[name] = heeded(
+                    lambda e=entry: Accounts.from_mapping(json.loads(e.payload)["accounts"]),  # type: ignore[misc]
+                    where=f"partition {name}, log sequence {entry.sequence}",
+                )
         return found
 
     def quarantine(self, *, limits: Limits = DEFAULT_LIMITS) -> pl.DataFrame:
         """Every refused row: the quarantine layout with a ``source`` column in front."""
         frames = [
-            decode_frame(entry.payload).select(
-                pl.lit(entry.name).alias("source"), pl.col(list(QUARANTINE_SCHEMA))
+            heeded(
+                lambda e=entry: decode_frame(e.payload).select(  # type: ignore[misc]
+                    pl.lit(e.name).alias("source"),
+                    *(pl.col(n).cast(dtype) for n, dtype in QUARANTINE_SCHEMA.items()),
+                ),
+                where=f"partition {name}, log sequence {entry.sequence}",
             )
             for name in self.partitions
             for entry in read_entries(

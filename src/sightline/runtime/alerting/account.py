@@ -15,6 +15,7 @@ from sightline.records.entry import CORE_INPUTS
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.hosting import FAN_IN
+from sightline.runtime.engine.stepping import restore_logged, step_logged
 from sightline.runtime.run_directory import RunDirectory
 
 
@@ -64,12 +65,12 @@ class DeskReading:
             limits=limits,
         )
         if checkpoint is not None:
-            self._core.restore(checkpoint.state)
+            restore_logged(self._core, checkpoint, partition=FAN_IN)
         self.after = -1 if checkpoint is None else checkpoint.sequence
 
     def take(self, entry: Entry) -> None:
         """Go on with the next entry of the fan-in's log that its core reads."""
-        self._core.step(entry)
+        step_logged(self._core, entry, partition=FAN_IN)
 
     def account(self) -> dict[str, Any]:
         """What the desk has come to, JSON-ready: see :func:`desk_account`."""

@@ -49,6 +49,15 @@ class AlertingSaid:
     message_counts: Mapping[str, int]
     is_storm: bool
 
+    def check(self) -> None:
+        """Raise TypeError where a member is not of the form that all who read it count on."""
+        for many in (self.messages, self.dispositions, self.changes, self.refused):
+            if not all(isinstance(one, Mapping) for one in many):
+                raise TypeError("a list of something else than mappings")
+        for sums in (self.fates, self.message_counts):
+            if not isinstance(sums, Mapping) or any(type(n) is not int for n in sums.values()):
+                raise TypeError("sums that are no whole numbers by name")
+
     @property
     def raised(self) -> int:
         """Alerts raised so far: the sum over all fates."""
@@ -79,7 +88,7 @@ class AlertingSaid:
         """
         try:
             plain = json.loads(payload)
-            return cls(
+            found = cls(
                 epoch=int(plain["epoch"]),
                 at_ns=int(plain["at_ns"]),
                 messages=tuple(plain["messages"]),
@@ -90,7 +99,9 @@ class AlertingSaid:
                 message_counts=plain["message_counts"],
                 is_storm=bool(plain["is_storm"]),
             )
-        except (ValueError, KeyError, TypeError) as error:
+            found.check()
+            return found
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LogError(
                 expected="what an alert desk said",
                 got=f"{len(payload)} bytes that are not ({error})",

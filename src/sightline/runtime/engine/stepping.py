@@ -45,7 +45,7 @@ def step_logged(core: _Steps, entry: Entry, *, partition: str) -> StepOutput:
     Raises:
         LogError: the entry is not what a run of this pipeline can have logged.
     """
-    return _heeded(
+    return heeded(
         lambda: core.step(entry),
         where=f"partition {partition}, log sequence {entry.sequence}, {entry.kind} {entry.name!r}",
     )
@@ -57,13 +57,22 @@ def restore_logged(core: _Steps, checkpoint: Checkpoint, *, partition: str) -> N
     Raises:
         LogError: it is not the state of a core of this pipeline.
     """
-    _heeded(
+    heeded(
         lambda: core.restore(checkpoint.state),
         where=f"partition {partition}, checkpoint {checkpoint.sequence}",
     )
 
 
-def _heeded(act: Callable[[], _T], *, where: str) -> _T:
+def heeded(act: Callable[[], _T], *, where: str) -> _T:
+    """What ``act`` makes of a log.
+
+    Args:
+        act: reads entries.
+        where: for the error: which.
+
+    Raises:
+        LogError: it came upon something that a run of Sightline does not log.
+    """
     try:
         return act()
     except NO_ENTRY_OF_OURS as error:

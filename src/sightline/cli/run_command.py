@@ -289,9 +289,7 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         words = f"{found.known:,} series known, {found.learning:,} still learnt from"
         room = f", {found.without_room:,} without room" if found.without_room else ""
         yield "learning", f"{stage}: {words}{room}"
-    for camera, causes in report.left_aside.items():
-        listed = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
-        yield "in no track", f"{camera}: {listed}"
+    yield from _detector_rows(report)
     for bound, count in report.at_bounds.items():
         yield "at its bound", f"{bound}: {count:,}"
     if report.alerting is not None:
@@ -315,6 +313,14 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     for partition, message in report.recoveries.items():
         yield "recovered", f"{partition}: {message}"
     yield "digest", report.digest
+
+
+def _detector_rows(report: RunReport) -> Iterator[tuple[str, str]]:
+    for camera, causes in report.left_aside.items():
+        listed = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
+        yield "in no track", f"{camera}: {listed}"
+    for camera, text in report.advice.items():
+        yield "settings", f"{camera}: {text}"
 
 
 def _followed(

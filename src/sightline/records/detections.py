@@ -57,6 +57,8 @@ class Detections:
         left_aside: what the detector found in the frame and did not report, by cause.
         doubt: why somebody may have been overlooked, by the detector's own account; None: it knows
             of nothing.
+        advice: which setting of the detector would fit what it has seen, for people; said when it
+            becomes known and when it changes, otherwise empty.
 
     >>> seen = Detections.of("yard", 0, box_px=[[10, 20, 30, 80]], score=[0.9])
     >>> len(seen), seen.foot_px.tolist(), seen.only(seen.score > 0.95).box_px.shape
@@ -71,6 +73,7 @@ class Detections:
     class_names: tuple[str, ...] = ("person",)
     left_aside: Mapping[str, int] = field(default_factory=dict)
     doubt: Doubt | None = None
+    advice: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.score)

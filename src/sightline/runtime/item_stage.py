@@ -386,6 +386,11 @@ class ItemState:
         """What it was given and did not use so far, by cause: counted and shown per camera."""
         return {}
 
+    @property
+    def advice(self) -> str:
+        """Which setting would fit what was seen so far, for people: shown per camera."""
+        return ""
+
     def on_arrival(self, turn: Turn) -> None:
         """A frame has come; nobody has looked at it yet."""
 

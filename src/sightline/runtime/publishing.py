@@ -54,6 +54,8 @@ class Publisher:
         self.fallbacks: Counter[str] = Counter()
         self._at_bounds: dict[tuple[str, str], int] = {}
         self._left_aside: dict[str, tuple[tuple[str, str, int], ...]] = {}
+        self.advice: dict[str, str] = {}
+        """By camera, which setting of its detector would fit what was seen."""
         self._learning: dict[tuple[str, str], Learning] = {}
 
     def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
@@ -83,6 +85,7 @@ class Publisher:
         self._learning.update({(one.name, stage): found for stage, found in one.learning})
         self._at_bounds.update({(one.name, bound): count for bound, count in one.at_bounds})
         self._left_aside[one.name] = one.left_aside
+        self.advice.update(one.advice)
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)

@@ -62,6 +62,7 @@ class RunReport:
         left_aside: by camera and cause, boxes that were found in its pictures and are in no track:
             below the detector's ``min_score``, without area, outside the picture, or seen too
             seldom for how sure they are (``no_track``).
+        advice: by camera, which setting of its detector would fit what was seen.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class RunReport:
     learning: Mapping[str, Learning] = field(default_factory=dict)
     at_bounds: Mapping[str, int] = field(default_factory=dict)
     left_aside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
     waited: bool = False
     cameras: Mapping[str, FrameTally] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
@@ -180,6 +182,7 @@ class RunReport:
             "recoveries": dict(self.recoveries),
             "at_bounds": dict(self.at_bounds),
             "left_aside": {camera: dict(causes) for camera, causes in self.left_aside.items()},
+            "advice": dict(self.advice),
             "learning": {stage: asdict(found) for stage, found in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }

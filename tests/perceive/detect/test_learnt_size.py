@@ -151,3 +151,23 @@ def test_a_size_learnt_from_others_loses_nobody(given, walker_px):
     for left, top, right, bottom in seen.box_px.astype(int):
         covered[top:bottom, left:right] = True
     assert covered[125:178, 146:154].mean() > 0.8
+
+
+def test_a_size_given_that_does_not_fit_is_said_with_one_that_does():
+    detector = MotionDetector(size=RowPersonSize(at_top_px=110, at_bottom_px=110))
+    said = []
+    for index in range(160):  # to and fro, as somebody may who fetches things
+        x, y = 20 + (9 * index) % 280, 130 + index % 90
+        said.append(detector.detect(drawn((x, y), index=index + 5)).advice if index else "")
+    (advice,) = [text for text in said if text]
+    assert advice.endswith("not [110, 110]")
+    low, high = (float(one) for one in advice.split("[")[1].split("]")[0].split(","))
+    assert low + 0.75 * (high - low) == pytest.approx(TALL_PX, rel=0.1)
+
+
+def test_a_size_given_that_fits_is_not_talked_about():
+    detector = MotionDetector(size=RowPersonSize(at_top_px=TALL_PX, at_bottom_px=TALL_PX))
+    for index in range(100):
+        x, y = 20 + (9 * index) % 280, 130 + index % 90
+        feet = [(x, y)] if index else []
+        assert detector.detect(drawn(*feet, index=index)).advice == ""

@@ -43,6 +43,9 @@ was seen, and is outvoted where it contradicts what was."""
 TOP_SHARE, TOP_SPREAD = 0.25, 0.5
 """Without a given line: people at the top of the picture are expected to be this share of the
 height of those seen, within so much. It matters only where all were seen at one depth."""
+CONTRADICTS = 1.25
+"""A given line is wrong if people are taller or less tall than it says by this factor: more than
+the heights that are tried for one place."""
 MOST_RATIO = 3.0
 """What was learnt is used within this factor of what was given: children are half as tall as grown
 people, and a size that was read off the camera's other stream is off by two or three."""
@@ -155,6 +158,21 @@ class SizeLearner:
         ):
             return None
         return line
+
+    def is_well_known(self) -> bool:
+        """Whether people were seen at three times as many places as it takes to learn anything."""
+        return bool(np.count_nonzero((self._height > 0).any(axis=2)) >= 3 * LEAST_PLACES)
+
+    def contradicts(self, given: HeightLine) -> bool:
+        """Whether half of the upright regions are of another height than ``given`` says."""
+        is_upright = self._height > 0
+        known = self._height != 0
+        weight = (known / np.maximum(known.sum(axis=2, keepdims=True), 1))[is_upright]
+        expected = given.heights(self._foot[is_upright].astype(np.float64))
+        ratio = self._height[is_upright] / np.maximum(expected, np.finfo(np.float64).tiny)
+        if not len(ratio):
+            return False
+        return not 1 / CONTRADICTS <= _weighted_median(ratio, weight) <= CONTRADICTS
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of all there is to know; see :meth:`restore`."""

@@ -363,6 +363,8 @@ _TRY_S = 0.5
 """How often a picture is compared with the view before this one, s."""
 _SIZE_S = 0.2
 """How often the size of people is looked for, s: a walker's step takes half of it."""
+_SAME_SIZE = 0.03
+"""Sizes that differ by less, in heights of the picture, are not said anew."""
 _PIECE_SHARE = 0.25
 """A piece of somebody may be as small as this, in shares of the least region."""
 
@@ -489,6 +491,9 @@ class MotionDetector:
         self._learnt_heights: npt.NDArray[np.float32] | None = None
         self._given: HeightLine | None = None
         self._sized_ns = -NS_PER_S
+        self._advised: list[float] = []
+        self._advice = ""
+        """To be said with the next answer."""
         self._care = np.empty((0, 0), np.uint8)
         self._last_ns = 0
         self._changed_ns = -1
@@ -612,6 +617,7 @@ class MotionDetector:
         self._known = None
         self._care[:] = 0
         self._changed_ns, self._sized_ns = -1, -NS_PER_S
+        self._advised, self._advice = [], ""
         self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
 
@@ -628,6 +634,7 @@ class MotionDetector:
             "changed_ns": self._changed_ns,
             "tried_ns": self._tried_ns,
             "sized_ns": self._sized_ns,
+            "advised": self._advised,
             "counts": self.counts,
             **self._view.plain(),
             "known": None if self._known is None else self._known.plain(),
@@ -652,6 +659,7 @@ class MotionDetector:
             self._counts = Counter({str(r): int(n) for r, n in plain["counts"].items()})
             self._last_ns, self._changed_ns = int(plain["last_ns"]), int(plain["changed_ns"])
             self._tried_ns, self._sized_ns = int(plain["tried_ns"]), int(plain["sized_ns"])
+            self._advised = [float(one) for one in plain["advised"]]
             care = np.array(arrays["care"], np.uint8)
             self._view.restore(plain, arrays)
             self._known = None
@@ -765,6 +773,28 @@ class MotionDetector:
         if len(extent) and view.sizes.see(extent, labels.shape, least_px=least_px):
             view.learnt = view.sizes.line(self._given) or view.learnt
             self._use_learnt()
+            self._advise()
+
+    def _advise(self) -> None:
+        """Say which ``person_px`` would fit, where none was given or another one does not."""
+        sizes, learnt, height_px = self._view.sizes, self._view.learnt, self._frame_size_px[1]
+        if learnt is None or not sizes.is_well_known():
+            return
+        if self._given is not None and not sizes.contradicts(self._given):
+            return
+        fits = [max(1.0, height_px * one) for one in (learnt.at_top, learnt.at_bottom)]
+        before = self._advised
+        if before and all(
+            abs(a - b) <= _SAME_SIZE * height_px for a, b in zip(fits, before, strict=True)
+        ):
+            return
+        self._advised = fits
+        text = f"person_px: [{fits[0]:.0f}, {fits[1]:.0f}] is how tall people appear"
+        if self._given is None:
+            self._advice = f"{text}; with it they are of class person"
+        else:
+            given = [height_px * one for one in (self._given.at_top, self._given.at_bottom)]
+            self._advice = f"{text}, not [{given[0]:.0f}, {given[1]:.0f}]"
 
     def _use_learnt(self) -> None:
         """The table of heights as learnt in this view, within reach of what was given."""
@@ -897,7 +927,8 @@ class MotionDetector:
             class_names=self._class_names,
         )
         self._counts += refused
-        return replace(seen, doubt=doubt)
+        advice, self._advice = self._advice, ""
+        return replace(seen, doubt=doubt, advice=advice)
 
     def _nothing(self, frame: Frame, doubt: Doubt) -> Detections:
         return self._admit(frame, np.empty((0, 4)), np.empty(0), doubt)

@@ -416,6 +416,10 @@ class PartitionCore:
         """(camera, cause, count) of what was found in pictures and is in no track."""
         return self.items.left_aside()
 
+    def advice(self) -> tuple[tuple[str, str], ...]:
+        """(camera, text): which setting of its detector would fit what was seen."""
+        return self.items.advice()
+
     def open_rows(self) -> int:
         """Rows in windows that may still change, and frames that were asked about."""
         rows = sum(len(self.streams[name].store) for name in self.plan.contracts)

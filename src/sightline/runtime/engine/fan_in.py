@@ -289,6 +289,10 @@ class FanInCore:
         """The fan-in sees no pictures."""
         return ()
 
+    def advice(self) -> tuple[tuple[str, str], ...]:
+        """The fan-in sees no pictures."""
+        return ()
+
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """The fan-in has no guarded stages."""
         return ()

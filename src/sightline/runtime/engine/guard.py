@@ -202,6 +202,8 @@ def encode_answer(answer: Answer) -> tuple[dict[str, Any], bytes]:
         }
         if answer.doubt is not None:
             head["doubt"] = [str(answer.doubt.code), answer.doubt.since_ns]
+        if answer.advice:
+            head["advice"] = answer.advice
         return head, (
             np.asarray(answer.box_px, "<f8").tobytes()
             + np.asarray(answer.score, "<f8").tobytes()
@@ -251,6 +253,7 @@ def decode_part(head: Mapping[str, Any], body: bytes, at: int) -> tuple[Answer, 
                     class_names=tuple(head["class_names"]),
                     left_aside={str(k): int(v) for k, v in head.get("left_aside", {}).items()},
                     doubt=_doubt(head.get("doubt")),
+                    advice=str(head.get("advice", "")),
                 ),
                 end,
             )

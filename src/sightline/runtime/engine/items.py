@@ -254,6 +254,11 @@ class Items:
                 found[", ".join(step.cameras), cause] += count
         return tuple((*at, count) for at, count in sorted(found.items()) if count)
 
+    def advice(self) -> tuple[tuple[str, str], ...]:
+        """(camera, text): which setting of its detector would fit what was seen."""
+        said = ((", ".join(s.cameras), self.states[s.name].advice) for s in self.plan.items)
+        return tuple((camera, text) for camera, text in said if text)
+
     @property
     def waiting(self) -> int:
         """Frames that somebody was asked about."""

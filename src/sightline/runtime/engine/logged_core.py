@@ -54,6 +54,7 @@ class Core(Protocol):
 
     def at_bounds(self) -> tuple[tuple[str, int], ...]: ...
     def left_aside(self) -> tuple[tuple[str, str, int], ...]: ...
+    def advice(self) -> tuple[tuple[str, str], ...]: ...
 
 
 class Input(NamedTuple):
@@ -86,6 +87,7 @@ class Committed:
         learning: how far each stage that learns knows its series.
         at_bounds: by bound of :class:`.Limits` that was reached, what it has cost so far.
         left_aside: (camera, cause, count) of what was found in pictures and is in no track so far.
+        advice: (camera, text), which setting of its detector would fit what was seen.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Committed:
     learning: tuple[tuple[str, Learning], ...] = ()
     at_bounds: tuple[tuple[str, int], ...] = ()
     left_aside: tuple[tuple[str, str, int], ...] = ()
+    advice: tuple[tuple[str, str], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
     alerting: tuple[tuple[int, AlertingSaid], ...] = ()
 
@@ -403,6 +406,7 @@ class LoggedCore:
             learning=self.core.learning(),
             at_bounds=self.core.at_bounds(),
             left_aside=self.core.left_aside(),
+            advice=self.core.advice(),
             commands=tuple(pending.commands),
             alerting=tuple(pending.alerting),
         )

@@ -129,6 +129,7 @@ def _pack_committed(committed: Sequence[Committed]) -> bytes:
                 "breakers": one.breakers,
                 "at_bounds": one.at_bounds,
                 "left_aside": one.left_aside,
+                "advice": one.advice,
                 "learning": [[name, asdict(found)] for name, found in one.learning],
             }
         )
@@ -159,6 +160,7 @@ def _unpack_committed(head: Mapping[str, Any], blobs: Sequence[bytes]) -> list[C
                 breakers=tuple((stage, phase) for stage, phase in one["breakers"]),
                 at_bounds=tuple((name, count) for name, count in one["at_bounds"]),
                 left_aside=tuple((camera, why, n) for camera, why, n in one["left_aside"]),
+                advice=tuple((camera, text) for camera, text in one["advice"]),
                 learning=tuple((name, Learning(**plain)) for name, plain in one["learning"]),
             )
         )

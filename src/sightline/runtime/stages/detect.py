@@ -40,7 +40,7 @@ class DetectStage(ItemStage):
     writes = "detections"
     looks = True
     controls = (VIEW_IS_EMPTY,)
-    version = 2
+    version = 3
 
     def plan(self, planning: ItemPlanning) -> None:
         form: DetectSettings = self.settings
@@ -115,6 +115,11 @@ class DetectState(ItemState):
         self._starts_empty = starts_empty
         self._newest_ns: int | None = None
         self._empty_ns: int | None = None
+        self._advice = ""
+
+    @property
+    def advice(self) -> str:
+        return self._advice
 
     def on_item(self, turn: Turn) -> None:
         assert turn.header is not None
@@ -125,6 +130,8 @@ class DetectState(ItemState):
         outcome = turn.outcome(self._name)
         found = None if outcome is None else outcome.answer
         doubt = found.doubt if isinstance(found, Detections) else None
+        if isinstance(found, Detections) and found.advice:
+            self._advice = found.advice
         is_settled = (
             doubt is not None
             and doubt.code is DoubtCode.VIEW_UNPROVEN
@@ -144,12 +151,14 @@ class DetectState(ItemState):
                 "newest_ns": self._newest_ns,
                 "empty_ns": self._empty_ns,
                 "starts_empty": self._starts_empty,
+                "advice": self._advice,
             }
         )
 
     def restore(self, parts: StateParts) -> None:
         self._starts_empty = parts.meta["starts_empty"]
         self._newest_ns = parts.meta["newest_ns"]
+        self._advice = parts.meta["advice"]
         self._empty_ns = parts.meta["empty_ns"]
 
 

@@ -6,11 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from sightline.evidence import account_drawing, figures
-from sightline.evidence.account import explain
+from sightline.evidence.account import explain, explain_said, picture_facts
 from sightline.evidence.account_picture import draw_account, draw_svg
 from sightline.evidence.pages import STYLE, page, table
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import account_of_run
+from sightline.evidence.said import SaidLog
 from sightline.evidence.words import time_labels
 from sightline.limits import Limits
 from sightline.records.decision import Transition
@@ -157,3 +158,10 @@ def test_a_drawing_says_what_it_shows(fleet, yard, tmp_path):
     picture = (tmp_path / "why.svg").read_text()
     assert 'role="img"' in picture
     assert re.search("<title>At [0-9.]+ s in_forbidden_zone was raised", picture)
+
+
+def test_a_picture_in_a_report_is_that_of_the_explanation(fleet):
+    everything = SaidLog.of(fleet)
+    raised = [s for s in everything.said if s.what.transition is Transition.RAISED]
+    for said, facts in zip(raised, picture_facts(fleet, raised), strict=True):
+        assert draw_svg(facts) == draw_svg(explain_said(fleet, everything, said))

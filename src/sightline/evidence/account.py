@@ -11,7 +11,7 @@ what would not have raised a decision, and the attribution of a novelty score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from sightline.evidence.site_subjects import PAIR_KINDS, subject_of
 from sightline.evidence.tried import NOT_TRIED, TriedDecision, try_decision
 from sightline.evidence.words import number
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.recorder import read_entries
 from sightline.recorder.retention import first_kept
 from sightline.records import Decision, EntryKind
 from sightline.records.command import ActuatorCommand
@@ -61,6 +62,7 @@ AROUND_S = 300.0
 """What happened so long before and after a decision is told."""
 _CONTEXT_WINDOWS = 6  # whose rows are shown before and after the decided window
 _LEAST_CONTEXT_NS = 120 * NS_PER_S
+_ROWS = frozenset({EntryKind.INPUT, EntryKind.INPUT_REFERENCE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +305,87 @@ def explain_said(
     )
 
 
+def picture_facts(
+    run: RunDirectory, chosen: Sequence[Said], *, limits: Limits = DEFAULT_LIMITS
+) -> list[Facts]:
+    """What the pictures of some decisions on rows show, from one pass over the log.
+
+    The rows around each, and its reasons; what else happened and what came of it are not looked
+    for: :func:`explain_said` does that, with a pass for each.
+
+    Args:
+        run: they were made in.
+        chosen: decisions on rows, as they are in the log.
+        limits: bounds for reading the log.
+
+    Raises:
+        LogError: the log is damaged.
+    """
+    nothing = CircumstancesSeen(
+        run, source="", key="", names=[], span_ns=(0, 0), limits=limits
+    ).found(None, ())
+    found = []
+    for said, about, shown in _shown_rows(run, chosen, limits):
+        decision = said.what
+        found.append(
+            Facts(
+                said=said,
+                revisions=(),
+                reasons=tuple(_reason_fact(run.plan, decision, r) for r in decision.reasons),
+                settings={},
+                rows=RowsFacts(about=about, shown=shown, tried=NOT_TRIED, novelty=None),
+                cameras=None,
+                circumstances=nothing,
+                other=None,
+                alerts=(),
+                log_end_ns=said.at_ns,
+                versions={"pipeline": run.plan.digest},
+                ledger="",
+            )
+        )
+    return found
+
+
+def _shown_rows(
+    run: RunDirectory, chosen: Sequence[Said], limits: Limits
+) -> list[tuple[Said, DecisionSubject, ShownRows]]:
+    """The rows around each decision; each input is decoded once."""
+    seen: dict[str, list[_RowsSeen]] = {}
+    every = []
+    for said in chosen:
+        assert isinstance(said.what, Decision)
+        about = decision_subject(run.plan, said.what)
+        rows = _RowsSeen(run, said, about, limits)
+        every.append((said, about, rows))
+        seen.setdefault(about.source, []).append(rows)
+
+    def hand_out(source: str, frames: list[pl.DataFrame]) -> None:
+        if frames:
+            contract = run.plan.streams[source]
+            admitted = admit(contract, pl.concat(frames), limits=limits).signals
+            for one in seen[source]:
+                one.keep(admitted)
+
+    for name in run.partitions if every else ():
+        waiting: dict[str, list[pl.DataFrame]] = {source: [] for source in seen}
+        for entry in read_entries(run.storage, name, kinds=_ROWS, skip_pruned=True, limits=limits):
+            if entry.name not in seen:
+                continue
+            if entry.kind is EntryKind.INPUT_REFERENCE:
+                for one in seen[entry.name]:
+                    one.lack_rows()
+                continue
+            frame, frames = decode_frame(entry.payload), waiting[entry.name]
+            is_full = sum(map(len, frames)) > limits.chunk_rows
+            if frames and (is_full or frame.schema != frames[0].schema):
+                hand_out(entry.name, frames)
+                frames.clear()
+            frames.append(frame)
+        for source, frames in waiting.items():
+            hand_out(source, frames)
+    return [(said, about, rows.found()) for said, about, rows in every]
+
+
 def _read(
     run: RunDirectory,
     name: str,
@@ -422,20 +505,23 @@ class _RowsSeen:
             if entry.name != self._about.source:
                 continue
             if entry.kind is EntryKind.INPUT_REFERENCE:
-                self._note = (
-                    f"rows of {self._about.source} are not in the log: it refers to the "
-                    "source's files"
-                )
+                self.lack_rows()
             elif entry.kind is EntryKind.INPUT:
-                self._rows(decode_frame(entry.payload))
+                frame = decode_frame(entry.payload)
+                self.keep(admit(self._contract, frame, limits=self._limits).signals)
         return epoch.tick_ns < 0 or epoch.tick_ns <= self._to_ns + self._late_ns
 
-    def _rows(self, frame: pl.DataFrame) -> None:
+    def lack_rows(self) -> None:
+        """The log refers to rows that are elsewhere."""
+        self._note = (
+            f"rows of {self._about.source} are not in the log: it refers to the source's files"
+        )
+
+    def keep(self, admitted: pl.DataFrame) -> None:
+        """Keep of the admitted rows of the source those of the subject, around the window."""
         about = self._about
         whose = pl.col(GROUP) == about.group if about.group else pl.col(KEY) == about.key
-        signals = admit(self._contract, frame, limits=self._limits).signals.filter(
-            whose & pl.col(TIME_NS).is_between(self._from_ns, self._to_ns)
-        )
+        signals = admitted.filter(whose & pl.col(TIME_NS).is_between(self._from_ns, self._to_ns))
         if signals.height:
             self._times.append(signals[TIME_NS].to_numpy())
             self._values.append(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sightline.evidence.account import Facts, explain_said, explaining_stage
+from sightline.evidence.account import Facts, explaining_stage, picture_facts
 from sightline.evidence.account_drawing import draw_rows_svg
 from sightline.evidence.account_picture import draw_account, draw_moments, write_text
 from sightline.evidence.account_text import account_lines, headline
@@ -263,10 +263,11 @@ def _pictures(
     of_rows = [d for d in alerts if d.kind in on_rows and d.decision_id in last]
     of_cameras = [d for d in alerts if d.kind not in on_rows] if run.plan.cameras else []
     found = {}
-    for alert in _worst_first(of_rows)[: limits.report_pictures]:
-        facts = explain_said(run, everything, last[alert.decision_id], limits=limits)
-        found[alert.decision_id] = scrolled(
-            f"rows of {alert.kind} {alert.subject}, {when(alert.event_ns)}", draw_rows_svg(facts)
+    worst = [last[d.decision_id] for d in _worst_first(of_rows)[: limits.report_pictures]]
+    for facts in picture_facts(run, worst, limits=limits):
+        one = facts.decision
+        found[one.decision_id] = scrolled(
+            f"rows of {one.kind} {one.subject}, {when(one.event_ns)}", draw_rows_svg(facts)
         )
     shown = _worst_first(of_cameras)[: limits.report_pictures]
     try:

@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
         "track": ("tracking_commands:track", "Track things through a file of detections."),
         "train": ("inspection_commands:train_app", "Learn a model from pictures."),
+        "pod": ("pod_command:pod", "Tell how large a flaw must be to be found."),
         "inspect": ("inspection_commands:inspect", "Look at pictures of parts with a model."),
         "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
         "lab": ("lab_commands:app", "Simulate data to try Sightline on."),

@@ -76,7 +76,6 @@ def learn_head(
     random = np.random.default_rng(seed)
     mean = seen.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = seen.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(1e-3)
-    rows = (seen - mean) / scale
     sizes = (seen.shape[1], *hidden, 1)
     weights = [
         (random.normal(size=(a, b)) * np.sqrt(2 / a)).astype(np.float32) for a, b in pairwise(sizes)
@@ -84,15 +83,16 @@ def learn_head(
     parameters = [*weights, *(np.zeros(b, np.float32) for b in sizes[1:])]
     first = [np.zeros_like(p) for p in parameters]
     second = [np.zeros_like(p) for p in parameters]
-    each = max(len(rows) // batch, 1)
+    each = max(len(seen) // batch, 1)
     step, steps = 0, rounds * each
     for _ in range(rounds):
-        order = random.permutation(len(rows))
+        order = random.permutation(len(seen))
         for k in range(each):
             chosen = order[k * batch : (k + 1) * batch]
             step += 1
             rate = _rate_at(step, steps)
-            for i, gradient in enumerate(_gradients(rows[chosen], is_defect[chosen], parameters)):
+            rows = (seen[chosen] - mean) / scale
+            for i, gradient in enumerate(_gradients(rows, is_defect[chosen], parameters)):
                 first[i] += (1 - _FIRST) * (gradient - first[i])
                 second[i] += (1 - _SECOND) * (gradient * gradient - second[i])
                 root = np.sqrt(second[i] / (1 - _SECOND**step)) + 1e-8

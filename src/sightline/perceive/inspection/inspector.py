@@ -16,10 +16,15 @@ from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
 from sightline.perceive.inspection.usual_place import UsualPlace
 
-REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT", "DEFECT_OVER_AN_AREA")
-"""What a score is the sum of, in deviations from good parts: the distance of the 2 % of cells that
-are farthest from the memory, the greatest log-odds of a cell, the mean log-odds of the 2 % of cells
-with the greatest."""
+REASONS = (
+    "UNLIKE_NORMAL_PATCHES",
+    "UNLIKE_NORMAL_ALL_OVER",
+    "LOOKS_LIKE_DEFECT",
+    "DEFECT_OVER_AN_AREA",
+)
+"""What a score is the sum of, in deviations from good parts: the distance from the memory of the
+farthest 2 % of cells, and of all cells, both beyond the median of the picture; the greatest
+log-odds of a cell, and the mean of the greatest 2 %."""
 _LARGEST_SHARE = 0.02
 
 
@@ -29,7 +34,7 @@ class Inspected:
 
     Attributes:
         score: sum of the reasons; that of a usual good part is about 0.
-        reasons: float32[3] in the order of ``REASONS``, in deviations from good parts.
+        reasons: float32[4] in the order of ``REASONS``, in deviations from good parts.
         heat: float32[height, width], how unusual each pixel is; 1 and more is marked.
         boxes: float32[n, 5]: x1, y1, x2, y2 in px and the greatest heat, the hottest first.
         peak: row and column of the hottest cell.
@@ -50,7 +55,7 @@ class Inspector:
         memory: of normal patches.
         patches, odds: what is usual of distances and log-odds, by place.
         head: what defects look like.
-        usual: float32[3, 2], median and deviation of each reason over good parts.
+        usual: float64[4, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
@@ -172,13 +177,14 @@ class Inspector:
 
 
 def raw_reasons(distance: Floats, odds: Floats) -> Floats:
-    """float64[3] of two maps, in the order of ``REASONS``, before they are held against good parts.
+    """float64[4] of two maps, in the order of ``REASONS``, before they are held against good parts.
 
     Args:
         distance: deviations of the distances, [rows, columns].
         odds: log-odds, [rows, columns].
     """
-    return np.array([_largest(distance), odds.max(), _largest(odds)], np.float64)
+    found = (_largest(distance), distance.mean(), odds.max(), _largest(odds))
+    return np.array(found, np.float64)
 
 
 def _largest(values: Floats) -> float:

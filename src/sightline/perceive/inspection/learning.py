@@ -13,7 +13,7 @@ from sightline.errors import UsageError
 from sightline.perceive.inspection.cells import CELL_PX, Cells, grid_of
 from sightline.perceive.inspection.defect_head import learn_head, seen_by_head
 from sightline.perceive.inspection.floats import Floats
-from sightline.perceive.inspection.inspector import Inspector, raw_reasons
+from sightline.perceive.inspection.inspector import REASONS, Inspector, raw_reasons
 from sightline.perceive.inspection.patch_memory import learn_patches
 from sightline.perceive.inspection.simulated_defects import Mask, draw_defect
 from sightline.perceive.inspection.usual_place import learn_usual
@@ -54,9 +54,9 @@ class InspectionSettings:
     most_cells: int = 300_000
     most_pictures: int = 5_000
     patches_per_picture: int = 64
-    simulated_per_picture: int = 3
+    simulated_per_picture: int = 8
     cells_per_picture: int = 120
-    hidden: tuple[int, int] = (64, 32)
+    hidden: tuple[int, int] = (128, 64)
     rounds: int = 12
     batch: int = 1024
     least_steps: int = 800
@@ -188,7 +188,7 @@ def learn_inspector(
         patches=learn_usual(distances),
         head=head,
         odds=learn_usual(odds),
-        usual=np.array([[0.0, 1.0]] * 3),
+        usual=np.array([[0.0, 1.0]] * len(REASONS)),
         scale=settings.scale,
         reject_from=math.inf,
         review_from=math.inf,

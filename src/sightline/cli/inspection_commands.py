@@ -54,7 +54,7 @@ PartGap = Annotated[
         min=0, metavar="N", help="Parts are numbers; those within this gap are one part. 0: off."
     ),
 ]
-_PROBE_PICTURES = 3
+_PROBE_PICTURES = 4
 _SETTLING_SHARE = 0.25
 """Of the time that pictures take, what learning and checking need beside."""
 
@@ -185,16 +185,16 @@ def evaluate_inspection(
 
 
 def _seconds_each(used: Sequence[PartPicture], features: Backbone, scale: float) -> float:
-    """Processor time that cells of one picture take, the largest of a few."""
+    """Time that cells of one picture take: the mean of a few, after one to warm up."""
     cells = features.cells(scale)
-    longest = 0.0
+    took_s: list[float] = []
     for i in np.linspace(0, len(used) - 1, _PROBE_PICTURES).round().astype(int).tolist():
         picture = read_picture(used[i].path)
         if not isinstance(picture, Refused):
             begun_s = time.perf_counter()
             cells(picture)
-            longest = max(longest, time.perf_counter() - begun_s)
-    return longest
+            took_s.append(time.perf_counter() - begun_s)
+    return float(np.mean(took_s[1:] or took_s or [0.0]))
 
 
 def _fitting(pictures: int, each_s: float, minutes: float, drawn: int) -> int:

@@ -20,8 +20,9 @@ GRID = 12
 LEAST_SHARE = 0.5
 """A place's deviation is at least half of the usual one, plus its own: few good parts are no proof
 that a place never varies."""
-PLACES_DIFFER = 0.25
-"""Share of the variance that must lie between places for a map to be held against them."""
+PLACES_DIFFER = 0.1
+"""Share of the variance that must lie between places for a map to be held against them. Of n alike
+pictures 1 / n lies there by chance: 0.02 of fifty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

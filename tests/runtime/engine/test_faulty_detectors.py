@@ -237,6 +237,8 @@ def faulty_run(tmp_path, *, frames, seed=1):
             options=RunOptions(is_live=True),
             limits=DEFAULT_LIMITS,
             is_stopped=lambda: False,
+            camera_trouble=None,
+            clock_reports=None,
         )
         feed = clocked_feed(
             plan,

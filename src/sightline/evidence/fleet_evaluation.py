@@ -84,7 +84,10 @@ def read_fleet(folder: Path) -> FleetRecords:
     faults = None
     fault_path = folder / "faults.csv"
     if fault_path.exists():
-        text = {"satellite": pl.String, "channel": pl.String, "kind": pl.String}
+        text: dict[str, pl.DataType | type[pl.DataType]] = dict.fromkeys(
+            ("satellite", "channel", "kind"), pl.String
+        )
+        text |= dict.fromkeys(("start_ns", "end_ns"), pl.Int64)
         faults = _read(fault_path, lambda p: pl.read_csv(p, schema_overrides=text))
         _require(fault_path, faults, ("satellite", "channel", "kind", "start_ns", "end_ns"))
         faults = faults.with_columns(pl.col("channel").fill_null(""))

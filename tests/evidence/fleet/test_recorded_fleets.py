@@ -92,6 +92,17 @@ def test_finding_nothing_does_not_look_like_success(folder, result, tmp_path):
     assert "NO FAULT WAS FOUND" in summary_lines(plain)
 
 
+def test_a_fleet_known_to_be_healthy_has_a_rate_of_false_alerts_and_no_recall(
+    folder, result, tmp_path
+):
+    (tmp_path / "telemetry.parquet").write_bytes((folder / "telemetry.parquet").read_bytes())
+    (tmp_path / "faults.csv").write_text("satellite,channel,kind,start_ns,end_ns\n")
+    score = replace(result, fleet=read_fleet(tmp_path)).as_mapping()["score"]
+    assert score["recall"] is None
+    assert score["false_alerts"] == len(result.predictions())
+    assert score["false_alerts_per_clean_day_upper_95"] > 0
+
+
 def test_without_faults_there_is_no_score(folder, tmp_path):
     (tmp_path / "telemetry.parquet").write_bytes((folder / "telemetry.parquet").read_bytes())
     fleet = read_fleet(tmp_path)

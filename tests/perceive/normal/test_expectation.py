@@ -12,6 +12,7 @@ from sightline.perceive.normal.residual_tests import (
     missing_run,
     residual_tests,
     statistics,
+    usual_swings,
 )
 
 STEP_S = 60.0
@@ -110,7 +111,9 @@ def test_what_happens_shows_in_the_test_for_it(name, moved):
     rng = np.random.default_rng(0)
     left = rng.standard_normal((2000, 1))
     left[1500:, 0] += moved(500)
-    for test, found in statistics(left, np.zeros_like(left), residual_tests(60.0)):
+    tests = residual_tests(60.0)
+    usual = usual_swings(left[:1500], np.zeros(1), tests)
+    for test, found in statistics(left, np.zeros_like(left), tests, usual):
         if (test.name, test.width) == (name, 4):
             assert np.nanmax(found[1500:1600]) > 2 * np.nanmax(found[:1500])
 

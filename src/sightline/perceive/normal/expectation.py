@@ -52,7 +52,10 @@ _PEER_RIDGE = 3e-3
 _VARIANTS = ((False, np.inf), (False, 1.0), (True, 2.0))
 """With a drift or without; days until a row counts half."""
 _BETTER = 0.97
-_ALONE = 0
+_KNOWN_FOR_S = 600.0
+_GONE = 0.05
+_RESTS_ON = 0.3
+_ALONE, _PEERS = 0, 1
 _KNOWN_SHARE = 0.3
 TURN_ROWS = 2
 """A sharp turn of what is expected may come so many rows sooner or later."""
@@ -226,6 +229,7 @@ class Expectation:
         peer_most: float64[c], greatest deviation that was learnt from.
         has_peers: bool[c].
         scale: float64[2, phases, c], size of what is left, alone and with peers.
+        rounding: float64[c], least step of the values.
         after: float64[commands, c], size of what was left soon after each command.
         explained: float64[2, c], share of the variance that was explained on time that was not
             learnt from; NaN where nothing is known.
@@ -242,6 +246,7 @@ class Expectation:
     peer_most: FloatArray
     has_peers: BoolArray
     scale: FloatArray
+    rounding: FloatArray
     after: FloatArray
     explained: FloatArray
     is_constant: BoolArray
@@ -262,16 +267,28 @@ class Expectation:
         known = np.clip(self.form.known(time_s, commands, values), self.low, self.high)
         alone = known @ self.weights
         left = values - alone
-        peers = peer_columns(
-            left / self.peer_scale, float(time_s[1] - time_s[0]), self.peer_most / self.peer_scale
-        )
+        step_s = float(time_s[1] - time_s[0])
+        deviation = lately_known(left / self.peer_scale, round(_KNOWN_FOR_S / step_s))
+        peers = peer_columns(deviation, step_s, self.peer_most / self.peer_scale)
         from_peers = peers @ self.peer_weights
         expected = np.stack([alone, alone + from_peers])
         # A sharp turn may come some rows sooner or later, and what peers say is no surer than they.
         doubt = np.stack([bends(alone), np.hypot(bends(from_peers), _PEER_DOUBT * from_peers)])
         doubt = np.hypot(doubt, self._after(time_s, commands))
         scale = np.sqrt(self._scale(time_s) ** 2 + doubt**2)
-        return expected, (values - expected) / scale
+        size = (values - expected) / scale
+        # For as long as a peer works on, its absence says nothing about who rests on it.
+        is_gone = smoothed(np.isnan(deviation).astype(np.float64), PEER_LAGS_S[-1], step_s)
+        size[_PEERS][(is_gone > _GONE) @ self._rests_on] = np.nan
+        return expected, size
+
+    @property
+    def _rests_on(self) -> BoolArray:
+        """bool[c, c]: whether the second channel is explained by the first to speak of."""
+        c = len(self.peer_scale)
+        weight = np.abs(self.peer_weights).reshape(len(PEER_LAGS_S), c, c).sum(axis=0)
+        found: BoolArray = weight > _RESTS_ON * self.scale[_PEERS].mean(axis=0)
+        return found
 
     def _after(self, time_s: FloatArray, commands: CommandTimes) -> FloatArray:
         found = np.zeros((len(time_s), self.after.shape[1]))
@@ -304,6 +321,21 @@ def bends(expected: FloatArray) -> FloatArray:
                 found[:-k] = np.maximum(found[:-k], turn[k:])
         turn = found
     return turn
+
+
+def lately_known(values: FloatArray, rows: int) -> FloatArray:
+    """float64[n, c]: a missing value is the last known one, if that is ``rows`` old or less.
+
+    >>> lately_known(np.array([[1.0], [np.nan], [np.nan]]), 1).ravel().tolist()
+    [1.0, 1.0, nan]
+    """
+    at = np.where(np.isfinite(values), np.arange(len(values))[:, None], -rows - 1)
+    np.maximum.accumulate(at, axis=0, out=at)
+    is_new = np.arange(len(values))[:, None] - at <= rows
+    found: FloatArray = np.where(
+        is_new, np.take_along_axis(values, np.maximum(at, 0), axis=0), np.nan
+    )
+    return found
 
 
 def peer_columns(deviation: FloatArray, step_s: float, most: FloatArray) -> FloatArray:
@@ -378,6 +410,7 @@ def learn(
     for (t, v, h, _), k in zip(parts, thin, strict=True):
         alone = np.clip(form.known(t, past.commands, v), low, high) @ weights
         deviation = np.where(h, v - alone, np.nan) / peer_scale
+        deviation = lately_known(deviation, round(_KNOWN_FOR_S / step_s))
         rows.append(peer_columns(deviation, step_s, peer_most / peer_scale)[k])
     # A channel that was faulty for most of the last day is measured by what was left of all days.
     few = np.isfinite(y[is_last]).mean(axis=0) < _KNOWN_SHARE * np.isfinite(y).mean(axis=0)
@@ -388,7 +421,8 @@ def learn(
     has_peers = (peers != 0).any(axis=0)
     both = np.stack([tried, tried - with_peers * peer_scale])
 
-    floor = np.maximum(0.3 * peer_scale, _QUANTUM_SIZE * quantum(usable))
+    rounding = quantum(usable)
+    floor = np.maximum(0.3 * peer_scale, _QUANTUM_SIZE * rounding)
     floor = np.maximum(floor, 1e-9 * np.maximum(np.abs(centre), 1e-6))
     scale = np.stack([_sizes(part, time_s[is_last], form, floor) for part in both])
     scale[:, :, few] = 1.5 * np.maximum(peer_scale, floor)[few]
@@ -405,6 +439,7 @@ def learn(
         peer_most=peer_most,
         has_peers=has_peers,
         scale=scale,
+        rounding=rounding,
         after=_after(form, time_s, left, past.commands, scale[_ALONE].mean(axis=0)),
         explained=explained,
         is_constant=is_constant,

@@ -8,7 +8,7 @@ tails, so all are squares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ _JUMP_MOST_S = 5400.0
 _LEVELS_S = (1800.0, 7200.0, 21_600.0)
 _GAINS_S = (7200.0, 21_600.0)
 _SWING_MOST_S = 1800.0
+_MOST_MOVED = 64.0
 _LEAST_SHARE = 0.4
 REACH_S = 4 * _JUMP_MOST_S
 """No test looks back farther."""
@@ -42,12 +43,12 @@ class ResidualTest:
 
     @property
     def least_level(self) -> float:
-        """A level is no less: what is smaller than this many usual sizes is an error of the model.
+        """A level is no less: smaller squares than these (of usual sizes) are errors of the model.
 
         Twelve samples and fewer are too few to tell a shift of three sizes from noise for sure.
         """
         if self.name == "swing":
-            return 0.5
+            return 8.0
         return 9.0 if self.width < 12 else 6.25
 
 
@@ -99,8 +100,33 @@ class Sums:
         return found
 
 
+def usual_swings(
+    left: FloatArray, rounding: FloatArray, tests: tuple[ResidualTest, ...]
+) -> dict[int, FloatArray]:
+    """Of each width of a swing float64[c]: the usual square of what it is measured by.
+
+    Args:
+        left: float64[n, c], what was left lately, in its usual size.
+        rounding: float64[c], step of the values in the same size.
+        tests: of :func:`residual_tests`.
+    """
+    pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
+    sums = Sums(pulled, np.maximum(np.isfinite(left).mean(axis=0), 0.02))
+    found = {}
+    for test in tests:
+        if test.name == "swing":
+            moved = (sums.mean(test.width) - sums.mean(test.width, test.width)) ** 2
+            moved[:, ~np.isfinite(moved).any(axis=0)] = np.inf
+            least = np.maximum(rounding**2 / (2 * test.width), 1e-12)
+            found[test.width] = np.maximum(np.nanmedian(moved, axis=0), least)
+    return found
+
+
 def statistics(
-    left: FloatArray, expected: FloatArray, tests: tuple[ResidualTest, ...]
+    left: FloatArray,
+    expected: FloatArray,
+    tests: tuple[ResidualTest, ...],
+    usual: Mapping[int, FloatArray],
 ) -> Iterator[tuple[ResidualTest, FloatArray]]:
     """Each test with its statistic.
 
@@ -108,6 +134,8 @@ def statistics(
         left: float64[n, c], what is left, in its usual size; NaN is unknown.
         expected: float64[n, c], centred and in its spread, for the gain.
         tests: of :func:`residual_tests`.
+        usual: of :func:`usual_swings`. A swing is told in it, and a single move counts for no more
+            than 64 of it: what happens once is no swing.
 
     Yields:
         The test, and float64[n, c]; NaN where it knows too little.
@@ -131,8 +159,8 @@ def statistics(
                     power = Sums(np.where(np.isfinite(pulled), turn**2, np.nan), share)
                 yield test, (along.mean(w) / np.maximum(power.mean(w), 0.2)) ** 2
             case _:
-                moved = (sums.mean(w) - sums.mean(w, w)) ** 2
-                yield test, Sums(moved, share).mean(16 * w)
+                moved = (sums.mean(w) - sums.mean(w, w)) ** 2 / usual[w]
+                yield test, Sums(np.minimum(moved, _MOST_MOVED), share).mean(16 * w)
 
 
 def equal_run(values: FloatArray) -> IntArray:

@@ -29,6 +29,7 @@ from sightline.perceive.normal.residual_tests import (
     missing_run,
     residual_tests,
     statistics,
+    usual_swings,
 )
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
@@ -36,6 +37,8 @@ from sightline.records.windows import FloatArray, IntArray
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
 LASTING_DAYS = 3
+SAME_S = 3600.0
+"""What is told of a channel so soon after an alert of it ended is the same alert."""
 MOST_ALERTS_PER_DAY = 12
 """More than so many on one satellite and day are not told one by one: the satellite is in doubt."""
 _PAST_DAYS = 7
@@ -107,6 +110,13 @@ class ChannelAlert:
     _base: float = 0.0
     _moved: float = 0.0
     is_open: bool = True
+
+    def go_on(self, other: ChannelAlert) -> None:
+        """Take what another alert of the channel, soon after this one, says: it is the same."""
+        self.end, self.score = other.end, max(self.score, other.score)
+        self._family, self._test = other._family, other._test
+        self._base, self._moved = other._base, other._moved
+        self.is_open = True
 
 
 @dataclass(slots=True)
@@ -222,7 +232,7 @@ class SatelliteWatch:
         view = _DayView(self, day, levels)
         told = view.told()
         self.alerts += told
-        maxima = view.healthy_maxima() * view.size[:, None, :, None]
+        maxima = view.healthy_maxima() * view.size[..., None]
         self.maxima = np.concatenate([self.maxima, maxima], axis=3)[..., -_KEPT_BLOCKS:]
         return told
 
@@ -235,9 +245,12 @@ class _DayView:
         record = watch.record
         assert watch.expectation is not None
         self.model = watch.expectation
-        self.size = (watch.expectation.scale**2).mean(axis=1)
+        size = (watch.expectation.scale**2).mean(axis=1)
+        is_swing = np.array([test.name == "swing" for test in watch.tests])
+        # A swing is told in what is usual for it, whatever the size of what is left.
+        self.size = np.where(is_swing[:, None], 1.0, size[:, None])
         least = np.array([test.least_level for test in watch.tests])
-        self.levels = np.maximum(levels / self.size[:, None], least[:, None])
+        self.levels = np.maximum(levels / self.size, least[:, None])
         per_day = record.rows_per_day
         self.begin = day * per_day
         self.end = min(self.begin + per_day, len(record.values))
@@ -306,7 +319,8 @@ class _DayView:
                 continue
             spread = expected[m][:, some]
             spread = (spread - spread.mean(axis=0)) / np.maximum(spread.std(axis=0), 1e-12)
-            for k, (_, found) in enumerate(statistics(left[m][:, some], spread, self.watch.tests)):
+            found_of = statistics(left[m][:, some], spread, self.watch.tests, self._usual(m, some))
+            for k, (_, found) in enumerate(found_of):
                 today = found[self.offset :]
                 known = np.isfinite(today)
                 zero = np.where(known, today, -np.inf)
@@ -319,6 +333,12 @@ class _DayView:
                 at = np.ix_(np.arange(len(today)), some)
                 self.ratio[m][at] = np.where(better, ratio, self.ratio[m][:, some])
                 self.which[m][at] = np.where(better, k, self.which[m][:, some])
+
+    def _usual(self, family: int, channels: IntArray) -> dict[int, FloatArray]:
+        """Usual squares of swings, of the hours before the day."""
+        before = self.left[family][: self.offset][:, channels]
+        rounding = self.model.rounding / self.model.scale[family].mean(axis=0)
+        return usual_swings(before, rounding[channels], self.watch.tests)
 
     def healthy_maxima(self) -> FloatArray:
         """float64[2, tests, c, blocks]; NaN for blocks with an alert."""
@@ -344,17 +364,30 @@ class _DayView:
                 is_changed = True
         if is_changed:
             self._expect()
-        while len(found) < MOST_ALERTS_PER_DAY:
+        for _ in range(MOST_ALERTS_PER_DAY):
             over = (self.ratio > 1).any(axis=0) & (np.arange(n)[:, None] >= cursor)
             rows = np.flatnonzero(over.any(axis=1))
             if not len(rows):
                 return found
             alert = self._first(int(rows[0]), over, cursor)
-            found.append(alert)
-            cursor[alert.channel] = self._follow(alert, alert.told - self.begin)
+            row = alert.told - self.begin
+            same = self._same(alert, found)
+            if same is None:
+                found.append(alert)
+            else:
+                same.go_on(alert)
+            cursor[alert.channel] = self._follow(same or alert, row)
             self._expect()
         self.watch.in_doubt_days += 1
         return found
+
+    def _same(self, alert: ChannelAlert, found: list[ChannelAlert]) -> ChannelAlert | None:
+        """The alert of the channel that ended so lately that this is the same."""
+        gap = round(SAME_S / self.watch.record.step_s)
+        for earlier in reversed([*self.watch.alerts, *found]):
+            if earlier.channel == alert.channel:
+                return earlier if alert.begin - earlier.end <= gap else None
+        return None
 
     def _first(self, row: int, over: BoolArray, cursor: IntArray) -> ChannelAlert:
         """The alert that is told first, at a row at which some channel is over its level.
@@ -455,8 +488,8 @@ class _DayView:
             return np.asarray(
                 (mean - alert._base) * np.sign(alert._moved) < 0.5 * abs(alert._moved)
             )
-        for k, (_, stat) in enumerate(statistics(own, own * 0 + 1, (test,))):
-            del k
+        usual = self._usual(alert._family, np.array([c]))
+        for _, stat in statistics(own, np.ones_like(own), (test,), usual):
             level = self.levels[alert._family, alert._test, c]
             part = stat[rows, 0]
             return np.asarray(part < (0.7 if test.name == "swing" else 0.5) * level)

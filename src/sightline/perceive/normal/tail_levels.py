@@ -10,9 +10,9 @@ from sightline.perceive.normal.calibration import GUMBEL_SKEWNESS
 from sightline.records.windows import FloatArray
 
 _MOST_SHAPE = 0.3
-_MARGIN = 1.5
-_MOST_MARGIN = 4.8
-"""Of squares, 2.2 of what they are squares of: some dozens of blocks say no more about a tail."""
+_MARGIN = 2.0
+_MOST_MARGIN = 6.0
+"""Of squares, 2.4 of what they are squares of: some dozens of blocks say no more about a tail."""
 _FEW_BLOCKS = 24.0
 _LENT = 24.0
 """The scale of a series leans on its family's as if that were so many blocks."""
@@ -32,14 +32,15 @@ def tail_levels(maxima: FloatArray, share: float, *, least_blocks: int = 8) -> F
         least_blocks: a series with fewer known ones has no level yet.
 
     Returns:
-        float64[series]; infinity where too few blocks are known. A level is at least the
-        greatest maximum and half of it, and more where blocks are few (what comes once a day was
-        hardly seen), and at most 4.8 times as much.
+        float64[series]; infinity where too few blocks are known. A level is at least
+        twice the greatest maximum, and more where blocks are few (what comes once a day was
+        hardly seen), and at most six times it.
 
     >>> rng = np.random.default_rng(0)
-    >>> levels = tail_levels(rng.gumbel(5.0, 1.0, (40, 200)), 1e-4)
-    >>> bool(abs(np.median(levels) - 15) < 4)
-    True
+    >>> maxima = rng.exponential(1.0, (40, 200))
+    >>> over = tail_levels(maxima, 1e-6) / maxima.max(axis=1)
+    >>> bool((over >= 2).all()), bool((over <= 6).all())
+    (True, True)
     """
     count = np.isfinite(maxima).sum(axis=1)
     enough = count >= least_blocks

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sightline.console.answering import control_of
+from sightline.console.answering import control_of, waiting_inputs
 from sightline.console.console import Console
 from sightline.console.following import FollowedRun
 from sightline.errors import UsageError
@@ -130,6 +130,20 @@ def test_a_form_becomes_the_input_that_the_command_writes():
         "control": "shelve", "subject": "sat-1", "kind": "high", "until_ns": 120_000_000_000,
         "reason": "x",
     }  # fmt: skip
+
+
+def test_inputs_that_a_run_of_others_links_to_are_not_shown(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.json").write_text('{"control": "mask", "subject": "x"}')
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "controls").symlink_to(elsewhere)
+    assert waiting_inputs(run) == []
+    (run / "controls").unlink()
+    (run / "controls").mkdir()
+    (run / "controls" / "1.json").symlink_to(elsewhere / "secret.json")
+    assert waiting_inputs(run) == [("waits for the next tick", "1.json")]
 
 
 def test_a_live_run_takes_an_acknowledgement_of_the_page_and_the_page_shows_it(tmp_path):

@@ -61,6 +61,8 @@ def waiting_inputs(run: Path) -> list[tuple[str, str]]:
         ".refused": "refused: it cannot be applied",
         ".late": "came when the run had ended",
     }
+    if folder.is_symlink():  # a run directory of others shows nothing of this machine
+        return []
     try:
         paths = sorted((p for p in folder.iterdir() if p.suffix in states), reverse=True)
     except OSError:

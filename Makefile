@@ -91,8 +91,8 @@ $(PEERS)/.installed:
 
 .PHONY: bench
 bench: $(STAMP) ## time the window kernel and the whole pipeline
-	$(BIN)/sightline bench windows
-	$(BIN)/sightline bench pipeline
+	$(BIN)/sightline lab bench windows
+	$(BIN)/sightline lab bench pipeline
 
 .PHONY: clean
 clean: ## remove environments, caches and runs

@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME``, or ``sightline bench NAME``: the commands."""
+"""``python -m benchmarks NAME``, or ``sightline lab bench NAME``: the commands."""
 
 from __future__ import annotations
 
@@ -427,7 +427,7 @@ def draw(
     limit: Annotated[int, typer.Option(min=0, help="Most pictures; the worst first.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Hits, misses and false alarms on a recorded benchmark, as `sightline evaluate` scores it."""
+    """Hits, misses, false alarms on a recorded benchmark, as `sightline lab evaluate` scores it."""
     from benchmarks.galleries.drawn_benchmarks import draw_benchmark
 
     _show(draw_benchmark(name, folder, out, only=only, limit=limit).as_mapping(), as_json=as_json)

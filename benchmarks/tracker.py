@@ -438,7 +438,7 @@ def main(arguments: list[str]) -> None:
                 expected=f"nothing, --peers, or {', '.join((*_OURS, _KERNELS))} and a file",
                 got=" ".join(arguments),
                 where="bench tracker",
-                action="use sightline bench tracker",
+                action="use sightline lab bench tracker",
             )
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 

@@ -202,7 +202,7 @@ def memory_goes_with_detections(c: Case) -> Iterator[str]:
     """Frame numbers that are times neither fill the memory nor pass unsaid."""
     rows = "".join(f"{1 + i * 1000},-1,{100 + i % 200},200,30,90,0.9\n" for i in range(3000))
     (c.folder / "ms.txt").write_text(rows)
-    limited = "ulimit -v 4000000; exec sightline track ms.txt -o t.txt --fps 25"
+    limited = "ulimit -v 4000000; exec sightline lab track ms.txt -o t.txt --fps 25"
     done = c.run("bash", "-c", limited)
     if done.rc or "is this a time?" not in done.text:
         yield f"exit {done.rc}: {done.text[-160:]}"

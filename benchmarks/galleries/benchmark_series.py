@@ -1,4 +1,4 @@
-"""What ``sightline evaluate`` found in the published benchmarks, as series to draw.
+"""What ``sightline lab evaluate`` found in the published benchmarks, as series to draw.
 
 Nothing is detected here: scores, events, alarms and thresholds are those of the results of
 :mod:`sightline.evidence.anomaly_benchmarks`. Only the values are read again where a result does not

@@ -1,4 +1,4 @@
-"""Hits, misses and false alarms on recorded benchmarks, as ``sightline evaluate`` scores them."""
+"""Hits, misses, false alarms on recorded benchmarks, as ``sightline lab evaluate`` scores them."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from sightline.evidence.anomaly_benchmarks import (
 
 _NOTES = {
     "nasa": [
-        "Events and labels are those that `sightline evaluate nasa` scores.",
+        "Events and labels are those that `sightline lab evaluate nasa` scores.",
         "Delays are rows of `test`, from the beginning of a label. The category is the first "
         "letter of the channel, its type.",
         "The threshold drawn is what an event has to reach: that of the rule, or its share of the "
         "greatest score of the channel.",
     ],
     "nab": [
-        "Scores and windows are those of `sightline evaluate nab`, at the threshold of its "
+        "Scores and windows are those of `sightline lab evaluate nab`, at the threshold of its "
         "standard profile. An event is a run of rows at or above it.",
         "Windows begin before the anomaly that they are around, and so do delays.",
     ],
     "skab": [
-        "Alarms and labels are those of `sightline evaluate skab`. The benchmark counts rows; "
+        "Alarms and labels are those of `sightline lab evaluate skab`. The benchmark counts rows; "
         "counted here are runs of rows: one alarm over a whole run is one hit, whatever its F1.",
     ],
     "opssat": [
-        "Scores and alarms are those without labels of `sightline evaluate opssat`. A row is a "
+        "Scores and alarms are those without labels of `sightline lab evaluate opssat`. A row is a "
         "segment; colours are its features, in deviations from the middle of the channel.",
     ],
 }

@@ -1,4 +1,4 @@
-"""``sightline evaluate nasa|nab|skab|opssat``: published benchmarks, and the raw predictions."""
+"""``sightline lab evaluate nasa|nab|skab|opssat``: published benchmarks, raw predictions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stan
 
 
 def register(evaluate: typer.Typer) -> None:
-    """Add the benchmarks to the commands of ``sightline evaluate``."""
+    """Add the benchmarks to the commands of ``sightline lab evaluate``."""
     for name, command in (
         ("nasa", _nasa),
         ("nab", _nab),

@@ -1,4 +1,4 @@
-"""``sightline bench``: starts a benchmark, from a checkout of the repository."""
+"""``sightline lab bench``: starts a benchmark, from a checkout of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sightline evaluate …``: every comparison with the truth, under one name."""
+"""``sightline lab evaluate …``: every comparison with the truth, under one name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sightline evaluate fleet``: a recorded fleet, watched as it goes, and scored."""
+"""``sightline lab evaluate fleet``: a recorded fleet, watched as it goes, and scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sightline.evidence.fleet_evaluation import (
 
 
 def register(evaluate: typer.Typer) -> None:
-    """Add the fleet to the commands of ``sightline evaluate``."""
+    """Add the fleet to the commands of ``sightline lab evaluate``."""
     evaluate.command("fleet")(_fleet)
 
 

@@ -60,7 +60,7 @@ _SETTLING_SHARE = 0.25
 
 
 def register(evaluate: typer.Typer) -> None:
-    """Add the command to ``sightline evaluate``."""
+    """Add the command to ``sightline lab evaluate``."""
     evaluate.command("inspection")(evaluate_inspection)
 
 

@@ -7,14 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Make data to try Sightline on.", no_args_is_help=True)
 simulate = typer.Typer(help="Write simulated recordings.", no_args_is_help=True)
-app.add_typer(simulate, name="simulate")
-
-
-@app.callback()
-def _lab() -> None:
-    """Make data to try Sightline on."""
 
 
 @simulate.callback()
@@ -34,7 +27,7 @@ def simulate_fleet(
         float, typer.Option(min=0, max=100, help="Mean number of faults of a satellite and day.")
     ] = 0.2,
 ) -> None:
-    """A fleet with faults, in the form that `sightline evaluate fleet` reads."""
+    """A fleet with faults, in the form that `sightline lab evaluate fleet` reads."""
     from sightline.apps.gateway.telemetry_scene import (  # noqa: PLC0415 - help waits not
         TelemetryScene,
         write_recorded_fleet,

@@ -26,36 +26,61 @@ from sightline.errors import SightlineError
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "init": ("init_command:init", "Write a pipeline from your own table, video or camera."),
-        "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
         "check": ("pipeline_commands:check", "Find all that is wrong with a pipeline file."),
-        "stages": ("pipeline_commands:stages", "List stages, detectors, sources and outlets."),
-        "schema": ("pipeline_commands:schema", "Print JSON Schema for editors."),
+        "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
         "tiles": ("tiles_command:tiles", "Greatest recent score of each map tile."),
         "decisions": ("decisions_command:decisions", "List what a run decided, or filter it."),
         "explain": ("explain_command:explain_command", "Show why something was decided."),
+        "alerts": ("alert_commands:alerts", "Show active alarms, and which are hidden and why."),
+        "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "report": ("report_command:report", "Show what a run came to, or write it as a page."),
         "serve": ("serve_command:serve", "Show a run as a page, and answer its alarms there."),
         "replay": ("log_commands:replay", "Run the log again; 0 only if every byte is the same."),
         "verify": ("log_commands:verify", "Check the logs, and that every row is counted."),
+        "stages": ("pipeline_commands:stages", "List stages, detectors, sources and outlets."),
+        "schema": ("pipeline_commands:schema", "Print JSON Schema for editors."),
         "prune": ("log_commands:prune", "Delete old contents of a log; hashes stay."),
         "quarantine": ("log_commands:quarantine", "Show refused rows, or feed them in again."),
-        "alerts": ("alert_commands:alerts", "Show active alarms, and which are hidden and why."),
         "outbox": ("outbox_command:outbox", "Show alerts that were not taken; send them again."),
-        "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "render": ("render_command:render", "Draw a run of cameras as a video or a picture."),
-        "track": ("tracking_commands:track", "Track things through a file of detections."),
         "train": ("inspection_commands:train_app", "Learn a model from pictures."),
         "pod": ("pod_command:pod", "Tell how large a flaw must be to be found."),
         "inspect": ("inspection_commands:inspect", "Look at pictures of parts with a model."),
-        "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
-        "lab": ("lab_commands:app", "Simulate data to try Sightline on."),
-        "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),
         "demo": ("demo_command:demo", "Simulate satellites and run the gateway on them."),
-        "bench": ("bench_command:bench", "Run a benchmark of the repository."),
+        "lab": ("lab_commands:simulate", "Benchmarks, scores, profiles and simulated data."),
     }
 )
 """Where each command is, and what it does; in the order of the help."""
+EVERYDAY = frozenset(
+    [
+        "init",
+        "check",
+        "run",
+        "detect",
+        "decisions",
+        "explain",
+        "alerts",
+        "alert",
+        "report",
+        "serve",
+        "replay",
+        "verify",
+    ]
+)
+"""Commands that most people need; the others stand apart in the help."""
+LAB: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "bench": ("bench_command:bench", "Run a benchmark of the repository."),
+        "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),
+        "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
+        "track": ("tracking_commands:track", "Track things through a file of detections."),
+        "simulate": ("lab_commands:simulate", "Write simulated recordings."),
+    }
+)
+"""Commands of ``sightline lab``."""
+OLD_NAMES = frozenset(["bench", "evaluate", "profile", "track"])
+"""Those that were commands of their own before; they still answer to that."""
 
 
 _SETTINGS: Mapping[str, dict[str, Any]] = MappingProxyType(
@@ -74,27 +99,49 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
     Args:
         arguments: of the command line, without the program.
     """
-    called = next((a for a in arguments if not a.startswith("-")), None)
+    called = [a for a in arguments if not a.startswith("-")][:2]
     app = typer.Typer(
         name="sightline",
         help="Raw sensor streams in, audited decisions out, on time.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_options)
-    for name, (place, short_help) in COMMANDS.items():
-        if name != called:
-            app.command(name, help=short_help)(_not_called)
+    first = called[0] if called else ""
+    for name in COMMANDS:
+        panel = "Every day" if name in EVERYDAY else "Lab" if name == "lab" else "Now and then"
+        if name == "lab" and name == first:
+            app.add_typer(_lab(called[1:]), name=name)
             continue
-        module_name, _, attribute = place.partition(":")
-        found = getattr(importlib.import_module(f"sightline.cli.{module_name}"), attribute)
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
-        else:
-            app.command(name, **_SETTINGS.get(name, {}))(found)
+        _add(app, name, COMMANDS[name], is_called=name == first, rich_help_panel=panel)
+    for name in sorted(OLD_NAMES):
+        _add(app, name, LAB[name], is_called=name == first, hidden=True)
     return app
+
+
+def _lab(called: Sequence[str]) -> typer.Typer:
+    """Its commands, of which only the one that is called is imported."""
+    lab = typer.Typer(help=COMMANDS["lab"][1], no_args_is_help=True)
+    for name, command in LAB.items():
+        _add(lab, name, command, is_called=name in called)
+    return lab
+
+
+def _add(
+    app: typer.Typer, name: str, command: tuple[str, str], *, is_called: bool, **how: Any
+) -> None:
+    """Add a command; one that is not called only as a line of the help."""
+    place, short_help = command
+    if not is_called:
+        app.command(name, help=short_help, **how)(_not_called)
+        return
+    module_name, _, attribute = place.partition(":")
+    found = getattr(importlib.import_module(f"sightline.cli.{module_name}"), attribute)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name, **how)
+    else:
+        app.command(name, **_SETTINGS.get(name, {}), **how)(found)
 
 
 def _not_called() -> None:
@@ -136,8 +183,11 @@ def _leaving_in_time() -> Iterator[None]:
 @_leaving_in_time()
 def main() -> None:
     """Entry point of the ``sightline`` command."""
-    try:
-        app_for(sys.argv[1:])()
+    called = next((a for a in sys.argv[1:] if not a.startswith("-")), "")
+    if called in OLD_NAMES:
+        sys.stderr.write(f"note: `sightline {called}` is `sightline lab {called}` now\n")
+    try:  # a shell that completes gives the words in the environment
+        app_for(sys.argv[1:] or os.environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:])()
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception

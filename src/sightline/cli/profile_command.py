@@ -1,4 +1,4 @@
-"""``sightline profile``: which stage of a run takes the greatest share of its time budget."""
+"""``sightline lab profile``: which stage of a run takes the greatest share of its time budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sightline evaluate site``: what a camera of a run followed, against truth."""
+"""``sightline lab evaluate site``: what a camera of a run followed, against truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sightline.sense.frames.mot_files import read_truth
 
 
 def register(evaluate: typer.Typer) -> None:
-    """Add the command to ``sightline evaluate``."""
+    """Add the command to ``sightline lab evaluate``."""
     evaluate.command("site")(evaluate_site)
 
 

@@ -1,4 +1,4 @@
-"""``sightline track`` and ``sightline evaluate mot``: tracks from MOTChallenge files, scored."""
+"""``sightline lab track`` and ``sightline lab evaluate mot``: tracks of MOTChallenge files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "worst": 100}
 
 
 class FrameTracker(Protocol):
-    """What ``sightline track`` asks of a tracker."""
+    """What ``sightline lab track`` asks of a tracker."""
 
     @property
     def held(self) -> int:

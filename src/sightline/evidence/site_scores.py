@@ -70,7 +70,7 @@ def tracks_of_run(run: RunDirectory, camera: str) -> tuple[MotTable, FloatArray]
     """What a camera of a run followed, and where on the ground: float64[n, 2] in metres, or NaN.
 
     Frame n of the source, from 0, is frame n + 1 of the table. Tracks that are carried on for
-    longer than ``sightline track`` would report them are left out.
+    longer than ``sightline lab track`` would report them are left out.
 
     Raises:
         UsageError: the run has no such camera.

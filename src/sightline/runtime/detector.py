@@ -230,7 +230,7 @@ class Given(DetectorKind):
                 expected="a file of detections in which every row can be read",
                 got=f"{read.refused.height} rows refused: {reasons}",
                 where=settings.file,
-                action="mend the file; `sightline track` says which rows",
+                action="mend the file; `sightline lab track` says which rows",
             )
         table = read.table
         return ReplayedDetector.from_columns(

@@ -1,4 +1,4 @@
-"""A scene as a recorded fleet: the files that ``sightline evaluate fleet`` reads."""
+"""A scene as a recorded fleet: the files that ``sightline lab evaluate fleet`` reads."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_a_scheme_that_is_taken_is_refused(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("item", ["alerts.jsonl", "pigeon:x", "u:hunter2@h", "x=y", ""])
 def test_an_address_without_a_known_scheme_is_refused_unrepeated(item: str) -> None:
-    with pytest.raises(UsageError, match="begins with .*http:") as caught:
+    with pytest.raises(UsageError, match=r"begins with .*http:") as caught:
         parse_alerts([item])
     assert "hunter2" not in str(caught.value)
 

@@ -164,6 +164,7 @@ def _line(rng: np.random.Generator) -> bytes:
 
 _KEYS = """
 from dataclasses import replace
+from pathlib import Path
 import polars as pl
 from sightline.limits import DEFAULT_LIMITS
 from sightline.runtime import load_plan, run_pipeline

@@ -3,6 +3,7 @@
 Whatever reads it says in an error of ours what is wrong, or gives something; nothing else happens.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from sightline.recorder.log import PartitionLog
 from sightline.records import EntryKind
 from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.run_directory import RunState
+from sightline.runtime.run_directory import RunState, _manifest_text
 from sightline.runtime.verification import verify_run
 from sightline.sense import MemorySource
 from simulation.killable_run import ROWS
@@ -150,3 +151,24 @@ def test_a_forged_entry_is_an_error_of_ours_or_read_as_it_is(logged, tmp_path, d
             read(run)
         except SightlineError:
             continue
+
+
+@settings(
+    max_examples=4 * EXAMPLES,
+    deadline=None,
+    derandomize="FORGERIES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_forged_run_json_is_an_error_of_ours_or_read_as_it_is(logged, tmp_path, data):
+    out = tmp_path / "run"
+    if not out.exists():
+        shutil.copytree(logged[0], out)
+    plain = json.loads((logged[0] / "run.json").read_bytes())
+    del plain["sha256"]
+    at = data.draw(st.sampled_from([at for at in places(plain) if at]))
+    plain = with_value(plain, at, data.draw(values))
+    given = {name: value for name, value in plain.items() if name != "state"}
+    (out / "run.json").write_bytes(_manifest_text(given, plain["state"]))
+    with contextlib.suppress(SightlineError):
+        verify_run(RunDirectory.open(out, has_logs=False))

@@ -269,7 +269,8 @@ class RunDirectory:
                 given=given,
             )
         except (
-            KeyError, TypeError, ValueError, AttributeError, PipelineError, ContractError
+            ArithmeticError, AttributeError, KeyError, TypeError, ValueError,
+            PipelineError, ContractError,
         ) as error:  # fmt: skip
             raise LogError(
                 expected="the pipeline and contracts of the run",

@@ -113,6 +113,8 @@ def train_inspector(
     """
     good, bad, contract, facts = _material(pictures, labels)
     settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
+    if bad:  # a person showed what a defect is: what is only unusual is not marked
+        settings = replace(settings, patch_share=0.0)
     cells = backbone.cells(settings.scale)
     learnt = learn_inspector(good, bad, cells=cells, settings=settings, told=told)
     held = _Held(learnt, cells)

@@ -35,10 +35,9 @@ docs: ## build the docs as a site into build/site; a broken link fails it
 	$(PYTHON) -m venv build/docs-venv
 	build/docs-venv/bin/pip install --quiet mkdocs-material==9.8.2
 	build/docs-venv/bin/mkdocs build --quiet
-	@if command -v npm > /dev/null; then \
-	  npm install --silent --no-save --prefix build/mermaid mermaid@11.17.2 && \
-	  cp build/mermaid/node_modules/mermaid/dist/mermaid.min.js build/site/assets/; \
-	else echo "no npm: the drawings of the architecture stay text"; fi
+	@npm install --silent --no-save --prefix build/mermaid mermaid@11.17.2 && \
+	  cp build/mermaid/node_modules/mermaid/dist/mermaid.min.js build/site/assets/ \
+	  || echo "mermaid could not be fetched with npm: the drawings of the architecture stay text"
 
 .PHONY: axe
 axe: ## fetch axe-core, so that tests look for faults of accessibility too

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL
 TRACEBACK = "SIGHTLINE_TRACEBACK"
 """Environment variable: with it a defect prints its whole traceback."""
 _DEFECT_CHARS = 300
-_PLAIN_EVERY = 20  # without a terminal, one progress line per so many commits
+_PLAIN_EVERY_S = 10.0  # without a terminal, one progress line in so many seconds
 
 
 class Terminal(Console):
@@ -199,16 +200,16 @@ def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progre
         yield None
         return
     if not console.is_terminal:
-        count = 0
+        due_s = time.monotonic() + _PLAIN_EVERY_S
 
         def plain(progress: Progress) -> None:
-            nonlocal count
-            if count % _PLAIN_EVERY == 0:
+            nonlocal due_s
+            if time.monotonic() >= due_s:
+                due_s = time.monotonic() + _PLAIN_EVERY_S
                 console.print(
                     f"{title}: {utc(progress.tick_ns)} rows {progress.rows:,} "
                     f"decisions {progress.decisions:,} open {progress.open_rows:,}"
                 )
-            count += 1
 
         yield plain
         return

@@ -27,6 +27,8 @@ FALSE_ALERTS_PER_DAY = 0.02
 """Of one satellite: what levels are learnt for, unless another is asked for."""
 LEARN_DAYS = 4
 _LEAST_DAYS = 3
+MOST_VALUES = 200_000_000
+"""Of one satellite, gaps counted: 1.6 GB. One wrong time would otherwise take all memory."""
 LEAST_REACHES = 10
 """A test has a level once so many of the stretches that it looks back over were healthy."""
 _KNOWN_COLUMNS = ("satellite", "time_ns", "sequence")
@@ -148,6 +150,13 @@ def _on_grid(
     even_ns = _NS_PER_DAY / per_day
     row = np.rint((time_ns - time_ns[0]) / even_ns).astype(np.int64)
     n = int(row[-1]) + 1
+    if n * len(channels) > MOST_VALUES:
+        raise SourceError(
+            expected=f"at most {MOST_VALUES} values of one satellite on its even grid",
+            got=f"{n} rows of {even_ns / NS_PER_S:g} s, {len(channels)} channels",
+            where=f"telemetry of {part['satellite'][0]}",
+            action="look for a time that cannot be, or give a shorter recording",
+        )
     values = np.full((n, len(channels)), np.nan)
     values[row] = part.select(channels).to_numpy()
     values[~np.isfinite(values)] = np.nan

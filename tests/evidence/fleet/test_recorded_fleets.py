@@ -116,6 +116,14 @@ def test_a_table_without_channels_is_refused_by_name(tmp_path):
         read_fleet(tmp_path)
 
 
+def test_one_time_that_cannot_be_is_an_error_and_not_all_memory(tmp_path):
+    times = [0, *range(START_NS, START_NS + 10**11, 10**9)]
+    table = pl.DataFrame({"satellite": "a", "time_ns": times, "value": 1.0})
+    table.write_parquet(tmp_path / "telemetry.parquet")
+    with pytest.raises(SourceError, match="a time that cannot be"):
+        read_fleet(tmp_path)
+
+
 def test_too_short_a_recording_is_an_error_and_no_silence(folder):
     with pytest.raises(UsageError, match="more than 9 days"):
         watch_fleet(read_fleet(folder), learn_days=9)

@@ -15,6 +15,7 @@ from sightline.records.command import ActuatorCommand
 from sightline.records.decision import Transition
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.headers import FrameHeader
+from sightline.runtime.engine.stepping import heeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,10 @@ class SaidLog:
                     Said(
                         partition=name,
                         sequence=entry.sequence,
-                        what=read.from_bytes(entry.payload),
+                        what=heeded(
+                            lambda read=read, e=entry: read.from_bytes(e.payload),  # type: ignore[misc]
+                            where=f"log sequence {entry.sequence}",
+                        ),
                         payload=entry.payload,
                     )
                 )

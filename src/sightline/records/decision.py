@@ -186,6 +186,8 @@ class Decision:
         values["score"] = null_or_number(values["score"])
         values["confidence"] = null_or_number(values["confidence"])
         values["reasons"] = tuple(Reason.from_mapping(r) for r in values["reasons"])
+        if not values["reasons"]:
+            raise ValueError("no reasons")
         found = cls(**values)
         _check_types(found)
         return found

@@ -88,5 +88,5 @@ def test_one_report_tells_of_rows_and_cameras(run, tmp_path):
     assert "cameras" in text
     assert "shadow" in text
     page = write_report(run, found, tmp_path / "a.html").read_text()
-    assert "Explained" in page
+    assert "<h2>Why</h2>" in page
     assert "<script" not in page

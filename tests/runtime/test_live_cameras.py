@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,30 +138,30 @@ def indices(out):
     return [FrameHeader.of(entry).index for entry in entries]
 
 
-def test_a_resumed_live_camera_is_decided_on_although_it_counts_from_0_again(tmp_path):
-    first = run_live(tmp_path / "run", frames=25)
-    again = run_live(tmp_path / "run", frames=15, resume=True)
-    assert again.accounts.decided > first.accounts.decided > 0
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("resumed") / "run"
+    first = run_live(out, frames=25)
+    before = len(indices(out))
+    again = run_live(out, frames=15, resume=True)
+    return SimpleNamespace(out=out, first=first, again=again, new=indices(out)[before:])
 
 
-def test_the_frames_of_a_resumed_live_camera_are_accounted_for(tmp_path):
-    run_live(tmp_path / "run", frames=25)
-    assert run_live(tmp_path / "run", frames=15, resume=True).accounts.is_balanced
+def test_a_resumed_live_camera_is_decided_on_although_it_counts_from_0_again(resumed):
+    assert resumed.again.accounts.decided > resumed.first.accounts.decided > 0
 
 
-def test_the_log_of_a_resumed_live_camera_has_its_new_frames(tmp_path):
-    run_live(tmp_path / "run", frames=25)
-    before = len(indices(tmp_path / "run"))
-    run_live(tmp_path / "run", frames=15, resume=True)
-    new = indices(tmp_path / "run")[before:]
-    assert new
-    assert new[0] < 15
+def test_the_frames_of_a_resumed_live_camera_are_accounted_for(resumed):
+    assert resumed.again.accounts.is_balanced
 
 
-def test_a_resumed_live_run_replays_to_the_same_bytes(tmp_path):
-    run_live(tmp_path / "run", frames=25)
-    run_live(tmp_path / "run", frames=15, resume=True)
-    assert replay_run(RunDirectory.open(tmp_path / "run"))
+def test_the_log_of_a_resumed_live_camera_has_its_new_frames(resumed):
+    assert resumed.new
+    assert resumed.new[0] < 15
+
+
+def test_a_resumed_live_run_replays_to_the_same_bytes(resumed):
+    assert replay_run(RunDirectory.open(resumed.out))
 
 
 def test_a_camera_that_is_no_recording_is_refused_in_a_finite_run(tmp_path):

@@ -140,12 +140,13 @@ def test_packets_that_come_twice_late_or_not_at_all_fall_onto_the_grid(tmp_path)
 
 
 def test_the_two_commands_go_together(tmp_path):
-    call = CliRunner().invoke
+    def call(*given):
+        return CliRunner().invoke(app_for(given), given)
+
     out = str(tmp_path / "fleet")
     options = ["--satellites", "1", "--days", "3.5", "--period-s", "60"]
-    made = call(app_for(["lab"]), ["lab", "simulate", "fleet", out, *options])
+    made = call("lab", "simulate", "fleet", out, *options)
     assert made.exit_code == 0, made.output
-    arguments = ["evaluate", "fleet", out, "--learn-days", "3", "--json"]
-    scored = call(app_for(["evaluate"]), arguments)
+    scored = call("evaluate", "fleet", out, "--learn-days", "3", "--json")
     assert scored.exit_code == 0, scored.output
     assert json.loads(scored.output)["satellites"] == 1

@@ -132,7 +132,7 @@ def test_the_budget_of_a_detect_stage_is_that_of_its_detector(tmp_path):
     plan = plan_of(plain)
     report = run_pipeline(
         plan,
-        {"east": camera(seconds=2)},
+        {"east": camera(seconds=0.5)},
         tmp_path / "run",
         looking=told(plan, budget_s=0.25),
         options=RunOptions(durable=False),

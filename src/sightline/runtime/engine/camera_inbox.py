@@ -158,8 +158,8 @@ class CameraInbox:
         failure: BaseException | None = None
         try:
             for item in self._sources[name]:
-                if self._is_stopping and self._pace is not None:
-                    break  # a recording's next picture, which was not due yet: it never came
+                if self._is_stopping and not isinstance(self._sources[name], LiveCamera):
+                    break  # the next picture of what knows no stop: it never came
                 box.put(self._when_due(item))
                 self._arrived.set()
         except Exception as error:  # noqa: BLE001 - raised again where frames are taken

@@ -60,13 +60,13 @@ def levels_and_demands(by, steps):
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules, histories())
 def test_the_level_in_force_is_never_below_what_is_asked_for(by, steps):
     assert all(level.rank >= asked.rank for _, level, asked, _ in levels_and_demands(by, steps))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules, histories())
 def test_a_level_is_never_lowered_within_the_hold_of_a_demand_for_it(by, steps):
     found = levels_and_demands(by, steps)
@@ -76,7 +76,7 @@ def test_a_level_is_never_lowered_within_the_hold_of_a_demand_for_it(by, steps):
             assert now_ns - max(demanded) >= by.hold_ns
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules, histories())
 def test_every_change_of_the_level_is_commanded_in_its_step(by, steps):
     before = None
@@ -86,7 +86,7 @@ def test_every_change_of_the_level_is_commanded_in_its_step(by, steps):
         before = level
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules, histories())
 def test_a_command_is_known_at_every_step_and_never_older_than_a_heartbeat(by, steps):
     issued_ns = None
@@ -95,7 +95,7 @@ def test_a_command_is_known_at_every_step_and_never_older_than_a_heartbeat(by, s
         assert issued_ns is not None and now_ns - issued_ns < by.heartbeat_ns
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories())
 def test_a_machine_that_needs_reset_leaves_a_stop_only_when_the_button_goes_down(steps):
     by, state = rule(needs_reset=True, hold_s=0.3), ActuationState()
@@ -106,7 +106,7 @@ def test_a_machine_that_needs_reset_leaves_a_stop_only_when_the_button_goes_down
             assert one.is_reset_pressed and not was_down
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rules, histories(), st.randoms(use_true_random=False))
 def test_the_order_of_the_reasons_changes_no_command(by, steps, random):
     def commands(situations):
@@ -129,7 +129,7 @@ def test_the_order_of_the_reasons_changes_no_command(by, steps, random):
     assert commands(steps) == commands(shuffled)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rules, histories(), st.integers(0, 40))
 def test_a_state_that_was_kept_and_taken_back_goes_on_the_same(by, steps, cut):
     state = ActuationState()

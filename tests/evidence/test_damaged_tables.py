@@ -47,7 +47,7 @@ def times(found: SeriesFile) -> list[int]:
 
 
 @settings(
-    max_examples=300,
+    max_examples=150,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -150,7 +150,7 @@ def test_long_calls_over_several_blocks_are_those_of_the_detectors():
 
 @pytest.mark.parametrize(
     ("name", "learn_rows"),
-    [("default", 300), ("forgets", 750), ("merges", 300), ("odd steps", 750), ("default", 2000)],
+    [("default", 300), ("forgets", 750), ("merges", 300), ("odd steps", 750)],
 )
 def test_a_long_beginning_is_learnt_from_to_the_last_bit(name, learn_rows):
     values = [made(kind, 7, rows=learn_rows + 200) for kind in KINDS]

@@ -10,7 +10,7 @@ from simulation.trials import gateway_trial, small_trial, try_seeds
 CHUNK = 25
 
 
-@pytest.mark.parametrize("first", range(0, 200, CHUNK))
+@pytest.mark.parametrize("first", range(0, 150, CHUNK))
 def test_faults_show_in_no_decision_of_the_small_pipeline(first):
     try_seeds(small_trial, range(first, first + CHUNK))
 

@@ -73,8 +73,8 @@ format: $(STAMP) ## let ruff format and mend the code
 	$(BIN)/ruff format .
 
 .PHONY: soak
-soak: $(STAMP) ## 10,000 simulated fault schedules, 50 kills at random points, 1,000 scenes for false calm
-	$(BIN)/python -m pytest tests/soak -m soak -n 2 --dist worksteal -rP
+soak: $(STAMP) ## 10,000 fault schedules, 50 kills, 1,000 scenes for false calm, and the longest of the other tests
+	$(BIN)/python -m pytest tests -m soak -n 2 --dist worksteal -rP
 
 .PHONY: cases
 cases: $(STAMP) ## inputs that once failed: make cases CASES=DIR (folders area/case/run.sh)

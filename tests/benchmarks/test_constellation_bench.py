@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.constellation import bench_constellation
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture(scope="module")
 def found():

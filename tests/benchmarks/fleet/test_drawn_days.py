@@ -23,6 +23,8 @@ from benchmarks.fleet.drawn_days import DrawnDaysPlan, day_series
 from sightline.apps.gateway.telemetry_scene import TelemetryScene
 from sightline.errors import UsageError
 
+pytestmark = pytest.mark.soak
+
 PERIOD_S = 10.0
 
 

@@ -56,6 +56,7 @@ def test_without_data_there_is_no_verdict():
     assert report["verdict"]["ruling"] == "INCONCLUSIVE"
 
 
+@pytest.mark.soak
 def test_without_the_fast_runs_there_is_no_ship():
     assert small_report()["verdict"]["ruling"] != "SHIP"
 

@@ -6,6 +6,8 @@ from benchmarks.safety.evaluation import evaluate_safety
 from benchmarks.safety.trial import Deployment
 from sightline.errors import UsageError
 
+pytestmark = pytest.mark.soak
+
 
 def without_times(figures):
     return {

@@ -334,7 +334,7 @@ def test_a_machine_without_sight_is_stopped_by_the_next_look(ran):
     assert changes[0].kind == f"command_{CommandLevel.STOP}"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_ten_thousand_frames_are_all_accounted_for(tmp_path):
     run, _, host, guard = faulty_run(tmp_path, frames=10_000, seed=2)
     accounts = host.core.accounts()

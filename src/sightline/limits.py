@@ -194,6 +194,14 @@ class Limits:
     control_line_bytes: int = 1 << 16
     """One line of a file of operator inputs. A longer one is refused, and counted."""
 
+    # what is looked at before a run (`sightline doctor`)
+    doctor_answer_s: float = 3.0
+    """Time for a database or broker to answer. Longer is a fault that is told."""
+    doctor_skew_s: float = 2.0
+    """Difference between the clocks of two machines that is no fault yet."""
+    doctor_free_bytes: int = 1 << 30
+    """Free disk below which a run is not begun gladly; told as a fault."""
+
     # pages and pictures of a run
     report_rows: int = 200
     """Newest decisions that a report lists, each that raised something with its account. Older

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -181,7 +182,7 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
         LogError: no ledger there, a damaged one, or one of another version.
         SinkError: the database does not answer.
     """
-    engine = _engine(url)
+    engine = ledger_engine(url)
     address = engine.url
     if address.get_backend_name() == "sqlite":
         _check_file(address, create=create)
@@ -251,12 +252,30 @@ def shown(address: sa.URL) -> str:
     return bare.render_as_string(hide_password=True)
 
 
-def _engine(url: str) -> sa.Engine:
+def ledger_engine(url: str, *, connect_s: float | None = None) -> sa.Engine:
+    """An engine for a ledger's database, whether it is there or not; nothing is opened yet.
+
+    Args:
+        url: of SQLite or PostgreSQL.
+        connect_s: time to connect, of whole seconds from 2; None: the driver's.
+
+    Raises:
+        UsageError: another database, or its driver is not installed.
+    """
     try:
         address = sa.make_url(url)
         backend = address.get_backend_name()
+        how = (
+            {}
+            if connect_s is None or backend == "sqlite"
+            else {"connect_timeout": math.ceil(connect_s)}
+        )
         # Bound values are alerts and accounts; they have no place in an error message.
-        engine = sa.create_engine(address, hide_parameters=True) if backend in _BACKENDS else None
+        engine = (
+            sa.create_engine(address, hide_parameters=True, connect_args=how)
+            if backend in _BACKENDS
+            else None
+        )
     except (sa.exc.ArgumentError, ValueError):
         # The cause repeats the address, password included.
         raise UsageError(

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "init": ("init_command:init", "Write a pipeline from your own table, video or camera."),
         "check": ("pipeline_commands:check", "Find all that is wrong with a pipeline file."),
+        "doctor": ("doctor_command:doctor", "Find what would keep a run from working here."),
         "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
         "tiles": ("tiles_command:tiles", "Greatest recent score of each map tile."),

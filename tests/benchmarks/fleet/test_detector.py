@@ -57,6 +57,7 @@ def judged(fault=""):
     return watch.judge(replace(today, values=values), commands())[0]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("channel", ANALOGUE, ids=lambda channel: channel.name)
 def test_the_next_day_is_expected_to_within_its_wander(channel):
     past = SatelliteSeries.joined(*history())
@@ -83,6 +84,7 @@ def test_a_fault_leaves_the_evidence_before_it_as_it_was():
         np.testing.assert_array_equal(judged("step")[key][:5000], score[:5000])
 
 
+@pytest.mark.soak
 def test_a_day_cut_short_has_the_same_evidence_so_far():
     today = series(3)
     half = SatelliteSeries(
@@ -95,5 +97,6 @@ def test_a_day_cut_short_has_the_same_evidence_so_far():
         np.testing.assert_allclose(part[key], score[:4000], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.soak
 def test_the_first_judged_day_comes_after_three_to_learn_from():
     assert [day.day for day in judged_days(SCENE, 0)] == [3]

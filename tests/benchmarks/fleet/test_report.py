@@ -61,6 +61,7 @@ def test_without_the_fast_runs_there_is_no_ship():
     assert small_report()["verdict"]["ruling"] != "SHIP"
 
 
+@pytest.mark.soak
 def test_the_report_states_what_each_figure_is_out_of():
     rate = small_report()["rates"]["0.1 Hz"]
     assert rate["calibration"]["satellite_days"] == 10
@@ -69,11 +70,13 @@ def test_the_report_states_what_each_figure_is_out_of():
     assert rate["faults"]["faults"] == sum(kind["faults"] for kind in rate["faults"]["by_kind"])
 
 
+@pytest.mark.soak
 def test_the_miss_list_holds_every_fault_without_an_alert():
     faults = small_report()["rates"]["0.1 Hz"]["faults"]
     assert len(faults["misses"]) == faults["faults"] - faults["alerted"]
 
 
+@pytest.mark.soak
 def test_the_lines_name_seeds_and_verdict():
     lines = report_lines(small_report())
     assert lines[0] == "seeds: calibration 9301, clean 7301, faults 8301"

@@ -69,6 +69,7 @@ def test_counts_are_over_all_series_drawn_or_not(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("only", "drawn"),
     [

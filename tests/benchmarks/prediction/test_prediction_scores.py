@@ -78,6 +78,7 @@ def test_people_of_two_places_are_different_people_though_their_ids_meet(two_sce
     assert learn(two_scenes).regions[BASELINE].tracks == (160, 0)
 
 
+@pytest.mark.soak
 def test_a_place_elsewhere_teaches_nobody(two_scenes, scores):
     found = by_key(cross_scores(two_scenes, [scene("far", 5, drift_m2_s3=0.5)]))
     assert {found["far", m, h].learnt for m in METHODS for h in REPORTED_S} == {"a+b"}
@@ -226,6 +227,7 @@ def test_regions_of_95_per_cent_hold_nine_tenths_of_the_people_of_another_place(
             assert s.track_held[0.95] >= 0.9
 
 
+@pytest.mark.soak
 @needs_eth
 def test_the_default_constants_are_what_eth_and_hotel_teach_to_two_digits():
     learnt = learn(read_scenes(ETH_UCY))

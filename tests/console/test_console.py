@@ -10,6 +10,8 @@ from sightline.console.answering import control_of, waiting_inputs
 from sightline.console.console import Console
 from sightline.console.following import FollowedRun
 from sightline.errors import UsageError
+from sightline.evidence.account import explain
+from sightline.evidence.account_text import account_lines
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -113,22 +115,24 @@ def test_of_a_run_without_a_desk_alarms_stand_and_cannot_be_answered(yard_run):
     [
         ({"control": "contacts", "subject": "sat-1"}, "control"),
         ({"control": "acknowledge", "subject": "sat-2"}, "subject"),
+        ({"control": "acknowledge", "subject": "sat-1", "operator": " "}, "operator"),
         ({"control": "mask", "subject": "sat-1", "until": "2h"}, "reason"),
         ({"control": "shelve", "subject": "sat-1", "reason": "r", "until": "soon"}, "until"),
     ],
 )
 def test_a_form_that_means_nothing_is_refused_with_its_field(form, problem):
     with pytest.raises(UsageError, match=problem):
-        control_of(form, known=KNOWN, now_ns=0)
+        control_of({"operator": "Ana", **form}, known=KNOWN, now_ns=0)
 
 
 def test_a_form_becomes_the_input_that_the_command_writes():
     form = {
         "control": "shelve", "subject": "sat-1", "stage": "high", "until": "2m", "reason": " x ",
+        "operator": "Ana",
     }  # fmt: skip
     assert control_of(form, known=KNOWN, now_ns=0) == {
         "control": "shelve", "subject": "sat-1", "kind": "high", "until_ns": 120_000_000_000,
-        "reason": "x",
+        "reason": "x", "operator": "Ana",
     }  # fmt: skip
 
 
@@ -158,7 +162,8 @@ def test_a_live_run_takes_an_acknowledgement_of_the_page_and_the_page_shows_it(t
     def answer():
         shown["console"] = console_of(out)
         look("before")
-        shown["console"].give({"control": "acknowledge", "subject": "a/value", "code": "HIGH"})
+        form = {"control": "acknowledge", "subject": "a/value", "code": "HIGH", "operator": "Ana"}
+        shown["console"].give(form)
         look("given")
 
     feed_every_second(clock, source, 0, 80, value=lambda at: 9.0 if at >= 20 else 1.0)
@@ -168,10 +173,12 @@ def test_a_live_run_takes_an_acknowledgement_of_the_page_and_the_page_shows_it(t
     run_live(out, clock, source, the_plan=plan)
     alarm = "a/value HIGH: value.mean 9 , threshold 5"
     assert alarm in shown["before"]
-    assert "acknowledge a/value waits for the next tick" in shown["given"]
+    assert "acknowledge a/value by Ana waits for the next tick" in shown["given"]
     assert "waits for the next tick" not in shown["after"]
-    assert "active, acknowledged" in shown["after"]
+    assert "active, acknowledged by Ana" in shown["after"]
     run = RunDirectory.open(out)
+    high = next(d for d in run.decisions() if d.kind == "high")
+    assert "acknowledged by Ana at" in "\n".join(account_lines(explain(run, high.decision_id)))
     assert ("a/value", "acknowledged") in [
         (c["subject"], c["after"]) for one in said(run) for c in one.changes
     ]

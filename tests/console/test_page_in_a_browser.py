@@ -19,6 +19,11 @@ def given(run):
     return [json.loads(path.read_text()) for path in sorted((run / "controls").glob("*.json"))]
 
 
+def named(page, name):
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("button", name="Answer as this").click()
+
+
 def test_a_standing_alarm_has_value_threshold_duration_and_a_link_to_its_explanation(
     page, serve, fleet_run
 ):
@@ -34,13 +39,21 @@ def test_a_standing_alarm_has_value_threshold_duration_and_a_link_to_its_explana
 def test_a_click_acknowledges_and_the_page_says_that_it_waits(page, serve, open_run):
     page.goto(serve(open_run))
     page.get_by_role("button", name=f"Acknowledge {SAT}").click()
-    assert given(open_run) == [{"control": "acknowledge", "subject": SAT, "code": "SILENT"}]
-    waiting = page.locator("tr", has_text=f"acknowledge {SAT}")
+    assert "your name" in page.get_by_role("alert").inner_text()
+    assert given(open_run) == []
+    page.get_by_role("link", name="Back to the run").click()
+    named(page, "Ana Müller")
+    page.get_by_role("button", name=f"Acknowledge {SAT}").click()
+    assert given(open_run) == [
+        {"control": "acknowledge", "subject": SAT, "code": "SILENT", "operator": "Ana Müller"}
+    ]
+    waiting = page.locator("tr", has_text=f"acknowledge {SAT} by Ana Müller")
     assert "waits for the next tick" in waiting.inner_text()
 
 
 def test_a_mask_has_a_reason_and_an_end(page, serve, open_run):
     page.goto(serve(open_run))
+    named(page, "Ana")
     page.locator("tr", has_text=SAT).first.get_by_role("link", name="shelve or mask").click()
     form = page.locator("form", has_text="Mask sat-001")
     form.get_by_label("Until").fill("1d")

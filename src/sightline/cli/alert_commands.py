@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import getpass
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json, utc
 from sightline.cli.runs import open_run
+from sightline.decide.alerting.actions import operator_action
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
@@ -33,23 +35,36 @@ Until = Annotated[
     str, typer.Option(help="Until when: 2026-01-01T12:00:00Z, or from now on 90s, 30m, 2h, 1d.")
 ]
 Reason = Annotated[str, typer.Option(help="Why; recorded with every alert that is hidden.")]
+Operator = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="SIGHTLINE_OPERATOR",
+        help="Who answers; recorded with the answer. Without it: your name on this machine.",
+    ),
+]
 
 
 @app.command()
-def acknowledge(run: Run, subject: Subject, code: Code = "*") -> None:
+def acknowledge(run: Run, subject: Subject, code: Code = "*", operator: Operator = "") -> None:
     """Record that an operator has seen an alarm."""
-    _give(run, {"control": "acknowledge", "subject": subject, "code": code})
+    _give(run, {"control": "acknowledge", "subject": subject, "code": code}, operator)
 
 
 @app.command()
-def reset(run: Run, subject: Subject, code: Code = "*") -> None:
+def reset(run: Run, subject: Subject, code: Code = "*", operator: Operator = "") -> None:
     """Clear a latched alarm that was acknowledged."""
-    _give(run, {"control": "reset", "subject": subject, "code": code})
+    _give(run, {"control": "reset", "subject": subject, "code": code}, operator)
 
 
 @app.command()
 def shelve(
-    run: Run, subject: Subject, until: Until, stage: Stage = "*", reason: Reason = ""
+    run: Run,
+    subject: Subject,
+    until: Until,
+    stage: Stage = "*",
+    reason: Reason = "",
+    operator: Operator = "",
 ) -> None:
     """Do not be told of a subject for some time; its alerts are still recorded."""
     until_ns = parse_until(until, now_ns=time.time_ns())
@@ -62,13 +77,14 @@ def shelve(
             "until_ns": until_ns,
             "reason": reason,
         },
+        operator,
     )
 
 
 @app.command()
-def unshelve(run: Run, subject: Subject, stage: Stage = "*") -> None:
+def unshelve(run: Run, subject: Subject, stage: Stage = "*", operator: Operator = "") -> None:
     """End a shelf before its time."""
-    _give(run, {"control": "unshelve", "subject": subject, "kind": stage})
+    _give(run, {"control": "unshelve", "subject": subject, "kind": stage}, operator)
 
 
 @app.command()
@@ -78,6 +94,7 @@ def mask(
     until: Until,
     stage: Stage = "*",
     reason: Reason = "",
+    operator: Operator = "",
     is_command: Annotated[
         bool,
         typer.Option(
@@ -97,13 +114,14 @@ def mask(
             "until_ns": until_ns,
             "reason": reason,
         },
+        operator,
     )
 
 
 @app.command("put-back")
-def put_back(run: Run, subject: Subject, stage: Stage = "*") -> None:
+def put_back(run: Run, subject: Subject, stage: Stage = "*", operator: Operator = "") -> None:
     """End a mask before its time."""
-    _give(run, {"control": "put_back", "subject": subject, "kind": stage})
+    _give(run, {"control": "put_back", "subject": subject, "kind": stage}, operator)
 
 
 def alerts(
@@ -133,6 +151,7 @@ def account_lines(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['state']:24} {row['severity']:8} {row['subject']} {row['code']}  "
             f"since {utc(row['since_ns'])}, {_many(row['count'], 'alert')}, {told}"
+            f"{_answered(row)}"
         )
     if len(standing) > _SHOWN:
         lines.append(f"  … and {len(standing) - _SHOWN} more, see --json")
@@ -144,6 +163,7 @@ def account_lines(found: dict[str, Any]) -> list[str]:
             f"  {row['state']:24} {row['subject']}{stage}  from {utc(row['from_ns'])} until "
             f"{utc(row['until_ns'])}{'' if row['is_now'] else ', not now'}"
             f"{': ' + row['reason'] if row['reason'] else ''}"
+            f"{', by ' + row['operator'] if row['operator'] else ''}"
         )
     if len(hidden) > _SHOWN:
         lines.append(f"  … and {len(hidden) - _SHOWN} more, see --json")
@@ -164,17 +184,27 @@ def account_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _answered(row: dict[str, Any]) -> str:
+    if row["answered_ns"] is None:
+        return ""
+    by = f" by {row['answered_by']}" if row["answered_by"] else ""
+    return f", acknowledged{by} at {utc(row['answered_ns'])}"
+
+
 def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _give(path: Path, control: dict[str, Any]) -> None:
+def _give(path: Path, control: dict[str, Any], operator: str) -> None:
     run = open_run(path)
+    control["operator"] = operator or getpass.getuser()
+    operator_action(control)  # refuses a name that is none
     if run.plan.has_desk and control["control"] in ("acknowledge", "reset"):
         _check_stands(run, control["subject"], control["code"])
     given = give_to_desk(run, control)
     Terminal().print(
-        f"{control['control']} {control['subject']}: taken at the run's next tick ({given.name})",
+        f"{control['control']} {control['subject']} by {control['operator']}: taken at the run's "
+        f"next tick ({given.name})",
         markup=False,
     )
 

@@ -24,6 +24,7 @@ from sightline.cli.init_camera import (
     said_of_camera,
     site_lines,
 )
+from sightline.cli.init_made_up import APPLICATIONS, write_application
 from sightline.cli.init_model import SeenModel, look_at_model
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_file import ReadingOptions
@@ -59,9 +60,9 @@ def init(
     location: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|CAMERA",
-            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), a video, or an address "
-            "rtsp://…",
+            metavar="FILE|CAMERA|gateway|site",
+            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), a video, an address "
+            "rtsp://…; or gateway or site: an application with made-up input.",
         ),
     ],
     out: Annotated[
@@ -94,9 +95,20 @@ def init(
 ) -> None:
     """Write a pipeline from a table, a video or a camera of your own, to run at once.
 
-    For example `sightline init telemetry.csv -o mine`, then the command that it prints. Every guess
-    stands in the files with a comment.
+    Then type the command that it prints. Every guess stands in the files with a comment.
     """
+    console = Console(highlight=False, soft_wrap=True)
+    if location in APPLICATIONS:
+        if Path(location).exists():
+            raise UsageError(
+                expected=f"the application {location!r}, or a file of that name: both are there",
+                got=location,
+                where="FILE|CAMERA|gateway|site",
+                action=f"write ./{location} for the file, or go to another folder",
+            )
+        for line in write_application(location, out):
+            console.print(line, markup=False)
+        return
     scheme = scheme_of(location)
     is_live = scheme in LIVE
     title = _name(name or ("camera" if is_live else Path(location).name))
@@ -107,7 +119,6 @@ def init(
     else:
         ReadingOptions(time_format=time_format)  # refuses what is none
         lines = _from_table(Path(location), out, title, time=time, key=key, form=time_format)
-    console = Console(highlight=False, soft_wrap=True)
     for line in lines:
         console.print(line, markup=False)
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 import sightline
+from sightline.cli.examples import add_examples, examples_of
 from sightline.errors import SightlineError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -117,7 +118,8 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
             continue
         _add(app, name, COMMANDS[name], is_called=name == first, rich_help_panel=panel)
     for name in sorted(OLD_NAMES):
-        _add(app, name, LAB[name], is_called=name == first, hidden=True)
+        called_so = name == first
+        _add(app, name, LAB[name], is_called=called_so, words=f"lab {name}", hidden=True)
     return app
 
 
@@ -125,12 +127,18 @@ def _lab(called: Sequence[str]) -> typer.Typer:
     """Its commands, of which only the one that is called is imported."""
     lab = typer.Typer(help=COMMANDS["lab"][1], no_args_is_help=True)
     for name, command in LAB.items():
-        _add(lab, name, command, is_called=name in called)
+        _add(lab, name, command, is_called=name in called, words=f"lab {name}")
     return lab
 
 
 def _add(
-    app: typer.Typer, name: str, command: tuple[str, str], *, is_called: bool, **how: Any
+    app: typer.Typer,
+    name: str,
+    command: tuple[str, str],
+    *,
+    is_called: bool,
+    words: str = "",
+    **how: Any,
 ) -> None:
     """Add a command; one that is not called only as a line of the help."""
     place, short_help = command
@@ -138,11 +146,14 @@ def _add(
         app.command(name, help=short_help, **how)(_not_called)
         return
     module_name, _, attribute = place.partition(":")
+    words = words or name
     found = getattr(importlib.import_module(f"sightline.cli.{module_name}"), attribute)
     if isinstance(found, typer.Typer):
+        add_examples(found, words)
         app.add_typer(found, name=name, **how)
     else:
-        app.command(name, **_SETTINGS.get(name, {}), **how)(found)
+        settings = _SETTINGS.get(name, {})
+        app.command(name, epilog=examples_of(words), **settings, **how)(found)
 
 
 def _not_called() -> None:

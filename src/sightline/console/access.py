@@ -20,11 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
+from urllib.parse import quote, unquote
 
+from sightline.decide.alerting.actions import MOST_OPERATOR_CHARS
 from sightline.errors import UsageError
 
 TOKEN = "SIGHTLINE_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable, not a token
 COOKIE = "sightline"
+OPERATOR = "sightline-operator"
 _LEAST_CHARS = 16
 _MOST_BYTES = 4096
 
@@ -78,7 +81,7 @@ class Access:
         scheme, _, given = (headers.get("Authorization") or "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(given.strip()):
             return True
-        return _same(_cookie(headers.get("Cookie") or ""), self.session)
+        return _same(_cookie(headers.get("Cookie") or "", COOKIE), self.session)
 
     def is_token(self, given: str) -> bool:
         """Whether it is the token."""
@@ -88,6 +91,24 @@ class Access:
         """Whether a form was sent from our own page."""
         site = headers.get("Sec-Fetch-Site") or "same-origin"
         return site in ("same-origin", "none") and _same(given, self.form_key)
+
+
+def operator_of(headers: Mapping[str, str]) -> str:
+    """The name that whoever looks has given; ``""`` before that.
+
+    It says who answers, and lets nobody in: it is believed as a signature on paper is.
+    """
+    return unquote(_cookie(headers.get("Cookie") or "", OPERATOR))
+
+
+def named_cookie(name: str) -> str:
+    """The cookie that keeps a name.
+
+    >>> named_cookie("Ana Müller").partition(";")[0]
+    'sightline-operator=Ana%20M%C3%BCller'
+    """
+    kept = quote(name.strip()[:MOST_OPERATOR_CHARS], safe="")
+    return f"{OPERATOR}={kept}; HttpOnly; SameSite=Strict; Path=/; Max-Age=86400"
 
 
 def read_token(file: Path | None) -> str | None:
@@ -132,9 +153,9 @@ def _is_our_name(host: str) -> bool:
     return is_loopback(name.strip("[]"))
 
 
-def _cookie(text: str) -> str:
+def _cookie(text: str, name: str) -> str:
     try:
-        found = SimpleCookie(text).get(COOKIE)
+        found = SimpleCookie(text).get(name)
     except CookieError:
         return ""
     return "" if found is None else found.value

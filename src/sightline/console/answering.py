@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sightline.decide.alerting.actions import DESK_CONTROLS, operator_action
+from sightline.decide.alerting.actions import (
+    DESK_CONTROLS,
+    MOST_OPERATOR_CHARS,
+    operator_action,
+)
 from sightline.errors import SightlineError, UsageError
 from sightline.limits import Limits
 from sightline.runtime.alerting.giving import parse_until
@@ -24,7 +28,7 @@ def control_of(form: Mapping[str, str], *, known: frozenset[str], now_ns: int) -
 
     Args:
         form: its fields: ``control``, ``subject``, ``code`` or ``stage``, and of what hides an
-            alarm ``until`` and ``reason``.
+            alarm ``until`` and ``reason``; ``operator``, who answers.
         known: subjects that stand or are hidden; about others nothing can be said.
         now_ns: UTC ns, from which ``until`` counts.
 
@@ -36,7 +40,10 @@ def control_of(form: Mapping[str, str], *, known: frozenset[str], now_ns: int) -
         raise _wrong("control", "an operator input", name)
     if subject not in known:
         raise _wrong("subject", "the subject of an alarm that stands or is hidden", subject)
-    control: dict[str, Any] = {"control": name, "subject": subject}
+    operator = form.get("operator", "").strip()
+    if not operator or len(operator) > MOST_OPERATOR_CHARS:
+        raise _wrong("operator", "your name, at the top of the page", operator[:40])
+    control: dict[str, Any] = {"control": name, "subject": subject, "operator": operator}
     if name in _WITH_CODE:
         control["code"] = form.get("code") or "*"
     else:
@@ -76,7 +83,8 @@ def _words(path: Path) -> str:
     try:
         plain = read_json(path, where=path.name, kind_of_error=UsageError, limits=_LIMITS)
         reason = f": {plain['reason']}" if plain.get("reason") else ""
-        return f"{plain['control']} {plain['subject']}{reason}"
+        by = f" by {plain['operator']}" if plain.get("operator") else ""
+        return f"{plain['control']} {plain['subject']}{by}{reason}"
     except (SightlineError, OSError, KeyError, TypeError, ValueError):
         return path.name
 

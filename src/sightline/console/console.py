@@ -16,6 +16,7 @@ from sightline.console.answering import control_of, waiting_inputs
 from sightline.console.camera_pictures import draw_picture, newest_picture
 from sightline.console.following import FollowedRun
 from sightline.console.overview import hidden_fields, live_part, standing_alarms, trouble_box
+from sightline.decide.alerting.actions import MOST_OPERATOR_CHARS
 from sightline.errors import SightlineError
 from sightline.evidence.account import Facts, explain
 from sightline.evidence.drawing import SiteLayout
@@ -78,8 +79,8 @@ class Console:
         self._accounts: OrderedDict[tuple[str, int], tuple[Facts, str]] = OrderedDict()
         self._pictures: dict[str, tuple[str, bytes]] = {}
 
-    def overview(self, *, form_key: str) -> Shown:
-        """The page itself."""
+    def overview(self, *, form_key: str, operator: str = "") -> Shown:
+        """The page itself; ``operator`` is the name that whoever looks has given."""
         name = self.run.plan.pipeline.pipeline
         description = self.run.plan.pipeline.description
         return Shown(
@@ -87,9 +88,23 @@ class Console:
             body=f"<header><h1>{markup(name)}</h1>"
             '<p class="soft"><button id="pause" type="button" hidden>Pause updates</button> '
             '<span id="updated" role="status"></span></p></header>'
+            f"{self._who(operator, form_key=form_key)}"
             f'<p class="soft">{markup(description)} Folder {markup(self.run.path.name)}.</p>'
             f'<div id="live">{self.live(form_key=form_key)}</div>',
             is_live=True,
+        )
+
+    def _who(self, operator: str, *, form_key: str) -> str:
+        """Where an operator says who they are, before they answer."""
+        if not self.run.plan.has_desk or not takes_controls(self.run.path):
+            return ""
+        said = "Answers are recorded under this name." if operator else "Needed before you answer."
+        return (
+            '<form method="post" action="/operator" class="who">'
+            f'<input type="hidden" name="form_key" value="{markup(form_key)}">'
+            '<label for="operator">Your name</label><input id="operator" name="operator" required '
+            f'maxlength="{MOST_OPERATOR_CHARS}" autocomplete="name" value="{markup(operator)}">'
+            f'<button>Answer as this</button> <span class="soft">{said}</span></form>'
         )
 
     def live(self, *, form_key: str) -> str:

@@ -37,6 +37,8 @@ fieldset { border: 1px solid var(--line); border-radius: 10px; background: var(-
 .cameras { display: grid; gap: 12px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)) }
 .cameras .card img { width: 100%; border-radius: 6px; margin: 6px 0 }
+form.who { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; margin: 8px 0 }
+form.who label { margin: 0 } form.who input { width: auto }
 .whole, .rows td button { white-space: nowrap } header p, nav { margin: 0 } p { margin: 8px 0 }
 main { padding-top: 20px } .mark { font-weight: 700; text-transform: uppercase; font-size: 12px }
 .trouble { border-left: 4px solid var(--critical); background: var(--card); padding: 8px 12px;
@@ -69,6 +71,7 @@ class StandingAlarm:
         count: alerts since then.
         decision: the newest that raised it; None where it is not kept any more.
         decision_id: its id.
+        answered_by: who acknowledged it; ``""`` before that, or where nobody was named.
         can_acknowledge, can_reset: whether these would do something.
     """
 
@@ -82,6 +85,7 @@ class StandingAlarm:
     count: int = 1
     decision: Decision | None
     decision_id: str
+    answered_by: str = ""
     can_acknowledge: bool = False
     can_reset: bool = False
 
@@ -122,6 +126,7 @@ def _of_desk(followed: FollowedRun, row: Mapping[str, Any]) -> StandingAlarm:
         count=row["count"],
         decision=followed.decision(row["kind"], row["subject"], decision_id),
         decision_id=decision_id,
+        answered_by=row["answered_by"],
         can_acknowledge=state.endswith("unacknowledged"),
         can_reset=state == "latched_acknowledged",
     )
@@ -216,13 +221,14 @@ def _alarm_row(
         until_ns = followed.ended_ns(alarm.stage, alarm.subject, since_ns=alarm.since_ns)
     held = "over" if until_ns is None else lasted(max(until_ns - alarm.since_ns, 0))
     state = alarm.state or ("stands" if alarm.is_active else "over")
+    by = f" by {alarm.answered_by}" if alarm.answered_by else ""
     return [
         f'<span class="mark {alarm.severity}">{markup(alarm.severity)}</span><br>'
         f"{markup(alarm.subject)}",
         found,
         markup(_when(alarm.since_ns)),
         markup(held),
-        markup(state + count),
+        markup(state + by + count),
         f"{why}<br>{_answers(alarm, number, form_key)}",
     ]
 
@@ -307,7 +313,8 @@ def _hidden(desk: Mapping[str, Any] | None, *, form_key: str) -> str:
                 markup(row["subject"]),
                 markup(f"{_DESK_STATES.get(row['state'], row['state'])}, {stage}"),
                 markup(f"{moment(row['from_ns'])} to {moment(row['until_ns'])}"),
-                markup(row["reason"] or "no reason given"),
+                markup(row["reason"] or "no reason given")
+                + (f"<br>by {markup(row['operator'])}" if row["operator"] else ""),
                 end,
             ]
         )

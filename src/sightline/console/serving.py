@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sightline.console.access import COOKIE, Access
+from sightline.console.access import COOKIE, Access, named_cookie, operator_of
 from sightline.console.console import Console, Shown, error_body
 from sightline.console.overview import CONSOLE_STYLE, trouble_box
 from sightline.errors import SightlineError, UsageError
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         key = self._access.form_key
         try:
             if path == "/":
-                self._show(self._console.overview(form_key=key))
+                self._show(self._console.overview(form_key=key, operator=self._operator()))
             elif path == "/live":
                 self._send(self._console.live(form_key=key).encode(), "text/html; charset=utf-8")
             elif path.startswith("/why/"):
@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._access.may_look(self.headers):  # type: ignore[arg-type]
             self._turn_away(path)
             return
-        if path != "/input":
+        if path not in ("/input", "/operator"):
             self._trouble(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         if not self._access.is_our_form(
@@ -215,6 +215,10 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self._trouble(HTTPStatus.FORBIDDEN, "this form is not of this page: load it again")
             return
+        if path == "/operator":
+            self._redirect(named_cookie(form.get("operator", "")))
+            return
+        form.setdefault("operator", self._operator())
         try:
             self._console.give(form)
         except UsageError as error:
@@ -239,6 +243,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._trouble(HTTPStatus.BAD_REQUEST, "the form has too many fields")
             return None
+
+    def _operator(self) -> str:
+        return operator_of(self.headers)  # type: ignore[arg-type]
 
     def _take_token(self, form: dict[str, str]) -> None:
         if self._access.is_token(form.get("token", "")):

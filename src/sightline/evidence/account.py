@@ -36,7 +36,7 @@ from sightline.evidence.rows_account import (
 from sightline.evidence.said import Said, SaidLog, ledger_has
 from sightline.evidence.site_subjects import PAIR_KINDS, subject_of
 from sightline.evidence.tried import NOT_TRIED, TriedDecision, try_decision
-from sightline.evidence.words import number
+from sightline.evidence.words import moment, number
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries
 from sightline.recorder.retention import first_kept
@@ -61,6 +61,7 @@ from sightline.sense import admit
 AROUND_S = 300.0
 """What happened so long before and after a decision is told."""
 _CONTEXT_WINDOWS = 6  # whose rows are shown before and after the decided window
+_ANSWERS = {"acknowledge": "acknowledged", "reset": "reset"}
 _LEAST_CONTEXT_NS = 120 * NS_PER_S
 _ROWS = frozenset({EntryKind.INPUT, EntryKind.INPUT_REFERENCE})
 
@@ -566,6 +567,7 @@ class _AlertsSeen:
 
     def __init__(self, said: Said) -> None:
         self._id = said.said_id
+        self._what = said.what
         self.found: list[str] = []
 
     def take(self, payload: bytes) -> None:
@@ -578,6 +580,19 @@ class _AlertsSeen:
             named = [*message["named"], *(one for row in message["rows"] for one in row["named"])]
             if any(map(self._is_mine, named)):
                 self.found.append(f"told: {message['text']}")
+        for change in said.changes:
+            if self._is_answer(change):
+                by = f" by {change['operator']}" if change["operator"] else ""
+                self.found.append(f"{_ANSWERS[change['event']]}{by} at {moment(change['at_ns'])}")
+
+    def _is_answer(self, change: Mapping[str, Any]) -> bool:
+        what = self._what
+        return (
+            change["event"] in _ANSWERS
+            and isinstance(what, Decision)
+            and change["at_ns"] >= what.event_ns
+            and (change["subject"], change["code"]) == (what.subject, what.reasons[0].code)
+        )
 
     def _is_mine(self, alert_id: str) -> bool:
         return alert_id.partition(":")[0] == self._id

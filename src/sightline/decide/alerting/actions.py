@@ -29,6 +29,7 @@ _MASKS: Mapping[str, ActionKind] = MappingProxyType(
 )
 DESK_CONTROLS = frozenset({*_ACTIONS, "mask"})
 """Operator inputs that are the desk's."""
+MOST_OPERATOR_CHARS = 100
 _HIDE = frozenset({ActionKind.SHELVE, ActionKind.SUPPRESS, ActionKind.TAKE_OUT})
 
 
@@ -62,6 +63,7 @@ def operator_action(control: Mapping[str, Any]) -> OperatorAction:
             from_ns=_time(control, "from_ns"),
             until_ns=until_ns,
             reason=str(control.get("reason", "")),
+            operator=_operator(control),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
@@ -70,6 +72,13 @@ def operator_action(control: Mapping[str, Any]) -> OperatorAction:
             where="operator inputs",
             action="mend the operator input; docs/alerting.md has the forms",
         ) from error
+
+
+def _operator(control: Mapping[str, Any]) -> str:
+    name = control.get("operator", "")
+    if not isinstance(name, str) or len(name) > MOST_OPERATOR_CHARS:
+        raise ValueError(f"operator: a name of at most {MOST_OPERATOR_CHARS} characters")
+    return name
 
 
 def _time(control: Mapping[str, Any], name: str) -> int | None:

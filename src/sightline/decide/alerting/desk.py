@@ -293,7 +293,9 @@ class _Desk:
             for key in sorted(self.points.by_key)
             if key[0] == action.subject and action.code in (ANY, key[1])
         ]
-        done = [self.points.answer(key, event, self.at_ns) for key in asked]
+        done = [
+            self.points.answer(key, event, self.at_ns, operator=action.operator) for key in asked
+        ]
         return any(done)
 
     def _hide(self, action: OperatorAction) -> bool:

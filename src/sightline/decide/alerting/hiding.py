@@ -45,6 +45,7 @@ class OperatorAction:
         decided_by: to hide: the deciding stage; ``*`` for any.
         from_ns, until_ns: to hide: from when (None: now) to when, UTC ns; ``until_ns`` is needed.
         reason: for people; kept with what it hides.
+        operator: who did it, by their own word; ``""`` where nobody is named.
     """
 
     kind: ActionKind
@@ -55,6 +56,7 @@ class OperatorAction:
     from_ns: int | None = None
     until_ns: int | None = None
     reason: str = ""
+    operator: str = ""
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form, for the log."""
@@ -83,11 +85,13 @@ class Hiding:
         mask: what and when.
         state: of the points it covers; one of the hidden states.
         reason: for people.
+        operator: who hides it.
     """
 
     mask: Mask
     state: AlarmState
     reason: str
+    operator: str = ""
 
     @classmethod
     def of(cls, action: OperatorAction, *, max_shelve_ns: int) -> Hiding | None:
@@ -108,6 +112,7 @@ class Hiding:
             ),
             state=state,
             reason=action.reason,
+            operator=action.operator,
         )
 
     def ended(self, at_ns: int) -> Hiding:
@@ -116,7 +121,12 @@ class Hiding:
         return replace(self, mask=replace(self.mask, until_ns=until_ns))
 
     def as_mapping(self) -> dict[str, Any]:
-        return {"mask": self.mask.as_mapping(), "state": str(self.state), "reason": self.reason}
+        return {
+            "mask": self.mask.as_mapping(),
+            "state": str(self.state),
+            "reason": self.reason,
+            "operator": self.operator,
+        }
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Hiding:
@@ -129,6 +139,7 @@ class Hiding:
             mask=Mask.from_mapping(plain["mask"]),
             state=AlarmState(plain["state"]),
             reason=str(plain["reason"]),
+            operator=str(plain["operator"]),
         )
 
 

@@ -137,6 +137,8 @@ class Point:
         fate: of that alert.
         since_ns: when the point was last normal, UTC ns.
         count: alerts since then, those that were retracted left out.
+        answered_by: who acknowledged it, by their own word; ``""`` before that.
+        answered_ns: when, UTC ns; None before that.
     """
 
     state: AlarmState
@@ -146,11 +148,13 @@ class Point:
     fate: Fate
     since_ns: int
     count: int = 1
+    answered_by: str = ""
+    answered_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChange:
-    """A point went from one state of its life cycle to another."""
+    """A point went from one state of its life cycle to another; an operator may have done it."""
 
     subject: str
     code: str
@@ -158,6 +162,7 @@ class StateChange:
     after: AlarmState
     event: AlarmEvent
     at_ns: int
+    operator: str = ""
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -168,6 +173,7 @@ class StateChange:
             "after": str(self.after),
             "event": str(self.event),
             "at_ns": self.at_ns,
+            "operator": self.operator,
         }
 
 
@@ -215,6 +221,8 @@ class Points:
             fate=fate,
             since_ns=point.since_ns if point else at_ns,
             count=point.count + (not is_again) if point else 1,
+            answered_by=point.answered_by if point else "",
+            answered_ns=point.answered_ns if point else None,
         )
         self.move(key, event, at_ns)
 
@@ -256,14 +264,18 @@ class Points:
         self.move(key, AlarmEvent.REVEAL_ACTIVE, at_ns)
         return point.alert
 
-    def answer(self, key: PointKey, event: AlarmEvent, at_ns: int) -> bool:
+    def answer(self, key: PointKey, event: AlarmEvent, at_ns: int, *, operator: str) -> bool:
         """An operator acknowledges or resets a point; whether that can be done."""
         point = self.by_key[key]
-        if event is AlarmEvent.RESET and next_state(point.state, event):
+        if next_state(point.state, event) is None:
+            return False
+        if event is AlarmEvent.RESET:
             self.by_key[key] = replace(point, is_latched=False)
-        return self.move(key, event, at_ns)
+        else:
+            self.by_key[key] = replace(point, answered_by=operator, answered_ns=at_ns)
+        return self.move(key, event, at_ns, operator=operator)
 
-    def move(self, key: PointKey, event: AlarmEvent, at_ns: int) -> bool:
+    def move(self, key: PointKey, event: AlarmEvent, at_ns: int, *, operator: str = "") -> bool:
         """Apply an event; whether it can happen. A point that is normal again is let go."""
         point = self.by_key[key]
         after = next_state(point.state, event)
@@ -276,9 +288,12 @@ class Points:
                     after=after,
                     event=event,
                     at_ns=at_ns,
+                    operator=operator,
                 )
             )
             self.by_key[key] = replace(point, state=after)
+            if after is AlarmState.UNACKNOWLEDGED:  # it needs a look again
+                self.by_key[key] = replace(self.by_key[key], answered_by="", answered_ns=None)
         if self.by_key[key].state is AlarmState.NORMAL and not point.is_active:
             del self.by_key[key]
         return after is not None

@@ -14,7 +14,7 @@ from sightline.decide.alerting.points import AlarmState, Point, StateChange
 from sightline.decide.alerting.storm import StormState
 from sightline.errors import UsageError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,8 @@ class AlertingState:
                     "fate": str(p.fate),
                     "since_ns": p.since_ns,
                     "count": p.count,
+                    "answered_by": p.answered_by,
+                    "answered_ns": p.answered_ns,
                 }
                 for _, p in sorted(self.points.items())
             ],
@@ -179,6 +181,8 @@ def _point(plain: Mapping[str, Any]) -> Point:
         fate=Fate(plain["fate"]),
         since_ns=int(plain["since_ns"]),
         count=int(plain["count"]),
+        answered_by=str(plain["answered_by"]),
+        answered_ns=_time(plain["answered_ns"]),
     )
 
 

@@ -91,6 +91,7 @@ class DeskReading:
                     "is_now": state.through_ns is not None
                     and hiding.mask.from_ns <= state.through_ns < hiding.mask.until_ns,
                     "reason": hiding.reason,
+                    "operator": hiding.operator,
                 }
                 for hiding in state.hidings
             ],
@@ -114,7 +115,8 @@ def desk_account(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> dict[
 
     ``standing`` has a row for each alarm point that is not normal: ``subject``, ``code``, ``kind``
     (the stage), ``severity``, ``state`` (of ISA-18.2), ``is_active``, ``since_ns``, ``count`` of
-    alerts since then, ``fate`` of the newest and the ``message_id`` that told of it. ``hidden`` has
+    alerts since then, ``answered_by`` and ``answered_ns`` of who acknowledged it, ``fate`` of the
+    newest and the ``message_id`` that told of it. ``hidden`` has
     the masks and shelves, ``fates`` the alerts raised so far by where they are.
 
     Raises:
@@ -142,6 +144,8 @@ def _standing(state: AlertingState) -> list[dict[str, Any]]:
                 "is_active": point.is_active,
                 "since_ns": point.since_ns,
                 "count": point.count,
+                "answered_by": point.answered_by,
+                "answered_ns": point.answered_ns,
                 "alert_id": point.alert.alert_id,
                 "fate": str(point.fate),
                 "message_id": _told_in(state, point.alert.alert_id),

@@ -88,7 +88,7 @@ class Deployment:
             max_age_s=1.0,
         )
     )
-    lost_timeout_s: float = 10.0
+    lost_timeout_s: float | None = None
 
     def machine_rule(self, scene: Scene) -> MachineRule:
         """What is declared of the vehicle of a scene."""
@@ -232,7 +232,7 @@ class Loop:
                 self._suspected, tracks, machine, event_ns=event_ns, headings=headings
             )
             self._pairs, self._lost = watch_pairs(
-                self._pairs, tracks, self.risk, lost_timeout_s=self._lost_timeout_s
+                self._pairs, tracks, self.risk, machine, lost_timeout_s=self._lost_timeout_s
             )
         else:
             # Between two pictures the last tracks are carried on.

@@ -24,6 +24,8 @@ class Frame:
         received_ns: when it reached us, UTC ns; its age counts from ``capture_ns``.
         pixels: uint8[height, width, 3] in the order blue, green, red (OpenCV's), or
             uint8[height, width] for grey. Not to be written to: a frame may be shared.
+        empty_ns: capture time of the newest frame of which somebody who has looked says that it
+            shows nobody, UTC ns; -1: of none.
 
     >>> frame = Frame(stream="yard", index=0, capture_ns=0, received_ns=5,
     ...               pixels=np.zeros((4, 6, 3), np.uint8))
@@ -36,6 +38,7 @@ class Frame:
     capture_ns: int
     received_ns: int
     pixels: Image
+    empty_ns: int = -1
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

@@ -391,6 +391,13 @@ class ItemState:
         """Which setting would fit what was seen so far, for people: shown per camera."""
         return ""
 
+    def empty_ns(self, before_ns: int) -> int:
+        """Capture time of the newest frame, before ``before_ns``, of which somebody who has looked
+        says that it shows nobody; -1: of none. Who looks at later frames is told.
+        """
+        del before_ns
+        return -1
+
     def on_arrival(self, turn: Turn) -> None:
         """A frame has come; nobody has looked at it yet."""
 
@@ -500,7 +507,8 @@ class ItemStage(AnyStage):
         looks: whether it is guarded and looks at pictures.
         finds: names that each answer of :meth:`look` must have; one without them is as good as
             none.
-        controls: operator inputs that it takes.
+        controls: operator inputs that it takes: one that no stage takes is refused.
+        hears: operator inputs that it is told of when another stage has taken them.
     """
 
     Settings: ClassVar[type[StageSettings]] = ItemSettings
@@ -510,6 +518,7 @@ class ItemStage(AnyStage):
     looks: ClassVar[bool] = False
     finds: ClassVar[tuple[str, ...]] = ()
     controls: ClassVar[tuple[str, ...]] = ()
+    hears: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def ports(cls) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """What the motion detector says of itself, and what it must not take for ground."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,41 @@ def test_where_the_view_began_empty_nothing_is_a_hole_that_somebody_left():
     found, detector = looked([rough] * 10 + [person(rough)] * 30, starts_empty=True)
     assert detector.report.ghosts == 0
     assert [len(one) for one in found[10:]] == [1] * 30
+
+
+def after_a_word(detector, pictures, *, start, empty_ns):
+    """The answers to pictures after somebody has said that the one of ``empty_ns`` is empty."""
+    frames = [frame(noisy(p, n), n) for n, p in enumerate(pictures, start)]
+    return [detector.detect(replace(one, empty_ns=empty_ns)) for one in frames]
+
+
+def test_what_stands_there_when_somebody_says_that_the_view_is_empty_is_ground():
+    found, detector = looked([PICTURE] * 5 + [person()] * 15)
+    assert len(found[-1]) == 1
+    found = after_a_word(detector, [person()] * 5, start=20, empty_ns=19 * FRAME_NS)
+    assert {len(one) for one in found} == {0}
+    assert {one.doubt.since_ns for one in found} == {19 * FRAME_NS}
+
+
+def test_who_comes_after_the_word_is_seen_and_what_has_gone_leaves_a_hole_that_is_said():
+    _, detector = looked([PICTURE] * 5 + [person()] * 15)
+    both = person(person(), foot=(120, 100))
+    found = after_a_word(detector, [both, both, PICTURE], start=20, empty_ns=19 * FRAME_NS)
+    assert [len(one) for one in found] == [1, 1, 1]
+
+
+def test_the_word_about_a_changed_view_begins_it_at_once():
+    other = 255 - yard(seed=2)
+    found, detector = looked([PICTURE] * 5 + [other] * 3)
+    assert not found[-1].is_sight
+    found = after_a_word(detector, [other, person(other)], start=8, empty_ns=7 * FRAME_NS)
+    assert [one.is_sight for one in found] == [True, True]
+    assert [len(one) for one in found] == [0, 1]
+
+
+def test_a_word_from_before_the_first_frame_of_a_detector_is_not_about_it():
+    found = after_a_word(MotionDetector(size=SIZE), [PICTURE] * 3, start=20, empty_ns=5)
+    assert {one.doubt.since_ns for one in found} == {20 * FRAME_NS}
 
 
 def test_a_snapshot_keeps_the_view_before_this_one():

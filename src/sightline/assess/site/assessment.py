@@ -41,7 +41,8 @@ class RiskCode(StrEnum):
     APPROACHING = "APPROACHING"
     """The same, somewhat later."""
     LOST_NEAR_MACHINE = "LOST_NEAR_MACHINE"
-    """At risk from a machine when last seen. Time unseen, against the time of forgetting."""
+    """At risk from a machine when last seen. Time unseen, against the time after which it is
+    forgotten; NaN: never."""
     UNLOCATED = "UNLOCATED"
     """Seen, but not where: no distance can be told. Value NaN."""
 

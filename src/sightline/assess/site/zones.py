@@ -430,10 +430,21 @@ def _found_again(
     apart_m = np.linalg.norm(known.ground_m[lost][:, None] - known.ground_m[new][None], axis=2)
     apart = np.where(np.isnan(apart_m), apart, apart_m / HEIGHT_M)
     same_class = known.class_id[lost][:, None] == known.class_id[new][None]
-    row, column = np.nonzero(shares_zone & same_class & (apart <= REACH_HEIGHTS))
+    apart = np.where(shares_zone & same_class, apart, np.inf)
+    pairs = nearest_pairs(apart, most=REACH_HEIGHTS)
+    return [(int(lost[row]), int(new[column])) for row, column in pairs]
+
+
+def nearest_pairs(apart: FloatArray, *, most: float) -> list[tuple[int, int]]:
+    """(row, column) pairs that are at most ``most`` apart, the nearest first, each in one pair.
+
+    >>> nearest_pairs(np.array([[0.2, 0.1], [0.4, 0.3]]), most=1.0)
+    [(0, 1), (1, 0)]
+    """
+    row, column = np.nonzero(apart <= most)
     found: list[tuple[int, int]] = []
     for i in np.argsort(apart[row, column], kind="stable").tolist():
-        pair = int(lost[row[i]]), int(new[column[i]])
+        pair = int(row[i]), int(column[i])
         if all(pair[0] != one and pair[1] != other for one, other in found):
             found.append(pair)
     return found

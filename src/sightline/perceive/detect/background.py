@@ -338,6 +338,19 @@ class BackgroundModel:
         self._frames = frames
         return labels
 
+    def adopt(self, image: Image, where: npt.NDArray[np.bool_]) -> None:
+        """Take ``image`` for the background where ``where`` is true, as if nothing else had ever
+        been there.
+
+        Args:
+            image: uint8[height, width, 3], in the light of the background.
+            where: bool[height, width].
+        """
+        self._mean[where], self._variance[where], self._weight[where] = 0.0, 0.0, 0.0
+        self._mean[where, 0] = image[where]
+        self._variance[where, 0] = CHANNELS * self._settings.first_noise_levels**2
+        self._weight[where, 0] = 1.0
+
     def relight(self, gain: float, *, elapsed_s: float, where: npt.NDArray[np.bool_]) -> None:
         """Let held places follow the light of the whole picture, as the others follow their own.
 

@@ -352,7 +352,7 @@ def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 5
+PROGRAM = 6
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -377,6 +377,8 @@ class _View:
     since_ns: int = 0
     is_first: bool = True
     """Whether it began with the first frame after a start or reset."""
+    is_said_empty: bool = False
+    """Whether somebody has said of a frame of it that it shows nobody."""
     sizes: SizeLearner = field(default_factory=SizeLearner)
     learnt: HeightLine | None = None
     """How tall people appear in it, by what has moved there."""
@@ -388,6 +390,7 @@ class _View:
             "frames": self.background.frames,
             "since_ns": self.since_ns,
             "is_first": self.is_first,
+            "is_said_empty": self.is_said_empty,
             "learnt": None if learnt is None else [learnt.at_top, learnt.at_bottom],
         }
 
@@ -398,6 +401,7 @@ class _View:
     def restore(self, plain: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Become the view whose values and arrays these are."""
         self.since_ns, self.is_first = int(plain["since_ns"]), bool(plain["is_first"])
+        self.is_said_empty = bool(plain["is_said_empty"])
         self.background.restore(int(plain["frames"]), arrays)
         self.sizes.restore(
             {n.removeprefix("sizes_"): a for n, a in arrays.items() if n.startswith("sizes_")}
@@ -447,7 +451,8 @@ class MotionDetector:
     first picture of what it compares with is part of that, so every answer is VIEW_UNPROVEN since
     then; a picture that it cannot compare is VIEW_CHANGED. When such a picture lasts, it is learnt
     as a new view, unproven since that time. The view before is kept, and returned to when the
-    camera shows it again.
+    camera shows it again. Once somebody who has looked says of a frame that it shows nobody
+    (``Frame.empty_ns``), whatever stands in it is ground.
 
     Args:
         size: how tall people appear; None: not known. Then what is reported is of class ``moving``:
@@ -497,6 +502,9 @@ class MotionDetector:
         self._care = np.empty((0, 0), np.uint8)
         self._last_ns = 0
         self._changed_ns = -1
+        self._newest = np.empty((0, 0, 3), np.uint8)
+        """The work image of the newest frame."""
+        self._newest_ns = self._empty_ns = -1
         self._counts: Counter[str] = Counter()
         self._report = MotionReport(condition=SceneCondition.STARTED)
         self._class_names = ("moving",) if size is None else ("person",)
@@ -562,12 +570,16 @@ class MotionDetector:
         size_changed = self._frame_size_px not in ((0, 0), frame_size_px)
         if self._frame_size_px != frame_size_px:
             self._prepare(frame_size_px)
+            self._newest_ns = -1
             self._view.background.reset()
             self._view.sizes, self._view.learnt = SizeLearner(), None
             self._known = None
             self._changed_ns = -1
-        image = self._work_image(frame)
         has_colour = frame.channels == 3
+        if frame.empty_ns > self._empty_ns:
+            self._take_for_empty(frame.empty_ns, has_colour=has_colour)
+        image = self._work_image(frame)
+        self._newest, self._newest_ns = image, frame.capture_ns
         if self._view.background.frames == 0:
             return self._start(frame, image, size_changed=size_changed)
         self._return_to_known(image, frame.capture_ns, has_colour=has_colour)
@@ -617,6 +629,7 @@ class MotionDetector:
         self._known = None
         self._care[:] = 0
         self._changed_ns, self._sized_ns = -1, -NS_PER_S
+        self._newest_ns = -1
         self._advised, self._advice = [], ""
         self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
@@ -634,12 +647,14 @@ class MotionDetector:
             "changed_ns": self._changed_ns,
             "tried_ns": self._tried_ns,
             "sized_ns": self._sized_ns,
+            "newest_ns": self._newest_ns,
+            "empty_ns": self._empty_ns,
             "advised": self._advised,
             "counts": self.counts,
             **self._view.plain(),
             "known": None if self._known is None else self._known.plain(),
         }
-        arrays = {"care": self._care.copy(), **self._view.arrays()}
+        arrays = {"care": self._care.copy(), "newest": self._newest, **self._view.arrays()}
         if self._known is not None:
             arrays |= {f"known_{name}": array for name, array in self._known.arrays().items()}
         return plain, arrays
@@ -659,6 +674,8 @@ class MotionDetector:
             self._counts = Counter({str(r): int(n) for r, n in plain["counts"].items()})
             self._last_ns, self._changed_ns = int(plain["last_ns"]), int(plain["changed_ns"])
             self._tried_ns, self._sized_ns = int(plain["tried_ns"]), int(plain["sized_ns"])
+            self._newest_ns, self._empty_ns = int(plain["newest_ns"]), int(plain["empty_ns"])
+            self._newest = np.array(arrays["newest"], np.uint8)
             self._advised = [float(one) for one in plain["advised"]]
             care = np.array(arrays["care"], np.uint8)
             self._view.restore(plain, arrays)
@@ -719,6 +736,30 @@ class MotionDetector:
         self._report = MotionReport(condition=SceneCondition.STARTED, size_changed=size_changed)
         return self._nothing(frame, self._unproven())
 
+    def _take_for_empty(self, empty_ns: int, *, has_colour: bool) -> None:
+        """Somebody says that the frame of ``empty_ns`` shows nobody: what stands in it is ground.
+
+        Without a frame of that time the newest before it is taken: who was in that one and has gone
+        by then leaves a hole, which is reported. After it somebody may have come.
+        """
+        self._empty_ns = empty_ns
+        if not 0 <= self._newest_ns <= empty_ns or self._view.background.frames == 0:
+            return
+        view, image = self._view, self._newest
+        if self._changed_ns >= 0:  # it shows another view
+            self._known = self._known or view
+            view = self._view = _View(BackgroundModel(self._settings.background), is_first=False)
+            view.background.observe(image, elapsed_s=0.0)
+            self._changed_ns = -1
+            self._use_learnt()
+        else:
+            picture = view.background.picture
+            image = undo_gain(image, picture, light_gain(image, picture))
+            labels = view.background.compare(image, has_colour=has_colour)
+            view.background.adopt(image, labels != BACKGROUND)
+        view.since_ns, view.is_said_empty = self._newest_ns, True
+        self._care[:] = ADAPT
+
     def _changed(self, frame: Frame, report: MotionReport) -> Detections:
         """Report nothing, and that this means nothing; learn the new scene once it has lasted."""
         if self._changed_ns < 0:
@@ -728,6 +769,7 @@ class MotionDetector:
             known = self._known or self._view
             self.reset()
             self._known, self._view.is_first = known, False
+            self._newest_ns = frame.capture_ns
             return self._start(frame, self._work_image(frame), size_changed=False)
         self._report = report
         doubt = Doubt(code=DoubtCode.VIEW_CHANGED, since_ns=self._changed_ns)
@@ -888,7 +930,8 @@ class MotionDetector:
         return max(1, round(self._settings.least_blob_share * labels.size))
 
     def _ghosts(self, image: Image, owner: OwnerImage, objects: int) -> npt.NDArray[np.bool_]:
-        if not objects or (self._starts_empty and self._view.is_first):
+        view = self._view
+        if not objects or view.is_said_empty or (self._starts_empty and view.is_first):
             return np.zeros(objects, np.bool_)
         contrast = np.zeros((objects, 2))
         contour_contrast(image, self._view.background.picture, owner, contrast)

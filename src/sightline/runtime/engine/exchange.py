@@ -97,7 +97,10 @@ def encode_asked(batch: Sequence[Frame] | Arrays) -> bytes:
     if isinstance(batch, Mapping):
         head, body = encode_answer(batch)
         return json.dumps({"arrays": head}).encode() + b"\n" + body
-    heads = [[f.stream, f.index, f.capture_ns, f.received_ns, list(f.pixels.shape)] for f in batch]
+    heads = [
+        [f.stream, f.index, f.capture_ns, f.received_ns, f.empty_ns, list(f.pixels.shape)]
+        for f in batch
+    ]
     return json.dumps({"frames": heads}).encode() + b"\n"
 
 
@@ -116,8 +119,11 @@ def read_asked(message: bytes, pictures: SharedPictures) -> list[Frame] | Arrays
             capture_ns=capture_ns,
             received_ns=received_ns,
             pixels=pictures.take(slot, shape),
+            empty_ns=empty_ns,
         )
-        for slot, (stream, index, capture_ns, received_ns, shape) in enumerate(head["frames"])
+        for slot, (stream, index, capture_ns, received_ns, empty_ns, shape) in enumerate(
+            head["frames"]
+        )
     ]
 
 

@@ -57,12 +57,14 @@ class FrameRequest:
         stage: the guarded stage.
         camera: whose frame.
         ask_primary: False while the circuit breaker is open: only the fallback is asked.
+        empty_ns: see ``Frame``.
     """
 
     request_id: str
     stage: str
     camera: str
     ask_primary: bool
+    empty_ns: int = -1
 
 
 Request = ArraysRequest | FrameRequest
@@ -91,6 +93,7 @@ class Outcome:
         answer: None when nobody answered in time.
         detail: what went wrong, for people.
         batch: request ids that shared a batch with this one, itself included.
+        empty_ns: of the request about a frame, so that it can be asked again; see ``Frame``.
     """
 
     request_id: str
@@ -100,6 +103,7 @@ class Outcome:
     mode: Mode = Mode.PRIMARY
     detail: str = ""
     batch: tuple[str, ...] = field(default=())
+    empty_ns: int = -1
 
     @property
     def is_ok(self) -> bool:
@@ -122,6 +126,7 @@ class Outcome:
             "detail": self.detail,
             "batch": list(self.batch),
             "answer": plain,
+            **({"empty_ns": self.empty_ns} if self.empty_ns >= 0 else {}),
         }
         return plain_json(head) + b"\n" + body
 
@@ -144,6 +149,7 @@ class Outcome:
                 answer=answer,
                 detail=str(head["detail"]),
                 batch=tuple(head["batch"]),
+                empty_ns=int(head.get("empty_ns", -1)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LogError(

@@ -18,7 +18,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -240,7 +240,7 @@ class Guard:
                 where=f"stage {request.stage}",
                 action="hold each frame before its header is fed",
             )
-        return frame
+        return frame if request.empty_ns < 0 else replace(frame, empty_ns=request.empty_ns)
 
     def _outcome(
         self,
@@ -288,6 +288,7 @@ class Guard:
             answer=found,
             detail=detail,
             batch=tuple(requests[member].request_id for member in members),
+            empty_ns=request.empty_ns,
         )
 
     # --- windows ----------------------------------------------------------------------------------

@@ -311,7 +311,8 @@ class PartitionHost:
                 action="resume with the recording the run was started with",
             )
         if header.is_usable:
-            self._guard.warm(frame)
+            empty_ns = self._items.empty_ns(frame.stream, frame.capture_ns)
+            self._guard.warm(replace(frame, empty_ns=empty_ns))
         self._frames.pass_by(frame)
 
     def feed_items(self, items: Sequence[Frame | FrameFault]) -> None:

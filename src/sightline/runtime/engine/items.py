@@ -139,6 +139,7 @@ class Items:
                 stage=step.name,
                 camera=header.camera,
                 ask_primary=self._breakers[step.name, header.camera].lets_through,
+                empty_ns=self.empty_ns(header.camera, header.capture_ns),
             )
             lane.pending.add(request.request_id)
             output.requests.append(request)
@@ -198,14 +199,22 @@ class Items:
     def on_control(self, control: Mapping[str, Any]) -> None:
         """An operator input, for every stage that takes its kind."""
         for step in self.plan.items:
-            takes = control.get("control") in step.stage.controls
-            if takes and step.stage.check_control(control) is None:
+            stage, name = step.stage, control.get("control")
+            takes = name in stage.controls and stage.check_control(control) is None
+            if takes or name in stage.hears:
                 self.states[step.name].on_control(control)
 
     def _advance(self, at_ns: int) -> int:
         """Event time of this turn: it never stands still, so that turns have an order."""
         self.now_ns = max(at_ns, self.now_ns + 1)
         return self.now_ns
+
+    def empty_ns(self, camera: str, before_ns: int) -> int:
+        """Capture time of a camera's newest frame, before a time, of which somebody says that it
+        shows nobody; -1: of none.
+        """
+        states = [self.states[step.name] for step in self._lookers[camera]]
+        return max((state.empty_ns(before_ns) for state in states), default=-1)
 
     # --- what is measured -------------------------------------------------------------------------
 

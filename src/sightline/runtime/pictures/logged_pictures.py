@@ -9,7 +9,7 @@ import base64
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -319,6 +319,8 @@ class _Waiting:
         frame = picture.frame(
             index=header.index, received_ns=header.received_ns, digest=header.digest
         )
+        if outcome.empty_ns >= 0:
+            frame = replace(frame, empty_ns=outcome.empty_ns)
         difference = _difference(lookers, frame, outcome)
         if difference:
             yield sequence, difference

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from sightline.runtime.stages.meanings import meaning
 
 VIEW_IS_EMPTY = "view_is_empty"
 """The operator input by which somebody who has looked says that nobody is in a camera's view."""
+MAX_WORDS = 1_000
+"""How many such words are remembered, the newest. A recording that had more and is resumed is not
+shown to its detectors with the words before them."""
 
 
 class DetectSettings(ItemSettings):
@@ -40,7 +44,7 @@ class DetectStage(ItemStage):
     writes = "detections"
     looks = True
     controls = (VIEW_IS_EMPTY,)
-    version = 3
+    version = 4
 
     def plan(self, planning: ItemPlanning) -> None:
         form: DetectSettings = self.settings
@@ -115,6 +119,8 @@ class DetectState(ItemState):
         self._starts_empty = starts_empty
         self._newest_ns: int | None = None
         self._empty_ns: int | None = None
+        self._words_ns: list[int] = []
+        """Capture time of the newest frame at each operator input, ascending."""
         self._advice = ""
 
     @property
@@ -140,16 +146,23 @@ class DetectState(ItemState):
         )
         self.value = Looked(outcome=outcome, doubt=None if is_settled else doubt)
 
+    def empty_ns(self, before_ns: int) -> int:
+        place = bisect_left(self._words_ns, before_ns)
+        return self._words_ns[place - 1] if place else -1
+
     def on_control(self, control: Mapping[str, Any]) -> None:
         """Nobody is in view now, so nobody who stands there has since the newest frame."""
         self._empty_ns = self._newest_ns
         self._starts_empty |= self._newest_ns is None
+        if self._newest_ns is not None:
+            self._words_ns = [*self._words_ns, self._newest_ns][-MAX_WORDS:]
 
     def snapshot(self) -> StateParts:
         return StateParts(
             meta={
                 "newest_ns": self._newest_ns,
                 "empty_ns": self._empty_ns,
+                "words_ns": self._words_ns,
                 "starts_empty": self._starts_empty,
                 "advice": self._advice,
             }
@@ -160,6 +173,7 @@ class DetectState(ItemState):
         self._newest_ns = parts.meta["newest_ns"]
         self._advice = parts.meta["advice"]
         self._empty_ns = parts.meta["empty_ns"]
+        self._words_ns = list(parts.meta["words_ns"])
 
 
 def doubt_reason(doubt: Doubt, *, at_ns: int, blind_s: float, version: str) -> Reason | None:

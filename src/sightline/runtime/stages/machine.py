@@ -44,7 +44,7 @@ from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.camera_health import CameraHealthStage
-from sightline.runtime.stages.detect import doubt_reason
+from sightline.runtime.stages.detect import VIEW_IS_EMPTY, doubt_reason
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import CALM, meaning
 from sightline.runtime.stages.zones import (
@@ -113,8 +113,9 @@ class MovingForm(Form):
     """How far ahead a course is looked at, in seconds."""
     restart_speed_m_s: Positive = 2.0
     """Speed it may start with, in m/s."""
-    lost_timeout_s: NotNegative = 10.0
-    """How long somebody who was lost near it counts as still there, in seconds."""
+    lost_timeout_s: NotNegative | None = None
+    """How long somebody who was lost near it counts as still there, in seconds; null: until they
+    are found again and seen to be safe, or somebody who has looked says that the view is empty."""
 
     def rule(self, tick_s: float) -> MachineRule:
         """Distances to keep.
@@ -174,7 +175,7 @@ class MachinePlan:
     cameras: tuple[str, ...]
     zones: frozenset[str]
     moving: MachineRule | None
-    lost_timeout_s: float
+    lost_timeout_s: float | None
     rule: ActuationRule
 
 
@@ -186,7 +187,8 @@ class MachineStage(ItemStage):
     reads = ("sights", "health")
     writes = "commands"
     controls = (RESET,)
-    version = 2
+    hears = (VIEW_IS_EMPTY,)
+    version = 3
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings
@@ -280,7 +282,7 @@ class MachineStage(ItemStage):
             cameras=tuple(plan.cameras),
             zones=frozenset(form.zones),
             moving=None if moving is None else moving.rule(plan.tick_s),
-            lost_timeout_s=0.0 if moving is None else moving.lost_timeout_s,
+            lost_timeout_s=None if moving is None else moving.lost_timeout_s,
             rule=self._rule(plan.pipeline),
         )
 
@@ -365,8 +367,12 @@ class MachineState(ItemState):
         self._command(turn, {})
 
     def on_control(self, control: Mapping[str, Any]) -> None:
-        """The state of the machine's reset button from now on."""
-        if control.get("machine") == self.plan.name:
+        """The state of its reset button from now on; or nobody is in a view who is not seen."""
+        if control["control"] == VIEW_IS_EMPTY:
+            around = self._around.get(control["camera"])
+            if around is not None:
+                around.pairs, around.lost = around.pairs.emptied(), None
+        elif control.get("machine") == self.plan.name:
             self._is_reset_pressed = bool(control.get("is_down"))
 
     # --- risks of pairs ---------------------------------------------------------------------------
@@ -382,7 +388,7 @@ class MachineState(ItemState):
             around.suspected, tracks, rule, event_ns=at_ns, headings=around.headings
         )
         around.pairs, around.lost = watch_pairs(
-            around.pairs, tracks, risk, lost_timeout_s=self.plan.lost_timeout_s
+            around.pairs, tracks, risk, rule, lost_timeout_s=self.plan.lost_timeout_s
         )
         return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, around.lost])
 

@@ -38,7 +38,8 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         RiskCode.COLLISION_COURSE: "somebody and the machine will meet if it does not stop now",
         RiskCode.APPROACHING: "somebody and the machine are getting close to each other",
         RiskCode.LOST_NEAR_MACHINE: "somebody who was at risk from the machine is not seen any "
-        "more (counted as gone after the threshold)",
+        "more (counted as gone after the threshold; where there is none, when they are seen to be "
+        "safe or somebody who has looked says so: the operator input view_is_empty)",
         RiskCode.UNLOCATED: "somebody is seen, but it is not known where they stand",
         FrameReason.FROZEN: "the picture has stopped changing",
         FrameReason.BLACK: "the picture is black",

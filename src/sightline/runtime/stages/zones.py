@@ -167,7 +167,7 @@ class ZonesStage(ItemStage):
     reads = ("tracks",)
     writes = "sights"
     measures = {"risks": "1", "occupancy": "1"}
-    controls = (VIEW_IS_EMPTY,)
+    hears = (VIEW_IS_EMPTY,)
     version = 2
 
     def plan(self, planning: ItemPlanning) -> None:
@@ -193,10 +193,6 @@ class ZonesStage(ItemStage):
         """Its areas, in the pictures of its camera."""
         height_px = camera.contract.height_px
         return tuple(f.zone(name, height_px=height_px) for name, f in self.settings.zones.items())
-
-    def check_control(self, control: Mapping[str, Any]) -> str | None:
-        # The detect stage of the camera says whether there is such a camera.
-        return None if isinstance(control.get("camera"), str) else "camera: the name of a camera"
 
     def wanted_classes(self) -> Mapping[str, set[str]]:
         return {f"zones.{n}.classes": set(z.classes) for n, z in self.settings.zones.items()}

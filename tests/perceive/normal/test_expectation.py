@@ -113,7 +113,7 @@ def test_what_happens_shows_in_the_test_for_it(name, moved):
     left[1500:, 0] += moved(500)
     tests = residual_tests(60.0)
     usual = usual_swings(left[:1500], np.zeros(1), tests)
-    for test, found in statistics(left, np.zeros_like(left), tests, usual):
+    for test, found in statistics(left, np.zeros_like(left), tests, usual, np.ones(1)):
         if (test.name, test.width) == (name, 4):
             assert np.nanmax(found[1500:1600]) > 2 * np.nanmax(found[:1500])
 

@@ -17,7 +17,8 @@ residuals) leave one for all, and missing values are filled in the same way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -281,6 +282,26 @@ class Expectation:
         is_gone = smoothed(np.isnan(deviation).astype(np.float64), PEER_LAGS_S[-1], step_s)
         size[_PEERS][(is_gone > _GONE) @ self._rests_on] = np.nan
         return expected, size
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain values and arrays that :meth:`from_state` takes back."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "form"}
+        return asdict(self.form), arrays
+
+    @classmethod
+    def from_state(cls, form: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Expectation:
+        """Inverse of :meth:`state`; ``form`` may have gone through JSON."""
+        return cls(
+            form=Form(
+                periods_s=tuple(form["periods_s"]),
+                knots=tuple(form["knots"]),
+                commands=tuple(form["commands"]),
+                held=tuple((first, second) for first, second in form["held"]),
+                states=tuple((column, tuple(values)) for column, values in form["states"]),
+                until_s=float(form["until_s"]),
+            ),
+            **arrays,
+        )
 
     @property
     def _rests_on(self) -> BoolArray:

@@ -127,21 +127,23 @@ def statistics(
     expected: FloatArray,
     tests: tuple[ResidualTest, ...],
     usual: Mapping[int, FloatArray],
+    share: FloatArray,
 ) -> Iterator[tuple[ResidualTest, FloatArray]]:
     """Each test with its statistic.
 
     Args:
         left: float64[n, c], what is left, in its usual size; NaN is unknown.
-        expected: float64[n, c], centred and in its spread, for the gain.
+        expected: float64[n, c], centred and in its usual spread, for the gain.
         tests: of :func:`residual_tests`.
         usual: of :func:`usual_swings`. A swing is told in it, and a single move counts for no more
             than 64 of it: what happens once is no swing.
+        share: float64[c], share of the rows that are usually known: of what was before, so that
+            nothing hangs on rows that come later.
 
     Yields:
         The test, and float64[n, c]; NaN where it knows too little.
     """
     pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
-    share = np.maximum(np.isfinite(left).mean(axis=0), 0.02)
     sums = Sums(pulled, share)
     along: Sums | None = None
     power: Sums | None = None

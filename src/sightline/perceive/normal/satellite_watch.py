@@ -1,16 +1,24 @@
-"""One satellite watched as its days come: expect, test, tell, and learn from what was healthy.
+"""One satellite watched as its rows come: expect, test, tell, and learn from what was healthy.
 
-Everything is told as it goes. A day is judged by what was learnt before it; an alert masks its
-samples for all that comes later, so that the end of a fault is not told as another one, and nothing
-is learnt from it. What stands for ``LASTING_DAYS`` is the new normal.
+Everything is told as it goes. A day is judged by what was learnt before it, block by block; an
+alert masks its samples for all that comes later, so that the end of a fault is not told as another
+one, and nothing is learnt from it. What stands for ``LASTING_DAYS`` is the new normal.
+
+A block of which only the first rows are known tells what the whole block tells up to there: no
+statistic and no choice at a row looks at rows that come after the row at which it is told. So a
+live run and a look at a recording tell the same (a test holds this module to it).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from sightline.errors import LogError
 from sightline.perceive.normal.expectation import (
     MOST_STATES,
     TURN_ROWS,
@@ -34,6 +42,8 @@ from sightline.perceive.normal.residual_tests import (
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
+WATCH_STATE_VERSION = 1
+"""Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
 LASTING_DAYS = 3
@@ -68,12 +78,36 @@ class SatelliteRecord:
         values: float64[n, c]; NaN is missing.
         is_heard: bool[n]: a packet came.
         commands: with times on the same clock: seconds since row 0.
+        first: row number of ``values[0]``: rows before it were let go of.
     """
 
     step_s: float
     values: FloatArray
     is_heard: BoolArray
     commands: CommandTimes
+    first: int = 0
+
+    @property
+    def end(self) -> int:
+        """Number of the row after the last."""
+        return self.first + len(self.values)
+
+    def rows(self, begin: int, end: int) -> slice:
+        """Where the rows of these numbers are."""
+        return slice(begin - self.first, end - self.first)
+
+    def extended(
+        self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes, *, kept_rows: int
+    ) -> SatelliteRecord:
+        """With further rows, all commands so far, and no more than the newest ``kept_rows``."""
+        gone = max(len(self.values) + len(values) - kept_rows, 0)
+        return replace(
+            self,
+            values=np.concatenate([self.values[gone:], values]),
+            is_heard=np.concatenate([self.is_heard[gone:], is_heard]),
+            commands=commands,
+            first=self.first + gone,
+        )
 
     @property
     def rows_per_day(self) -> int:
@@ -83,7 +117,7 @@ class SatelliteRecord:
     @property
     def days(self) -> int:
         """Days begun."""
-        return -(-len(self.values) // self.rows_per_day)
+        return -(-self.end // self.rows_per_day)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +131,12 @@ class ChannelAlert:
         end: last row; grows while it stands.
         score: statistic over its level, at the greatest; 1 or more.
         reason: which test, on what, and how much.
+        measured, expected: mean over the rows that the test looked at, in the channel's unit; NaN
+            where there is none.
+        usual: usual size of their difference, in the channel's unit; NaN where there is none.
+        raised, cleared: rows at which it began to stand, and at which it was known to be over:
+            what comes back within ``SAME_S`` is the same alert, raised again.
+        is_open: whether it stands.
     """
 
     channel: int
@@ -105,17 +145,23 @@ class ChannelAlert:
     end: int
     score: float
     reason: str
-    _family: int = 0
-    _test: int = 0
-    _base: float = 0.0
-    _moved: float = 0.0
+    measured: float = math.nan
+    expected: float = math.nan
+    usual: float = math.nan
+    raised: tuple[int, ...] = ()
+    cleared: tuple[int, ...] = ()
+    family: int = 0
+    test: int = 0
+    base: float = 0.0
+    moved: float = 0.0
     is_open: bool = True
 
     def go_on(self, other: ChannelAlert) -> None:
         """Take what another alert of the channel, soon after this one, says: it is the same."""
         self.end, self.score = other.end, max(self.score, other.score)
-        self._family, self._test = other._family, other._test
-        self._base, self._moved = other._base, other._moved
+        self.family, self.test = other.family, other.test
+        self.base, self.moved = other.base, other.moved
+        self.raised += other.raised
         self.is_open = True
 
 
@@ -127,6 +173,7 @@ class SatelliteWatch:
         record: of the satellite.
         tests: on what is left.
         expectation: in force; None before anything was learnt.
+        learnt_days: that it was learnt from; days by number.
         maxima: float64[2, tests, c, blocks], newest last, in squares of the channels' units, so
             that they mean the same when the usual size is known better; NaN where nothing healthy
             was known.
@@ -137,6 +184,7 @@ class SatelliteWatch:
     record: SatelliteRecord
     tests: tuple[ResidualTest, ...] = ()
     expectation: Expectation | None = None
+    learnt_days: tuple[int, ...] = ()
     maxima: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
     alerts: list[ChannelAlert] = field(default_factory=list)
     in_doubt_days: int = 0
@@ -145,12 +193,17 @@ class SatelliteWatch:
     _still: FloatArray = field(default_factory=lambda: np.empty((2, 0)))
     _rest: FloatArray = field(default_factory=lambda: np.empty(0))
     _missing: FloatArray = field(default_factory=lambda: np.empty(0))
+    _centre: FloatArray = field(default_factory=lambda: np.empty(0))
+    _spread: FloatArray = field(default_factory=lambda: np.empty(0))
+    _today: tuple[int, int] = (-1, 0)
+    """A day, and how often something was told on it."""
 
     def __post_init__(self) -> None:
         shape = self.record.values.shape
-        self.tests = residual_tests(self.record.step_s)
-        self.maxima = np.full((2, len(self.tests), shape[1], 0), np.nan)
-        self._is_faulty = np.zeros(shape, np.bool_)
+        if not self.tests:
+            self.tests = residual_tests(self.record.step_s)
+            self.maxima = np.full((2, len(self.tests), shape[1], 0), np.nan)
+            self._is_faulty = np.zeros(shape, np.bool_)
 
     # --- learning ---------------------------------------------------------------------------------
 
@@ -163,8 +216,8 @@ class SatelliteWatch:
             return  # what was learnt before holds until a day was healthy
         times, values, healthy, begins = [], [], [], []
         for k in days:
-            begin = max(k * per_day - warm, 0)
-            rows = slice(begin, (k + 1) * per_day)
+            begin = max(k * per_day - warm, record.first)
+            rows = record.rows(begin, (k + 1) * per_day)
             times.append(np.arange(begin, (k + 1) * per_day, dtype=np.float64) * record.step_s)
             values.append(record.values[rows])
             healthy.append(~self._is_faulty[rows])
@@ -176,21 +229,26 @@ class SatelliteWatch:
             begins=begins,
             commands=record.commands.until(day * DAY_S),
         )
-        begin = days[0] * per_day
-        usable = np.where(
-            self._is_faulty[begin : day * per_day], np.nan, record.values[begin : day * per_day]
-        )
+        rows = record.rows(days[0] * per_day, day * per_day)
+        usable = np.where(self._is_faulty[rows], np.nan, record.values[rows])
         if self._periods_s is None or day in _PERIOD_DAYS or day % 14 == 0:
             self._periods_s = common_periods(usable, record.step_s)
         self.expectation = learn(past, periods_s=self._periods_s)
-        self._learn_runs(usable, record.is_heard[begin : day * per_day])
+        self.learnt_days = tuple(days)
+        none = ~np.isfinite(usable).any(axis=0)
+        known = np.where(none, 0.0, usable)
+        self._centre = np.nanmean(known, axis=0)
+        self._spread = np.maximum(np.nanstd(known, axis=0), 1e-12)
+        self._learn_runs(usable, record.is_heard[rows])
 
     def _healthy_days(self, day: int) -> list[int]:
         """The newest days, ascending, on which no channel was faulty for long."""
         per_day = self.record.rows_per_day
+        oldest = -(-self.record.first // per_day)
         found: list[int] = []
-        for k in range(day - 1, max(day - 2 * _PAST_DAYS, 0) - 1, -1):
-            faulty = self._is_faulty[k * per_day : (k + 1) * per_day].mean(axis=0)
+        for k in range(day - 1, max(day - 2 * _PAST_DAYS, oldest) - 1, -1):
+            rows = self.record.rows(k * per_day, (k + 1) * per_day)
+            faulty = self._is_faulty[rows].mean(axis=0)
             if faulty.max(initial=0.0) < _FAULTY_SHARE:
                 found.append(k)
             if len(found) == _PAST_DAYS:
@@ -219,29 +277,204 @@ class SatelliteWatch:
 
     # --- judging ----------------------------------------------------------------------------------
 
-    def judge(self, day: int, levels: FloatArray) -> list[ChannelAlert]:
-        """What is told on a day.
+    def judge(self, day: int, levels: FloatArray) -> None:
+        """Judge a day of the record; what is told is in ``alerts``.
 
         Args:
             day: index; the expectation is that of the days before.
             levels: float64[2, tests, c], as those of ``maxima``; infinity tells nothing.
-
-        Returns:
-            New alerts, by the time at which they were told.
         """
-        view = _DayView(self, day, levels)
+        for block in range(day * BLOCKS_PER_DAY, (day + 1) * BLOCKS_PER_DAY):
+            begin, end = self.block_rows(block)
+            if begin < self.record.end:
+                self.judge_block(block, levels, min(end, self.record.end) - begin)
+
+    def block_rows(self, block: int) -> tuple[int, int]:
+        """Numbers of the first row of a block, and of the row after its last."""
+        per_day = self.record.rows_per_day
+        day, part = divmod(block, BLOCKS_PER_DAY)
+        return (
+            day * per_day + part * per_day // BLOCKS_PER_DAY,
+            day * per_day + (part + 1) * per_day // BLOCKS_PER_DAY,
+        )
+
+    def judge_block(self, block: int, levels: FloatArray, known: int) -> None:
+        """Judge a block whose rows are in the record.
+
+        Args:
+            block: number; ``BLOCKS_PER_DAY`` of them are a day.
+            levels: as those of :meth:`judge`.
+            known: how many of its rows; all of them, except of the last block of a recording.
+        """
+        begin, _ = self.block_rows(block)
+        rows = self.record.rows(begin, begin + known)
+        values, is_heard = self.record.values[rows], self.record.is_heard[rows]
+        view = _BlockView(self, block, levels, values, is_heard, self.record.commands)
         told = view.told()
-        self.alerts += told
-        maxima = view.healthy_maxima() * view.size[..., None]
-        self.maxima = np.concatenate([self.maxima, maxima], axis=3)[..., -_KEPT_BLOCKS:]
-        return told
+        self.alerts = [*(a for a in self.alerts if not view.concerns(a)), *view.alerts, *told]
+        self.in_doubt_days += view.in_doubt
+        self._today = view.today
+        until = view.offset + known
+        self._is_faulty[self.record.rows(view.low, begin + known)] = view.is_faulty[:until]
+        maxima = view.healthy_maxima() * view.size
+        self.maxima = np.concatenate([self.maxima, maxima[..., None]], axis=3)[..., -_KEPT_BLOCKS:]
+
+    def look(
+        self,
+        block: int,
+        levels: FloatArray,
+        values: FloatArray,
+        is_heard: BoolArray,
+        commands: CommandTimes,
+    ) -> list[ChannelAlert]:
+        """The alerts that concern a block of which some first rows are known; nothing is kept.
+
+        Args:
+            block: the first after the record.
+            levels: as those of :meth:`judge`.
+            values: float64[n, c] of its first rows.
+            is_heard: bool[n] of them.
+            commands: all so far.
+        """
+        view = _BlockView(self, block, levels, values, is_heard, commands)
+        told = view.told()
+        return [*view.alerts, *told]
+
+    def extend(
+        self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes, *, kept_days: int
+    ) -> None:
+        """Take further rows, and let go of what lies more than ``kept_days`` back.
+
+        Args:
+            values: float64[n, c].
+            is_heard: bool[n].
+            commands: all so far.
+            kept_days: at least as many as are learnt from, and one for what they rest on.
+        """
+        oldest = self.record.end - round(SAME_S / self.record.step_s)
+        record = self.record.extended(
+            values, is_heard, commands, kept_rows=kept_days * self.record.rows_per_day
+        )
+        more = np.zeros(values.shape, np.bool_)
+        self._is_faulty = np.concatenate([self._is_faulty, more])[-len(record.values) :]
+        self.record = record
+        self.alerts = [a for a in self.alerts if a.is_open or a.end >= oldest]
+
+    def copy(self) -> SatelliteWatch:
+        """One that goes its own way from here."""
+        return replace(
+            self,
+            alerts=[replace(alert) for alert in self.alerts],
+            _is_faulty=self._is_faulty.copy(),
+        )
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain values and arrays that :meth:`from_state` takes back."""
+        plain: dict[str, Any] = {
+            "version": WATCH_STATE_VERSION,
+            "step_s": self.record.step_s,
+            "first": self.record.first,
+            "learnt_days": self.learnt_days,
+            "alerts": [asdict(alert) for alert in self.alerts],
+            "in_doubt_days": self.in_doubt_days,
+            "periods_s": self._periods_s,
+            "today": self._today,
+        }
+        arrays = {
+            "values": self.record.values,
+            "is_heard": self.record.is_heard,
+            "commands.time_s": self.record.commands.time_s,
+            "commands.name": np.asarray(self.record.commands.name, np.str_),
+            "commands.value": self.record.commands.value,
+            "maxima": self.maxima,
+            **{name: getattr(self, f"_{name}") for name in _LEARNT},
+        }
+        if self.expectation is not None:
+            form, known = self.expectation.state()
+            plain["form"] = form
+            arrays |= {f"expectation.{name}": array for name, array in known.items()}
+        return plain, arrays
+
+    @classmethod
+    def from_state(
+        cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> SatelliteWatch:
+        """Inverse of :meth:`state`.
+
+        Raises:
+            LogError: of another version.
+        """
+        if plain["version"] != WATCH_STATE_VERSION:
+            raise LogError(
+                expected=f"what was learnt of a satellite, version {WATCH_STATE_VERSION}",
+                got=f"version {plain['version']}",
+                where="checkpoint",
+                action="delete the checkpoints: the state is rebuilt from the log",
+            )
+        record = SatelliteRecord(
+            step_s=float(plain["step_s"]),
+            values=arrays["values"],
+            is_heard=arrays["is_heard"],
+            commands=CommandTimes(
+                time_s=arrays["commands.time_s"],
+                name=arrays["commands.name"],
+                value=arrays["commands.value"],
+            ),
+            first=int(plain["first"]),
+        )
+        known = {
+            name.removeprefix("expectation."): array
+            for name, array in arrays.items()
+            if name.startswith("expectation.")
+        }
+        periods_s = plain["periods_s"]
+        return cls(
+            record=record,
+            tests=residual_tests(record.step_s),
+            expectation=Expectation.from_state(plain["form"], known) if known else None,
+            learnt_days=tuple(plain["learnt_days"]),
+            maxima=arrays["maxima"],
+            alerts=[
+                ChannelAlert(
+                    **{
+                        **alert,
+                        "raised": tuple(alert["raised"]),
+                        "cleared": tuple(alert["cleared"]),
+                    }
+                )
+                for alert in plain["alerts"]
+            ],
+            in_doubt_days=int(plain["in_doubt_days"]),
+            _periods_s=None if periods_s is None else tuple(periods_s),
+            _today=(int(plain["today"][0]), int(plain["today"][1])),
+            **{f"_{name}": arrays[name].copy() for name in _LEARNT},
+        )
 
 
-class _DayView:
-    """One day of one satellite while it is judged."""
+_LEARNT = ("is_faulty", "still", "rest", "missing", "centre", "spread")
+"""Arrays of a watch, beside its record."""
 
-    def __init__(self, watch: SatelliteWatch, day: int, levels: FloatArray) -> None:
+
+class _BlockView:
+    """One block of one satellite while it is judged; the watch stays as it is.
+
+    Arrays have the length of the whole block, also where only its first rows are known: sums over
+    arrays of one length have the same bits, however many rows of them are known.
+    """
+
+    def __init__(  # noqa: PLR0917 - what is known of one block
+        self,
+        watch: SatelliteWatch,
+        block: int,
+        levels: FloatArray,
+        values: FloatArray,
+        is_heard: BoolArray,
+        commands: CommandTimes,
+    ) -> None:
         self.watch = watch
+        self.commands = commands
         record = watch.record
         assert watch.expectation is not None
         self.model = watch.expectation
@@ -251,27 +484,49 @@ class _DayView:
         self.size = np.where(is_swing[:, None], 1.0, size[:, None])
         least = np.array([test.least_level for test in watch.tests])
         self.levels = np.maximum(levels / self.size, least[:, None])
-        per_day = record.rows_per_day
-        self.begin = day * per_day
-        self.end = min(self.begin + per_day, len(record.values))
+        self.begin, self.end = watch.block_rows(block)
         warm = round(WARM_UP_S / record.step_s)
         context = round(REACH_S / record.step_s)
-        self.low = max(self.begin - warm - context, 0)
+        self.low = max(self.begin - warm - context, record.first)
         self.blind = warm if self.low > 0 else 0
         self.offset = self.begin - self.low
+        n, c = self.end - self.low, values.shape[1]
+        self.known = len(values)
+        self.is_whole = self.known == self.end - self.begin
+        before = record.rows(self.low, self.begin)
+        until = self.offset + self.known
         self.time_s = np.arange(self.low, self.end, dtype=np.float64) * record.step_s
-        self.values = record.values[self.low : self.end].copy()
-        self.is_heard = record.is_heard[self.low : self.end]
-        self.is_faulty = watch._is_faulty[self.low : self.end]  # a view: changes stay
+        self.values = np.full((n, c), np.nan)
+        self.values[: self.offset] = record.values[before]
+        self.values[self.offset : until] = values
+        self.is_heard = np.zeros(n, np.bool_)
+        self.is_heard[: self.offset] = record.is_heard[before]
+        self.is_heard[self.offset : until] = is_heard
+        self.is_faulty = np.zeros((n, c), np.bool_)
+        self.is_faulty[: self.offset] = watch._is_faulty[before]
+        gap = round(SAME_S / record.step_s)
+        self._oldest = self.begin - gap
+        self.alerts = [replace(a) for a in watch.alerts if self.concerns(a)]
+        day = block // BLOCKS_PER_DAY
+        self.today = watch._today if watch._today[0] == day else (day, 0)
+        self.in_doubt = 0
         self.run = equal_run(self.values)
         self.gap = missing_run(self.values, self.is_heard)
-        n, c = self.values.shape
-        # Statistics over their levels: of both expectations and the plain tests, on the day's rows.
+        # Statistics over their levels: of both expectations and the plain tests, on the block.
         self.ratio = np.zeros((3, n - self.offset, c))
         self.which = np.zeros((3, n - self.offset, c), np.int8)
-        self.maxima = np.full((2, len(watch.tests), c, BLOCKS_PER_DAY), np.nan)
+        self.maxima = np.full((2, len(watch.tests), c), np.nan)
         self._plain()
         self._expect()
+
+    def concerns(self, alert: ChannelAlert) -> bool:
+        """Whether an alert from before may go on in this block."""
+        return alert.is_open or alert.end >= self._oldest
+
+    @property
+    def sure(self) -> int:
+        """Rows of the block of which it is known whether their expectation turns."""
+        return self.known if self.is_whole else max(self.known - TURN_ROWS, 0)
 
     # statistics
 
@@ -292,121 +547,131 @@ class _DayView:
         found = np.nan_to_num(found)
         # Nothing was learnt from a channel that never moved but that it has a value.
         found[[_STILL, _RANGE]] *= ~self.model.is_constant
+        found[:, self.known :] = 0
         self.which[_PLAIN] = found.argmax(axis=0)
         self.ratio[_PLAIN] = found.max(axis=0)
 
     def _expect(self) -> None:
         """Both expectations and their tests, with what is known to be faulty left out."""
         usable = np.where(self.is_faulty, np.nan, self.values)
-        expected, left = self.model.expect(self.time_s, usable, self.watch.record.commands)
-        left[:, : self.blind] = np.nan
+        self.expected, self.left = self.model.expect(self.time_s, usable, self.commands)
+        self.left[:, : self.blind] = np.nan
         holds = (
             np.nan_to_num(self.model.explained, nan=-np.inf) > _HOLDS
         ) & ~self.model.is_constant
         holds[_PEERS] &= self.model.has_peers
-        self.left = left
-        blocks = np.minimum(
-            np.arange(left.shape[1] - self.offset)
-            * BLOCKS_PER_DAY
-            // self.watch.record.rows_per_day,
-            BLOCKS_PER_DAY - 1,
-        )
-        first = np.flatnonzero(np.r_[True, np.diff(blocks) > 0])
+        self.holds = holds
         self.ratio[:_PLAIN] = 0
         for m in (_ALONE, _PEERS):
             some = np.flatnonzero(holds[m])
             if not len(some):
                 continue
-            spread = expected[m][:, some]
-            spread = (spread - spread.mean(axis=0)) / np.maximum(spread.std(axis=0), 1e-12)
-            found_of = statistics(left[m][:, some], spread, self.watch.tests, self._usual(m, some))
+            turn = (self.expected[m][:, some] - self.watch._centre[some]) / self.watch._spread[some]
+            found_of = statistics(
+                self.left[m][:, some],
+                turn,
+                self.watch.tests,
+                self._usual(m, some),
+                self._share(m, some),
+            )
             for k, (_, found) in enumerate(found_of):
                 today = found[self.offset :]
                 known = np.isfinite(today)
-                zero = np.where(known, today, -np.inf)
-                greatest = np.maximum.reduceat(zero, first, axis=0).T
-                self.maxima[m, k, some, : len(first)] = np.where(
-                    np.isfinite(greatest), greatest, np.nan
-                )
+                greatest = np.where(known, today, -np.inf).max(axis=0)
+                self.maxima[m, k, some] = np.where(np.isfinite(greatest), greatest, np.nan)
                 ratio = np.where(known, today, 0.0) / self.levels[m, k, some]
+                ratio[self.sure :] = 0
                 better = ratio > self.ratio[m][:, some]
                 at = np.ix_(np.arange(len(today)), some)
                 self.ratio[m][at] = np.where(better, ratio, self.ratio[m][:, some])
                 self.which[m][at] = np.where(better, k, self.which[m][:, some])
 
+    def _share(self, family: int, channels: IntArray) -> FloatArray:
+        """float64[k]: share of the rows before the block that are known."""
+        before = self.left[family][self.blind : self.offset, channels]
+        share: FloatArray = np.maximum(np.isfinite(before).mean(axis=0), 0.02)
+        return share
+
     def _usual(self, family: int, channels: IntArray) -> dict[int, FloatArray]:
-        """Usual squares of swings, of the hours before the day."""
+        """Usual squares of swings, of the hours before the block."""
         before = self.left[family][: self.offset][:, channels]
         rounding = self.model.rounding / self.model.scale[family].mean(axis=0)
         return usual_swings(before, rounding[channels], self.watch.tests)
 
     def healthy_maxima(self) -> FloatArray:
-        """float64[2, tests, c, blocks]; NaN for blocks with an alert."""
-        per_block = self.watch.record.rows_per_day // BLOCKS_PER_DAY
-        faulty = self.is_faulty[self.offset :]
-        for block in range(BLOCKS_PER_DAY):
-            rows = faulty[block * per_block : (block + 1) * per_block]
-            if rows.size:
-                self.maxima[:, :, rows.any(axis=0), block] = np.nan
+        """float64[2, tests, c]; NaN where there is an alert in the block."""
+        self.maxima[:, :, self.is_faulty[self.offset :].any(axis=0)] = np.nan
         return self.maxima
 
     # telling
 
     def told(self) -> list[ChannelAlert]:
-        """Alerts of the day; those from before go on first."""
+        """New alerts of the block; those from before go on first.
+
+        In the order in which they are told: nothing is told before what was told is known.
+        """
         found: list[ChannelAlert] = []
-        n, c = self.ratio.shape[1:]
-        cursor = np.zeros(c, np.int64)
+        cursor = np.zeros(self.ratio.shape[2], np.int64)
+        now = 0
         is_changed = False
-        for alert in self.watch.alerts:
-            if alert.is_open:
-                cursor[alert.channel] = self._follow(alert, 0)
+        for earlier in self.alerts:
+            if earlier.is_open:
+                cursor[earlier.channel] = self._follow(earlier, -1)
                 is_changed = True
         if is_changed:
             self._expect()
-        for _ in range(MOST_ALERTS_PER_DAY):
-            over = (self.ratio > 1).any(axis=0) & (np.arange(n)[:, None] >= cursor)
-            rows = np.flatnonzero(over.any(axis=1))
-            if not len(rows):
+        while self.today[1] < MOST_ALERTS_PER_DAY:
+            if (alert := self._next(cursor)) is None:
                 return found
-            alert = self._first(int(rows[0]), over, cursor)
-            row = alert.told - self.begin
+            now = max(now, alert.told - self.begin)
+            alert.told = self.begin + now
+            alert.raised = (alert.told,)
             same = self._same(alert, found)
             if same is None:
                 found.append(alert)
             else:
                 same.go_on(alert)
-            cursor[alert.channel] = self._follow(same or alert, row)
+            self.today = (self.today[0], self.today[1] + 1)
+            self.in_doubt += self.today[1] == MOST_ALERTS_PER_DAY
+            cursor[alert.channel] = self._follow(same or alert, now)
             self._expect()
-        self.watch.in_doubt_days += 1
         return found
 
     def _same(self, alert: ChannelAlert, found: list[ChannelAlert]) -> ChannelAlert | None:
         """The alert of the channel that ended so lately that this is the same."""
         gap = round(SAME_S / self.watch.record.step_s)
-        for earlier in reversed([*self.watch.alerts, *found]):
+        for earlier in reversed([*self.alerts, *found]):
             if earlier.channel == alert.channel:
                 return earlier if alert.begin - earlier.end <= gap else None
         return None
 
-    def _first(self, row: int, over: BoolArray, cursor: IntArray) -> ChannelAlert:
-        """The alert that is told first, at a row at which some channel is over its level.
+    def _next(self, cursor: IntArray) -> ChannelAlert | None:
+        """The alert that is told next; None where none is, or more rows must be known.
 
-        Where only the peers say so, it is waited for some rows whether a peer is the stranger one.
+        The size of what is left is known once it is known whether the expectation turns. Where only
+        the peers say so, it is waited for some rows whether a peer is the stranger one.
         """
-        until = min(row + _WAIT_ROWS, over.shape[0] - 1)
-        channels = np.flatnonzero(over[row])
-        alone = [k for k in channels if (self.ratio[[_ALONE, _PLAIN], row, k] > 1).any()]
-        if alone:
-            peak = self.ratio[[_ALONE, _PLAIN], row][:, alone].max(axis=0)
-            channel = int(alone[int(np.argmax(peak))])
-            # The size of what is left is known once it is known whether the expectation turns.
-            wait = 0 if self.ratio[_PLAIN, row, channel] > 1 else TURN_ROWS
-            return self._alert(channel, min(row + wait, over.shape[0] - 1), row)
-        stretch = self.ratio[:, row : until + 1].max(axis=0).copy()
-        stretch[np.arange(row, until + 1)[:, None] < cursor] = 0
-        channel = int(np.argmax(stretch.max(axis=0)))
-        return self._alert(channel, until, row + int(np.argmax(stretch[:, channel])))
+        rows = np.arange(self.ratio.shape[1])[:, None]
+        over = (self.ratio > 1) & (rows >= cursor)
+        first = [int(np.argmax(o.any(axis=1))) if o.any() else -1 for o in over]
+        last = self.end - self.begin - 1
+        waits = {_PLAIN: 0, _ALONE: TURN_ROWS, _PEERS: _WAIT_ROWS}
+        ready = [(min(first[f] + wait, last), f) for f, wait in waits.items() if first[f] >= 0]
+        if not ready:
+            return None
+        told, family = min(ready, key=lambda pair: pair[0])
+        if told >= self.known:
+            return None
+        row = first[family]
+        if family != _PEERS:
+            at = row
+            channel = int(np.argmax(np.where(over[family, row], self.ratio[family, row], 0)))
+        else:
+            until = told + 1 if told == last else told + 1 - TURN_ROWS
+            stretch = np.where(over, self.ratio, 0)[:, row:until].max(axis=0)
+            channel = int(np.argmax(stretch.max(axis=0)))
+            at = row + int(np.argmax(stretch[:, channel]))
+        return self._alert(channel, told, at)
 
     def _alert(self, channel: int, told: int, at: int) -> ChannelAlert:
         ratio = self.ratio[:, at, channel].copy()
@@ -417,15 +682,18 @@ class _DayView:
         row = at + self.offset
         score = float(ratio[family])
         base = moved = 0.0
+        # What it should have read is said also of a value that stands still, if it is known.
+        said = _ALONE if family == _PLAIN else family
         if family == _PLAIN:
             name = _PLAIN_NAMES[test]
             length = {_STILL: self.run, _MISSING: self.gap}.get(test)
             back = int(length[row, channel]) - 1 if length is not None else _OUTSIDE_ROWS
             reason = f"{name} for {back + 1} samples" if test != _RANGE else "range"
+            width = 1
         else:
             this = self.watch.tests[test]
             left = self.left[family, :, channel]
-            back = this.width
+            back = width = this.width
             here = _mean(left[max(row - this.width + 1, 0) : row + 1])
             if this.name == "jump":
                 base = _mean(left[max(row - 4 * this.width, 0) : max(row - this.width + 1, 1)])
@@ -433,6 +701,10 @@ class _DayView:
             against = "alone" if family == _ALONE else "with peers"
             width_s = this.width * self.watch.record.step_s
             reason = f"{this.name} over {width_s:g} s, {moved:+.1f} usual sizes, {against}"
+        rows = slice(max(row - width + 1, 0), row + 1)
+        value, expected = self.values[rows, channel], self.expected[said, rows, channel]
+        known = np.isfinite(value)
+        held = bool(self.holds[said, channel])
         begin = max(self.low + row - back, 0)
         return ChannelAlert(
             channel=channel,
@@ -441,34 +713,41 @@ class _DayView:
             end=self.begin + told,
             score=max(score, 1.0),
             reason=reason,
-            _family=family,
-            _test=test,
-            _base=base,
-            _moved=moved,
+            measured=float(value[known].mean()) if known.any() else math.nan,
+            expected=float(expected[known].mean() if known.any() else expected[-1])
+            if held
+            else math.nan,
+            usual=float(self.model.scale[said][:, channel].mean()) if held else math.nan,
+            family=family,
+            test=test,
+            base=base,
+            moved=moved,
         )
 
     def _follow(self, alert: ChannelAlert, row: int) -> int:
-        """Go on with an alert until it ends or the day does; the row from which to look again."""
-        c, n = alert.channel, self.ratio.shape[1]
-        back = self._is_back(alert)[row + 1 :]
+        """Go on with an alert until it ends or what is known does; the row to look from again."""
+        c = alert.channel
+        back = self._is_back(alert)[row + 1 : self.sure]
         at = int(np.argmax(back)) if back.any() else -1
         lasting = round(LASTING_DAYS * DAY_S / self.watch.record.step_s)
-        last = row + 1 + at if at >= 0 else n
+        last = row + 1 + at if at >= 0 else self.known
         if alert.begin + lasting < self.begin + last:
             last, at = max(alert.begin + lasting - self.begin, row + 1), 0
-            alert.is_open = False
         alert.is_open = at < 0
         alert.end = self.begin + last - 1
+        if not alert.is_open:
+            over = min(last + TURN_ROWS, self.end - self.begin - 1)
+            alert.cleared += (self.begin + over,)
         first = max(alert.begin - self.low, 0)
         self.is_faulty[first : self.offset + last, c] = True
         return last
 
     def _is_back(self, alert: ChannelAlert) -> BoolArray:
-        """bool[n]: rows of the day at which nothing is left of what was told."""
+        """bool[n]: rows of the block at which nothing is left of what was told."""
         c, rows = alert.channel, slice(self.offset, None)
         found: BoolArray
-        if alert._family == _PLAIN:
-            match alert._test:
+        if alert.family == _PLAIN:
+            match alert.test:
                 case 0:
                     found = self.run[rows, c] == 1
                 case 1:
@@ -476,21 +755,19 @@ class _DayView:
                 case _:
                     found = (self.ratio[_PLAIN, :, c] < 1) & np.isfinite(self.values[rows, c])
             return found
-        test = self.watch.tests[alert._test]
+        test = self.watch.tests[alert.test]
         usable = np.where(self.is_faulty, np.nan, self.values)
         usable[:, c] = self.values[:, c]
-        _, left = self.model.expect(self.time_s, usable, self.watch.record.commands)
-        own = left[alert._family][:, [c]]
-        share = np.maximum(np.isfinite(own).mean(axis=0), 0.02)
+        _, left = self.model.expect(self.time_s, usable, self.commands)
+        own = left[alert.family][:, [c]]
+        share = np.maximum(np.isfinite(own[: self.offset]).mean(axis=0), 0.02)
         if test.name in ("jump", "level"):
             width = max(test.width, 8) if test.name == "jump" else test.width
             mean = Sums(np.clip(own, -50, 50), share).mean(width)[rows, 0]
-            return np.asarray(
-                (mean - alert._base) * np.sign(alert._moved) < 0.5 * abs(alert._moved)
-            )
-        usual = self._usual(alert._family, np.array([c]))
-        for _, stat in statistics(own, np.ones_like(own), (test,), usual):
-            level = self.levels[alert._family, alert._test, c]
+            return np.asarray((mean - alert.base) * np.sign(alert.moved) < 0.5 * abs(alert.moved))
+        usual = self._usual(alert.family, np.array([c]))
+        for _, stat in statistics(own, np.ones_like(own), (test,), usual, share):
+            level = self.levels[alert.family, alert.test, c]
             part = stat[rows, 0]
             return np.asarray(part < (0.7 if test.name == "swing" else 0.5) * level)
         raise AssertionError

@@ -1,0 +1,148 @@
+"""A satellite is watched as its rows come: what comes later changes nothing that was told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sightline.errors import LogError
+from sightline.perceive.normal.expectation import CommandTimes
+from sightline.perceive.normal.satellite_watch import (
+    BLOCKS_PER_DAY,
+    SatelliteRecord,
+    SatelliteWatch,
+)
+
+STEP_S = 240.0
+PER_DAY = round(86_400 / STEP_S)
+DAYS = 5
+
+
+def record(seed=3):
+    """Five channels of an orbit; on the last day a step, its echo, a stuck and a missing one."""
+    rng = np.random.default_rng(seed)
+    n = DAYS * PER_DAY
+    t = np.arange(n) * STEP_S
+    turn = 2 * np.pi * t / 5700.0
+    state = (np.sin(turn) > 0.3).astype(float)
+    values = np.stack(
+        [np.sin(turn), np.cos(turn), state, state + np.sin(turn), np.cos(2 * turn)], axis=1
+    )
+    values[:, [0, 1, 3, 4]] += 0.05 * rng.normal(size=(n, 4))
+    last = (DAYS - 1) * PER_DAY
+    values[last + 40 : last + 90, 0] += 1.5
+    values[last + 43 : last + 80, 3] += 0.7
+    values[last + 150 : last + 200, 1] = values[last + 150, 1]
+    values[last + 215 : last + 260, 4] = np.nan
+    heard = rng.random(n) > 0.01
+    values[~heard] = np.nan
+    commands = CommandTimes(
+        time_s=np.arange(1.0, DAYS * 86_400, 7_000.0),
+        name=np.array(["GO"] * len(np.arange(1.0, DAYS * 86_400, 7_000.0))),
+        value=np.full(len(np.arange(1.0, DAYS * 86_400, 7_000.0)), np.nan),
+    )
+    return SatelliteRecord(step_s=STEP_S, values=values, is_heard=heard, commands=commands)
+
+
+def part(whole, end):
+    return SatelliteRecord(
+        step_s=STEP_S,
+        values=whole.values[:end],
+        is_heard=whole.is_heard[:end],
+        commands=whole.commands,
+    )
+
+
+LEVELS = 12.0
+
+
+def learnt_until_last_day(whole):
+    watch = SatelliteWatch(part(whole, (DAYS - 1) * PER_DAY))
+    watch.learn_until(DAYS - 1)
+    return watch, np.full((2, len(watch.tests), 5), LEVELS) * watch.expectation.scale.mean(axis=1)[
+        :, None
+    ] ** 2
+
+
+def known_by(alerts, row, begin, standing):
+    """What stood at the begin of a block or was told in it, as far as it is known at ``row``."""
+    return [
+        (a.channel, a.told, a.begin, a.reason, tuple(r for r in a.raised if r < row),
+         tuple(r for r in a.cleared if r < row), a.measured, a.expected)
+        for a in alerts
+        if a.told < row and (a.told >= begin or (a.channel, a.told) in standing)
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole_day():
+    whole = record()
+    watch, levels = learnt_until_last_day(whole)
+    blocks = []
+    for block in range((DAYS - 1) * BLOCKS_PER_DAY, DAYS * BLOCKS_PER_DAY):
+        before = watch.copy()
+        begin, end = watch.block_rows(block)
+        rows = slice(begin, end)
+        values, heard = whole.values[rows], whole.is_heard[rows]
+        watch.extend(values, heard, whole.commands, kept_days=15)
+        watch.judge_block(block, levels, end - begin)
+        blocks.append((block, before, list(watch.copy().alerts)))
+    return whole, levels, blocks, watch
+
+
+def test_the_faults_of_the_day_are_told_while_they_last(whole_day):
+    _, _, blocks, _ = whole_day
+    begin = (DAYS - 1) * PER_DAY
+    told = {a.channel: a for _, _, alerts in blocks for a in alerts}
+    assert begin + 40 <= told[0].told < begin + 60
+    assert begin + 150 < told[1].told < begin + 200
+    assert begin + 215 <= told[4].told < begin + 260
+    assert told[0].cleared
+    assert told[0].measured - told[0].expected > 3 * told[0].usual
+
+
+def test_a_block_of_which_some_rows_are_known_tells_what_it_tells_later(whole_day):
+    whole, levels, blocks, _ = whole_day
+    compared = 0
+    for block, before, later in blocks:
+        begin, end = before.block_rows(block)
+        standing = {(a.channel, a.told) for a in before.alerts if a.is_open}
+        for known in range(1, end - begin + 1, 2):
+            rows = slice(begin, begin + known)
+            now = before.look(
+                block, levels, whole.values[rows], whole.is_heard[rows], whole.commands
+            )
+            row = begin + known
+            assert known_by(now, row, begin, standing) == known_by(later, row, begin, standing)
+            compared += len(now)
+    assert compared > 100
+
+
+def test_a_whole_recording_tells_what_its_blocks_tell(whole_day):
+    whole, levels, _, watch = whole_day
+    other = SatelliteWatch(whole)
+    other.learn_until(DAYS - 1)
+    other.judge(DAYS - 1, levels)
+    assert watch.alerts
+    assert all(alert in other.alerts for alert in watch.alerts)
+    assert len(other.alerts) >= 3
+
+
+def test_a_watch_goes_on_from_its_state_through_json_as_if_it_had_not_stopped(whole_day):
+    whole, levels, blocks, _ = whole_day
+    block, before, later = blocks[8]
+    plain, arrays = before.state()
+    again = SatelliteWatch.from_state(json.loads(json.dumps(plain)), arrays)
+    begin, end = again.block_rows(block)
+    rows = slice(begin, end)
+    again.extend(whole.values[rows], whole.is_heard[rows], whole.commands, kept_days=15)
+    again.judge_block(block, levels, end - begin)
+    assert again.alerts == later
+    again.learn_until(DAYS - 1)
+    assert again.expectation is not None
+
+
+def test_the_state_of_another_version_is_refused_by_name(whole_day):
+    plain, arrays = whole_day[3].state()
+    with pytest.raises(LogError, match="version"):
+        SatelliteWatch.from_state({**plain, "version": 0}, arrays)

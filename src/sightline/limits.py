@@ -113,6 +113,21 @@ class Limits:
     """Conditions seen by cameras that stand at a time. Further ones are not said until some are
     cleared, and counted; machines heed them all the same."""
 
+    # parts
+    open_parts: int = 4096
+    """Parts of a line that wait for their decision. Beyond it the oldest is decided on what there
+    is, TOO_MANY_PARTS."""
+    gone_parts: int = 1024
+    """Decided parts whose place is remembered, so that a picture or trigger that comes again is
+    known as theirs. One of an older part counts as of none."""
+    waiting_pictures: int = 4096
+    """Pictures that wait for their part. At the bound the oldest counts as of none."""
+    belt_readings: int = 1 << 16
+    """Readings of an encoder that are kept, per line. At the bound the oldest are forgotten, and
+    parts of before lie where the oldest one that is left says."""
+    known_serials: int = 1 << 14
+    """Serial numbers among which a duplicate is found, per line. Older ones are forgotten."""
+
     # log
     max_entry_bytes: int = 256 << 20
     """One log entry. A larger one is refused on write, and is corruption on read."""

@@ -25,6 +25,7 @@ from sightline.act.ledger_database import (
     reading,
     writing,
 )
+from sightline.act.ledger_database import parts as parts_table
 from sightline.act.ledger_database import writer as writer_table
 from sightline.act.notices import Notice, Told
 from sightline.act.outbox import OutboxTable
@@ -32,6 +33,7 @@ from sightline.errors import LogError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts, Decision
 from sightline.records.decision import Status
+from sightline.records.part import PartNote, PartRecord, note_bytes, note_of
 
 _AFTER_ANY_TEXT = "\U0010ffff"  # the last code point, so it sorts after whatever follows a prefix
 _SHOWN_IDS = 3
@@ -153,6 +155,7 @@ class Ledger:
         shelved: Collection[str] = (),
         told: Sequence[tuple[int, Told]] = (),
         notice_sinks: Sequence[str] = (),
+        parts: Sequence[tuple[int, PartNote]] = (),
     ) -> int:
         """Apply one commit of one partition's log, in one transaction.
 
@@ -169,6 +172,7 @@ class Ledger:
             shelved: ids of decisions that are kept in the outbox but told to nobody.
             told: (log sequence, what an alert desk said) of the commit.
             notice_sinks: names of the sinks that get an outbox row for each new message.
+            parts: (log sequence, record of a part or review of one) of the commit.
 
         Returns:
             How many (decision id, revision) were new to the ledger.
@@ -178,7 +182,7 @@ class Ledger:
             LogError: a later opening of the run has claimed the ledger.
             SinkError: the database failed, or the outbox is full. Nothing was applied.
         """
-        sequences = [s for s, _ in decisions] + [s for s, _ in told]
+        sequences = [s for given in (decisions, told, parts) for s, _ in given]
         last = max(sequences, default=through_sequence)
         if last > through_sequence:
             raise UsageError(
@@ -205,6 +209,11 @@ class Ledger:
             if fresh:
                 store_told(connection, partition, fresh)
                 self._outbox.fill_notices(connection, partition, after=before, sinks=notice_sinks)
+            notes = [_part_row(partition, s, note) for s, note in parts if s > before]
+            if notes:
+                connection.execute(
+                    insert(connection, parts_table).on_conflict_do_nothing(), notes
+                )
             connection.execute(
                 sa.update(applied_table)
                 .where(applied_table.c.partition == partition)
@@ -239,7 +248,7 @@ class Ledger:
         """Every row that follows from the logs, by table and primary key."""
         found: dict[str, dict[tuple[object, ...], Mapping[str, object]]] = {}
         with reading(self._engine) as connection:
-            for table in (decisions_table, messages, dispositions):
+            for table in (decisions_table, messages, dispositions, parts_table):
                 keys = [column.name for column in table.primary_key]
                 rows = connection.execute(sa.select(table)).mappings().all()
                 found[table.name] = {tuple(row[key] for key in keys): dict(row) for row in rows}
@@ -283,6 +292,22 @@ class Ledger:
             )
         with reading(self._engine) as connection:
             return [Decision.from_bytes(text.encode()) for text in connection.scalars(statement)]
+
+    def parts(self, name: str | None = None) -> list[PartNote]:
+        """Records of parts and reviews of them, in the order in which they were made.
+
+        Args:
+            name: serial or id of a part; None: of all parts.
+        """
+        found = parts_table
+        statement = sa.select(found.c.canonical).order_by(found.c.partition, found.c.log_sequence)
+        if name is not None:
+            same = sa.select(found.c.part_id).where(
+                sa.or_(found.c.serial == name, found.c.part_id == name)
+            )
+            statement = statement.where(found.c.part_id.in_(same))
+        with reading(self._engine) as connection:
+            return [note_of(text.encode()) for text in connection.scalars(statement)]
 
     def notices(self) -> list[Notice]:
         """Every message of an alert desk, in the order in which they were said."""
@@ -374,6 +399,23 @@ def _row(partition: str, sequence: int, decision: Decision) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(canonical)
     plain["reasons"] = json.dumps(plain["reasons"], sort_keys=True, ensure_ascii=False)
     return {**plain, "canonical": canonical, "partition": partition, "log_sequence": sequence}
+
+
+def _part_row(partition: str, sequence: int, note: PartNote) -> dict[str, Any]:
+    if isinstance(note, PartRecord):
+        what, serial, said, at_ns = "record", note.serial, str(note.disposition), note.decided_ns
+    else:
+        what, serial, said, at_ns = "review", "", note.verdict, note.given_ns
+    return {
+        "partition": partition,
+        "log_sequence": sequence,
+        "what": what,
+        "part_id": note.part_id,
+        "serial": serial,
+        "disposition": said,
+        "at_ns": at_ns,
+        "canonical": note_bytes(note).decode(),
+    }
 
 
 def _closest(connection: sa.Connection, decision_id: str) -> str | None:

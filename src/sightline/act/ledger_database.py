@@ -27,9 +27,9 @@ class LedgerDamaged(LogError):
     """The database is there and cannot be used; the log gives it again."""
 
 
-LEDGER_VERSION = 3
+LEDGER_VERSION = 4
 """1: decisions, accounts, outbox. 2: also messages and dispositions of an alert desk. 3: also who
-writes, and the hash of each log where it was applied."""
+writes, and the hash of each log where it was applied. 4: also parts."""
 
 PENDING = "pending"
 DELIVERED = "delivered"
@@ -137,6 +137,22 @@ dispositions = sa.Table(
     sa.Column("at_ns", sa.BigInteger, nullable=False),
 )
 sa.Index("dispositions_by_alert", dispositions.c.alert_id)
+
+# Records of parts, and reviews of them: one row for each entry, none is ever changed.
+parts = sa.Table(
+    "parts",
+    metadata,
+    sa.Column("partition", _Text, primary_key=True),
+    sa.Column("log_sequence", sa.BigInteger, primary_key=True),
+    sa.Column("what", _Text, nullable=False),  # record or review
+    sa.Column("part_id", _Text, nullable=False),
+    sa.Column("serial", _Text, nullable=False),  # "" of a review
+    sa.Column("disposition", _Text, nullable=False),  # verdict of a review
+    sa.Column("at_ns", sa.BigInteger, nullable=False),  # decided, or given
+    sa.Column("canonical", _Text, nullable=False),  # the bytes that replay reproduces
+)
+sa.Index("parts_by_id", parts.c.part_id)
+sa.Index("parts_by_serial", parts.c.serial)
 
 outbox = sa.Table(
     "outbox",

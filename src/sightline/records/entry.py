@@ -46,6 +46,8 @@ class EntryKind(StrEnum):
     """JSON: canonical bytes of one decision."""
     COMMAND = "command"
     """JSON: canonical bytes of one command to a machine."""
+    PART = "part"
+    """JSON: canonical bytes of a part's record, or of a review of one."""
     ALERTING = "alerting"
     """JSON: what the alert desk said in one epoch, and what became of which alert."""
     QUARANTINE = "quarantine"

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol
 
+import polars as pl
+
 from sightline.decide.standing import Condition, StandingConditions
 from sightline.errors import LogError, UsageError
 from sightline.recorder.checkpoint import StateParts
@@ -19,6 +21,7 @@ from sightline.records import Decision, Frame
 from sightline.records.camera import CameraModel
 from sightline.records.command import ActuatorCommand
 from sightline.records.decision import Mode, Reason, Severity
+from sightline.records.part import PartNote
 from sightline.records.readings import Readings
 from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader
@@ -26,6 +29,7 @@ from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.stage_timer import StageTimer
 from sightline.runtime.settings import DetectorSettings, GuardSettings, ItemSettings, StageSettings
 from sightline.runtime.stage import BY_FALLBACK, AnyStage, Measure
+from sightline.sense import Contract
 from sightline.sense.frames import FrameContract
 
 # --- what the planner works out -------------------------------------------------------------------
@@ -95,6 +99,10 @@ class ItemPlanning(Protocol):
     @property
     def stages(self) -> Mapping[str, AnyStage]:
         """Every stage of the pipeline, by name, planned or not."""
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """Of the sources of rows, by name."""
 
     def column(self, name: str) -> Measure:
         """A column of a series stage, as ``STAGE.COLUMN``."""
@@ -171,6 +179,7 @@ class Turn:
     Attributes:
         at_ns: event time of the turn, UTC ns; each turn is later than the one before.
         header: the item without its pixels; None at a tick.
+        is_final: at a tick, whether nothing comes after it.
         state: plain values of the stage at hand, by name; whatever JSON can hold.
         signs: what is wrong with the newest picture of each camera.
     """
@@ -183,8 +192,10 @@ class Turn:
         *,
         header: FrameHeader | None = None,
         outcomes: Mapping[str, Outcome] | None = None,
+        is_final: bool = False,
     ) -> None:
         self.at_ns = at_ns
+        self.is_final = is_final
         self.header = header
         self.state: dict[str, Any] = {}
         self._around = around
@@ -308,6 +319,10 @@ class Turn:
         """Command a machine."""
         self._output.commands.append(command)
 
+    def record(self, note: PartNote) -> None:
+        """Say what is known of a part, or what a person said of one."""
+        self._output.parts.append(note)
+
     def measure(self, values: Mapping[str, float], *, camera: str = "") -> None:
         """Hand on what the stage at hand has measured, as a row of its camera.
 
@@ -410,7 +425,13 @@ class ItemState:
     def on_tick(self, turn: Turn) -> None:
         """Time has gone on."""
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_rows(self, source: str, signals: pl.DataFrame) -> None:
+        """Rows of a source that the stage names in ``rows_from``, as they were admitted.
+
+        They come before the tick that ends their epoch, and in no order: sort them.
+        """
+
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
         """An operator input of a kind that the stage takes."""
 
     def snapshot(self) -> StateParts:
@@ -451,7 +472,8 @@ class PlainState(ItemState):
             action="keep plain values, or let `begin` give an ItemState that saves its own",
         )
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
+        del turn
         self._stage.on_control(control, self._plain)
 
     def snapshot(self) -> StateParts:
@@ -523,6 +545,11 @@ class ItemStage(AnyStage):
     @classmethod
     def ports(cls) -> tuple[str, str]:
         return " or ".join(cls.reads), cls.writes
+
+    @property
+    def rows_from(self) -> tuple[str, ...]:
+        """Sources whose rows it is given as they come, with their texts; see ``on_rows``."""
+        return ()
 
     def plan(self, planning: ItemPlanning) -> None:
         """Check the settings against the cameras and the other stages.

@@ -27,6 +27,7 @@ from sightline.recorder.chain import EMPTY_CHAIN, ChainHead
 from sightline.recorder.retention import first_kept
 from sightline.recorder.walk import chain_hash_at, walk_groups
 from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.part import PartNote, note_of
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.run_directory import RunDirectory
@@ -263,6 +264,7 @@ class LedgerKeeper:
         """Commits of a partition's log after an entry, joined up to ``limits.ledger_group``."""
         found: list[tuple[int, Decision]] = []
         said: list[tuple[int, AlertingSaid]] = []
+        parts: list[tuple[int, PartNote]] = []
         accounts: Accounts | None = None
         through = applied = ChainHead(after, "")
         for reader, group in walk_groups(
@@ -284,20 +286,23 @@ class LedgerKeeper:
                     found.append((stored.sequence, Decision.from_bytes(payload)))
                 elif kind is EntryKind.ALERTING:
                     said.append((stored.sequence, AlertingSaid.from_bytes(payload)))
+                elif kind is EntryKind.PART:
+                    parts.append((stored.sequence, note_of(payload)))
                 else:
                     accounts = Accounts.from_mapping(json.loads(payload)["accounts"])
             through = group.commit.head
-            if len(found) + len(said) >= self._limits.ledger_group:
-                yield self._joined(name, found, said, through, accounts)
-                found, said, applied = [], [], through
+            if len(found) + len(said) + len(parts) >= self._limits.ledger_group:
+                yield self._joined(name, found, said, parts, through, accounts)
+                found, said, parts, applied = [], [], [], through
         if through.sequence > applied.sequence:
-            yield self._joined(name, found, said, through, accounts)
+            yield self._joined(name, found, said, parts, through, accounts)
 
     def _joined(
         self,
         name: str,
         found: list[tuple[int, Decision]],
         said: list[tuple[int, AlertingSaid]],
+        parts: list[tuple[int, PartNote]],
         through: ChainHead,
         accounts: Accounts | None,
     ) -> Committed:
@@ -311,6 +316,7 @@ class LedgerKeeper:
             chain_hash=through.hash,
             accounts=accounts,
             alerting=tuple(said),
+            parts=tuple(parts),
         )
 
     def _apply(self, ledger: Ledger, one: Committed) -> None:
@@ -324,6 +330,7 @@ class LedgerKeeper:
             shelved=self._shelved(decision for _, decision in one.decisions),
             told=_told(one.alerting),
             notice_sinks=self._notice_sinks,
+            parts=one.parts,
         )
         with self._changed:
             self._steps += 1
@@ -390,12 +397,14 @@ class LedgerKeeper:
             self._ledger = None
 
 
-_READ = frozenset({EntryKind.DECISION, EntryKind.ALERTING, EntryKind.MEASUREMENT})
+_READ = frozenset(
+    {EntryKind.DECISION, EntryKind.PART, EntryKind.ALERTING, EntryKind.MEASUREMENT}
+)
 
 
 def _weight(one: Committed) -> int:
     """What a commit counts for where too many wait."""
-    return 1 + len(one.decisions) + len(one.alerting)
+    return 1 + len(one.decisions) + len(one.alerting) + len(one.parts)
 
 
 def check_positions(run: RunDirectory, ledger: Ledger, *, limits: Limits) -> dict[str, ChainHead]:
@@ -433,8 +442,8 @@ def said_since(
     until: int,
     skip_pruned: bool = False,
     limits: Limits,
-) -> tuple[list[tuple[int, Decision]], list[tuple[int, Told]]]:
-    """Decisions, and what an alert desk said, from the log: (log sequence, what) of each.
+) -> tuple[list[tuple[int, Decision]], list[tuple[int, Told]], list[tuple[int, PartNote]]]:
+    """Decisions, what an alert desk said, and parts, from the log: (log sequence, what) of each.
 
     Args:
         run: the run.
@@ -449,20 +458,23 @@ def said_since(
     """
     found: list[tuple[int, Decision]] = []
     said: list[tuple[int, AlertingSaid]] = []
+    parts: list[tuple[int, PartNote]] = []
     for entry in read_entries(
         run.storage,
         name,
         after=after,
         until=until,
-        kinds={EntryKind.DECISION, EntryKind.ALERTING},
+        kinds={EntryKind.DECISION, EntryKind.ALERTING, EntryKind.PART},
         skip_pruned=skip_pruned,
         limits=limits,
     ):
         if entry.kind is EntryKind.DECISION:
             found.append((entry.sequence, Decision.from_bytes(entry.payload)))
+        elif entry.kind is EntryKind.PART:
+            parts.append((entry.sequence, note_of(entry.payload)))
         else:
             said.append((entry.sequence, AlertingSaid.from_bytes(entry.payload)))
-    return found, _told(said)
+    return found, _told(said), parts
 
 
 def _told(said: Sequence[tuple[int, AlertingSaid]]) -> list[tuple[int, Told]]:

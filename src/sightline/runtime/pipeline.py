@@ -47,6 +47,8 @@ BUILT_IN_STAGES: Mapping[str, str] = {
     "track": "sightline.runtime.stages.track:TrackStage",
     "zones": "sightline.runtime.stages.zones:ZonesStage",
     "machine": "sightline.runtime.stages.machine:MachineStage",
+    "inspect": "sightline.runtime.stages.inspect:InspectStage",
+    "parts": "sightline.runtime.stages.parts:PartsStage",
 }
 """What Sightline brings, by name; a module is imported when a pipeline uses its stage."""
 BUILT_IN_DETECTORS: Mapping[str, str] = {

@@ -946,6 +946,10 @@ class _ItemPlace:
     def stages(self) -> Mapping[str, AnyStage]:
         return self.planner.stages
 
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        return self.planner.contracts
+
     def column(self, name: str) -> Measure:
         stage, _, column = name.partition(".")
         offered = {m.column: m for m in self.planner.measures.get(stage, ())}

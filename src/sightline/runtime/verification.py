@@ -344,7 +344,7 @@ def _rows_of_the_logs(
     """What a ledger holds that was made from the logs just now."""
     with Ledger.open("sqlite://", limits=limits) as fresh:
         for name, (sequence, chain_hash) in positions.items():
-            decisions, told = said_since(
+            decisions, told, parts = said_since(
                 run, name, after=-1, until=sequence, skip_pruned=True, limits=limits
             )
             fresh.apply(
@@ -354,5 +354,6 @@ def _rows_of_the_logs(
                 chain_hash=chain_hash,
                 accounts=Accounts(),
                 told=told,
+                parts=parts,
             )
         return fresh.derived_rows()

@@ -169,6 +169,7 @@ class PartitionCore:
         if self._new_keys is not None:
             self._new_keys.note(source, fed.rows)
         if fed.rows is not None:
+            self.items.on_rows(source, fed.signals)
             for chain in self.chains:
                 if chain.chain.source == source:
                     chain.note(fed.rows)
@@ -199,10 +200,11 @@ class PartitionCore:
         return StepOutput()
 
     def _on_control(self, entry: Entry) -> StepOutput:
+        output = StepOutput()
         plain = self._inputs.apply(entry.payload)
         if plain is not None:
-            self.items.on_control(plain)
-        return StepOutput()
+            self.items.on_control(plain, output)
+        return output
 
     def _on_clock(self, entry: Entry) -> StepOutput:
         output = StepOutput()
@@ -222,7 +224,9 @@ class PartitionCore:
         output = StepOutput()
         if self.plan.items:
             # Before the windows: what items have measured up to here is in them at this tick.
-            self._say_once(self.items.on_tick(self.tick_ns, output), output)
+            self._say_once(
+                self.items.on_tick(self.tick_ns, output, is_final=self._is_finished), output
+            )
             for stage, rows in self.items.take_rows():
                 refused, _, dropped = self._feed(stage, rows)
                 # Rows that items have measured are accounted for where they are lost.

@@ -25,7 +25,7 @@ from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHe
 from sightline.runtime.engine.outputs import StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.item_stage import TICK, ItemState, PlainState, Turn
+from sightline.runtime.item_stage import TICK, ItemState, ItemStep, PlainState, Turn
 from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, Plan
 from sightline.runtime.settings import Breaker
 
@@ -90,6 +90,10 @@ class Items:
             name: [s for s in steps if s.stage.looks and name in s.stage.settings.inputs]
             for name, steps in self._steps.items()
         }
+        self._row_readers: dict[str, list[ItemStep]] = {}
+        for step in plan.items:
+            for source in step.stage.rows_from:
+                self._row_readers.setdefault(source, []).append(step)
         self._breakers = {
             (step.name, name): BreakerState()
             for name, steps in self._lookers.items()
@@ -185,24 +189,30 @@ class Items:
         if note.frames:
             self._lanes[note.camera].last_index = note.index + note.frames - 1
 
-    def on_tick(self, tick_ns: int, output: StepOutput) -> list[Decision]:
-        """Time has gone on."""
+    def on_rows(self, source: str, signals: pl.DataFrame) -> None:
+        """Rows of a source were admitted: whoever reads them keeps them until the next tick."""
+        for step in self._row_readers.get(source, ()):
+            self.states[step.name].on_rows(source, signals)
+
+    def on_tick(self, tick_ns: int, output: StepOutput, *, is_final: bool) -> list[Decision]:
+        """Time has gone on; ``is_final``: for the last time."""
         at_ns = self._advance(tick_ns)
         for (stage, camera), breaker in self._breakers.items():
             self._breakers[stage, camera] = breaker.ticked(self._rules[stage])
-        turn = Turn(self, at_ns, output)
+        turn = Turn(self, at_ns, output, is_final=is_final)
         with self._timer.span(TICK):
             for step in self.plan.items:
                 self.states[step.name].on_tick(turn.at(step))
         return turn.finish(self._standing, self._timer)
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_control(self, control: Mapping[str, Any], output: StepOutput) -> None:
         """An operator input, for every stage that takes its kind."""
+        turn = Turn(self, self.now_ns, output)
         for step in self.plan.items:
             stage, name = step.stage, control.get("control")
             takes = name in stage.controls and stage.check_control(control) is None
             if takes or name in stage.hears:
-                self.states[step.name].on_control(control)
+                self.states[step.name].on_control(control, turn.at(step))
 
     def _advance(self, at_ns: int) -> int:
         """Event time of this turn: it never stands still, so that turns have an order."""

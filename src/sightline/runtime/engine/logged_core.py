@@ -25,6 +25,7 @@ from sightline.recorder.walk import checkpoint_payload, is_logged_checkpoint
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand
 from sightline.records.entry import CORE_INPUTS
+from sightline.records.part import PartNote, note_bytes
 from sightline.records.plain_json import plain_json
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.batches import encode_frame
@@ -75,6 +76,7 @@ class Committed:
         decisions: (log sequence, decision).
         summaries: for the fan-in, in order of epoch.
         commands: to machines, in the order they were issued.
+        parts: (log sequence, record of a part or review of one).
         alerting: (log sequence, what an alert desk said in an epoch).
         through_sequence: last log sequence that is durable.
         chain_hash: of the log after it.
@@ -107,6 +109,7 @@ class Committed:
     advice: tuple[tuple[str, str], ...] = ()
     commands: tuple[ActuatorCommand, ...] = ()
     alerting: tuple[tuple[int, AlertingSaid], ...] = ()
+    parts: tuple[tuple[int, PartNote], ...] = ()
 
     def then(self, later: Committed) -> Committed:
         """Join this commit and the next one of the same partition into one."""
@@ -120,6 +123,7 @@ class Committed:
             fallbacks=self.fallbacks + later.fallbacks,
             commands=self.commands + later.commands,
             alerting=self.alerting + later.alerting,
+            parts=self.parts + later.parts,
         )
 
 
@@ -133,6 +137,7 @@ class _Pending:
     fallbacks: list[str] = field(default_factory=list)
     commands: list[ActuatorCommand] = field(default_factory=list)
     alerting: list[tuple[int, AlertingSaid]] = field(default_factory=list)
+    parts: list[tuple[int, PartNote]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +320,9 @@ class LoggedCore:
         for decision in output.decisions:
             sequence = self.append(EntryKind.DECISION, decision.kind, decision.canonical_bytes())
             self._pending.decisions.append((sequence, decision))
+        for note in output.parts:
+            sequence = self.append(EntryKind.PART, "", note_bytes(note))
+            self._pending.parts.append((sequence, note))
         if output.alerting is not None:
             sequence = self.append(EntryKind.ALERTING, "", output.alerting.to_bytes())
             self._pending.alerting.append((sequence, output.alerting))
@@ -409,6 +417,7 @@ class LoggedCore:
             advice=self.core.advice(),
             commands=tuple(pending.commands),
             alerting=tuple(pending.alerting),
+            parts=tuple(pending.parts),
         )
 
     def _checkpoint(self, head: ChainHead) -> ChainHead:

@@ -275,7 +275,7 @@ class RunLoop:
         """Frames are many: the ledger hears of them when there is something to hear."""
         self._hold(committed)
         self._unpublished += 1
-        has_news = any(one.decisions or one.alerting for one in committed)
+        has_news = any(one.decisions or one.alerting or one.parts for one in committed)
         if has_news or self._unpublished >= self.limits.quiet_commits:
             self._publish()
 

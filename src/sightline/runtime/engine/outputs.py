@@ -10,6 +10,7 @@ import polars as pl
 
 from sightline.records import Accounts, Decision
 from sightline.records.command import ActuatorCommand
+from sightline.records.part import PartNote
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.guard import Request
@@ -24,6 +25,7 @@ class StepOutput:
     refused: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     commands: list[ActuatorCommand] = field(default_factory=list)
+    parts: list[PartNote] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     alerting: AlertingSaid | None = None
     summary: Summary | None = None

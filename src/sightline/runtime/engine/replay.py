@@ -22,6 +22,7 @@ from sightline.recorder.walk import is_logged_checkpoint
 from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
+from sightline.records.part import note_bytes
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
@@ -39,6 +40,7 @@ from sightline.sense.arrival import Router, epochs
 _COMPARED = {
     EntryKind.DECISION: "decision",
     EntryKind.COMMAND: "command",
+    EntryKind.PART: "part",
     EntryKind.ALERTING: "what the alert desk said",
     EntryKind.SUMMARY_OUT: "summary",
     EntryKind.STAGE_DIGEST: "stage digests",
@@ -238,6 +240,8 @@ def replay_partition(
         for decision in output.decisions:
             expected.append((EntryKind.DECISION, decision.canonical_bytes(), sequence))
             yield decision
+        for note in output.parts:
+            expected.append((EntryKind.PART, note_bytes(note), sequence))
         if output.alerting is not None:
             expected.append((EntryKind.ALERTING, output.alerting.to_bytes(), sequence))
         if output.summary is not None:

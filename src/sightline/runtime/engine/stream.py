@@ -82,12 +82,14 @@ class Fed:
         refused: rows that went to quarantine, in the quarantine layout.
         dropped: rows given up for lack of room.
         rows: rows that were kept.
+        signals: the same with their texts, as they were admitted.
     """
 
     received: int
     refused: pl.DataFrame
     dropped: int
     rows: Rows | None
+    signals: pl.DataFrame
 
 
 class StreamState:
@@ -178,6 +180,7 @@ class StreamState:
             refused=pl.concat(refused) if len(refused) > 1 else refused[0],
             dropped=dropped,
             rows=rows if len(rows) else None,
+            signals=signals,
         )
 
     def key_complete_ns(self) -> IntArray:

@@ -150,7 +150,7 @@ class DetectState(ItemState):
         place = bisect_left(self._words_ns, before_ns)
         return self._words_ns[place - 1] if place else -1
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
         """Nobody is in view now, so nobody who stands there has since the newest frame."""
         self._empty_ns = self._newest_ns
         self._starts_empty |= self._newest_ns is None

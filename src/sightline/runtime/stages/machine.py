@@ -366,7 +366,7 @@ class MachineState(ItemState):
     def on_tick(self, turn: Turn) -> None:
         self._command(turn, {})
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
         """The state of its reset button from now on; or nobody is in a view who is not seen."""
         if control["control"] == VIEW_IS_EMPTY:
             around = self._around.get(control["camera"])

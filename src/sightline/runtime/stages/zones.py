@@ -241,7 +241,7 @@ class ZonesState(ItemState):
         turn.wrote(*assessment_bytes(risk))
         turn.measure({"risks": len(risk.code), "occupancy": len(tracks)})
 
-    def on_control(self, control: Mapping[str, Any]) -> None:
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
         """Nobody is there who is not seen."""
         if control["camera"] == self._camera:
             self._state = emptied(self._state)

@@ -211,9 +211,7 @@ class Ledger:
                 self._outbox.fill_notices(connection, partition, after=before, sinks=notice_sinks)
             notes = [_part_row(partition, s, note) for s, note in parts if s > before]
             if notes:
-                connection.execute(
-                    insert(connection, parts_table).on_conflict_do_nothing(), notes
-                )
+                connection.execute(insert(connection, parts_table).on_conflict_do_nothing(), notes)
             connection.execute(
                 sa.update(applied_table)
                 .where(applied_table.c.partition == partition)

@@ -196,8 +196,7 @@ class Belt:
         return 0 <= self.guessed_from_ns < at_ns
 
     def at(self, time_ns: IntArray) -> FloatArray:
-        """float64[n], metres at those times; before the first reading and after the last as there.
-        """
+        """float64[n], metres at those times; outside of the readings as at the nearest."""
         if not len(self):
             return np.zeros(len(time_ns))
         # Nanoseconds since 1970 do not fit a double: counted from the first reading they do.
@@ -304,10 +303,9 @@ class Line:
 
     def is_complete(self, part: OpenPart) -> bool:
         """Whether every station has a picture that was looked at, and its serial was read."""
-        return (
-            all(n in part.pictures and not part.pictures[n].code for n in self.layout.stations)
-            and (self.layout.serial is None or bool(part.serial))
-        )
+        return all(
+            n in part.pictures and not part.pictures[n].code for n in self.layout.stations
+        ) and (self.layout.serial is None or bool(part.serial))
 
     def due(self, at_ns: int, *, is_final: bool = False) -> list[OpenPart]:
         """Parts that must be decided now, whatever is missing: at the gate, late, or too many."""

@@ -43,3 +43,27 @@ def simulate_fleet(
     )
     rows = write_recorded_fleet(scene, out)
     typer.echo(f"{out}: {satellites} satellites, {days:g} days, {rows} packets")
+
+
+@simulate.command("line")
+def simulate_line(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    parts: Annotated[int, typer.Option(min=1, max=100_000, help="Parts on the belt.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    defects: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of parts with a defect.")
+    ] = 0.05,
+    training: Annotated[
+        int, typer.Option(min=20, max=10_000, help="Good pictures to train from.")
+    ] = 80,
+) -> None:
+    """Parts on a belt with three cameras, in the form that `sightline run` reads."""
+    from sightline.apps.inspection import (  # noqa: PLC0415 - help waits not
+        LineFaults,
+        LineScene,
+        write_line,
+    )
+
+    scene = LineScene(parts=parts, seed=seed, faults=LineFaults(defects=defects))
+    pictures = write_line(scene, out, training=training)
+    typer.echo(f"{out}: {parts} parts, {pictures} pictures, {scene.rows.height} rows")

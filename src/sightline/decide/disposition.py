@@ -37,7 +37,7 @@ SENSOR_MISSING = "SENSOR_MISSING"
 DEGRADES = frozenset({SENSOR_MISSING, "ENCODER_SILENT"})
 """Marks of a part that was judged on less evidence: the margin is added to its scores."""
 AMBIGUOUS = frozenset({"TWO_PARTS_IN_PICTURE"})
-"""Marks of which nobody can say that the part at hand is meant: no scrap by them, a person looks."""
+"""Marks of which nobody can say that the part at hand is meant: a person looks."""
 
 _ORDER = (Disposition.ACCEPT, Disposition.REVIEW, Disposition.REWORK, Disposition.SCRAP)
 
@@ -182,10 +182,22 @@ def dispose(
     found: list[tuple[Disposition, Reason]] = []
 
     def because(
-        where: Disposition, code: str, measure: str, value: float, threshold: float, unit: str = "1"
+        where: Disposition,
+        code: str,
+        measure: str,
+        *,
+        value: float,
+        threshold: float,
+        unit: str = "1",
     ) -> None:
-        reason = Reason(code=code, measure=measure, value=value, threshold=threshold, unit=unit,
-                        version=version)  # fmt: skip
+        reason = Reason(
+            code=code,
+            measure=measure,
+            value=value,
+            threshold=threshold,
+            unit=unit,
+            version=version,
+        )
         found.append((where, reason))
 
     priced: list[tuple[PartPicture, Rule]] = []
@@ -195,43 +207,60 @@ def dispose(
         name = f"{picture.station}.score"
         if rule.odds is not None:
             priced.append((picture, rule))
-        elif score >= picture.reject_from:
-            because(reject_as, REJECTED, name, picture.score, picture.reject_from - added)
         elif score >= picture.review_from:
+            is_rejected = score >= picture.reject_from
             because(
-                Disposition.REVIEW, DOUBTFUL, name, picture.score, picture.review_from - added
+                reject_as if is_rejected else Disposition.REVIEW,
+                REJECTED if is_rejected else DOUBTFUL,
+                name,
+                value=picture.score,
+                threshold=(picture.reject_from if is_rejected else picture.review_from) - added,
             )
     probability, costs = _expected(priced, added)
     if costs:
         cheapest = min(_ORDER, key=lambda one: costs.get(one, math.inf))
         if cheapest is not Disposition.ACCEPT:
             # "accept" costs more than this: the threshold is what it would have to be below.
-            because(cheapest, EXPECTED_COST, "cost of accepting", costs[Disposition.ACCEPT],
-                    costs[cheapest])  # fmt: skip
+            because(
+                cheapest,
+                EXPECTED_COST,
+                "cost of accepting",
+                value=costs[Disposition.ACCEPT],
+                threshold=costs[cheapest],
+            )
     for check in process:
-        name, value = f"{check.name}", check.value
-        if math.isnan(value):
-            because(Disposition.ACCEPT, SENSOR_MISSING, name, value, check.high, check.unit)
-        elif not check.low <= value <= check.high:
-            bound = check.low if value < check.low else check.high
-            because(check.then, PROCESS_OUT_OF_RANGE, name, value, bound, check.unit)
+        value = check.value
+        is_low = value < check.low
+        if math.isnan(value) or is_low or value > check.high:
+            is_missing = math.isnan(value)
+            because(
+                Disposition.ACCEPT if is_missing else check.then,
+                SENSOR_MISSING if is_missing else PROCESS_OUT_OF_RANGE,
+                check.name,
+                value=value,
+                threshold=check.low if is_low else check.high,
+                unit=check.unit,
+            )
     for picture in pictures:
         if picture.code:
-            because(fallback, PICTURE_NOT_SEEN, f"{picture.station}: {picture.code}", 0.0, 1.0)
+            measure = f"{picture.station}: {picture.code}"
+            because(fallback, PICTURE_NOT_SEEN, measure, value=0.0, threshold=1.0)
     for code, value in sorted(marks.items()):
         where = Disposition.ACCEPT if code in DEGRADES else fallback
         where = Disposition.REVIEW if code in AMBIGUOUS else where
-        because(where, code, code.lower(), value, math.nan)
+        because(where, code, code.lower(), value=value, threshold=math.nan)
     disposition = max((where for where, _ in found), key=_ORDER.index, default=Disposition.ACCEPT)
     if AMBIGUOUS & marks.keys():
         disposition = Disposition.REVIEW
     if disposition is Disposition.ACCEPT:
         highest = max(seen, key=lambda p: p.score - p.reject_from, default=None)
-        score, bound = (
-            (math.nan, math.nan) if highest is None
-            else (highest.score, highest.review_from - added)
-        )  # fmt: skip
-        because(Disposition.ACCEPT, ACCEPTED, "score", score, bound)
+        because(
+            Disposition.ACCEPT,
+            ACCEPTED,
+            "score",
+            value=math.nan if highest is None else highest.score,
+            threshold=math.nan if highest is None else highest.review_from - added,
+        )
     # The one that decided first, the others as they were found.
     found.sort(key=lambda one: (one[0] is not disposition, -_ORDER.index(one[0])))
     unseen = any(p.code for p in pictures) or any(

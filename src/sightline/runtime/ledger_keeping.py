@@ -292,14 +292,19 @@ class LedgerKeeper:
                     accounts = Accounts.from_mapping(json.loads(payload)["accounts"])
             through = group.commit.head
             if len(found) + len(said) + len(parts) >= self._limits.ledger_group:
-                yield self._joined(name, found, said, parts, through, accounts)
+                yield self._joined(
+                    name, found=found, said=said, parts=parts, through=through, accounts=accounts
+                )
                 found, said, parts, applied = [], [], [], through
         if through.sequence > applied.sequence:
-            yield self._joined(name, found, said, parts, through, accounts)
+            yield self._joined(
+                name, found=found, said=said, parts=parts, through=through, accounts=accounts
+            )
 
     def _joined(
         self,
         name: str,
+        *,
         found: list[tuple[int, Decision]],
         said: list[tuple[int, AlertingSaid]],
         parts: list[tuple[int, PartNote]],
@@ -397,9 +402,7 @@ class LedgerKeeper:
             self._ledger = None
 
 
-_READ = frozenset(
-    {EntryKind.DECISION, EntryKind.PART, EntryKind.ALERTING, EntryKind.MEASUREMENT}
-)
+_READ = frozenset({EntryKind.DECISION, EntryKind.PART, EntryKind.ALERTING, EntryKind.MEASUREMENT})
 
 
 def _weight(one: Committed) -> int:

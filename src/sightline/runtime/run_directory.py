@@ -39,6 +39,7 @@ from sightline.recorder.segment_format import log_folder
 from sightline.recorder.storage import TEMPORARY_SUFFIX
 from sightline.recorder.walk import log_head
 from sightline.records import Accounts, Decision, EntryKind
+from sightline.records.part import PartNote, note_of
 from sightline.records.plain_json import plain_json, read_json
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.registry import check_trusted
@@ -315,6 +316,17 @@ class RunDirectory:
             Decision.from_bytes(entry.payload)
             for name in self.partitions
             for entry in read_entries(self.storage, name, kinds={EntryKind.DECISION}, limits=limits)
+        ]
+
+    def parts(self, *, limits: Limits = DEFAULT_LIMITS) -> list[PartNote]:
+        """Every record of a part and every review, as decisions are read."""
+        if any(first_kept(self.storage, name, limits=limits) for name in self.partitions):
+            with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:
+                return ledger.parts()
+        return [
+            note_of(entry.payload)
+            for name in self.partitions
+            for entry in read_entries(self.storage, name, kinds={EntryKind.PART}, limits=limits)
         ]
 
     def accounts(self, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Accounts]:

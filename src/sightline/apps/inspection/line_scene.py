@@ -143,8 +143,7 @@ class LineScene:
         return at_s, np.concatenate([[0.0], np.cumsum(speed[:-1] * _ENCODER_S)])
 
     def _passes(self, place_m: float) -> list[float]:
-        """When the belt has come to a place, going forward, in seconds; often where it goes back.
-        """
+        """When the belt has come to a place, in seconds; more than once where it goes back."""
         at_s, travel_m = self._belt
         before, after = travel_m[:-1] < place_m, travel_m[1:] >= place_m
         found = []
@@ -208,17 +207,15 @@ class LineScene:
         heat[_within(sensor_s, faults.cold_s)] -= 40
         oven = _rows(OVEN, sensor_s, temperature_c=heat)
         late_ns = np.where(_within(sensor_s, faults.late_rows_s), faults.late_s, 0) * NS_PER_S
-        parts.append(
-            oven.with_columns(pl.col("received_ns") + pl.Series(late_ns.astype(np.int64)))
-        )
+        parts.append(oven.with_columns(pl.col("received_ns") + pl.Series(late_ns.astype(np.int64))))
         current = 100 + random.normal(0, 3, len(sensor_s))
         heard = ~_within(sensor_s, faults.welder_gone_s)
         parts.append(_rows(WELDER, sensor_s[heard], current_a=current[heard]))
-        said = pl.lit("P-100").alias("part_number"), pl.lit("R1").alias("recipe")
+        kinds = {"part_number": "P-100", "recipe": "R1"}
         table = pl.concat(parts, how="diagonal").with_columns(
-            *(pl.when(pl.col("serial").is_not_null()).then(one).alias(name)
-              for one, name in zip(said, ("part_number", "recipe"), strict=True))
-        )  # fmt: skip
+            pl.when(pl.col("serial").is_not_null()).then(pl.lit(value)).alias(name)
+            for name, value in kinds.items()
+        )
         return table.sort("received_ns", "time_ns", "unit", maintain_order=True)
 
     def training_pictures(self, count: int) -> Iterator[Image]:

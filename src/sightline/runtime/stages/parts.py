@@ -10,7 +10,14 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from sightline.assess.parts import Line, LineLayout, OpenPart, Place, Trigger
+from sightline.assess.parts import (
+    PICTURE_WITHOUT_PART,
+    Line,
+    LineLayout,
+    OpenPart,
+    Place,
+    Trigger,
+)
 from sightline.decide.disposition import (
     Costs,
     Disposed,
@@ -250,8 +257,9 @@ class PartsStage(ItemStage):
         contract = planning.contracts.get(line.source)
         if contract is None:
             planning.fail("line.source: a source of rows", line.source, sorted(planning.contracts))
-        wanted = {"encoder": (line.encoder, "number"), "serial": (line.serial, "text"),
-                  "part_number": (line.part_number, "text"), "recipe": (line.recipe, "text")}  # fmt: skip
+        wanted = {"encoder": (line.encoder, "number")}
+        for name in ("serial", "part_number", "recipe"):
+            wanted[name] = (getattr(line, name), "text")
         if line.by in ("rise", "count"):
             wanted["trigger"] = (line.trigger, "number")
         for name, (column, kind) in wanted.items():
@@ -306,6 +314,7 @@ _MEANINGS = {
     "SENSOR_MISSING": "A process sensor said nothing in time: the threshold is a stricter one.",
     "ENCODER_SILENT": "The encoder was silent, so its place was worked out from the usual speed.",
     "TOO_MANY_PARTS": "More parts waited than can be held.",
+    PICTURE_WITHOUT_PART: "A picture shows no part that a trigger has told of.",
     LINE_HELD: "The line is held until somebody releases it.",
 }
 
@@ -342,7 +351,9 @@ class PartsState(ItemState):
         self._rules = tuple(one.rule() for one in form.rules)
         self._pipeline = plan.pipeline
         self._versions = {
-            step.name: step.version for step in plan.items if step.name in {*form.inputs, stage.name}
+            step.name: step.version
+            for step in plan.items
+            if step.name in {*form.inputs, stage.name}
         }
         self._stations = {
             step.cameras[0]: step.name for step in plan.items if step.name in form.inputs
@@ -414,7 +425,7 @@ class PartsState(ItemState):
         for part in sorted([*due, *ready], key=lambda p: p.number):
             self._decide(part, turn)
         self._hold(turn)
-        self._line.orphans.clear()
+        self._say_orphans(turn)
 
     def _take_rows(self) -> None:
         rows, self._rows = self._rows, []
@@ -459,7 +470,7 @@ class PartsState(ItemState):
         if len(known):
             before = np.concatenate([[self._trigger], level[known][:-1]])
             with np.errstate(invalid="ignore"):
-                rises = (level[known] >= 0.5) & ~(before >= 0.5)  # noqa: PLR2004
+                rises = (level[known] >= 0.5) & ~(before >= 0.5)
                 counts = (level[known] > before) & np.isfinite(before)
             found[known] = rises if line.by == "rise" else counts
             self._trigger = float(level[known][-1])
@@ -505,7 +516,9 @@ class PartsState(ItemState):
         checks = []
         for name, one in form.process.items():
             value, end_ns = known.get(name, (math.nan, -1))
-            process.append(ProcessValue(name=name, value=value, unit=one.unit, window_end_ns=end_ns))
+            process.append(
+                ProcessValue(name=name, value=value, unit=one.unit, window_end_ns=end_ns)
+            )
             checks.append(
                 ProcessCheck(
                     name=name, value=value, unit=one.unit, then=one.then,
@@ -567,6 +580,28 @@ class PartsState(ItemState):
                 reasons=found.reasons,
             )
         )
+
+    def _say_orphans(self, turn: Turn) -> None:
+        """A picture that shows no part: a trigger was lost, or something else passed by."""
+        orphans, self._line.orphans = self._line.orphans, []
+        for station in self._form.stations:
+            newest = [one for one in orphans if one.station == station][-1:]
+            turn.say(
+                f"{self._name}/{station}",
+                [
+                    Condition(
+                        kind=PICTURE_WITHOUT_PART.lower(),
+                        subject=f"{self._form.line.key}/{station}",
+                        group=self._form.line.key,
+                        severity=Severity.WARNING,
+                        reason=Reason(
+                            code=PICTURE_WITHOUT_PART, measure="frame", value=float(one.index),
+                            threshold=math.nan, unit="1", version=turn.version,
+                        ),
+                    )
+                    for one in newest
+                ],
+            )  # fmt: skip
 
     def _hold(self, turn: Turn) -> None:
         """Hold the line where too many were rejected or the score has drifted; say so."""
@@ -656,7 +691,7 @@ def _numbers(table: pl.DataFrame, column: str) -> Any:
 
 
 def _texts(table: pl.DataFrame, column: str | None) -> list[str]:
-    """"" where the row does not say."""
+    """Texts; empty where the row does not say."""
     if column is None:
         return [""] * table.height
     found: list[str] = table[column].fill_null("").str.strip_chars().to_list()

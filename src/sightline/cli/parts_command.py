@@ -1,0 +1,137 @@
+"""``sightline parts``: what is known of each part of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.console import Terminal, print_json, utc
+from sightline.cli.output_files import check_outputs
+from sightline.cli.runs import Plugins, open_run
+from sightline.errors import UsageError
+from sightline.evidence.parts_account import (
+    KnownPart,
+    find_parts,
+    known_parts,
+    parts_frame,
+    parts_sums,
+)
+from sightline.evidence.tables import for_spreadsheets
+
+_WRITES = (".csv", ".parquet")
+
+
+def parts(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    serial: Annotated[
+        str | None, typer.Argument(metavar="[SERIAL]", help="Serial number or id of a part.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Write all parts as a table, X.csv or X.parquet."),
+    ] = None,
+    plugins: Plugins = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Show what is known of each part: seen, measured, decided, by which versions, who reviewed it.
+
+    With a serial number all that is known of that part, else what they come to.
+    """
+    check_outputs({"-o": out}, inputs=[path])
+    if out is not None and out.suffix.lower() not in _WRITES:
+        raise UsageError(
+            expected=f"a name that ends in {' or '.join(_WRITES)}",
+            got=out.name,
+            where="-o",
+            action="choose another name",
+        )
+    run = open_run(path, plugins=plugins)
+    notes = run.parts()
+    known = known_parts(notes)
+    if serial is not None:
+        known = find_parts(known, serial, where=str(path))
+    if out is not None:
+        table = parts_frame(known)
+        if out.suffix.lower() == ".csv":
+            for_spreadsheets(table).write_csv(out)
+        else:
+            table.write_parquet(out)
+    console = Terminal()
+    if serial is not None:
+        if as_json:
+            print_json([part.as_mapping() for part in known])
+            return
+        for part in known:
+            for line in _lines(part):
+                console.print(line)
+    elif as_json:
+        print_json(parts_sums(notes, run))
+    else:
+        for line in _sum_lines(parts_sums(notes, run)):
+            console.print(line)
+    if out is not None:
+        console.print(f"table        {out}")
+
+
+def _lines(part: KnownPart) -> list[str]:
+    """All that is known of one part."""
+    record = part.record
+    lines = [
+        f"part         {record.part_id}  serial {record.serial or '-'}  "
+        f"part number {record.part_number or '-'}  recipe {record.recipe or '-'}",
+        f"born         {utc(record.born_ns)}",
+        f"decided      {utc(record.decided_ns)}  {record.disposition} ({record.mode})"
+        f"{', while the line was held' if record.is_held else ''}",
+    ]
+    for reason in record.reasons:
+        lines.append(
+            f"  because    {reason.code}  {reason.measure} {reason.value:.4g}"
+            f" (threshold {reason.threshold:.4g} {reason.unit})"
+        )
+    for one in record.pictures:
+        seen = f"score {one.score:.3f}" if not one.code else one.code
+        lines.append(
+            f"  picture    {one.station}  {one.camera}:{one.index}  {seen}  digest {one.digest}"
+        )
+    for value in record.process:
+        lines.append(f"  measured   {value.name} {value.value:.4g} {value.unit}")
+    for name, cost in record.costs.items():
+        lines.append(f"  would cost {name} {cost:.4g}")
+    lines.append(f"  by         pipeline {record.pipeline}, {_named(record.versions)}")
+    for review in part.reviews:
+        kind = f" ({review.kind})" if review.kind else ""
+        lines.append(
+            f"reviewed     {utc(review.given_ns)}  {review.verdict}{kind} by {review.reviewer}"
+        )
+    return lines
+
+
+def _named(counts: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in counts.items()) or "none"
+
+
+def _sum_lines(sums: dict[str, Any]) -> list[str]:
+    wait = sums["wait_s"]
+    shown = "  ".join(f"{n} {v:.3f} s" for n, v in wait.items() if v is not None) or "no picture"
+    lines = [
+        f"parts        {sums['parts']:,}: {_named(sums['dispositions'])}",
+        f"how          {_named(sums['modes'])}",
+        f"reasons      {_named(sums['reasons'])}",
+        f"wait         {shown}  (event time, last picture to decision)",
+        f"reviewed     {sums['reviewed']:,}, of which {sums['corrected']:,} are seen otherwise",
+    ]
+    if sums["held"]:
+        lines.append(f"held         {sums['held']:,} parts were decided while the line was held")
+    for row in sums["thresholds"]:
+        score = "" if row["from_score"] is None else f", score {row['from_score']:.3f}"
+        counts = "" if row["counts"] else "  (no odds given: the inspector's thresholds decide)"
+        lines.append(
+            f"threshold    {row['disposition']} from probability {row['from_probability']:.4f}"
+            f"{score}  part {row['part_number']}, {row['station']}{counts}"
+        )
+    lines.append(f"digest       {sums['digest']}")
+    return lines

@@ -1,0 +1,187 @@
+"""The parts of a run for people: a table, sums, and all that is known of one.
+
+A part's record is what the line decided; reviews are what people said of it afterwards. Both are
+shown, the newest review as the truth that is known of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sightline.decide.disposition import cost_thresholds
+from sightline.errors import UsageError
+from sightline.records.part import Disposition, PartNote, PartRecord, PartReview, parts_digest
+from sightline.records.signals import NS_PER_S
+from sightline.runtime import RunDirectory
+from sightline.runtime.stages.parts import PartsSettings
+
+_QUANTILES = (0.5, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPart:
+    """One part.
+
+    Attributes:
+        record: what the line decided.
+        reviews: what people said, the oldest first.
+    """
+
+    record: PartRecord
+    reviews: tuple[PartReview, ...]
+
+    @property
+    def verdict(self) -> str:
+        """What the newest review says: good or defect; ``""`` without one."""
+        return self.reviews[-1].verdict if self.reviews else ""
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            **self.record.as_mapping(),
+            "reviews": [review.as_mapping() for review in self.reviews],
+        }
+
+
+def known_parts(notes: Sequence[PartNote]) -> list[KnownPart]:
+    """Parts with their reviews, in the order in which they were decided."""
+    reviews: dict[str, list[PartReview]] = {}
+    for note in notes:
+        if isinstance(note, PartReview):
+            reviews.setdefault(note.part_id, []).append(note)
+    return [
+        KnownPart(record=note, reviews=tuple(reviews.get(note.part_id, ())))
+        for note in notes
+        if isinstance(note, PartRecord)
+    ]
+
+
+def find_parts(parts: Sequence[KnownPart], name: str, *, where: str) -> list[KnownPart]:
+    """Those of a serial number or an id.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = [p for p in parts if name in (p.record.serial, p.record.part_id)]
+    if found:
+        return found
+    near = [p.record.serial for p in parts if p.record.serial.startswith(name[:4])][:3]
+    raise UsageError(
+        expected="the serial number or the id of a part",
+        got=f"{name!r}, which is unknown",
+        where=where,
+        action=f"for example {', '.join(near)}" if near else "see `sightline parts RUN`",
+    )
+
+
+def parts_frame(parts: Sequence[KnownPart]) -> pl.DataFrame:
+    """One row for each part; scores by station, process values by sensor. Times are UTC."""
+    instant = pl.Datetime("ns", "UTC")
+    records = [p.record for p in parts]
+    stations = list(dict.fromkeys(one.station for r in records for one in r.pictures))
+    sensors = list(dict.fromkeys(one.name for r in records for one in r.process))
+    by_station = [{one.station: one for one in r.pictures} for r in records]
+    by_sensor = [{one.name: one for one in r.process} for r in records]
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {
+        "part_id": (pl.String, [r.part_id for r in records]),
+        "serial": (pl.String, [r.serial for r in records]),
+        "part_number": (pl.String, [r.part_number for r in records]),
+        "recipe": (pl.String, [r.recipe for r in records]),
+        "born": (instant, [r.born_ns for r in records]),
+        "decided": (instant, [r.decided_ns for r in records]),
+        "disposition": (pl.String, [str(r.disposition) for r in records]),
+        "mode": (pl.String, [str(r.mode) for r in records]),
+        "held": (pl.Boolean, [r.is_held for r in records]),
+        "reasons": (pl.String, [" ".join(x.code for x in r.reasons) for r in records]),
+        "probability": (pl.Float64, [r.probability for r in records]),
+    }
+    for name in stations:
+        seen = [one.get(name) for one in by_station]
+        columns[f"{name}.score"] = (pl.Float64, [None if s is None else s.score for s in seen])
+        columns[f"{name}.code"] = (pl.String, [None if s is None else s.code for s in seen])
+        columns[f"{name}.digest"] = (pl.String, [None if s is None else s.digest for s in seen])
+    for name in sensors:
+        said = [one.get(name) for one in by_sensor]
+        columns[name] = (pl.Float64, [None if s is None else s.value for s in said])
+    columns |= {
+        "verdict": (pl.String, [p.verdict for p in parts]),
+        "reviewer": (pl.String, [p.reviews[-1].reviewer if p.reviews else "" for p in parts]),
+        "pipeline": (pl.String, [r.pipeline for r in records]),
+        "versions": (pl.String, [_listed(r.versions) for r in records]),
+    }
+    return pl.DataFrame([pl.Series(n, v, dtype=t) for n, (t, v) in columns.items()])
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={version}" for name, version in sorted(versions.items()))
+
+
+def parts_sums(notes: Sequence[PartNote], run: RunDirectory) -> dict[str, Any]:
+    """What the parts of a run come to: JSON-ready.
+
+    ``wait_s``: event time from the last picture of a part to its decision, of those that have one.
+    """
+    parts = known_parts(notes)
+    records = [p.record for p in parts]
+    waits = [
+        (r.decided_ns - r.last_picture_ns) / NS_PER_S for r in records if r.last_picture_ns >= 0
+    ]
+    wait_s = np.quantile(waits, _QUANTILES, method="higher").tolist() if waits else [None] * 4
+    reasons = Counter(one.code for r in records for one in r.reasons)
+    ids = Counter(r.part_id for r in records)
+    return {
+        "run": str(run.path),
+        "parts": len(records),
+        "dispositions": {
+            str(one): sum(r.disposition is one for r in records) for one in Disposition
+        },
+        "modes": dict(sorted(Counter(str(r.mode) for r in records).items())),
+        "reasons": dict(sorted(reasons.items())),
+        "doubled_ids": sum(count - 1 for count in ids.values()),
+        "held": sum(r.is_held for r in records),
+        "reviewed": sum(bool(p.reviews) for p in parts),
+        "corrected": sum(_is_corrected(p) for p in parts),
+        "wait_s": dict(zip(("p50", "p95", "p99", "worst"), wait_s, strict=True)),
+        "thresholds": cost_table(run),
+        "digest": parts_digest(notes),
+    }
+
+
+def _is_corrected(part: KnownPart) -> bool:
+    """Whether a person thinks otherwise of it than the line did."""
+    if not part.verdict or part.record.disposition is Disposition.REVIEW:
+        return False
+    return (part.verdict == "good") != (part.record.disposition is Disposition.ACCEPT)
+
+
+def cost_table(run: RunDirectory) -> list[dict[str, Any]]:
+    """From which probability, and score where odds are given, each rule sends a part where."""
+    found = []
+    for name, settings in run.plan.pipeline.stages.items():
+        if not isinstance(settings, PartsSettings):
+            continue
+        for form in settings.rules:
+            rule = form.rule()
+            for probability, disposition in cost_thresholds(rule.costs):
+                score = None
+                if rule.odds is not None and 0 < probability < 1:
+                    score = rule.odds.score(probability)
+                found.append(
+                    {
+                        "stage": name,
+                        "part_number": rule.part_number,
+                        "station": rule.station,
+                        "zone_px": None if rule.zone_px is None else list(rule.zone_px),
+                        "disposition": str(disposition),
+                        "from_probability": probability,
+                        "from_score": score,
+                        "counts": rule.odds is not None,
+                    }
+                )
+    return found

@@ -41,7 +41,7 @@ def test_a_ledger_is_there_when_it_is_opened_again(ledger_url: str) -> None:
 def test_another_version_is_refused_with_the_upgrade_rule(ledger_url: str) -> None:
     Ledger.open(ledger_url).close()
     run_sql(ledger_url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(LogError, match=r"version 3, got 99; .*rebuilt from the log"):
+    with pytest.raises(LogError, match=r"version 4, got 99; .*rebuilt from the log"):
         Ledger.open(ledger_url)
 
 

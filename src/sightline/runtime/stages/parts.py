@@ -189,7 +189,7 @@ class PartsSettings(ItemSettings):
     """The parts of a line, from their triggers to where each goes."""
 
     line: LineForm
-    """Which rows tell of the line itself."""
+    """Which rows tell of the belt, and of parts that come."""
     stations: dict[Name, PlaceForm]
     """Where the pictures of each `inspect` stage are taken; one for each input."""
     serial_at: PlaceForm | None = None

@@ -16,21 +16,17 @@ from sightline.evidence.alerts.bounds import poisson_upper
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_watch import (
     BLOCKS_PER_DAY,
+    FALSE_ALERTS_PER_DAY,
+    LEARN_DAYS,
+    LEAST_LEARN_DAYS,
     SatelliteRecord,
     SatelliteWatch,
 )
-from sightline.perceive.normal.tail_levels import tail_levels
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray, IntArray
+from sightline.records.windows import IntArray
 
-FALSE_ALERTS_PER_DAY = 0.02
-"""Of one satellite: what levels are learnt for, unless another is asked for."""
-LEARN_DAYS = 4
-_LEAST_DAYS = 3
 MOST_VALUES = 200_000_000
 """Of one satellite, gaps counted: 1.6 GB. One wrong time would otherwise take all memory."""
-LEAST_REACHES = 10
-"""A test has a level once so many of the stretches that it looks back over were healthy."""
 _KNOWN_COLUMNS = ("satellite", "time_ns", "sequence")
 _NS_PER_DAY = 86_400 * NS_PER_S
 
@@ -230,8 +226,7 @@ class FleetResult:
     def judged_days(self) -> float:
         """Satellite-days that were judged."""
         return sum(
-            max(len(w.record.values) / w.record.rows_per_day - self.learn_days, 0.0)
-            for w in self.watches
+            max(w.record.end / w.record.rows_per_day - self.learn_days, 0.0) for w in self.watches
         )
 
     def as_mapping(self) -> dict[str, Any]:
@@ -281,15 +276,14 @@ def watch_fleet(
     Raises:
         UsageError: too few days to learn from, or no day left to judge.
     """
-    if learn_days < _LEAST_DAYS or budget <= 0:
+    if learn_days < LEAST_LEARN_DAYS or budget <= 0:
         raise UsageError(
-            expected=f"{_LEAST_DAYS} or more days to learn from, and a budget above 0",
+            expected=f"{LEAST_LEARN_DAYS} or more days to learn from, and a budget above 0",
             got=f"{learn_days} days, {budget}",
             where="evaluate fleet",
             action="give --learn-days and --budget accordingly",
         )
-    watches = tuple(SatelliteWatch(record) for record in fleet.records)
-    days = max(watch.record.days for watch in watches)
+    days = max(record.days for record in fleet.records)
     if days <= learn_days:
         raise UsageError(
             expected=f"more than {learn_days} days of telemetry",
@@ -297,56 +291,25 @@ def watch_fleet(
             where="evaluate fleet",
             action="give a longer recording, or a smaller --learn-days",
         )
-    for day in range(2, days):
-        levels = fleet_levels(watches, budget) if day >= learn_days else None
-        for k, watch in enumerate(watches):
-            if day >= watch.record.days:
-                continue
-            watch.learn_until(day)
-            own = (
-                np.full((2, len(watch.tests), watch.maxima.shape[2]), np.inf)
-                if levels is None
-                else levels[k]
-            )
-            watch.judge(day, own)
+    watches = tuple(
+        SatelliteWatch.begin(
+            record.values.shape[1], step_s=record.step_s, learn_days=learn_days, budget=budget
+        )
+        for record in fleet.records
+    )
+    for day in range(days):
+        for record, watch in zip(fleet.records, watches, strict=True):
+            for block in range(day * BLOCKS_PER_DAY, (day + 1) * BLOCKS_PER_DAY):
+                begin, end = watch.block_rows(block)
+                rows = slice(begin, end)
+                if begin < len(record.values):
+                    watch.advance(record.values[rows], record.is_heard[rows], record.commands)
         if on_day is not None:
             on_day(day, days)
-    if learn_days > 0:
-        first = [learn_days * w.record.rows_per_day for w in watches]
-        for row, watch in zip(first, watches, strict=True):
-            watch.alerts = [a for a in watch.alerts if a.told >= row]
+    for watch in watches:
+        first = learn_days * watch.record.rows_per_day
+        watch.alerts = [a for a in watch.alerts if a.told >= first]
     return FleetResult(fleet=fleet, watches=watches, learn_days=learn_days, budget=budget)
-
-
-def fleet_levels(watches: Sequence[SatelliteWatch], budget: float) -> list[FloatArray]:
-    """float64[2, tests, c] of each satellite: levels that share the budget evenly.
-
-    Tests of one name and width lend each other the shape of their tail, over channels and
-    satellites.
-    """
-    found = [np.full((2, len(w.tests), w.maxima.shape[2]), np.inf) for w in watches]
-    families: dict[tuple[int, str, float], list[tuple[int, int]]] = {}
-    for k, watch in enumerate(watches):
-        for t, test in enumerate(watch.tests):
-            for m in range(2):
-                key = (m, test.name, round(test.width * watch.record.step_s, 3))
-                families.setdefault(key, []).append((k, t))
-    for (m, _, _), members in families.items():
-        most = max(watches[k].maxima.shape[3] for k, _ in members)
-        rows = []
-        for k, t in members:
-            own = watches[k].maxima[m, t]
-            rows.append(np.pad(own, ((0, 0), (most - own.shape[1], 0)), constant_values=np.nan))
-        k, _ = members[0]
-        share = budget / (2 * len(watches[k].tests) * rows[0].shape[0] * BLOCKS_PER_DAY)
-        test = watches[k].tests[members[0][1]]
-        reach = test.reach * watches[k].record.step_s * BLOCKS_PER_DAY / 86_400
-        level = tail_levels(
-            np.concatenate(rows), share, least_blocks=max(math.ceil(LEAST_REACHES * reach), 8)
-        )
-        for (k, t), part in zip(members, np.split(level, len(members)), strict=True):
-            found[k][m, t] = part
-    return found
 
 
 def score_fleet(result: FleetResult) -> dict[str, Any]:

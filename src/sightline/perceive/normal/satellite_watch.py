@@ -39,6 +39,7 @@ from sightline.perceive.normal.residual_tests import (
     statistics,
     usual_swings,
 )
+from sightline.perceive.normal.tail_levels import tail_levels
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
@@ -49,6 +50,14 @@ BLOCKS_PER_DAY = 16
 LASTING_DAYS = 3
 SAME_S = 3600.0
 """What is told of a channel so soon after an alert of it ended is the same alert."""
+KEPT_DAYS = 10
+"""Of what a satellite sent: seven are learnt from, and some may have been faulty."""
+LEARN_DAYS = 4
+LEAST_LEARN_DAYS = 3
+FALSE_ALERTS_PER_DAY = 0.02
+"""Of one satellite: what levels are learnt for, unless another is asked for."""
+LEAST_REACHES = 10
+"""A test has a level once so many of the stretches that it looks back over were healthy."""
 MOST_ALERTS_PER_DAY = 12
 """More than so many on one satellite and day are not told one by one: the satellite is in doubt."""
 _PAST_DAYS = 7
@@ -120,6 +129,29 @@ class SatelliteRecord:
         return -(-self.end // self.rows_per_day)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """What was told of a channel, when it was told.
+
+    Attributes:
+        row: at which it was told.
+        score: statistic over its level; 1 or more.
+        test: name of the test.
+        reason: which test, on what, and how much.
+        measured, expected: mean over the rows that the test looked at, in the channel's unit; NaN
+            where there is none.
+        usual: usual size of their difference, in the channel's unit; NaN where there is none.
+    """
+
+    row: int
+    score: float
+    test: str
+    reason: str
+    measured: float
+    expected: float
+    usual: float
+
+
 @dataclass(slots=True, kw_only=True)
 class ChannelAlert:
     """One alert of one channel.
@@ -131,11 +163,9 @@ class ChannelAlert:
         end: last row; grows while it stands.
         score: statistic over its level, at the greatest; 1 or more.
         reason: which test, on what, and how much.
-        measured, expected: mean over the rows that the test looked at, in the channel's unit; NaN
-            where there is none.
-        usual: usual size of their difference, in the channel's unit; NaN where there is none.
-        raised, cleared: rows at which it began to stand, and at which it was known to be over:
-            what comes back within ``SAME_S`` is the same alert, raised again.
+        raised: each time that it began to stand: what comes back within ``SAME_S`` is the same
+            alert, raised again.
+        cleared: rows at which it was known to be over.
         is_open: whether it stands.
     """
 
@@ -145,10 +175,7 @@ class ChannelAlert:
     end: int
     score: float
     reason: str
-    measured: float = math.nan
-    expected: float = math.nan
-    usual: float = math.nan
-    raised: tuple[int, ...] = ()
+    raised: tuple[Telling, ...] = ()
     cleared: tuple[int, ...] = ()
     family: int = 0
     test: int = 0
@@ -163,6 +190,22 @@ class ChannelAlert:
         self.base, self.moved = other.base, other.moved
         self.raised += other.raised
         self.is_open = True
+
+    def changes(self) -> list[tuple[int, Telling | None]]:
+        """Rows at which it was raised (with what was told) and cleared (None), ascending.
+
+        Where it was raised again before it was known to be over, it went on.
+        """
+        found: list[tuple[int, Telling | None]] = []
+        over = iter(self.cleared)
+        for telling in self.raised:
+            if found and found[-1][0] >= telling.row:
+                found.pop()
+            else:
+                found.append((telling.row, telling))
+            if (row := next(over, None)) is not None:
+                found.append((row, None))
+        return found
 
 
 @dataclass(slots=True)
@@ -179,15 +222,26 @@ class SatelliteWatch:
             was known.
         alerts: all that was told.
         in_doubt_days: days on which no more was told, because there was too much.
+        learn_days: days that are learnt from, and nothing told, before the first that is judged.
+        budget: false alerts a day that levels are learnt for.
+        levels: float64[2, tests, c], in force; as ``maxima``. Infinity tells nothing.
+        quiet: by channel, rows from and until which nothing is told of it: somebody has said that
+            what it shows is normal.
+        anew: row before which nothing is learnt from: somebody has said so.
     """
 
     record: SatelliteRecord
+    learn_days: int = LEARN_DAYS
+    budget: float = FALSE_ALERTS_PER_DAY
     tests: tuple[ResidualTest, ...] = ()
     expectation: Expectation | None = None
     learnt_days: tuple[int, ...] = ()
     maxima: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
     alerts: list[ChannelAlert] = field(default_factory=list)
     in_doubt_days: int = 0
+    levels: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
+    quiet: dict[int, tuple[int, int]] = field(default_factory=dict)
+    anew: int = 0
     _is_faulty: BoolArray = field(default_factory=lambda: np.empty((0, 0), np.bool_))
     _periods_s: tuple[float, ...] | None = None
     _still: FloatArray = field(default_factory=lambda: np.empty((2, 0)))
@@ -203,7 +257,101 @@ class SatelliteWatch:
         if not self.tests:
             self.tests = residual_tests(self.record.step_s)
             self.maxima = np.full((2, len(self.tests), shape[1], 0), np.nan)
+            self.levels = np.full((2, len(self.tests), shape[1]), np.inf)
             self._is_faulty = np.zeros(shape, np.bool_)
+
+    @classmethod
+    def begin(
+        cls,
+        channels: int,
+        *,
+        step_s: float,
+        learn_days: int = LEARN_DAYS,
+        budget: float = FALSE_ALERTS_PER_DAY,
+    ) -> SatelliteWatch:
+        """One that has seen nothing yet; its first day begins with the first row.
+
+        Args:
+            channels: how many.
+            step_s: distance of rows.
+            learn_days: ``LEAST_LEARN_DAYS`` or more.
+            budget: false alerts a day, above 0.
+        """
+        record = SatelliteRecord(
+            step_s=step_s,
+            values=np.empty((0, channels)),
+            is_heard=np.empty(0, np.bool_),
+            commands=CommandTimes.none(),
+        )
+        return cls(record, learn_days=learn_days, budget=budget)
+
+    # --- row by row -------------------------------------------------------------------------------
+
+    @property
+    def next_block(self) -> int:
+        """Number of the block that begins with the row after the record."""
+        day, row = divmod(self.record.end, self.record.rows_per_day)
+        return day * BLOCKS_PER_DAY + -(-row * BLOCKS_PER_DAY // self.record.rows_per_day)
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether the next block is one of which something may be told."""
+        return self.next_block >= self.learn_days * BLOCKS_PER_DAY
+
+    def advance(self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes) -> None:
+        """Take the rows of the next block, judge them, and learn where a day begins.
+
+        Args:
+            values: float64[n, c]; all rows of the block, or the last rows of a recording.
+            is_heard: bool[n].
+            commands: all so far.
+        """
+        block = self.next_block
+        self.extend(values, is_heard, commands)
+        if self.expectation is not None:
+            self.judge_block(block, len(values))
+        self._begin_day()
+
+    def _begin_day(self) -> None:
+        """Where a day begins: learn from those before it, and from what was healthy on them."""
+        day, row = divmod(self.record.end, self.record.rows_per_day)
+        if row or day < _LEAST_DAYS:
+            return
+        if day >= self.learn_days:
+            self.levels = self._levels()
+        self.learn_until(day)
+
+    def _levels(self) -> FloatArray:
+        """float64[2, tests, c]: levels that share the budget evenly.
+
+        Tests of one name and width lend each other the shape of their tail, over the channels.
+        """
+        found = np.full_like(self.levels, np.inf)
+        share = self.budget / (found.size * BLOCKS_PER_DAY)
+        for t, test in enumerate(self.tests):
+            reach = test.reach * self.record.step_s * BLOCKS_PER_DAY / DAY_S
+            least = max(math.ceil(LEAST_REACHES * reach), 8)
+            for m in range(2):
+                found[m, t] = tail_levels(self.maxima[m, t], share, least_blocks=least)
+        return found
+
+    def take_as_normal(self, channel: int | None) -> None:
+        """Somebody has said that what a channel, or all of them, shows from now on is normal.
+
+        What stands is over, and nothing is told until it is learnt: of one channel for two whole
+        days; of all of them nothing is told for ``learn_days`` whole days, and nothing that was
+        before is learnt from.
+
+        Args:
+            channel: column; None: all of them.
+        """
+        row, per_day = self.record.end, self.record.rows_per_day
+        day = -(-row // per_day)
+        days = 2 if channel is not None else self.learn_days
+        for k in range(self.record.values.shape[1]) if channel is None else (channel,):
+            self.quiet[k] = (row, (day + days) * per_day)
+        if channel is None:
+            self.anew = day * per_day
 
     # --- learning ---------------------------------------------------------------------------------
 
@@ -244,7 +392,7 @@ class SatelliteWatch:
     def _healthy_days(self, day: int) -> list[int]:
         """The newest days, ascending, on which no channel was faulty for long."""
         per_day = self.record.rows_per_day
-        oldest = -(-self.record.first // per_day)
+        oldest = -(-max(self.record.first, self.anew) // per_day)
         found: list[int] = []
         for k in range(day - 1, max(day - 2 * _PAST_DAYS, oldest) - 1, -1):
             rows = self.record.rows(k * per_day, (k + 1) * per_day)
@@ -277,18 +425,6 @@ class SatelliteWatch:
 
     # --- judging ----------------------------------------------------------------------------------
 
-    def judge(self, day: int, levels: FloatArray) -> None:
-        """Judge a day of the record; what is told is in ``alerts``.
-
-        Args:
-            day: index; the expectation is that of the days before.
-            levels: float64[2, tests, c], as those of ``maxima``; infinity tells nothing.
-        """
-        for block in range(day * BLOCKS_PER_DAY, (day + 1) * BLOCKS_PER_DAY):
-            begin, end = self.block_rows(block)
-            if begin < self.record.end:
-                self.judge_block(block, levels, min(end, self.record.end) - begin)
-
     def block_rows(self, block: int) -> tuple[int, int]:
         """Numbers of the first row of a block, and of the row after its last."""
         per_day = self.record.rows_per_day
@@ -298,18 +434,17 @@ class SatelliteWatch:
             day * per_day + (part + 1) * per_day // BLOCKS_PER_DAY,
         )
 
-    def judge_block(self, block: int, levels: FloatArray, known: int) -> None:
+    def judge_block(self, block: int, known: int) -> None:
         """Judge a block whose rows are in the record.
 
         Args:
             block: number; ``BLOCKS_PER_DAY`` of them are a day.
-            levels: as those of :meth:`judge`.
             known: how many of its rows; all of them, except of the last block of a recording.
         """
         begin, _ = self.block_rows(block)
         rows = self.record.rows(begin, begin + known)
         values, is_heard = self.record.values[rows], self.record.is_heard[rows]
-        view = _BlockView(self, block, levels, values, is_heard, self.record.commands)
+        view = _BlockView(self, block, values, is_heard, self.record.commands)
         told = view.told()
         self.alerts = [*(a for a in self.alerts if not view.concerns(a)), *view.alerts, *told]
         self.in_doubt_days += view.in_doubt
@@ -320,44 +455,34 @@ class SatelliteWatch:
         self.maxima = np.concatenate([self.maxima, maxima[..., None]], axis=3)[..., -_KEPT_BLOCKS:]
 
     def look(
-        self,
-        block: int,
-        levels: FloatArray,
-        values: FloatArray,
-        is_heard: BoolArray,
-        commands: CommandTimes,
+        self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes
     ) -> list[ChannelAlert]:
-        """The alerts that concern a block of which some first rows are known; nothing is kept.
+        """The alerts that concern the next block, of which some first rows are known.
+
+        Nothing is kept. An expectation must be in force.
 
         Args:
-            block: the first after the record.
-            levels: as those of :meth:`judge`.
             values: float64[n, c] of its first rows.
             is_heard: bool[n] of them.
             commands: all so far.
         """
-        view = _BlockView(self, block, levels, values, is_heard, commands)
+        view = _BlockView(self, self.next_block, values, is_heard, commands)
         told = view.told()
         return [*view.alerts, *told]
 
-    def extend(
-        self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes, *, kept_days: int
-    ) -> None:
-        """Take further rows, and let go of what lies more than ``kept_days`` back.
-
-        Args:
-            values: float64[n, c].
-            is_heard: bool[n].
-            commands: all so far.
-            kept_days: at least as many as are learnt from, and one for what they rest on.
-        """
-        oldest = self.record.end - round(SAME_S / self.record.step_s)
-        record = self.record.extended(
-            values, is_heard, commands, kept_rows=kept_days * self.record.rows_per_day
+    def extend(self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes) -> None:
+        """Take further rows, and let go of what lies more than ``KEPT_DAYS`` back."""
+        record = self.record
+        record = record.extended(
+            values, is_heard, commands, kept_rows=KEPT_DAYS * record.rows_per_day
         )
         more = np.zeros(values.shape, np.bool_)
         self._is_faulty = np.concatenate([self._is_faulty, more])[-len(record.values) :]
         self.record = record
+
+    def forget(self) -> None:
+        """Let go of the alerts that ended so long ago that nothing will be the same as they."""
+        oldest = self.record.end - round(SAME_S / self.record.step_s)
         self.alerts = [a for a in self.alerts if a.is_open or a.end >= oldest]
 
     def copy(self) -> SatelliteWatch:
@@ -365,6 +490,7 @@ class SatelliteWatch:
         return replace(
             self,
             alerts=[replace(alert) for alert in self.alerts],
+            quiet=dict(self.quiet),
             _is_faulty=self._is_faulty.copy(),
         )
 
@@ -381,14 +507,19 @@ class SatelliteWatch:
             "in_doubt_days": self.in_doubt_days,
             "periods_s": self._periods_s,
             "today": self._today,
+            "learn_days": self.learn_days,
+            "budget": self.budget,
+            "quiet": [[k, *rows] for k, rows in self.quiet.items()],
+            "anew": self.anew,
+            "command_names": [str(name) for name in self.record.commands.name],
         }
         arrays = {
             "values": self.record.values,
             "is_heard": self.record.is_heard,
             "commands.time_s": self.record.commands.time_s,
-            "commands.name": np.asarray(self.record.commands.name, np.str_),
             "commands.value": self.record.commands.value,
             "maxima": self.maxima,
+            "levels": self.levels,
             **{name: getattr(self, f"_{name}") for name in _LEARNT},
         }
         if self.expectation is not None:
@@ -419,7 +550,7 @@ class SatelliteWatch:
             is_heard=arrays["is_heard"],
             commands=CommandTimes(
                 time_s=arrays["commands.time_s"],
-                name=arrays["commands.name"],
+                name=np.array(plain["command_names"], np.str_),
                 value=arrays["commands.value"],
             ),
             first=int(plain["first"]),
@@ -440,13 +571,18 @@ class SatelliteWatch:
                 ChannelAlert(
                     **{
                         **alert,
-                        "raised": tuple(alert["raised"]),
+                        "raised": tuple(Telling(**telling) for telling in alert["raised"]),
                         "cleared": tuple(alert["cleared"]),
                     }
                 )
                 for alert in plain["alerts"]
             ],
             in_doubt_days=int(plain["in_doubt_days"]),
+            learn_days=int(plain["learn_days"]),
+            budget=float(plain["budget"]),
+            levels=arrays["levels"],
+            quiet={int(k): (int(a), int(b)) for k, a, b in plain["quiet"]},
+            anew=int(plain["anew"]),
             _periods_s=None if periods_s is None else tuple(periods_s),
             _today=(int(plain["today"][0]), int(plain["today"][1])),
             **{f"_{name}": arrays[name].copy() for name in _LEARNT},
@@ -464,11 +600,10 @@ class _BlockView:
     arrays of one length have the same bits, however many rows of them are known.
     """
 
-    def __init__(  # noqa: PLR0917 - what is known of one block
+    def __init__(
         self,
         watch: SatelliteWatch,
         block: int,
-        levels: FloatArray,
         values: FloatArray,
         is_heard: BoolArray,
         commands: CommandTimes,
@@ -483,7 +618,7 @@ class _BlockView:
         # A swing is told in what is usual for it, whatever the size of what is left.
         self.size = np.where(is_swing[:, None], 1.0, size[:, None])
         least = np.array([test.least_level for test in watch.tests])
-        self.levels = np.maximum(levels / self.size, least[:, None])
+        self.levels = np.maximum(watch.levels / self.size, least[:, None])
         self.begin, self.end = watch.block_rows(block)
         warm = round(WARM_UP_S / record.step_s)
         context = round(REACH_S / record.step_s)
@@ -625,7 +760,7 @@ class _BlockView:
                 return found
             now = max(now, alert.told - self.begin)
             alert.told = self.begin + now
-            alert.raised = (alert.told,)
+            alert.raised = (replace(alert.raised[0], row=alert.told),)
             same = self._same(alert, found)
             if same is None:
                 found.append(alert)
@@ -653,6 +788,8 @@ class _BlockView:
         """
         rows = np.arange(self.ratio.shape[1])[:, None]
         over = (self.ratio > 1) & (rows >= cursor)
+        for channel, (begin, end) in self.watch.quiet.items():
+            over[:, max(begin - self.begin, 0) : max(end - self.begin, 0), channel] = False
         first = [int(np.argmax(o.any(axis=1))) if o.any() else -1 for o in over]
         last = self.end - self.begin - 1
         waits = {_PLAIN: 0, _ALONE: TURN_ROWS, _PEERS: _WAIT_ROWS}
@@ -692,6 +829,7 @@ class _BlockView:
             width = 1
         else:
             this = self.watch.tests[test]
+            name = this.name
             left = self.left[family, :, channel]
             back = width = this.width
             here = _mean(left[max(row - this.width + 1, 0) : row + 1])
@@ -704,20 +842,25 @@ class _BlockView:
         rows = slice(max(row - width + 1, 0), row + 1)
         value, expected = self.values[rows, channel], self.expected[said, rows, channel]
         known = np.isfinite(value)
-        held = bool(self.holds[said, channel])
-        begin = max(self.low + row - back, 0)
-        return ChannelAlert(
-            channel=channel,
-            begin=begin,
-            told=self.begin + told,
-            end=self.begin + told,
+        is_said = bool(self.holds[said, channel])
+        mean = expected[known].mean() if known.any() else expected[-1]
+        telling = Telling(
+            row=self.begin + told,
             score=max(score, 1.0),
+            test=name,
             reason=reason,
             measured=float(value[known].mean()) if known.any() else math.nan,
-            expected=float(expected[known].mean() if known.any() else expected[-1])
-            if held
-            else math.nan,
-            usual=float(self.model.scale[said][:, channel].mean()) if held else math.nan,
+            expected=float(mean) if is_said else math.nan,
+            usual=float(self.model.scale[said][:, channel].mean()) if is_said else math.nan,
+        )
+        return ChannelAlert(
+            channel=channel,
+            begin=max(self.low + row - back, 0),
+            told=telling.row,
+            end=telling.row,
+            score=telling.score,
+            reason=reason,
+            raised=(telling,),
             family=family,
             test=test,
             base=base,
@@ -727,7 +870,10 @@ class _BlockView:
     def _follow(self, alert: ChannelAlert, row: int) -> int:
         """Go on with an alert until it ends or what is known does; the row to look from again."""
         c = alert.channel
-        back = self._is_back(alert)[row + 1 : self.sure]
+        back = self._is_back(alert)
+        quiet, until = self.watch.quiet.get(c, (0, 0))
+        back[max(quiet - self.begin, 0) : max(until - self.begin, 0)] = True
+        back = back[row + 1 : self.sure]
         at = int(np.argmax(back)) if back.any() else -1
         lasting = round(LASTING_DAYS * DAY_S / self.watch.record.step_s)
         last = row + 1 + at if at >= 0 else self.known

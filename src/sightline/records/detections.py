@@ -25,6 +25,9 @@ class DoubtCode(StrEnum):
     VIEW_CHANGED = "VIEW_CHANGED"
     """The picture is not one that it can compare (light, view). It reports nothing, and that
     nothing means nothing."""
+    VIEW_DARK = "VIEW_DARK"
+    """What it compares with is so dark that who differs from it by a good part of its brightness
+    does not stand out. What it reports is there; others may be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,19 @@ def test_where_the_view_began_empty_nothing_is_a_hole_that_somebody_left():
     assert [len(one) for one in found[10:]] == [1] * 30
 
 
+def test_a_view_in_which_a_person_may_drown_in_noise_says_that_it_is_dark():
+    dark = lit(PICTURE, 0.16)
+    found, _ = looked([dark] * 5)
+    assert {one.doubt.code for one in found} == {DoubtCode.VIEW_DARK}
+    assert {one.doubt.since_ns for one in found} == {0}
+    assert all(one.is_sight for one in found)
+
+
+def test_a_view_that_gets_light_is_dark_no_more():
+    found, _ = looked([lit(PICTURE, 0.25)] * 3 + [lit(PICTURE, 1.0)] * 300)
+    assert found[-1].doubt.code is DoubtCode.VIEW_UNPROVEN
+
+
 def after_a_word(detector, pictures, *, start, empty_ns):
     """The answers to pictures after somebody has said that the one of ``empty_ns`` is empty."""
     frames = [frame(noisy(p, n), n) for n, p in enumerate(pictures, start)]

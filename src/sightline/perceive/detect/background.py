@@ -352,7 +352,7 @@ class BackgroundModel:
         self._weight[where, 0] = 1.0
 
     def relight(self, gain: float, *, elapsed_s: float, where: npt.NDArray[np.bool_]) -> None:
-        """Let held places follow the light of the whole picture, as the others follow their own.
+        """Let places follow the light of the whole picture, as the others follow their own.
 
         Args:
             gain: light of the image against the background's, as :func:`light_gain` says.
@@ -465,6 +465,16 @@ def light_gain(image: Image, picture: npt.NDArray[np.float32]) -> float:
     if np.count_nonzero(is_bright) < LEAST_SAMPLES:
         return float("nan")
     return float(np.median(seen[is_bright] / known[is_bright]))
+
+
+def brightness(picture: npt.NDArray[np.float32]) -> float:
+    """Grey levels of the background as a whole, 0 to 255: the median over sampled pixels.
+
+    >>> brightness(np.full((64, 64, 3), 20, np.float32))
+    20.0
+    """
+    sampled = picture[::GRID_PX, ::GRID_PX]
+    return float(np.median(sampled.sum(axis=2, dtype=np.float32))) / picture.shape[2]
 
 
 def undo_gain(image: Image, picture: npt.NDArray[np.float32], gain: float) -> Image:

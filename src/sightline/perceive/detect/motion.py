@@ -27,6 +27,7 @@ from sightline.perceive.detect.background import (
     BackgroundModel,
     BackgroundSettings,
     LabelImage,
+    brightness,
     light_gain,
     undo_gain,
 )
@@ -361,6 +362,9 @@ _CONTRAST_FLOOR = 1.0
 """Grey levels, over a whole contour: without any contrast nothing is a ghost."""
 _TRY_S = 0.5
 """How often a picture is compared with the view before this one, s."""
+_DARK_SHARE = 1.0 / 3.0
+"""A view is too dark where somebody must differ from it by more than this share of its brightness
+to stand out from its noise."""
 _SIZE_S = 0.2
 """How often the size of people is looked for, s: a walker's step takes half of it."""
 _SAME_SIZE = 0.03
@@ -449,7 +453,8 @@ class MotionDetector:
 
     It knows what it cannot know, and each answer says so (``Detections.doubt``): who stood in the
     first picture of what it compares with is part of that, so every answer is VIEW_UNPROVEN since
-    then; a picture that it cannot compare is VIEW_CHANGED. When such a picture lasts, it is learnt
+    then, and VIEW_DARK where its noise may hide somebody; a picture that it cannot compare is
+    VIEW_CHANGED. When such a picture lasts, it is learnt
     as a new view, unproven since that time. The view before is kept, and returned to when the
     camera shows it again. Once somebody who has looked says of a frame that it shows nobody
     (``Frame.empty_ns``), whatever stands in it is ground.
@@ -502,6 +507,8 @@ class MotionDetector:
         self._care = np.empty((0, 0), np.uint8)
         self._last_ns = 0
         self._changed_ns = -1
+        self._dark_ns = -1
+        """Since when the view has been too dark; -1: it is not."""
         self._newest = np.empty((0, 0, 3), np.uint8)
         """The work image of the newest frame."""
         self._newest_ns = self._empty_ns = -1
@@ -595,6 +602,9 @@ class MotionDetector:
         )
         if abs(gain - 1.0) <= UNCHANGED:
             background.relight(gain, elapsed_s=elapsed_s, where=self._care == HOLD)
+        elif gain > 1.0 and self._dark_ns >= 0:  # in more light more can be told apart
+            everywhere = np.ones(self._care.shape, np.bool_)
+            background.relight(gain, elapsed_s=elapsed_s, where=everywhere)
         self._last_ns = max(frame.capture_ns, self._last_ns)
         share = _foreground_share(labels)
         if share > self._settings.most_foreground:
@@ -621,7 +631,7 @@ class MotionDetector:
             lights=int(is_light.sum()),
         )
         is_said = ~(is_ghost | is_light)
-        return self._admit(frame, found.box[is_said], found.score[is_said], self._unproven())
+        return self._admit(frame, found.box[is_said], found.score[is_said], self._doubt(frame))
 
     def reset(self) -> None:
         """Forget the background; the next frame is the first. Counts stay."""
@@ -629,7 +639,7 @@ class MotionDetector:
         self._known = None
         self._care[:] = 0
         self._changed_ns, self._sized_ns = -1, -NS_PER_S
-        self._newest_ns = -1
+        self._newest_ns = self._dark_ns = -1
         self._advised, self._advice = [], ""
         self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
@@ -648,6 +658,7 @@ class MotionDetector:
             "tried_ns": self._tried_ns,
             "sized_ns": self._sized_ns,
             "newest_ns": self._newest_ns,
+            "dark_ns": self._dark_ns,
             "empty_ns": self._empty_ns,
             "advised": self._advised,
             "counts": self.counts,
@@ -675,6 +686,7 @@ class MotionDetector:
             self._last_ns, self._changed_ns = int(plain["last_ns"]), int(plain["changed_ns"])
             self._tried_ns, self._sized_ns = int(plain["tried_ns"]), int(plain["sized_ns"])
             self._newest_ns, self._empty_ns = int(plain["newest_ns"]), int(plain["empty_ns"])
+            self._dark_ns = int(plain["dark_ns"])
             self._newest = np.array(arrays["newest"], np.uint8)
             self._advised = [float(one) for one in plain["advised"]]
             care = np.array(arrays["care"], np.uint8)
@@ -734,7 +746,7 @@ class MotionDetector:
         self._view.background.observe(image, elapsed_s=0.0)
         self._last_ns = frame.capture_ns
         self._report = MotionReport(condition=SceneCondition.STARTED, size_changed=size_changed)
-        return self._nothing(frame, self._unproven())
+        return self._nothing(frame, self._doubt(frame))
 
     def _take_for_empty(self, empty_ns: int, *, has_colour: bool) -> None:
         """Somebody says that the frame of ``empty_ns`` shows nobody: what stands in it is ground.
@@ -797,8 +809,16 @@ class MotionDetector:
         low, high = self._settings.gain_range
         return isfinite(gain) and low <= gain <= high
 
-    def _unproven(self) -> Doubt:
-        return Doubt(code=DoubtCode.VIEW_UNPROVEN, since_ns=self._view.since_ns)
+    def _doubt(self, frame: Frame) -> Doubt:
+        """What may be overlooked in a picture that can be compared."""
+        s = self._settings.background
+        least_levels = s.match_sigmas * s.noise_levels / _DARK_SHARE
+        if brightness(self._view.background.picture) >= least_levels:
+            self._dark_ns = -1
+            return Doubt(code=DoubtCode.VIEW_UNPROVEN, since_ns=self._view.since_ns)
+        if self._dark_ns < 0:
+            self._dark_ns = frame.capture_ns
+        return Doubt(code=DoubtCode.VIEW_DARK, since_ns=self._dark_ns)
 
     def _learn_size(self, labels: LabelImage, at_ns: int) -> None:
         """Look at what moves, several times a second, for how tall people appear here."""

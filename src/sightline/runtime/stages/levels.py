@@ -37,6 +37,7 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
         # That nobody is reported means nothing, or not enough.
         DoubtCode.VIEW_UNPROVEN: _STOP,
         DoubtCode.VIEW_CHANGED: _STOP,
+        DoubtCode.VIEW_DARK: _STOP,
     }
 )
 """What each reason asks for where a machine says nothing else; any other asks for STOP."""

@@ -31,6 +31,10 @@ class Tracks:
         velocity_m_s: float64[n, 2], on the ground plane; NaN where there is no camera model.
         ground_covariance: float64[n, 4, 4] of (x, y, vx, vy), in m², m²/s and m²/s²; NaN where
             there is no camera model.
+        first_foot_px: float64[n, 2], x and y in the picture of the lower edge of its first
+            detection, which was before it became a track.
+        first_ground_m: float64[n, 2], where that was on the ground; NaN where there is no camera
+            model.
 
     >>> Tracks.none("yard", 0).track_id.shape
     (0,)
@@ -48,6 +52,8 @@ class Tracks:
     ground_m: FloatArray
     velocity_m_s: FloatArray
     ground_covariance: FloatArray
+    first_foot_px: FloatArray
+    first_ground_m: FloatArray
 
     def __post_init__(self) -> None:
         n = len(self.track_id)
@@ -60,6 +66,8 @@ class Tracks:
             "ground_m": (self.ground_m, (n, 2)),
             "velocity_m_s": (self.velocity_m_s, (n, 2)),
             "ground_covariance": (self.ground_covariance, (n, 4, 4)),
+            "first_foot_px": (self.first_foot_px, (n, 2)),
+            "first_ground_m": (self.first_ground_m, (n, 2)),
         }
         for name, (array, shape) in shapes.items():
             if array.shape != shape:
@@ -88,6 +96,8 @@ class Tracks:
             ground_m=np.empty((0, 2)),
             velocity_m_s=np.empty((0, 2)),
             ground_covariance=np.empty((0, 4, 4)),
+            first_foot_px=np.empty((0, 2)),
+            first_ground_m=np.empty((0, 2)),
         )
 
     def __len__(self) -> int:
@@ -108,4 +118,6 @@ class Tracks:
             ground_m=self.ground_m[keep],
             velocity_m_s=self.velocity_m_s[keep],
             ground_covariance=self.ground_covariance[keep],
+            first_foot_px=self.first_foot_px[keep],
+            first_ground_m=self.first_ground_m[keep],
         )

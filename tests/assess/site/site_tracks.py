@@ -19,6 +19,7 @@ def tracks(
     position_std_m=0.0,
     velocity_std_m_s=0.0,
     box_px=None,
+    first_foot_px=None,
 ):
     """One row for each point of ``at``; ids count from 1, everybody is a person who stands."""
     ground = np.asarray(at, float).reshape(-1, 2)
@@ -37,6 +38,8 @@ def tracks(
         ground_m=ground,
         velocity_m_s=np.zeros((n, 2)) if velocity is None else np.asarray(velocity, float),
         ground_covariance=np.tile(spread, (n, 1, 1)),
+        first_foot_px=np.full((n, 2), np.nan) if first_foot_px is None else first_foot_px,
+        first_ground_m=np.full((n, 2), np.nan),
     )
 
 

@@ -85,9 +85,11 @@ def test_who_vanishes_inside_is_still_treated_as_inside():
     assert presence.unseen_s[0] == pytest.approx(2.0)
 
 
-def test_who_vanishes_outside_is_not_remembered():
+def test_who_vanishes_outside_is_in_no_zone_and_not_remembered_for_long():
     state, _, presence = watched([-1.0] * 3 + [None])
-    assert len(presence.track_id) == 0 and len(state.track_id) == 0
+    assert len(presence.track_id) == 0
+    state, _, _ = watched([-1.0] * 3 + [None] * 120)
+    assert len(state.track_id) == 0
 
 
 def test_who_is_not_seen_again_is_forgotten_after_the_time_out_and_not_before():

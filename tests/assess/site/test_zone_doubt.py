@@ -50,6 +50,33 @@ def test_who_vanished_in_a_forbidden_zone_is_there_an_hour_later():
     assert inside == [1]
 
 
+def first_seen(foot_px, box):
+    """What is said of a track that is reported for the first time, by where it began."""
+    here = tracks(S, [(np.nan, np.nan)], box_px=[box], first_foot_px=np.array([foot_px], float))
+    _, presence = watch_zones([ZONE], ZoneState.start(1), here, picture_px=PICTURE_PX)
+    return [Crossing(e) for e in presence.event], presence.track_id.tolist()
+
+
+@pytest.mark.parametrize("began_x", [40, 110, 190])
+def test_who_was_before_or_in_a_zone_before_they_were_a_track_has_passed_it(began_x):
+    assert first_seen((began_x, 150), at(260)) == ([Crossing.PASSED], [1])
+
+
+@pytest.mark.parametrize("began_x", [np.nan, 255, 290])
+def test_who_began_on_the_side_where_they_are_has_not(began_x):
+    assert first_seen((began_x, 150), at(260)) == ([], [])
+
+
+def test_who_was_not_seen_for_a_while_and_is_on_the_other_side_then_was_in_it():
+    inside, events, _ = watched([{1: at(80)}] * 5 + [{}] * 20 + [{1: at(220)}])
+    assert (inside, events) == ([1], [Crossing.PASSED])
+
+
+def test_where_somebody_was_seen_long_ago_is_not_remembered():
+    _, _, state = watched([{1: at(80)}] * 5 + [{}] * 200)
+    assert state.track_id.tolist() == []
+
+
 def test_what_is_never_forgotten_can_be_kept_in_a_checkpoint():
     _, _, state = watched([{1: at(150)}] * 10)
     _, presence = watch_zones([ZONE], state, tracks(S * 10))

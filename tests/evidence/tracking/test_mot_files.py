@@ -223,6 +223,8 @@ def tracks_at(capture_ns, ids, *, unseen_s=0.0, ground_m=np.nan):
         ground_m=np.full((n, 2), ground_m),
         velocity_m_s=np.full((n, 2), np.nan),
         ground_covariance=np.full((n, 4, 4), np.nan),
+        first_foot_px=np.full((n, 2), np.nan),
+        first_ground_m=np.full((n, 2), np.nan),
     )
 
 

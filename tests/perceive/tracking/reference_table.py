@@ -153,6 +153,7 @@ def carried_over(
         "seen_ns": np.full(n, now_ns),
         "sighting": begun,
         "began_ns": np.full(n, now_ns),
+        "first": seen["position"][begun],
     }
     leaping = [
         _leap(
@@ -233,4 +234,5 @@ def reported(
         "ground_m": state[:, :2] if on_ground else np.full((n, 2), np.nan),
         "velocity_m_s": state[:, 2:] if on_ground else np.full((n, 2), np.nan),
         "ground_covariance": covariance if on_ground else np.full((n, 4, 4), np.nan),
+        "first": tracks["first"][at],
     }

@@ -41,6 +41,7 @@ def table(rng):
         seen_ns=NOW_NS - rng.integers(0, 4, n) * S,
         sighting=rng.integers(0, 3, n),
         began_ns=np.sort(rng.integers(0, 90, n)) * S,
+        first=rng.normal(0, 3, (n, 2)),
     )
 
 
@@ -114,7 +115,7 @@ def test_the_same_tracks_are_reported(seed, on_ground):
     box_px.reshape(-1)[rng.random(box_px.size) < 0.05] = np.nan
     found = track_table.reported(
         tracks.track_id, box_px, tracks.score, tracks.class_id, tracks.seen_ns, tracks.began_ns,
-        tracks.state, tracks.covariance, NOW_NS + S, NOW_NS, 2.0, on_ground,
+        tracks.state, tracks.covariance, tracks.first, NOW_NS + S, NOW_NS, 2.0, on_ground,
     )  # fmt: skip
     expected = reference_table.reported(
         tracks.arrays(), box_px=box_px, capture_ns=NOW_NS + S, now_ns=NOW_NS,

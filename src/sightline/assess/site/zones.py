@@ -41,9 +41,12 @@ MAX_WATCHED = 10_000
 """Tracks watched at a time, the lost included; more is a UsageError, since none may be left out."""
 MAX_LOST = 1_000
 """Tracks that are remembered as lost, in all zones together. Beyond it those that have been lost
-for longest are dropped."""
+for longest are dropped. So many are also remembered outside; if there are more, none is."""
 FORGET_AFTER_S = 60.0
 """How long who was lost in a zone that is not forbidden counts in it, unless it says so itself."""
+REMEMBERED_S = 10.0
+"""How long it is known where somebody was seen outside the zones: longer than any tracker goes on
+with a track that it does not see."""
 _NEVER = -1
 REACH_HEIGHTS = 1.0
 """How far from where somebody was lost they may be found again, in their own heights: who walked
@@ -172,7 +175,8 @@ class ZoneState:
 
     Attributes:
         capture_ns: capture time of the last frame.
-        track_id: int64[k], ascending: the tracks of the last frame and those last seen inside.
+        track_id: int64[k], ascending: the tracks of the last frame, those last seen inside, and
+            those seen lately.
         class_id: int32[k].
         seen_ns: int64[k], last frame in which the track was seen.
         is_in: bool[z, k], entered and not left.
@@ -298,7 +302,8 @@ def watch_zones(
 ) -> tuple[ZoneState, ZonePresence]:
     """Take in one frame. Only sights are evidence: a coasting track moves nobody in or out.
 
-    Who was seen on both sides of a zone was in it, however far apart in time. To vanish is not to
+    Who was seen on both sides of a zone was in it, also if that was up to ``REMEMBERED_S`` before,
+    or when they were no track yet. To vanish is not to
     leave. Who vanished inside is found again in a track that begins inside, within
     ``REACH_HEIGHTS``; each such track stands for one who was lost, the nearest. Of a zone in
     pixels, which ends where the picture does, somebody is also gone who was last seen on the way
@@ -357,10 +362,13 @@ def watch_zones(
     is_present = np.zeros(len(is_kept), np.bool_)
     is_present[present] = True
     lost = np.flatnonzero(is_kept & ~is_present)
+    is_recent = now_ns - known.seen_ns <= round(REMEMBERED_S * NS_PER_S)
     if len(lost) > MAX_LOST:
         longest_first = lost[np.argsort(known.seen_ns[lost], kind="stable")]
         is_kept[longest_first[: len(lost) - MAX_LOST]] = False
-    return advanced.with_columns(known.track_id[is_kept | is_present]), presence
+    if np.count_nonzero(is_recent) > MAX_LOST:
+        is_recent[:] = False
+    return advanced.with_columns(known.track_id[is_kept | is_present | is_recent]), presence
 
 
 def emptied(state: ZoneState) -> ZoneState:
@@ -471,20 +479,26 @@ def _measured(
     depth = np.full((len(zones), k), np.nan)
     probability = np.full((len(zones), k), np.nan)
     is_through = np.zeros((len(zones), k), np.bool_)
+    is_new = known.seen_ns[column] == _NEVER
     foot_px, before_px = _feet(tracks.box_px[seen]), _feet(known.box_px[column])
+    before_px[is_new] = tracks.first_foot_px[seen[is_new]]
+    before_m = known.ground_m[column]
+    before_m[is_new] = tracks.first_ground_m[seen[is_new]]
     spread_px = np.broadcast_to(foot_std_px**2 * np.eye(2), (len(seen), 2, 2))
     for row, zone in enumerate(zones):
         concerned = of_classes(tracks, zone.classes)[seen]
         is_ground = zone.polygon.unit == "m"
         points = (tracks.ground_m[seen] if is_ground else foot_px)[concerned]
-        before = (known.ground_m[column] if is_ground else before_px)[concerned]
+        before = (before_m if is_ground else before_px)[concerned]
         spread = tracks.ground_covariance[seen, :2, :2] if is_ground else spread_px
         distance, direction = zone.polygon.nearest_border(points)
         depth[row, column[concerned]] = distance
         probability[row, column[concerned]] = probability_within(
             distance, direction, spread[concerned]
         )
-        is_outside = ~(zone.polygon.contains(points) | zone.polygon.contains(before))
+        # Who was seen inside is known to be, unless they were no track then.
+        is_known = zone.polygon.contains(before) & ~is_new[concerned]
+        is_outside = ~zone.polygon.contains(points) & ~is_known
         is_through[row, column[concerned]] = is_outside & zone.polygon.is_crossed(before, points)
     return depth, np.where(is_through, 1.0, probability), is_through
 

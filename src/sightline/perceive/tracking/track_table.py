@@ -38,6 +38,7 @@ class TrackTable:
         sighting: int64[n], the place of that one among the sightings of its frame. Two tracks that
             are not confirmed may have the same: two explanations, of which one will hold.
         began_ns: int64[n], capture time of the first.
+        first: float64[n, 2], where that was on the plane.
     """
 
     state: FloatArray
@@ -52,6 +53,7 @@ class TrackTable:
     seen_ns: IntArray
     sighting: IntArray
     began_ns: IntArray
+    first: FloatArray
 
     @classmethod
     def empty(cls) -> TrackTable:
@@ -69,6 +71,7 @@ class TrackTable:
             seen_ns=np.empty(0, np.int64),
             sighting=np.empty(0, np.int64),
             began_ns=np.empty(0, np.int64),
+            first=np.empty((0, 2)),
         )
 
     def __len__(self) -> int:
@@ -80,13 +83,13 @@ class TrackTable:
 
     def columns(self) -> tuple[
         FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, IntArray, FloatArray,
-        FloatArray, IntArray, IntArray, IntArray,
+        FloatArray, IntArray, IntArray, IntArray, FloatArray,
     ]:  # fmt: skip
         """Every array, in the order of the fields."""
         return (
             self.state, self.covariance, self.log_size, self.size_variance, self.track_id,
             self.class_id, self.hits, self.evidence, self.score, self.seen_ns, self.sighting,
-            self.began_ns,
+            self.began_ns, self.first,
         )  # fmt: skip
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -264,7 +267,7 @@ def leaps(  # noqa: PLR0917 - compiled functions take no keywords
 
 
 @kernel(
-    _M, _T, _M, _M, _I, _I, _I, _V, _V, _I, _I, _I,
+    _M, _T, _M, _M, _I, _I, _I, _V, _V, _I, _I, _I, _M,
     _M, _T, _M, _C, _V, _V, _I, _I, _I, _I, _F, _F, _F, _F, _F, _F, _N,
 )  # fmt: skip
 def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functions take no keywords
@@ -280,6 +283,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
     seen_ns: IntArray,
     sighting: IntArray,
     began_ns: IntArray,
+    first: FloatArray,
     position: FloatArray,
     spread: FloatArray,
     seen_log_size: FloatArray,
@@ -299,7 +303,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
     now_ns: int,
 ) -> tuple[
     FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, IntArray, FloatArray,
-    FloatArray, IntArray, IntArray, IntArray,
+    FloatArray, IntArray, IntArray, IntArray, FloatArray,
 ]:  # fmt: skip
     """``reference_table.carried_over``."""
     many = len(kept)
@@ -317,6 +321,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
     new_seen_ns = np.full(n, now_ns)
     new_sighting = np.empty(n, np.int64)
     new_began_ns = np.full(n, now_ns)
+    new_first = np.empty((n, 2))
     for k in range(n):
         if many <= k < beginning:
             continue
@@ -326,6 +331,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
             for b in range(4):
                 new_covariance[k, a, b] = covariance[i, a, b]
         for a in range(2):
+            new_first[k, a] = first[i, a]
             new_log_size[k, a] = log_size[i, a]
             new_size_variance[k, a] = size_variance[i, a]
         new_track_id[k] = track_id[i]
@@ -349,8 +355,8 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
             seen_log_size, j, size_sd, gain,
         )  # fmt: skip
         new_hits[k] = 2
-        first = evidence_of(new_score[k], sure_score, at_0, at_sure)
-        new_evidence[k] = first + seen_evidence[j]
+        before = evidence_of(new_score[k], sure_score, at_0, at_sure)
+        new_evidence[k] = before + seen_evidence[j]
         new_score[k] = seen_score[j]
         new_seen_ns[k] = now_ns
         new_sighting[k] = j
@@ -362,6 +368,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
         speed = start_speed_m_s * unit_per_m
         for a in range(2):
             new_state[k, a] = position[j, a]
+            new_first[k, a] = position[j, a]
             for b in range(2):
                 new_covariance[k, a, b] = spread[j, a, b]
             new_covariance[k, a + 2, a + 2] = speed * speed
@@ -373,11 +380,11 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
         new_sighting[k] = j
     return (
         new_state, new_covariance, new_log_size, new_size_variance, new_track_id, new_class_id,
-        new_hits, new_evidence, new_score, new_seen_ns, new_sighting, new_began_ns,
+        new_hits, new_evidence, new_score, new_seen_ns, new_sighting, new_began_ns, new_first,
     )  # fmt: skip
 
 
-@kernel(_I, _M, _V, _I, _I, _I, _M, _T, _N, _N, _F, _B)
+@kernel(_I, _M, _V, _I, _I, _I, _M, _T, _M, _N, _N, _F, _B)
 def reported(  # noqa: PLR0917 - compiled functions take no keywords
     track_id: IntArray,
     box_px: FloatArray,
@@ -387,13 +394,14 @@ def reported(  # noqa: PLR0917 - compiled functions take no keywords
     began_ns: IntArray,
     state: FloatArray,
     covariance: FloatArray,
+    first: FloatArray,
     capture_ns: int,
     now_ns: int,
     report_unseen_s: float,
     on_ground: bool,
 ) -> tuple[
     IntArray, FloatArray, FloatArray, ClassArray, FloatArray, FloatArray, FloatArray, FloatArray,
-    FloatArray,
+    FloatArray, FloatArray,
 ]:  # fmt: skip
     """``reference_table.reported``."""
     at = np.empty(len(track_id), np.int64)
@@ -420,6 +428,7 @@ def reported(  # noqa: PLR0917 - compiled functions take no keywords
     ground = np.full((n, 2), np.nan)
     velocity = np.full((n, 2), np.nan)
     spread = np.full((n, 4, 4), np.nan)
+    began = np.empty((n, 2))
     for k in range(n):
         i = at[k]
         ids[k] = track_id[i]
@@ -429,6 +438,8 @@ def reported(  # noqa: PLR0917 - compiled functions take no keywords
         age_s[k] = (capture_ns - began_ns[i]) / 1e9
         for a in range(4):
             boxes[k, a] = box_px[i, a]
+        for a in range(2):
+            began[k, a] = first[i, a]
         if on_ground:
             for a in range(2):
                 ground[k, a] = state[i, a]
@@ -436,4 +447,4 @@ def reported(  # noqa: PLR0917 - compiled functions take no keywords
             for a in range(4):
                 for b in range(4):
                     spread[k, a, b] = covariance[i, a, b]
-    return ids, boxes, scores, classes, unseen_s, age_s, ground, velocity, spread
+    return ids, boxes, scores, classes, unseen_s, age_s, ground, velocity, spread, began

@@ -57,7 +57,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 
 NEVER_NS = -1
-FORMAT = 3
+FORMAT = 4
 _COMPILED = tuple(
     loop.__module__ for loop in (assign_in_rounds, possible_pairs, common_shift, carried_over)
 )
@@ -365,7 +365,7 @@ class Tracker:
         return leapt[:room], landed[:room]
 
     def _reported(self, table: TrackTable, capture_ns: int) -> Tracks:
-        ids, box_px, score, class_id, unseen_s, age_s, ground_m, velocity_m_s, covariance = (
+        ids, box_px, score, class_id, unseen_s, age_s, ground_m, velocity_m_s, covariance, first = (
             reported(
                 table.track_id,
                 boxes_on_plane(table.state, table.log_size, self._camera),
@@ -375,12 +375,14 @@ class Tracker:
                 table.began_ns,
                 table.state,
                 table.covariance,
+                table.first,
                 capture_ns,
                 self._now_ns,
                 self.settings.report_unseen_s + _ROUNDING_S,
                 self._camera is not None,
             )
         )
+        has_ground = self._camera is not None
         return Tracks(
             stream=self.stream,
             capture_ns=capture_ns,
@@ -394,6 +396,8 @@ class Tracker:
             ground_m=ground_m,
             velocity_m_s=velocity_m_s,
             ground_covariance=covariance,
+            first_foot_px=first if self._camera is None else self._camera.pixel_from_ground(first),
+            first_ground_m=first if has_ground else np.full(first.shape, np.nan),
         )
 
     # --- input --------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class TrackStage(ItemStage):
     reads = ("detections",)
     writes = "tracks"
     measures = {"tracks": "1", "unseen": "1"}
-    version = 3  # weak evidence begins tracks, and whatever moves fast; pictures may be no sight
+    version = 4  # tells where each track was seen first
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -190,5 +190,7 @@ def tracks_digest(tracks: Tracks) -> bytes:
             tracks.unseen_s,
             tracks.ground_m,
             tracks.velocity_m_s,
+            tracks.first_foot_px,
+            tracks.first_ground_m,
         )
     )

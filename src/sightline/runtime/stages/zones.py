@@ -168,7 +168,7 @@ class ZonesStage(ItemStage):
     writes = "sights"
     measures = {"risks": "1", "occupancy": "1"}
     hears = (VIEW_IS_EMPTY,)
-    version = 2
+    version = 3
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

@@ -78,7 +78,7 @@ class Registry(Generic[AnyClass]):
                 expected=f"a {self._what} that is installed: {', '.join(self)}",
                 got=name,
                 where=where,
-                action=f"did you mean {close[0]!r}?"
+                action=f"write {close[0]!r}"
                 if close
                 else f"mend the name, install the package that brings the {self._what}, "
                 "or name its module under plugins",

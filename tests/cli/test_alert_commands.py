@@ -145,9 +145,9 @@ def test_the_table_of_subjects_is_in_the_plan_and_so_in_the_run(project):
 @pytest.mark.parametrize(
     ("section", "problem"),
     [
-        ({"by": ["gatewa"]}, "did you mean 'gateway'"),
+        ({"by": ["gatewa"]}, "write 'gateway'"),
         ({"digest_by": "colour"}, "alerting.by"),
-        ({"latching": ["HIHG"]}, "did you mean 'HIGH'"),
+        ({"latching": ["HIHG"]}, "write 'HIGH'"),
         ({"storm": {"max_messages": 2, "calm_below": 5}}, "calm_below"),
         ({"subjects_file": "x.yaml"}, "read from its file"),
         ({"stages": {"silent": {"code": "HIGH"}}}, "a code of its own"),

@@ -65,10 +65,10 @@ def test_the_description_without_mistakes_is_a_plan():
 
 
 MISTAKES = {
-    "an unknown input": ({"stages.high.input": "ww"}, "did you mean 'w'"),
+    "an unknown input": ({"stages.high.input": "ww"}, "write 'w'"),
     "an input of another type": ({"stages.high.input": "seen"}, "input of type windows"),
     "a source where windows are wanted": ({"stages.odd.input": "s"}, "input of type windows"),
-    "an unknown measure": ({"stages.high.measure": "v.meen"}, "did you mean 'v.mean'"),
+    "an unknown measure": ({"stages.high.measure": "v.meen"}, "write 'v.mean'"),
     "another unit": ({"stages.high.unit": "mV"}, "unit: V"),
     "no threshold": ({"stages.high.raise_above": None}, "raise_above or raise_below"),
     "a clear threshold on the wrong side": ({"stages.high.clear_below": 3}, "quiet side"),

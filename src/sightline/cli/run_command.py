@@ -274,7 +274,8 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         what = f"over budget {times_missed} times, waited for" if report.waited else ""
         yield "deadlines", f"{stage}: {what or f'{times_missed} missed'}"
     if report.waited and set(report.deadline_missed) & set(report.stage_s):
-        slow = max(report.deadline_missed, key=lambda stage: report.deadline_missed[stage])
+        both = set(report.deadline_missed) & set(report.stage_s)
+        slow = max(both, key=lambda stage: report.deadline_missed[stage])
         p99_s = report.stage_s.get(slow, {}).get("p99", 0.0)
         yield "", f"live, others would have answered for it: give {slow} more than {p99_s:.2g} s"
     for name, count in report.fallbacks.items():

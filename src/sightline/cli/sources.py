@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -170,6 +171,7 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
     {'yard': 'rtsp://gate/1'}
     """
     found: dict[str, str] = {}
+    named = {item.partition("=")[0] for item in given}
     for item in given:
         name, equals, location = item.partition("=")
         is_name = bool(equals) and "/" not in name  # of an address, "=" may be in a password
@@ -178,10 +180,19 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
                 expected=f"NAME=LOCATION, once for each of {', '.join(names)}",
                 got=f"{name} again" if name in found else name if is_name else "no NAME=",
                 where="--source",
-                action="write NAME=LOCATION with one of these names, each once",
+                action=_meant(name, [n for n in names if n not in named])
+                if is_name
+                else "write NAME=LOCATION with one of these names, each once",
             )
         found[name] = location
     return found
+
+
+def _meant(name: str, free: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, free, n=1, cutoff=0.0 if len(free) == 1 else 0.6)
+    return (
+        f"write --source {near[0]}=…" if near else f"write one of {', '.join(free) or 'them'} once"
+    )
 
 
 def parse_controls(files: Sequence[Path]) -> tuple[Mapping[str, Any], ...]:

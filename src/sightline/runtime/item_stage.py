@@ -107,7 +107,9 @@ class ItemPlanning(Protocol):
     def column(self, name: str) -> Measure:
         """A column of a series stage, as ``STAGE.COLUMN``."""
 
-    def fail(self, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
+    def fail(
+        self, expected: str, got: str, near: Sequence[str] = (), *, action: str = ""
+    ) -> NoReturn:
         """Raise a PipelineError that names the stage."""
 
 

@@ -52,6 +52,8 @@ from sightline.sense.frames.frame_contract import parse_frame_contract
 from sightline.sense.yaml_form import line_of, read_yaml
 
 _ROUNDED_PX = 1.0
+_MOST_BESIDE, _HEAD_BYTES = 100, 4096
+"""Files, and their beginnings, that are looked at for a contract that is misnamed."""
 """A scaled picture's height is rounded to whole pixels."""
 ITEM_KEY = "camera"
 """Key column of the rows that an item stage measures: one key per camera."""
@@ -203,8 +205,7 @@ def load_plan(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Plan:
     try:
         pipeline = written_out(load_pipeline(path), path.parent)
         contracts = {
-            name: load_contract(path.parent / form.contract)
-            for name, form in pipeline.tables.items()
+            name: _contract_at(path, name, form.contract) for name, form in pipeline.tables.items()
         }
         return make_plan(pipeline, contracts, where=str(path), folder=path.parent, limits=limits)
     except (PipelineError, ContractError) as error:
@@ -261,8 +262,8 @@ def find_problems(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[Sightl
     }  # fmt: skip
     for name, contract in named.items():
         try:
-            contracts[name] = load_contract(path.parent / contract)
-        except ContractError as error:
+            contracts[name] = _contract_at(path, name, contract)
+        except (PipelineError, ContractError) as error:
             found += [error, *error.beside]
     if pipeline is not None:
         try:
@@ -276,6 +277,32 @@ def find_problems(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[Sightl
             found += [error, *error.beside]
     placed = {str(error): _with_line(error) for error in found}
     return sorted(placed.values(), key=_in_order)
+
+
+def _contract_at(path: Path, source: str, name: str) -> Contract:
+    """The contract that a pipeline file names.
+
+    Raises:
+        PipelineError: there is no such file, with those beside it that may be meant.
+        ContractError: it is none.
+    """
+    file = path.parent / name
+    if not file.exists():
+        beside = [
+            one.name
+            for one in sorted(path.parent.glob("*.y*ml"))[:_MOST_BESIDE]
+            if one != path and re.search(rb"^contract:", one.read_bytes()[:_HEAD_BYTES], re.M)
+        ]
+        near = difflib.get_close_matches(name, beside, n=1, cutoff=0.0)
+        raise PipelineError(
+            expected="a contract file, by its path from the pipeline file",
+            got=f"{name}, where there is no file",
+            where=f"{path}, sources.{source}.contract",
+            action=f"write {near[0]!r}"
+            if near
+            else "write where it is, or make one: `sightline init FILE -o DIR`",
+        )
+    return load_contract(file)
 
 
 def _in_order(error: SightlineError) -> tuple[str, int]:
@@ -464,13 +491,24 @@ class _Planner:
 
     # --- errors -----------------------------------------------------------------------------------
 
-    def fail(self, stage: str, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
-        close = difflib.get_close_matches(got, near, n=1)
-        action = f"did you mean {close[0]!r}?" if close else "mend the pipeline description"
-        if near and not close:
-            action = f"choose one of {', '.join(near)}"
+    def fail(
+        self,
+        stage: str,
+        expected: str,
+        got: str,
+        near: Sequence[str] = (),
+        *,
+        action: str = "",
+    ) -> NoReturn:
+        setting = re.match(r"([a-z]\w*(?:\.\w+)*): ", expected)
+        if not action:
+            close = difflib.get_close_matches(got, near, n=1)
+            wanted = expected.removeprefix(setting[0]) if setting else expected
+            action = f"write one of {', '.join(near)}" if near else f"change it to {wanted}"
+            action = f"write {close[0]!r}" if close else action
         kind = "sources" if stage in self.pipeline.sources else "stages"
         where = f"{self.where}, {kind}.{stage}" if stage else self.where
+        where += f".{setting[1]}" if stage and setting else ""
         raise PipelineError(expected=expected, got=got, where=where, action=action)
 
     @contextmanager
@@ -876,8 +914,10 @@ class _Place:
     def latency_budget_s(self) -> float:
         return self.planner.pipeline.latency_budget_s
 
-    def fail(self, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
-        self.planner.fail(self.name, expected, got, near)
+    def fail(
+        self, expected: str, got: str, near: Sequence[str] = (), *, action: str = ""
+    ) -> NoReturn:
+        self.planner.fail(self.name, expected, got, near, action=action)
 
     def upstream(self, stage: str) -> Stage:
         found = self.planner.stages[stage]
@@ -959,8 +999,10 @@ class _ItemPlace:
             self.fail("a column of a series stage, as STAGE.COLUMN", name, near)
         return found
 
-    def fail(self, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
-        self.planner.fail(self.name, expected, got, near)
+    def fail(
+        self, expected: str, got: str, near: Sequence[str] = (), *, action: str = ""
+    ) -> NoReturn:
+        self.planner.fail(self.name, expected, got, near, action=action)
 
 
 def _fitted(camera: CameraModel, contract: FrameContract, *, where: str) -> CameraModel:

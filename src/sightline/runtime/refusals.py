@@ -6,27 +6,40 @@ source do not fit, and somebody has to know at once which line to change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
 
-from sightline.errors import LogError, RefusedError, SourceError
+from sightline.errors import LogError, RefusedError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ORIGIN, ROW
+from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.sense import Contract
+from sightline.sense.describing import describe_table
+from sightline.sense.frames import FrameReason
 from sightline.sense.yaml_form import line_of
 
 _ENOUGH = 50
 """Rows or frames from which on a share is one, while the run goes on."""
+_ENOUGH_FRAMES = 15
+"""Of a camera, from which on it is said that most are refused."""
 _MOST = 0.5
 """Share of them that are refused from which on it is said."""
+_SMALLEST_NS, _GREATEST_NS = 946_684_800 * 10**9, 2_524_608_000 * 10**9
+"""From 2000 to 2050, UTC ns."""
+_LARGER = MappingProxyType({"unix_ns": "unix_us", "unix_us": "unix_ms", "unix_ms": "unix_s"})
+"""The unit that is a thousand times as long."""
+_LOOKED_AT = 500
+"""Refused rows that are looked at for what to write."""
 _R = RefusalReason
 _CAUSES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -61,7 +74,8 @@ class Refusals:
         reason: the most frequent one.
         first: the first of them: origin, row, what was expected and found.
         cause: what is likely; ``""`` where nothing is.
-        change: file and line to look at; ``""`` where there is none.
+        change: file and line to look at, and what to write there, as far as the refused rows tell;
+            ``""`` where there is none.
     """
 
     refused: int
@@ -94,6 +108,8 @@ class RefusalWatch:
         self._on_trouble = on_trouble
         self._accounts: dict[str, Accounts] = {}
         self._has_told = False
+        self._has_told_unit = False
+        self._cameras_told: set[str] = set()
 
     def note(self, partition: str, accounts: Accounts) -> None:
         """What has become of the rows of a partition so far."""
@@ -109,9 +125,72 @@ class RefusalWatch:
         if found is not None:
             self._on_trouble(found.words())
 
+    def note_time(self, tick_ns: int) -> None:
+        """Event time has come to a tick: whether times are read in a unit too small."""
+        if self._has_told_unit or not _SMALLEST_NS <= tick_ns * 1000 < _GREATEST_NS:
+            return
+        self._has_told_unit = True
+        for name, contract in self._plan.contracts.items():
+            larger = _LARGER.get(str(contract.event_time.format))
+            if larger is not None:
+                change = _change(self._plan, name, contract, "event_time", {"field": ""})
+                self._on_trouble(
+                    f"source {name}: its times are read as days of 1970; as {larger} they would be "
+                    f"of this century; see {change}: write `format: {larger}` if they are"
+                )
+
+    def note_frames(self, tallies: Mapping[str, FrameTally]) -> None:
+        """What has come of each camera so far."""
+        for name, tally in tallies.items():
+            refused = sum(tally.refused.values())
+            if name in self._cameras_told or refused < _ENOUGH_FRAMES:
+                continue
+            words = camera_refusals(self._plan, tallies).get(name)
+            if words is not None:
+                self._cameras_told.add(name)
+                self._on_trouble(f"camera {name}: {refused:,} frames refused: {words}")
+
+
+def camera_refusals(plan: Plan, tallies: Mapping[str, FrameTally]) -> dict[str, str]:
+    """Of each camera of which most frames are refused: why, and what to write.
+
+    Args:
+        plan: with the cameras.
+        tallies: what has come of each.
+    """
+    return {
+        name: _swapped(plan, tallies, name) or tally.words[tally.main_reason]
+        for name, tally in tallies.items()
+        if tally.main_reason and (not tally.usable or sum(tally.refused.values()) > tally.usable)
+    }
+
+
+def _swapped(plan: Plan, tallies: Mapping[str, FrameTally], name: str) -> str:
+    """What to say where a camera gives what another one should, if it does."""
+    sizes_px = {n: (c.contract.width_px, c.contract.height_px) for n, c in plan.cameras.items()}
+    size_px = tallies[name].wrong_size_px
+    fitting = [other for other, fits_px in sizes_px.items() if fits_px == size_px]
+    both_ways = [n for n in fitting if tallies[n].wrong_size_px == sizes_px[name]]
+    if size_px is None or not fitting:
+        return ""
+    width_px, height_px = size_px
+    other = (both_ways or fitting)[0]
+    words = f"pictures of {width_px} x {height_px} px, which {other} should give"
+    if both_ways:
+        return (
+            f"{words}, and {other} gives those of {name}: swap the two, so that --source {name}= "
+            f"has what --source {other}= has now, and the other way round"
+        )
+    return f"{words}: give --source {name}= its own; {tallies[name].words[FrameReason.SIZE]}"
+
 
 def refusal_problem(
-    run: RunDirectory, plan: Plan, accounts: Accounts, *, limits: Limits = DEFAULT_LIMITS
+    run: RunDirectory,
+    plan: Plan,
+    accounts: Accounts,
+    *,
+    tallies: Mapping[str, FrameTally],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> SourceError | RefusedError | None:
     """What whoever started a run must hear of its rows at the end: there were none, or most of
     them were refused.
@@ -122,18 +201,28 @@ def refusal_problem(
             expected="rows or frames",
             got="none",
             where=f"the sources of {plan.pipeline.pipeline}",
-            action="see that the files are the right ones and have rows",
+            action="give --source files that have rows, and are the right ones",
         )
     if refused <= _MOST * received:
         return None
     found = main_refusal(run, plan, refused=refused, received=received, limits=limits)
+    cameras = camera_refusals(plan, tallies)
+    of_frames = "".join(f"; camera {name}: {words}" for name, words in cameras.items())
     kind = SourceError if refused == received else RefusedError
     return kind(
         expected="rows or frames that the contract takes",
-        got=f"{refused:,} of {received:,} refused" if found is None else found.words(),
+        got=f"{refused:,} of {received:,} refused{of_frames}" if found is None else found.words(),
         where=f"the sources of {plan.pipeline.pipeline}",
-        action=f"change the contract or the source; `sightline quarantine {run.path}` shows the "
-        "rows, and feeds them in again",
+        action=_then(run.path, "" if found is None else found.reason),
+    )
+
+
+def _then(run: Path, reason: str) -> str:
+    if reason == _R.FILE_EMPTY:
+        return "give --source files that have rows, and are the right ones"
+    return (
+        f"change the contract or the source; `sightline quarantine {run}` shows the rows, and "
+        "feeds them in again"
     )
 
 
@@ -153,12 +242,16 @@ def main_refusal(
     if not rows.height:
         return None
     reason = rows["reason"].value_counts(sort=True)["reason"][0]
-    first = rows.filter(pl.col("reason") == reason).row(0, named=True)
+    alike = rows.filter(pl.col("reason") == reason)
+    first = alike.row(0, named=True)
     place = first[ORIGIN] if first[ROW] < 0 else f"{first[ORIGIN]}, row {first[ROW]}"
     field = f"{first['field']}: " if first["field"] else ""
     cause, part = _CAUSES.get(reason, ("", ""))
     contract = plan.contracts.get(first["source"])
     change = "" if contract is None else _change(plan, first["source"], contract, part, first)
+    if contract is not None and change:
+        write = _to_write(contract, alike.filter(pl.col("field") == first["field"]), first)
+        change += f": {write}" if write else ""
     return Refusals(
         refused=refused,
         received=received,
@@ -186,3 +279,55 @@ def _change(
     except (OSError, ValueError):
         return ""
     return f"{file}, {'' if line is None else f'line {line}, '}{dotted}"
+
+
+def _to_write(contract: Contract, refused: pl.DataFrame, first: Mapping[str, str]) -> str:
+    """What to write in the contract for the refused rows to be taken, where they tell."""
+    column, at = first["field"], contract.event_time.column
+    table = _as_they_came(refused["raw"].head(_LOOKED_AT))
+    if column not in table.columns:
+        return _other_name(contract, column, table.columns) if table.columns else ""
+    try:
+        found = describe_table(table, where=first["source"], time=at, key=())
+    except UsageError:  # they do not tell: ambiguous, or of several forms
+        return ""
+    if column == at:
+        is_new = found.time_format != contract.event_time.format
+        return f"write `format: {found.time_format}`" if is_new and not found.unread_times else ""
+    known = next((f for f in contract.fields.values() if f.column == column), None)
+    field = contract.fields.get(column, known)
+    seen = next((f for f in found.fields if f.column == column), None)
+    if first["reason"] == _R.SCHEMA and field and seen and seen.decimal != field.decimal:
+        return f'write `decimal: "{seen.decimal}"` in it'
+    if first["reason"] == _R.RANGE and field and field.range is not None:
+        values = table[column].cast(pl.Float64, strict=False).drop_nulls()
+        ends = [end for end in field.range if end is not None]
+        lower, upper = min(*ends, *values), max(*ends, *values)
+        return f"write `range: [{lower:g}, {upper:g}]` if these values may be"
+    return ""
+
+
+def _as_they_came(raw: pl.Series) -> pl.DataFrame:
+    """Refused rows as a table of texts; without columns where the log has them in another form."""
+    rows = []
+    for text in raw.to_list():
+        try:
+            row = json.loads(text)
+        except (TypeError, ValueError):
+            continue
+        if isinstance(row, dict):
+            rows.append({name: None if v is None else str(v) for name, v in row.items()})
+    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame()
+
+
+def _other_name(contract: Contract, column: str, columns: Sequence[str]) -> str:
+    """The column that is likely meant by one that the rows do not have."""
+    taken = {f.column or name for name, f in contract.fields.items()}
+    taken |= {*contract.key, contract.event_time.column or ""}
+    free = [name for name in columns if name not in taken]
+    near = difflib.get_close_matches(column, free, n=1, cutoff=0.0 if len(free) == 1 else 0.5)
+    if not near:
+        return ""
+    if column in contract.key:
+        return f"write `key: [{', '.join(near[0] if k == column else k for k in contract.key)}]`"
+    return f"write `column: {near[0]}`" + ("" if column == contract.event_time.column else " in it")

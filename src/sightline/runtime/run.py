@@ -58,7 +58,7 @@ from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
 from sightline.runtime.plan import Plan, plan_as_mapping
 from sightline.runtime.publishing import Publisher
-from sightline.runtime.refusals import RefusalWatch, refusal_problem
+from sightline.runtime.refusals import RefusalWatch, camera_refusals, refusal_problem
 from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory, RunState
 from sightline.runtime.run_lock import WriteFence, run_lock
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
@@ -198,13 +198,14 @@ def run_pipeline(
                 limits=limits,
             )
         )
+        refusals = RefusalWatch(run, plan, on_trouble)
         publisher = Publisher(
             run,
             keeper,
             opened.metrics,
             monotonic_s=clocks.monotonic_s,
             is_by_the_clock=options.is_live or bool(plan.cameras),
-            refusals=RefusalWatch(run, plan, on_trouble),
+            refusals=refusals,
         )
         loop = RunLoop(
             plan=plan,
@@ -214,6 +215,8 @@ def run_pipeline(
             senders=senders,
             clocks=clocks,
             camera_trouble=CameraTrouble(on_trouble) if options.is_live else None,
+            on_tallies=refusals.note_frames,
+            on_tick=refusals.note_time,
             clock_reports=clock_reports,
             on_progress=on_progress,
             options=options,
@@ -751,20 +754,22 @@ def _unusable(opened: _Opened, tallies: Mapping[str, FrameTally]) -> dict[str, s
     anything, as one of several may be switched off.
     """
     found = {
-        name: tally.words[tally.main_reason]
-        for name, tally in tallies.items()
-        if not tally.usable and tally.main_reason
+        name: words
+        for name, words in camera_refusals(opened.plan, tallies).items()
+        if not tallies[name].usable
     }
     if opened.options.is_live:
         return found if len(found) == len(tallies) else {}
     return {} if opened.is_stopped() else found
 
 
-def _refusal(opened: _Opened, accounts: Accounts) -> SourceError | RefusedError | None:
+def _refusal(
+    opened: _Opened, accounts: Accounts, tallies: Mapping[str, FrameTally]
+) -> SourceError | RefusedError | None:
     """What is to be said of rows, of a run that was not stopped before there could be some."""
     if opened.is_stopped() and not accounts.received:
         return None
-    return refusal_problem(opened.run, opened.plan, accounts, limits=opened.limits)
+    return refusal_problem(opened.run, opened.plan, accounts, tallies=tallies, limits=opened.limits)
 
 
 def _report(
@@ -810,7 +815,7 @@ def _report(
         waited=not opened.options.has_deadlines,
         cameras=tallies,
         unusable=_unusable(opened, tallies),
-        refusal=_refusal(opened, accounts),
+        refusal=_refusal(opened, accounts, tallies),
         fallbacks=dict(sorted(numbers.fallbacks.items())),
         ledger=ledger,
         undelivered=undelivered,

@@ -109,7 +109,7 @@ class RunReport:
                 expected="frames that can be used",
                 got="; ".join(f"none: {words}" for words in self.unusable.values()),
                 where=f"camera {names}",
-                action="mend the source, or what the contract says of it",
+                action="change the contract, or the location, as it says",
             )
         if self.refusal is not None:
             return self.refusal

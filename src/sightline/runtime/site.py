@@ -14,7 +14,8 @@ Each camera ``NAME`` becomes a source and the stages ``NAME_detect``, ``NAME_hea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -199,6 +200,14 @@ def _carried_on_s(form: SiteForm, camera: str) -> float | None:
     return max([TrackerSettings().report_unseen_s, *ages_s]) if ages_s else None
 
 
+def _nearest(name: str, known: Sequence[str], what: str) -> str:
+    """What to write instead of a name that there is not."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0 if len(known) == 1 else 0.6)
+    if near:
+        return f"write {near[0]!r}, or add {name!r} to {what}"
+    return f"write one of {', '.join(known)}" if known else f"add {name!r} to {what}"
+
+
 def _check_names(form: SiteForm, where: str) -> None:
     def known(names: Mapping[str, Any], name: str, what: str, place: str) -> None:
         if name not in names:
@@ -206,7 +215,7 @@ def _check_names(form: SiteForm, where: str) -> None:
                 f"one of the {what} {', '.join(sorted(names)) or '(there are none)'}",
                 name,
                 f"{where}, {place}",
-                f"mend the name, or add it to {what}",
+                _nearest(name, sorted(names), what),
             )
 
     for name, camera in form.cameras.items():

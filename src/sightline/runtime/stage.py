@@ -107,8 +107,10 @@ class Planning(Protocol):
     def upstream(self, stage: str) -> Stage:
         """The stage of this name in the same chain."""
 
-    def fail(self, expected: str, got: str, near: Sequence[str] = ()) -> NoReturn:
-        """Raise a PipelineError that names the stage."""
+    def fail(
+        self, expected: str, got: str, near: Sequence[str] = (), *, action: str = ""
+    ) -> NoReturn:
+        """Raise a PipelineError that names the stage; ``action``: what to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -221,13 +221,17 @@ def _fault(said: _Said, fields_at: FieldsAt) -> Fault:
 def _better(name: str, expected: str, got: Any) -> str:
     """The value as it should be written, where it can be told; else what it should be."""
     unit = next((words for end, words in _UNITS.items() if name.endswith(end)), "")
-    begins = re.match(r"\s*([-+]?\d+(\.\d+)?)", got) if isinstance(got, str) else None
+    begins = re.match(r"\s*([-+]?\d+(\.\d+)?)(?!\d*:)", got) if isinstance(got, str) else None
     if expected.startswith("a list") and isinstance(got, str | int | float):
         return f"write `{name}: [{got}]`"
     if expected in (_WORDS["float"], _WORDS["int"]) and begins is not None:
         return f"write `{name}: {begins[1]}`" + (f", in {unit}" if unit else "")
     if expected == _WORDS["string"]:
         return f'put it in quotes: `{name}: "{got}"`'
+    least = re.fullmatch(r"a number of (at least|at most) (-?[\d.]+)", expected)
+    if least:
+        more = "more" if least[1] == "at least" else "less"
+        return f"write `{name}: {least[2]}` or {more}" + (f", in {unit}" if unit else "")
     return f"write {expected}" + (f", in {unit}" if unit else "")
 
 

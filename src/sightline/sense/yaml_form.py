@@ -419,7 +419,13 @@ class _Check:
         text = node.value
         if node.tag in (f"{_TAG}int", f"{_TAG}float"):
             if ":" in text:
-                raise self._error(node, "a plain number", text, "put times and names in quotes")
+                seconds = f"{_sexagesimal(text):g}"
+                raise self._error(
+                    node,
+                    "a plain number",
+                    text,
+                    f"write {seconds}, if that many seconds are meant; a time or a name in quotes",
+                )
             if len(text) > _MOST_NUMBER_CHARS:
                 raise self._error(
                     node,
@@ -455,3 +461,15 @@ class _Check:
 
 def _place(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _sexagesimal(text: str) -> float:
+    """What YAML 1.1 takes a number with colons for.
+
+    >>> _sexagesimal("1:30")
+    90.0
+    """
+    total = 0.0
+    for part in text.replace("_", "").split(":"):
+        total = abs(total) * 60 + float(part or 0)
+    return total

@@ -35,12 +35,14 @@ class FrameTally:
         refused: source frames that nobody could, by reason.
         noted: faults that cost no frame, by reason.
         words: of each reason its first words, with the file or image.
+        wrong_size_px: width and height of the first picture of another size than the contract says.
     """
 
     usable: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     noted: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
+    wrong_size_px: tuple[int, int] | None = None
 
     def take(self, header: FrameHeader, contract: FrameContract, channels: int) -> None:
         """Count a frame."""
@@ -49,6 +51,8 @@ class FrameTally:
             return
         reason = header.signs[0].code if header.signs else "UNUSABLE"
         self.refused[reason] += 1
+        if reason == FrameReason.SIZE and self.wrong_size_px is None:
+            self.wrong_size_px = header.width_px, header.height_px
         self.words.setdefault(reason, _breach_words(reason, header, contract, channels))
 
     def take_fault(self, fault: FrameFault) -> None:

@@ -21,6 +21,7 @@ from sightline.records.signals import NS_PER_S, RECEIVED_NS
 from sightline.runtime.engine.camera_trouble import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.feeds import Part
+from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.engine.row_counts import SUPERSEDED
@@ -49,6 +50,8 @@ class RunLoop:
         senders: ways to the machines, by name.
         clocks: of the shell.
         camera_trouble: told what live cameras give; None: all are recordings.
+        on_tallies: told what has come of each camera, after each part with frames.
+        on_tick: told of the event time that each epoch has come to.
         clock_reports: of the clock of a live run; None: nothing lives by it.
         on_progress: called after each published commit.
         options: how the run was started.
@@ -68,6 +71,8 @@ class RunLoop:
     senders: Mapping[str, CommandSender]
     clocks: RunClocks
     camera_trouble: CameraTrouble | None
+    on_tallies: Callable[[Mapping[str, FrameTally]], None]
+    on_tick: Callable[[int], None]
     clock_reports: ClockReports | None
     on_progress: Callable[[Progress], None] | None
     options: RunOptions
@@ -163,6 +168,7 @@ class RunLoop:
         # Of a recording the age is data; what is measured is the time from having the frame.
         began_s = self.clocks.monotonic_s()
         host.feed_items(fresh)
+        self.on_tallies(host.tallies)
         self.driver.has_unlogged = True
         committed = self.driver.commit(at_once=self._command)
         for item in fresh:
@@ -210,6 +216,7 @@ class RunLoop:
                     self.driver.feed_clock(report)
         self._is_boundary = epoch.is_complete
         self._tick_ns = epoch.tick_ns
+        self.on_tick(epoch.tick_ns)
         if self.plan.contracts:
             self._note_receipt(epoch)
         if self.plan.cameras and self._cameras.has_epoch(epoch.number):

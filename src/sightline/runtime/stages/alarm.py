@@ -74,7 +74,12 @@ class AlarmStage(Stage):
         reads = planning.measures_like(form.input, (form.measure,))
         for measure in reads:
             if measure.unit != form.unit:
-                planning.fail(f"unit: {measure.unit} (of {measure.column})", form.unit)
+                planning.fail(
+                    f"unit: {measure.unit} (of {measure.column})",
+                    form.unit,
+                    action=f"write `unit: {measure.unit}`, with thresholds in it; or give the "
+                    f"field `unit: {form.unit}` in its contract, if that is what it is",
+                )
         if len({m.field for m in reads}) < len(reads):  # their decisions would share a subject
             planning.fail("one measure of each field, and one without", form.measure)
         adds = tuple(

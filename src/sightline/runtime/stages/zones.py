@@ -44,6 +44,7 @@ from sightline.runtime.stages.track import (
     tracks_from_mapping,
     tracks_mapping,
 )
+from sightline.sense.frames import FrameContract
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -132,6 +133,15 @@ def _beyond(zone: ZoneForm, size_px: tuple[int, int]) -> str | None:
     return None
 
 
+def _moved_in(zone: ZoneForm, contract: FrameContract) -> str:
+    """Its corners, those outside moved to the edge of the picture."""
+    corners = [
+        f"[{min(max(x_px, 0), contract.width_px):g}, {min(max(y_px, 0), contract.height_px):g}]"
+        for x_px, y_px in zone.polygon_px or ()
+    ]
+    return f"`polygon_px: [{', '.join(corners)}]`"
+
+
 class ZonesSettings(ItemSettings):
     """Who is in which area of one camera."""
 
@@ -187,7 +197,12 @@ class ZonesStage(ItemStage):
             beyond = _beyond(form, (contract.width_px, contract.height_px))
             if beyond is not None:
                 inside = f"x from 0 to {contract.width_px}, y from 0 to {contract.height_px}"
-                planning.fail(f"zones.{name}.polygon_px: corners in the picture, {inside}", beyond)
+                planning.fail(
+                    f"zones.{name}.polygon_px: corners in the picture, {inside}",
+                    beyond,
+                    action=f"write {_moved_in(form, contract)}, or draw it anew on a picture of "
+                    "that size",
+                )
 
     def zones(self, camera: CameraPlan) -> tuple[SiteZone, ...]:
         """Its areas, in the pictures of its camera."""

@@ -14,6 +14,7 @@ LEVEL = {
     "records": 1,
     "models": 2,
     "recorder": 2,
+    "brokers": 2,
     **dict.fromkeys(ROOMS, 3),
     "runtime": 4,
     "evidence": 5,
@@ -108,7 +109,7 @@ SHELL = {
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
     *("sense.source", "sense.opening", "sense.inbox", "sense.live"),
-    *("sense.files", "sense.text_files"),
+    *("sense.files", "sense.text_files", "sense.broker_source"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
     "sense.frames.unreadable_files",

@@ -63,6 +63,20 @@ class Limits:
     max_quiet_ticks: int = 10_000
     """Empty epochs given in a row. A longer gap in finite data is jumped over."""
 
+    # brokers
+    broker_answer_s: float = 5.0
+    """Time for one answer of a broker; then the connection counts as broken."""
+    broker_waiting_bytes: int = 64 << 20
+    """Messages of one stream that wait between connection and reader. At the bound no more are
+    asked for: the broker keeps them."""
+    broker_gone_s: float = 300.0
+    """A broker that has not answered for so long ends the run with a SourceError; what came is
+    kept, and a resume goes on behind it."""
+    max_message_bytes: int = 64 << 20
+    """One message of a broker. A larger one is quarantined FILE_TOO_LARGE, unread."""
+    max_message_rows: int = (1 << 20) - 1
+    """Rows of one message. One with more is quarantined FILE_UNREADABLE as a whole."""
+
     # cameras
     max_frame_px: int = 1 << 26
     """Pixels of one picture. A larger one is refused TOO_LARGE, undecoded."""

@@ -114,7 +114,8 @@ class Ledger:
                     got=f"that of run {found[0]['run_id'][:16]}",
                     where="ledger",
                     action="restore the ledger of this run, or move it away and resume the run: "
-                    "the ledger is rebuilt from the log",
+                    "the ledger is rebuilt from the log; in a database name another schema, "
+                    "…?schema=NAME",
                 )
             if found and found[0]["epoch"] > epoch:
                 raise _superseded(epoch, found[0]["epoch"])
@@ -134,7 +135,9 @@ class Ledger:
         if self._claim is None:
             return
         run_id, epoch = self._claim
-        found = connection.execute(sa.select(writer_table)).mappings().first()
+        # Locked until this transaction ends: nobody can claim the ledger between look and write.
+        claimed = sa.select(writer_table).with_for_update(read=True)
+        found = connection.execute(claimed).mappings().first()
         if found is None or (found["run_id"], found["epoch"]) != (run_id, epoch):
             raise _superseded(epoch, None if found is None else found["epoch"])
 

@@ -11,10 +11,12 @@ import contextlib
 import hashlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -204,6 +206,9 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
         _check_file(address, create=create)
     try:
         with writing(engine) as connection:
+            schema = sa.make_url(url).query.get("schema")
+            if create and schema:
+                connection.execute(sa.schema.CreateSchema(str(schema), if_not_exists=True))
             _check_version(connection, create=create)
     except BaseException:
         engine.dispose()
@@ -268,12 +273,79 @@ def shown(address: sa.URL) -> str:
     return bare.render_as_string(hide_password=True)
 
 
+def recorded_address(url: str) -> str:
+    """The address without password and options, from which a database can be found again.
+
+    >>> recorded_address("postgresql://me:secret@host/db?schema=gate&sslmode=require")
+    'postgresql://me@host/db?schema=gate'
+    """
+    try:
+        address = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise _no_address() from None
+    schema = address.query.get("schema")
+    bare = address.set(password=None, query={"schema": schema} if schema else {})
+    return bare.render_as_string(hide_password=True)
+
+
+def _postgres(address: sa.URL, *, connect_s: float | None) -> sa.Engine:
+    """An engine whose every wait has an end, in the schema that the address names."""
+    options = [str(address.query.get("options", ""))]
+    options += [f"-c{name}={value}" for name, value in _POSTGRES_WAITS.items()]
+    schema = address.query.get("schema")
+    if schema is not None:
+        if not (isinstance(schema, str) and _SCHEMA.fullmatch(schema)):
+            raise UsageError(
+                expected="a schema of letters, digits and underscores, in lower case",
+                got="another name",
+                where="ledger",
+                action="write for example postgresql://host/database?schema=gateway",
+            )
+        options.append(f"-csearch_path={schema}")
+    address = address.difference_update_query(["schema", "options"])
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        address,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": math.ceil(connect_s or _CONNECT_S),
+            "options": " ".join(filter(None, options)),
+            "application_name": "sightline",
+        },
+    )
+
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_CONNECT_S = 5
+_POSTGRES_WAITS = MappingProxyType(
+    {
+        "statement_timeout": "60s",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "60s",
+        "tcp_user_timeout": "15s",
+    }
+)
+"""Longest waits of one session: for an answer, for a lock, for a client that is asleep amid a
+transaction (its locks would hold up whoever takes over), and for a network that is gone."""
+
+
+def _no_address() -> UsageError:
+    return UsageError(
+        expected="a database address such as sqlite:///ledger.sqlite",
+        got="something else",
+        where="ledger",
+        action="mend the address",
+    )
+
+
 def ledger_engine(url: str, *, connect_s: float | None = None) -> sa.Engine:
     """An engine for a ledger's database, whether it is there or not; nothing is opened yet.
 
     Args:
         url: of SQLite or PostgreSQL.
-        connect_s: time to connect, of whole seconds from 2; None: the driver's.
+        connect_s: time to connect, of whole seconds from 2; None: 5.
 
     Raises:
         UsageError: another database, or its driver is not installed.
@@ -281,31 +353,21 @@ def ledger_engine(url: str, *, connect_s: float | None = None) -> sa.Engine:
     try:
         address = sa.make_url(url)
         backend = address.get_backend_name()
-        how = (
-            {}
-            if connect_s is None or backend == "sqlite"
-            else {"connect_timeout": math.ceil(connect_s)}
-        )
         # Bound values are alerts and accounts; they have no place in an error message.
-        engine = (
-            sa.create_engine(address, hide_parameters=True, connect_args=how)
-            if backend in _BACKENDS
-            else None
-        )
+        engine = None
+        if backend == "postgresql":
+            engine = _postgres(address, connect_s=connect_s)
+        elif backend == "sqlite":
+            engine = sa.create_engine(address, hide_parameters=True)
     except (sa.exc.ArgumentError, ValueError):
         # The cause repeats the address, password included.
-        raise UsageError(
-            expected="a database address such as sqlite:///ledger.sqlite",
-            got="something else",
-            where="ledger",
-            action="mend the address",
-        ) from None
+        raise _no_address() from None
     except ModuleNotFoundError as error:
         raise UsageError(
             expected=f"the driver of {shown(address)}",
             got=f"no module {error.name}",
             where="ledger",
-            action="pip install 'sightline[postgres]' and use postgresql+psycopg://",
+            action="pip install 'sightline[postgres]'",
         ) from error
     if engine is None:
         raise UsageError(
@@ -318,9 +380,6 @@ def ledger_engine(url: str, *, connect_s: float | None = None) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-_BACKENDS = frozenset({"sqlite", "postgresql"})
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -58,7 +58,8 @@ def run(
         typer.Option(
             "--source",
             metavar="NAME=LOCATION",
-            help="A file, a folder, - for standard input; of a camera also rtsp:// or http(s)://. "
+            help="A file, a folder, - for standard input, nats://HOST/STREAM, kafka://HOST/TOPIC, "
+            "amqp://HOST/QUEUE, mqtt://HOST/TOPIC; of a camera also rtsp:// or http(s)://. "
             "FILE@START: a recording that began START seconds after the others, at a time, or when "
             "it says itself (creation).",
         ),
@@ -120,6 +121,15 @@ def run(
             help="Sign commands with the key in this file (openssl rand -hex 32).",
         ),
     ] = None,
+    ledger: Annotated[
+        str,
+        typer.Option(
+            envvar="SIGHTLINE_LEDGER",
+            show_envvar=False,
+            help="Keep the ledger in a database: postgresql://HOST/DATABASE?schema=NAME. The "
+            "password is best in PGPASSWORD or ~/.pgpass.",
+        ),
+    ] = "",
     metrics_port: Annotated[
         int | None,
         typer.Option(help="Serve Prometheus metrics on this port of localhost, /metrics."),
@@ -144,7 +154,9 @@ def run(
         clocks = RunClocks(
             wall_ns=steady_clock(time.time_ns, time.monotonic, on_trouble=print_trouble)
         )
-    sources = open_sources(plan, source or [], options=source_option or [], wall_ns=clocks.wall_ns)
+    sources = open_sources(
+        plan, source or [], options=source_option or [], wall_ns=clocks.wall_ns, is_live=live
+    )
     advice = start_advice({n: sources[n] for n in plan.cameras if n in sources})
     if advice:
         typer.echo(advice, err=True)
@@ -158,6 +170,7 @@ def run(
         deadlines=None if deadlines is Deadlines.AUTO else deadlines is Deadlines.ON,
         workers=workers,
         resume=resume,
+        ledger=ledger,
         controls=() if follows else parse_controls(control or []),
     )
     registry = outlet_registry(import_plugins(plan.pipeline.plugins, where=str(pipeline)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sightline.cli.console import utc
+from sightline.cli.console import print_trouble, utc
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
@@ -33,6 +33,7 @@ def open_sources(
     *,
     options: Sequence[str] = (),
     wall_ns: Callable[[], int] = time.time_ns,
+    is_live: bool = False,
 ) -> dict[str, Source]:
     """``NAME=LOCATION`` options as sources; each name must be one of the pipeline, once.
 
@@ -41,6 +42,7 @@ def open_sources(
         given: ``NAME=LOCATION``; of a recording also ``NAME=FILE@START``.
         options: ``NAME.OPTION=VALUE``; they go before those of the pipeline.
         wall_ns: the clock, UTC ns.
+        is_live: whether the run takes rows as they come.
 
     Raises:
         UsageError: an option of another form, recordings and live cameras in one run, or recordings
@@ -61,6 +63,8 @@ def open_sources(
             stdin=sys.stdin.buffer,
             wall_ns=wall_ns,
             registry=source_registry(plugins),
+            is_live=is_live,
+            tell=print_trouble,
         )
     _check_starts({n: found[n] for n in plan.cameras if n in found})
     live = {n for n in plan.cameras if n in found and not found[n].durable}

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from sightline.act import Ledger
-from sightline.act.ledger_database import LedgerDamaged
+from sightline.act.ledger_database import LedgerDamaged, recorded_address
 from sightline.act.notices import Notice, Told
 from sightline.decide import Mask, unmasked
 from sightline.errors import LogError, SightlineError
@@ -428,7 +428,7 @@ def check_positions(run: RunDirectory, ledger: Ledger, *, limits: Limits) -> dic
                 expected=f"a ledger that follows log {name}",
                 got=f"one that has applied an entry {sequence} which that log does not have: "
                 "the ledger or the log is another one, or was cut",
-                where=run.ledger_url,
+                where=recorded_address(run.ledger_url),
                 action="restore the log if it was cut; else move the ledger away and resume the "
                 "run: the ledger is rebuilt from the log, and its alerts are sent again under the "
                 "same keys",

@@ -42,4 +42,6 @@ def live_inboxes(
     try:
         yield list(inboxes.values())
     finally:
+        for name in inboxes:  # one that waits for a broker does not see that nobody takes any more
+            sources[name].close()
         readers.stop(limits.reader_join_s)

@@ -20,7 +20,7 @@ import polars as pl
 import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
 from sightline.act.command_signing import CommandKey, CommandSigner, next_session
-from sightline.act.ledger_database import settled_digest
+from sightline.act.ledger_database import recorded_address, settled_digest
 from sightline.act.outbox import Undelivered
 from sightline.errors import LogError, RefusedError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -153,6 +153,7 @@ def run_pipeline(
                 limits=limits,
             )
             stack.callback(guard.close)
+        stack.callback(_close_sources, sources)
         stack.enter_context(run_lock(out))
         run = _open_run(plan, sources, out, options, is_new=is_new)
         fence = WriteFence.of(out, manifest=MANIFEST, epoch=run.state.epoch)
@@ -236,6 +237,12 @@ def run_pipeline(
             opened, loop, inputs, wall_s=wall_s, ledger=ledger, undelivered=undelivered,
             alerting=keeper.alerting_sums(),
         )  # fmt: skip
+
+
+def _close_sources(sources: Mapping[str, Source | FrameSource]) -> None:
+    for source in sources.values():
+        if isinstance(source, Source):
+            source.close()
 
 
 def _signers(
@@ -410,7 +417,11 @@ def _driver(
             limits=limits,
         )
         stack.callback(fan_in.close)
-    return EpochDriver(plan, hosting, fan_in)
+    followed = [n for n, source in opened.rows.items() if options.is_live and source.seeks]
+    driver = EpochDriver(plan, hosting, fan_in, followed=followed)
+    for name, positions in driver.kept.items():
+        opened.rows[name].resume((), positions)
+    return driver
 
 
 def _models(plan: Plan, guard: Answers | None) -> dict[str, str]:
@@ -673,16 +684,32 @@ def _open_run(
     *,
     is_new: bool,
 ) -> RunDirectory:
+    known = None if is_new else RunDirectory.open(out)
     described: dict[str, dict[str, Any]] = {}
     for name, source in sources.items():
+        if known is not None and name in known.sources and isinstance(source, Source):
+            source.resume(known.sources[name]["fingerprint"])
         is_durable = name in plan.contracts and getattr(source, "durable", False)
         prints = source.fingerprint() if is_durable else []  # type: ignore[union-attr]
         described[name] = {"fingerprint": [dict(f) for f in prints]}
     if is_new:
         return RunDirectory.create(
-            out, plan, described, run_id=secrets.token_hex(16), controls=options.controls
+            out,
+            plan,
+            described,
+            run_id=secrets.token_hex(16),
+            controls=options.controls,
+            ledger=options.ledger,
         )
-    run = RunDirectory.open(out)
+    assert known is not None
+    run = replace(known, ledger_given=options.ledger or known.ledger_given)
+    if options.ledger and recorded_address(options.ledger) != run.given.get("ledger"):
+        raise UsageError(
+            expected=f"the ledger of the run, {run.given.get('ledger', 'in its folder')}",
+            got="another one",
+            where="--ledger",
+            action="give the same address, or leave it out",
+        )
     if run.plan.digest != plan.digest or run.plan.pipeline.partitions != plan.pipeline.partitions:
         raise SourceError(
             expected=f"the pipeline of the run, {run.plan.digest}",

@@ -29,6 +29,7 @@ from typing import Any
 import polars as pl
 
 from sightline.act import Ledger
+from sightline.act.ledger_database import recorded_address
 from sightline.errors import ContractError, LogError, PipelineError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
@@ -108,6 +109,7 @@ class RunDirectory:
         run_id: 32 hex digits; no two runs have the same.
         state: who writes to it, and where its logs ended.
         given: what ``run.json`` says of the above, except for the state.
+        ledger_given: address of the ledger with its password; ``""``: as ``run.json`` says.
     """
 
     path: Path
@@ -117,6 +119,7 @@ class RunDirectory:
     run_id: str = ""
     state: RunState = RunState()
     given: Mapping[str, Any] = field(default_factory=dict)
+    ledger_given: str = field(default="", repr=False)
 
     @property
     def manifest_digest(self) -> str:
@@ -136,7 +139,13 @@ class RunDirectory:
 
     @property
     def ledger_url(self) -> str:
-        return f"sqlite:///{self.ledger_path}"
+        """Address of the ledger: a database that was named, or the file in the run directory."""
+        return self.ledger_given or self.given.get("ledger") or f"sqlite:///{self.ledger_path}"
+
+    @property
+    def has_ledger_file(self) -> bool:
+        """Whether the ledger is the file in the run directory."""
+        return not (self.ledger_given or self.given.get("ledger"))
 
     @property
     def ledger_path(self) -> Path:
@@ -157,8 +166,18 @@ class RunDirectory:
         *,
         run_id: str,
         controls: Sequence[Mapping[str, Any]] = (),
+        ledger: str = "",
     ) -> RunDirectory:
         """Begin a run in an empty or absent folder: its first opening for writing.
+
+        Args:
+            path: its folder.
+            plan: the checked pipeline.
+            sources: by name: ``fingerprint``.
+            run_id: 32 hex digits.
+            controls: operator inputs of the start.
+            ledger: address of a database; ``""``: a file in the folder. ``run.json`` has it
+                without its password.
 
         Raises:
             UsageError: if the folder already holds something.
@@ -171,6 +190,7 @@ class RunDirectory:
             "plan": plan_as_mapping(plan),
             "sources": {name: dict(source) for name, source in sources.items()},
             "controls": [dict(control) for control in controls],
+            **({"ledger": recorded_address(ledger)} if ledger else {}),
         }
         run = cls(
             path=path,
@@ -179,6 +199,7 @@ class RunDirectory:
             controls=controls,
             run_id=run_id,
             given=json.loads(json.dumps(given)),  # as it will be read
+            ledger_given=ledger,
         )
         return run.in_state(RunState(epoch=1))
 

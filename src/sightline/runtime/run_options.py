@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.records import Decision
@@ -34,6 +34,8 @@ class RunOptions:
         checkpoint_epochs: epochs between two checkpoints of a partition.
         durable: force each commit to the disk (survives power loss, not only a kill).
         controls: operator inputs to log before the first epoch; a resumed run has its own.
+        ledger: address of a database for the ledger; ``""``: a file in the run directory. The run
+            directory keeps it without its password.
     """
 
     speed: float | None = None
@@ -44,6 +46,7 @@ class RunOptions:
     checkpoint_epochs: int = 200
     durable: bool = True
     controls: tuple[Mapping[str, Any], ...] = ()
+    ledger: str = field(default="", repr=False)
 
     @property
     def has_deadlines(self) -> bool:

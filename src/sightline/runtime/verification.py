@@ -271,7 +271,7 @@ def _ledger_positions(
 ) -> tuple[dict[str, tuple[int, str]], list[str]]:
     """How far the ledger says it is, and what is wrong with it as a whole."""
     path = run.path / "ledger.sqlite"
-    if not path.exists() and not path.is_symlink():
+    if run.has_ledger_file and not path.exists() and not path.is_symlink():
         is_begun = run.state.is_closed or any(
             run.storage.listdir(f"log/{n}") for n in run.partitions
         )

@@ -24,6 +24,13 @@ _FRAMES = "sightline.sense.frames"
 _BUILT_IN = {
     "rows.file": f"{_FILES}:FileSource",
     "rows.stdin": f"{_FILES}:StandardInput",
+    **{
+        f"rows.{scheme}": f"sightline.sense.broker_source:{found}"
+        for scheme, found in {
+            "nats": "JetStreamSource",
+            "nats+tls": "JetStreamSource",
+        }.items()
+    },
     "frames.file": f"{_FRAMES}.video_file:VideoFile",
     "frames.rtsp": f"{_FRAMES}.live_camera:LiveCamera",
     "frames.rtsps": f"{_FRAMES}.live_camera:LiveCamera",
@@ -74,6 +81,8 @@ def open_source(
     limits: Limits = DEFAULT_LIMITS,
     wall_ns: Callable[[], int] = time.time_ns,
     stdin: BinaryIO | None = None,
+    is_live: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Source: ...
 @overload
 def open_source(
@@ -86,6 +95,8 @@ def open_source(
     limits: Limits = DEFAULT_LIMITS,
     wall_ns: Callable[[], int] = time.time_ns,
     stdin: BinaryIO | None = None,
+    is_live: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> CameraSource: ...
 def open_source(
     name: str,
@@ -97,6 +108,8 @@ def open_source(
     limits: Limits = DEFAULT_LIMITS,
     wall_ns: Callable[[], int] = time.time_ns,
     stdin: BinaryIO | None = None,
+    is_live: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Source:
     """The source at ``location``.
 
@@ -113,6 +126,8 @@ def open_source(
         limits: bounds of files, lines, chunks, pictures and waits.
         wall_ns: the clock, UTC ns.
         stdin: the bytes behind ``-``.
+        is_live: whether the run takes rows as they come.
+        tell: told what is wrong while a source goes on.
 
     Raises:
         PipelineError: no such source is installed.
@@ -129,7 +144,9 @@ def open_source(
         options=parse_form(
             options or {}, found.Options, where=f"{where}, options", kind_of_error=SourceError
         ),
-        surroundings=Surroundings(limits=limits, wall_ns=wall_ns, stdin=stdin),
+        surroundings=Surroundings(
+            limits=limits, wall_ns=wall_ns, stdin=stdin, is_live=is_live, tell=tell
+        ),
     )
     if source.gives != gives or (gives == "frames" and not isinstance(source, CameraSource)):
         raise SourceError(

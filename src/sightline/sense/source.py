@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, ClassVar, Literal
 
 import polars as pl
@@ -78,11 +79,16 @@ class Surroundings:
         limits: bounds of lines, files, pictures and waits.
         wall_ns: the clock, UTC ns; stamps the receipt of what is live.
         stdin: the bytes of standard input, where there is one.
+        is_live: whether the run takes rows as they come; otherwise a stream that goes on is read
+            up to where it ended when the run began.
+        tell: told in one sentence what is wrong while the source goes on, and when it no longer is.
     """
 
     limits: Limits
     wall_ns: Callable[[], int]
     stdin: BinaryIO | None = None
+    is_live: bool = False
+    tell: Callable[[str], None] = lambda text: None
 
 
 class Source:
@@ -94,6 +100,9 @@ class Source:
         Options: form of its options.
         name: the source's name in the pipeline.
         durable: whether the same records can be read again, after a crash and for a replay.
+        seeks: whether its positions are whole numbers that mean the same in every run: each row
+            whose ``_row`` is lower is kept. Then a live run logs them with the rows, and goes on
+            behind them with :meth:`resume`; a row that comes a second time is passed over.
         ignored: files that lie there but that no reader takes, for the run's report.
 
     >>> class Dice(Source):
@@ -122,6 +131,7 @@ class Source:
 
     name: str
     durable: bool = False
+    seeks: bool = False
     ignored: tuple[str, ...] = ()
 
     @classmethod
@@ -159,6 +169,21 @@ class Source:
         Empty where the content cannot be read twice.
         """
         return []
+
+    def resume(
+        self,
+        fingerprint: Sequence[Mapping[str, str | int]],
+        positions: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        """A run goes on: does nothing unless overridden. Called before the streams are read.
+
+        Args:
+            fingerprint: what :meth:`fingerprint` said when the run began.
+            positions: of a live run and a source that ``seeks``, by ``Chunk.origin``: begin there.
+        """
+
+    def close(self) -> None:
+        """The run is over: let go. Does nothing unless overridden; may be called again."""
 
     def committed(self, positions: Mapping[str, Position]) -> None:
         """Everything up to these positions is kept; does nothing unless overridden.

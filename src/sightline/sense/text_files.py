@@ -25,6 +25,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import io
 import itertools
 import json
 import zlib
@@ -683,7 +684,7 @@ def read_json_lines(
         return
     with stream:
         blocks = line_blocks(stream, limits=limits)
-        yield from _json_chunks(blocks, origin=origin, contract=contract, limits=limits)
+        yield from _json_chunks(blocks, JsonParser(contract), origin=origin, limits=limits)
 
 
 def read_text_stream(
@@ -701,14 +702,14 @@ def read_text_stream(
     blocks = line_blocks(stream, limits=limits, is_live=is_live)
     first = next(blocks, None)
     if first is None:
-        yield from _json_chunks((), origin=origin, contract=contract, limits=limits)
+        yield from _json_chunks((), JsonParser(contract), origin=origin, limits=limits)
         return
     blocks = itertools.chain([first], blocks)
     wanted = contract.needed_columns
     if _begins_as_csv(first, wanted):
         yield from _csv_chunks(blocks, origin=origin, limits=limits, wanted=wanted)
     else:
-        yield from _json_chunks(blocks, origin=origin, contract=contract, limits=limits)
+        yield from _json_chunks(blocks, JsonParser(contract), origin=origin, limits=limits)
 
 
 def _begins_as_csv(block: LineBlock, wanted: Sequence[str]) -> bool:
@@ -719,10 +720,23 @@ def _begins_as_csv(block: LineBlock, wanted: Sequence[str]) -> bool:
     return any(_separator_showing(block.line(i), [name]) for i in names for name in wanted)
 
 
+def json_rows(data: bytes, parser: JsonParser, *, origin: str, limits: Limits) -> Iterator[Chunk]:
+    """Read JSON lines that came together, such as those of some messages.
+
+    Args:
+        data: whole lines, none of them blank.
+        parser: remembers the fields of what came before.
+        origin: their name.
+        limits: bounds of lines.
+    """
+    return _json_chunks(
+        line_blocks(io.BytesIO(data), limits=limits), parser, origin=origin, limits=limits
+    )
+
+
 def _json_chunks(
-    blocks: Iterable[LineBlock], *, origin: str, contract: Contract, limits: Limits
+    blocks: Iterable[LineBlock], parser: JsonParser, *, origin: str, limits: Limits
 ) -> Iterator[Chunk]:
-    parser = _Parser(contract)
     rows = 0
     for block in blocks:
         if block.damage is not None:
@@ -743,7 +757,7 @@ def _json_chunks(
         yield rejected_file(origin, RefusalReason.FILE_EMPTY, "expected lines, got none")
 
 
-class _Parser:
+class JsonParser:
     """Remembers the names met so far, so that the chunks of a stream look alike."""
 
     def __init__(self, contract: Contract) -> None:

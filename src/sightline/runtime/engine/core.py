@@ -38,8 +38,9 @@ from sightline.runtime.engine.summary import PresenceSummary, Summary
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Step, SubjectTransitions, Watch, WatchStage
 from sightline.sense.event_time import NEVER_NS
+from sightline.sense.source import Position
 
-CORE_STATE_VERSION = 4
+CORE_STATE_VERSION = 5
 
 
 class PartitionCore:
@@ -96,6 +97,9 @@ class PartitionCore:
         self.epoch = -1
         self.tick_ns = -1
         """Time of the newest tick, UTC ns; -1 before the first."""
+        self.positions: dict[str, dict[str, Position]] = {}
+        """By source and stream, up to where each row of this partition was fed; of sources that
+        are found again by it."""
         self._is_finished = False
         self._has_desk = plan.pipeline.alerting is not None
         self._new_keys = NewKeys(self.streams) if self._has_desk else None
@@ -219,6 +223,8 @@ class PartitionCore:
         tick = json.loads(entry.payload)
         self.epoch, self.tick_ns = int(tick["epoch"]), int(tick["tick_ns"])
         self._is_finished = bool(tick["final"])
+        for source, streams in tick.get("positions", {}).items():
+            self.positions.setdefault(source, {}).update(streams)
         self.passes.tick(self.epoch)
         self._inputs.go_to(self.tick_ns)
         output = StepOutput()
@@ -462,6 +468,7 @@ class PartitionCore:
             "clock": self._clock.snapshot(),
             "breakers": self.passes.snapshot(),
             "models": self.models,
+            "positions": self.positions,
             "issued": self.issued.snapshot(),
             "candidates": [d.as_mapping() for d in self._candidates_out],
             "watches": {w.step.name: w.snapshot() for ws in self._watches.values() for w in ws},
@@ -499,6 +506,7 @@ class PartitionCore:
         self._clock.restore(core["clock"])
         self.passes.restore(core["breakers"])
         self.models = dict(core["models"])
+        self.positions = {n: dict(streams) for n, streams in core["positions"].items()}
         self._candidates_out = [Decision.from_mapping(d) for d in core["candidates"]]
         if self._new_keys is not None:
             self._new_keys.restore(core["new_keys"])

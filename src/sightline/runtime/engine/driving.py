@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,6 +10,7 @@ import polars as pl
 from sightline.recorder.chain import ChainHead
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, Hosting, LocalHosting, PartitionEpoch
+from sightline.runtime.engine.known_rows import KnownRows
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
@@ -23,9 +24,17 @@ class EpochDriver:
         plan: the checked pipeline.
         hosting: the key partitions.
         fan_in: host of the fan-in partition, if the plan has one.
+        followed: names of live sources whose positions are logged with their rows.
     """
 
-    def __init__(self, plan: Plan, hosting: Hosting, fan_in: PartitionHost | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        hosting: Hosting,
+        fan_in: PartitionHost | None,
+        *,
+        followed: Collection[str] = (),
+    ) -> None:
         self._partitions = plan.pipeline.partitions
         self._hosting = hosting
         self._fan_in = fan_in
@@ -33,6 +42,8 @@ class EpochDriver:
         self._router = Router(plan.contracts, self._partitions)
         self._waiting: dict[int, dict[int, Summary]] = {}
         self._heads: dict[str, ChainHead] = {}
+        self._followed = frozenset(followed)
+        self._known = KnownRows(hosting.positions if followed else {}, self._partitions)
         self.cameras: PartitionHost | None = None
         """Host of the partition that takes frames, if the pipeline has cameras."""
         if plan.cameras and isinstance(hosting, LocalHosting):
@@ -50,6 +61,11 @@ class EpochDriver:
         if self._fan_in is not None and self._fan_in.recovery.cut_bytes:
             found[FAN_IN] = self._fan_in.recovery.message
         return found
+
+    @property
+    def kept(self) -> dict[str, dict[str, int]]:
+        """Of followed sources, by stream: up to where every partition had each row at first."""
+        return self._known.by_all()
 
     @property
     def committed_epoch(self) -> int:
@@ -127,7 +143,11 @@ class EpochDriver:
         parts: dict[int, list[tuple[str, pl.DataFrame]]] = {p: [] for p in range(self._partitions)}
         for source, frame in epoch.batches:
             for partition, share in self._router.route(source, frame):
-                parts[partition].append((source, share))
+                fresh = self._known.without(partition, source, share)
+                if fresh.height:
+                    parts[partition].append((source, fresh))
+        rejected = tuple((s, self._known.without(0, s, frame)) for s, frame in epoch.rejected)
+        positions = {s: p for s, p in epoch.positions.items() if s in self._followed}
         for partition, batches in parts.items():
             self._hosting.feed(
                 partition,
@@ -138,10 +158,13 @@ class EpochDriver:
                     is_final=epoch.is_final,
                     batches=tuple(batches),
                     # What could not be read has no key; partition 0 keeps account of it.
-                    rejected=epoch.rejected if partition == 0 else (),
+                    rejected=tuple(r for r in rejected if r[1].height) if partition == 0 else (),
                     superseded=epoch.superseded if partition == 0 else (),
+                    positions=positions,
                 ),
             )
+        if positions:
+            self._known.reached(positions)
 
     def commit(self, *, at_once: Callable[[list[Committed]], None]) -> list[Committed]:
         """Commit the key partitions, then what the fan-in makes of their summaries.

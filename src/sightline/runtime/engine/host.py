@@ -34,6 +34,7 @@ from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.stepping import step_logged
 from sightline.runtime.engine.summary import Summary
 from sightline.sense.frames import FrameFault
+from sightline.sense.source import Position
 
 SENSE, PICTURES = "sense", "pictures"
 """Names under which contract and health of frames, and the keeping of pictures, are timed."""
@@ -123,6 +124,11 @@ class PartitionHost:
         """Whether the final epoch has been taken."""
         return self.core.is_finished
 
+    @property
+    def positions(self) -> Mapping[str, Mapping[str, Position]]:
+        """By source and stream, up to where every row of this partition is in the log."""
+        return self.core.positions if isinstance(self.core, PartitionCore) else {}
+
     # --- resume ---------------------------------------------------------------------------------
 
     def _resume(self) -> None:
@@ -195,6 +201,7 @@ class PartitionHost:
         batches: Sequence[tuple[str, pl.DataFrame]],
         rejected: Sequence[tuple[str, pl.DataFrame]],
         superseded: Sequence[tuple[str, int]] = (),
+        positions: Mapping[str, Mapping[str, Position]] = MappingProxyType({}),
     ) -> None:
         """Take one epoch (or part of one); an epoch that is already in the log is passed over.
 
@@ -206,6 +213,7 @@ class PartitionHost:
             batches: (source, rows).
             rejected: (source, lines or files that are no rows).
             superseded: (source, rows that newer ones replaced in the inbox).
+            positions: by source and stream, up to where every row is in the log with this epoch.
         """
         if number in self._catch_up:
             if not is_complete:
@@ -235,7 +243,9 @@ class PartitionHost:
             self._logged.take(self.core.step_rows(source, frame))
         if not is_complete:
             return
-        tick = {"epoch": number, "tick_ns": tick_ns, "final": is_final}
+        tick: dict[str, Any] = {"epoch": number, "tick_ns": tick_ns, "final": is_final}
+        if positions:
+            tick["positions"] = {name: dict(streams) for name, streams in positions.items()}
         self._logged.apply(EntryKind.TICK, "", plain_json(tick))
         self._logged.count_epoch()
         if self._frames is None or batches or rejected or is_final:

@@ -7,7 +7,7 @@ partition is fed does not depend on where it is hosted, so neither does what it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
 from sightline.sense.frames.video_parts import PacketTape
+from sightline.sense.source import Position
 
 FAN_IN = "fan-in"
 
@@ -49,6 +50,7 @@ class PartitionEpoch:
     batches: tuple[tuple[str, pl.DataFrame], ...]
     rejected: tuple[tuple[str, pl.DataFrame], ...]
     superseded: tuple[tuple[str, int], ...] = ()
+    positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,10 @@ class Hosting(Protocol):
     @property
     def finished(self) -> dict[int, bool]:
         """Whether the final epoch is in the log, by partition, when it was opened."""
+
+    @property
+    def positions(self) -> dict[int, Mapping[str, Mapping[str, Position]]]:
+        """Up to where each partition had every row when it was opened: source, stream, position."""
 
     @property
     def recoveries(self) -> dict[str, str]:
@@ -166,6 +172,10 @@ class LocalHosting:
         return {p: h.is_finished for p, h in self.hosts.items()}
 
     @property
+    def positions(self) -> dict[int, Mapping[str, Mapping[str, Position]]]:
+        return {p: h.positions for p, h in self.hosts.items()}
+
+    @property
     def recoveries(self) -> dict[str, str]:
         return {h.name: h.recovery.message for h in self.hosts.values() if h.recovery.cut_bytes}
 
@@ -178,6 +188,7 @@ class LocalHosting:
             batches=epoch.batches,
             rejected=epoch.rejected,
             superseded=epoch.superseded,
+            positions=epoch.positions,
         )
 
     def begin(self, controls: Sequence[dict[str, Any]]) -> None:

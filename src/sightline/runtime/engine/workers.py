@@ -42,6 +42,7 @@ from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
 from sightline.runtime.run_lock import WriteFence
+from sightline.sense.source import Position
 
 _PROGRAM = """
 import ctypes, os, signal, sys
@@ -92,6 +93,7 @@ def _pack_epoch(partition: int, epoch: PartitionEpoch) -> bytes:
         "batches": [source for source, _ in epoch.batches],
         "rejected": [source for source, _ in epoch.rejected],
         "superseded": list(epoch.superseded),
+        "positions": {name: dict(streams) for name, streams in epoch.positions.items()},
     }
     return pack(head, (encode_frame(frame) for _, frame in (*epoch.batches, *epoch.rejected)))
 
@@ -107,6 +109,7 @@ def _unpack_epoch(head: Mapping[str, Any], blobs: Sequence[bytes]) -> PartitionE
         batches=tuple(zip(head["batches"], frames[:rows], strict=True)),
         rejected=tuple(zip(head["rejected"], frames[rows:], strict=True)),
         superseded=tuple((source, rows) for source, rows in head["superseded"]),
+        positions=head["positions"],
     )
 
 
@@ -241,6 +244,7 @@ class WorkerHosting:
         self._committed_epochs: dict[int, int] = {}
         self._recoveries: dict[str, str] = {}
         self._finished: dict[int, bool] = {}
+        self._positions: dict[int, Mapping[str, Mapping[str, Position]]] = {}
         try:
             self._await_opened()
         except BaseException:
@@ -252,6 +256,7 @@ class WorkerHosting:
             head, _ = worker.receive()
             self._finished.update({int(p): v for p, v in head["finished"].items()})
             self._committed_epochs.update({int(p): v for p, v in head["epochs"].items()})
+            self._positions.update({int(p): v for p, v in head["positions"].items()})
             self._recoveries.update(head["recoveries"])
 
     @property
@@ -261,6 +266,10 @@ class WorkerHosting:
     @property
     def finished(self) -> dict[int, bool]:
         return self._finished
+
+    @property
+    def positions(self) -> dict[int, Mapping[str, Mapping[str, Position]]]:
+        return self._positions
 
     @property
     def recoveries(self) -> dict[str, str]:
@@ -439,8 +448,13 @@ def work(descriptor: int, coordinator: int) -> None:
                 limits=limits,
             ),
         )
-        opened = {"epochs": hosting.committed_epochs, "finished": hosting.finished}
-        pipe.send_bytes(pack({**opened, "recoveries": hosting.recoveries}))
+        opened = {
+            "epochs": hosting.committed_epochs,
+            "finished": hosting.finished,
+            "positions": hosting.positions,
+            "recoveries": hosting.recoveries,
+        }
+        pipe.send_bytes(pack(opened))
         while True:
             head, blobs = unpack(pipe.recv_bytes(limits.max_entry_bytes))
             match head["say"]:

@@ -1,4 +1,4 @@
-"""Brokers for tests: started here where their server comes in a wheel, else those of the machine."""
+"""Brokers for tests: started here where a wheel has their server, else those of the machine."""
 
 from __future__ import annotations
 

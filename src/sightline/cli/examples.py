@@ -26,12 +26,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sightline run mine/telemetry.yaml --source telemetry=telemetry.csv --out RUN",
             "sightline run mine/telemetry.yaml --source telemetry=- --live --out RUN "
             "--alerts jsonl:alerts.jsonl",
+            "sightline run mine/telemetry.yaml --live --out RUN "
+            "--source telemetry=nats://localhost:4222/TELEMETRY",
             "sightline run site.yaml --source east=rtsp://camera/1 --out RUN",
         ),
         "detect": (
             "sightline detect telemetry.csv --time time --value bus_voltage_v --key satellite",
             "sightline detect telemetry.csv --time time --value bus_voltage_v --key satellite "
             "-o events.csv --plot events.png",
+        ),
+        "publish": (
+            "sightline publish telemetry.parquet nats://localhost:4222/TELEMETRY/telemetry "
+            "--as arrow --rows 4000 --create",
         ),
         "tiles": ("sightline tiles detections.parquet --zoom 12 --window 3600 -o tiles.geojson",),
         "decisions": (

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
+from sightline.evidence.inspection import boards
 from sightline.evidence.inspection.evaluation import evaluate_model, write_predictions
 from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
 from sightline.evidence.inspection.training import (
@@ -23,8 +24,11 @@ from sightline.evidence.inspection.training import (
     open_backbone,
     train_inspector,
 )
+from sightline.models import model_kind
 from sightline.perceive.inspection import InspectionSettings
+from sightline.perceive.inspection.golden_template import BoardSettings
 from sightline.perceive.inspection.inspector_model import load_inspector
+from sightline.sense.frames.board_pairs import find_board_pairs
 from sightline.sense.frames.part_pictures import (
     PartPicture,
     Refused,
@@ -54,6 +58,7 @@ PartGap = Annotated[
         min=0, metavar="N", help="Parts are numbers; those within this gap are one part. 0: off."
     ),
 ]
+BOXES = "boxes"
 _PROBE_PICTURES = 4
 _SETTLING_SHARE = 0.25
 """Of the time that pictures take, what learning and checking need beside."""
@@ -74,7 +79,11 @@ def train_inspection(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="Folder to write.")],
     labels: Annotated[
-        str, typer.Option(help=f"{' or '.join(LABELS)}: whether marked defects are learnt from.")
+        str,
+        typer.Option(
+            help=f"{', '.join(LABELS)}: whether marked defects are learnt from; or {BOXES}: boards "
+            "beside their templates."
+        ),
     ] = "none",
     minutes: Annotated[
         float, typer.Option(min=0.1, help="Most time. Fewer defects are drawn to keep it.")
@@ -100,6 +109,14 @@ def train_inspection(
 ) -> None:
     """Learn an inspector from pictures of good parts, or with marked defects."""
     begun_s = time.monotonic()
+    if labels == BOXES:
+        pairs = find_board_pairs(folder)
+        with _progress("boards", is_quiet=as_json) as told:
+            card = boards.train_boards(
+                pairs, out, settings=BoardSettings(seed=seed), data_licence=licence, told=told
+            )
+        _show_card(card, took_s=time.monotonic() - begun_s, as_json=as_json)
+        return
     pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
     features = open_backbone(backbone)
     settings = InspectionSettings(scale=scale, simulated_per_picture=drawn, seed=seed)
@@ -118,10 +135,7 @@ def train_inspection(
             told=told,
         )
     took_s = time.monotonic() - begun_s
-    if as_json:
-        print_json(card | {"took_s": round(took_s, 1), "drawn_asked": drawn})
-        return
-    _show_card(card, took_s=took_s)
+    _show_card(card | {"drawn_asked": drawn}, took_s=took_s, as_json=as_json)
     if fitting < drawn:
         typer.echo(f"note: {fitting} defects drawn per picture, not {drawn}: --minutes", err=True)
 
@@ -139,10 +153,14 @@ def inspect(
 ) -> None:
     """Look at pictures: heat maps, boxes, accept, review or reject, and a report."""
     check_outputs({"-o": out}, inputs=[images, model])
-    inspector = load_inspector(model, digest=digest)
-    paths = pictures_of(images)
     with _progress("pictures", is_quiet=as_json) as told:
-        summary = inspect_pictures(inspector, paths, out, root=images, told=told)
+        if model_kind(model) == boards.KIND:
+            found = boards.load_boards(model, digest=digest)
+            summary = boards.inspect_boards(found, find_board_pairs(images), out, told=told)
+        else:
+            inspector = load_inspector(model, digest=digest)
+            paths = pictures_of(images)
+            summary = inspect_pictures(inspector, paths, out, root=images, told=told)
     if as_json:
         print_json(summary)
         return
@@ -165,13 +183,18 @@ def evaluate_inspection(
 ) -> None:
     """Score an inspector: image AUROC, AP and F1, pixel AP and PRO, with intervals by part."""
     check_outputs({"--predictions": predictions}, inputs=[folder, model])
-    inspector = load_inspector(model)
-    pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
     with _progress("pictures", is_quiet=as_json) as told:
-        found = evaluate_model(inspector, pictures, maps=predictions, told=told)
-    if predictions is not None:
-        write_predictions(predictions, found)
-    plain = found.as_mapping()
+        if model_kind(model) == boards.KIND:
+            pairs = find_board_pairs(folder)
+            plain = boards.evaluate_boards(
+                boards.load_boards(model), pairs, predictions=predictions, told=told
+            )
+        else:
+            pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
+            found = evaluate_model(load_inspector(model), pictures, maps=predictions, told=told)
+            if predictions is not None:
+                write_predictions(predictions, found)
+            plain = found.as_mapping()
     if as_json:
         print_json(plain)
         return
@@ -208,11 +231,16 @@ def _fitting(pictures: int, each_s: float, minutes: float, drawn: int) -> int:
     return max(1, min(drawn, passes))
 
 
-def _show_card(card: dict[str, Any], *, took_s: float) -> None:
+def _show_card(card: dict[str, Any], *, took_s: float, as_json: bool) -> None:
+    if as_json:
+        print_json(card | {"took_s": round(took_s, 1)})
+        return
     console = Terminal()
     console.print(f"model     {card['model']}")
     console.print(f"digest    {card['digest']}")
     for name in ("data", "features", "threshold", "figures", "place_rule"):
+        if name not in card:
+            continue
         console.print(f"{name:9} {_shown(card[name])}")
     for note in card["notes"]:
         console.print(f"note: {note}")

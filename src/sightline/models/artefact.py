@@ -197,6 +197,19 @@ def load_artefact(folder: Path, *, kind: str, digest: str | None = None) -> Mode
     )
 
 
+def model_kind(folder: Path) -> str:
+    """Of which kind a model says that it is, so that the right reader is asked; nothing is checked.
+
+    Raises:
+        UsageError: there is no card.
+    """
+    try:
+        card = read_json(_read(folder / CARD, MAX_CARD_BYTES))
+    except ValueError as error:
+        raise _refused("a card", str(error), folder) from error
+    return str(card.get("kind", "")) if isinstance(card, dict) else ""
+
+
 def _packed(arrays: Arrays) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **dict(arrays))

@@ -227,7 +227,8 @@ def _material(
             expected=" or ".join(LABELS),
             got=labels,
             where="--labels",
-            action="boxes are not learnt from yet; mark masks, or learn from good parts alone",
+            action="boxes are for boards (pictures beside their templates); mark masks, or learn "
+            "from good parts alone",
         )
     wanted = [one for one in pictures if one.is_good or labels == "masks"]
     good: list[LearntFrom] = []

@@ -1,4 +1,4 @@
-"""A small network that says of each cell how much it looks like a defect.
+"""A small network that says of each cell, or of each difference, how much it looks like a defect.
 
 Two hidden layers of rectified units over the features of a cell, the same less their mean over the
 picture (so that another exposure changes little), and the distance to the four borders. It learns
@@ -27,8 +27,8 @@ class DefectHead:
 
     Attributes:
         mean, scale: float32[d] of what goes in.
-        weights: float32[d, h1], [h1, h2], [h2, 1].
-        biases: float32[h1], [h2], [1].
+        weights: float32[d, h1], [h1, h2], [h2, k], of k kinds of defect.
+        biases: float32[h1], [h2], [k].
     """
 
     mean: Floats
@@ -38,10 +38,14 @@ class DefectHead:
 
     def log_odds(self, cells: Floats) -> Floats:
         """float32[rows, columns] for [rows, columns, c]: above 0 a defect is more likely."""
-        last = (seen_by_head(cells) - self.mean) / self.scale
+        return self.of_rows(seen_by_head(cells)).reshape(cells.shape[:2])
+
+    def of_rows(self, seen: Floats) -> Floats:
+        """float32[n, k]: log-odds of each kind for rows [n, d]."""
+        last = (seen - self.mean) / self.scale
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             last = np.maximum(last @ weight + bias, 0.0)
-        return (last @ self.weights[-1] + self.biases[-1]).reshape(cells.shape[:2])
+        return np.asarray(last @ self.weights[-1] + self.biases[-1])
 
 
 def seen_by_head(cells: Floats) -> Floats:
@@ -67,7 +71,7 @@ def learn_head(
 
     Args:
         seen: float32[n, d], rows of :func:`seen_by_head`.
-        is_defect: float32[n], 0 to 1.
+        is_defect: float32[n], 0 to 1; float32[n, k] for k kinds.
         hidden: units of the two hidden layers.
         rounds: times that every row is looked at.
         batch: rows that are looked at together.
@@ -76,7 +80,8 @@ def learn_head(
     random = np.random.default_rng(seed)
     mean = seen.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = seen.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(1e-3)
-    sizes = (seen.shape[1], *hidden, 1)
+    wanted = is_defect.reshape(len(seen), -1)
+    sizes = (seen.shape[1], *hidden, wanted.shape[1])
     weights = [
         (random.normal(size=(a, b)) * np.sqrt(2 / a)).astype(np.float32) for a, b in pairwise(sizes)
     ]
@@ -92,7 +97,7 @@ def learn_head(
             step += 1
             rate = _rate_at(step, steps)
             rows = (seen[chosen] - mean) / scale
-            for i, gradient in enumerate(_gradients(rows, is_defect[chosen], parameters)):
+            for i, gradient in enumerate(_gradients(rows, wanted[chosen], parameters)):
                 first[i] += (1 - _FIRST) * (gradient - first[i])
                 second[i] += (1 - _SECOND) * (gradient * gradient - second[i])
                 root = np.sqrt(second[i] / (1 - _SECOND**step)) + 1e-8
@@ -117,9 +122,9 @@ def _gradients(rows: Floats, is_defect: Floats, parameters: list[Floats]) -> lis
     w1, w2, w3, b1, b2, b3 = parameters
     one = np.maximum(rows @ w1 + b1, 0.0)
     two = np.maximum(one @ w2 + b2, 0.0)
-    odds = (two @ w3 + b3)[:, 0]
+    odds = two @ w3 + b3
     share = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-    back = ((share - is_defect) / np.float32(len(rows)))[:, None].astype(np.float32)
+    back = ((share - is_defect) / np.float32(len(rows))).astype(np.float32)
     back_two = (back @ w3.T) * (two > 0)
     back_one = (back_two @ w2.T) * (one > 0)
     return [

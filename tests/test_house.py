@@ -114,6 +114,7 @@ SHELL = {
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
     "sense.frames.unreadable_files",
     "sense.frames.part_pictures",
+    "sense.frames.board_pairs",
 }
 """Modules of these rooms that may touch the world; the others are functions of their arguments."""
 WORLD = {

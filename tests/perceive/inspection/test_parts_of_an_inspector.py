@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_the_loss():
         odds = (np.maximum(np.maximum(rows @ w1 + b1, 0) @ w2 + b2, 0) @ w3 + b3)[:, 0]
         return (np.logaddexp(0, odds) - wanted * odds).mean()
 
-    found = _gradients(rows, wanted, parameters)
+    found = _gradients(rows, wanted[:, None], parameters)
     for parameter, gradient in zip(parameters, found, strict=True):
         at = (0,) * parameter.ndim
         before = loss()

@@ -72,6 +72,21 @@ def tiles(as_json: Json = False) -> None:
 
 
 @app.command()
+def kpi(
+    rows: Annotated[int, typer.Option(min=10_000, help="Rows on disk.")] = 20_000_000,
+    days: Annotated[int, typer.Option(min=1, help="Days they are spread over.")] = 10,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write them; a temporary folder by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The KPI job over many rows on disk: time, memory, a rerun, a late file; one core."""
+    from benchmarks.kpi import bench_kpi
+
+    _show(bench_kpi(rows=rows, days=days, folder=folder, progress=_say), as_json=as_json)
+
+
+@app.command()
 def tracker(
     peers: Annotated[bool, typer.Option("--peers", help="Also time ByteTrack.")] = False,
     as_json: Json = False,

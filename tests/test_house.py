@@ -109,7 +109,7 @@ SHELL = {
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
     *("sense.source", "sense.opening", "sense.inbox", "sense.live"),
-    *("sense.files", "sense.text_files", "sense.broker_source"),
+    *("sense.files", "sense.text_files", "sense.objects", "sense.broker_source"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
     "sense.frames.unreadable_files",
@@ -150,7 +150,10 @@ ENGINE_SHELL = {
     "answerers",
 }
 """The same of the engine: all else of it, and every stage, is pure."""
-PURE_RUNTIME = ("runtime.engine.", "runtime.stages.", "runtime.stage", "runtime.item_stage")
+PURE_RUNTIME = (
+    *("runtime.engine.", "runtime.stages.", "runtime.stage", "runtime.item_stage"),
+    *("runtime.kpis.plan", "runtime.kpis.compute"),
+)
 PURE = sorted(
     m
     for m in MODULES

@@ -223,6 +223,21 @@ class Limits:
     control_line_bytes: int = 1 << 16
     """One line of a file of operator inputs. A longer one is refused, and counted."""
 
+    # jobs over files at rest (`sightline kpi`, `sightline batch`)
+    kpi_rows_at_once: int = 6_000_000
+    """Rows that one step of the KPI job holds. A window with more is computed for a part of its
+    subjects after the other, each part within this bound where no single subject has more."""
+    kpi_windows: int = 2_000_000
+    """Windows of metrics in one run of the job; more is a UsageError: narrow the range."""
+    max_objects: int = 1_000_000
+    """Files at one location of a job; more is a SourceError."""
+    object_tries: int = 8
+    """Times that one request to object storage is tried again, with growing waits."""
+    object_wait_s: float = 180.0
+    """Time for all tries of one request."""
+    object_answer_s: float = 30.0
+    """Time for one answer of object storage."""
+
     # what is looked at before a run (`sightline doctor`)
     doctor_answer_s: float = 3.0
     """Time for a database or broker to answer. Longer is a fault that is told."""

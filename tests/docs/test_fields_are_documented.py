@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sightline.act import outlet_registry
 from sightline.cli.pipeline_commands import pipeline_schema
 from sightline.runtime import site
+from sightline.runtime.kpis.form import KpiForm
 from sightline.sense.contract import Contract
 from sightline.sense.frames.frame_contract import FrameContract
 from sightline.sense.opening import source_registry
@@ -16,7 +17,7 @@ from sightline.sense.opening import source_registry
 
 def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "pipeline", pipeline_schema()
-    for form in (Contract, FrameContract):
+    for form in (Contract, FrameContract, KpiForm):
         yield form.__name__, form.model_json_schema()
     for form in vars(site).values():
         if isinstance(form, type) and issubclass(form, BaseModel):

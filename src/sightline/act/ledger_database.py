@@ -43,7 +43,7 @@ metadata = sa.MetaData()
 
 # SQLite compares text by bytes. PostgreSQL does so only in the C collation; without it the order
 # of subjects, and the search for the beginning of an id, would depend on the server's locale.
-_Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 # SQLite numbers rows by itself only in a column declared INTEGER, which holds 64 bits there.
 _RowNumber = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -54,25 +54,25 @@ schema_version = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("decision_id", _Text, primary_key=True),
+    sa.Column("decision_id", Text, primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True),
-    sa.Column("pipeline", _Text, nullable=False),
-    sa.Column("subject", _Text, nullable=False),
-    sa.Column("group", _Text, nullable=False),
-    sa.Column("kind", _Text, nullable=False),
-    sa.Column("transition", _Text, nullable=False),
+    sa.Column("pipeline", Text, nullable=False),
+    sa.Column("subject", Text, nullable=False),
+    sa.Column("group", Text, nullable=False),
+    sa.Column("kind", Text, nullable=False),
+    sa.Column("transition", Text, nullable=False),
     sa.Column("event_ns", sa.BigInteger, nullable=False),
     sa.Column("window_start_ns", sa.BigInteger, nullable=False),
     sa.Column("window_end_ns", sa.BigInteger, nullable=False),
-    sa.Column("severity", _Text, nullable=False),
+    sa.Column("severity", Text, nullable=False),
     sa.Column("score", sa.Double, nullable=True),  # null: not finite
     sa.Column("confidence", sa.Double, nullable=True),  # null: not finite
-    sa.Column("status", _Text, nullable=False),
-    sa.Column("reasons", _Text, nullable=False),  # JSON list
-    sa.Column("mode", _Text, nullable=False),
-    sa.Column("trace_id", _Text, nullable=False),
-    sa.Column("canonical", _Text, nullable=False),  # the bytes that replay reproduces
-    sa.Column("partition", _Text, nullable=False),
+    sa.Column("status", Text, nullable=False),
+    sa.Column("reasons", Text, nullable=False),  # JSON list
+    sa.Column("mode", Text, nullable=False),
+    sa.Column("trace_id", Text, nullable=False),
+    sa.Column("canonical", Text, nullable=False),  # the bytes that replay reproduces
+    sa.Column("partition", Text, nullable=False),
     sa.Column("log_sequence", sa.BigInteger, nullable=False),
 )
 sa.Index("decisions_by_event", decisions.c.event_ns)
@@ -83,16 +83,16 @@ sa.Index("decisions_by_log", decisions.c.partition, decisions.c.log_sequence)
 applied_through = sa.Table(
     "applied_through",
     metadata,
-    sa.Column("partition", _Text, primary_key=True),
+    sa.Column("partition", Text, primary_key=True),
     sa.Column("log_sequence", sa.BigInteger, nullable=False),
-    sa.Column("chain_hash", _Text, nullable=False),  # of the log's chain after that entry
+    sa.Column("chain_hash", Text, nullable=False),  # of the log's chain after that entry
 )
 
 # One row: the run whose ledger this is, and which opening of it may write.
 writer = sa.Table(
     "writer",
     metadata,
-    sa.Column("run_id", _Text, primary_key=True),
+    sa.Column("run_id", Text, primary_key=True),
     sa.Column("epoch", sa.BigInteger, nullable=False),  # a later opening has a higher one
     sa.Column("is_closed", sa.Boolean, nullable=False),  # that opening ended as it should
 )
@@ -100,24 +100,24 @@ writer = sa.Table(
 accounts = sa.Table(
     "accounts",
     metadata,
-    sa.Column("partition", _Text, primary_key=True),
-    sa.Column("accounts", _Text, nullable=False),  # JSON of records.Accounts
+    sa.Column("partition", Text, primary_key=True),
+    sa.Column("accounts", Text, nullable=False),  # JSON of records.Accounts
 )
 
 messages = sa.Table(
     "messages",
     metadata,
-    sa.Column("notice_id", _Text, primary_key=True),
-    sa.Column("message_id", _Text, nullable=False),
-    sa.Column("kind", _Text, nullable=False),
+    sa.Column("notice_id", Text, primary_key=True),
+    sa.Column("message_id", Text, nullable=False),
+    sa.Column("kind", Text, nullable=False),
     sa.Column("at_ns", sa.BigInteger, nullable=False),
-    sa.Column("subject", _Text, nullable=False),
-    sa.Column("code", _Text, nullable=False),
-    sa.Column("severity", _Text, nullable=False),
+    sa.Column("subject", Text, nullable=False),
+    sa.Column("code", Text, nullable=False),
+    sa.Column("severity", Text, nullable=False),
     sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("update_of", _Text, nullable=False),
-    sa.Column("canonical", _Text, nullable=False),
-    sa.Column("partition", _Text, nullable=False),
+    sa.Column("update_of", Text, nullable=False),
+    sa.Column("canonical", Text, nullable=False),
+    sa.Column("partition", Text, nullable=False),
     sa.Column("log_sequence", sa.BigInteger, nullable=False),
     sa.Column("item", sa.Integer, nullable=False),  # position in its log entry
 )
@@ -127,15 +127,15 @@ sa.Index("messages_by_log", messages.c.partition, messages.c.log_sequence, messa
 dispositions = sa.Table(
     "dispositions",
     metadata,
-    sa.Column("partition", _Text, primary_key=True),
+    sa.Column("partition", Text, primary_key=True),
     sa.Column("log_sequence", sa.BigInteger, primary_key=True),
     sa.Column("item", sa.Integer, primary_key=True),  # position in its log entry
-    sa.Column("alert_id", _Text, nullable=False),
-    sa.Column("fate", _Text, nullable=False),
-    sa.Column("before", _Text, nullable=True),
-    sa.Column("cause", _Text, nullable=False),
-    sa.Column("reason", _Text, nullable=False),
-    sa.Column("held_by", _Text, nullable=False),
+    sa.Column("alert_id", Text, nullable=False),
+    sa.Column("fate", Text, nullable=False),
+    sa.Column("before", Text, nullable=True),
+    sa.Column("cause", Text, nullable=False),
+    sa.Column("reason", Text, nullable=False),
+    sa.Column("held_by", Text, nullable=False),
     sa.Column("at_ns", sa.BigInteger, nullable=False),
 )
 sa.Index("dispositions_by_alert", dispositions.c.alert_id)
@@ -162,16 +162,16 @@ outbox = sa.Table(
     # The order in which things were said, which is the order of delivery. Event time is not: a
     # revision of an old decision may be said after a newer decision.
     sa.Column("position", _RowNumber, primary_key=True, autoincrement=True),
-    sa.Column("idempotency_key", _Text, nullable=False),  # decision_id:revision, or notice_id
-    sa.Column("sink", _Text, nullable=False),
-    sa.Column("decision_id", _Text, nullable=True),  # of a decision
+    sa.Column("idempotency_key", Text, nullable=False),  # decision_id:revision, or notice_id
+    sa.Column("sink", Text, nullable=False),
+    sa.Column("decision_id", Text, nullable=True),  # of a decision
     sa.Column("revision", sa.Integer, nullable=True),
-    sa.Column("notice_id", _Text, nullable=True),  # of a message
-    sa.Column("subject", _Text, nullable=False),
-    sa.Column("state", _Text, nullable=False),  # one of the words above
+    sa.Column("notice_id", Text, nullable=True),  # of a message
+    sa.Column("subject", Text, nullable=False),
+    sa.Column("state", Text, nullable=False),  # one of the words above
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("next_attempt_ns", sa.BigInteger, nullable=False),
-    sa.Column("last_error", _Text, nullable=False),
+    sa.Column("last_error", Text, nullable=False),
     sa.Column("delivered_ns", sa.BigInteger, nullable=True),
     sa.UniqueConstraint("sink", "idempotency_key"),
     sa.ForeignKeyConstraint(
@@ -203,7 +203,7 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
     engine = ledger_engine(url)
     address = engine.url
     if address.get_backend_name() == "sqlite":
-        _check_file(address, create=create)
+        check_file(address, create=create)
     try:
         with writing(engine) as connection:
             schema = sa.make_url(url).query.get("schema")
@@ -463,7 +463,7 @@ def _definitions(connection: sa.Connection) -> tuple[tuple[object, ...], ...]:
     return tuple(tuple(row) for row in connection.exec_driver_sql(statement))
 
 
-def _check_file(address: sa.URL, *, create: bool) -> None:
+def check_file(address: sa.URL, *, create: bool) -> None:
     """Raise LogError unless a SQLite file may be opened; a new one is made for its owner alone."""
     if address.database in (None, "", ":memory:"):
         if not create:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,15 +46,21 @@ _UNIT_KEY = b"unit"
 
 
 def read_parquet(
-    path: Path, *, origin: str, limits: Limits, columns: Sequence[str] | None = None
+    path: Path | BinaryIO,
+    *,
+    origin: str,
+    limits: Limits,
+    columns: Sequence[str] | None = None,
+    is_wanted: Callable[[Any], bool] = lambda _: True,
 ) -> Iterator[Chunk]:
     """Read a Parquet file in chunks of at most ``limits.chunk_rows``.
 
     Args:
-        path: of the file.
+        path: of the file, or the file opened.
         origin: its name.
         limits: bounds of chunks.
         columns: the only ones to read; None: all.
+        is_wanted: whether a row group is read, by its metadata.
 
     A column of a type that Polars has not, such as a decimal of 256 bits, is read as text, or as
     nothing where it has none: the rest of the row is not lost for it.
@@ -73,15 +79,23 @@ def read_parquet(
                 detail = "expected rows, got none"
                 yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
             else:
-                yield from _row_groups(file, names, origin, limits, columns)
+                yield from _row_groups(
+                    file, names, columns, origin=origin, limits=limits, is_wanted=is_wanted
+                )
     except _PARQUET_ERRORS as error:
-        is_empty = path.is_file() and path.stat().st_size == 0
+        is_empty = isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
         reason = RefusalReason.FILE_EMPTY if is_empty else RefusalReason.FILE_UNREADABLE
         yield rejected_file(origin, reason, error_words(error))
 
 
 def _row_groups(
-    file: Any, names: list[str], origin: str, limits: Limits, columns: Sequence[str] | None
+    file: Any,
+    names: list[str],
+    columns: Sequence[str] | None,
+    *,
+    origin: str,
+    limits: Limits,
+    is_wanted: Callable[[Any], bool],
 ) -> Iterator[Chunk]:
     first = 0
     if columns is not None:
@@ -94,6 +108,9 @@ def _row_groups(
     for group in range(file.metadata.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
         at = first
+        if not is_wanted(file.metadata.row_group(group)):
+            first = stop
+            continue
         try:
             for batch in file.iter_batches(
                 batch_size=limits.chunk_rows, row_groups=[group], columns=columns

@@ -144,14 +144,14 @@ sa.Index("dispositions_by_alert", dispositions.c.alert_id)
 parts = sa.Table(
     "parts",
     metadata,
-    sa.Column("partition", _Text, primary_key=True),
+    sa.Column("partition", Text, primary_key=True),
     sa.Column("log_sequence", sa.BigInteger, primary_key=True),
-    sa.Column("what", _Text, nullable=False),  # record or review
-    sa.Column("part_id", _Text, nullable=False),
-    sa.Column("serial", _Text, nullable=False),  # "" of a review
-    sa.Column("disposition", _Text, nullable=False),  # verdict of a review
+    sa.Column("what", Text, nullable=False),  # record or review
+    sa.Column("part_id", Text, nullable=False),
+    sa.Column("serial", Text, nullable=False),  # "" of a review
+    sa.Column("disposition", Text, nullable=False),  # verdict of a review
     sa.Column("at_ns", sa.BigInteger, nullable=False),  # decided, or given
-    sa.Column("canonical", _Text, nullable=False),  # the bytes that replay reproduces
+    sa.Column("canonical", Text, nullable=False),  # the bytes that replay reproduces
 )
 sa.Index("parts_by_id", parts.c.part_id)
 sa.Index("parts_by_serial", parts.c.serial)

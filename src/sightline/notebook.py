@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sightline.errors import UsageError
-from sightline.records import Detections, Tracks
+from sightline.records import Detections, Frame, Tracks
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sightline.perceive.tracking import TrackerSettings
     from sightline.runtime import Plan, ReplayVerdict, RunReport
 
+Sink = Callable[[Mapping[str, Any]], object]
+"""Takes an alert or a command as a mapping, as ``jsonl:FILE`` would write it."""
 # What runs pipelines is imported by the functions that do: a tracker should not wait for it.
 
 
@@ -43,19 +46,22 @@ def run(
     *,
     sources: Mapping[str, Any],
     out: Path | str,
-    alerts: Mapping[str, Outlet] | None = None,
-    commands: Mapping[str, Outlet] | None = None,
+    alerts: Mapping[str, Outlet | Sink] | None = None,
+    commands: Mapping[str, Outlet | Sink] | None = None,
     **options: Any,
 ) -> RunReport:
     """Run a pipeline into the folder ``out``.
 
     Args:
         pipeline: a file, or what :func:`load_pipeline` gives.
-        sources: by name: a location (file, folder, ``rtsp://…``), a Polars or pandas table, or a
-            source.
+        sources: by name: a location (file, folder, ``rtsp://…``), a Polars or pandas table, arrays
+            by name, a source; of a camera also its pictures, uint8[n, height, width, 3] (blue,
+            green, red) or uint8[n, height, width], or a list of such, at the rate of the contract
+            and the first at time 0.
         out: run directory; absent or empty.
-        alerts: receivers of alerts, by name.
-        commands: ways to machines, by name.
+        alerts: receivers of alerts, by name: outlets, or functions that are called with each alert
+            as a mapping, on a thread of their own; one that raises is asked again.
+        commands: ways to machines, by name; functions too.
         options: of :class:`sightline.runtime.RunOptions`: ``speed``, ``workers``, ``resume``, …
 
     Raises:
@@ -74,6 +80,8 @@ def run(
         contract = camera.contract if camera is not None else plan.contracts.get(name)
         if isinstance(given, Source) or contract is None or not _is_plain(given):
             opened[name] = given
+        elif camera is not None and not isinstance(given, str | Path):
+            opened[name] = _Pictures(name, _pictures(given, name), camera.contract.rate_hz)
         elif isinstance(given, str | Path):
             opened[name] = open_source(
                 name,
@@ -85,12 +93,86 @@ def run(
         else:
             opened[name] = MemorySource(name, {"table": _polars(given)})
     return run_pipeline(
-        plan, opened, Path(out), options=RunOptions(**options), alerts=alerts, commands=commands
+        plan,
+        opened,
+        Path(out),
+        options=RunOptions(**options),
+        alerts=_outlets(alerts),
+        commands=_outlets(commands),
     )
 
 
 def _is_plain(given: object) -> bool:
-    return isinstance(given, str | Path | pl.DataFrame) or hasattr(given, "to_numpy")
+    plain = (str, Path, pl.DataFrame, pl.LazyFrame, np.ndarray, list, tuple, Mapping)
+    return isinstance(given, plain) or hasattr(given, "to_numpy")
+
+
+def _pictures(given: Any, name: str) -> Sequence[npt.NDArray[np.uint8]]:
+    """Pictures of one camera, each with two or three axes."""
+    for picture in given:
+        if (
+            not isinstance(picture, np.ndarray)
+            or picture.dtype != np.uint8
+            or (picture.ndim not in (2, 3))
+        ):
+            raise UsageError(
+                expected="pictures uint8[height, width] or uint8[height, width, 3]",
+                got=f"{getattr(picture, 'dtype', type(picture).__name__)}"
+                f"{list(getattr(picture, 'shape', ()))}",
+                where=f"source {name}",
+                action="give the camera a location, or pictures of that form",
+            )
+    found: Sequence[npt.NDArray[np.uint8]] = given
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=False, eq=False)
+class _Pictures:
+    """A camera made of pictures; it can be read again."""
+
+    stream: str
+    pictures: Sequence[npt.NDArray[np.uint8]]
+    rate_hz: float
+    durable: bool = True
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, pixels in enumerate(self.pictures):
+            at_ns = round(index * NS_PER_S / self.rate_hz)
+            yield Frame(
+                stream=self.stream,
+                index=index,
+                capture_ns=at_ns,
+                received_ns=at_ns,
+                pixels=pixels,
+            )
+
+
+def _outlets(given: Mapping[str, Outlet | Sink] | None) -> dict[str, Outlet]:
+    """Functions as outlets; those that are some already as they are."""
+    from sightline.act import Outlet  # noqa: PLC0415
+    from sightline.act.outlet import DeliveryError  # noqa: PLC0415
+
+    class Called(Outlet):
+        """Calls a function with each thing that is said."""
+
+        takes = ("alerts", "commands")
+
+        def __init__(self, name: str, function: Sink) -> None:
+            self.name = name
+            self.function = function
+
+        def send(self, said: Any, /, *, idempotency_key: str, deadline_s: float) -> None:
+            try:
+                self.function(json.loads(said.canonical_bytes()))
+            except Exception as error:  # it is the user's, and may raise anything
+                raise DeliveryError(
+                    got=f"{type(error).__name__}: {error}", where=f"function {self.name}"
+                ) from error
+
+    return {
+        name: one if isinstance(one, Outlet) else Called(name, one)
+        for name, one in (given or {}).items()
+    }
 
 
 def replay(path: Path | str) -> ReplayVerdict:
@@ -280,6 +362,13 @@ def _times(one: DetectedSeries) -> pl.Series:
 
 def _polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
+        if pl.Object in frame.dtypes:  # Python objects, of which Polars knows nothing
+            return _columns(
+                {
+                    n: c.to_numpy() if c.dtype == pl.Object else c
+                    for n, c in zip(frame.columns, frame, strict=True)
+                }
+            )
         return frame
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()

@@ -135,6 +135,21 @@ def frames(
 
 
 @app.command()
+def line(
+    as_json: Json = False,
+    parts: Annotated[int, typer.Option(min=20, help="Parts on the belt.")] = 10_000,
+    paced: Annotated[int, typer.Option(min=0, help="Parts at the speed of the line.")] = 120,
+    kills: Annotated[int, typer.Option(min=0, max=10, help="Of the run that is killed.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 1,
+) -> None:
+    """Parts of a line on which all goes wrong: each decided once, in time, killed or not."""
+    from benchmarks.line import bench_line
+
+    found = bench_line(parts=parts, paced_parts=paced, kills=kills, seed=seed, progress=_say)
+    _show(found, as_json=as_json)
+
+
+@app.command()
 def deadlines(
     as_json: Json = False,
     count: Annotated[

@@ -99,7 +99,7 @@ def test_a_serial_number_that_comes_again_sends_the_second_part_to_review():
 
 
 def test_two_parts_in_one_picture_both_go_to_review():
-    result, scene = run_line(parts=12, seed=4, close_parts=0.2, settings={"min_gap_m": 0.03})
+    result, scene = run_line(parts=12, seed=4, close_parts=0.2)
     close = scene.truth["close_parts"].to_list()
     both = [a or b for a, b in zip(close, [*close[1:], False], strict=True)]
     assert any(both)

@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from sightline.apps.inspection.line_scene import LineCamera, LineFaults, LineScene, write_line
+from sightline.apps.inspection.line_scene import (
+    LineCamera,
+    LineFaults,
+    LineScene,
+    write_line,
+    write_pipelines,
+)
 
 PIPELINE = Path(__file__).with_name("inspection.yaml")
 """One camera and the line's signals."""
@@ -19,4 +25,5 @@ __all__ = [
     "LineFaults",
     "LineScene",
     "write_line",
+    "write_pipelines",
 ]

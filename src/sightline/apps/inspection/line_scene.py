@@ -18,7 +18,7 @@ import polars as pl
 
 from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
-from sightline.records.windows import FloatArray
+from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.frames.delivery import CameraSource, Delivery, FrameItem
 
 STATIONS = {"top": 0.5, "side": 1.0, "end": 1.5}
@@ -152,6 +152,12 @@ class LineScene:
             found.append(float(at_s[i] + share * _ENCODER_S))
         return found
 
+    @cached_property
+    def triggers_ns(self) -> list[int]:
+        """When each part whose trigger is told of passes the light barrier first, UTC ns."""
+        told = self.truth.filter(~pl.col("lost_triggers"))["born_m"].to_list()
+        return [int(_time_ns(np.array(self._passes(born_m)[:1]))[0]) for born_m in told]
+
     # --- what is sent -----------------------------------------------------------------------------
 
     def pictures(self, camera: str) -> list[tuple[int, int, int, bool]]:
@@ -234,9 +240,14 @@ _FIELDS = {
 }  # fmt: skip
 
 
+def _time_ns(at_s: FloatArray) -> IntArray:
+    """int64[n], UTC ns of seconds of the recording."""
+    return _START_NS + np.rint(at_s * NS_PER_S).astype(np.int64)
+
+
 def _rows(unit: str, at_s: FloatArray, **said: FloatArray) -> pl.DataFrame:
     """Rows of one unit; what it does not say is empty."""
-    time_ns = _START_NS + np.rint(at_s * NS_PER_S).astype(np.int64)
+    time_ns = _time_ns(at_s)
     empty = {n: pl.Series([None] * len(at_s), dtype=kind) for n, kind in _FIELDS.items()}
     return pl.DataFrame(
         {"unit": [unit] * len(at_s), "time_ns": time_ns, "received_ns": time_ns, **empty, **said}
@@ -297,7 +308,12 @@ def write_line(scene: LineScene, out: Path, *, training: int = 80) -> int:
         cv2.imwrite(str(good / f"{number:04d}.png"), pixels)
     scene.rows.write_csv(out / "process.csv")
     scene.truth.write_csv(out / "truth.csv")
+    write_pipelines(out)
+    return written
+
+
+def write_pipelines(out: Path) -> None:
+    """Write the pipelines of the line and the contract of its signals."""
     here = Path(__file__).parent
     for name in ("inspection.yaml", "line.yaml", "process.contract.yaml"):
         shutil.copy(here / name, out / name)
-    return written

@@ -157,7 +157,7 @@ def run_pipeline(
         stack.enter_context(run_lock(out))
         run = _open_run(plan, sources, out, options, is_new=is_new)
         fence = WriteFence.of(out, manifest=MANIFEST, epoch=run.state.epoch)
-        stack.enter_context(_closed_at_the_end(run, fence, limits))
+        stack.enter_context(closed_at_the_end(run, fence, limits))
         opened = _Opened(
             plan=plan,
             sources=sources,
@@ -737,7 +737,7 @@ def _open_run(
 
 
 @contextmanager
-def _closed_at_the_end(run: RunDirectory, fence: WriteFence, limits: Limits) -> Iterator[None]:
+def closed_at_the_end(run: RunDirectory, fence: WriteFence, limits: Limits) -> Iterator[None]:
     """Note in ``run.json`` where the logs ended, once all is closed and nothing went wrong."""
     yield
     fence.check()

@@ -273,6 +273,8 @@ class Limits:
     """Longest silence of a browser amid a request or an answer; then it is hung up on."""
     console_body_bytes: int = 1 << 14
     """One form that is sent to the page. A larger one is refused, unread."""
+    console_mask_bytes: int = 2 << 20
+    """The same of a form with a painted mask."""
 
     # isolated detectors
     answer_s: float = 60.0

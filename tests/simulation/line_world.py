@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from sightline.apps.inspection.line_scene import STATIONS
 from sightline.records import Frame
 from sightline.records.part import PartRecord
 from sightline.records.readings import Readings
-from sightline.runtime import Plan, make_plan
+from sightline.runtime import Plan, RunOptions, RunReport, make_plan, run_pipeline
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.sense import load_contract
+from sightline.sense import MemorySource, load_contract
 from simulation.engine import FaultyAnswers, SimulatedEngine, SimulatedResult
 
 REJECT_FROM, REVIEW_FROM = 5.0, 4.0
@@ -70,3 +71,19 @@ def records(result: SimulatedResult) -> list[PartRecord]:
 def codes(record: PartRecord) -> set[str]:
     """Of its reasons."""
     return {reason.code for reason in record.reasons}
+
+
+def run_line_into(out: Path, *, parts: int, seed: int = 0, **faults: Any) -> RunReport:
+    """A real run of the line in a folder, with its ledger."""
+    scene = LineScene(parts=parts, seed=seed, faults=LineFaults(**faults))
+    plan = line_plan()
+    return run_pipeline(
+        plan,
+        {
+            "process": MemorySource("process", {"process": scene.rows}),
+            **{camera: LineCamera(scene, camera) for camera in STATIONS},
+        },
+        out,
+        guard=FaultyAnswers(plan, seed, 0.0, sees=darkness),
+        options=RunOptions(durable=False),
+    )

@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pod": ("pod_command:pod", "Tell how large a flaw must be to be found."),
         "inspect": ("inspection_commands:inspect", "Look at pictures of parts with a model."),
         "parts": ("parts_command:parts", "Show what is known of each part of a run."),
+        "review": ("review_command:review", "Look at uncertain parts, and say what they are."),
         "demo": ("demo_command:demo", "Simulate satellites and run the gateway on them."),
         "lab": ("lab_commands:simulate", "Benchmarks, scores, profiles and simulated data."),
     }

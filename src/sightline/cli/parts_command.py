@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,9 +89,9 @@ def _lines(part: KnownPart) -> list[str]:
         f"{', while the line was held' if record.is_held else ''}",
     ]
     for reason in record.reasons:
+        limit = "" if math.isnan(reason.threshold) else f" (threshold {reason.threshold:.4g})"
         lines.append(
-            f"  because    {reason.code}  {reason.measure} {reason.value:.4g}"
-            f" (threshold {reason.threshold:.4g} {reason.unit})"
+            f"  because    {reason.code}  {reason.measure} {reason.value:.4g} {reason.unit}{limit}"
         )
     for one in record.pictures:
         seen = f"score {one.score:.3f}" if not one.code else one.code

@@ -13,6 +13,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
+from sightline.cli.runs import open_run
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.account_picture import write_text
 from sightline.evidence.detection_drawing import draw_detection
@@ -22,6 +23,7 @@ from sightline.evidence.detection_probability import (
     fit_hit_miss,
     fit_signal,
 )
+from sightline.evidence.parts_account import hits_and_misses, known_parts
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.windows import FloatArray
 
@@ -31,7 +33,11 @@ _NEEDED = "size,hit (0 or 1), or size,signal with --threshold"
 
 def pod(
     table: Annotated[
-        Path, typer.Argument(metavar="HITMISS.csv", help=f"Columns {_NEEDED}. Size 0 is no flaw.")
+        Path,
+        typer.Argument(
+            metavar="HITMISS.csv|RUN",
+            help=f"Columns {_NEEDED}. Size 0 is no flaw. Or a run whose parts were reviewed.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="POD.svg", help="Draw the curve.")
@@ -49,10 +55,16 @@ def pod(
 ) -> None:
     """Probability of detection: a90, a90/95 and false calls (MIL-HDBK-1823A).
 
-    Rows of size 0 are places without a flaw; what is called there are false calls.
+    Rows of size 0 are places without a flaw; what is called there are false calls. Of a run,
+    painted defects are flaws (their longest extent, in px), found unless their part was accepted.
+    A flaw in a part that nobody reviewed is not counted: what was missed comes from the audit.
     """
     check_outputs({"-o": out}, inputs=[table])
-    size, answer, is_signal = _read(table, threshold)
+    if table.is_dir():
+        size, answer, is_signal = *hits_and_misses(known_parts(open_run(table).parts())), False
+        unit = "px"
+    else:
+        size, answer, is_signal = _read(table, threshold)
     is_flaw = size > 0
     called = answer >= threshold if is_signal and threshold is not None else answer > 0
     found: Detection

@@ -16,6 +16,7 @@ from sightline.console.answering import control_of, waiting_inputs
 from sightline.console.camera_pictures import draw_picture, newest_picture
 from sightline.console.following import FollowedRun
 from sightline.console.overview import hidden_fields, live_part, standing_alarms, trouble_box
+from sightline.console.reviewing import REVIEW_SCRIPT, REVIEW_STYLE, ReviewView
 from sightline.decide.alerting.actions import MOST_OPERATOR_CHARS
 from sightline.errors import SightlineError
 from sightline.evidence.account import Facts, explain
@@ -27,6 +28,8 @@ from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.controls import takes_controls
 from sightline.runtime.alerting.giving import give_to_desk
 
+REVIEW_LINK = '<p><a href="/review">Review parts</a></p>'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -36,11 +39,14 @@ class Shown:
         title: as plain text.
         body: as markup.
         is_live: whether its live part changes and is asked for again.
+        style, script: of its own, beside those of every page.
     """
 
     title: str
     body: str
     is_live: bool = False
+    style: str = ""
+    script: str = ""
 
 
 class Console:
@@ -49,6 +55,7 @@ class Console:
     Args:
         run: live or finished.
         refresh_s: time between two looks at the log, at least.
+        review: the review view of a run of parts; None: it has none.
         wall_ns: the time now, UTC ns, from which the ends of masks and shelves count.
         limits: bounds.
 
@@ -61,12 +68,14 @@ class Console:
         run: RunDirectory,
         *,
         refresh_s: float,
+        review: ReviewView | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.run = run
         self._wall_ns = wall_ns
         self.refresh_s = refresh_s
+        self.review = review
         self._limits = limits
         self._followed = FollowedRun(run, limits=limits)
         self._layout = SiteLayout.of(run.plan) if run.plan.cameras else None
@@ -90,22 +99,29 @@ class Console:
             '<span id="updated" role="status"></span></p></header>'
             f"{self._who(operator, form_key=form_key)}"
             f'<p class="soft">{markup(description)} Folder {markup(self.run.path.name)}.</p>'
+            f"{'' if self.review is None else REVIEW_LINK}"
             f'<div id="live">{self.live(form_key=form_key)}</div>',
             is_live=True,
         )
+
+    def review_page(self, *, form_key: str, operator: str, after: str) -> Shown | None:
+        """The next part to be looked at; None of a run without parts."""
+        if self.review is None:
+            return None
+        body = self.review.body(
+            form_key=form_key,
+            operator=operator,
+            who=_name_form(operator, form_key=form_key, back="/review"),
+            after=after,
+        )
+        name = self.run.plan.pipeline.pipeline
+        return Shown(title=f"{name}: review", body=body, style=REVIEW_STYLE, script=REVIEW_SCRIPT)
 
     def _who(self, operator: str, *, form_key: str) -> str:
         """Where an operator says who they are, before they answer."""
         if not self.run.plan.has_desk or not takes_controls(self.run.path):
             return ""
-        said = "Answers are recorded under this name." if operator else "Needed before you answer."
-        return (
-            '<form method="post" action="/operator" class="who">'
-            f'<input type="hidden" name="form_key" value="{markup(form_key)}">'
-            '<label for="operator">Your name</label><input id="operator" name="operator" required '
-            f'maxlength="{MOST_OPERATOR_CHARS}" autocomplete="name" value="{markup(operator)}">'
-            f'<button>Answer as this</button> <span class="soft">{said}</span></form>'
-        )
+        return _name_form(operator, form_key=form_key, back="/")
 
     def live(self, *, form_key: str) -> str:
         """The part of it that changes."""
@@ -248,6 +264,19 @@ def answer_forms(subject: str, *, stage: str, form_key: str) -> str:
             f"<button>{title}</button></fieldset></form>"
         )
     return f'<h2 id="answer">Answer</h2><div class="forms">{"".join(parts)}</div>'
+
+
+def _name_form(operator: str, *, form_key: str, back: str) -> str:
+    """Where somebody says who they are; ``back``: the page that comes then."""
+    said = "Answers are recorded under this name." if operator else "Needed before you answer."
+    return (
+        '<form method="post" action="/operator" class="who">'
+        f'<input type="hidden" name="form_key" value="{markup(form_key)}">'
+        f'<input type="hidden" name="back" value="{markup(back)}">'
+        '<label for="operator">Your name</label><input id="operator" name="operator" required '
+        f'maxlength="{MOST_OPERATOR_CHARS}" autocomplete="name" value="{markup(operator)}">'
+        f'<button>Answer as this</button> <span class="soft">{said}</span></form>'
+    )
 
 
 def error_body(error: SightlineError | str) -> str:

@@ -18,9 +18,10 @@ from sightline.console.overview import hidden_fields
 from sightline.errors import UsageError
 from sightline.evidence.part_pixels import PartPixels
 from sightline.evidence.parts_account import KnownPart, known_parts
-from sightline.evidence.review_queue import AUDITED, Queued, miss_bound, review_queue
+from sightline.evidence.review_queue import AUDITED, MissBound, Queued, miss_bound, review_queue
 from sightline.evidence.reviewed_set import mask_facts, store_mask
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.decision import Reason
 from sightline.records.part import PartNote, PartPicture
 from sightline.records.shown_text import markup
 from sightline.runtime.alerting.controls import takes_controls
@@ -185,10 +186,7 @@ class ReviewView:
             at = ids.index(after) + 1 if after in ids else 0
             said = (
                 f"{len(queue)} parts wait, {sum(bool(p.reviews) for p in parts)} were reviewed. "
-                f"Audit: {bound.audited} of {min(AUDITED, bound.accepted)} answered, "
-                f"{bound.defects} with a defect; with 95 % confidence at most "
-                f"{100 * bound.rate_bound:.1f} % of the {bound.accepted} accepted parts "
-                f"({bound.missed_bound}) have one."
+                f"{_audit_words(bound)}"
             )
             head = (
                 f'<nav><a href="/">Back to the run</a></nav><h1>Review</h1>'
@@ -205,10 +203,7 @@ class ReviewView:
         for number, picture in enumerate(record.pictures, start=1):
             is_chosen = picture.station == one.station
             figures.append(self._figure(record.part_id, number, picture, is_chosen=is_chosen))
-        reasons = "; ".join(
-            f"{r.code} {r.measure} {r.value:.4g} (threshold {r.threshold:.4g})"
-            for r in record.reasons
-        )
+        reasons = "; ".join(map(_reason_words, record.reasons))
         process = ", ".join(f"{v.name} {v.value:.4g} {v.unit}" for v in record.process)
         skip = f"/review?after={quote(record.part_id, safe='')}"
         hidden = hidden_fields(
@@ -221,7 +216,8 @@ class ReviewView:
             f"{'. ' + markup(process) if process else ''}.</p>"
             f'<div class="review">{"".join(figures) or "<p>No picture.</p>"}</div>'
             f'<form id="verdict" method="post" action="/review">{hidden}'
-            '<input type="hidden" name="verdict" value=""><input type="hidden" name="mask" value="">'
+            '<input type="hidden" name="verdict" value="">'
+            '<input type="hidden" name="mask" value="">'
             '<div class="keys">'
             '<button id="accept" type="button">Good <kbd>A</kbd></button>'
             '<button id="reject" type="button">Defect <kbd>R</kbd></button>'
@@ -277,9 +273,7 @@ class ReviewView:
             self._given.append(review_of(control))
 
     def _control(self, form: Mapping[str, str]) -> dict[str, Any]:
-        part = next(
-            (p for p in self._parts() if p.record.part_id == form.get("part_id")), None
-        )
+        part = next((p for p in self._parts() if p.record.part_id == form.get("part_id")), None)
         verdict, reviewer = form.get("verdict", ""), form.get("operator", "").strip()
         if part is None or verdict not in ("good", "defect"):
             raise _wrong("part_id, verdict", "a part of this run, good or defect")
@@ -312,9 +306,27 @@ class ReviewView:
             width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
             if pixels is not None and (height, width) == pixels.shape[:2]:
                 drawn = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if drawn is None or drawn.ndim != 3 or drawn.shape[2] != 4:  # noqa: PLR2004
+        if drawn is None or drawn.ndim != 3 or drawn.shape[2] != 4:
             raise _wrong("mask", "what was painted, a PNG of the size of the picture")
-        return np.where(drawn[:, :, 3] > 127, 255, 0).astype(np.uint8)  # noqa: PLR2004
+        return np.where(drawn[:, :, 3] > 127, 255, 0).astype(np.uint8)
+
+
+def _reason_words(reason: Reason) -> str:
+    """A reason with its value, and its threshold where it has one."""
+    limit = "" if math.isnan(reason.threshold) else f" (threshold {reason.threshold:.4g})"
+    return f"{reason.code} {reason.measure} {reason.value:.4g}{limit}"
+
+
+def _audit_words(bound: MissBound) -> str:
+    """What the random audit says of the accepted parts so far."""
+    sample = min(AUDITED, bound.accepted)
+    if not bound.audited:
+        return f"Audit of accepted parts: none of {sample} answered, so nothing is known of misses."
+    return (
+        f"Audit of accepted parts: {bound.audited} of {sample} answered, {bound.defects} with a "
+        f"defect; with 95 % confidence at most {100 * bound.rate_bound:.1f} % of the "
+        f"{bound.accepted} accepted parts ({bound.missed_bound}) have one."
+    )
 
 
 def _wrong(field: str, expected: str) -> UsageError:

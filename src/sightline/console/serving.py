@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page, its live part, or a picture."""
-        path = urlsplit(self.path).path
+        path, query = urlsplit(self.path).path, urlsplit(self.path).query
         if not self._access.may_look(self.headers):  # type: ignore[arg-type]
             self._turn_away(path)
             return
@@ -187,6 +187,17 @@ class _Handler(BaseHTTPRequestHandler):
                     self._trouble(HTTPStatus.NOT_FOUND, "there is no such camera")
                 else:
                     self._send(picture, "image/jpeg")
+            elif path == "/review":
+                after = dict(parse_qsl(query, max_num_fields=_MOST_FIELDS)).get("after", "")
+                found = self._console.review_page(
+                    form_key=key, operator=self._operator(), after=after
+                )
+                if found is None:
+                    self._trouble(HTTPStatus.NOT_FOUND, "this run has no parts")
+                else:
+                    self._show(found)
+            elif path.startswith("/part/"):
+                self._send_part(path)
             else:
                 self._trouble(HTTPStatus.NOT_FOUND, "there is no such page")
         except UsageError as error:
@@ -206,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._access.may_look(self.headers):  # type: ignore[arg-type]
             self._turn_away(path)
             return
-        if path not in ("/input", "/operator"):
+        if path not in ("/input", "/operator", "/review"):
             self._trouble(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         if not self._access.is_our_form(
@@ -216,17 +227,32 @@ class _Handler(BaseHTTPRequestHandler):
             self._trouble(HTTPStatus.FORBIDDEN, "this form is not of this page: load it again")
             return
         if path == "/operator":
-            self._redirect(named_cookie(form.get("operator", "")))
+            back = "/review" if form.get("back") == "/review" else "/"
+            self._redirect(named_cookie(form.get("operator", "")), to=back)
             return
         form.setdefault("operator", self._operator())
         try:
-            self._console.give(form)
+            if path == "/review" and self._console.review is not None:
+                self._console.review.give(form)
+            else:
+                self._console.give(form)
         except UsageError as error:
             self._trouble(HTTPStatus.BAD_REQUEST, error)
         except SightlineError as error:
             self._trouble(HTTPStatus.INTERNAL_SERVER_ERROR, error)
         else:
-            self._redirect()
+            self._redirect(to="/review" if path == "/review" else "/")
+
+    def _send_part(self, path: str) -> None:
+        """A picture of a part: ``/part/ID/STATION``, each as one part of the address."""
+        names = [unquote(one) for one in path.split("/")[2:]]
+        picture = None
+        if self._console.review is not None and len(names) == 2:
+            picture = self._console.review.picture(names[0], names[1])
+        if picture is None:
+            self._trouble(HTTPStatus.NOT_FOUND, "there is no such picture")
+        else:
+            self._send(picture, "image/png")
 
     def _form(self) -> dict[str, str] | None:
         """The fields that were sent; None if they were refused, and answered."""
@@ -234,7 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
             size = int(self.headers.get("Content-Length") or "")
         except ValueError:
             size = -1
-        if not 0 <= size <= self._limits.console_body_bytes:
+        is_review = urlsplit(self.path).path == "/review"
+        most = self._limits.console_mask_bytes if is_review else self._limits.console_body_bytes
+        if not 0 <= size <= most:
             self._trouble(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too large")
             return None
         try:
@@ -275,12 +303,18 @@ class _Handler(BaseHTTPRequestHandler):
         nonce = secrets.token_urlsafe(16)
         refresh_ms = max(round(self._console.refresh_s * 1000), 500)
         script = _SCRIPT.replace("REFRESH_MS", json.dumps(refresh_ms)) if shown.is_live else ""
-        text = page(shown.title, shown.body, style=CONSOLE_STYLE, nonce=nonce, script=script)
+        text = page(
+            shown.title,
+            shown.body,
+            style=CONSOLE_STYLE + shown.style,
+            nonce=nonce,
+            script=shown.script or script,
+        )
         self._send(text.encode(), "text/html; charset=utf-8", status=status, nonce=nonce)
 
-    def _redirect(self, cookie: str = "") -> None:
+    def _redirect(self, cookie: str = "", *, to: str = "/") -> None:
         self.send_response(HTTPStatus.SEE_OTHER)
-        self.send_header("Location", "/")
+        self.send_header("Location", to)
         if cookie:
             self.send_header("Set-Cookie", cookie)
         self._end_of_headers(0, nonce="")

@@ -18,6 +18,7 @@ from sightline.decide.disposition import cost_thresholds
 from sightline.errors import UsageError
 from sightline.records.part import Disposition, PartNote, PartRecord, PartReview, parts_digest
 from sightline.records.signals import NS_PER_S
+from sightline.records.windows import FloatArray
 from sightline.runtime import RunDirectory
 from sightline.runtime.stages.parts import PartsSettings
 
@@ -151,6 +152,22 @@ def parts_sums(notes: Sequence[PartNote], run: RunDirectory) -> dict[str, Any]:
         "thresholds": cost_table(run),
         "digest": parts_digest(notes),
     }
+
+
+def hits_and_misses(parts: Sequence[KnownPart]) -> tuple[FloatArray, FloatArray]:
+    """What reviews say of what the line found, for the probability of detection.
+
+    A part in which a person painted a defect is a flaw, as long as what was painted; it was found
+    if the line did not accept the part. A part that a person called good is a place without a flaw.
+
+    Returns:
+        float64[n] sizes in px of the picture, 0 for no flaw, and float64[n], 1 for found or called.
+    """
+    judged = [p for p in parts if p.reviews]
+    told = [p for p in judged if p.verdict == "good" or p.reviews[-1].size_px > 0]
+    sizes = [0.0 if p.verdict == "good" else p.reviews[-1].size_px for p in told]
+    called = [float(p.record.disposition is not Disposition.ACCEPT) for p in told]
+    return np.array(sizes), np.array(called)
 
 
 def _is_corrected(part: KnownPart) -> bool:

@@ -183,7 +183,8 @@ def read_mask(run: RunDirectory, digest: str) -> Image:
 
 def _coco(shown: Sequence[tuple[str, Image, PartReview]]) -> dict[str, Any]:
     """COCO detection format (cocodataset.org, data format): box is x, y, width, height in px."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     kinds = sorted({r.kind or "defect" for _, _, r in shown if r.verdict == "defect"})
     for number, (name, picture, review) in enumerate(shown, start=1):
         height, width = picture.shape[:2]

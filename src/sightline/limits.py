@@ -121,6 +121,8 @@ class Limits:
     max_learnt_series: int = 200_000
     """Series (keys times measures) that one learning stage follows in one partition. Further keys
     get no score, and their series are counted as without room."""
+    max_commands_of_key: int = 20_000
+    """Commands to one key that a stage which reads them remembers. Beyond it the oldest go."""
     max_open_decisions: int = 1_000_000
     """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
     max_standing: int = 10_000

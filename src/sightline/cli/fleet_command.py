@@ -9,13 +9,12 @@ import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.evidence.fleet_evaluation import (
-    FALSE_ALERTS_PER_DAY,
-    LEARN_DAYS,
     read_fleet,
     summary_lines,
     watch_fleet,
     write_predictions,
 )
+from sightline.perceive.normal.satellite_watch import FALSE_ALERTS_PER_DAY, LEARN_DAYS
 
 
 def register(evaluate: typer.Typer) -> None:

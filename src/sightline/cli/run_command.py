@@ -299,10 +299,7 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         counts = (f"{n} {v}" for n, v in sending.items() if v and n != "is_signed")
         signed = "signed" if sending["is_signed"] else "not signed: anybody can command it"
         yield "actuator", f"{machine}: {', '.join(counts)} ({signed})"
-    for stage, found in report.learning.items():
-        words = f"{found.known:,} series known, {found.learning:,} still learnt from"
-        room = f", {found.without_room:,} without room" if found.without_room else ""
-        yield "learning", f"{stage}: {words}{room}"
+    yield from _learning_rows(report)
     yield from _detector_rows(report)
     for bound, count in report.at_bounds.items():
         yield "at its bound", f"{bound}: {count:,}"
@@ -327,6 +324,19 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     for partition, message in report.recoveries.items():
         yield "recovered", f"{partition}: {message}"
     yield "digest", report.digest
+
+
+def _learning_rows(report: RunReport) -> Iterator[tuple[str, str]]:
+    for stage, found in report.learning.items():
+        words = f"{found.known:,} series known, {found.learning:,} still learnt from"
+        room = f", {found.without_room:,} without room" if found.without_room else ""
+        yield "learning", f"{stage}: {words}{room}"
+        if found.borne:
+            yield (
+                "told",
+                f"{stage}: {found.tellings:,} on {found.judged_days:.1f} days of a key, of which "
+                f"its budget allows {found.borne:.3g} to be false",
+            )
 
 
 def _detector_rows(report: RunReport) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,7 @@ BUILT_IN_STAGES: Mapping[str, str] = {
     "presence": "sightline.runtime.stages.presence:PresenceStage",
     "robust_deviation": "sightline.runtime.stages.deviation:RobustDeviation",
     "level_deviation": "sightline.runtime.stages.deviation:LevelDeviation",
+    "expectation": "sightline.runtime.stages.expectation:ExpectationStage",
     "novelty": "sightline.runtime.stages.novelty:NoveltyStage",
     "calibration": "sightline.runtime.stages.calibration:CalibrationStage",
     "packet_loss": "sightline.runtime.stages.packet_loss:PacketLossStage",
@@ -103,6 +104,8 @@ class RowsForm(Form):
     """Log the rows themselves, or (durable sources only) a reference with their digest."""
     inbox: Inbox = Inbox()
     """The queue of a live source."""
+    optional: bool = False
+    """Whether a run may be started without it: then nothing comes from it."""
     options: dict[str, Any] = {}
     """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 

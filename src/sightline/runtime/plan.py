@@ -113,9 +113,11 @@ class Plan:
         return self.pipeline.alerting is not None
 
     @property
-    def takers(self) -> tuple[ItemStage, ...]:
-        """Item stages that take operator inputs."""
-        return tuple(step.stage for step in self.items if step.stage.controls)
+    def takers(self) -> tuple[ItemStage | Stage, ...]:
+        """Stages that take operator inputs."""
+        series = [step.stage for chain in self.chains for step in chain.steps]
+        stages: list[ItemStage | Stage] = [*(step.stage for step in self.items), *series]
+        return tuple(stage for stage in stages if stage.controls)
 
     def item_plan(self, step: ItemStep) -> ItemPlan:
         """What an item stage knows of the pipeline when it begins."""
@@ -913,6 +915,12 @@ class _Place:
     @property
     def latency_budget_s(self) -> float:
         return self.planner.pipeline.latency_budget_s
+
+    def source(self, name: str) -> Contract:
+        found = self.planner.contracts.get(name)
+        if found is None:
+            self.fail("a source of rows", name, list(self.planner.contracts))
+        return found
 
     def fail(
         self, expected: str, got: str, near: Sequence[str] = (), *, action: str = ""

@@ -300,7 +300,8 @@ class _Opened:
     @property
     def rows(self) -> dict[str, Source]:
         """Sources of rows, in the order of the pipeline."""
-        return {n: self.sources[n] for n in self.plan.contracts}  # type: ignore[misc]
+        given = (n for n in self.plan.contracts if n in self.sources)
+        return {n: self.sources[n] for n in given}  # type: ignore[misc]
 
     @property
     def cameras(self) -> dict[str, FrameSource]:
@@ -453,7 +454,7 @@ def _feed(opened: _Opened, driver: EpochDriver) -> Iterator[tuple[Iterator[Part]
         return
     rows = None
     if plan.contracts:
-        given = [(opened.rows[n], contract) for n, contract in plan.contracts.items()]
+        given = [(source, plan.contracts[n]) for n, source in opened.rows.items()]
         rows = epochs(given, tick_ns=plan.tick_ns, limits=opened.limits)
     if plan.cameras and options.speed is not None:
         with _played(opened, rows, options.speed) as feed:
@@ -594,7 +595,8 @@ def _check_sources(
     plan: Plan, sources: Mapping[str, Source | FrameSource], options: RunOptions
 ) -> None:
     wanted, given = set(plan.pipeline.sources), set(sources)
-    if wanted != given:
+    optional = {name for name, form in plan.pipeline.tables.items() if form.optional}
+    if not wanted - optional <= given <= wanted:
         raise SourceError(
             expected=f"sources {', '.join(sorted(wanted))}",
             got=", ".join(sorted(given)) or "none",
@@ -602,7 +604,7 @@ def _check_sources(
             action="give each source of the pipeline once: --source NAME=LOCATION",
         )
     for name, form in plan.pipeline.tables.items():
-        if form.record != "reference":
+        if form.record != "reference" or name not in sources:
             continue
         is_durable = getattr(sources[name], "durable", False)
         if options.is_live or plan.cameras or not is_durable:

@@ -54,7 +54,8 @@ class RunReport:
         recoveries: what was cut from torn logs, by partition.
         alerting: of an alert desk: alerts by ``fates``, ``messages`` by kind; None without one.
         learning: of each stage that learns: how many series it scores, still learns from, and had
-            no room for.
+            no room for; and how often it told something, on how many days of a key, and how many
+            false alerts its budget allows on so many.
         at_bounds: by bound of :class:`.Limits` that was reached: decisions that became final before
             their time (``max_open_decisions``), looks at which a condition that a camera saw found
             no room and was not said (``max_standing``), pictures of alerts that found no room
@@ -183,7 +184,7 @@ class RunReport:
             "at_bounds": dict(self.at_bounds),
             "left_aside": {camera: dict(causes) for camera, causes in self.left_aside.items()},
             "advice": dict(self.advice),
-            "learning": {stage: asdict(found) for stage, found in self.learning.items()},
+            "learning": {stage: one.as_mapping() for stage, one in self.learning.items()},
             **({} if self.alerting is None else {"alerting": alerting_mapping(self.alerting)}),
         }
 

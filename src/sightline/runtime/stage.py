@@ -98,6 +98,9 @@ class Planning(Protocol):
     def latency_budget_s(self) -> float:
         """Of the pipeline."""
 
+    def source(self, name: str) -> Contract:
+        """The contract of another source of rows."""
+
     def measures_like(self, stage: str, patterns: Sequence[str]) -> tuple[Measure, ...]:
         """Measures of ``stage`` by name, or by ``*`` and how their name ends; each once."""
 
@@ -322,10 +325,17 @@ class Stage(AnyStage):
     writes: ClassVar[str] = "windows"
     scopes: ClassVar[tuple[Scope, ...]] = ("key",)
     scores: ClassVar[bool] = False
+    controls: ClassVar[tuple[str, ...]] = ()
+    """Operator inputs that it takes; its state has ``take_control`` for them."""
 
     @classmethod
     def ports(cls) -> tuple[str, str]:
         return cls.reads, cls.writes
+
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        """Why an input of its kind cannot be taken; None if it can."""
+        del control
+        return None
 
     # --- before the run ---------------------------------------------------------------------------
 
@@ -352,6 +362,16 @@ class Stage(AnyStage):
     def lookback(self) -> int:
         """Windows before a changed one that it needs to see."""
         return 1
+
+    @property
+    def beside(self) -> str | None:
+        """A further source whose rows it is told as they come; None: none.
+
+        Its rows must go to the partition of the key that they are about: by the same
+        ``timing.watermark_by``. The state of the stage has ``take_beside`` for them, and ``again``,
+        which names the keys that they make it look at again.
+        """
+        return None
 
     @property
     def extra_columns(self) -> tuple[str, ...]:

@@ -428,10 +428,12 @@ def join_batches(batches: list[tuple[str, pl.DataFrame]]) -> tuple[tuple[str, pl
 
 
 class Router:
-    """Assigns rows to logical partitions by a stable hash of their key.
+    """Assigns rows to logical partitions by a stable hash of what they share a clock with.
 
-    The hash is BLAKE2b of the canonical key: the same on every machine and in every run. Rows
-    whose key is missing go to partition 0, where admission refuses them.
+    That is their key, or a part of it (``timing.watermark_by``): sources whose clocks go by the
+    same name meet in one partition. The hash is BLAKE2b of the canonical name: the same on every
+    machine and in every run. Rows whose key is missing go to partition 0, where admission refuses
+    them.
     """
 
     def __init__(
@@ -450,7 +452,7 @@ class Router:
         """Split ``frame`` by partition, keeping the order of rows; ascending, none empty."""
         if self._partitions == 1:
             return [(0, frame)]
-        columns = self._contracts[source].key
+        columns = self._contracts[source].watermark_columns
         if any(c not in frame.columns for c in columns):
             return [(0, frame)]
         parts = [frame[c].cast(pl.String, strict=False) for c in columns]

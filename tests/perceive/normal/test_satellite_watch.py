@@ -134,7 +134,7 @@ def test_what_somebody_takes_as_normal_is_over_and_is_told_no_more_until_it_is_l
         watch.advance(whole.values[rows], whole.is_heard[rows], whole.commands)
         if block == (DAYS - 1) * BLOCKS_PER_DAY + 3:
             assert any(a.channel == 0 and a.is_open for a in watch.alerts)
-            watch.take_as_normal(0)
+            watch.take_as_normal(0, watch.record.end)
     row, until = watch.quiet[0]
     assert (row, until) == (begin + 4 * PER_DAY // BLOCKS_PER_DAY, begin + 3 * PER_DAY)
     mine = [a for a in watch.alerts if a.channel == 0]

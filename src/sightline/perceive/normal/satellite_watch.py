@@ -335,7 +335,7 @@ class SatelliteWatch:
                 found[m, t] = tail_levels(self.maxima[m, t], share, least_blocks=least)
         return found
 
-    def take_as_normal(self, channel: int | None) -> None:
+    def take_as_normal(self, channel: int | None, row: int) -> None:
         """Somebody has said that what a channel, or all of them, shows from now on is normal.
 
         What stands is over, and nothing is told until it is learnt: of one channel for two whole
@@ -344,8 +344,9 @@ class SatelliteWatch:
 
         Args:
             channel: column; None: all of them.
+            row: from which on; the end of the record, or later.
         """
-        row, per_day = self.record.end, self.record.rows_per_day
+        per_day = self.record.rows_per_day
         day = -(-row // per_day)
         days = 2 if channel is not None else self.learn_days
         for k in range(self.record.values.shape[1]) if channel is None else (channel,):

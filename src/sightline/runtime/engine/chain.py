@@ -23,7 +23,7 @@ from sightline.runtime.engine.guard import ArraysRequest, BreakerState, Outcome
 from sightline.runtime.engine.learning import Learning, following_state
 from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.stage_timer import StageTimer
-from sightline.runtime.engine.stream import StreamState
+from sightline.runtime.engine.stream import Names, StreamState
 from sightline.runtime.engine.summary import PresenceSummary
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Chain, Closing, RootStage, Step, SubjectTransitions, Windows
@@ -68,21 +68,44 @@ class ChainState:
         """Take notice of new rows of the stream."""
         self.closing.note(rows)
 
+    def note_beside(self, source: str, rows: Rows, names: Names) -> None:
+        """Tell the stages that asked for it of new rows of another stream."""
+        for step in self.chain.steps:
+            if step.stage.beside == source:
+                self.states[step.name].take_beside(rows, names)
+
+    def take_control(self, control: Mapping[str, Any]) -> None:
+        """An operator input, for every stage that takes its kind."""
+        for step in self.chain.steps:
+            if control["control"] in step.stage.controls:
+                self.states[step.name].take_control(control, self.stream.keys)
+
     def close(self) -> Changed | None:
         """Close what is complete and redo what changed; None when nothing did."""
         tables = self.closing.tables()
-        if not tables:
+        rows = np.empty(0, np.int64)
+        if tables:
+            rows = np.sort(self.series.upsert(_concatenate(tables, self.chain)))
+        code = np.sort(np.concatenate([self.series.code[rows], self._again()]))
+        if not len(code):
             return None
-        table = _concatenate(tables, self.chain)
-        rows = np.sort(self.series.upsert(table))
-        key = self.series.code[rows] >> _CODE_BITS
-        is_first = np.ones(len(rows), np.bool_)
+        key = code >> _CODE_BITS
+        is_first = np.ones(len(code), np.bool_)
         is_first[1:] = key[1:] != key[:-1]
-        first = rows[is_first]
         targets = self.series.rows_from(
-            key[is_first].astype(np.uint32), self.series.code[first] & ((1 << _CODE_BITS) - 1)
+            key[is_first].astype(np.uint32), code[is_first] & ((1 << _CODE_BITS) - 1)
         )
-        return Changed(rows=rows, targets=targets)
+        return Changed(rows=rows, targets=targets) if len(targets) else None
+
+    def _again(self) -> IntArray:
+        """Codes of the first windows to look at again because of what came beside."""
+        found = [
+            (key << _CODE_BITS) | max((time_ns - self.chain.width_ns) // self.chain.slide_ns + 1, 0)
+            for step in self.chain.steps
+            if step.stage.beside is not None
+            for key, time_ns in self.states[step.name].again(self.stream.keys)
+        ]
+        return np.array(found, np.int64)
 
     def trim(self, settled_ns: IntArray) -> None:
         """Let go of settled windows that no stage looks back on."""

@@ -177,6 +177,7 @@ class PartitionCore:
             for chain in self.chains:
                 if chain.chain.source == source:
                     chain.note(fed.rows)
+                chain.note_beside(source, fed.rows, stream.keys)
         return fed.refused, fed.received, fed.dropped
 
     def _on_input(self, entry: Entry) -> StepOutput:
@@ -208,6 +209,8 @@ class PartitionCore:
         plain = self._inputs.apply(entry.payload)
         if plain is not None:
             self.items.on_control(plain, output)
+            for chain in self.chains:
+                chain.take_control(plain)
         return output
 
     def _on_clock(self, entry: Entry) -> StepOutput:

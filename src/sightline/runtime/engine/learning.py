@@ -66,11 +66,30 @@ class Learning:
         known: series that are scored.
         learning: series that are still learnt from.
         without_room: series beyond the limit, never scored.
+        tellings: of a stage that decides, how often it told something.
+        judged_days: of all its keys together, on which it could.
+        borne: false alerts that its budget allows on so many days.
     """
 
     known: int = 0
     learning: int = 0
     without_room: int = 0
+    tellings: int = 0
+    judged_days: float = 0.0
+    borne: float = 0.0
+
+    def as_mapping(self) -> dict[str, float]:
+        """JSON-ready; what it told only of a stage that decides."""
+        found: dict[str, float] = {
+            "known": self.known, "learning": self.learning, "without_room": self.without_room
+        }  # fmt: skip
+        if self.borne:
+            found |= {
+                "tellings": self.tellings,
+                "judged_days": round(self.judged_days, 3),
+                "borne": round(self.borne, 4),
+            }
+        return found
 
     def __add__(self, other: Learning) -> Learning:
         """Of two partitions together."""
@@ -78,6 +97,9 @@ class Learning:
             known=self.known + other.known,
             learning=self.learning + other.learning,
             without_room=self.without_room + other.without_room,
+            tellings=self.tellings + other.tellings,
+            judged_days=self.judged_days + other.judged_days,
+            borne=self.borne + other.borne,
         )
 
 

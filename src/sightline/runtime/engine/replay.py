@@ -375,7 +375,8 @@ class _RowsAgain:
 
     def _read(self) -> Iterator[tuple[int, list[tuple[str, pl.DataFrame]]]]:
         plan = self._run.plan
-        missing = sorted(set(plan.contracts) - set(self._sources))
+        optional = {name for name, form in plan.pipeline.tables.items() if form.optional}
+        missing = sorted(set(plan.contracts) - optional - set(self._sources))
         if missing:
             raise LogError(
                 expected="the sources the log refers to",
@@ -383,7 +384,7 @@ class _RowsAgain:
                 where=f"partition {self._name}",
                 action="give them with --source NAME=LOCATION",
             )
-        opened = [(self._sources[n], plan.contracts[n]) for n in plan.contracts]
+        opened = [(self._sources[n], c) for n, c in plan.contracts.items() if n in self._sources]
         router = Router(plan.contracts, plan.pipeline.partitions)
         partition = int(self._name[1:])
         for epoch in epochs(opened, tick_ns=plan.tick_ns, limits=self._limits):

@@ -361,17 +361,12 @@ def _times(one: DetectedSeries) -> pl.Series:
 
 
 def _polars(frame: Any) -> pl.DataFrame:
-    if isinstance(frame, pl.DataFrame):
-        if pl.Object in frame.dtypes:  # Python objects, of which Polars knows nothing
-            return _columns(
-                {
-                    n: c.to_numpy() if c.dtype == pl.Object else c
-                    for n, c in zip(frame.columns, frame, strict=True)
-                }
-            )
-        return frame
     if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
+        frame = frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        # Of Python objects Polars knows nothing; their text tells.
+        objects = {n: frame[n].to_numpy() for n, kind in frame.schema.items() if kind == pl.Object}
+        return frame.with_columns(_columns(objects)) if objects else frame
     if hasattr(frame, "to_dict") and hasattr(frame, "columns"):  # pandas, which is not installed
         return _columns({str(n): np.asarray(frame[n]) for n in frame.columns})
     if isinstance(frame, np.ndarray) and frame.dtype.names is not None:

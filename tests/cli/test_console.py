@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import pytest
 import typer
@@ -10,7 +11,10 @@ from rich.text import Text
 
 from sightline.cli import console
 from sightline.cli.console import Terminal, fail, fail_as_defect, print_json
+from sightline.cli.sources import expected_rows
 from sightline.errors import ContractError, SightlineError
+from sightline.sense import open_source
+from sightline.sense.contract import parse_contract
 
 HOSTILE = "\x1b]0;PWNED\x07\x1b[2J\nerror: forged\r[red]x[/nope]\u202e"
 
@@ -75,3 +79,26 @@ def every(kind):
 
 def test_no_error_leaves_with_the_codes_of_success_or_of_a_comparison():
     assert all(kind.exit_code not in (0, 1) for kind in every(SightlineError))
+
+
+def test_a_file_of_text_is_expected_to_have_about_as_many_rows_as_it_has(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("time,v\n" + "2026-01-01T00:00:00Z,1.5\n" * 20_000)
+    plain = {
+        "contract": "t", "key": ["f"], "origin_column": "f", "event_time": {"column": "time"},
+        "fields": {"v": {"type": "number", "unit": "V"}},
+    }  # fmt: skip
+    contract = parse_contract(plain, where="t")
+    found = expected_rows({"t": open_source("t", str(path), contract)})
+    assert found == pytest.approx(20_000, rel=0.01)
+
+
+def test_what_no_terminal_shows_is_a_line_with_an_estimate(monkeypatch, capfd):
+    monkeypatch.setattr(console, "_PLAIN_EVERY_S", 0.05)
+    with console.working("walk", total=100) as note:
+        note(50)
+        time.sleep(0.2)
+    assert "walk: 50 %, about" in capfd.readouterr().err
+    with console.working("walk", is_quiet=True, total=100):
+        time.sleep(0.1)
+    assert capfd.readouterr().err == ""

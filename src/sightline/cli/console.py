@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,12 +30,15 @@ from sightline.records.decision import Severity, Status
 from sightline.records.shown_text import in_json, one_line, seen
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Progress
+from sightline.runtime.alerting.said import duration
 
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
 TRACEBACK = "SIGHTLINE_TRACEBACK"
 """Environment variable: with it a defect prints its whole traceback."""
 _DEFECT_CHARS = 300
 _PLAIN_EVERY_S = 10.0  # without a terminal, one progress line in so many seconds
+_SHOWN_AFTER_S, _SHOWN_EVERY_S = 2.0, 0.25
+"""On a terminal: what takes less shows nothing; and how often it is shown anew."""
 
 
 class Terminal(Console):
@@ -166,15 +169,91 @@ def _unit(unit: str) -> str:
     return "" if unit == "1" else f" {one_line(unit)}"
 
 
+class Estimate:
+    """How much of something is done, and how long the rest takes at the pace so far.
+
+    Args:
+        total: how much there is, as far as that is known.
+        monotonic_s: a clock.
+
+    >>> clock_s = iter([0.0, 30.0, 31.0])
+    >>> estimate = Estimate(100, monotonic_s=lambda: next(clock_s))
+    >>> estimate.words(25), estimate.words(0)
+    ('25 %, about 1 min 30 s left', '31 s so far')
+    """
+
+    def __init__(
+        self, total: int | None, *, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._total = total
+        self._monotonic_s = monotonic_s
+        self._began_s = monotonic_s()
+
+    def words(self, done: int) -> str:
+        """For people; more done than there was to do is shown as what it takes so far."""
+        took_s = self._monotonic_s() - self._began_s
+        if not self._total or not 0 < done <= self._total:
+            return f"{duration(took_s)} so far"
+        left_s = took_s * (self._total - done) / done
+        return f"{done / self._total:.0%}, about {duration(left_s)} left".replace("%", " %", 1)
+
+
 @contextmanager
-def counting_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[str, int], None] | None]:
-    """How far a walk over the logs is: partition and log sequence, on a terminal only."""
+def working(
+    title: str, *, is_quiet: bool = False, total: int | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Shows that something goes on: from 2 s on, and without a terminal a line in 10 s.
+
+    A thread shows it, so that what cannot be interrupted is seen to go on too. What it gives is
+    called with how much is done.
+    """
+    estimate, done, is_over = Estimate(total), [0], threading.Event()
     console = Terminal(stderr=True)
-    if is_quiet or not console.is_terminal:
-        yield None
-        return
-    with console.status(title) as status:
-        yield lambda partition, at: status.update(f"{title}: {partition}, entry {at:,}")
+
+    def show() -> None:
+        if not console.is_terminal:
+            while not is_over.wait(_PLAIN_EVERY_S):
+                console.print(f"{title}: {estimate.words(done[0])}")
+        elif not is_over.wait(_SHOWN_AFTER_S):
+            with Live(
+                console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+            ) as live:
+                while not is_over.wait(_SHOWN_EVERY_S):
+                    live.update(Text(f"{title}: {estimate.words(done[0])}"))
+
+    def note(count: int) -> None:
+        done[0] = count
+
+    shower = threading.Thread(target=show, name="progress")
+    if not is_quiet:
+        shower.start()
+    try:
+        yield note
+    finally:
+        is_over.set()
+        if not is_quiet:
+            shower.join()
+
+
+@contextmanager
+def counting_display(
+    title: str, *, is_quiet: bool, entries: Mapping[str, int]
+) -> Iterator[Callable[[str, int], None]]:
+    """How far a walk over the logs is.
+
+    Args:
+        title: what is done.
+        is_quiet: shows nothing.
+        entries: how many each partition has, about.
+    """
+    with working(title, is_quiet=is_quiet, total=sum(entries.values())) as note:
+        at: dict[str, int] = {}
+
+        def count(partition: str, entry: int) -> None:
+            at[partition] = entry
+            note(sum(at.values()))
+
+        yield count
 
 
 @contextmanager
@@ -193,9 +272,17 @@ def stop_on_signal(*, is_armed: bool) -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A live display on a terminal, a line now and then elsewhere, nothing when quiet."""
-    console = Terminal(stderr=True)
+def progress_display(
+    title: str, *, is_quiet: bool, total: int | None = None
+) -> Iterator[Callable[[Progress], None] | None]:
+    """A live display on a terminal, a line now and then elsewhere, nothing when quiet.
+
+    Args:
+        title: of the pipeline.
+        is_quiet: shows nothing.
+        total: rows and frames that there are, about; None: that is not known.
+    """
+    console, estimate = Terminal(stderr=True), Estimate(total)
     if is_quiet:
         yield None
         return
@@ -208,7 +295,8 @@ def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progre
                 due_s = time.monotonic() + _PLAIN_EVERY_S
                 console.print(
                     f"{title}: {utc(progress.tick_ns)} rows {progress.rows:,} "
-                    f"decisions {progress.decisions:,} open {progress.open_rows:,}"
+                    f"decisions {progress.decisions:,} open {progress.open_rows:,}; "
+                    f"{estimate.words(progress.rows)}"
                 )
 
         yield plain
@@ -226,6 +314,7 @@ def progress_display(title: str, *, is_quiet: bool) -> Iterator[Callable[[Progre
                 f"{progress.rows:,} rows",
                 f"{progress.open_rows:,} open",
                 f"{progress.decisions:,} decisions",
+                estimate.words(progress.rows),
             )
             grid = Table.grid()
             grid.add_row(table)

@@ -12,7 +12,7 @@ from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_fram
 from sightline.cli.console import Terminal, decision_line, print_json, progress_display
 from sightline.cli.run_command import metrics_server, report_lines
 from sightline.cli.runs import open_run
-from sightline.cli.sources import parse_speed
+from sightline.cli.sources import expected_rows, parse_speed
 from sightline.evidence import account_of_run, draw_svg, explain, write_report
 from sightline.records.decision import Transition, final_revisions
 from sightline.runtime import RunOptions, load_plan, run_pipeline
@@ -53,7 +53,7 @@ def demo(
     )
     with (
         metrics_server(metrics_port) as metrics,
-        progress_display("gateway", is_quiet=as_json) as on_progress,
+        progress_display("gateway", is_quiet=as_json, total=expected_rows(sources)) as on_progress,
     ):
         report = run_pipeline(
             plan,

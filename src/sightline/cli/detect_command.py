@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import polars as pl
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import StorageError, UsageError
 from sightline.evidence.series_detection import (
@@ -161,20 +161,26 @@ def detect(
         header_line=header_line,
         missing=tuple(missing or ()),
     )
-    read = read_series(path, time=time, value=value, key=key, options=options)
+    with working(f"reading {path.name}", is_quiet=as_json):
+        read = read_series(path, time=time, value=value, key=key, options=options)
     rule = EventRule(threshold=threshold, least_share=least_share)
     settings = NormalSettings(learns_below=learns_below if math.isfinite(learns_below) else None)
-    found = [
-        detect_series(
-            series,
-            train=rows,
-            train_until_ns=until_ns,
-            settings=settings,
-            rule=rule,
-            strong_only=strong_only,
-        )
-        for series in read.series
-    ]
+    found = []
+    with working(
+        "detect", is_quiet=as_json, total=sum(len(one.values) for one in read.series)
+    ) as note:
+        for series in read.series:
+            found.append(
+                detect_series(
+                    series,
+                    train=rows,
+                    train_until_ns=until_ns,
+                    settings=settings,
+                    rule=rule,
+                    strong_only=strong_only,
+                )
+            )
+            note(sum(len(one.series.values) for one in found))
     notes = _notes(read, found)
     alerts: list[SeriesAlert] = []
     if explain is not None or explain_to is not None:

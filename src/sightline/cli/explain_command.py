@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.decisions_command import list_decisions
 from sightline.cli.runs import open_run
 from sightline.errors import UsageError
@@ -63,7 +63,8 @@ def explain_command(
         else:
             list_decisions(run, said, last=_LISTED, of=len(said))
         return
-    facts = explain(run, said_id, is_quick=quick)
+    with working("explain", is_quiet=as_json):
+        facts = explain(run, said_id, is_quick=quick)
     has_picture = True
     if out is not None and out.suffix.lower() == ".html":
         write_account_page(run, facts, out)

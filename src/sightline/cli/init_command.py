@@ -14,7 +14,7 @@ import polars as pl
 import typer
 from rich.console import Console
 
-from sightline.cli.console import utc
+from sightline.cli.console import utc, working
 from sightline.cli.init_camera import (
     DESK,
     LIVE,
@@ -128,8 +128,9 @@ def _from_table(
 ) -> Iterator[str]:
     contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
     _check_vacant(contract_file, pipeline_file)
-    table = _read(file)
-    found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
+    with working(f"reading {file.name}"):
+        table = _read(file)
+        found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
     out.mkdir(parents=True, exist_ok=True)
     contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
     pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")

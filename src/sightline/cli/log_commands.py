@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.run_command import show_report
-from sightline.cli.runs import Plugins, open_run
+from sightline.cli.runs import Plugins, entries_of, open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.runtime import (
@@ -64,7 +64,7 @@ def replay(
     directory = open_run(path, plugins=plugins, has_logs=False)
     verify_run(directory).check(str(path))
     sources = open_sources(directory.plan, source) if source else None
-    with counting_display("replay", is_quiet=as_json) as on_progress:
+    with counting_display("replay", is_quiet=as_json, entries=entries_of(directory)) as on_progress:
         verdict = replay_run(
             directory, sources=sources, rerun_models=rerun_models, on_progress=on_progress
         )
@@ -165,7 +165,7 @@ def verify(
     """Check every file of a run against the others, and that every received row is counted."""
     directory = open_run(path, plugins=plugins, has_logs=False)
     wanted = _noted_heads(head or [], directory.partitions)
-    with counting_display("verify", is_quiet=as_json) as on_progress:
+    with counting_display("verify", is_quiet=as_json, entries=entries_of(directory)) as on_progress:
         verdict = verify_run(directory, wanted=wanted, on_progress=on_progress)
     problems = [*verdict.problems, *verdict.torn]
     if as_json:

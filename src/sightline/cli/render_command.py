@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, counting_display, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.runs import open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
@@ -57,15 +57,18 @@ def render(
             action="give a file or folder; a live picture cannot be seen again",
         )
     began_s = time.monotonic()
+    received = sum(one.received for one in run.accounts().values())
     if at is not None:
         done = render_still(run, out, at_s=at, sources=sources)
     else:
-        with counting_display("render", is_quiet=as_json) as show:
+        with working(
+            "render", is_quiet=as_json, total=received // max(len(run.plan.cameras), 1)
+        ) as show:
             done = render_video(
                 run,
                 out,
                 sources=sources,
-                on_progress=None if show is None else lambda count: show("pictures", count),
+                on_progress=show,
             )
     took_s = time.monotonic() - began_s
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.runs import open_run
 from sightline.errors import UsageError
 from sightline.evidence.report import write_report
@@ -36,9 +36,10 @@ def report(
             where="-o",
             action="choose another name",
         )
-    found = account_of_run(run)
-    if out is not None:
-        write_report(run, found, out)
+    with working("report", is_quiet=as_json):
+        found = account_of_run(run)
+        if out is not None:
+            write_report(run, found, out)
     if as_json:
         print_json({"run": str(run.path), **found.as_mapping()})
     else:

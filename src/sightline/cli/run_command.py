@@ -25,7 +25,13 @@ from sightline.cli.console import (
     stop_on_signal,
 )
 from sightline.cli.outlets import parse_actuators, parse_alerts, parse_command_keys
-from sightline.cli.sources import open_sources, parse_controls, parse_speed, start_advice
+from sightline.cli.sources import (
+    expected_rows,
+    open_sources,
+    parse_controls,
+    parse_speed,
+    start_advice,
+)
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.registry import import_plugins
@@ -178,7 +184,11 @@ def run(
     with (
         stop_on_signal(is_armed=is_live or follows) as is_stopped,
         metrics_server(metrics_port) as metrics,
-        progress_display(plan.pipeline.pipeline, is_quiet=as_json) as on_progress,
+        progress_display(
+            plan.pipeline.pipeline,
+            is_quiet=as_json,
+            total=None if is_live else expected_rows(sources),
+        ) as on_progress,
     ):
         report = run_pipeline(
             plan,

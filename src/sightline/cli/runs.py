@@ -31,3 +31,13 @@ def open_run(
     """As :meth:`.RunDirectory.open`, with the plugins of the option and of the environment."""
     named = [name for name in os.environ.get(PLUGINS, "").split(os.pathsep) if name]
     return RunDirectory.open(path, plugins=[*(plugins or ()), *named], has_logs=has_logs)
+
+
+def entries_of(run: RunDirectory) -> dict[str, int]:
+    """How many entries each log has, about: as its newest checkpoint is named."""
+    found = {}
+    for partition in run.partitions:
+        folder = run.path / "checkpoints" / partition
+        names = [path.stem for path in folder.glob("*.ckpt")] if folder.is_dir() else []
+        found[partition] = max((int(name) for name in names if name.isdecimal()), default=0)
+    return found

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyarrow import ArrowInvalid, parquet
+
 from sightline.cli.console import print_trouble, utc
 from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -17,11 +19,14 @@ from sightline.registry import import_plugins
 from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.runtime.plan import Plan
 from sightline.sense import Source, open_source
+from sightline.sense.files import FileSource
 from sightline.sense.frames import VideoFile
 from sightline.sense.opening import scheme_of, source_registry
 from sightline.sense.source import path_of
 from sightline.sense.yaml_form import read_document, read_json
 
+_HEAD_BYTES = 1 << 16
+"""Of a text file, by which its number of lines is estimated."""
 CONTROLS = (
     "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
 )  # fmt: skip
@@ -255,3 +260,35 @@ def parse_speed(text: str) -> float | None:
             action="write for example --speed 60x",
         )
     return speed
+
+
+def expected_rows(sources: Mapping[str, Source]) -> int | None:
+    """Rows and frames that recorded sources have, about; None where one does not tell.
+
+    Of text that is what its size comes to, by the length of its first lines.
+    """
+    total = 0
+    for source in sources.values():
+        counts: list[int | None] = [None]
+        if isinstance(source, VideoFile):
+            counts = [source.frame_count]
+        elif isinstance(source, FileSource):
+            counts = [_rows_of(path) for _, path in source.files]
+        if any(count is None for count in counts):
+            return None
+        total += sum(count for count in counts if count is not None)
+    return total
+
+
+def _rows_of(path: Path) -> int | None:
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        try:
+            return int(parquet.ParquetFile(path).metadata.num_rows)
+        except (OSError, ArrowInvalid):
+            return None  # whoever reads it says what is wrong
+    if name.endswith((".gz", ".npz")) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return round(path.stat().st_size * head.count(b"\n") / max(len(head), 1))

@@ -38,6 +38,8 @@ from sightline.sense.frames.video_parts import (
 from sightline.sense.source import SourceOptions, Surroundings, file_identity, path_of
 
 _NS_PER_MS = NS_PER_S // 1000
+_MOST_COUNTED = 1e9
+"""Frames of a file; a number beyond is none."""
 _CONSTANT_RATE = ".avi"  # has no presentation times, and OpenCV gives those of decoding
 
 
@@ -288,6 +290,14 @@ class VideoFile(CameraSource):
     def start_ns(self) -> int:
         """Capture time of its first frame, UTC ns."""
         return self._start_ns
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames the file says it has; None where it does not."""
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        capture.release()
+        return round(count) if 0 < count < _MOST_COUNTED else None
 
     @property
     def creation_ns(self) -> int | None:

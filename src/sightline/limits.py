@@ -233,6 +233,8 @@ class Limits:
     """Windows of metrics in one run of the job; more is a UsageError: narrow the range."""
     max_objects: int = 1_000_000
     """Files at one location of a job; more is a SourceError."""
+    max_secret_bytes: int = 1 << 16
+    """A mounted file with one setting. A larger one is a UsageError."""
     object_tries: int = 8
     """Times that one request to object storage is tried again, with growing waits."""
     object_wait_s: float = 180.0

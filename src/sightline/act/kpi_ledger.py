@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from sightline.act.ledger_database import Text, check_file, ledger_engine, reading, shown, writing
+from sightline.act.ledger_database import Text, open_tables, reading, shown, writing
 from sightline.errors import LogError, SinkError
 
 KPI_VERSION = 1
@@ -100,19 +100,17 @@ class KpiLedger:
         """Open it; with ``create`` the tables are made where there are none.
 
         Raises:
-            UsageError: the address cannot work, or the driver is not installed.
-            LogError: nothing there (without ``create``), or another version.
-            SinkError: the database does not answer.
+            UsageError, LogError, SinkError: as :func:`.open_tables`.
         """
-        engine = ledger_engine(url)
-        try:
-            if engine.url.get_backend_name() == "sqlite":
-                check_file(engine.url, create=create)
-            with writing(engine) as connection:
-                _check_version(connection, create=create)
-        except BaseException:
-            engine.dispose()
-            raise
+        engine = open_tables(
+            url,
+            metadata,
+            kpi_schema,
+            version=KPI_VERSION,
+            create=create,
+            what="KPIs",
+            views=(_CURRENT,),
+        )
         return cls(engine)
 
     def __enter__(self) -> Self:
@@ -260,25 +258,3 @@ class KpiLedger:
                     action="wait for the other job, and run this one again: it goes on from there",
                 ) from error
             raise
-
-
-def _check_version(connection: sa.Connection, *, create: bool) -> None:
-    if not sa.inspect(connection).has_table(kpi_schema.name):
-        if not create:
-            raise LogError(
-                expected="a database of KPIs",
-                got="none",
-                where=shown(connection.engine.url),
-                action="check the address",
-            )
-        metadata.create_all(connection)
-        connection.exec_driver_sql(_CURRENT)
-        connection.execute(sa.insert(kpi_schema).values(version=KPI_VERSION))
-    versions = list(connection.scalars(sa.select(kpi_schema.c.version).limit(2)))
-    if versions != [KPI_VERSION]:
-        raise LogError(
-            expected=f"KPIs of version {KPI_VERSION}",
-            got=", ".join(map(str, versions)) or "none",
-            where=shown(connection.engine.url),
-            action="give another database, and compute them again from the files",
-        )

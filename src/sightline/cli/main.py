@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
         "publish": ("publish_command:publish", "Put the rows of a file on a broker."),
+        "batch": ("batch_command:app", "Jobs over many files, for a container."),
         "kpi": ("kpi_command:kpi", "Bring KPIs of files up to date; run it as often as you like."),
         "tiles": ("tiles_command:tiles", "Greatest recent score of each map tile."),
         "decisions": ("decisions_command:decisions", "List what a run decided, or filter it."),

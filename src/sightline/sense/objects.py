@@ -9,6 +9,7 @@ AWS tools take them: they stand in no address.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,10 +162,10 @@ class Bucket:
 
     def open(self, name: str) -> Path | BinaryIO:
         try:
-            found: BinaryIO = self._obstore.open_reader(self._store, name)
+            opened = self._obstore.open_reader(self._store, name)
         except self._errors as error:
             raise _unreadable(f"{self.location}/{name}", error) from error
-        return found
+        return io.BufferedReader(_Reader(opened), _PIECE_BYTES)
 
     def sha256(self, name: str) -> str:
         digest = hashlib.sha256()
@@ -174,6 +175,30 @@ class Bucket:
         except self._errors as error:
             raise _unreadable(f"{self.location}/{name}", error) from error
         return digest.hexdigest()
+
+
+class _Reader(io.RawIOBase):
+    """What a bucket gives, as a file of Python."""
+
+    def __init__(self, opened: Any) -> None:
+        self._opened = opened
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._opened.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._opened.tell())
+
+    def readinto(self, into: Any) -> int:
+        piece = bytes(self._opened.read(len(into)))
+        into[: len(piece)] = piece
+        return len(piece)
 
 
 def open_folder(location: str, *, limits: Limits = DEFAULT_LIMITS) -> ObjectFolder:

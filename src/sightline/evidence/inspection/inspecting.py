@@ -86,7 +86,7 @@ def inspect_pictures(
     base = root if root.is_dir() else root.parent
     for done, path in enumerate(paths, start=1):
         name = path.relative_to(base).as_posix()
-        line, heat = _looked_at(model, path, name, out)
+        line, heat = look_at(model, path, name, out)
         counted[line["disposition"]] += 1
         lines.append(canonical_json(line))
         if heat is not None:
@@ -108,9 +108,17 @@ def inspect_pictures(
     return summary
 
 
-def _looked_at(
-    model: InspectorModel, path: Path, name: str, out: Path
+def look_at(
+    model: InspectorModel, path: Path, name: str, out: Path | None
 ) -> tuple[dict[str, Any], Image | None]:
+    """What is decided of one picture, and its heat map for people; None of one that is not taken.
+
+    Args:
+        model: the inspector.
+        path: of the picture.
+        name: what it is called.
+        out: folder that its maps are written to; None: nothing is written.
+    """
     line: dict[str, Any] = {"image": name, "model": model.artefact.digest}
     picture = read_picture(path)
     if isinstance(picture, Refused):
@@ -119,8 +127,9 @@ def _looked_at(
         return line | _unseen(*breach), None
     found = model.inspect(picture)
     heat = heat_picture(picture, found.heat, found.boxes)
-    write_map(out, name, found.heat)
-    write_png(out / "heat" / Path(name).with_suffix(".png"), heat)
+    if out is not None:
+        write_map(out, name, found.heat)
+        write_png(out / "heat" / Path(name).with_suffix(".png"), heat)
     reasons = zip(REASONS, found.reasons.tolist(), strict=True)
     return line | {
         "disposition": model.inspector.disposition(found.score),

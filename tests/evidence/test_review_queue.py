@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from sightline.evidence.alerts.bounds import binomial_upper
-from sightline.evidence.parts_account import KnownPart, hits_and_misses
+from sightline.evidence.parts_account import KnownPart, fitted_odds, hits_and_misses
 from sightline.evidence.review_queue import audit_sample, miss_bound, review_queue
 from sightline.records.decision import Mode, Reason
 from sightline.records.part import Disposition, PartPicture, PartRecord, PartReview
@@ -109,3 +110,28 @@ def test_painted_defects_are_hits_and_misses_and_good_parts_are_places_without_a
         object.__setattr__(part.reviews[0], "size_px", size_px)
     sizes, called = hits_and_misses(painted)
     assert (sizes.tolist(), called.tolist()) == ([4.0, 9.0, 0.0], [0.0, 1.0, 1.0])
+
+
+def test_odds_are_fitted_from_reviews_and_give_back_those_they_were_drawn_from():
+    random = np.random.default_rng(0)
+    scores = random.uniform(0, 12, 4000)
+    chance = 1 / (1 + np.exp(-(0.8 * scores - 5.0)))
+    parts = [
+        known(i, score=float(s), verdict="defect" if d else "good")
+        for i, (s, d) in enumerate(zip(scores, random.random(4000) < chance, strict=True))
+    ]
+    odds = fitted_odds(parts)
+    assert odds.slope == pytest.approx(0.8, rel=0.1)
+    assert odds.offset == pytest.approx(-5.0, rel=0.1)
+
+
+def test_too_few_reviews_give_no_odds():
+    assert fitted_odds([known(i, verdict="good") for i in range(50)]) is None
+
+
+def test_parts_that_no_score_tells_apart_wrongly_give_finite_odds():
+    parts = [known(i, score=float(i), verdict="defect" if i >= 15 else "good") for i in range(30)]
+    odds = fitted_odds(parts)
+    assert math.isfinite(odds.slope)
+    assert odds.probability(0.0) < 0.05
+    assert odds.probability(29.0) > 0.95

@@ -134,5 +134,10 @@ def _sum_lines(sums: dict[str, Any]) -> list[str]:
             f"threshold    {row['disposition']} from probability {row['from_probability']:.4f}"
             f"{score}  part {row['part_number']}, {row['station']}{counts}"
         )
+    if sums["odds"] is not None:
+        offset, slope = sums["odds"]["offset"], sums["odds"]["slope"]
+        lines.append(
+            f"odds         of reviewed parts: odds_offset: {offset:.4f}, odds_slope: {slope:.4f}"
+        )
     lines.append(f"digest       {sums['digest']}")
     return lines

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sightline.decide.disposition import cost_thresholds
+from sightline.decide.disposition import Odds, cost_thresholds
 from sightline.errors import UsageError
 from sightline.records.part import Disposition, PartNote, PartRecord, PartReview, parts_digest
 from sightline.records.signals import NS_PER_S
@@ -150,6 +150,7 @@ def parts_sums(notes: Sequence[PartNote], run: RunDirectory) -> dict[str, Any]:
         "corrected": sum(_is_corrected(p) for p in parts),
         "wait_s": dict(zip(("p50", "p95", "p99", "worst"), wait_s, strict=True)),
         "thresholds": cost_table(run),
+        "odds": None if (odds := fitted_odds(parts)) is None else asdict(odds),
         "digest": parts_digest(notes),
     }
 
@@ -168,6 +169,39 @@ def hits_and_misses(parts: Sequence[KnownPart]) -> tuple[FloatArray, FloatArray]
     sizes = [0.0 if p.verdict == "good" else p.reviews[-1].size_px for p in told]
     called = [float(p.record.disposition is not Disposition.ACCEPT) for p in told]
     return np.array(sizes), np.array(called)
+
+
+_LEAST_REVIEWED = 10
+_RIDGE = 1e-3
+"""Keeps the slope finite where no score overlaps; small against one part's weight."""
+_STEPS = 50
+
+
+def fitted_odds(parts: Sequence[KnownPart]) -> Odds | None:
+    """Log odds of a defect by score, from reviews: what ``odds_offset`` and ``odds_slope`` say.
+
+    Logistic regression on the greatest score of each reviewed part, by Newton's method with a
+    small ridge. Reviewed parts are mostly doubtful ones, and the odds are those among them: over
+    all parts a defect is rarer. None with fewer than ten good and ten defective parts, or where
+    the score does not rise with defects.
+    """
+    judged = [p for p in parts if p.verdict and any(not x.code for x in p.record.pictures)]
+    is_defect = np.array([p.verdict == "defect" for p in judged], np.float64)
+    if min(is_defect.sum(), len(judged) - is_defect.sum()) < _LEAST_REVIEWED:
+        return None
+    score = np.array([max(x.score for x in p.record.pictures if not x.code) for p in judged])
+    spread = float(score.std()) or 1.0
+    design = np.stack([np.ones(len(score)), (score - score.mean()) / spread], axis=1)
+    weights = np.zeros(2)
+    for _ in range(_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -500, 500)))
+        gradient = design.T @ (is_defect - p) - _RIDGE * weights
+        curvature = (design.T * (p * (1 - p))) @ design + _RIDGE * np.eye(2)
+        weights += np.linalg.solve(curvature, gradient)
+    slope = float(weights[1]) / spread
+    if not np.isfinite(slope) or slope <= 0:
+        return None
+    return Odds(offset=float(weights[0]) - slope * float(score.mean()), slope=slope)
 
 
 def _is_corrected(part: KnownPart) -> bool:

@@ -229,8 +229,10 @@ def outlet_registry(plugins: Sequence[ModuleType] = ()) -> Registry[Outlet]:
                 for scheme in ("http", "https")
             },
             "jsonl": "sightline.act.json_lines:JsonLinesOutlet",
+            "modbus": "sightline.act.line_controllers:ModbusOutlet",
             "mqtt": "sightline.act.mqtt:MqttOutlet",
             "mqtts": "sightline.act.mqtt:MqttOutlet",
+            "opc.tcp": "sightline.act.line_controllers:OpcUaOutlet",
         },
         group="sightline.outlets",
         plugins=plugins,

@@ -165,6 +165,12 @@ def test_a_silent_encoder_is_made_good_by_the_usual_speed_and_said():
     assert {r.mode for r in guessed} <= {Mode.DEGRADED, Mode.FALLBACK}
 
 
+def test_a_controller_that_waits_for_each_part_is_told_of_accepted_ones_too():
+    result, _ = run_line(parts=4, settings={"tells": "all"})
+    told = [d for d in result.decisions if d.kind == "part_accept"]
+    assert [d.subject for d in told] == [r.part_id for r in records(result)]
+
+
 def test_too_many_rejects_hold_the_line():
     result, _ = run_line(parts=16, defects=1.0)
     held = [d for d in result.decisions if d.kind == "line_held"]

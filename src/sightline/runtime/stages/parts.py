@@ -47,6 +47,7 @@ REVIEW, RELEASE = "review_part", "release_line"
 """Operator inputs: what a person says of a part, and that a held line may go on."""
 LINE_HELD = "LINE_HELD"
 _SEVERITY = {
+    Disposition.ACCEPT: Severity.INFO,
     Disposition.REVIEW: Severity.INFO,
     Disposition.REWORK: Severity.WARNING,
     Disposition.SCRAP: Severity.WARNING,
@@ -219,6 +220,9 @@ class PartsSettings(ItemSettings):
     """Where a part goes of which a picture, or its serial number, is missing. Never accept."""
     hold: HoldForm = HoldForm()
     """When the line is held."""
+    tells: Literal["not_accepted", "all"] = "not_accepted"
+    """Which parts are decisions, that alerts tell of: ``all`` for a line controller that waits for
+    each. Records of all parts are kept anyway."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -559,7 +563,7 @@ class PartsState(ItemState):
         )
         turn.record(record)
         turn.wrote(note_bytes(record))
-        if found.disposition is not Disposition.ACCEPT:
+        if form.tells == "all" or found.disposition is not Disposition.ACCEPT:
             self._say(record, found, turn)
 
     def _say(self, record: PartRecord, found: Disposed, turn: Turn) -> None:

@@ -383,6 +383,25 @@ def prediction(
         typer.echo(line)
 
 
+@app.command("pets-pixels")
+def pets_pixels(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of PETS 2009 S2.L1.")],
+    frames: Annotated[int, typer.Option(min=1, max=400, help="From the first.")] = 400,
+    as_json: Json = False,
+) -> None:
+    """Tracks of PETS 2009 from pixels alone, with the camera model and with sizes given or not."""
+    from dataclasses import asdict
+
+    from benchmarks.pixels import pixel_lines, score_pixels
+
+    scores = score_pixels(folder, frames=frames, progress=_say)
+    if as_json:
+        print_json({"scores": [asdict(one) for one in scores]})
+        return
+    for line in pixel_lines(scores):
+        typer.echo(line)
+
+
 # --- the package itself -------------------------------------------------------------------------
 
 

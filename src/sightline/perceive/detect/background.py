@@ -474,7 +474,7 @@ def brightness(picture: npt.NDArray[np.float32]) -> float:
     20.0
     """
     sampled = picture[::GRID_PX, ::GRID_PX]
-    return float(np.median(sampled.sum(axis=2, dtype=np.float32))) / picture.shape[2]
+    return float(np.median(sampled.sum(axis=2, dtype=np.float32)) / picture.shape[2])
 
 
 def undo_gain(image: Image, picture: npt.NDArray[np.float32], gain: float) -> Image:

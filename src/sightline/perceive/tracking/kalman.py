@@ -71,7 +71,7 @@ def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
 
 
 @inner_loop
-def _update(
+def update_one(
     state: FloatArray, p: FloatArray, position: FloatArray, spread: FloatArray, gain: FloatArray
 ) -> None:
     """One track: float64[4], [4, 4], [2] and [2, 2]; ``gain`` is float64[4, 4] to work in.
@@ -109,52 +109,39 @@ def _update(
 @inner_loop
 def start_from_two(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
-    covariance: FloatArray,
-    log_size: FloatArray,
-    i: int,
+    p: FloatArray,
+    log_height: float,
     position: FloatArray,
     spread: FloatArray,
-    j: int,
     dt_s: float,
     start_speed_m_s: float,
     assumed_height_m: float,
 ) -> None:
-    """``reference_kalman.start_from_two`` of track ``i`` and sighting ``j``, in place."""
-    dx = position[j, 0] - state[i, 0]
-    dy = position[j, 1] - state[i, 1]
+    """``reference_kalman.start_from_two`` of one track and one sighting, in place."""
+    dx = position[0] - state[0]
+    dy = position[1] - state[1]
     start = start_speed_m_s
     if assumed_height_m > 0:
-        start *= math.exp(log_size[i, 1]) / assumed_height_m
-    noise = 2 * (spread[j, 0, 0] + spread[j, 1, 1])
+        start *= math.exp(log_height) / assumed_height_m
+    noise = 2 * (spread[0, 0] + spread[1, 1])
     more = (dx * dx + dy * dy - noise) / (dt_s * dt_s) - start * start
     if more > 0:
         for axis in range(2):
-            covariance[i, axis, axis] += dt_s * dt_s * more
-            covariance[i, axis, axis + 2] += dt_s * more
-            covariance[i, axis + 2, axis] += dt_s * more
-            covariance[i, axis + 2, axis + 2] += more
+            p[axis, axis] += dt_s * dt_s * more
+            p[axis, axis + 2] += dt_s * more
+            p[axis + 2, axis] += dt_s * more
+            p[axis + 2, axis + 2] += more
 
 
 @inner_loop
-def take_one(  # noqa: PLR0917 - compiled functions take no keywords
-    state: FloatArray,
-    covariance: FloatArray,
-    log_size: FloatArray,
-    size_variance: FloatArray,
-    i: int,
-    position: FloatArray,
-    spread: FloatArray,
-    seen_log_size: FloatArray,
-    j: int,
-    size_sd: float,
-    gain: FloatArray,
+def take_size(
+    log_size: FloatArray, variance: FloatArray, seen_log_size: FloatArray, size_sd: float
 ) -> None:
-    """Track ``i`` sees sighting ``j``: where, by :func:`_update`, and each log size by itself."""
-    _update(state[i], covariance[i], position[j], spread[j], gain)
+    """One track, float64[2] each: width and height are filtered each by itself."""
     for k in range(2):
-        share = size_variance[i, k] / (size_variance[i, k] + size_sd * size_sd)
-        log_size[i, k] += share * (seen_log_size[j, k] - log_size[i, k])
-        size_variance[i, k] *= 1 - share
+        share = variance[k] / (variance[k] + size_sd * size_sd)
+        log_size[k] += share * (seen_log_size[k] - log_size[k])
+        variance[k] *= 1 - share
 
 
 @kernel(_M_OUT, _T_OUT, _M, _T)
@@ -164,7 +151,7 @@ def update_in_place(
     """``reference_kalman.update``, written into its arguments."""
     gain = np.empty((4, 4))
     for i in range(len(state)):
-        _update(state[i], covariance[i], position[i], spread[i], gain)
+        update_one(state[i], covariance[i], position[i], spread[i], gain)
 
 
 @kernel(
@@ -200,13 +187,11 @@ def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
             continue
         if hits[i] == 1:
             start_from_two(
-                state, covariance, log_size, i, position, spread, j, (now_ns - seen_ns[i]) / 1e9,
-                start_speed_m_s, assumed_height_m,
+                state[i], covariance[i], log_size[i, 1], position[j], spread[j],
+                (now_ns - seen_ns[i]) / 1e9, start_speed_m_s, assumed_height_m,
             )  # fmt: skip
-        take_one(
-            state, covariance, log_size, size_variance, i, position, spread, seen_log_size, j,
-            size_sd, gain,
-        )  # fmt: skip
+        update_one(state[i], covariance[i], position[j], spread[j], gain)
+        take_size(log_size[i], size_variance[i], seen_log_size[j], size_sd)
         hits[i] += 1
         evidence[i] += seen_evidence[j]
         score[i] = seen_score[j]
@@ -265,13 +250,14 @@ def possible_pairs(  # noqa: PLR0915, PLR0917 - one loop; compiled functions tak
     seen = np.empty(room, np.int64)
     cost = np.empty(room)
     pairs = 0
+    nearest = min(gate, new_cost)  # beyond it a pair costs more than something new
     for i in range(n):
         v_width = size_variance[i, 0] + size_sd * size_sd
         v_height = size_variance[i, 1] + size_sd * size_sd
         x_i, y_i = state[i, 0], state[i, 1]
         p00, p01, p11 = covariance[i, 0, 0], covariance[i, 0, 1], covariance[i, 1, 1]
         # Rounded outwards: the gate itself is below.
-        reach = 1.000001 * math.sqrt(gate * (p00 + widest))
+        reach = 1.000001 * math.sqrt(nearest * (p00 + widest))
         for k in range(np.searchsorted(x, x_i - reach), m):
             dx = x[k] - x_i
             if dx > reach:
@@ -280,7 +266,7 @@ def possible_pairs(  # noqa: PLR0915, PLR0917 - one loop; compiled functions tak
             s00 = p00 + v_x[k]
             s11 = p11 + v_y[k]
             # Of a positive definite matrix the distance is at least that along either axis.
-            if (dx * dx > gate * s00) | (dy * dy > gate * s11):
+            if (dx * dx > nearest * s00) | (dy * dy > nearest * s11):
                 continue
             j = along_x[k]
             if by_class and class_id[i] != seen_class_id[j]:
@@ -288,15 +274,15 @@ def possible_pairs(  # noqa: PLR0915, PLR0917 - one loop; compiled functions tak
             s01 = p01 + spread[j, 0, 1]
             determinant = s00 * s11 - s01 * s01
             distance = (dx * dx * s11 - 2 * dx * dy * s01 + dy * dy * s00) / determinant
-            if not distance <= gate:
-                continue
-            own = spread[j, 0, 0] * spread[j, 1, 1] - spread[j, 0, 1] * spread[j, 0, 1]
-            wider = math.log(determinant / own)
-            if distance + wider > new_cost:
+            if not distance <= nearest:
                 continue
             d_height = seen_log_size[j, 1] - log_size[i, 1]
             height = d_height * d_height / v_height
             if not height <= size_gate * size_gate:
+                continue
+            own = spread[j, 0, 0] * spread[j, 1, 1] - spread[j, 0, 1] * spread[j, 0, 1]
+            wider = math.log(determinant / own)
+            if distance + wider > new_cost:
                 continue
             d_width = seen_log_size[j, 0] - log_size[i, 0]
             width = d_width * d_width / v_width

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import kernel
-from sightline.perceive.tracking.kalman import start_from_two, take_one
+from sightline.perceive.tracking.kalman import start_from_two, take_size, update_one
 from sightline.perceive.tracking.motion_plane import evidence_of
 from sightline.records.windows import FloatArray, IntArray
 
@@ -347,13 +347,11 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
         j = landed[k - beginning]
         dt_s = (now_ns - new_seen_ns[k]) / 1e9
         start_from_two(
-            new_state, new_covariance, new_log_size, k, position, spread, j, dt_s,
+            new_state[k], new_covariance[k], new_log_size[k, 1], position[j], spread[j], dt_s,
             start_speed_m_s, assumed_height_m,
         )  # fmt: skip
-        take_one(
-            new_state, new_covariance, new_log_size, new_size_variance, k, position, spread,
-            seen_log_size, j, size_sd, gain,
-        )  # fmt: skip
+        update_one(new_state[k], new_covariance[k], position[j], spread[j], gain)
+        take_size(new_log_size[k], new_size_variance[k], seen_log_size[j], size_sd)
         new_hits[k] = 2
         before = evidence_of(new_score[k], sure_score, at_0, at_sure)
         new_evidence[k] = before + seen_evidence[j]

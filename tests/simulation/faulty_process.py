@@ -60,6 +60,8 @@ class Faulty:
             case "hang":
                 # PyDLL keeps the lock of the interpreter: no other thread of Python runs.
                 ctypes.PyDLL(None).sleep(600)
+            case "late":
+                time.sleep(0.6)
             case "raise":
                 raise RuntimeError("no such layer")
             case "nan":

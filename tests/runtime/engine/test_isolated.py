@@ -47,6 +47,7 @@ def isolated():
         slot_bytes=320 * 240 * 3,
         budget_s=1.0,
         has_deadlines=True,
+        remembers=True,
         limits=QUICK,
         **recipe,
     ):
@@ -57,6 +58,7 @@ def isolated():
             slot_bytes=slot_bytes,
             budget_s=budget_s,
             has_deadlines=has_deadlines,
+            remembers=remembers,
             limits=limits,
             program=(str(HERE / "faulty_process.py"),),
         )
@@ -356,6 +358,48 @@ def test_where_no_deadline_holds_a_process_that_died_is_waited_for(isolated):
     found = [ask(guard, index) for index in range(3)]
     assert [o.status for o in found] == [OutcomeStatus.CRASH, OutcomeStatus.OK, OutcomeStatus.OK]
     guard.close()
+
+
+def until(is_so):
+    until_s = time.monotonic() + LONG_S
+    while not is_so():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def test_one_that_remembers_nothing_gives_way_to_the_spare_when_its_budget_is_over(isolated):
+    limits = replace(QUICK, detector_hang_s=LONG_S)
+    detector = isolated(faults={1: "hang"}, remembers=False, budget_s=0.3, limits=limits)
+    detector.await_built()
+    until(lambda: detector.has_spare)
+    first = detector.pid
+    with pytest.raises(DetectorFailed, match="none in time"):
+        detector.look([frame(1)])
+    assert (detector.instance, detector.has_spare) == (2, False)
+    assert len(detector.look([frame(2)])) == 1
+    detector.close()
+    assert is_gone(first)
+
+
+def test_one_that_was_late_and_comes_back_is_the_spare(isolated):
+    limits = replace(QUICK, detector_hang_s=LONG_S)
+    detector = isolated(faults={1: "late"}, remembers=False, budget_s=0.2, limits=limits)
+    detector.await_built()
+    until(lambda: detector.has_spare)
+    first = detector.pid
+    with pytest.raises(DetectorFailed):
+        detector.look([frame(1)])
+    until(lambda: detector.has_spare)
+    assert not is_gone_now(first)
+    os.kill(detector.pid, signal.SIGKILL)
+    with pytest.raises(DetectorFailed):
+        detector.look([frame(2)])
+    assert detector.pid == first
+    assert len(detector.look([frame(3)])) == 1
+
+
+def is_gone_now(pid):
+    return not Path(f"/proc/{pid}").exists()
 
 
 def test_where_no_deadline_holds_a_process_that_hangs_for_ever_is_asked_once(isolated):

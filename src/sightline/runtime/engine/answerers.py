@@ -117,6 +117,7 @@ def isolated_scorers(
                         slots=1,
                         slot_bytes=1,
                         budget_s=guard.budget_s,
+                        remembers=False,
                         has_deadlines=has_deadlines,
                         limits=limits,
                     )
@@ -238,6 +239,7 @@ class _Made:
             contracts = [self._plan.cameras[n].contract for n in served]
             looking = self._isolated(
                 {"camera": camera.name, "detector": name},
+                remembers=not kind.is_shared,  # one that serves many cameras keeps nothing of one
                 where=f"detectors.{name} of camera {', '.join(served)}, isolated",
                 slots=len(served),
                 slot_bytes=max(c.height_px * c.width_px * c.channels for c in contracts),

@@ -52,6 +52,10 @@ class ChildLost(Exception):
     """The process is dead, or was killed because it hung or sent what is no message."""
 
 
+class ChildLate(Exception):
+    """No answer by when it was wanted; the process goes on, and its answer is still to come."""
+
+
 class AnswererRaised(Exception):
     """The answerer raised; its process goes on."""
 
@@ -148,17 +152,27 @@ class Child:
         self.kill("")
         raise error
 
-    def ask(self, batch: Sequence[Frame] | Arrays, *, where: str) -> list[Any]:
+    def ask(
+        self, batch: Sequence[Frame] | Arrays, *, where: str, is_urgent: bool = False
+    ) -> list[Any]:
         """The answers to a batch, None for what was none.
+
+        Args:
+            batch: what is asked.
+            where: name of the answerer in errors.
+            is_urgent: whether an answer is of no use after ``budget_s``.
 
         Raises:
             UsageError: there is no room for these frames; the process goes on.
+            ChildLate: no answer within ``budget_s``, of an urgent one.
             AnswererRaised: with what it raised, as text.
             ChildLost: the process died, or gave no answer in time and was killed.
         """
         if not isinstance(batch, Mapping):
             self._pictures.put([frame.pixels for frame in batch], where=where)
         self._send(encode_asked(batch))
+        if is_urgent and not self._has_message(self._budget_s) and not self._is_stopped():
+            raise ChildLate
         message = self._receive(self._answer_s)
         try:
             answer = read_found(message)
@@ -167,6 +181,17 @@ class Child:
         if isinstance(answer, str):
             raise AnswererRaised(answer)
         return answer
+
+    def comes_back(self, timeout_s: float) -> bool:
+        """Wait for an answer that is late, and throw it away; whether it came. Else it is killed.
+
+        No longer than ``timeout_s``.
+        """
+        try:
+            self._receive(timeout_s)
+        except ChildLost:
+            return False
+        return True
 
     def kill(self, why: str) -> str:
         """End the process, unless it has ended; says how it came to its end, for people."""
@@ -177,6 +202,12 @@ class Child:
         try:
             self._pipe.send_bytes(message)
         except OSError as error:
+            raise ChildLost(self._died()) from error
+
+    def _has_message(self, timeout_s: float) -> bool:
+        try:
+            return self._pipe.poll(timeout_s)
+        except (EOFError, OSError) as error:
             raise ChildLost(self._died()) from error
 
     def _receive(self, timeout_s: float) -> bytes:
@@ -247,6 +278,9 @@ class Isolated:
     fallback has all the time there is. Starts are tried again for ever, with waits that double up
     to ``Limits.detector_restart_s``. The price is the memory of a second answerer.
 
+    One that remembers nothing between requests is not waited for so long: the spare answers from
+    when its ``budget_s`` is over, and if it comes back, it is the spare.
+
     Where no deadline holds, whoever asks waits: then there is no spare, a process has
     ``Limits.answer_s`` for an answer, and starts do not wait.
 
@@ -259,6 +293,7 @@ class Isolated:
         slots: frames of one batch, at most.
         slot_bytes: of one picture, at most.
         budget_s: time for one answer before the fallback answers.
+        remembers: whether an answer depends on the requests before it.
         has_deadlines: False for recordings read at the speed of the machine.
         limits: bounds.
         program: what the process runs; given so that tests can break it.
@@ -273,6 +308,7 @@ class Isolated:
         slots: int,
         slot_bytes: int,
         budget_s: float,
+        remembers: bool = True,
         has_deadlines: bool = True,
         limits: Limits = DEFAULT_LIMITS,
         program: Sequence[str] = PROGRAM,
@@ -293,6 +329,8 @@ class Isolated:
         )
         self._lock = threading.Lock()  # guards the processes: who answers, spare, being built
         self._spare: Child | None = None
+        self._late: Child | None = None
+        self._remembers = remembers
         self._building: Child | None = None
         self._is_building = False
         self._is_closed = threading.Event()
@@ -373,7 +411,11 @@ class Isolated:
         if not self._is_there.is_set():
             raise self._failed(f"a process that {self._end}, and is being started again")
         try:
-            return self._child.ask(batch, where=self._where)
+            is_urgent = not self._remembers and self._spare is not None
+            return self._child.ask(batch, where=self._where, is_urgent=is_urgent)
+        except ChildLate:
+            self._set_aside()
+            raise self._failed("none in time; the spare process answers from now on") from None
         except AnswererRaised as raised:
             raise self._failed(str(raised)) from raised
         except ChildLost as lost:
@@ -385,7 +427,7 @@ class Isolated:
         """End the processes; safe from any thread, and more than once."""
         with self._lock:
             self._is_closed.set()
-            for child in (self._child, self._spare, self._building):
+            for child in (self._child, self._spare, self._late, self._building):
                 if child is not None:
                     child.kill("was no longer needed")
 
@@ -427,6 +469,32 @@ class Isolated:
             else:
                 self._begin_life(spare)
             self._build_another()
+
+    def _set_aside(self) -> None:
+        """The spare takes the place of a process that is late, which may come back.
+
+        Until that is known there is no spare, so that there is never more than one that is late.
+        """
+        with self._lock:
+            late, spare = self._child, self._spare
+            assert spare is not None
+            self._late, self._spare = late, None
+            self._begin_life(spare)
+        threading.Thread(
+            target=self._await_late, args=[late], name="answerer-late", daemon=True
+        ).start()
+
+    def _await_late(self, late: Child) -> None:
+        """Main of that thread."""
+        comes_back = late.comes_back(self._limits.detector_hang_s)
+        with self._lock:
+            self._late = None
+            if comes_back and self._spare is None and not self._is_closed.is_set():
+                self._spare = late
+            elif comes_back:
+                late.kill("was no longer needed")
+            else:
+                self._build_another()
 
     def _begin_life(self, child: Child) -> None:
         self._child = child

@@ -39,7 +39,7 @@ def predict(
         size_variance: float64[n, 2].
         dt_s: elapsed time.
         acceleration_m_s2: spread of the acceleration; at least
-        acceleration_share: of the own speed.
+        acceleration_share: of what the own speed is above 4 m/s.
         assumed_height_m: what makes a box height metres on a plane in pixels; 0 where the plane is
             in metres.
         size_drift: change of log sizes, per square root of a second.
@@ -55,7 +55,8 @@ def predict(
         noise[axis, axis + 2] = noise[axis + 2, axis] = dt_s**2 / 2
         noise[axis + 2, axis + 2] = dt_s
     speed = np.hypot(state[:, 2], state[:, 3])
-    power = np.maximum(acceleration_m_s2 * unit_per_m, acceleration_share * speed) ** 2
+    faster = speed - 4.0 * unit_per_m
+    power = np.maximum(acceleration_m_s2 * unit_per_m, acceleration_share * faster) ** 2
     grown = transition @ covariance @ transition.T + power[:, None, None] * noise
     return state @ transition.T, grown, size_variance + size_drift**2 * dt_s
 

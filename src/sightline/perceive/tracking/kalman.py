@@ -16,6 +16,9 @@ from sightline.records.windows import FloatArray, IntArray
 
 ClassArray = npt.NDArray[np.int32]
 
+STEADY_M_S = 4.0
+"""What drives among people keeps its speed about as well as they do."""
+
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _M = types.Array(types.float64, 2, "C", readonly=True)
 _T = types.Array(types.float64, 3, "C", readonly=True)
@@ -60,7 +63,8 @@ def predict_in_place(  # noqa: PLR0917 - compiled functions take no keywords
         if assumed_height_m > 0:
             unit_per_m = math.exp(log_size[i, 1]) / assumed_height_m
         speed = math.sqrt(state[i, 2] * state[i, 2] + state[i, 3] * state[i, 3])
-        spread = max(acceleration_m_s2 * unit_per_m, acceleration_share * speed)
+        faster = speed - STEADY_M_S * unit_per_m
+        spread = max(acceleration_m_s2 * unit_per_m, acceleration_share * faster)
         power = spread * spread
         for axis in range(2):
             p[axis, axis] += power * q_pos

@@ -22,10 +22,10 @@ class TrackerSettings:
     """Spread of the acceleration, as white noise of this much per square root of a second: someone
     who walks changes speed by half of it within a second, and stops or turns within two."""
     acceleration_share: float = 0.3
-    """Spread of the acceleration of what is faster than 4 m/s, as a share of what its speed is above
-    that, per square root of a second: a car or a ball may brake, turn and speed up hard. What
-    drives among people at up to 4 m/s is as steady as they are: were it taken for less, where it
-    will be in two seconds would be so unsure that it is stopped for people who are far away."""
+    """Spread of the acceleration of what is faster than 4 m/s, as a share of what its speed is
+    above that, per square root of a second: a car or a ball may brake, turn and speed up hard.
+    What drives among people at up to 4 m/s is as steady as they are: were it taken for less, where
+    it will be in two seconds would be so unsure that it is stopped for people who are far away."""
     start_speed_m_s: float = 1.5
     """Spread of the speed of something new, as long as it was seen once: walking speed. From the
     second sighting on it is what the two sightings show, whatever moves."""

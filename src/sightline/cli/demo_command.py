@@ -29,6 +29,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this port.")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address to serve them at.")] = "127.0.0.1",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Simulate a constellation with faults, run the gateway on it, and write report.html."""
@@ -52,7 +53,7 @@ def demo(
         f"jsonl:{folder / 'alerts.jsonl'}", name="alerts", use="alerts", where="demo"
     )
     with (
-        metrics_server(metrics_port) as metrics,
+        metrics_server(metrics_port, host=metrics_host) as metrics,
         progress_display("gateway", is_quiet=as_json, total=expected_rows(sources)) as on_progress,
     ):
         report = run_pipeline(

@@ -138,8 +138,14 @@ def run(
     ] = "",
     metrics_port: Annotated[
         int | None,
-        typer.Option(help="Serve Prometheus metrics on this port of localhost, /metrics."),
+        typer.Option(help="Serve Prometheus metrics on this port, /metrics, and /healthz."),
     ] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option(
+            help="Address to serve them at; in a container 0.0.0.0. They need no password."
+        ),
+    ] = "127.0.0.1",
     as_json: Json = False,
 ) -> None:
     """Run a pipeline over files, folders, standard input, recordings or cameras.
@@ -183,7 +189,7 @@ def run(
     machines = [s.name for s in plan.items if s.stage.ports()[1] == "commands"]
     with (
         stop_on_signal(is_armed=is_live or follows) as is_stopped,
-        metrics_server(metrics_port) as metrics,
+        metrics_server(metrics_port, host=metrics_host) as metrics,
         progress_display(
             plan.pipeline.pipeline,
             is_quiet=as_json,
@@ -227,13 +233,13 @@ def _print_next(report: RunReport) -> None:
 
 
 @contextmanager
-def metrics_server(port: int | None) -> Iterator[RunMetrics]:
+def metrics_server(port: int | None, *, host: str = "127.0.0.1") -> Iterator[RunMetrics]:
     """Metrics of a run, served while it lasts if a port is given."""
     metrics = RunMetrics()
     if port is None:
         yield metrics
         return
-    with serve_metrics(metrics, port=port):
+    with serve_metrics(metrics, host=host, port=port):
         yield metrics
 
 

@@ -1,12 +1,15 @@
 """A second, small simulator of satellites whose physics have nothing in common with the first.
 
 Kepler orbits of any eccentricity, a battery that integrates its current, temperatures that radiate
-with the fourth power, a wheel driven by the gradient of gravity, a thermostat, modes by command.
-Faults are of sensors (added to what is measured) or of the satellite (put into the physics).
+with the fourth power, a wheel driven by the gradient of gravity, thermostats slow and quick,
+counters, a tank that only empties, modes by command. ``design`` draws the constants, so that each
+number is another kind of satellite. Faults are of sensors (added to what is measured) or of the
+satellite (put into the physics).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +23,20 @@ START_NS = 1_800_000_000 * 1_000_000_000
 
 CHANNELS = (
     *("panel_a_i", "panel_b_i", "batt_v", "batt_i", "load_i", "t_batt", "t_panel", "t_box"),
-    *("wheel_rpm", "wheel_i", "tank_bar", "agc_dbm", "mode"),
+    *("wheel_rpm", "wheel_i", "tank_bar", "agc_dbm", "mode", "t_line", "line_heater", "frames"),
+    *("rate_dps", "fuel_kg"),
 )
-NOISE = (0.02, 0.02, 0.02, 0.05, 0.03, 0.1, 0.4, 0.1, 2.0, 0.004, 0.01, 0.4, 0.0)
-QUANTUM = (0.01, 0.01, 0.01, 0.02, 0.01, 0.1, 0.2, 0.1, 1.0, 0.002, 0.005, 0.25, 1.0)
-SENSOR_KINDS = ("step", "stuck", "dropout", "drift", "oscillation", "noise")
+NOISE = (
+    *(0.02, 0.02, 0.02, 0.05, 0.03, 0.1, 0.4, 0.1, 2.0, 0.004, 0.01, 0.4, 0.0),
+    *(0.08, 0.0, 0.0, 0.002, 0.0005),
+)
+QUANTUM = (
+    *(0.01, 0.01, 0.01, 0.02, 0.01, 0.1, 0.2, 0.1, 1.0, 0.002, 0.005, 0.25, 1.0),
+    *(0.05, 1.0, 1.0, 0.001, 0.0005),
+)
+SENSOR_KINDS = ("step", "level", "stuck", "dropout", "drift", "oscillation", "noise", "reset")
+FRAMES = CHANNELS.index("frames")
+STATES = tuple(CHANNELS.index(name) for name in ("mode", "line_heater"))
 PHYSICAL_KINDS = {
     "panel_loss": "panel_a_i",
     "wheel_friction": "wheel_i",
@@ -48,6 +60,10 @@ class World:
     faults_from_day: float = 3.0
     missing_share: float = 0.003
     never_dark: bool = False
+    design: int = 0
+    sun_turn: float = 0.3
+    jitter_s: float = 0.0
+    clock_offset_s: float = 0.0
     rename: dict[str, str] = field(default_factory=dict)
     given: tuple[tuple[int, str, str, float, float, float], ...] = ()
     """Sensor faults beside drawn ones: satellite, channel, kind, day, seconds, size in noise."""
@@ -85,7 +101,7 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     n, dt = world.satellites, world.step_s
     t = np.arange(0, world.days * DAY_S, dt)
     r, distance, period = _positions(world, t, rng)
-    longitude = 2 * np.pi * t / (365.25 * DAY_S) + 0.3
+    longitude = 2 * np.pi * t / (365.25 * DAY_S) + world.sun_turn
     sun = np.stack(
         [np.cos(longitude), 0.917 * np.sin(longitude), 0.398 * np.sin(longitude)], axis=1
     )
@@ -95,6 +111,16 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     light = np.where(along > 0, 1.0, light)
     if world.never_dark:
         light[:] = 1.0
+
+    drawn = np.random.default_rng(world.design)
+    inertia = drawn.uniform(0.5, 1.6) if world.design else 1.0
+    capacity = drawn.uniform(15, 60) if world.design else 30.0
+    tuned = (
+        np.exp(drawn.uniform(-0.9, 0.9, len(CHANNELS))) if world.design else np.ones(len(CHANNELS))
+    )
+    band = drawn.uniform(0.7, 2.5, n)
+    duty = drawn.uniform(0.25, 0.7, n)
+    is_regular = world.design % 2 == 1  # sessions by a timetable, not at any time
 
     # Commands: science sessions, and dumps of momentum.
     commands: list[tuple[int, float, str, float]] = []
@@ -107,7 +133,9 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             gain = float(rng.integers(1, 4))
             commands += [(k, at, "science_on", gain), (k, at + long_s, "science_off", 0.0)]
             science[int(at / dt) : int((at + long_s) / dt), k] = gain
-            at += long_s + rng.uniform(4000, 20000)
+            at += (
+                (21_600 - at % 21_600 + k * 60) if is_regular else long_s + rng.uniform(4000, 20000)
+            )
         for about in np.arange(rng.uniform(0, 3e4), t[-1], 43_000):
             when = float(about + rng.uniform(0, 6000))
             commands.append((k, when, "unload", 1.0))
@@ -130,7 +158,7 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
                 case "wheel_friction":
                     friction[where, k] = rng.uniform(1.3, 2.5)
                 case "heater_stuck":
-                    heater_stuck[where, k] = int(rng.random() < 0.5)
+                    heater_stuck[where, k] = 1
                 case _:
                     fade[where, k] = np.linspace(1, rng.uniform(0.4, 0.7), where.stop - where.start)
             faults.append((k, PHYSICAL_KINDS[kind], kind, begin, end, 0.0))
@@ -138,11 +166,14 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     scale = rng.uniform(0.9, 1.1, (8, n))
     soc, temperature = np.full(n, 0.9), np.full((3, n), 285.0)
     momentum, heating = np.zeros(n), np.zeros(n, bool)
+    line, line_on, frames_sent = 280.0 + band * rng.random(n), np.zeros(n, bool), np.zeros(n)
+    fuel = np.full(n, 55.0)
     out = np.empty((len(t), n, len(CHANNELS)))
     cosine = 0.75 + 0.25 * np.cos(2 * np.pi * t[:, None] / period + 1.0)
     gradient = (7000 / distance) ** 3 * np.sin(2 * np.arctan2(r[:, :, 1], r[:, :, 0])) * 1e-3
     gradient += rng.uniform(-1, 1, n) * 2e-5
     albedo = (EARTH_KM / distance) ** 2 * np.clip(along / distance, 0, 1)
+    chance = rng.standard_normal((len(t), n))
     for i in range(len(t)):
         stuck = heater_stuck[i]
         cold = temperature[0] < np.where(heating, 290.0, 287.5)
@@ -153,7 +184,7 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         b_i = 4.8 * scale[2] * light[i] * (1.3 - 0.4 * cosine[i]) * warm
         full = np.clip((1.0 - soc) * 40, 0, 1)
         battery_i = np.minimum(a_i + b_i - load, 6 * full)
-        soc = np.clip(soc + battery_i * dt / 3600 / (30 * fade[i]), 0.02, 1.0)
+        soc = np.clip(soc + battery_i * dt / 3600 / (capacity * fade[i]), 0.02, 1.0)
         volts = 26 + 5 * soc + 0.8 * np.tanh(8 * (soc - 0.15)) + 0.08 * battery_i / fade[i]
         flow = np.stack(
             [
@@ -165,7 +196,18 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
                 - 2.2e-12 * temperature[2] ** 4,
             ]
         )
-        temperature = temperature + dt * flow * np.array([[0.12], [0.45], [0.12]]) * scale[3:6]
+        temperature = (
+            temperature + dt * flow * np.array([[0.12], [0.45], [0.12]]) * scale[3:6] * inertia
+        )
+        # A line that a quick thermostat keeps in a band of kelvins, by a heater of its own.
+        line_on = np.where(line < 279.5, True, np.where(line > 279.5 + band, False, line_on))
+        pull = (temperature[2] - 285) * 2e-6
+        line = line + dt * (
+            np.where(line_on, 1.2e-3 / duty, 0.0) - 1.2e-3 + pull + 2e-5 * chance[i]
+        )
+        sent = np.maximum((2.0 + 5 * science[i]) * dt + np.sqrt(2 * dt) * chance[i], 0)
+        frames_sent = frames_sent + np.round(sent)
+        fuel = fuel - np.where(dump[i], 0.004, 0.0)
         momentum = np.where(dump[i], 0.0, momentum + gradient[i] * dt)
         rpm = 800 * scale[6] + 900 * momentum
         wheel_i = 0.05 * np.sign(rpm) + 6e-5 * rpm * friction[i] + 0.05 * (friction[i] - 1)
@@ -173,11 +215,12 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             [
                 *(a_i, b_i, volts, battery_i, load, temperature[0] - 273, temperature[1] - 273),
                 *(temperature[2] - 273, rpm, wheel_i, 20 + 0.07 * (temperature[2] - 285)),
-                *(-90 - 20 * np.log10(distance[i] / 7000), science[i]),
+                *(-90 - 20 * np.log10(distance[i] / 7000), science[i], line - 273, 1.0 * line_on),
+                *(frames_sent, 2e-3 * np.sin(np.arange(n) + momentum * 9), fuel),
             ],
             axis=1,
         )
-    noise, quantum = np.array(NOISE), np.array(QUANTUM)
+    noise, quantum = np.array(NOISE) * tuned, np.array(QUANTUM)
     measured = out + noise * rng.standard_normal(out.shape)
     wanted = [
         (k, CHANNELS.index(name), kind, day * DAY_S, length_s, size)
@@ -192,17 +235,24 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             if kind == "drift":
                 length_s = rng.uniform(7200, 25_000)
             size = float(np.exp(rng.uniform(np.log(5), np.log(20))))
-            wanted.append((k, int(rng.integers(len(CHANNELS) - 1)), kind, begin, length_s, size))
+            if kind == "level":
+                length_s, size = rng.uniform(15_000, 60_000), size / 2
+            continuous = [c for c in range(len(CHANNELS)) if c not in (*STATES, FRAMES)]
+            c = FRAMES if kind == "reset" else int(rng.choice(continuous))
+            wanted.append((k, c, kind, begin, length_s, size))
     spans: list[tuple[int, int, int, int]] = []
     for k, c, kind, begin, length_s, size in wanted:
         end = begin + length_s
-        i0, i1 = int(begin / dt), int(end / dt)
+        i0, i1 = math.ceil(begin / dt), math.ceil(end / dt)
         if any(s == k and ch == c and i0 < b + 400 and i1 > a - 400 for s, ch, a, b in spans):
             continue
         spans.append((k, c, i0, i1))
         part, m = measured[i0:i1, k, c], i1 - i0
         match kind:
-            case "step":
+            case "reset":
+                measured[i0:, k, c] -= measured[i0, k, c]
+                end = begin + 3600
+            case "step" | "level":
                 part += noise[c] * size * rng.choice([-1, 1])
             case "drift":
                 part += noise[c] * size * rng.choice([-1, 1]) * 1.5 * np.linspace(0, 1, m)
@@ -217,6 +267,8 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         faults.append((k, CHANNELS[c], kind, begin, end, size))
     measured = np.round(measured / quantum) * quantum
     keep = rng.random((len(t), n)) > world.missing_share
+    late = world.clock_offset_s * rng.uniform(-1, 1, n)
+    jitter = world.jitter_s * rng.uniform(-0.5, 0.5, len(t))
     frames = []
     for k in range(n):
         rows = np.flatnonzero(keep[:, k])
@@ -224,7 +276,8 @@ def simulate(world: World) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
             pl.DataFrame(
                 {
                     "satellite": pl.repeat(f"s{k:02d}", len(rows), dtype=pl.String, eager=True),
-                    "time_ns": START_NS + (t[rows] * 1e9).astype(np.int64),
+                    "time_ns": START_NS
+                    + ((t[rows] + late[k] + jitter[rows]) * 1e9).astype(np.int64),
                     "sequence": rows,
                     **{
                         world.rename.get(name, name): measured[rows, k, c]

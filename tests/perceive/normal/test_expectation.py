@@ -6,13 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightline.perceive.normal.counters import learnt_counters
 from sightline.perceive.normal.expectation import CommandTimes, Past, common_periods, learn
+from sightline.perceive.normal.innovations import (
+    LAGS,
+    lag_means,
+    own_autoregression,
+    squares_along,
+    step_trace,
+)
 from sightline.perceive.normal.residual_tests import (
     equal_run,
     missing_run,
     residual_tests,
     statistics,
-    usual_swings,
 )
 
 STEP_S = 60.0
@@ -57,7 +64,7 @@ def past_of(t, values, commands, days):
 
 
 def left_of(learnt, t, values, commands):
-    expected, _ = learnt.expect(t[3 * PER_DAY :], values[3 * PER_DAY :], commands)
+    expected, _, _ = learnt.expect(t[3 * PER_DAY :], values[3 * PER_DAY :], commands)
     return 1.4826 * np.median(np.abs(values[3 * PER_DAY :] - expected)[:, 360:], axis=1)
 
 
@@ -99,23 +106,55 @@ def test_gaps_are_no_values():
     t, values, commands = world(5)
     values[np.random.default_rng(1).random(values.shape) < 0.3] = np.nan
     learnt = learn(past_of(t, values, commands, 4))
-    expected, _ = learnt.expect(t[-PER_DAY:], values[-PER_DAY:], commands)
+    expected, _, _ = learnt.expect(t[-PER_DAY:], values[-PER_DAY:], commands)
     assert np.isfinite(expected).all()
 
 
 @pytest.mark.parametrize(
     ("name", "moved"),
-    [("jump", lambda n: np.full(n, 4.0)), ("swing", lambda n: 4 * np.sin(np.arange(n) / 2))],
+    [("step", lambda n: np.full(n, 4.0)), ("swing", lambda n: 6 * np.sin(np.arange(n) / 2))],
 )
 def test_what_happens_shows_in_the_test_for_it(name, moved):
     rng = np.random.default_rng(0)
     left = rng.standard_normal((2000, 1))
     left[1500:, 0] += moved(500)
-    tests = residual_tests(60.0)
-    usual = usual_swings(left[:1500], np.zeros(1), tests)
-    for test, found in statistics(left, np.zeros_like(left), tests, usual, np.ones(1)):
-        if (test.name, test.width) == (name, 4):
-            assert np.nanmax(found[1500:1600]) > 2 * np.nanmax(found[:1500])
+    white = np.zeros((LAGS, 1))
+    shown = []
+    for test, found in statistics(
+        left, left, white, np.zeros_like(left), residual_tests(60.0), share=np.ones(1)
+    ):
+        if test.name == name:
+            shown.append(np.nanmax(found[1500:1600]) / np.nanmax(found[:1500]))
+    assert max(shown) > 2
+
+
+def test_a_small_step_under_a_swing_that_nothing_tells_shows_in_what_is_new():
+    rng = np.random.default_rng(0)
+    n = 6000
+    saw = np.abs(np.arange(n) % 55 - 27.0) / 4 + 0.3 * rng.standard_normal(n)
+    saw[5000:] += 1.2  # four sizes of noise, half of the swing's
+    left = saw[:, None] - saw.mean()
+    weights = own_autoregression(lag_means(left[:4000]), left[:4000])
+    new = left - np.einsum("nlc,lc->nc", lag_means(left), weights)
+    new /= new[300:4000].std()
+    found = squares_along(new, step_trace(weights, 4))
+    assert np.nanmax(found[5000:5010]) > 1.4 * np.nanmax(found[300:4990])
+
+
+def test_a_counter_that_begins_anew_is_no_gain_and_is_known():
+    rng = np.random.default_rng(0)
+    counted = np.cumsum(rng.poisson(5, 600)).astype(float)[:, None]
+    counters = learnt_counters(counted)
+    counted[400:] -= counted[400]
+    assert np.flatnonzero(counters.resets(counted)[:, 0]).tolist() == [400]
+    assert np.isnan(counters.rates(counted)[400, 0])
+    assert np.nanmin(counters.rates(counted)) >= 0
+
+
+def test_a_cycle_that_nothing_keeps_in_step_is_no_period():
+    rng = np.random.default_rng(3)
+    turn = np.cumsum(1 + 1.0 * rng.standard_normal(4000)) / 55.0
+    assert common_periods(np.sin(2 * np.pi * turn)[:, None], 60.0) == ()
 
 
 def test_runs_of_equal_and_of_missing_values_are_counted_as_they_grow():

@@ -18,12 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.signal import lfilter
+from scipy.sparse import csr_matrix
 
+from sightline.perceive.normal.innovations import (
+    lag_means,
+    median_rows,
+    own_autoregression,
+    recently_known,
+    running_median,
+)
 from sightline.perceive.normal.periods import found_period, standardised
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
@@ -46,6 +55,8 @@ _SECOND_KNOTS = 16
 _SHORTEST_PERIOD_S = 1200.0
 _HUBER = 1.5
 _ROUNDS = 4
+_SIZE_ROWS = 2000
+"""So many rows say how large what is left is, between rounds."""
 _RIDGE = 1e-3
 _PHASES = 24
 _LEAST_GAIN = 0.05
@@ -56,13 +67,17 @@ _BETTER = 0.97
 _KNOWN_FOR_S = 600.0
 _GONE = 0.05
 _RESTS_ON = 0.3
+_FLOORS = (0.3, 0.02)
+"""Least size of what is left, alone and with peers, of what was left alone of days learnt from."""
 _ALONE, _PEERS = 0, 1
 _KNOWN_SHARE = 0.3
 TURN_ROWS = 2
 """A sharp turn of what is expected may come so many rows sooner or later."""
 _PEER_DOUBT = 0.2
-_AFTER_S = 600.0
+_AT_ONCE_S, _AFTER_S = 120.0, 600.0
 """For so long after a command its effect is as unsure as it was before."""
+_PHASE_S = 120.0
+_MOST_PHASES = 240
 _PERIOD_ROWS = 3000
 _QUANTUM_SIZE = 0.3
 """Size of rounding, of its step: 12 ** -0.5."""
@@ -127,7 +142,7 @@ class Form:
 
     Attributes:
         periods_s: found periods, the strongest first; may be none.
-        knots: entries of each period's table.
+        knots: where in each period the entries of its table lie: turns from 0 to 1, ascending.
         commands: names whose after-effects count.
         held: pairs of names: the first holds until the second; the second may be ``""``, where a
             command with a value holds until its next.
@@ -136,7 +151,7 @@ class Form:
     """
 
     periods_s: tuple[float, ...] = ()
-    knots: tuple[int, ...] = ()
+    knots: tuple[tuple[float, ...], ...] = ()
     commands: tuple[str, ...] = ()
     held: tuple[tuple[str, str], ...] = ()
     states: tuple[tuple[int, tuple[float, ...]], ...] = ()
@@ -145,7 +160,7 @@ class Form:
     @property
     def slow(self) -> slice:
         """The columns of the drift."""
-        first = 1 + sum(self.knots)
+        first = 1 + sum(map(len, self.knots))
         return slice(first, first + (7 if self.periods_s else 1))
 
     def known(self, time_s: FloatArray, commands: CommandTimes, states: FloatArray) -> FloatArray:
@@ -160,7 +175,7 @@ class Form:
         step_s = float(time_s[1] - time_s[0]) if n > 1 else 1.0
         columns: list[FloatArray] = [np.ones((n, 1))]
         for period_s, knots in zip(self.periods_s, self.knots, strict=True):
-            columns.append(hats(time_s / period_s, knots))
+            columns.append(hats(time_s / period_s, np.array(knots)))
         days = (time_s - self.until_s)[:, None] / 86_400.0
         columns.append(days)
         for k in (1, 2, 3) if self.periods_s else ():
@@ -179,19 +194,37 @@ class Form:
         return np.concatenate(columns, axis=1)
 
 
-def hats(turn: FloatArray, knots: int) -> FloatArray:
+def _since(
+    form: Form, time_s: FloatArray, commands: CommandTimes, values: FloatArray
+) -> FloatArray:
+    """float64[n, events]: seconds since each command last came, and each state last changed."""
+    found = [since_last(time_s, commands.time_s[commands.name == name]) for name in form.commands]
+    for column, _ in form.states:
+        state = filled_forward(values[:, [column]])[:, 0]
+        changes = np.flatnonzero(np.diff(state)) + 1
+        found.append(since_last(time_s, time_s[changes]))
+    return np.stack(found, axis=1) if found else np.empty((len(time_s), 0))
+
+
+def hats(turn: FloatArray, knots: FloatArray) -> FloatArray:
     """float64[n, knots]: the weights of a periodic table, linear between its entries.
 
-    >>> hats(np.array([0.125, 0.5]), 4).tolist()
+    Args:
+        turn: float64[n].
+        knots: where the entries lie, from 0 to 1, ascending.
+
+    >>> hats(np.array([0.125, 0.5]), np.arange(4) / 4).tolist()
     [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     """
-    place = (turn % 1.0) * knots
-    before = place.astype(np.int64) % knots
-    weight = place - np.floor(place)
-    found = np.zeros((len(turn), knots))
+    phase = turn % 1.0
+    count = len(knots)
+    before = (np.searchsorted(knots, phase, side="right") - 1) % count
+    gap = (np.roll(knots, -1) - knots) % 1.0 if count > 1 else np.ones(1)
+    weight = ((phase - knots[before]) % 1.0) / gap[before]
+    found = np.zeros((len(turn), count))
     row = np.arange(len(turn))
     found[row, before] = 1 - weight
-    found[row, (before + 1) % knots] += weight
+    found[row, (before + 1) % count] += weight
     return found
 
 
@@ -229,9 +262,14 @@ class Expectation:
         peer_scale: float64[c], what one is of a peer's deviation.
         peer_most: float64[c], greatest deviation that was learnt from.
         has_peers: bool[c].
-        scale: float64[2, phases, c], size of what is left, alone and with peers.
+        scale: float64[2, bins, c], size of what is left over the first period, alone and with
+            peers.
+        own_weights: float64[2, LAGS, c], how what was left goes on; see :mod:`.innovations`.
+        new_scale: float64[2, bins, c], size of innovations.
         rounding: float64[c], least step of the values.
-        after: float64[commands, c], size of what was left soon after each command.
+        after: float64[2, events, c], size of what was left at once and soon after each command and
+            each change of a state.
+        new_after: float64[2, events, c], the same of innovations.
         explained: float64[2, c], share of the variance that was explained on time that was not
             learnt from; NaN where nothing is known.
         is_constant: bool[c], never moved: there is nothing to expect.
@@ -247,8 +285,11 @@ class Expectation:
     peer_most: FloatArray
     has_peers: BoolArray
     scale: FloatArray
+    own_weights: FloatArray
+    new_scale: FloatArray
     rounding: FloatArray
     after: FloatArray
+    new_after: FloatArray
     explained: FloatArray
     is_constant: BoolArray
     least: FloatArray
@@ -256,9 +297,9 @@ class Expectation:
 
     def expect(
         self, time_s: FloatArray, values: FloatArray, commands: CommandTimes
-    ) -> tuple[FloatArray, FloatArray]:
-        """float64[2, n, c]: what was expected, alone and with peers, and what is left in its usual
-        size.
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """float64[2, n, c]: what was expected, alone and with peers; what is left in its usual
+        size; and innovations in theirs.
 
         Args:
             time_s: float64[n], evenly spaced, from ``WARM_UP_S`` before what matters.
@@ -274,14 +315,28 @@ class Expectation:
         from_peers = peers @ self.peer_weights
         expected = np.stack([alone, alone + from_peers])
         # A sharp turn may come some rows sooner or later, and what peers say is no surer than they.
-        doubt = np.stack([bends(alone), np.hypot(bends(from_peers), _PEER_DOUBT * from_peers)])
-        doubt = np.hypot(doubt, self._after(time_s, commands))
-        scale = np.sqrt(self._scale(time_s) ** 2 + doubt**2)
-        size = (values - expected) / scale
+        turns = np.stack([bends(alone), np.hypot(bends(from_peers), _PEER_DOUBT * from_peers)])
+        since = _since(self.form, time_s, commands, values)
+        doubt = np.hypot(turns, _doubt_after(since, self.after, step_s))
+        size = (values - expected) / np.hypot(_of_phase(time_s, self.form, self.scale), doubt)
+        new = np.stack(
+            [
+                innovations(values - part, weights, step_s, self.peer_most)
+                for part, weights in zip(expected, self.own_weights, strict=True)
+            ]
+        )
+        turns = np.stack([bends(alone), bends(from_peers)])
+        doubt = np.hypot(turns, _doubt_after(since, self.new_after, step_s))
+        new /= np.hypot(_of_phase(time_s, self.form, self.new_scale), doubt)
         # For as long as a peer works on, its absence says nothing about who rests on it.
-        is_gone = smoothed(np.isnan(deviation).astype(np.float64), PEER_LAGS_S[-1], step_s)
-        size[_PEERS][(is_gone > _GONE) @ self._rests_on] = np.nan
-        return expected, size
+        missing = np.isnan(deviation).astype(np.float64)
+        is_gone = np.concatenate(
+            [smoothed(missing, lag, step_s) > _GONE for lag in PEER_LAGS_S], axis=1
+        )
+        is_bereft = is_gone @ self._rests_on
+        size[_PEERS][is_bereft] = np.nan
+        new[_PEERS][is_bereft] = np.nan
+        return expected, size, new
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain values and arrays that :meth:`from_state` takes back."""
@@ -294,7 +349,7 @@ class Expectation:
         return cls(
             form=Form(
                 periods_s=tuple(form["periods_s"]),
-                knots=tuple(form["knots"]),
+                knots=tuple(tuple(places) for places in form["knots"]),
                 commands=tuple(form["commands"]),
                 held=tuple((first, second) for first, second in form["held"]),
                 states=tuple((column, tuple(values)) for column, values in form["states"]),
@@ -304,26 +359,63 @@ class Expectation:
         )
 
     @property
+    def is_state(self) -> BoolArray:
+        """bool[c]: channels with a handful of values."""
+        found = np.zeros(len(self.peer_scale), np.bool_)
+        found[[column for column, _ in self.form.states]] = True
+        return found
+
+    @property
     def _rests_on(self) -> BoolArray:
-        """bool[c, c]: whether the second channel is explained by the first to speak of."""
-        c = len(self.peer_scale)
-        weight = np.abs(self.peer_weights).reshape(len(PEER_LAGS_S), c, c).sum(axis=0)
-        found: BoolArray = weight > _RESTS_ON * self.scale[_PEERS].mean(axis=0)
+        """bool[c * lags, c]: whether the second channel is explained by the first to speak of."""
+        found: BoolArray = np.abs(self.peer_weights) > _RESTS_ON * np.median(
+            self.scale[_PEERS], axis=0
+        )
         return found
 
-    def _after(self, time_s: FloatArray, commands: CommandTimes) -> FloatArray:
-        found = np.zeros((len(time_s), self.after.shape[1]))
-        for name, size in zip(self.form.commands, self.after, strict=True):
-            if size.any():
-                since = since_last(time_s, commands.time_s[commands.name == name])
-                found = np.maximum(found, np.exp(-since / _AFTER_S)[:, None] * size)
-        return found
 
-    def _scale(self, time_s: FloatArray) -> FloatArray:
-        if not self.form.periods_s:
-            return self.scale[:, :1]
-        phase = (time_s / self.form.periods_s[0]) % 1.0
-        return self.scale[:, np.minimum((phase * _PHASES).astype(np.int64), _PHASES - 1)]
+def _doubt_after(since: FloatArray, after: FloatArray, step_s: float) -> FloatArray:
+    """float64[n, c]: how much less sure an expectation is for what came lately."""
+    found = np.zeros((len(since), after.shape[2]))
+    for lasts_s, sizes in zip(_after_s(step_s), after, strict=True):
+        for k in np.flatnonzero(sizes.any(axis=1)):
+            found = np.maximum(found, np.exp(-since[:, k] / lasts_s)[:, None] * sizes[k])
+    return found
+
+
+def _after_s(step_s: float) -> tuple[float, float]:
+    return max(_AT_ONCE_S, 2 * step_s), max(_AFTER_S, 10 * step_s)
+
+
+def _of_phase(time_s: FloatArray, form: Form, scale: FloatArray) -> FloatArray:
+    """float64[2, n, c]: a size at each moment."""
+    if not form.periods_s:
+        return scale[:, :1]
+    bins = scale.shape[1]
+    phase = (time_s / form.periods_s[0]) % 1.0
+    return scale[:, np.minimum((phase * bins).astype(np.int64), bins - 1)]
+
+
+def innovations(
+    left: FloatArray, weights: FloatArray, step_s: float, most: FloatArray
+) -> FloatArray:
+    """float64[n, c]: what is left, less what its own past lets expect; NaN where that is unknown.
+
+    Args:
+        left: float64[n, c]; NaN is missing.
+        weights: float64[LAGS, c].
+        step_s: distance of rows.
+        most: float64[c], beyond which nothing goes on.
+    """
+    calm = running_median(left, median_rows(step_s))
+    found: FloatArray = calm - np.einsum("nlc,lc->nc", _past_means(calm, step_s, most), weights)
+    found[~recently_known(np.isfinite(calm))] = np.nan
+    return found
+
+
+def _past_means(calm: FloatArray, step_s: float, most: FloatArray) -> FloatArray:
+    held = lately_known(calm, round(_KNOWN_FOR_S / step_s))
+    return lag_means(np.nan_to_num(np.clip(held, -most, most)))
 
 
 def bends(expected: FloatArray) -> FloatArray:
@@ -410,43 +502,57 @@ def learn(
         [np.where(h[k], v[k], np.nan) for (_, v, h, _), k in zip(parts, thin, strict=True)]
     )
     y = (y - centre) / spread
-    x = np.concatenate(
-        [form.known(t, past.commands, v)[k] for (t, v, *_), k in zip(parts, thin, strict=True)]
-    )
+    described = [form.known(t, past.commands, v) for t, v, *_ in parts]
+    x = np.concatenate([part[k] for part, k in zip(described, thin, strict=True)])
 
-    weights, left, tried = _learn_alone(form, x, y, day_of)
-    weights[:, is_constant] = 0
-    weights *= spread
-    weights[0] += centre
-    left, tried = left * spread, tried * spread
-    low, high = x.min(axis=0), x.max(axis=0)
-    slow = form.slow
-    # Beyond its end the drift goes on, for two days at most.
-    low[slow], high[slow] = np.minimum(low[slow], -2.0), np.maximum(high[slow], 2.0)
+    weights, left, before = _learn_alone(form, x, y, day_of)
+    weights = _in_units(weights, centre, spread, is_constant)
+    before = _in_units(before, centre, spread, is_constant)
+    left = left * spread
+    low, high = _bounds(x, form.slow)
 
     peer_scale = np.maximum(_size(left), 1e-12)
     greatest = np.nan_to_num(np.nanquantile(np.abs(_some(left)), 0.999, axis=0))
     peer_most = np.maximum(greatest, 3 * peer_scale)
-    rows = []
-    for (t, v, h, _), k in zip(parts, thin, strict=True):
-        alone = np.clip(form.known(t, past.commands, v), low, high) @ weights
-        deviation = np.where(h, v - alone, np.nan) / peer_scale
-        deviation = lately_known(deviation, round(_KNOWN_FOR_S / step_s))
-        rows.append(peer_columns(deviation, step_s, peer_most / peer_scale)[k])
+    rows, alone_left = [], []
+    for k, ((_, v, h, _), known) in enumerate(zip(parts, described, strict=True)):
+        inside = np.clip(known, low, high)
+        lately = np.where(h, v - inside @ weights, np.nan) / peer_scale
+        lately = lately_known(lately, round(_KNOWN_FOR_S / step_s))
+        rows.append(peer_columns(lately, step_s, peer_most / peer_scale))
+        # The last day is measured by what was learnt without it.
+        own = before if k == len(parts) - 1 else weights
+        alone_left.append(np.where(h, v - inside @ own, np.nan))
+    tried = alone_left[-1][thin[-1]]
     # A channel that was faulty for most of the last day is measured by what was left of all days.
     few = np.isfinite(y[is_last]).mean(axis=0) < _KNOWN_SHARE * np.isfinite(y).mean(axis=0)
     tried[:, few] = np.nan
-    peers, with_peers = _learn_peers(
-        np.concatenate(rows), left / peer_scale, is_last, is_constant | few
+    peers, peers_before = _learn_peers(
+        np.concatenate([part[k] for part, k in zip(rows, thin, strict=True)]),
+        left / peer_scale,
+        is_last,
+        is_constant | few,
     )
-    has_peers = (peers != 0).any(axis=0)
-    both = np.stack([tried, tried - with_peers * peer_scale])
+    peers, peers_before = peers * peer_scale, peers_before * peer_scale
+    both = [tried, tried - rows[-1][thin[-1]] @ peers_before]
 
     rounding = quantum(usable)
-    floor = np.maximum(0.3 * peer_scale, _QUANTUM_SIZE * rounding)
-    floor = np.maximum(floor, 1e-9 * np.maximum(np.abs(centre), 1e-6))
-    scale = np.stack([_sizes(part, time_s[is_last], form, floor) for part in both])
-    scale[:, :, few] = 1.5 * np.maximum(peer_scale, floor)[few]
+    least = np.maximum(_QUANTUM_SIZE * rounding, 1e-9 * np.maximum(np.abs(centre), 1e-6))
+    floors = [np.maximum(part * peer_scale, least) for part in _FLOORS]
+    of_days = [left, left - np.concatenate([r[k] for r, k in zip(rows, thin, strict=True)]) @ peers]
+    rows_of = _Rows(time_s=time_s, is_last=is_last, form=form, step_s=step_s)
+    scale = rows_of.sizes(both, of_days, floors)
+    scale[:, :, few] = 1.5 * np.maximum(peer_scale, least)[few]
+    own_weights, new = _learn_own(
+        [alone_left, _less_peers(alone_left, rows, peers, peers_before)], thin, step_s, peer_most
+    )
+    new_last = [np.where(few, np.nan, part[is_last]) for part in new]
+    new_scale = rows_of.sizes(new_last, new, (least, least))
+    for family in (_ALONE, _PEERS):
+        new_scale[family][:, few] = np.maximum(1.5 * _size(new[family]), least)[few]
+    since = np.concatenate(
+        [_since(form, t, past.commands, v)[k] for (t, v, *_), k in zip(parts, thin, strict=True)]
+    )
     usual = _size(y[is_last] - np.nan_to_num(np.nanmedian(_some(y[is_last]), axis=0))) * spread
     explained = np.stack([1 - (_size(part) / usual) ** 2 for part in both])
     explained[:, few] = 0.0
@@ -455,13 +561,16 @@ def learn(
         weights=weights,
         low=low,
         high=high,
-        peer_weights=peers * peer_scale,
+        peer_weights=peers,
         peer_scale=peer_scale,
         peer_most=peer_most,
-        has_peers=has_peers,
+        has_peers=(peers != 0).any(axis=0),
         scale=scale,
+        own_weights=own_weights,
+        new_scale=new_scale,
         rounding=rounding,
-        after=_after(form, time_s, left, past.commands, scale[_ALONE].mean(axis=0)),
+        after=_after(since, left, np.median(scale[_ALONE], axis=0), step_s),
+        new_after=_after(since, new[_ALONE], np.median(new_scale[_ALONE], axis=0), step_s),
         explained=explained,
         is_constant=is_constant,
         least=np.nan_to_num(np.nanmin(_some(usable), axis=0)),
@@ -469,50 +578,126 @@ def learn(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rows:
+    """The rows that are learnt from."""
+
+    time_s: FloatArray
+    is_last: BoolArray
+    form: Form
+    step_s: float
+
+    def sizes(
+        self,
+        of_last: Sequence[FloatArray],
+        of_days: Sequence[FloatArray],
+        floors: Sequence[FloatArray],
+    ) -> FloatArray:
+        """float64[families, bins, c]: what is usual over a day, and more where it often is more."""
+        at = self.time_s[self.is_last]
+        found = [
+            _finer(_sizes(last, at, self.form, floor), whole, self.time_s, self.form, self.step_s)
+            for last, whole, floor in zip(of_last, of_days, floors, strict=True)
+        ]
+        return np.stack(found)
+
+
+def _bounds(x: FloatArray, slow: slice) -> tuple[FloatArray, FloatArray]:
+    low, high = x.min(axis=0), x.max(axis=0)
+    # Beyond its end the drift goes on, for two days at most.
+    low[slow], high[slow] = np.minimum(low[slow], -2.0), np.maximum(high[slow], 2.0)
+    return low, high
+
+
+def _in_units(
+    weights: FloatArray, centre: FloatArray, spread: FloatArray, is_constant: BoolArray
+) -> FloatArray:
+    found = np.where(is_constant, 0.0, weights) * spread
+    found[0] += centre
+    return found
+
+
+def _less_peers(
+    alone_left: Sequence[FloatArray],
+    rows: Sequence[FloatArray],
+    peers: FloatArray,
+    peers_before: FloatArray,
+) -> list[FloatArray]:
+    last = len(rows) - 1
+    return [
+        left - part @ (peers_before if k == last else peers)
+        for k, (left, part) in enumerate(zip(alone_left, rows, strict=True))
+    ]
+
+
+def _learn_own(
+    families: Sequence[Sequence[FloatArray]],
+    thin: Sequence[IntArray],
+    step_s: float,
+    most: FloatArray,
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Weights float64[2, LAGS, c], and innovations float64[n, c] on the rows learnt from."""
+    weights, new = [], []
+    for days in families:
+        lags, target = [], []
+        for left, k in zip(days, thin, strict=True):
+            calm = running_median(left, median_rows(step_s))
+            lags.append(_past_means(calm, step_s, most)[k])
+            calm[~recently_known(np.isfinite(calm))] = np.nan
+            target.append(calm[k])
+        x, y = np.concatenate(lags), np.concatenate(target)
+        weights.append(own_autoregression(x, y))
+        new.append(y - np.einsum("nlc,lc->nc", x, weights[-1]))
+    return np.stack(weights), new
+
+
 def _learn_alone(
     form: Form, x: FloatArray, y: FloatArray, day_of: IntArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weights float64[f, c], what they leave, and what was left of the last day without it."""
+    """Weights float64[f, c], what they leave, and the weights that were learnt without the last
+    day.
+    """
     last = int(day_of[-1])
     is_last = day_of == last
     own = _own_columns(form, x.shape[1], y.shape[1])
+    rooted = Grams.of(x, day_of)
     variants = _VARIANTS if last >= 2 else _VARIANTS[:1]
     error = np.full(y.shape[1], np.inf)
     choice = np.zeros(y.shape[1], np.int64)
-    tried = np.full((int(is_last.sum()), y.shape[1]), np.nan)
+    before = np.zeros((x.shape[1], y.shape[1]))
+    low, high = x[~is_last].min(axis=0), x[~is_last].max(axis=0)
+    inside = np.clip(x[is_last], low, high)
+    ages = np.arange(last + 1)
     for number, (is_slow, half_life) in enumerate(variants):
-        design = _design(form, x, is_slow=is_slow)
-        age = (last - 1 - day_of[~is_last]) / half_life
-        weights = _ridge(design[~is_last], y[~is_last], 0.5**age, own)
-        low, high = design[~is_last].min(axis=0), design[~is_last].max(axis=0)
-        left = y[is_last] - np.clip(design[is_last], low, high) @ weights
-        size = _size(left)
+        weight = np.where(ages < last, 0.5 ** ((last - 1 - ages) / half_life), 0.0)
+        weights = rooted.ridge(y, weight, _allowed(form, own, is_slow=is_slow))
+        size = _size(y[is_last] - inside @ weights)
         better = size < _BETTER * error
         choice[better], error[better] = number, size[better]
-        tried[:, better] = left[:, better]
+        before[:, better] = weights[:, better]
     final, left_all = np.zeros((x.shape[1], y.shape[1])), np.full_like(y, np.nan)
     for number, (is_slow, half_life) in enumerate(variants):
         mine = choice == number
         if mine.any():
-            design = _design(form, x, is_slow=is_slow)
-            age = (last - day_of) / half_life
-            final[:, mine] = _ridge(design, y[:, mine], 0.5**age, own[:, mine])
-            left_all[:, mine] = y[:, mine] - design @ final[:, mine]
-    return final, left_all, tried
+            weight = 0.5 ** ((last - ages) / half_life)
+            allowed = _allowed(form, own, is_slow=is_slow)[:, mine]
+            final[:, mine] = rooted.ridge(y[:, mine], weight, allowed)
+            left_all[:, mine] = y[:, mine] - x @ final[:, mine]
+    return final, left_all, before
 
 
-def _design(form: Form, x: FloatArray, *, is_slow: bool) -> FloatArray:
+def _allowed(form: Form, own: BoolArray, *, is_slow: bool) -> BoolArray:
     if is_slow:
-        return x
-    found = x.copy()
-    found[:, form.slow] = 0
+        return own
+    found = own.copy()
+    found[form.slow] = False
     return found
 
 
 def _learn_peers(
     z: FloatArray, target: FloatArray, is_last: BoolArray, is_left_out: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Weights float64[c * lags, c], 0 where peers do not help, and what they said on the last day.
+    """Weights float64[c * lags, c], 0 where peers do not help, and those without the last day.
 
     Args:
         z: float64[n, c * lags], of :func:`peer_columns`.
@@ -522,15 +707,15 @@ def _learn_peers(
     """
     c = target.shape[1]
     allowed = np.tile(~np.eye(c, dtype=np.bool_) & ~is_left_out[:, None], (len(PEER_LAGS_S), 1))
-    even = np.ones(len(z))
-    before = _ridge(z[~is_last], target[~is_last], even[~is_last], allowed, ridge=_PEER_RIDGE)
+    grams = Grams.of(z, is_last.astype(np.int64))
+    before = grams.ridge(target, np.array([1.0, 0.0]), allowed, ridge=_PEER_RIDGE)
     said = z[is_last] @ before
     gain = 1 - (_size(target[is_last] - said) / _size(target[is_last])) ** 2
     helps = (gain > _LEAST_GAIN) & ~is_left_out
-    weights = _ridge(z, target, even, allowed, ridge=_PEER_RIDGE)
+    weights = grams.ridge(target, np.ones(2), allowed, ridge=_PEER_RIDGE)
     weights[:, ~helps] = 0
-    said[:, ~helps] = 0
-    return weights, said
+    before[:, ~helps] = 0
+    return weights, before
 
 
 def quantum(usable: FloatArray) -> FloatArray:
@@ -584,9 +769,9 @@ def _form(
         periods_s = common_periods(usable, step_s)
     most = max(int(periods_s[0] / (3 * step_s)), _KNOTS[0]) if periods_s else 0
     knots = tuple(
-        int(np.clip(round(p / _KNOT_S), _KNOTS[0], min(_KNOTS[1], most)))
+        _knots(usable, step_s, p, int(np.clip(round(p / _KNOT_S), _KNOTS[0], min(_KNOTS[1], most))))
         if k == 0
-        else _SECOND_KNOTS
+        else tuple((np.arange(_SECOND_KNOTS) / _SECOND_KNOTS).tolist())
         for k, p in enumerate(periods_s)
     )
     name, count = np.unique(past.commands.name, return_counts=True)
@@ -600,6 +785,24 @@ def _form(
         states=states,
         until_s=float(past.time_s[-1][-1]),
     )
+
+
+def _knots(usable: FloatArray, step_s: float, period_s: float, count: int) -> tuple[float, ...]:
+    """Half of the entries evenly, the other half where the mean cycle of channels bends most."""
+    bins = int(np.clip(period_s / step_s, count, 8 * count))
+    part = standardised(usable)
+    bin_of = ((np.arange(len(part)) * step_s / period_s) % 1.0 * bins).astype(np.int64)
+    seen = np.maximum(np.bincount(bin_of, minlength=bins), 1)
+    cycle = np.stack([np.bincount(bin_of, weights=v, minlength=bins) / seen for v in part.T])
+    bend = np.abs(np.roll(cycle, 1, axis=1) - 2 * cycle + np.roll(cycle, -1, axis=1)).sum(axis=0)
+    sharp = np.sqrt(np.maximum(bend - 2 * np.median(bend), 0.0))
+    wanted = np.full(bins, 1.0 / bins)
+    if sharp.any():
+        # An edge lies beside the bin that bends.
+        sharp = sharp + np.roll(sharp, 1) + np.roll(sharp, -1)
+        wanted = 0.5 * wanted + 0.5 * sharp / sharp.sum()
+    at = np.searchsorted(np.cumsum(wanted), (np.arange(count) + 0.5) / count)
+    return tuple((np.unique(np.minimum(at, bins - 1)) / bins).tolist())
 
 
 def common_periods(usable: FloatArray, step_s: float) -> tuple[float, ...]:
@@ -622,7 +825,8 @@ def common_periods(usable: FloatArray, step_s: float) -> tuple[float, ...]:
     if not np.isfinite(first):
         return ()
     knots = int(np.clip(round(first / _KNOT_S), *_KNOTS))
-    x = hats(np.asarray(np.arange(len(coarse)) * step / first, np.float64), knots)
+    turn = np.asarray(np.arange(len(coarse)) * step / first, np.float64)
+    x = hats(turn, np.arange(knots) / knots)
     y = standardised(coarse)
     gram = x.T @ x + 1e-3 * len(x) / knots * np.eye(knots)
     left = y - x @ np.linalg.solve(gram, x.T @ y)
@@ -668,42 +872,75 @@ def _own_columns(form: Form, f: int, c: int) -> BoolArray:
     return allowed
 
 
-def _ridge(
-    x: FloatArray, y: FloatArray, weight: FloatArray, allowed: BoolArray, *, ridge: float = _RIDGE
-) -> FloatArray:
-    """float64[f, c]: ridge regression with Huber's pseudo-values; NaN in ``y`` is missing."""
-    root = np.sqrt(weight)[:, None]
-    size = np.sqrt(np.maximum((x**2).mean(axis=0), 1e-12))
-    scaled = x / size * root
-    gram = scaled.T @ scaled
-    gram[np.diag_indices_from(gram)] += ridge * len(x)
-    found = np.zeros((x.shape[1], y.shape[1]))
-    is_known = np.isfinite(y)
-    patterns, of = np.unique(allowed, axis=1, return_inverse=True)
-    of = of.ravel()
-    factors = []
-    for k in range(patterns.shape[1]):
-        rows = np.flatnonzero(patterns[:, k])
-        factors.append(
-            (rows, cho_factor(gram[np.ix_(rows, rows)], check_finite=False) if len(rows) else None)
-        )
-    fitted = np.zeros_like(y)
-    for round_ in range(_ROUNDS):
-        left = y - fitted
-        if round_:
-            most = np.maximum(_HUBER * _size(left), 1e-9)
-            left = np.clip(left, -most, most)
-        target = np.where(is_known, fitted + np.nan_to_num(left), fitted)
-        moment = scaled.T @ (target * root)
-        for k, (rows, factor) in enumerate(factors):
-            if factor is not None:
-                mine = np.flatnonzero(of == k)
-                found[np.ix_(rows, mine)] = cho_solve(
-                    factor, moment[np.ix_(rows, mine)], check_finite=False
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grams:
+    """Ridge regressions of many targets on the same columns, days weighted one way or another.
+
+    Attributes:
+        x: float64[n, f], each column in its usual size.
+        day_of: int64[n], ascending from 0.
+        size: float64[f], of columns.
+        of_day: float64[days, f, f], sums of products.
+    """
+
+    x: FloatArray
+    day_of: IntArray
+    size: FloatArray
+    of_day: FloatArray
+
+    @classmethod
+    def of(cls, x: FloatArray, day_of: IntArray) -> Grams:
+        """Of columns and days; a column that is always 0 is never used."""
+        size = np.sqrt(np.maximum((x**2).mean(axis=0), 1e-12))
+        scaled = x / size
+        ends = np.searchsorted(day_of, np.arange(int(day_of.max()) + 2))
+        of_day = np.stack([scaled[a:b].T @ scaled[a:b] for a, b in pairwise(ends)])
+        return cls(x=scaled, day_of=day_of, size=size, of_day=of_day)
+
+    def ridge(
+        self, y: FloatArray, weight: FloatArray, allowed: BoolArray, *, ridge: float = _RIDGE
+    ) -> FloatArray:
+        """float64[f, c]: ridge regression with Huber's pseudo-values; NaN in ``y`` is missing.
+
+        Args:
+            y: float64[n, c].
+            weight: float64[days]; days of weight 0 do not matter.
+            allowed: bool[f, c], what may explain what.
+        """
+        rows = np.flatnonzero(weight[self.day_of] > 0)
+        if len(rows) == len(y):
+            x, own = self.x, weight[self.day_of][:, None]
+        else:
+            x, own, y = self.x[rows], weight[self.day_of[rows]][:, None], y[rows]
+        gram = np.tensordot(weight, self.of_day, axes=1)
+        gram[np.diag_indices_from(gram)] += ridge * len(x)
+        found = np.zeros((x.shape[1], y.shape[1]))
+        is_known = np.isfinite(y)
+        patterns, of = np.unique(allowed, axis=1, return_inverse=True)
+        of = of.ravel()
+        factors = []
+        for k in range(patterns.shape[1]):
+            some = np.flatnonzero(patterns[:, k])
+            if len(some):
+                factor = cho_factor(gram[np.ix_(some, some)], check_finite=False)
+                factors.append((some, np.flatnonzero(of == k), factor))
+        fitted = np.zeros_like(y)
+        for round_ in range(_ROUNDS):
+            left = np.where(is_known, y - fitted, 0.0)
+            if round_:
+                every = max(len(y) // _SIZE_ROWS, 1)
+                sizes = _size(np.where(is_known[::every], left[::every], np.nan))
+                most = np.maximum(_HUBER * sizes, 1e-9)
+                left = np.clip(left, -most, most)
+            moment = x.T @ (left * own)
+            for some, mine, factor in factors:
+                penalty = ridge * len(x) * found[np.ix_(some, mine)]
+                found[np.ix_(some, mine)] += cho_solve(
+                    factor, moment[np.ix_(some, mine)] - penalty, check_finite=False
                 )
-        fitted = (x / size) @ found
-    weights: FloatArray = found / size[:, None]
-    return weights
+            fitted = x @ found
+        weights: FloatArray = found / self.size[:, None]
+        return weights
 
 
 def _size(left: FloatArray) -> FloatArray:
@@ -738,16 +975,48 @@ def _sizes(left: FloatArray, time_s: FloatArray, form: Form, floor: FloatArray) 
     return sizes
 
 
-def _after(
-    form: Form, time_s: FloatArray, left: FloatArray, commands: CommandTimes, usual: FloatArray
+def _finer(
+    sizes: FloatArray, left: FloatArray, time_s: FloatArray, form: Form, step_s: float
 ) -> FloatArray:
-    """float64[commands, c]: root mean square of what was left soon after; 0 where it was usual."""
-    found = np.zeros((len(form.commands), left.shape[1]))
-    for k, name in enumerate(form.commands):
-        soon = since_last(time_s, commands.time_s[commands.name == name]) < _AFTER_S / 2
-        known = np.isfinite(left[soon]).sum(axis=0)
-        size = np.sqrt(np.nansum(left[soon] ** 2, axis=0) / np.maximum(known, 1))
-        found[k] = np.where(size > 1.5 * usual, size, 0.0)
+    """float64[bins, c]: sizes, and more in bins of phase where it was more again and again.
+
+    Edges come once in a cycle and last a row or two. What counts is the mean square in every second
+    cycle or that in the others, whichever is less: what happened once is no usual size.
+    """
+    if not form.periods_s:
+        return sizes
+    period_s = form.periods_s[0]
+    bins = int(np.clip(period_s / max(_PHASE_S, 2 * step_s), _PHASES, _MOST_PHASES))
+    turn = time_s / period_s
+    bin_of = np.minimum(((turn % 1.0) * bins).astype(np.int64), bins - 1)
+    squares = np.where(np.isfinite(left), left**2, 0.0)
+    known = np.isfinite(left).astype(np.float64)
+    parts = []
+    for odd in (0, 1):
+        mine = turn.astype(np.int64) % 2 == odd
+        pick = csr_matrix(
+            (np.ones(int(mine.sum())), (bin_of[mine], np.flatnonzero(mine))), (bins, len(left))
+        )
+        parts.append((pick @ squares) / np.maximum(pick @ known, 1.0))
+    again = np.sqrt(np.minimum(*parts))
+    again = np.maximum(again, np.maximum(np.roll(again, 1, axis=0), np.roll(again, -1, axis=0)))
+    coarse = sizes[np.arange(bins) * len(sizes) // bins]
+    found: FloatArray = np.maximum(coarse, again)
+    return found
+
+
+def _after(since: FloatArray, left: FloatArray, usual: FloatArray, step_s: float) -> FloatArray:
+    """float64[2, events, c]: root mean square of what was left at once and soon after; 0 where it
+    was usual.
+    """
+    found = np.zeros((2, since.shape[1], left.shape[1]))
+    at_once, soon = _after_s(step_s)
+    for k in range(since.shape[1]):
+        for part, (low, high) in enumerate(((0.0, at_once), (at_once, soon / 2))):
+            rows = (since[:, k] >= low) & (since[:, k] < high)
+            known = np.isfinite(left[rows]).sum(axis=0)
+            size = np.sqrt(np.nansum(left[rows] ** 2, axis=0) / np.maximum(known, 1))
+            found[part, k] = np.where(size > 1.3 * usual, size, 0.0)
     return found
 
 

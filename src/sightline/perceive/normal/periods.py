@@ -13,6 +13,7 @@ _BINS = 24
 _REFINED = 8
 _NEARLY = 0.95
 _CLIP = 4.0
+_COHERENT = 0.8
 
 
 def standardised(values: FloatArray) -> FloatArray:
@@ -90,6 +91,8 @@ def found_period(
     rated = sorted(refined(x, step_s, p) for p in promising)
     best = max(share for _, share in rated)
     period = next(p for p, share in rated if share >= _NEARLY * best)
+    if halves_share(x, step_s, period) < _COHERENT * folded_share(x, step_s, period).max():
+        return none
     share = np.zeros(columns)
     share[energy > 0] = folded_share(x, step_s, period)
     return (period, share) if share.max() > 0.1 else none
@@ -124,6 +127,26 @@ def refined(x: FloatArray, step_s: float, period_s: float) -> tuple[float, float
                 best = (float(period), share)
         width /= 4
     return best
+
+
+def halves_share(x: FloatArray, step_s: float, period_s: float) -> float:
+    """The greatest share of variance that the second half has in common with the first, by phase.
+
+    A cycle that nothing keeps in step returns from one turn to the next, and is gone after many.
+    """
+    half = len(x) // 2
+    turn = np.arange(len(x)) * step_s / period_s
+    bin_of = np.minimum(((turn % 1.0) * _BINS).astype(np.int64), _BINS - 1)
+    means = []
+    for rows in (slice(0, half), slice(half, None)):
+        count = np.bincount(bin_of[rows], minlength=_BINS)
+        sums = np.stack(
+            [np.bincount(bin_of[rows], weights=column, minlength=_BINS) for column in x[rows].T],
+            axis=1,
+        )
+        means.append(sums / np.maximum(count, 1)[:, None])
+    shared = (means[0] * means[1]).mean(axis=0) / np.maximum((x**2).mean(axis=0), 1e-12)
+    return float(shared.max())
 
 
 def folded_share(x: FloatArray, step_s: float, period_s: float) -> FloatArray:

@@ -8,22 +8,31 @@ tails, so all are squares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from sightline.perceive.normal.innovations import (
+    REACH_ROWS,
+    ordered_squares,
+    squares_along,
+    step_trace,
+)
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
 _PULLED_IN = 10.0
-_JUMP_MOST_S = 5400.0
+_STEP_MOST_S = 5400.0
+_STEP_MOST_ROWS = 256
 _LEVELS_S = (1800.0, 7200.0, 21_600.0)
-_GAINS_S = (7200.0, 21_600.0)
+_GAINS_S = (7200.0,)
 _SWING_MOST_S = 1800.0
-_MOST_MOVED = 64.0
+_SWINGS = 24
+_CALM_SHARE = 0.4
+"""What happens in fewer rows than the rest of these is no swing."""
 _LEAST_SHARE = 0.4
-REACH_S = 4 * _JUMP_MOST_S
+REACH_S = 21_600.0
 """No test looks back farther."""
 
 
@@ -32,7 +41,7 @@ class ResidualTest:
     """One test.
 
     Attributes:
-        name: ``jump``, ``level``, ``gain`` or ``swing``.
+        name: ``step``, ``level``, ``gain`` or ``swing``.
         width: rows of its window.
         reach: rows that it looks back over.
     """
@@ -43,25 +52,25 @@ class ResidualTest:
 
     @property
     def least_level(self) -> float:
-        """A level is no less: smaller squares than these (of usual sizes) are errors of the model.
+        """A level is no less: smaller squares (of usual sizes) are errors of the model."""
+        return {"step": 9.0, "swing": 1.0}.get(self.name, 1.0)
 
-        Twelve samples and fewer are too few to tell a shift of three sizes from noise for sure.
-        """
-        if self.name == "swing":
-            return 8.0
-        return 9.0 if self.width < 12 else 6.25
+    @property
+    def is_new(self) -> bool:
+        """Whether it is of innovations, and not of all that an expectation leaves."""
+        return self.name in ("step", "swing")
 
 
 def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
     """The tests for rows ``step_s`` apart.
 
     >>> [(t.name, t.width) for t in residual_tests(30.0)][:4]
-    [('jump', 4), ('jump', 16), ('jump', 64), ('level', 60)]
+    [('step', 4), ('step', 16), ('step', 64), ('level', 60)]
     """
     tests = []
     width = 4
-    while width * step_s <= _JUMP_MOST_S:
-        tests.append(ResidualTest(name="jump", width=width, reach=4 * width))
+    while width * step_s <= _STEP_MOST_S and width <= _STEP_MOST_ROWS:
+        tests.append(ResidualTest(name="step", width=width, reach=width + REACH_ROWS))
         width *= 4
     for name, widths in (("level", _LEVELS_S), ("gain", _GAINS_S)):
         for width_s in widths:
@@ -69,7 +78,7 @@ def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
             tests.append(ResidualTest(name=name, width=rows, reach=rows))
     width = 1
     while width * step_s <= _SWING_MOST_S / 4 or width == 1:
-        tests.append(ResidualTest(name="swing", width=width, reach=18 * width))
+        tests.append(ResidualTest(name="swing", width=width, reach=_SWINGS * width + REACH_ROWS))
         width *= 4
     return tuple(dict.fromkeys(tests))
 
@@ -100,43 +109,23 @@ class Sums:
         return found
 
 
-def usual_swings(
-    left: FloatArray, rounding: FloatArray, tests: tuple[ResidualTest, ...]
-) -> dict[int, FloatArray]:
-    """Of each width of a swing float64[c]: the usual square of what it is measured by.
-
-    Args:
-        left: float64[n, c], what was left lately, in its usual size.
-        rounding: float64[c], step of the values in the same size.
-        tests: of :func:`residual_tests`.
-    """
-    pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
-    sums = Sums(pulled, np.maximum(np.isfinite(left).mean(axis=0), 0.02))
-    found = {}
-    for test in tests:
-        if test.name == "swing":
-            moved = (sums.mean(test.width) - sums.mean(test.width, test.width)) ** 2
-            moved[:, ~np.isfinite(moved).any(axis=0)] = np.inf
-            least = np.maximum(rounding**2 / (2 * test.width), 1e-12)
-            found[test.width] = np.maximum(np.nanmedian(moved, axis=0), least)
-    return found
-
-
 def statistics(
     left: FloatArray,
+    new: FloatArray,
+    own_weights: FloatArray,
     expected: FloatArray,
     tests: tuple[ResidualTest, ...],
-    usual: Mapping[int, FloatArray],
+    *,
     share: FloatArray,
 ) -> Iterator[tuple[ResidualTest, FloatArray]]:
     """Each test with its statistic.
 
     Args:
         left: float64[n, c], what is left, in its usual size; NaN is unknown.
+        new: float64[n, c], innovations in their usual size.
+        own_weights: float64[LAGS, c], which make of a step a trace of innovations.
         expected: float64[n, c], centred and in its usual spread, for the gain.
         tests: of :func:`residual_tests`.
-        usual: of :func:`usual_swings`. A swing is told in it, and a single move counts for no more
-            than 64 of it: what happens once is no swing.
         share: float64[c], share of the rows that are usually known: of what was before, so that
             nothing hangs on rows that come later.
 
@@ -145,13 +134,14 @@ def statistics(
     """
     pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
     sums = Sums(pulled, share)
+    news = np.clip(new, -_PULLED_IN, _PULLED_IN)
     along: Sums | None = None
     power: Sums | None = None
     for test in tests:
         w = test.width
         match test.name:
-            case "jump":
-                yield test, (sums.mean(w) - sums.mean(3 * w, w)) ** 2
+            case "step":
+                yield test, squares_along(news, step_trace(own_weights, w))
             case "level":
                 yield test, sums.mean(w) ** 2
             case "gain":
@@ -161,8 +151,8 @@ def statistics(
                     power = Sums(np.where(np.isfinite(pulled), turn**2, np.nan), share)
                 yield test, (along.mean(w) / np.maximum(power.mean(w), 0.2)) ** 2
             case _:
-                moved = (sums.mean(w) - sums.mean(w, w)) ** 2 / usual[w]
-                yield test, Sums(np.minimum(moved, _MOST_MOVED), share).mean(16 * w)
+                mean = Sums(news, share).mean(w) if w > 1 else news
+                yield test, ordered_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE)
 
 
 def equal_run(values: FloatArray) -> IntArray:

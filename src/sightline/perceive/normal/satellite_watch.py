@@ -12,6 +12,7 @@ live run and a look at a recording tell the same (a test holds this module to it
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import LogError
+from sightline.perceive.normal.counters import Counters, learnt_counters
 from sightline.perceive.normal.expectation import (
     MOST_STATES,
     TURN_ROWS,
@@ -37,13 +39,12 @@ from sightline.perceive.normal.residual_tests import (
     missing_run,
     residual_tests,
     statistics,
-    usual_swings,
 )
-from sightline.perceive.normal.tail_levels import tail_levels
+from sightline.perceive.normal.tail_levels import margins
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
-WATCH_STATE_VERSION = 1
+WATCH_STATE_VERSION = 2
 """Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
@@ -56,26 +57,34 @@ LEARN_DAYS = 4
 LEAST_LEARN_DAYS = 3
 FALSE_ALERTS_PER_DAY = 0.02
 """Of one satellite: what levels are learnt for, unless another is asked for."""
-LEAST_REACHES = 10
-"""A test has a level once so many of the stretches that it looks back over were healthy."""
 MOST_ALERTS_PER_DAY = 12
 """More than so many on one satellite and day are not told one by one: the satellite is in doubt."""
+_DAMPED_S = 21_600.0
+_DAMPING = 1.0
+"""For so long each alert raises what others of the satellite must pass, by this share: what goes
+wrong once shows in many channels, and one message says it."""
+_TOLD_ONCE = 1.2
+"""What passed by itself is told again where it is so much more than it was."""
 _PAST_DAYS = 7
 _LEAST_DAYS = 2
 _PERIOD_DAYS = (3, 4, 7)
 _FAULTY_SHARE = 0.25
 """A day on which a channel was faulty for longer is not learnt from: others went along with it."""
-_KEPT_BLOCKS = 12 * BLOCKS_PER_DAY
+_KEPT_LEVEL_DAYS = 14
+_KEPT_BLOCKS = _KEPT_LEVEL_DAYS * BLOCKS_PER_DAY
 _WAIT_ROWS = 6
-_HOLDS = -1.0
-"""An expectation that explains less than this has not held: no test rests on it."""
+_LEVEL_HOLDS = -0.3
+"""Where it explains less, what it leaves has no level of its own: news alone is tested."""
+_STATE_HOLDS = 0.5
 _STILL_ROWS = 12
 _MISSING_ROWS = 4
-_OUTSIDE = 0.5
+_OUTSIDE = 0.2
+"""Of all that was seen."""
 _OUTSIDE_ROWS = 4
 _ALONE, _PEERS, _PLAIN = range(3)
-_STILL, _MISSING, _RANGE = range(3)
-_PLAIN_NAMES = ("stuck", "missing", "range")
+_STILL, _MISSING, _RANGE, _RESET = range(4)
+_PLAIN_NAMES = ("stuck", "missing", "range", "reset")
+_RESET_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +176,7 @@ class ChannelAlert:
             alert, raised again.
         cleared: rows at which it was known to be over.
         is_open: whether it stands.
+        is_settled: whether its evidence is remembered, as it has passed.
     """
 
     channel: int
@@ -182,6 +192,7 @@ class ChannelAlert:
     base: float = 0.0
     moved: float = 0.0
     is_open: bool = True
+    is_settled: bool = False
 
     def go_on(self, other: ChannelAlert) -> None:
         """Take what another alert of the channel, soon after this one, says: it is the same."""
@@ -189,7 +200,7 @@ class ChannelAlert:
         self.family, self.test = other.family, other.test
         self.base, self.moved = other.base, other.moved
         self.raised += other.raised
-        self.is_open = True
+        self.is_open, self.is_settled = True, False
 
     def changes(self) -> list[tuple[int, Telling | None]]:
         """Rows at which it was raised (with what was told) and cleared (None), ascending.
@@ -220,6 +231,8 @@ class SatelliteWatch:
         maxima: float64[2, tests, c, blocks], newest last, in squares of the channels' units, so
             that they mean the same when the usual size is known better; NaN where nothing healthy
             was known.
+        excess: float64[2, tests, c, days]: logarithm of each day's greatest statistic over that of
+            all days before; NaN where either is unknown.
         alerts: all that was told.
         in_doubt_days: days on which no more was told, because there was too much.
         learn_days: days that are learnt from, and nothing told, before the first that is judged.
@@ -237,6 +250,7 @@ class SatelliteWatch:
     expectation: Expectation | None = None
     learnt_days: tuple[int, ...] = ()
     maxima: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
+    excess: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
     alerts: list[ChannelAlert] = field(default_factory=list)
     in_doubt_days: int = 0
     levels: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
@@ -247,6 +261,12 @@ class SatelliteWatch:
     _still: FloatArray = field(default_factory=lambda: np.empty((2, 0)))
     _rest: FloatArray = field(default_factory=lambda: np.empty(0))
     _missing: FloatArray = field(default_factory=lambda: np.empty(0))
+    _margin: FloatArray = field(default_factory=lambda: np.empty(0))
+    _direction: FloatArray = field(default_factory=lambda: np.empty(0))
+    _wraps_at: FloatArray = field(default_factory=lambda: np.empty(0))
+    _seen: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
+    _seen_outside: FloatArray = field(default_factory=lambda: np.empty(0))
+    _day_most: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
     _centre: FloatArray = field(default_factory=lambda: np.empty(0))
     _spread: FloatArray = field(default_factory=lambda: np.empty(0))
     _today: tuple[int, int] = (-1, 0)
@@ -259,6 +279,11 @@ class SatelliteWatch:
             self.maxima = np.full((2, len(self.tests), shape[1], 0), np.nan)
             self.levels = np.full((2, len(self.tests), shape[1]), np.inf)
             self._is_faulty = np.zeros(shape, np.bool_)
+            self.excess = np.full((2, len(self.tests), shape[1], 0), np.nan)
+            self._seen = np.zeros_like(self.levels)
+            self._seen_outside = np.zeros(shape[1])
+            self._day_most = np.full_like(self.levels, np.nan)
+            self._direction, self._wraps_at = np.zeros(shape[1]), np.full(shape[1], np.inf)
 
     @classmethod
     def begin(
@@ -317,23 +342,38 @@ class SatelliteWatch:
         day, row = divmod(self.record.end, self.record.rows_per_day)
         if row or day < _LEAST_DAYS:
             return
+        self._learn_excess()
         if day >= self.learn_days:
             self.levels = self._levels()
         self.learn_until(day)
 
+    def _learn_excess(self) -> None:
+        """How much the day that is over exceeded all days before it."""
+        with np.errstate(all="ignore"):
+            excess = np.log(self._day_most / self._greatest(self.maxima[..., :-BLOCKS_PER_DAY]))
+        excess[~np.isfinite(excess)] = np.nan
+        self.excess = np.concatenate([self.excess, excess[..., None]], axis=3)
+        self.excess = self.excess[..., -_KEPT_LEVEL_DAYS:]
+        self._day_most = np.full_like(self._day_most, np.nan)
+
     def _levels(self) -> FloatArray:
         """float64[2, tests, c]: levels that share the budget evenly.
 
-        Tests of one name and width lend each other the shape of their tail, over the channels.
+        What was greatest, and more by how much days exceed those before them.
         """
-        found = np.full_like(self.levels, np.inf)
-        share = self.budget / (found.size * BLOCKS_PER_DAY)
-        for t, test in enumerate(self.tests):
-            reach = test.reach * self.record.step_s * BLOCKS_PER_DAY / DAY_S
-            least = max(math.ceil(LEAST_REACHES * reach), 8)
+        found = self._greatest(self.maxima)
+        share = self.budget / found.size
+        for t in range(len(self.tests)):
             for m in range(2):
-                found[m, t] = tail_levels(self.maxima[m, t], share, least_blocks=least)
-        return found
+                found[m, t] *= np.exp(margins(self.excess[m, t], share))
+        return np.where(np.isfinite(found), np.maximum(found, _TOLD_ONCE * self._seen), np.inf)
+
+    @staticmethod
+    def _greatest(maxima: FloatArray) -> FloatArray:
+        """float64[2, tests, c]: greatest healthy statistic; NaN where half a day is not known."""
+        known = np.isfinite(maxima)
+        found = np.where(known, maxima, -np.inf).max(axis=3, initial=-np.inf)
+        return np.where(known.sum(axis=3) >= BLOCKS_PER_DAY // 2, found, np.nan)
 
     def take_as_normal(self, channel: int | None, row: int) -> None:
         """Somebody has said that what a channel, or all of them, shows from now on is normal.
@@ -363,12 +403,16 @@ class SatelliteWatch:
         days = self._healthy_days(day)
         if self.expectation is not None and (len(days) < _LEAST_DAYS or days[-1] < day - 1):
             return  # what was learnt before holds until a day was healthy
+        rows = record.rows(days[0] * per_day, day * per_day)
+        raw = np.where(self._is_faulty[rows], np.nan, record.values[rows])
+        counters = learnt_counters(raw)
+        self._direction, self._wraps_at = counters.direction, counters.wraps_at
         times, values, healthy, begins = [], [], [], []
         for k in days:
             begin = max(k * per_day - warm, record.first)
             rows = record.rows(begin, (k + 1) * per_day)
             times.append(np.arange(begin, (k + 1) * per_day, dtype=np.float64) * record.step_s)
-            values.append(record.values[rows])
+            values.append(counters.rates(record.values[rows]))
             healthy.append(~self._is_faulty[rows])
             begins.append(k * per_day - begin)
         past = Past(
@@ -379,7 +423,7 @@ class SatelliteWatch:
             commands=record.commands.until(day * DAY_S),
         )
         rows = record.rows(days[0] * per_day, day * per_day)
-        usable = np.where(self._is_faulty[rows], np.nan, record.values[rows])
+        usable = counters.rates(raw)
         if self._periods_s is None or day in _PERIOD_DAYS or day % 14 == 0:
             self._periods_s = common_periods(usable, record.step_s)
         self.expectation = learn(past, periods_s=self._periods_s)
@@ -388,7 +432,13 @@ class SatelliteWatch:
         known = np.where(none, 0.0, usable)
         self._centre = np.nanmean(known, axis=0)
         self._spread = np.maximum(np.nanstd(known, axis=0), 1e-12)
-        self._learn_runs(usable, record.is_heard[rows])
+        self._margin = _range_margin(usable, per_day)
+        self._learn_runs(raw, record.is_heard[rows], self._is_faulty[rows])
+
+    @property
+    def counters(self) -> Counters:
+        """Which channels count."""
+        return Counters(direction=self._direction, wraps_at=self._wraps_at)
 
     def _healthy_days(self, day: int) -> list[int]:
         """The newest days, ascending, on which no channel was faulty for long."""
@@ -404,7 +454,7 @@ class SatelliteWatch:
                 break
         return found[::-1]
 
-    def _learn_runs(self, usable: FloatArray, is_heard: BoolArray) -> None:
+    def _learn_runs(self, usable: FloatArray, is_heard: BoolArray, is_faulty: BoolArray) -> None:
         c = usable.shape[1]
         run = equal_run(usable)
         ends = np.concatenate([run[1:] <= run[:-1], np.ones((1, c), np.bool_)]) & (run > 0)
@@ -421,7 +471,7 @@ class SatelliteWatch:
                 other = longest
             still[:, k] = [max(2 * other, other + _STILL_ROWS), 2 * longest + _STILL_ROWS]
         self._still, self._rest = still, rest
-        gap = missing_run(usable, is_heard).max(axis=0)
+        gap = missing_run(np.where(is_faulty, 0.0, usable), is_heard).max(axis=0)
         self._missing = np.maximum(2.0 * gap, gap + _MISSING_ROWS)
 
     # --- judging ----------------------------------------------------------------------------------
@@ -446,7 +496,9 @@ class SatelliteWatch:
         rows = self.record.rows(begin, begin + known)
         values, is_heard = self.record.values[rows], self.record.is_heard[rows]
         view = _BlockView(self, block, values, is_heard, self.record.commands)
+        self._day_most = np.fmax(self._day_most, view.maxima * view.size)
         told = view.told()
+        view.settle([*view.alerts, *told])
         self.alerts = [*(a for a in self.alerts if not view.concerns(a)), *view.alerts, *told]
         self.in_doubt_days += view.in_doubt
         self._today = view.today
@@ -493,6 +545,8 @@ class SatelliteWatch:
             alerts=[replace(alert) for alert in self.alerts],
             quiet=dict(self.quiet),
             _is_faulty=self._is_faulty.copy(),
+            _seen=self._seen.copy(),
+            _seen_outside=self._seen_outside.copy(),
         )
 
     # --- state ------------------------------------------------------------------------------------
@@ -520,6 +574,7 @@ class SatelliteWatch:
             "commands.time_s": self.record.commands.time_s,
             "commands.value": self.record.commands.value,
             "maxima": self.maxima,
+            "excess": self.excess,
             "levels": self.levels,
             **{name: getattr(self, f"_{name}") for name in _LEARNT},
         }
@@ -568,6 +623,7 @@ class SatelliteWatch:
             expectation=Expectation.from_state(plain["form"], known) if known else None,
             learnt_days=tuple(plain["learnt_days"]),
             maxima=arrays["maxima"],
+            excess=arrays["excess"],
             alerts=[
                 ChannelAlert(
                     **{
@@ -590,7 +646,30 @@ class SatelliteWatch:
         )
 
 
-_LEARNT = ("is_faulty", "still", "rest", "missing", "centre", "spread")
+def _range_margin(usable: FloatArray, per_day: int) -> FloatArray:
+    """float64[c]: how far outside all that was learnt is too far.
+
+    The greatest values of days differ: a value is strange where it is farther out than the days
+    are from each other, and farther than a part of all that was seen.
+    """
+    days = len(usable) // per_day
+    part = usable[: days * per_day].reshape(days, per_day, -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a day without any value
+        high, low = np.nanmax(part, axis=1), np.nanmin(part, axis=1)
+        apart = np.maximum(
+            np.nanmax(high, axis=0) - np.nanmin(high, axis=0),
+            np.nanmax(low, axis=0) - np.nanmin(low, axis=0),
+        )
+        span = np.nanmax(high, axis=0) - np.nanmin(low, axis=0)
+    found: FloatArray = np.nan_to_num(np.maximum(_OUTSIDE * span, 1.5 * apart))
+    return np.maximum(found, 1e-9)
+
+
+_LEARNT = (
+    *("is_faulty", "still", "rest", "missing", "centre", "spread", "margin", "direction"),
+    *("wraps_at", "seen", "seen_outside", "day_most"),
+)
 """Arrays of a watch, beside its record."""
 
 
@@ -614,10 +693,9 @@ class _BlockView:
         record = watch.record
         assert watch.expectation is not None
         self.model = watch.expectation
-        size = (watch.expectation.scale**2).mean(axis=1)
-        is_swing = np.array([test.name == "swing" for test in watch.tests])
-        # A swing is told in what is usual for it, whatever the size of what is left.
-        self.size = np.where(is_swing[:, None], 1.0, size[:, None])
+        of_left = np.median(watch.expectation.scale, axis=1) ** 2
+        of_new = np.median(watch.expectation.new_scale, axis=1) ** 2
+        self.size = np.stack([of_new if t.is_new else of_left for t in watch.tests], axis=1)
         least = np.array([test.least_level for test in watch.tests])
         self.levels = np.maximum(watch.levels / self.size, least[:, None])
         self.begin, self.end = watch.block_rows(block)
@@ -632,9 +710,10 @@ class _BlockView:
         before = record.rows(self.low, self.begin)
         until = self.offset + self.known
         self.time_s = np.arange(self.low, self.end, dtype=np.float64) * record.step_s
-        self.values = np.full((n, c), np.nan)
-        self.values[: self.offset] = record.values[before]
-        self.values[self.offset : until] = values
+        self.raw = np.full((n, c), np.nan)
+        self.raw[: self.offset] = record.values[before]
+        self.raw[self.offset : until] = values
+        self.values = watch.counters.rates(self.raw)
         self.is_heard = np.zeros(n, np.bool_)
         self.is_heard[: self.offset] = record.is_heard[before]
         self.is_heard[self.offset : until] = is_heard
@@ -646,14 +725,43 @@ class _BlockView:
         day = block // BLOCKS_PER_DAY
         self.today = watch._today if watch._today[0] == day else (day, 0)
         self.in_doubt = 0
-        self.run = equal_run(self.values)
-        self.gap = missing_run(self.values, self.is_heard)
+        self.run = equal_run(self.raw)
+        self.gap = missing_run(self.raw, self.is_heard)
         # Statistics over their levels: of both expectations and the plain tests, on the block.
         self.ratio = np.zeros((3, n - self.offset, c))
         self.which = np.zeros((3, n - self.offset, c), np.int8)
         self.maxima = np.full((2, len(watch.tests), c), np.nan)
+        self.need = np.ones(n - self.offset)
+        for alert in self.watch.alerts:
+            self._damp(alert.told - self.begin)
         self._plain()
         self._expect()
+        self.first_ratio, self.first_which = self.ratio.copy(), self.which.copy()
+
+    def _damp(self, row: int) -> None:
+        """Raise what must be passed after an alert that was told at a row of the block."""
+        end = row + 1 + round(_DAMPED_S / self.watch.record.step_s)
+        self.need[max(row + 1, 0) : max(end, 0)] += _DAMPING
+
+    def settle(self, alerts: list[ChannelAlert]) -> None:
+        """Remember in the watch how great the evidence was of what has passed by itself."""
+        watch = self.watch
+        for alert in alerts:
+            c = alert.channel
+            if not (alert.is_open or alert.end >= self.begin) or alert.is_settled:
+                continue
+            alert.is_settled = not alert.is_open
+            rows = slice(max(alert.begin - self.begin, 0), max(alert.end - self.begin + 1, 0))
+            for m in (_ALONE, _PEERS):
+                ratio, which = self.first_ratio[m, rows, c], self.first_which[m, rows, c]
+                for k in np.unique(which[ratio > 1]):
+                    most = (
+                        float(ratio[which == k].max()) * self.levels[m, k, c] * self.size[m, k, c]
+                    )
+                    watch._seen[m, k, c] = max(watch._seen[m, k, c], most)
+            if alert.family == _PLAIN and alert.test == _RANGE:
+                most = float(self.first_ratio[_PLAIN, rows, c].max(initial=0.0)) * self.margin[c]
+                watch._seen_outside[c] = max(watch._seen_outside[c], most)
 
     def concerns(self, alert: ChannelAlert) -> bool:
         """Whether an alert from before may go on in this block."""
@@ -668,18 +776,20 @@ class _BlockView:
 
     def _plain(self) -> None:
         watch = self.watch
-        is_rest = self.values == watch._rest
+        is_rest = self.raw == watch._rest
         still = np.where(is_rest, watch._still[1], watch._still[0])
-        span = np.maximum(self.model.greatest - self.model.least, 1e-9)
         outside = np.maximum(self.values - self.model.greatest, self.model.least - self.values)
-        outside = np.nan_to_num(outside / span / _OUTSIDE)
+        self.margin = np.maximum(watch._margin, _TOLD_ONCE * watch._seen_outside)
+        outside = np.nan_to_num(outside / self.margin)
         held = outside.copy()
         for k in range(1, _OUTSIDE_ROWS):
             held[k:] = np.minimum(held[k:], outside[: len(outside) - k])
         rows = slice(self.offset, None)
+        is_reset = watch.counters.resets(self.raw)
         with np.errstate(all="ignore"):
-            found = np.stack([self.run / still, self.gap / watch._missing, held])[:, rows]
-        found[_STILL][~np.isfinite(self.values[rows])] = 0
+            found = np.stack([self.run / still, self.gap / watch._missing, held, 2.0 * is_reset])
+        found = found[:, rows]
+        found[_STILL][~np.isfinite(self.raw[rows])] = 0
         found = np.nan_to_num(found)
         # Nothing was learnt from a channel that never moved but that it has a value.
         found[[_STILL, _RANGE]] *= ~self.model.is_constant
@@ -690,11 +800,11 @@ class _BlockView:
     def _expect(self) -> None:
         """Both expectations and their tests, with what is known to be faulty left out."""
         usable = np.where(self.is_faulty, np.nan, self.values)
-        self.expected, self.left = self.model.expect(self.time_s, usable, self.commands)
+        self.expected, self.left, self.new = self.model.expect(self.time_s, usable, self.commands)
         self.left[:, : self.blind] = np.nan
-        holds = (
-            np.nan_to_num(self.model.explained, nan=-np.inf) > _HOLDS
-        ) & ~self.model.is_constant
+        self.new[:, : self.blind] = np.nan
+        explained = np.nan_to_num(self.model.explained, nan=-np.inf)
+        holds = (~self.model.is_state | (explained > _STATE_HOLDS)) & ~self.model.is_constant
         holds[_PEERS] &= self.model.has_peers
         self.holds = holds
         self.ratio[:_PLAIN] = 0
@@ -705,14 +815,17 @@ class _BlockView:
             turn = (self.expected[m][:, some] - self.watch._centre[some]) / self.watch._spread[some]
             found_of = statistics(
                 self.left[m][:, some],
+                self.new[m][:, some],
+                self.model.own_weights[m][:, some],
                 turn,
                 self.watch.tests,
-                self._usual(m, some),
-                self._share(m, some),
+                share=self._share(m, some),
             )
             for k, (_, found) in enumerate(found_of):
                 today = found[self.offset :]
                 known = np.isfinite(today)
+                if not self.watch.tests[k].is_new:
+                    known &= explained[m][some] > _LEVEL_HOLDS
                 greatest = np.where(known, today, -np.inf).max(axis=0)
                 self.maxima[m, k, some] = np.where(np.isfinite(greatest), greatest, np.nan)
                 ratio = np.where(known, today, 0.0) / self.levels[m, k, some]
@@ -721,18 +834,13 @@ class _BlockView:
                 at = np.ix_(np.arange(len(today)), some)
                 self.ratio[m][at] = np.where(better, ratio, self.ratio[m][:, some])
                 self.which[m][at] = np.where(better, k, self.which[m][:, some])
+        self.ratio[:_PLAIN] /= self.need[:, None]
 
     def _share(self, family: int, channels: IntArray) -> FloatArray:
         """float64[k]: share of the rows before the block that are known."""
         before = self.left[family][self.blind : self.offset, channels]
         share: FloatArray = np.maximum(np.isfinite(before).mean(axis=0), 0.02)
         return share
-
-    def _usual(self, family: int, channels: IntArray) -> dict[int, FloatArray]:
-        """Usual squares of swings, of the hours before the block."""
-        before = self.left[family][: self.offset][:, channels]
-        rounding = self.model.rounding / self.model.scale[family].mean(axis=0)
-        return usual_swings(before, rounding[channels], self.watch.tests)
 
     def healthy_maxima(self) -> FloatArray:
         """float64[2, tests, c]; NaN where there is an alert in the block."""
@@ -765,6 +873,7 @@ class _BlockView:
             same = self._same(alert, found)
             if same is None:
                 found.append(alert)
+                self._damp(now)
             else:
                 same.go_on(alert)
             self.today = (self.today[0], self.today[1] + 1)
@@ -826,7 +935,7 @@ class _BlockView:
             name = _PLAIN_NAMES[test]
             length = {_STILL: self.run, _MISSING: self.gap}.get(test)
             back = int(length[row, channel]) - 1 if length is not None else _OUTSIDE_ROWS
-            reason = f"{name} for {back + 1} samples" if test != _RANGE else "range"
+            reason = f"{name} for {back + 1} samples" if test in (_STILL, _MISSING) else name
             width = 1
         else:
             this = self.watch.tests[test]
@@ -834,7 +943,7 @@ class _BlockView:
             left = self.left[family, :, channel]
             back = width = this.width
             here = _mean(left[max(row - this.width + 1, 0) : row + 1])
-            if this.name == "jump":
+            if this.name == "step":
                 base = _mean(left[max(row - 4 * this.width, 0) : max(row - this.width + 1, 1)])
             moved = here - base
             against = "alone" if family == _ALONE else "with peers"
@@ -852,7 +961,7 @@ class _BlockView:
             reason=reason,
             measured=float(value[known].mean()) if known.any() else math.nan,
             expected=float(mean) if is_said else math.nan,
-            usual=float(self.model.scale[said][:, channel].mean()) if is_said else math.nan,
+            usual=float(np.median(self.model.scale[said][:, channel])) if is_said else math.nan,
         )
         return ChannelAlert(
             channel=channel,
@@ -887,7 +996,8 @@ class _BlockView:
             alert.cleared += (self.begin + over,)
         first = max(alert.begin - self.low, 0)
         self.is_faulty[first : self.offset + last, c] = True
-        return last
+        # Nothing else is told of the channel before it is known that this is over.
+        return last if alert.is_open else last + TURN_ROWS
 
     def _is_back(self, alert: ChannelAlert) -> BoolArray:
         """bool[n]: rows of the block at which nothing is left of what was told."""
@@ -898,22 +1008,27 @@ class _BlockView:
                 case 0:
                     found = self.run[rows, c] == 1
                 case 1:
-                    found = np.isfinite(self.values[rows, c])
+                    found = np.isfinite(self.raw[rows, c])
+                case 3:
+                    found = np.arange(self.offset, len(self.raw)) > (
+                        alert.raised[-1].row - self.low + _RESET_ROWS
+                    )
                 case _:
                     found = (self.ratio[_PLAIN, :, c] < 1) & np.isfinite(self.values[rows, c])
             return found
         test = self.watch.tests[alert.test]
         usable = np.where(self.is_faulty, np.nan, self.values)
         usable[:, c] = self.values[:, c]
-        _, left = self.model.expect(self.time_s, usable, self.commands)
+        _, left, new = self.model.expect(self.time_s, usable, self.commands)
         own = left[alert.family][:, [c]]
         share = np.maximum(np.isfinite(own[: self.offset]).mean(axis=0), 0.02)
-        if test.name in ("jump", "level"):
-            width = max(test.width, 8) if test.name == "jump" else test.width
+        if test.name in ("step", "level"):
+            width = max(test.width, 8) if test.name == "step" else test.width
             mean = Sums(np.clip(own, -50, 50), share).mean(width)[rows, 0]
             return np.asarray((mean - alert.base) * np.sign(alert.moved) < 0.5 * abs(alert.moved))
-        usual = self._usual(alert.family, np.array([c]))
-        for _, stat in statistics(own, np.ones_like(own), (test,), usual, share):
+        weights = self.model.own_weights[alert.family][:, [c]]
+        newest = new[alert.family][:, [c]]
+        for _, stat in statistics(own, newest, weights, np.ones_like(own), (test,), share=share):
             level = self.levels[alert.family, alert.test, c]
             part = stat[rows, 0]
             return np.asarray(part < (0.7 if test.name == "swing" else 0.5) * level)

@@ -1,88 +1,57 @@
-"""From the greatest statistics of healthy blocks to the level that is passed rarely enough."""
+"""From how much each healthy day exceeded all before it to the level that is passed rarely enough.
+
+What was greatest among some days is passed by the next day once in a while, by some share. How
+often, and by how much, is what a level has to know, and it holds whatever the statistic is. The
+logarithm of the excess is taken to be exponential (a Pareto tail), and learnt from what is not
+rare, so that faults among the days, which lie far out and are few, hardly move it.
+"""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from sightline.perceive.normal.calibration import GUMBEL_SKEWNESS
 from sightline.records.windows import FloatArray
 
-_MOST_SHAPE = 0.3
-_MARGIN = 2.0
-_MOST_MARGIN = 6.0
-"""Of squares, 2.4 of what they are squares of: some dozens of blocks say no more about a tail."""
-_FEW_BLOCKS = 24.0
-_LENT = 24.0
-"""The scale of a series leans on its family's as if that were so many blocks."""
+_CENSORED_ABOVE = 0.97
+"""Excesses beyond this quantile count as being there: faults may be among them."""
+_USUAL_SHARE, _USUAL_EXCESS = 0.3, 0.35
+"""What is taken for usual as long as nothing was seen, as if it had been seen ``_LENT`` times."""
+_LENT = 12.0
+_LENT_CHANNEL = 6.0
+_LEAST, _MOST = 0.35, 2.6
+"""Bounds of the logarithm of a level over the greatest: of squares, 1.4 to 13.5."""
 
 
-def tail_levels(maxima: FloatArray, share: float, *, least_blocks: int = 8) -> FloatArray:
-    """The levels of a family of series: passed by a share of their healthy blocks.
-
-    Maxima of blocks follow a generalised extreme value distribution. Each series has its place; its
-    scale leans on that of the family, in parts of the place; the shape is the family's (regional
-    frequency analysis: J. R. M. Hosking and J. R. Wallis, 1997, chapter 6) and never that of a tail
-    that ends.
+def margins(excess: FloatArray, share: float) -> FloatArray:
+    """Logarithms of levels over the greatest that was seen, for one test on many channels.
 
     Args:
-        maxima: float64[series, blocks]; NaN where a block says nothing.
-        share: of blocks, above 0 and below 1.
-        least_blocks: a series with fewer known ones has no level yet.
+        excess: float64[c, n], of each channel the logarithm of a day's greatest statistic over the
+            greatest of all days before; NaN where nothing was known. Satellites and days in any
+            order.
+        share: of days of a channel on which its level may be passed, above 0 and below 1.
 
     Returns:
-        float64[series]; infinity where too few blocks are known. A level is at least
-        twice the greatest maximum, and more where blocks are few (what comes once a day was
-        hardly seen), and at most six times it.
+        float64[c]. Channels lean on all together, and these on what is usual, the more the less was
+        seen.
 
     >>> rng = np.random.default_rng(0)
-    >>> maxima = rng.exponential(1.0, (40, 200))
-    >>> over = tail_levels(maxima, 1e-6) / maxima.max(axis=1)
-    >>> bool((over >= 2).all()), bool((over < 6.01).all())
-    (True, True)
+    >>> seen = rng.exponential(0.1, (5, 400)) - 0.1
+    >>> seen[0] += rng.exponential(0.5, 400)
+    >>> found = margins(seen, 1e-4)
+    >>> bool(found[0] > 2 * found[1:].max())
+    True
     """
-    count = np.isfinite(maxima).sum(axis=1)
-    enough = count >= least_blocks
-    found = np.full(len(maxima), np.inf)
-    if not enough.any():
-        return found
-    first, second, third = l_moments(maxima[enough])
-    n = count[enough]
-    moved = second > 0
-    skewness = (
-        float((n * third / np.where(moved, second, 1))[moved].sum() / n[moved].sum())
-        if moved.any()
-        else GUMBEL_SKEWNESS
-    )
-    relative = second / np.maximum(np.abs(first), 1e-9)
-    typical = float(np.median(relative))
-    leaning = (n * relative + _LENT * max(typical, 0.02)) / (n + _LENT)
-    second = leaning * np.maximum(np.abs(first), 1e-9)
-    # (2 b1 - b0) / (3 b2 - b0) of Hosking, Wallis and Wood (1985) is 2 / (3 + L-skewness).
-    c = 2 / (3 + skewness) - math.log(2) / math.log(3)
-    shape = min(max(-(7.8590 * c + 2.9554 * c * c), 0.0), _MOST_SHAPE)
-    y = -math.log(-math.log1p(-share))
-    if shape < 1e-6:
-        scale = second / math.log(2)
-        found[enough] = first + scale * (y - 0.5772156649015329)
-    else:
-        gamma = math.gamma(1 - shape)
-        scale = second * shape / (gamma * (2**shape - 1))
-        found[enough] = first + scale * (math.expm1(shape * y) + 1 - gamma) / shape
-    greatest = np.nanmax(maxima[enough], axis=1)
-    least = greatest * _MARGIN * (1 + _FEW_BLOCKS / n)
-    found[enough] = np.clip(found[enough], least, np.maximum(greatest * _MOST_MARGIN, least))
+    known = np.isfinite(excess)
+    over = known & (excess > 0)
+    most = np.quantile(excess[known], _CENSORED_ABOVE) if known.any() else 0.0
+    most = max(float(most), _USUAL_EXCESS)
+    size = np.where(over, np.minimum(excess, most), 0.0)
+    inside = (over & (excess <= most)).sum(axis=1)
+    days, count, total = known.sum(axis=1), over.sum(axis=1), size.sum(axis=1)
+    all_share = (count.sum() + _LENT * _USUAL_SHARE) / (days.sum() + _LENT)
+    all_size = (total.sum() + _LENT * _USUAL_EXCESS) / (inside.sum() + _LENT)
+    often = (count + _LENT_CHANNEL * all_share) / (days + _LENT_CHANNEL)
+    mean = (total + _LENT_CHANNEL * all_size) / (inside + _LENT_CHANNEL)
+    found: FloatArray = np.clip(mean * np.log(np.maximum(often / share, 1.0)), _LEAST, _MOST)
     return found
-
-
-def l_moments(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Three L-moments of each row, of its finite values: float64[rows] each."""
-    ordered = np.sort(values, axis=1)  # NaN comes last
-    n = np.isfinite(values).sum(axis=1).astype(np.float64)
-    rank = np.arange(values.shape[1])
-    safe = np.nan_to_num(ordered)
-    b0 = safe.sum(axis=1) / n
-    b1 = (safe * rank).sum(axis=1) / (n * (n - 1))
-    b2 = (safe * rank * (rank - 1)).sum(axis=1) / (n * (n - 1) * (n - 2))
-    return b0, 2 * b1 - b0, 6 * b2 - 6 * b1 + b0

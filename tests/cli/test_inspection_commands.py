@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from perceive.inspection.surface_cases import holed, mask_of_hole, surface
 from sightline.cli.main import app_for
-from sightline.errors import UsageError
+from sightline.errors import SourceError, UsageError
 
 
 def run(*arguments):
@@ -69,8 +69,8 @@ def test_masks_are_learnt_from(data, tmp_path):
     assert card["figures"]["held_back_image_auroc"]["value"] == 1.0
 
 
-def test_boxes_are_refused_as_long_as_they_are_not_learnt_from(data, tmp_path):
-    with pytest.raises(UsageError, match="boxes are not learnt from yet"):
+def test_boxes_are_learnt_from_boards_beside_their_templates_alone(data, tmp_path):
+    with pytest.raises(SourceError, match="name them NAME_test and NAME_temp"):
         train(data, tmp_path / "m", "--labels", "boxes")
 
 

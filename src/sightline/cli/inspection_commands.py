@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
+from sightline.errors import UsageError
 from sightline.evidence.inspection import boards
 from sightline.evidence.inspection.evaluation import evaluate_model, write_predictions
 from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
@@ -28,6 +29,7 @@ from sightline.models import model_kind
 from sightline.perceive.inspection import InspectionSettings
 from sightline.perceive.inspection.golden_template import BoardSettings
 from sightline.perceive.inspection.inspector_model import load_inspector
+from sightline.perceive.inspection.segmentation import NetworkSettings
 from sightline.sense.frames.board_pairs import find_board_pairs
 from sightline.sense.frames.part_pictures import (
     PartPicture,
@@ -59,6 +61,7 @@ PartGap = Annotated[
     ),
 ]
 BOXES = "boxes"
+HEADS = ("cells", "network")
 _PROBE_PICTURES = 4
 _SETTLING_SHARE = 0.25
 """Of the time that pictures take, what learning and checking need beside."""
@@ -85,8 +88,19 @@ def train_inspection(
             "beside their templates."
         ),
     ] = "none",
+    head: Annotated[
+        str,
+        typer.Option(
+            help="What tells defects: cells (a small network over the backbone's features), or "
+            "network (the backbone learns on, with PyTorch; nothing else needs it)."
+        ),
+    ] = "cells",
+    steps: Annotated[
+        int, typer.Option(min=20, max=100_000, help="Of learning a network, 8 pieces each.")
+    ] = NetworkSettings().steps,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="Most time. Fewer defects are drawn to keep it.")
+        float,
+        typer.Option(min=0.1, help="Most time with --head cells; fewer defects are drawn."),
     ] = 10.0,
     backbone: Annotated[
         str, typer.Option(help="wheel, handcrafted, or an ONNX model of feature maps.")
@@ -121,7 +135,16 @@ def train_inspection(
     features = open_backbone(backbone)
     settings = InspectionSettings(scale=scale, simulated_per_picture=drawn, seed=seed)
     used = [one for one in pictures if one.is_good or labels == "masks"]
-    fitting = _fitting(len(used), _seconds_each(used, features, scale), minutes, drawn)
+    if head not in HEADS:
+        raise UsageError(
+            expected=" or ".join(HEADS), got=head, where="--head", action="give one of them"
+        )
+    network = NetworkSettings(steps=steps, seed=seed) if head == "network" else None
+    fitting = (
+        drawn
+        if network
+        else _fitting(len(used), _seconds_each(used, features, scale), minutes, drawn)
+    )
     settings = replace(settings, simulated_per_picture=fitting)
     with _progress("pictures", is_quiet=as_json) as told:
         card = train_inspector(
@@ -129,6 +152,7 @@ def train_inspection(
             out,
             backbone=features,
             settings=settings,
+            network=network,
             labels=labels,
             false_reject_rate=false_rejects,
             data_licence=licence,

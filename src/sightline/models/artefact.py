@@ -122,7 +122,7 @@ def save_artefact(
         StorageError: it cannot be written.
     """
     files = {f"{name}.onnx": graph for name, graph in graphs.items()}
-    files["arrays.npz"] = _packed(arrays)
+    files["arrays.npz"] = pack_arrays(arrays)
     whole = canonical_json(
         {
             **card,
@@ -191,7 +191,7 @@ def load_artefact(folder: Path, *, kind: str, digest: str | None = None) -> Mode
         if name.endswith(".onnx"):
             graphs[name.removesuffix(".onnx")] = data
         else:
-            arrays = _unpacked(data, folder / name)
+            arrays = unpack_arrays(data, folder / name)
     return ModelArtefact(
         kind=kind, digest=found, card=card, contract=contract, graphs=graphs, arrays=arrays
     )
@@ -210,13 +210,19 @@ def model_kind(folder: Path) -> str:
     return str(card.get("kind", "")) if isinstance(card, dict) else ""
 
 
-def _packed(arrays: Arrays) -> bytes:
+def pack_arrays(arrays: Arrays) -> bytes:
+    """Arrays by name as one file without pickle."""
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **dict(arrays))
     return file.getvalue()
 
 
-def _unpacked(data: bytes, path: Path) -> Arrays:
+def unpack_arrays(data: bytes, path: Path) -> Arrays:
+    """Inverse of :func:`pack_arrays`, of a file at ``path``.
+
+    Raises:
+        UsageError: there is something else, or more than ``MAX_ARRAY_BYTES``.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(one.file_size for one in archive.infolist())

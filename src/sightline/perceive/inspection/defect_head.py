@@ -8,8 +8,10 @@ from good pictures into which defects were drawn, or from defects that a person 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,29 @@ class DefectHead:
     def log_odds(self, cells: Floats) -> Floats:
         """float32[rows, columns] for [rows, columns, c]: above 0 a defect is more likely."""
         return self.of_rows(seen_by_head(cells)).reshape(cells.shape[:2])
+
+    def as_arrays(self) -> dict[str, Floats]:
+        """All of it as arrays by name."""
+        return {
+            "head_mean": self.mean,
+            "head_scale": self.scale,
+            **{f"head_weight_{i}": w for i, w in enumerate(self.weights)},
+            **{f"head_bias_{i}": b for i, b in enumerate(self.biases)},
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> DefectHead:
+        """Inverse of :meth:`as_arrays`.
+
+        Raises:
+            KeyError: an array is missing.
+        """
+        return cls(
+            mean=arrays["head_mean"],
+            scale=arrays["head_scale"],
+            weights=tuple(arrays[f"head_weight_{i}"] for i in range(3)),
+            biases=tuple(arrays[f"head_bias_{i}"] for i in range(3)),
+        )
 
     def of_rows(self, seen: Floats) -> Floats:
         """float32[n, k]: log-odds of each kind for rows [n, d]."""

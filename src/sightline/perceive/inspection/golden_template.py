@@ -209,10 +209,7 @@ class BoardInspector:
         s = self.settings
         numbers = (s.open_px, s.join_px, s.gap_px, s.least_px, s.pad_px, s.least_side_px)
         return {
-            "head_mean": self.head.mean,
-            "head_scale": self.head.scale,
-            **{f"head_weight_{i}": w for i, w in enumerate(self.head.weights)},
-            **{f"head_bias_{i}": b for i, b in enumerate(self.head.biases)},
+            **self.head.as_arrays(),
             "numbers": np.array((*numbers, self.odds_from), np.float64),
         }
 
@@ -234,12 +231,7 @@ class BoardInspector:
                 pad_px=pad_px,
                 least_side_px=side_px,
             ),
-            head=DefectHead(
-                mean=arrays["head_mean"],
-                scale=arrays["head_scale"],
-                weights=tuple(arrays[f"head_weight_{i}"] for i in range(3)),
-                biases=tuple(arrays[f"head_bias_{i}"] for i in range(3)),
-            ),
+            head=DefectHead.from_arrays(arrays),
             odds_from=odds,
         )
 

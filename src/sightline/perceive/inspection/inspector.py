@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightline.perceive.inspection.cells import CELL_PX
+from sightline.perceive.inspection.cells import CELL_PX, ODDS_PX
 from sightline.perceive.inspection.defect_head import DefectHead
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
@@ -24,8 +24,12 @@ REASONS = (
 )
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
 farthest 2 % of cells, and of all cells, both beyond the median of the picture; the greatest
-log-odds of a cell, and the mean of the greatest 2 %."""
+log-odds of a cell, and the mean of the greatest 2 %. Log-odds of a segmentation network are held
+against those at that place of good parts first: it finds borders odd."""
 _LARGEST_SHARE = 0.02
+_COLDEST_ODDS = 8.0
+"""Heat of a segmentation network is 0 at log-odds of minus this, and 1 at even odds before it is
+held against ``mark_from``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +58,19 @@ class Inspector:
     Attributes:
         memory: of normal patches.
         patches, odds: what is usual of distances and log-odds, by place.
-        head: what defects look like.
+        head: what defects look like; None where a segmentation network says so.
         usual: float64[4, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
         mark_from: deviations from which a cell is marked.
-        patch_share: share of the memory in the heat map, 0 to 1; the rest is of the head.
+        patch_share: share of the memory in the heat map, 0 to 1; the rest is of the head. The heat
+            of a network is that of the network alone.
     """
 
     memory: PatchMemory
     patches: UsualPlace
-    head: DefectHead
+    head: DefectHead | None
     odds: UsualPlace
     usual: Floats
     scale: float
@@ -74,26 +79,33 @@ class Inspector:
     mark_from: float
     patch_share: float
 
-    def maps(self, cells: Floats) -> tuple[Floats, Floats, Floats]:
+    def maps(self, cells: Floats, fine: Floats | None = None) -> tuple[Floats, Floats, Floats]:
         """Of each cell: deviation of its distance, its log-odds, deviation of these."""
         distance = self.patches.deviations(self.memory.strangeness(cells))
         distance = distance - np.median(distance)
-        odds = self.head.log_odds(cells)
+        odds = odds_of_cells(self.head, cells, fine)
         return distance, odds, self.odds.deviations(odds)
 
-    def inspect(self, cells: Floats, *, height_px: int, width_px: int) -> Inspected:
+    def inspect(
+        self, cells: Floats, *, height_px: int, width_px: int, fine: Floats | None = None
+    ) -> Inspected:
         """Look at one picture.
 
         Args:
             cells: float32[rows, columns, c] of it.
             height_px, width_px: of the picture.
+            fine: float32[h / 2, w / 2], log-odds of a segmentation network; None without one.
         """
-        distance, odds, deviation = self.maps(cells)
-        reasons = (raw_reasons(distance, odds) - self.usual[:, 0]) / self.usual[:, 1]
+        distance, odds, deviation = self.maps(cells, fine)
+        said = odds if fine is None else deviation
+        reasons = (raw_reasons(distance, said) - self.usual[:, 0]) / self.usual[:, 1]
         mixed = self.patch_share * distance + (1 - self.patch_share) * deviation
         hot = mixed / self.mark_from
         peak = divmod(int(hot.argmax()), hot.shape[1])
-        heat = self._at_pixels(hot, height_px, width_px)
+        heat = self._at_pixels(hot, height_px, width_px, CELL_PX)
+        if fine is not None:
+            warm = np.maximum(1 + fine / _COLDEST_ODDS, 0) / self.mark_from
+            heat = self._at_pixels(warm, height_px, width_px, ODDS_PX)
         return Inspected(
             score=float(reasons.sum()),
             reasons=reasons.astype(np.float32),
@@ -108,9 +120,9 @@ class Inspector:
             return "reject"
         return "review" if score >= self.review_from else "accept"
 
-    def _at_pixels(self, cells: Floats, height_px: int, width_px: int) -> Floats:
+    def _at_pixels(self, cells: Floats, height_px: int, width_px: int, side_px: int) -> Floats:
         rows, columns = cells.shape
-        size = (round(columns * CELL_PX / self.scale), round(rows * CELL_PX / self.scale))
+        size = (round(columns * side_px / self.scale), round(rows * side_px / self.scale))
         wide = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), np.float32)
         below, right = max(height_px - wide.shape[0], 0), max(width_px - wide.shape[1], 0)
         return np.pad(wide, ((0, below), (0, right)), mode="edge")[:height_px, :width_px]
@@ -133,10 +145,7 @@ class Inspector:
             "memory_vectors": self.memory.vectors,
             "patches": np.stack([self.patches.mean, self.patches.spread]),
             "odds": np.stack([self.odds.mean, self.odds.spread]),
-            "head_mean": self.head.mean,
-            "head_scale": self.head.scale,
-            **{f"head_weight_{i}": w for i, w in enumerate(self.head.weights)},
-            **{f"head_bias_{i}": b for i, b in enumerate(self.head.biases)},
+            **({} if self.head is None else self.head.as_arrays()),
             "usual": self.usual,
             "numbers": np.array(numbers, np.float64),
         }
@@ -161,12 +170,7 @@ class Inspector:
             ),
             patches=places[0],
             odds=places[1],
-            head=DefectHead(
-                mean=arrays["head_mean"],
-                scale=arrays["head_scale"],
-                weights=tuple(arrays[f"head_weight_{i}"] for i in range(3)),
-                biases=tuple(arrays[f"head_bias_{i}"] for i in range(3)),
-            ),
+            head=DefectHead.from_arrays(arrays) if "head_mean" in arrays else None,
             usual=arrays["usual"],
             scale=scale,
             reject_from=reject_from,
@@ -174,6 +178,18 @@ class Inspector:
             mark_from=mark_from,
             patch_share=share,
         )
+
+
+def odds_of_cells(head: DefectHead | None, cells: Floats, fine: Floats | None) -> Floats:
+    """float32[rows, columns]: log-odds of each cell; of a network the greatest in it."""
+    if head is not None:
+        return head.log_odds(cells)
+    assert fine is not None
+    rows, columns, by = *cells.shape[:2], CELL_PX // ODDS_PX
+    below, right = rows * by - fine.shape[0], columns * by - fine.shape[1]
+    whole = np.pad(fine, ((0, max(below, 0)), (0, max(right, 0))), mode="edge")
+    blocks = whole[: rows * by, : columns * by].reshape(rows, by, columns, by)
+    return np.asarray(blocks.max(axis=(1, 3)))
 
 
 def raw_reasons(distance: Floats, odds: Floats) -> Floats:

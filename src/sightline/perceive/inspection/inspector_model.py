@@ -14,6 +14,8 @@ from sightline.records.frames import Image
 KIND = "inspection"
 BACKBONE = "backbone"
 """Name of the graph in the model; a model without one has handcrafted features."""
+NETWORK = "network"
+"""Name of the graph if it is a segmentation network, with a map of log-odds, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class InspectorModel:
     def inspect(self, picture: Image) -> Inspected:
         """Look at a picture that keeps the contract."""
         height_px, width_px = picture.shape[:2]
-        return self.inspector.inspect(self.cells(picture), height_px=height_px, width_px=width_px)
+        cells, fine = self.cells.look(picture)
+        return self.inspector.inspect(cells, height_px=height_px, width_px=width_px, fine=fine)
 
 
 def load_inspector(folder: Path, *, digest: str | None = None) -> InspectorModel:
@@ -52,9 +55,13 @@ def load_inspector(folder: Path, *, digest: str | None = None) -> InspectorModel
     except (KeyError, ValueError, IndexError) as error:
         raise _unfit(f"{type(error).__name__}: {error}", folder) from error
     cells: Cells = HandcraftedCells()
-    if BACKBONE in artefact.graphs:
-        where = f"{folder}, {BACKBONE}.onnx"
-        cells = BackboneCells(artefact.graphs[BACKBONE], where=where, scale=inspector.scale)
+    for name in (BACKBONE, NETWORK):
+        if name in artefact.graphs:
+            graph, where = artefact.graphs[name], f"{folder}, {name}.onnx"
+            is_network = name == NETWORK
+            cells = BackboneCells(graph, where=where, scale=inspector.scale, has_odds=is_network)
+    if (inspector.head is None) != (NETWORK in artefact.graphs):
+        raise _unfit("no head and no network, or both", folder)
     if cells.channels != inspector.memory.vectors.shape[1]:
         got = f"{cells.channels} features, memory of {inspector.memory.vectors.shape[1]}"
         raise _unfit(got, folder)

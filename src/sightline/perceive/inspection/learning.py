@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,12 @@ from sightline.errors import UsageError
 from sightline.perceive.inspection.cells import CELL_PX, Cells, grid_of
 from sightline.perceive.inspection.defect_head import learn_head, seen_by_head
 from sightline.perceive.inspection.floats import Floats
-from sightline.perceive.inspection.inspector import REASONS, Inspector, raw_reasons
+from sightline.perceive.inspection.inspector import (
+    REASONS,
+    Inspector,
+    odds_of_cells,
+    raw_reasons,
+)
 from sightline.perceive.inspection.patch_memory import learn_patches
 from sightline.perceive.inspection.simulated_defects import Mask, draw_defect
 from sightline.perceive.inspection.usual_place import learn_usual
@@ -90,11 +96,13 @@ class Learnt:
 
     Attributes:
         inspector: its thresholds are infinite.
+        cells: makes cells of pictures for it.
         held_good, held_bad: pictures that nothing was learnt from.
         fit_pictures, fit_parts, drawn_pictures, fit_bad: what it was learnt from.
     """
 
     inspector: Inspector
+    cells: Cells
     held_good: tuple[LearntFrom, ...]
     held_bad: tuple[LearntFrom, ...]
     fit_pictures: int
@@ -103,12 +111,17 @@ class Learnt:
     fit_bad: int
 
 
+LearnsNetwork = Callable[[Sequence[LearntFrom], Sequence[LearntFrom]], Cells]
+"""Learns from good and marked pictures what makes cells and log-odds."""
+
+
 def learn_inspector(
     good: Sequence[LearntFrom],
     bad: Sequence[LearntFrom],
     *,
     cells: Cells,
     settings: InspectionSettings,
+    network: LearnsNetwork | None = None,
     told: Callable[[int, int], None] = lambda done, of: None,
 ) -> Learnt:
     """Learn from good pictures, and from pictures with marked defects where there are some.
@@ -121,6 +134,7 @@ def learn_inspector(
         bad: each with a mask; may be empty.
         cells: makes cells of pictures.
         settings: see there.
+        network: learns a segmentation network, which then takes the place of ``cells`` and head.
         told: how many of how many pictures were looked at.
 
     Raises:
@@ -144,44 +158,47 @@ def learn_inspector(
     fit = _some([one for one in good if one.part not in apart], settings, random)
     fit_bad = [one for one in bad if one.part not in apart]
     usual = [one for one in good if one.part in usual_parts]
-    gathered = _Gathered(cells, settings, random)
-    steps = len(fit) * (1 + settings.simulated_per_picture) + len(fit_bad) + len(usual)
-    done = 0
+    if network is not None:
+        cells = network(fit, fit_bad)
+    drawn = 0 if network is not None else settings.simulated_per_picture
+    steps = len(fit) * (1 + drawn) + len(usual) + (0 if network is not None else len(fit_bad))
+    count = itertools.count(1)
 
     def next_one() -> None:
-        nonlocal done
-        done += 1
-        told(done, steps)
+        told(next(count), steps)
 
+    gathered = _Gathered(cells, settings, random)
     for one in fit:
         picture = one.read()
         gathered.take_good(picture, of=len(fit))
         next_one()
-        for _ in range(settings.simulated_per_picture):
+        for _ in range(drawn):
             other = fit[int(random.integers(len(fit)))].read()
             gathered.take_bad(*draw_defect(picture, other, random), of=len(fit))
             next_one()
-    for one in fit_bad:
-        assert one.mask is not None
-        gathered.take_marked(one.read(), one.mask())
-        next_one()
     memory = learn_patches(
         np.concatenate(gathered.patches), size=settings.memory_size, seed=settings.seed
     )
-    seen = np.concatenate(gathered.seen)
-    head = learn_head(
-        seen,
-        np.concatenate(gathered.is_defect),
-        hidden=settings.hidden,
-        rounds=max(settings.rounds, -(-settings.least_steps * settings.batch // len(seen))),
-        batch=settings.batch,
-        seed=settings.seed,
-    )
+    head = None
+    if network is None:
+        for one in fit_bad:
+            assert one.mask is not None
+            gathered.take_marked(one.read(), one.mask())
+            next_one()
+        seen = np.concatenate(gathered.seen)
+        head = learn_head(
+            seen,
+            np.concatenate(gathered.is_defect),
+            hidden=settings.hidden,
+            rounds=max(settings.rounds, -(-settings.least_steps * settings.batch // len(seen))),
+            batch=settings.batch,
+            seed=settings.seed,
+        )
     distances, odds = [], []
     for one in usual:
-        seen = cells(one.read())
+        seen, fine = cells.look(one.read())
         distances.append(memory.strangeness(seen))
-        odds.append(head.log_odds(seen))
+        odds.append(odds_of_cells(head, seen, fine))
         next_one()
     inspector = Inspector(
         memory=memory,
@@ -197,11 +214,12 @@ def learn_inspector(
     )
     return Learnt(
         inspector=_with_usual_reasons(inspector, distances, odds),
+        cells=cells,
         held_good=tuple(one for one in good if one.part in held_parts),
         held_bad=tuple(one for one in bad if one.part in held_parts),
         fit_pictures=len(fit),
         fit_parts=len({one.part for one in fit}),
-        drawn_pictures=len(fit) * settings.simulated_per_picture,
+        drawn_pictures=len(fit) * drawn,
         fit_bad=len(fit_bad),
     )
 
@@ -232,7 +250,10 @@ def _with_usual_reasons(
     rows = []
     for i, (one, own) in enumerate(zip(distances, odds, strict=True)):
         deviation = learn_usual([*distances[:i], *distances[i + 1 :]]).deviations(one)
-        rows.append(raw_reasons(deviation - np.median(deviation), own))
+        said = own
+        if inspector.head is None:
+            said = learn_usual([*odds[:i], *odds[i + 1 :]]).deviations(own)
+        rows.append(raw_reasons(deviation - np.median(deviation), said))
     table = np.array(rows)
     usual = np.stack([np.median(table, axis=0), table.std(axis=0) + 1e-6], axis=1)
     return Inspector.from_arrays(inspector.as_arrays() | {"usual": usual})

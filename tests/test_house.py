@@ -115,6 +115,7 @@ SHELL = {
     "sense.frames.unreadable_files",
     "sense.frames.part_pictures",
     "sense.frames.board_pairs",
+    "sense.frames.b_scans",
 }
 """Modules of these rooms that may touch the world; the others are functions of their arguments."""
 WORLD = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from perceive.inspection.scan_cases import write_scans
 from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
 
@@ -60,3 +61,22 @@ def test_signals_need_a_threshold(tmp_path):
 def test_a_table_that_is_none_is_refused(tmp_path, rows, header, message):
     with pytest.raises(SourceError, match=message):
         pod(table(tmp_path, rows, header))
+
+
+def test_b_scans_are_read_with_their_sizes_and_drawn(tmp_path):
+    random = np.random.default_rng(0)
+    sizes = [0.0] * 20 + np.exp(random.uniform(np.log(0.8), np.log(12), 60)).tolist()
+    path = write_scans(tmp_path / "in", sizes, seed=3)
+    out = pod(str(path), "--threshold", "3.2", "--pictures", str(tmp_path / "p"), "--json")
+    found = json.loads(out)
+    assert found["flaws"] == 60
+    assert found["false_calls"]["opportunities"] == 20
+    assert 0 < found["a90"] <= found["a90_95"]
+    assert len(list((tmp_path / "p").glob("*.png"))) == 80
+    assert (tmp_path / "p" / "signals.csv").read_text().startswith("size,signal")
+
+
+def test_b_scans_need_a_threshold(tmp_path):
+    path = write_scans(tmp_path / "in", [0.0, 1.0], seed=3)
+    with pytest.raises(UsageError, match="--threshold"):
+        pod(str(path))

@@ -1,4 +1,4 @@
-"""``sightline pod``: how large a flaw must be to be found."""
+"""``sightline pod``: how large a flaw must be to be found, from a table, a run or B-scans."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ from sightline.evidence.detection_probability import (
     fit_hit_miss,
     fit_signal,
 )
+from sightline.evidence.inspection.map_files import write_png
 from sightline.evidence.parts_account import hits_and_misses, known_parts
 from sightline.limits import DEFAULT_LIMITS
+from sightline.perceive.inspection.b_scan import scan_picture, strongest_echo
 from sightline.records.windows import FloatArray
+from sightline.sense.frames.b_scans import SUFFIX, read_b_scans
 
 _MOST_BYTES = DEFAULT_LIMITS.max_control_file_bytes
 _NEEDED = "size,hit (0 or 1), or size,signal with --threshold"
@@ -35,8 +38,9 @@ def pod(
     table: Annotated[
         Path,
         typer.Argument(
-            metavar="HITMISS.csv|RUN",
-            help=f"Columns {_NEEDED}. Size 0 is no flaw. Or a run whose parts were reviewed.",
+            metavar="HITMISS.csv|RUN|SCANS.bins",
+            help=f"Columns {_NEEDED}, size 0 is no flaw; a run whose parts were reviewed; or "
+            "ultrasonic B-scans.",
         ),
     ],
     out: Annotated[
@@ -48,6 +52,10 @@ def pod(
     linear: Annotated[
         bool, typer.Option("--linear", help="Fit over the size, not over its logarithm.")
     ] = False,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Folder for B-scans with their strongest echo."),
+    ] = None,
     unit: Annotated[str, typer.Option(help="Of the sizes.")] = "mm",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
@@ -59,10 +67,13 @@ def pod(
     painted defects are flaws (their longest extent, in px), found unless their part was accepted.
     A flaw in a part that nobody reviewed is not counted: what was missed comes from the audit.
     """
-    check_outputs({"-o": out}, inputs=[table])
+    check_outputs({"-o": out, "--pictures": pictures}, inputs=[table])
     if table.is_dir():
         size, answer, is_signal = *hits_and_misses(known_parts(open_run(table).parts())), False
         unit = "px"
+    elif table.suffix == SUFFIX:
+        size, answer = _read_scans(table, threshold, pictures)
+        is_signal = False
     else:
         size, answer, is_signal = _read(table, threshold)
     is_flaw = size > 0
@@ -85,6 +96,33 @@ def pod(
         print_json(plain)
         return
     _show(plain)
+
+
+def _read_scans(
+    path: Path, threshold: float | None, pictures: Path | None
+) -> tuple[FloatArray, FloatArray]:
+    """Sizes, and 1 where the strongest echo of a scan is called.
+
+    They are taken as hits and misses, not as signals against sizes: below the size whose echo
+    leaves the grain, the strongest echo is that of the grain, and grows with no size.
+    """
+    if threshold is None:
+        raise UsageError(
+            expected="--threshold, the signal from which a flaw is called",
+            got="none",
+            where="sightline pod",
+            action="give it; the signal of grain is about 1, for example 4",
+        )
+    scans = read_b_scans(path)
+    echoes = [strongest_echo(scan) for scan in scans.amplitude]
+    signals = np.array([echo.signal for echo in echoes])
+    if pictures is not None:
+        for number, (scan, echo) in enumerate(zip(scans.amplitude, echoes, strict=True)):
+            picture = scan_picture(scan, echo, is_called=echo.signal >= threshold)
+            write_png(pictures / f"{number:05}.png", picture)
+        table = pl.DataFrame({"size": scans.size, "signal": signals})
+        write_text(pictures / "signals.csv", table.write_csv())
+    return scans.size, (signals >= threshold).astype(np.float64)
 
 
 def _show(plain: dict[str, Any]) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+import yaml
+from pydantic import BaseModel, TypeAdapter
 
 from sightline.act import outlet_registry
-from sightline.cli.pipeline_commands import pipeline_schema
+from sightline.cli.field_examples import example_of, forms_in
+from sightline.cli.pipeline_commands import contract_schema, pipeline_schema
 from sightline.runtime import site
 from sightline.runtime.kpis.form import KpiForm
+from sightline.runtime.pipeline import Pipeline, detector_registry, stage_registry
 from sightline.sense.contract import Contract
 from sightline.sense.frames.frame_contract import FrameContract
 from sightline.sense.opening import source_registry
@@ -46,3 +49,41 @@ def test_there_are_fields_to_look_at():
 @pytest.mark.parametrize(("part", "field", "meaning"), FIELDS)
 def test_a_field_says_what_it_means(part, field, meaning):
     assert len(meaning.split()) >= 2, f"{part}.{field}: write a sentence under the field"
+
+
+def forms() -> Iterator[type[BaseModel]]:
+    registries = (
+        (stage_registry(), "Settings"),
+        (detector_registry(), "Settings"),
+        (source_registry(), "Options"),
+        (outlet_registry(), "options"),
+    )
+    whole = [Pipeline, Contract, FrameContract, site.SiteForm]
+    whole += [getattr(r.find(n, where="installed"), part) for r, part in registries for n in r]
+    for form in whole:
+        yield from forms_in(form)
+
+
+EXAMPLES_OF = sorted(
+    {
+        (form.__name__, name): field
+        for form in forms()
+        for name, field in form.model_fields.items()
+    }.items(),
+    key=lambda one: one[0],
+)
+BY_USE = {("Pipeline", "stages"), ("Pipeline", "detectors")}
+"""Their values are told apart by ``use``: only a whole pipeline can be checked."""
+
+
+@pytest.mark.parametrize(("place", "field"), EXAMPLES_OF, ids=[".".join(p) for p, _ in EXAMPLES_OF])
+def test_a_field_has_an_example_that_it_takes(place, field):
+    example = example_of(*place, field)
+    assert example, f"{'.'.join(place)}: add an example to sightline/cli/field_examples.py"
+    if place not in BY_USE:
+        TypeAdapter(field.annotation).validate_python(yaml.safe_load(example))
+
+
+def test_the_schema_for_editors_has_units_and_examples():
+    field = contract_schema()["$defs"]["Silence"]["properties"]["timeout_s"]
+    assert (field["x-unit"], field["examples"]) == ("s", [60])

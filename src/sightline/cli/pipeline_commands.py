@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from sightline.act import outlet_registry
 from sightline.cli.console import Terminal, print_json
+from sightline.cli.field_examples import add_examples, default_of, example_of, unit_of
 from sightline.errors import PipelineError, UsageError
 from sightline.registry import import_plugins
 from sightline.runtime.item_stage import ItemStage
@@ -28,7 +30,7 @@ from sightline.runtime.pipeline import (
 )
 from sightline.runtime.plan import find_problems, load_plan
 from sightline.runtime.stage import AnyStage, Stage
-from sightline.sense.contract import contract_json_schema
+from sightline.sense.contract import Contract, contract_json_schema
 from sightline.sense.opening import source_registry
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -124,6 +126,8 @@ def _print_details(console: Terminal, one: dict[str, Any]) -> None:
         console.print(head, markup=False)
         if setting["meaning"]:
             console.print(f"        {setting['meaning']}", markup=False)
+        if setting["example"] and setting["example"] != str(setting["default"]):
+            console.print(f"        for example {setting['name']}: {setting['example']}")
     for name, unit in one["measures"].items():
         console.print(f"    measures {name} ({unit})", markup=False)
 
@@ -185,28 +189,27 @@ def _described(kind: str, name: str, found: type, settings: type[BaseModel]) -> 
         "reads": "",
         "writes": "",
         "measures": {},
-        "settings": [_setting(n, f) for n, f in settings.model_fields.items() if n != "use"],
+        "settings": [
+            setting_of(settings.__name__, n, f)
+            for n, f in settings.model_fields.items()
+            if n != "use"
+        ],
     }
 
 
-_UNITS = {
-    "_s": "s", "_ns": "ns", "_m": "m", "_px": "px", "_rad": "rad", "_hz": "Hz", "_m_s": "m/s",
-    "_m_s2": "m/s²", "_ms": "ms", "_bytes": "bytes", "_windows": "windows", "_blocks": "blocks",
-    "_rows": "rows",
-}  # fmt: skip
-
-
-def _setting(name: str, field: FieldInfo) -> dict[str, Any]:
-    ends = [end for end in _UNITS if name.endswith(end)]
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
-    shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+def setting_of(form: str, name: str, field: FieldInfo) -> dict[str, Any]:
+    """What there is to know of a field: type, unit, default, meaning, example."""
+    default = default_of(field)
     return {
         "name": name,
         "type": _type_name(field.annotation),
-        "unit": _UNITS[max(ends, key=len)] if ends else "",
+        "unit": unit_of(name),
         "is_required": field.is_required(),
-        "default": shown if isinstance(shown, str | int | float | bool | None) else str(shown),
+        "default": default
+        if isinstance(default, str | int | float | bool | None)
+        else str(default),
         "meaning": " ".join((field.description or "").split()),
+        "example": example_of(form, name, field),
     }
 
 
@@ -217,8 +220,11 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_type_name(a) for a in arguments))
     if origin is typing.Annotated:
         return _type_name(arguments[0])
-    if origin is typing.Literal:
-        return " or ".join(str(a) for a in arguments)
+    choices = [str(one) for one in arguments] if origin is typing.Literal else []
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        choices = [str(one.value) for one in annotation]
+    if choices:
+        return " or ".join(choices)
     if origin in (tuple, list):
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
@@ -239,15 +245,21 @@ def schema(
         raise UsageError(
             expected="contract or pipeline", got=what, where="argument", action="choose one"
         )
-    print_json(
-        contract_json_schema() if what == "contract" else pipeline_schema(tuple(plugins or ()))
-    )
+    print_json(contract_schema() if what == "contract" else pipeline_schema(tuple(plugins or ())))
+
+
+def contract_schema() -> dict[str, Any]:
+    """JSON Schema of a contract, with unit and example of each field."""
+    whole = contract_json_schema()
+    add_examples(whole, Contract)
+    return whole
 
 
 def pipeline_schema(plugins: tuple[str, ...] = ()) -> dict[str, Any]:
     """JSON Schema of a pipeline, with the settings of every stage and detector by ``use``."""
     modules = import_plugins(plugins, where="--plugin")
     whole = Pipeline.model_json_schema()
+    add_examples(whole, Pipeline)
     definitions = whole.setdefault("$defs", {})
     for part, registry in (
         ("stages", stage_registry(modules)),
@@ -257,6 +269,7 @@ def pipeline_schema(plugins: tuple[str, ...] = ()) -> dict[str, Any]:
         for name in registry:
             found = registry.find(name, where="installed")
             one = found.Settings.model_json_schema(ref_template="#/$defs/{model}")
+            add_examples(one, found.Settings)
             definitions.update(one.pop("$defs", {}))
             one["properties"]["use"] = {"const": name, "description": one.get("description", "")}
             place = f"{part}.{name}"

@@ -22,7 +22,12 @@ def next_words(output, run):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("gateway", "STUCK_VALUE"), ("site", "IN_FORBIDDEN_ZONE")]
+    ("name", "told"),
+    [
+        ("gateway", "STUCK_VALUE"),
+        # the tutorial of the camera does the same
+        pytest.param("site", "IN_FORBIDDEN_ZONE", marks=pytest.mark.soak),
+    ],
 )
 def test_what_init_writes_of_an_application_runs_and_alerts(tmp_path, monkeypatch, name, told):
     monkeypatch.chdir(tmp_path)

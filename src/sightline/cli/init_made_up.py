@@ -22,8 +22,8 @@ from sightline.runtime import load_plan
 
 APPLICATIONS = ("gateway", "site")
 _SATELLITES, _MINUTES, _SEED = 6, 20, 7
-_WIDTH_PX, _HEIGHT_PX, _RATE_HZ, _SECONDS = 480, 360, 15, 16
-_ENTERS_S = 5.0
+_WIDTH_PX, _HEIGHT_PX, _RATE_HZ, _SECONDS = 480, 360, 15, 10
+_ENTERS_S = 3.0
 """When somebody comes into view."""
 _STEP_PX = 4.0
 """How far they walk from one picture to the next."""

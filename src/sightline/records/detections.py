@@ -28,6 +28,8 @@ class DoubtCode(StrEnum):
     VIEW_DARK = "VIEW_DARK"
     """What it compares with is so dark that who differs from it by a good part of its brightness
     does not stand out. What it reports is there; others may be."""
+    AT_BOUND = "AT_BOUND"
+    """So much was found that not all of it is reported, or followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from perceive.detect.detect_cases import FRAME_NS, frame, noisy, with_person, yard
-from sightline.perceive.detect import MotionDetector, RowPersonSize
+from sightline.perceive.detect import MotionDetector, MotionSettings, RowPersonSize
 from sightline.records.detections import DoubtCode
 
 TALL_PX = 50.0
@@ -102,6 +102,13 @@ def test_a_view_in_which_a_person_may_drown_in_noise_says_that_it_is_dark():
     assert {one.doubt.code for one in found} == {DoubtCode.VIEW_DARK}
     assert {one.doubt.since_ns for one in found} == {0}
     assert all(one.is_sight for one in found)
+
+
+def test_a_detector_that_found_as_much_as_it_may_report_says_so():
+    settings = MotionSettings(most_objects=1)
+    found, _ = looked([PICTURE] * 5 + [person()], settings=settings)
+    assert [one.doubt.code for one in found[4:]] == [DoubtCode.VIEW_UNPROVEN, DoubtCode.AT_BOUND]
+    assert len(found[-1]) == 1
 
 
 def test_a_view_that_gets_light_is_dark_no_more():

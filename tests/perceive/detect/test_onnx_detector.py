@@ -48,7 +48,8 @@ def test_only_wanted_classes_are_reported():
 
 def test_no_more_than_most_objects_are_reported():
     one = detector(most_objects=1)
-    assert len(one.detect(frame(GREY))) == 1
+    found = one.detect(frame(GREY))
+    assert (len(found), found.doubt.code) == (1, "AT_BOUND")
     assert one.counts == {"BOX_AT_BOUND": 1}
 
 

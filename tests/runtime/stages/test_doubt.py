@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sightline.recorder import read_entries
@@ -14,6 +15,25 @@ from sightline.runtime.engine.guarding import Lookers
 from simulation.site_cases import by_camera, camera, plan_of, run_yard, yard
 
 NONE, STOP = CommandLevel.NONE, CommandLevel.STOP
+
+
+class Crowded:
+    """Sees more things than are followed, from the third second on."""
+
+    version = "crowded@1"
+    class_names = ("person",)
+
+    def look(self, frames):
+        return [self._look(frame) for frame in frames]
+
+    def _look(self, frame):
+        many = 2_001 if frame.capture_ns >= 3 * NS_PER_S else 0
+        x = np.arange(many) % 60 + 1.0
+        y = np.arange(many) // 60 * 6.0
+        boxes = np.stack([x, y, x + 2, y + 5], axis=1)
+        return Detections.of(
+            frame.stream, frame.capture_ns, box_px=boxes, score=np.full(many, 0.01)
+        )
 
 
 class Doubting:
@@ -39,12 +59,13 @@ def unproven(since_s):
     return Doubt(code=DoubtCode.VIEW_UNPROVEN, since_ns=round(since_s * NS_PER_S))
 
 
-def told(tmp_path, doubt_at, *, starts_empty, seconds=6.0, **options):
+def told(tmp_path, doubt_at, *, starts_empty, seconds=6.0, looker=None, **options):
     """The levels the machine was told, each once, with codes and time of its first command."""
     plain = yard()
     plain["cameras"]["east"]["starts_empty"] = starts_empty
     plan = plan_of(plain)
-    looking = by_camera(east=Lookers(primary=Doubting(doubt_at), fallback=None, budget_s=30.0))
+    primary = looker or Doubting(doubt_at)
+    looking = by_camera(east=Lookers(primary=primary, fallback=None, budget_s=30.0))
     out = tmp_path / "run"
     run_yard(plan, out, camera(seconds=seconds), looking=looking, **options)
     found = []
@@ -102,3 +123,9 @@ def test_an_operator_who_has_looked_settles_the_doubt(tmp_path):
         tmp_path, lambda at_s: unproven(0.0), starts_empty=False, seconds=12.0, controls=controls
     )
     assert [level for level, _, _ in levels] == [STOP, NONE]
+
+
+def test_more_things_than_are_followed_are_no_calm(tmp_path):
+    levels = told(tmp_path, None, starts_empty=True, seconds=3.3, looker=Crowded())
+    assert [level for level, _, _ in levels] == [STOP, NONE, STOP]
+    assert "AT_BOUND" in levels[-1][1]

@@ -353,7 +353,7 @@ def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 6
+PROGRAM = 7
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -453,10 +453,10 @@ class MotionDetector:
 
     It knows what it cannot know, and each answer says so (``Detections.doubt``): who stood in the
     first picture of what it compares with is part of that, so every answer is VIEW_UNPROVEN since
-    then, and VIEW_DARK where its noise may hide somebody; a picture that it cannot compare is
-    VIEW_CHANGED. When such a picture lasts, it is learnt
-    as a new view, unproven since that time. The view before is kept, and returned to when the
-    camera shows it again. Once somebody who has looked says of a frame that it shows nobody
+    then, VIEW_DARK where its noise may hide somebody, and AT_BOUND where it found too much; a
+    picture that it cannot compare is VIEW_CHANGED. When such a picture lasts, it is learnt as a new
+    view, unproven since that time. The view before is kept, and returned to when the camera shows
+    it again. Once somebody who has looked says of a frame that it shows nobody
     (``Frame.empty_ns``), whatever stands in it is ground.
 
     Args:
@@ -617,8 +617,10 @@ class MotionDetector:
         self._learn_size(labels, frame.capture_ns)
         found = self._objects(labels)
         extent, owner = found.extent, found.owner
+        doubt = self._doubt(frame)
         if len(extent) >= self._settings.most_objects:
             self._counts[str(BoxReason.AT_BOUND)] += 1
+            doubt = Doubt(code=DoubtCode.AT_BOUND, since_ns=frame.capture_ns)
         is_ghost = self._ghosts(image, owner, len(extent))
         agreement = texture_agreement(image, background.picture, owner, extent)
         is_light = ~is_ghost & (agreement >= self._settings.light_agreement)
@@ -631,7 +633,7 @@ class MotionDetector:
             lights=int(is_light.sum()),
         )
         is_said = ~(is_ghost | is_light)
-        return self._admit(frame, found.box[is_said], found.score[is_said], self._doubt(frame))
+        return self._admit(frame, found.box[is_said], found.score[is_said], doubt)
 
     def reset(self) -> None:
         """Forget the background; the next frame is the first. Counts stay."""

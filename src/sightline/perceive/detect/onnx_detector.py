@@ -32,7 +32,7 @@ from sightline.perceive.detect.onnx_outputs import (
     settle,
 )
 from sightline.perceive.detect.onnx_session import OnnxSession, read_model
-from sightline.records.detections import Detections
+from sightline.records.detections import Detections, Doubt, DoubtCode
 from sightline.records.frames import Frame, Image
 from sightline.records.windows import FloatArray, IntArray
 
@@ -106,7 +106,7 @@ class Letterbox:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 2
+PROGRAM = 3
 """Counts changes of the program that change answers; part of the version."""
 NOTICED_SCORE = 0.05
 """Boxes of at least this score that are below ``min_score`` are counted as left aside."""
@@ -316,7 +316,10 @@ class OnnxDetector:
             )
             self._counts += refused + left_aside
             del refused[str(BoxReason.CLIPPED)]  # those are kept
-            found.append(replace(seen, left_aside=dict(refused + left_aside)))
+            doubt = None
+            if left_aside[str(BoxReason.AT_BOUND)]:
+                doubt = Doubt(code=DoubtCode.AT_BOUND, since_ns=frame.capture_ns)
+            found.append(replace(seen, left_aside=dict(refused + left_aside), doubt=doubt))
         return found
 
     def _check_area(self, raw: RawBoxes, kept: IntArray) -> None:

@@ -38,6 +38,7 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
         DoubtCode.VIEW_UNPROVEN: _STOP,
         DoubtCode.VIEW_CHANGED: _STOP,
         DoubtCode.VIEW_DARK: _STOP,
+        DoubtCode.AT_BOUND: _STOP,
     }
 )
 """What each reason asks for where a machine says nothing else; any other asks for STOP."""

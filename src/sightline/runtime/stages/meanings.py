@@ -52,6 +52,7 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         DoubtCode.VIEW_UNPROVEN: "the detector compares with what the camera itself has shown, and "
         "nobody has said that the view was empty then: who has stood there since is not seen "
         "(starts_empty: true of the camera, or the operator input view_is_empty)",
+        DoubtCode.AT_BOUND: "so much was found that not all of it is reported or followed",
         DoubtCode.VIEW_DARK: "the picture is so dark that the detector may overlook somebody",
         DoubtCode.VIEW_CHANGED: "the light or the view is another, and the detector cannot tell "
         "who is there",

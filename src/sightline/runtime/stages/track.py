@@ -94,17 +94,22 @@ class TrackState(ItemState):
         header = turn.header
         assert header is not None
         found, mode = detections_of(turn, self._input)
+        is_full = False
         if found is None and not self._class_names:
             tracks = Tracks.none(self._camera, header.capture_ns)
         elif found is None:
             tracks = self._tracker.predict_to(header.capture_ns)
         else:
             self._left_by_detector.update(found.left_aside)
+            before = self._tracker.refused["too_many"]
             tracks = self._tracker.update(self._in_one_vocabulary(found))
             if not header.is_doubtful:
                 self._sighted_ns = header.capture_ns
+            is_full = self._tracker.refused["too_many"] > before
         looked = turn.value(self._input)
         doubt = looked.doubt if isinstance(looked, Looked) else None
+        if is_full and doubt is None:
+            doubt = Doubt(code=DoubtCode.AT_BOUND, since_ns=header.capture_ns)
         self.value = Sight(tracks=tracks, mode=mode, sighted_ns=self._sighted_ns, doubt=doubt)
         turn.wrote(tracks_digest(tracks))
         turn.measure({"tracks": len(tracks), "unseen": int((tracks.unseen_s > 0).sum())})

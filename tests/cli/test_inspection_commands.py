@@ -69,6 +69,10 @@ def test_masks_are_learnt_from(data, tmp_path):
     assert card["figures"]["held_back_image_auroc"]["value"] == 1.0
 
 
+def test_heat_maps_are_unlike_those_of_an_inspector_that_has_learnt_nothing(model):
+    assert model[1]["randomised_map_correlation"] < 0.5
+
+
 def test_boxes_are_learnt_from_boards_beside_their_templates_alone(data, tmp_path):
     with pytest.raises(SourceError, match="name them NAME_test and NAME_temp"):
         train(data, tmp_path / "m", "--labels", "boxes")

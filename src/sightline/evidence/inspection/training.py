@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 import sightline
 from sightline.errors import SourceError, UsageError
@@ -30,6 +31,7 @@ from sightline.perceive.inspection import (
     LearntFrom,
     learn_inspector,
 )
+from sightline.perceive.inspection.cells import CELL_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector_model import BACKBONE, KIND, NETWORK
 from sightline.perceive.inspection.learning import Learnt
@@ -46,6 +48,10 @@ _HANDCRAFTED_COST = (
     "handcrafted features: no learnt weights; textures and faint defects are told apart far worse "
     "than with a backbone"
 )
+_MAPS = 12
+"""Pictures whose heat maps are compared with those of an inspector that has learnt nothing."""
+MOST_CORRELATION = 0.5
+"""Maps that are more alike than this show the picture rather than what was learnt: a note."""
 _EXPECTED_REFUSED = 0.2
 """If more of the pictures cannot be read than this, the folder is a wrong one."""
 
@@ -143,7 +149,7 @@ def train_inspector(
         review_from=min(reviews.score, rejects.score),
         mark_from=held.mark_from(false_reject_rate),
     )
-    card = {
+    card: dict[str, Any] = {
         "code": {"sightline": sightline.__version__},
         "data": facts | _counts(learnt) | {"licence": data_licence},
         "labels": labels,
@@ -153,6 +159,7 @@ def train_inspector(
         **({} if training is None else {"network": training.facts}),
         "threshold": _said_threshold(rejects, inspector),
         "figures": held.figures(settings.seed),
+        "randomised_map_correlation": held.randomised_map_correlation(settings.seed),
         "place_rule": {
             "patches_by_place": inspector.patches.is_by_place,
             "patches_explained_by_place": round(inspector.patches.explained, 4),
@@ -171,6 +178,12 @@ def train_inspector(
             ),
         ],
     }
+    alike = card["randomised_map_correlation"]
+    if alike is not None and alike > MOST_CORRELATION:
+        card["notes"].append(
+            f"heat maps are like those of an inspector that has learnt nothing (rank correlation "
+            f"{alike:.2f}): do not read causes into them"
+        )
     graphs = {} if backbone.graph is None else {BACKBONE: backbone.graph}
     if training is not None:
         graphs = {NETWORK: training.graph}
@@ -228,6 +241,24 @@ class _Held:
         hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]
         best = int((2 * hits / np.maximum(marked.sum() + hits + false, 1)).argmax())
         return max(float(edges[best]), 1e-3)
+
+    def randomised_map_correlation(self, seed: int) -> float | None:
+        """Rank correlation of heat maps with those of an inspector that has learnt nothing.
+
+        The median over pictures held back; None for a network, whose heat comes from its graph.
+        """
+        if self._learnt.inspector.head is None:
+            return None
+        other = self._learnt.inspector.randomised(np.random.default_rng(seed))
+        found = []
+        for one, source in list(zip(self._good, self._learnt.held_good, strict=True))[:_MAPS]:
+            cells = self._learnt.cells(source.read())
+            height_px, width_px = one.heat.shape
+            heat = other.inspect(cells, height_px=height_px, width_px=width_px).heat
+            side = (slice(None, None, CELL_PX), slice(None, None, CELL_PX))
+            ranks = [rankdata(m[side]) for m in (one.heat, heat)]
+            found.append(float(np.corrcoef(*ranks)[0, 1]))
+        return round(float(np.median(found)), 4)
 
     def figures(self, seed: int) -> dict[str, Any]:
         """Image AUROC on pictures held back, where there are bad ones."""

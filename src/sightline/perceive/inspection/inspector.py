@@ -133,6 +133,20 @@ class Inspector:
         """The same with these thresholds."""
         return replace(self, reject_from=reject_from, review_from=review_from, mark_from=mark_from)
 
+    def randomised(self, random: np.random.Generator) -> Inspector:
+        """One of the same form that has learnt nothing: each feature of the memory is shuffled over
+        its patches, and the head, where there is one, has weights drawn with the same spread.
+
+        A heat map that such an inspector draws, too, shows the picture and not what was learnt
+        (J. Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
+        """
+        vectors = random.permuted(self.memory.vectors, axis=0)
+        head = self.head
+        if head is not None:
+            drawn = (random.normal(size=w.shape) * w.std() for w in head.weights)
+            head = replace(head, weights=tuple(w.astype(np.float32) for w in drawn))
+        return replace(self, memory=replace(self.memory, vectors=vectors), head=head)
+
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as arrays by name."""
         numbers = (

@@ -150,6 +150,17 @@ def line(
 
 
 @app.command()
+def line_skab(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the SKAB runs.")],
+    as_json: Json = False,
+) -> None:
+    """Parts on a line with the sensors of SKAB: where they go, and what a silent sensor changes."""
+    from benchmarks.line_skab import bench_line_skab
+
+    _show(bench_line_skab(folder, progress=_say), as_json=as_json)
+
+
+@app.command()
 def deadlines(
     as_json: Json = False,
     count: Annotated[

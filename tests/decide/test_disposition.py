@@ -123,3 +123,13 @@ def test_a_reject_counts_only_among_the_newest():
         run = run.after(is_rejected)
     assert not run.is_too_many
     assert run.after(True).is_too_many
+
+
+def test_a_part_whose_sensor_must_be_known_goes_where_that_sensor_says():
+    silent = ProcessCheck(
+        name="weld", value=math.nan, low=1, high=2, unit="A", then=Disposition.SCRAP,
+        missing=Disposition.REVIEW,
+    )  # fmt: skip
+    found = disposed(picture(0.0), process=[silent])
+    assert (found.disposition, found.mode) == (Disposition.REVIEW, Mode.DEGRADED)
+    assert found.reasons[0].code == "SENSOR_MISSING"

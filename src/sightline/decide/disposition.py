@@ -121,6 +121,8 @@ class ProcessCheck:
         low, high: both allowed.
         unit: of all three.
         then: where a part goes that is outside.
+        missing: where one goes of which nothing is known: accept leaves it to the pictures, with
+            the stricter threshold.
     """
 
     name: str
@@ -129,6 +131,7 @@ class ProcessCheck:
     high: float
     unit: str
     then: Disposition
+    missing: Disposition = Disposition.ACCEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +237,7 @@ def dispose(
         if math.isnan(value) or is_low or value > check.high:
             is_missing = math.isnan(value)
             because(
-                Disposition.ACCEPT if is_missing else check.then,
+                check.missing if is_missing else check.then,
                 SENSOR_MISSING if is_missing else PROCESS_OUT_OF_RANGE,
                 check.name,
                 value=value,

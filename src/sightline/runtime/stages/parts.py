@@ -119,6 +119,9 @@ class ProcessForm(Form):
     """Highest value that is right; null: any."""
     then: Disposition = Disposition.REVIEW
     """Where a part goes that is outside."""
+    missing: Disposition = Disposition.ACCEPT
+    """Where a part goes of which the sensor said nothing in time: ``accept`` leaves it to the
+    pictures, with the stricter threshold of ``degraded_margin``."""
 
 
 class RuleForm(Form):
@@ -525,7 +528,7 @@ class PartsState(ItemState):
             )
             checks.append(
                 ProcessCheck(
-                    name=name, value=value, unit=one.unit, then=one.then,
+                    name=name, value=value, unit=one.unit, then=one.then, missing=one.missing,
                     low=-math.inf if one.low is None else one.low,
                     high=math.inf if one.high is None else one.high,
                 )

@@ -205,7 +205,7 @@ def _is_labelled(path: Path) -> bool:
 
 
 def _dispositions(plan: Plan, file: pl.DataFrame, silent: Sequence[str]) -> Counter[str]:
-    """How many parts, born after the sensors fell silent, went where and in which mode, by state."""
+    """Parts born after the sensors fell silent: how many went where, in which mode, by state."""
     rows, time_ns = process_rows(file, silent)
     is_born = (pl.col("barrier") == 1.0) & (pl.col("unit") == "line")
     pictures = (rows.filter(is_born)["time_ns"] + 5 * NS_PER_S).to_list()

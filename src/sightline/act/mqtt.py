@@ -199,7 +199,7 @@ class MqttOutlet(Outlet):
                 port=port or (_TLS_PORT if is_encrypted else _PORT),
                 username=options.username,
                 password=options.password.get_secret_value() if options.password else None,
-                tls=_tls(options) if is_encrypted else None,
+                tls=tls_context(options) if is_encrypted else None,
                 keepalive_s=options.keepalive_s,
             ),
             prefix=url.path.strip("/"),
@@ -377,7 +377,7 @@ class MqttOutlet(Outlet):
         )
 
 
-def _tls(options: MqttOptions) -> ssl.SSLContext:
+def tls_context(options: MqttOptions) -> ssl.SSLContext:
     """What verifies the broker, and us where it asks for it."""
     try:
         context = ssl.create_default_context(cafile=options.ca_file)
@@ -418,7 +418,8 @@ class MqttLink:
     Args:
         address: of the broker.
         client_id: the broker allows each id one connection; ``""``: it chooses one.
-        will: (topic, payload), published retained by the broker when the connection breaks.
+        will: (topic, payload), published by the broker when the connection breaks.
+        is_will_retained: whether the broker keeps it.
         timeout_s: for each answer while connecting.
 
     Raises:
@@ -432,7 +433,9 @@ class MqttLink:
         client_id: str,
         will: tuple[str, bytes] | None,
         timeout_s: float,
+        is_will_retained: bool = True,
     ) -> None:
+        self._is_will_retained = is_will_retained
         self._changed = threading.Condition()
         self._answer: str | None = None  # of the broker, to the connection; "" means welcome
         self._acknowledged: dict[int, ReasonCode] = {}
@@ -574,7 +577,7 @@ class MqttLink:
         if address.tls is not None:
             client.tls_set_context(address.tls)
         if will is not None:
-            client.will_set(will[0], will[1], qos=QOS, retain=True)
+            client.will_set(will[0], will[1], qos=QOS, retain=self._is_will_retained)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect

@@ -232,6 +232,8 @@ def outlet_registry(plugins: Sequence[ModuleType] = ()) -> Registry[Outlet]:
             "modbus": "sightline.act.line_controllers:ModbusOutlet",
             "mqtt": "sightline.act.mqtt:MqttOutlet",
             "mqtts": "sightline.act.mqtt:MqttOutlet",
+            "sparkplug": "sightline.act.sparkplug:SparkplugOutlet",
+            "sparkplugs": "sightline.act.sparkplug:SparkplugOutlet",
             "opc.tcp": "sightline.act.line_controllers:OpcUaOutlet",
         },
         group="sightline.outlets",

@@ -90,9 +90,17 @@ def prepare(scene: LineScene, folder: Path) -> None:
 
 def live(
     folder: Path, scene: LineScene, out: Path, *, speed: float | None = None, says: bool = False
-) -> None:
-    """Run the line, or go on with the run in ``out``."""
+) -> int:
+    """Run the line, or go on with the run in ``out``; how many commits were told of."""
     plan = load_plan(folder / "line.yaml")
+    told = 0
+
+    def tell(_progress: object) -> None:
+        nonlocal told
+        told += 1
+        if says:  # for whoever waits to kill it
+            os.write(1, b"committed\n")
+
     run_pipeline(
         plan,
         {
@@ -101,17 +109,21 @@ def live(
         },
         out,
         options=RunOptions(resume=speed is None, speed=speed, checkpoint_epochs=2000),
-        on_progress=_said if says else None,
+        on_progress=tell,
     )
+    return told
 
 
-def _said(_progress: object) -> None:
-    """One line for each commit, for whoever waits to kill it."""
-    os.write(1, b"committed\n")
+def killed(folder: Path, parts: int, seed: int, out: Path, *, kills: int, commits: int) -> int:
+    """The same run in a process that is killed on its way, and started again; lives.
 
-
-def killed(folder: Path, parts: int, seed: int, out: Path, *, kills: int) -> int:
-    """The same run in a process that is killed on its way, and started again; lives."""
+    Args:
+        folder: with the pipeline.
+        parts, seed: of the scene.
+        out: folder of the run.
+        kills: how often; each life is killed within its share of the way.
+        commits: that a run tells of which goes through.
+    """
     rng = np.random.default_rng(seed)
     code = (
         "import sys; from pathlib import Path; from benchmarks.line import faulty_scene, live; "
@@ -119,12 +131,12 @@ def killed(folder: Path, parts: int, seed: int, out: Path, *, kills: int) -> int
         "Path(sys.argv[4]), says=True)"
     )
     command = [sys.executable, "-c", code, str(folder), str(parts), str(seed), str(out)]
-    ticks = round(parts * TAKT_S / 0.1)
     for life in range(1, kills + 2):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
         assert process.stdout is not None
-        least = int(rng.integers(ticks // (2 * (kills + 1)), ticks // (kills + 1)))
+        share = commits // (kills + 1)
+        least = int(rng.integers(share // 2, share))
         for number, _ in enumerate(process.stdout):
             if life <= kills and number == least:
                 process.send_signal(signal.SIGKILL)
@@ -253,7 +265,7 @@ def bench_line(
         progress("training an inspector")
         prepare(scene, folder)
         progress(f"{parts} parts")
-        live(folder, scene, folder / "whole")
+        commits = live(folder, scene, folder / "whole")
         whole = RunDirectory.open(folder / "whole")
         sums = parts_sums(whole.parts(), whole)
         progress("replay")
@@ -271,7 +283,9 @@ def bench_line(
         }
         if kills:
             progress(f"the same, killed {kills} times")
-            found["lives"] = killed(folder, parts, seed, folder / "killed", kills=kills)
+            found["lives"] = killed(
+                folder, parts, seed, folder / "killed", kills=kills, commits=commits
+            )
             again = RunDirectory.open(folder / "killed")
             found["killed_digest_equal"] = (
                 parts_sums(again.parts(), again)["digest"] == sums["digest"]

@@ -64,6 +64,32 @@ def pipeline(
 
 
 @app.command()
+def brokers(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(help="nats://HOST:PORT, amqp+stream://HOST:PORT, kafka://HOST:PORT."),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=10_000, help="As Arrow batches.")] = 4_000_000,
+    batch_rows: Annotated[int, typer.Option(min=1, help="Of one message.")] = 4000,
+    json_rows: Annotated[int, typer.Option(min=100, help="As JSON, one a message.")] = 20_000,
+    ledger: Annotated[str, typer.Option(help="PostgreSQL of the ledger; without: a file.")] = "",
+    as_json: Json = False,
+) -> None:
+    """From a broker to the ledger, beside a bare client that only consumes."""
+    from benchmarks.brokers import bench_brokers
+
+    result = bench_brokers(
+        addresses or ["nats://localhost:4222"],
+        rows=rows,
+        batch_rows=batch_rows,
+        json_rows=json_rows,
+        ledger=ledger,
+        progress=_say,
+    )
+    _show(result, as_json=as_json)
+
+
+@app.command()
 def tiles(as_json: Json = False) -> None:
     """Detections into the greatest score of each map tile, on one core."""
     from benchmarks.tiles import bench_tiles

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from brokers.servers import Case
+from brokers.servers import Case, consumer_of
 from sightline.brokers.link import ARROW
 from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
 from sightline.runtime.plan import Plan
@@ -70,7 +70,7 @@ def arrow_bodies(frame: pl.DataFrame, rows_each: int) -> list[bytes]:
     return found
 
 
-def publish_rows(broker: Case, address: str, frame: pl.DataFrame, *, rows_each: int = 50) -> None:
+def publish_rows(broker: Case, address: str, frame: pl.DataFrame, *, rows_each: int = 250) -> None:
     broker.publish(address, arrow_bodies(frame, rows_each), content_type=ARROW)
 
 
@@ -82,7 +82,13 @@ def final_digest_of(plan: Plan, frame: pl.DataFrame, out: Path) -> str:
 
 
 def broker_source(plan: Plan, address: str, *, is_live: bool) -> Source:
-    return open_source("telemetry", address, plan.contracts["telemetry"], is_live=is_live)
+    return open_source(
+        "telemetry",
+        address,
+        plan.contracts["telemetry"],
+        is_live=is_live,
+        options={"consumer": consumer_of(address)},
+    )
 
 
 def live_run(

@@ -19,7 +19,7 @@ from brokers.run_cases import (
     rows_of,
     written_plan,
 )
-from brokers.servers import Case
+from brokers.servers import Case, consumer_of
 from sightline.errors import StorageError
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.runtime.engine.host import PartitionHost
@@ -78,7 +78,8 @@ def test_a_live_run_that_was_killed_goes_on_without_loss_or_double(
     out = tmp_path / "run"
     running = subprocess.Popen(
         command("run", str(tmp_path / "gateway.yaml"), "--live", "--source",
-                f"telemetry={address}", "--out", str(out)),
+                f"telemetry={address}", "--source-option",
+                f"telemetry.consumer={consumer_of(address)}", "--out", str(out)),
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -14,9 +14,8 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from sightline.act.ledger_database import accounts as accounts_table
-from sightline.act.ledger_database import applied_through as applied_table
-from sightline.act.ledger_database import decisions as decisions_table
 from sightline.act.ledger_database import (
+    add_rows,
     dispositions,
     file_identity,
     insert,
@@ -25,6 +24,8 @@ from sightline.act.ledger_database import (
     reading,
     writing,
 )
+from sightline.act.ledger_database import applied_through as applied_table
+from sightline.act.ledger_database import decisions as decisions_table
 from sightline.act.ledger_database import parts as parts_table
 from sightline.act.ledger_database import writer as writer_table
 from sightline.act.notices import Notice, Told
@@ -202,9 +203,7 @@ class Ledger:
             rows = [_row(partition, s, decision) for s, decision in decisions if s > before]
             new = 0
             if rows:
-                connection.execute(
-                    insert(connection, decisions_table).on_conflict_do_nothing(), rows
-                )
+                add_rows(connection, decisions_table, rows)
                 new = self._outbox.fill(
                     connection, partition, after=before, sinks=sinks, shelved=shelved
                 )
@@ -485,7 +484,7 @@ def store_told(connection: sa.Connection, partition: str, told: Sequence[tuple[i
     ]
     for table, rows in ((messages, notices), (dispositions, disposed)):
         if rows:
-            connection.execute(insert(connection, table).on_conflict_do_nothing(), rows)
+            add_rows(connection, table, rows)
 
 
 _DISPOSITION = ("alert_id", "fate", "before", "cause", "reason", "held_by", "at_ns")

@@ -1,8 +1,8 @@
 """The database under the ledger: its tables, opening it, its version, transactions and failures.
 
-The tables are the same on SQLite and PostgreSQL. Upgrade rule: there are no migrations. Everything
-here is derived, so a ledger of another version is refused by name, moved away by its owner, and
-rebuilt from the log.
+The tables are the same on SQLite and PostgreSQL. Upgrade rule: everything here is derived, so a
+file of another version is refused by name, moved away by its owner, and rebuilt from the log. Those
+of a database, which others read too, are brought on by :mod:`.ledger_upgrade`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -285,7 +285,7 @@ def settled_digest(url: str) -> str:
         if engine.url.get_backend_name() != "sqlite":
             return ""
         path = Path(str(engine.url.database))
-        with _translated(engine.url), engine.connect() as connection:
+        with translated(engine.url), engine.connect() as connection:
             connection.exec_driver_sql("ROLLBACK")
             is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
             connection.exec_driver_sql("BEGIN")
@@ -306,14 +306,14 @@ def file_digest(path: Path) -> str:
 @contextlib.contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One write transaction: committed at the end, rolled back on any error."""
-    with _translated(engine.url), engine.execution_options(**{_WRITES: True}).begin() as connection:
+    with translated(engine.url), engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
 
 
 @contextlib.contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One consistent view of the database."""
-    with _translated(engine.url), engine.connect() as connection:
+    with translated(engine.url), engine.connect() as connection:
         yield connection
 
 
@@ -322,6 +322,37 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def add_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows, in the running transaction; what has a key that is known changes nothing.
+
+    Many rows go to PostgreSQL by COPY, into a table of the transaction and from there: COPY itself
+    knows no ``ON CONFLICT``.
+    """
+    if connection.dialect.name != "postgresql" or len(rows) < _COPY_ROWS:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
+        return
+    names = [column.name for column in table.columns]
+    quoted = ", ".join(f'"{name}"' for name in names)
+    waiting = f"copied_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} "
+        f"(LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+    )
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY {waiting} ({quoted}) FROM STDIN") as stream:  # type: ignore[attr-defined]
+        for row in rows:
+            stream.write_row([row[name] for name in names])
+    connection.exec_driver_sql(
+        f"INSERT INTO {table.name} ({quoted}) SELECT {quoted} FROM {waiting} "  # noqa: S608 - ours
+        "ON CONFLICT DO NOTHING"
+    )
+    connection.exec_driver_sql(f"TRUNCATE {waiting}")
+
+
+_COPY_ROWS = 100
+"""From so many rows on COPY is quicker than statements."""
 
 
 def shown(address: sa.URL) -> str:
@@ -472,7 +503,10 @@ def _check_version(connection: sa.Connection, *, create: bool) -> None:
             expected=f"ledger version {LEDGER_VERSION}",
             got=", ".join(map(str, versions)) or "none",
             where=shown(connection.engine.url),
-            action=_REBUILD,
+            action=_REBUILD
+            if connection.dialect.name == "sqlite"
+            else "bring it on: `sightline schema upgrade --ledger …`; or name another schema, and "
+            "it is rebuilt from the log",
         )
     if connection.dialect.name == "sqlite":
         _check_schema(connection)
@@ -573,7 +607,7 @@ def _no_ledger(address: sa.URL) -> LogError:
 
 
 @contextlib.contextmanager
-def _translated(address: sa.URL) -> Iterator[None]:
+def translated(address: sa.URL) -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:

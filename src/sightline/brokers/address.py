@@ -18,11 +18,12 @@ from sightline.errors import UsageError
 PORTS: Mapping[str, int] = MappingProxyType(
     {
         **{"nats": 4222, "nats+tls": 4222, "kafka": 9092, "kafka+tls": 9093},
-        **{"amqp": 5672, "amqps": 5671, "mqtt": 1883, "mqtts": 8883},
+        **{"amqp": 5672, "amqp+stream": 5672, "amqps": 5671, "amqps+stream": 5671},
+        **{"mqtt": 1883, "mqtts": 8883},
     }
 )
 """Schemes, and the port of each where none is given."""
-_ENCRYPTED = frozenset({"nats+tls", "kafka+tls", "amqps", "mqtts"})
+_ENCRYPTED = frozenset({"nats+tls", "kafka+tls", "amqps", "amqps+stream", "mqtts"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class BrokerAddress:
             raise _unusable("an address without ? and #", "one with", "give options as options")
 
         def of(what: str) -> str:
-            prefix = scheme.removesuffix("+tls")
+            prefix = scheme.partition("+")[0]
             prefix = {"amqps": "amqp", "mqtts": "mqtt"}.get(prefix, prefix)
             return known.get(f"SIGHTLINE_{prefix.upper()}_{what}", "")
 

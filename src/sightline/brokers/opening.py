@@ -17,8 +17,23 @@ def open_writer(address: BrokerAddress, *, producer: str, creates: bool, limits:
         limits: ``broker_answer_s``.
 
     Raises:
-        UsageError: the library for this broker is not installed.
+        ModuleNotFoundError: the library for this broker is not installed.
     """
-    from sightline.brokers.nats_jetstream import JetStreamWriter  # noqa: PLC0415 - an extra
+    # Each library is an extra, and is imported when it is needed.
+    match address.scheme.partition("+")[0]:
+        case "nats":
+            from sightline.brokers.nats_jetstream import JetStreamWriter  # noqa: PLC0415
 
-    return JetStreamWriter(address, creates=creates, limits=limits)
+            return JetStreamWriter(address, creates=creates, limits=limits)
+        case "kafka":
+            from sightline.brokers.kafka import KafkaWriter  # noqa: PLC0415
+
+            return KafkaWriter(address, producer=producer, creates=creates, limits=limits)
+        case "amqp" | "amqps":
+            from sightline.brokers.rabbitmq import AmqpWriter  # noqa: PLC0415
+
+            return AmqpWriter(address, producer=producer, creates=creates, limits=limits)
+        case _:
+            from sightline.brokers.mqtt5 import MqttWriter  # noqa: PLC0415
+
+            return MqttWriter(address, producer=producer, limits=limits)

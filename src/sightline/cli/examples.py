@@ -82,9 +82,21 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sightline stages",
             "sightline stages alarm",
         ),
-        "schema": (
-            "sightline schema contract",
-            "sightline schema pipeline",
+        "schema contract": ("sightline schema contract",),
+        "schema pipeline": ("sightline schema pipeline",),
+        "schema check": ("sightline schema check --ledger postgresql://localhost/sightline",),
+        "schema upgrade": (
+            "sightline schema upgrade --ledger postgresql://localhost/sightline?schema=gateway",
+        ),
+        "telemetry load": (
+            "sightline telemetry load telemetry.parquet --ledger postgresql://localhost/sightline",
+        ),
+        "telemetry throughput": (
+            "sightline telemetry throughput --ledger postgresql://localhost/sightline",
+            "sightline telemetry throughput --plan --ledger postgresql://localhost/sightline",
+        ),
+        "telemetry retain": (
+            "sightline telemetry retain --days 30 --ledger postgresql://localhost/sightline",
         ),
         "prune": ("sightline prune RUN --older-than-days 30",),
         "quarantine": (

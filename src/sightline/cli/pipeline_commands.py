@@ -234,20 +234,6 @@ def _type_name(annotation: Any) -> str:
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-def schema(
-    what: Annotated[str, typer.Argument(help="contract or pipeline")] = "contract",
-    plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Python module with classes of your own.")
-    ] = None,
-) -> None:
-    """Print the JSON Schema of contracts or pipelines, for editors."""
-    if what not in ("contract", "pipeline"):
-        raise UsageError(
-            expected="contract or pipeline", got=what, where="argument", action="choose one"
-        )
-    print_json(contract_schema() if what == "contract" else pipeline_schema(tuple(plugins or ())))
-
-
 def contract_schema() -> dict[str, Any]:
     """JSON Schema of a contract, with unit and example of each field."""
     whole = contract_json_schema()

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -57,7 +57,8 @@ class BrokerSource(Source):
     """
 
     gives = "rows"
-    Options = BrokerOptions
+    Options: ClassVar[type[BrokerOptions]] = BrokerOptions
+    seeks = True
 
     def __init__(
         self,
@@ -99,12 +100,20 @@ class BrokerSource(Source):
     def readers(self) -> Mapping[str, Reader]:
         """A new reader for each stream that is there, by origin."""
 
+    def _how(self) -> dict[str, Any]:
+        """What every reader is told."""
+        return {
+            "consumer": self.options.consumer or f"sightline-{self.name}",
+            "dead_letter": self.options.dead_letter,
+            "limits": self.limits,
+        }
+
     def _check(self) -> None:
         for lane in self._opened().values():
             lane.reader.identity()
 
     def _opened(self) -> dict[str, _Lane]:
-        if not self._is_live and not self.seeks:
+        if not self._is_live and not self.durable:
             raise UsageError(
                 expected="--live: a queue has no end that a run could read up to",
                 got="a run without it",
@@ -113,7 +122,9 @@ class BrokerSource(Source):
             )
         if not self._lanes:
             self._closed.clear()
-            self._lanes = {origin: _Lane(reader) for origin, reader in self.readers().items()}
+            self._lanes = {
+                origin: _Lane(reader, self._after) for origin, reader in self.readers().items()
+            }
         return self._lanes
 
     def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
@@ -148,7 +159,10 @@ class BrokerSource(Source):
         for one in fingerprint:
             if not self._is_live and "last" in one:
                 self._given[str(one["origin"])] = (int(one["first"]), int(one["last"]))
-        self._after.update({o: message_of(at) - 1 for o, at in positions.items() if at > 0})
+        found = {o: message_of(at) - 1 for o, at in positions.items() if at > 0}
+        if found:
+            self.close()  # whoever was opened before did not know
+            self._after.update(found)
 
     def streams(self) -> list[Stream]:
         """One per stream or partition that is there."""
@@ -242,12 +256,12 @@ class _Waits:
 class _Lane:
     """One stream, its reader, and the messages of which the broker was not told yet."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, kept: Mapping[str, int]) -> None:
         self.reader = reader
         self._lock = threading.Lock()
         self._untold: deque[tuple[str, int, list[Any]]] = deque()
-        self._newest: dict[str, int] = {}
-        self._kept: dict[str, int] = {}
+        self._newest = dict(kept)
+        self._kept = {origin: position_behind(sequence) for origin, sequence in kept.items()}
 
     def connect(self, after: int | None) -> None:
         with self._lock:  # receipts of a connection are worth nothing on the next
@@ -304,16 +318,74 @@ class JetStreamSource(BrokerSource):
 
     schemes = ("nats", "nats+tls")
     durable = True
-    seeks = True
 
     def readers(self) -> Mapping[str, Reader]:
         """One: the stream."""
         from sightline.brokers.nats_jetstream import JetStreamReader  # noqa: PLC0415 - an extra
 
-        reader = JetStreamReader(
+        return {self.address.name: JetStreamReader(self.address, **self._how())}
+
+
+class KafkaSource(BrokerSource):
+    """A Kafka topic: ``kafka://HOST[:PORT]/TOPIC``, ``kafka+tls://…``; each partition a stream."""
+
+    schemes = ("kafka", "kafka+tls")
+    durable = True
+
+    def readers(self) -> Mapping[str, Reader]:
+        """One for each partition that is there now."""
+        from sightline.brokers.kafka import KafkaReader, partitions_of  # noqa: PLC0415 - an extra
+
+        return {
+            f"{self.address.name}/{n}": KafkaReader(self.address, partition=n, **self._how())
+            for n in partitions_of(self.address, limits=self.limits)
+        }
+
+
+class AmqpQueueSource(BrokerSource):
+    """A RabbitMQ queue: ``amqp://HOST[:PORT][/VHOST]/QUEUE``, ``amqps://…``; live runs only."""
+
+    schemes = ("amqp", "amqps")
+
+    def readers(self) -> Mapping[str, Reader]:
+        """One: the queue."""
+        from sightline.brokers.rabbitmq import AmqpReader  # noqa: PLC0415 - an extra
+
+        return {self.address.rest or self.address.name: AmqpReader(self.address, **self._how())}
+
+
+class AmqpStreamSource(AmqpQueueSource):
+    """A RabbitMQ stream: ``amqp+stream://HOST[:PORT][/VHOST]/STREAM``, ``amqps+stream://…``."""
+
+    schemes = ("amqp+stream", "amqps+stream")
+    durable = True
+
+
+class MqttOptions(BrokerOptions):
+    """How messages are read, and what the broker keeps of them."""
+
+    share: str = Field(default="", pattern=r"^[^+#/]{0,64}$")
+    """Group of a shared subscription: its members get a part of the messages each. Then a message
+    that is given again is known by its rows alone: the newest of a key and time counts."""
+    session_s: int = Field(default=86_400, ge=1, json_schema_extra={"unit": "s"})
+    """The broker keeps messages for so long while nobody is connected."""
+
+
+class MqttSource(BrokerSource):
+    """An MQTT 5 topic: ``mqtt://HOST[:PORT]/TOPIC``, ``mqtts://…``; live runs only."""
+
+    schemes = ("mqtt", "mqtts")
+    Options = MqttOptions
+
+    def readers(self) -> Mapping[str, Reader]:
+        """One: the topic."""
+        from sightline.brokers.mqtt5 import MqttReader  # noqa: PLC0415 - an extra
+
+        assert isinstance(self.options, MqttOptions)
+        reader = MqttReader(
             self.address,
-            consumer=self.options.consumer or f"sightline-{self.name}",
-            dead_letter=self.options.dead_letter,
-            limits=self.limits,
+            share=self.options.share,
+            session_s=self.options.session_s,
+            **self._how(),
         )
-        return {self.address.name: reader}
+        return {"/".join(filter(None, [self.address.name, self.address.rest])): reader}

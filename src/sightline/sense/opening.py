@@ -27,8 +27,11 @@ _BUILT_IN = {
     **{
         f"rows.{scheme}": f"sightline.sense.broker_source:{found}"
         for scheme, found in {
-            "nats": "JetStreamSource",
-            "nats+tls": "JetStreamSource",
+            **dict.fromkeys(("nats", "nats+tls"), "JetStreamSource"),
+            **dict.fromkeys(("kafka", "kafka+tls"), "KafkaSource"),
+            **dict.fromkeys(("amqp", "amqps"), "AmqpQueueSource"),
+            **dict.fromkeys(("amqp+stream", "amqps+stream"), "AmqpStreamSource"),
+            **dict.fromkeys(("mqtt", "mqtts"), "MqttSource"),
         }.items()
     },
     "frames.file": f"{_FRAMES}.video_file:VideoFile",

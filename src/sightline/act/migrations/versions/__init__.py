@@ -1,0 +1,1 @@
+"""One module for each version; what was published is never changed."""

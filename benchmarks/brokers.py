@@ -281,18 +281,18 @@ def _bench_ledger(url: str, count: int = 20_000) -> dict[str, Any]:
             engine = ledger_engine(address)
             with engine.connect() as connection:
                 rows = connection.execute(sa.select(decisions_table)).fetchall()
-                connection.execute(sa.schema.DDL("TRUNCATE decisions CASCADE"))
+                connection.exec_driver_sql("TRUNCATE decisions CASCADE")
                 connection.commit()
                 names = ", ".join(f'"{c.name}"' for c in decisions_table.columns)
                 began_s = time.perf_counter()
-                with connection.connection.cursor().copy(  # type: ignore[attr-defined]
+                with connection.connection.cursor().copy(
                     f"COPY decisions ({names}) FROM STDIN"
                 ) as stream:
                     for row in rows:
                         stream.write_row(row)
                 connection.commit()
                 best["copy"] = min(best["copy"], time.perf_counter() - began_s)
-                connection.execute(sa.schema.DDL("TRUNCATE decisions CASCADE"))
+                connection.exec_driver_sql("TRUNCATE decisions CASCADE")
                 connection.commit()
             engine.dispose()
     finally:

@@ -341,7 +341,7 @@ def add_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[
         f"(LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
     )
     cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {waiting} ({quoted}) FROM STDIN") as stream:  # type: ignore[attr-defined]
+    with cursor.copy(f"COPY {waiting} ({quoted}) FROM STDIN") as stream:
         for row in rows:
             stream.write_row([row[name] for name in names])
     connection.exec_driver_sql(

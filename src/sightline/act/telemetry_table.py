@@ -137,7 +137,7 @@ class TelemetryTable:
                 _make_partition(connection, day)
             copy = f"COPY telemetry ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
             raw = connection.connection.cursor()
-            with raw.copy(copy) as stream:  # type: ignore[attr-defined] # of psycopg
+            with raw.copy(copy) as stream:
                 for at in range(0, len(text), _COPY_BYTES):
                     stream.write(text[at : at + _COPY_BYTES])
         return rows.height
@@ -153,7 +153,7 @@ class TelemetryTable:
             for name in _partitions(connection):
                 day = datetime.strptime(name, _NAME).replace(tzinfo=UTC).date()
                 if day < last:
-                    connection.execute(sa.schema.DDL(f"DROP TABLE {name}"))
+                    connection.exec_driver_sql(f"DROP TABLE {name}")
                     gone.append(name)
         return gone
 
@@ -199,9 +199,7 @@ def _partitions(connection: sa.Connection) -> Sequence[str]:
 
 
 def _make_partition(connection: sa.Connection, day: date) -> None:
-    connection.execute(
-        sa.schema.DDL(
-            f"CREATE TABLE IF NOT EXISTS {day.strftime(_NAME)} PARTITION OF telemetry "
-            f"FOR VALUES FROM ('{day}T00:00:00Z') TO ('{day + timedelta(days=1)}T00:00:00Z')"
-        )
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {day.strftime(_NAME)} PARTITION OF telemetry "
+        f"FOR VALUES FROM ('{day}T00:00:00Z') TO ('{day + timedelta(days=1)}T00:00:00Z')"
     )

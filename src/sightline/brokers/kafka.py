@@ -29,7 +29,8 @@ from sightline.limits import Limits
 
 try:
     from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("confluent-kafka is missing: install sightline[brokers]") from error
 
@@ -309,7 +310,10 @@ class KafkaWriter:
         until_s = time.monotonic() + deadline_s
         try:
             for body, key in zip(bodies, keys, strict=True):
-                headers = {CONTENT_TYPE: content_type, "sightline-key": key}
+                headers: dict[str, str | bytes | None] = {
+                    CONTENT_TYPE: content_type,
+                    "sightline-key": key,
+                }
                 self._producer.produce(
                     self._address.name, body, key=self._key, headers=headers, on_delivery=told
                 )

@@ -85,7 +85,7 @@ class _Link:
         if arrived is not None:
             self.client.on_message = arrived
         self._arrivals: Arrivals | None = None
-        how = Properties(PacketTypes.CONNECT)
+        how: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         how.SessionExpiryInterval = session_s
         how.ReceiveMaximum = _RECEIVE_MAXIMUM
         try:
@@ -172,7 +172,7 @@ class _Link:
         until_s = time.monotonic() + timeout_s
         mids = []
         for body, user in zip(bodies, properties, strict=True):
-            told = Properties(PacketTypes.PUBLISH)
+            told: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             if content_type:
                 told.ContentType = content_type
             told.UserProperty = list(user)

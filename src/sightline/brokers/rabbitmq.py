@@ -202,7 +202,7 @@ class AmqpReader:
         if self._is_stream:
             origin, number = self._link.queue, int(str(headers["x-stream-offset"]))
         elif is_numbered:
-            origin, number = f"{self._link.queue}/{producer}", int(str(sequence))
+            origin, number = f"{self._link.queue}/{producer!s}", int(str(sequence))
         else:
             origin, number = self._link.queue, self._count
         return Message(
@@ -329,7 +329,7 @@ class AmqpWriter:
             channel = self._link.open()
             if self._creates:
                 kind = "stream" if "+stream" in self._address.scheme else "quorum"
-                arguments = {"x-queue-type": kind}
+                arguments: dict[str, Any] = {"x-queue-type": kind}
                 making = channel.declare_queue(self._link.queue, durable=True, arguments=arguments)
                 self._link.call(making)
                 self._creates = False

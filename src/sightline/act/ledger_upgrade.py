@@ -101,9 +101,11 @@ def _engine(url: str) -> sa.Engine:
     return engine
 
 
-def _configuration(connection: sa.Connection | None = None) -> Any:
+def _steps() -> Any:
+    """The steps, as Alembic reads them from the package."""
     try:
         from alembic.config import Config  # noqa: PLC0415 - an extra
+        from alembic.script import ScriptDirectory  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise UsageError(
             expected="Alembic, which knows the steps",
@@ -111,18 +113,14 @@ def _configuration(connection: sa.Connection | None = None) -> Any:
             where="sightline schema",
             action="pip install 'sightline[postgres]'",
         ) from error
-    found = Config()
-    found.set_main_option("script_location", "sightline.act:migrations")
-    found.set_main_option("path_separator", "os")
-    found.attributes["connection"] = connection
-    return found
+    configuration = Config()
+    configuration.set_main_option("script_location", "sightline.act:migrations")
+    configuration.set_main_option("path_separator", "os")
+    return ScriptDirectory.from_config(configuration)
 
 
 def _newest() -> str:
-    configuration = _configuration()
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - an extra
-
-    return str(ScriptDirectory.from_config(configuration).get_current_head())
+    return str(_steps().get_current_head())
 
 
 def _found(connection: sa.Connection) -> str:
@@ -138,9 +136,15 @@ def _found(connection: sa.Connection) -> str:
 
 
 def _upgrade(connection: sa.Connection, found: str) -> None:
-    configuration = _configuration(connection)
-    from alembic import command  # noqa: PLC0415 - an extra
+    steps = _steps()
+    from alembic.config import Config  # noqa: PLC0415 - an extra
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - an extra
 
-    if found and not sa.inspect(connection).has_table(_REVISIONS):
-        command.stamp(configuration, found)
-    command.upgrade(configuration, "head")
+    def to_do(revision: Any, _: Any) -> Any:
+        return steps._upgrade_revs("head", revision)
+
+    with EnvironmentContext(Config(), steps, fn=to_do) as environment:
+        environment.configure(connection=connection, version_table=_REVISIONS)
+        if found and not sa.inspect(connection).has_table(_REVISIONS):
+            environment.get_context().stamp(steps, found)
+        environment.run_migrations()

@@ -40,6 +40,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "latching": "[STATION_ERRORS]",
         "revise_s": "60",
         "quality": "80",
+        "share": "perception",
         # contracts
         "Contract.contract": "telemetry",
         "Contract.key": "[satellite]",

@@ -15,8 +15,10 @@ import numpy as np
 
 from sightline.evidence.tracking import score_tracks
 from sightline.perceive.detect import CameraPersonSize, MotionDetector, RowPersonSize
+from sightline.perceive.detect.people import PersonSize
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections, Frame
+from sightline.records.camera import CameraModel
 from sightline.sense.camera_files import load_camera
 from sightline.sense.frames import VideoFile
 from sightline.sense.frames.mot_files import read_tracks, read_truth, write_tracks
@@ -57,24 +59,20 @@ def score_pixels(
         frames: from the first; at most 400 have truth.
         progress: told what is scored.
     """
-    geometry = load_camera(folder / "camera_view_001.xml")
     pictures = [
         frame for frame in VideoFile("view1", folder / "video.avi") if isinstance(frame, Frame)
     ][:frames]
     scale = TRUTH_WIDTH_PX / pictures[0].width_px
     found = []
-    for person_px in ("geometry", *PERSON_PX):
-        told = "the camera model" if person_px == "geometry" else f"person_px {person_px}"
+    camera = load_camera(folder / "camera_view_001.xml").scaled(1 / scale)
+    ways: list[tuple[str, PersonSize | None, CameraModel | None]]
+    ways = [("the camera model", CameraPersonSize(camera=camera), camera)]
+    for px in PERSON_PX:
+        rows = None if px is None else RowPersonSize(at_top_px=px[0], at_bottom_px=px[1])
+        ways.append((f"person_px {px}", rows, None))
+    for told, size, geometry in ways:
         progress(told)
-        if person_px == "geometry":
-            camera = geometry.scaled(1 / scale)
-            detector = MotionDetector(size=CameraPersonSize(camera=camera))
-            tracker = Tracker("view1", camera)
-        else:
-            size = None
-            if person_px is not None:
-                size = RowPersonSize(at_top_px=person_px[0], at_bottom_px=person_px[1])
-            detector, tracker = MotionDetector(size=size), Tracker("view1")
+        detector, tracker = MotionDetector(size=size), Tracker("view1", geometry)
         seen = [detector.detect(frame) for frame in pictures]
         found.append(_scored(folder, told, tracker, seen, scale=scale))
     return found

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from perceive.detect.detect_cases import DATA, yard
 from sightline.perceive.detect import CameraPersonSize, RowPersonSize
-from sightline.perceive.detect.motion import reduced
 from sightline.perceive.detect.people import height_map
+from sightline.perceive.detect.regions import reduced
 from sightline.records.camera import CameraModel, Pose
 from sightline.records.lens import Lens
 from sightline.sense.camera_files import load_camera

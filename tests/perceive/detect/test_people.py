@@ -3,9 +3,9 @@ import pytest
 
 from perceive.detect import reference_placement
 from perceive.detect.detect_cases import HEIGHT_PX, WIDTH_PX, with_person
-from sightline.perceive.detect import motion
-from sightline.perceive.detect.motion import clean, connected_blobs
+from sightline.perceive.detect import regions
 from sightline.perceive.detect.people import explain_foreground, measure_people, person_boxes
+from sightline.perceive.detect.regions import clean, connected_blobs
 
 SIZES = np.array([1.45, 1.7, 1.9]) / 1.7
 LEAST = np.array([12.0, 0.3])
@@ -76,7 +76,7 @@ def test_contour_contrast_agrees_with_its_specification():
     picture = rng.uniform(0, 255, (40, 50, 3, 3)).astype(np.float32)[:, :, 0]
     _, owner = connected_blobs(random_labels(3)[:40, :50], least_px=1, most=20)
     fast, plain = np.zeros((owner.max() + 1, 2)), np.zeros((owner.max() + 1, 2))
-    motion.contour_contrast(image, picture, owner, fast)
+    regions.contour_contrast(image, picture, owner, fast)
     reference_placement.contour_contrast(image, picture, owner, plain)
     assert fast.min() > 0
     assert np.allclose(fast, plain, rtol=1e-12)

@@ -73,6 +73,15 @@ def test_heat_maps_are_unlike_those_of_an_inspector_that_has_learnt_nothing(mode
     assert model[1]["randomised_map_correlation"] < 0.5
 
 
+def test_a_good_part_that_is_labelled_bad_too_is_named(data, tmp_path):
+    copy = shutil.copytree(data, tmp_path / "parts")
+    shutil.copy(copy / "good/004.png", copy / "hole/099.png")
+    write(copy / "hole" / "099_mask.png", mask_of_hole().astype(np.uint8) * 255)
+    with pytest.raises(SourceError, match=r"good/004\.png and hole/099\.png"):
+        train(copy, tmp_path / "m", "--labels", "masks")
+    assert not (tmp_path / "m").exists()
+
+
 def test_boxes_are_learnt_from_boards_beside_their_templates_alone(data, tmp_path):
     with pytest.raises(SourceError, match="name them NAME_test and NAME_temp"):
         train(data, tmp_path / "m", "--labels", "boxes")

@@ -120,7 +120,8 @@ def train_inspector(
 
     Raises:
         UsageError: too few good parts, or both grey and coloured pictures.
-        SourceError: too many pictures cannot be read, or a mask does not fit.
+        SourceError: too many pictures cannot be read, a mask does not fit, or one picture is good
+            and bad.
         InvariantViolation: the graph of a network does not compute what PyTorch computes.
     """
     if network is not None and (backbone.graph is None or settings.scale != 1.0):
@@ -289,13 +290,23 @@ def _material(
     unmarked = 0
     shapes: list[tuple[int, int, int]] = []
     whole = hashlib.sha256()
+    seen: dict[str, PartPicture] = {}
     for one in wanted:
         picture = read_picture(one.path)
         if isinstance(picture, Refused):
             refused[picture.code] += 1
             continue
         shape = (*picture.shape[:2], 1 if picture.ndim == 2 else 3)
-        whole.update(f"{one.name}\0{hashlib.sha256(picture.tobytes()).hexdigest()}\0".encode())
+        digest = hashlib.sha256(picture.tobytes()).hexdigest()
+        whole.update(f"{one.name}\0{digest}\0".encode())
+        before = seen.setdefault(digest, one)
+        if before.is_good != one.is_good:
+            raise SourceError(
+                expected="each picture either good or bad",
+                got=f"the same pixels in {before.name} and {one.name}",
+                where="the pictures to learn from",
+                action="delete the one that is labelled wrongly",
+            )
         mask = None
         if one.mask is not None:
             mask = read_mask(one.mask, height_px=shape[0], width_px=shape[1])

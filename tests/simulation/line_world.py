@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,15 @@ def codes(record: PartRecord) -> set[str]:
     return {reason.code for reason in record.reasons}
 
 
-def run_line_into(out: Path, *, parts: int, seed: int = 0, **faults: Any) -> RunReport:
-    """A real run of the line in a folder, with its ledger."""
+def run_line_into(
+    out: Path,
+    *,
+    parts: int,
+    seed: int = 0,
+    controls: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+    **faults: Any,
+) -> RunReport:
+    """A real run of the line in a folder, with its ledger; ``controls`` is asked at each tick."""
     scene = LineScene(parts=parts, seed=seed, faults=LineFaults(**faults))
     plan = line_plan()
     return run_pipeline(
@@ -86,4 +94,5 @@ def run_line_into(out: Path, *, parts: int, seed: int = 0, **faults: Any) -> Run
         out,
         guard=FaultyAnswers(plan, seed, 0.0, sees=darkness),
         options=RunOptions(durable=False),
+        controls=controls,
     )

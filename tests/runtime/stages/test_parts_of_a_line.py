@@ -2,9 +2,11 @@
 
 import pytest
 
+from sightline.act import Ledger
 from sightline.records.decision import Mode
-from sightline.records.part import Disposition, parts_digest
-from simulation.line_world import codes, line_engine, records, run_line
+from sightline.records.part import Disposition, PartReview, parts_digest
+from sightline.runtime import RunDirectory, replay_run
+from simulation.line_world import codes, line_engine, records, run_line, run_line_into
 from simulation.schedules import EngineFaults
 
 
@@ -178,6 +180,42 @@ def test_too_many_rejects_hold_the_line():
     found = records(result)
     assert [r.is_held for r in found] == sorted(r.is_held for r in found)
     assert sum(not r.is_held for r in found) >= 6
+
+
+def test_a_score_that_has_drifted_holds_the_line():
+    drift = {"drift_column": "scores.score.mean", "drift_key": "top", "drift_above": 1.0}
+    hold = {"rejects": 99, "of": 100, **drift}
+    given = {"parts": 10, "seed": 2, "stops_s": ((2.0, 31.0),), "settings": {"hold": hold}}
+    whole, drifted = (run_line(**given, defects=share)[0] for share in (0.0, 1.0))
+    assert "line_held" not in kinds(whole)
+    (held,) = (d for d in drifted.decisions if d.kind == "line_held")
+    assert held.reasons[0].measure == "scores.score.mean"
+
+
+def at_tick(number, control):
+    """Operator inputs of a run that goes on: one, at one of its ticks."""
+    ticks = iter(range(10_000))
+    return lambda: [control] if next(ticks) == number else []
+
+
+def test_a_line_that_was_released_is_held_no_longer(tmp_path):
+    release = {"control": "release_line", "reviewer": "Ana"}
+    run_line_into(tmp_path / "run", parts=16, defects=1.0, controls=at_tick(45, release))
+    run = RunDirectory.open(tmp_path / "run")
+    held = [str(d.transition) for d in run.decisions() if d.kind == "line_held"]
+    assert held == ["raised", "cleared", "raised"]
+    assert replay_run(run)
+
+
+def test_a_review_while_the_run_goes_on_is_in_its_log_and_ledger(tmp_path):
+    said = {"control": "review_part", "part_id": "line-1/00000001", "verdict": "good",
+            "reviewer": "Ana", "given_ns": 5}  # fmt: skip
+    run_line_into(tmp_path / "run", parts=6, controls=at_tick(40, said))
+    run = RunDirectory.open(tmp_path / "run")
+    (review,) = (note for note in run.parts() if isinstance(note, PartReview))
+    assert (review.part_id, review.verdict) == ("line-1/00000001", "good")
+    with Ledger.open(run.ledger_url, create=False) as ledger:
+        assert ledger.parts() == run.parts()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -125,11 +125,13 @@ class Case:
     scheme: str
     path: str = "T{}"
     has_numbers: bool = True
+    made: list[str] = field(default_factory=list)
 
     def address(self, *, credentials: str = "") -> str:
         """Of a new stream."""
         path = self.path.replace("{}", uuid.uuid4().hex[:8])
-        return f"{self.scheme}://{credentials}127.0.0.1:{self.server.port}/{path}"
+        self.made.append(f"{self.scheme}://{credentials}127.0.0.1:{self.server.port}/{path}")
+        return self.made[-1]
 
     def _subscribe(self, address: str) -> None:
         """Let the broker keep what is published before anybody reads: MQTT needs a session."""
@@ -249,12 +251,34 @@ def mqtt_case() -> Iterator[Case]:
 
 @contextlib.contextmanager
 def rabbitmq_queue_case() -> Iterator[Case]:
-    yield machine("rabbitmq-queue", 5672, "amqp", has_numbers=False)
+    with cleaned(machine("rabbitmq-queue", 5672, "amqp", has_numbers=False)) as case:
+        yield case
 
 
 @contextlib.contextmanager
 def rabbitmq_stream_case() -> Iterator[Case]:
-    yield machine("rabbitmq-stream", 5672, "amqp+stream")
+    with cleaned(machine("rabbitmq-stream", 5672, "amqp+stream")) as case:
+        yield case
+
+
+@contextlib.contextmanager
+def cleaned(case: Case) -> Iterator[Case]:
+    """Take away the queues that were made on a server that others use too."""
+    import asyncio
+
+    import aio_pika
+
+    async def remove() -> None:
+        connection = await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{case.server.port}/")
+        async with connection:
+            channel = await connection.channel()
+            for address in case.made:
+                await channel.queue_delete(BrokerAddress.parse(address).name)
+
+    try:
+        yield case
+    finally:
+        asyncio.run(remove())
 
 
 @contextlib.contextmanager

@@ -230,6 +230,14 @@ def outlet_registry(plugins: Sequence[ModuleType] = ()) -> Registry[Outlet]:
             },
             "jsonl": "sightline.act.json_lines:JsonLinesOutlet",
             "modbus": "sightline.act.line_controllers:ModbusOutlet",
+            **dict.fromkeys(
+                ("nats", "nats+tls", "kafka", "kafka+tls"),
+                "sightline.act.broker_outlet:BrokerOutlet",
+            ),
+            **dict.fromkeys(
+                ("amqp", "amqps", "amqp+stream", "amqps+stream"),
+                "sightline.act.broker_outlet:BrokerOutlet",
+            ),
             "mqtt": "sightline.act.mqtt:MqttOutlet",
             "mqtts": "sightline.act.mqtt:MqttOutlet",
             "sparkplug": "sightline.act.sparkplug:SparkplugOutlet",

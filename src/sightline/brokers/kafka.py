@@ -278,7 +278,7 @@ class KafkaWriter:
         self, address: BrokerAddress, *, producer: str, creates: bool, limits: Limits
     ) -> None:
         self._address = address
-        self._key = producer.encode()
+        self._key = producer.encode() or None
         self._creates = creates
         self._limits = limits
         self._producer: Producer | None = None

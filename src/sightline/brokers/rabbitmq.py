@@ -304,7 +304,8 @@ class AmqpWriter:
 
     Args:
         address: of the queue or stream.
-        producer: name of the sender, in the headers of each message.
+        producer: name of the sender, in the headers of each message with the number that its key
+            ends in; ``""``: messages are not numbered.
         creates: make a quorum queue, or a stream, where there is none.
         limits: ``broker_answer_s``.
     """
@@ -323,7 +324,7 @@ class AmqpWriter:
         """See :class:`.Writer`."""
         numbers = [key.rpartition(":")[2] for key in keys]
         headers = [
-            {PRODUCER: self._producer, SEQUENCE: int(n)} if n.isdecimal() else {} for n in numbers
+            {PRODUCER: self._producer, SEQUENCE: int(n)} if self._producer else {} for n in numbers
         ]
         try:
             channel = self._link.open()

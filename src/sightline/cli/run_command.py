@@ -104,7 +104,8 @@ def run(
             "--alerts",
             metavar="[NAME=]LOCATION",
             help="Who gets alerts: jsonl:FILE, http(s)://…, mqtt[s]://…, slack+https://…, "
-            "alertmanager+http://…, pagerduty+https://KEY@…",
+            "alertmanager+http://…, pagerduty+https://KEY@…, nats://HOST/STREAM/SUBJECT, "
+            "kafka://HOST/TOPIC, amqp://HOST/QUEUE",
         ),
     ] = None,
     control: Annotated[

@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from sightline.errors import SourceError, UsageError
-from sightline.evidence.alerts.bounds import poisson_upper
+from sightline.evidence.alerts.bounds import poisson_lower, poisson_upper
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_watch import (
     BLOCKS_PER_DAY,
     FALSE_ALERTS_PER_DAY,
     LEARN_DAYS,
     LEAST_LEARN_DAYS,
+    LEVEL_HOLDS,
     SatelliteRecord,
     SatelliteWatch,
 )
@@ -247,12 +248,12 @@ class FleetResult:
         return plain
 
     def without_expectation(self) -> dict[str, list[str]]:
-        """Channels whose expectation did not hold at last: only stuck, missing and range tests."""
+        """Channels whose expectation did not hold at last: no level or gain is told of them."""
         found: dict[str, list[str]] = {}
         for name, watch in zip(self.fleet.satellites, self.watches, strict=True):
             if watch.expectation is not None:
                 known = np.nan_to_num(watch.expectation.explained[0], nan=-np.inf)
-                bad = (known <= -1.0) | watch.expectation.is_constant
+                bad = (known <= LEVEL_HOLDS) | watch.expectation.is_constant
                 if bad.any():
                     found[name] = [self.fleet.channels[k] for k in np.flatnonzero(bad)]
         return found
@@ -383,6 +384,9 @@ def score_fleet(result: FleetResult) -> dict[str, Any]:
         "false_alerts_per_clean_day": _finite(
             false_alerts / clean_days if clean_days > 0 else math.inf
         ),
+        "false_alerts_per_clean_day_lower_95": (
+            _finite(poisson_lower(false_alerts, clean_days)) if clean_days > 0 else None
+        ),
         "false_alerts_per_clean_day_upper_95": (
             _finite(poisson_upper(false_alerts, clean_days)) if clean_days > 0 else None
         ),
@@ -432,10 +436,14 @@ def summary_lines(plain: Mapping[str, Any]) -> list[str]:
         delay = row["median_delay_s"]
         told = "median never" if delay is None else f"median {delay:.0f} s"
         lines.append(f"  {kind:<16} {row['found']:>4} of {row['faults']:<4} {told}")
-    upper = score["false_alerts_per_clean_day_upper_95"]
+    lower, came, upper = (
+        "?" if (value := score[f"false_alerts_per_clean_day{name}"]) is None else f"{value:.3g}"
+        for name in ("_lower_95", "", "_upper_95")
+    )
     lines.append(
         f"{score['false_alerts']} false alerts on {score['clean_satellite_days']:g} clean "
-        f"satellite-days, at most {'?' if upper is None else f'{upper:.3g}'} per day (95 %); "
+        f"satellite-days: {plain['budget_false_alerts_per_satellite_day']:g} per day were asked "
+        f"for, {came} came, at least {lower} and at most {upper} (95 % each); "
         f"{score['alerts_beside_a_fault']} on another channel than the fault"
     )
     if score["faults"] and not score["found"]:

@@ -54,7 +54,7 @@ _KNOTS = (12, 72)
 _SECOND_KNOTS = 16
 _SHORTEST_PERIOD_S = 1200.0
 _HUBER = 1.5
-_ROUNDS = 4
+_ROUNDS = 3
 _SIZE_ROWS = 2000
 """So many rows say how large what is left is, between rounds."""
 _RIDGE = 1e-3

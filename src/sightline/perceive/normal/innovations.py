@@ -137,14 +137,14 @@ def step_trace(weights: FloatArray, width: int) -> FloatArray:
     return np.ascontiguousarray((1.0 - share @ weights).T)
 
 
-@kernel(float64[:, ::1], float64[:, ::1], float64, float64[:, ::1])
-def _along(new: FloatArray, trace: FloatArray, least: float, out: FloatArray) -> None:
+@kernel(float64[:, ::1], float64[:, ::1], float64, int64, float64[:, ::1])
+def _along(new: FloatArray, trace: FloatArray, least: float, begin: int, out: FloatArray) -> None:
     width = trace.shape[1]
     for c in range(new.shape[0]):
         whole = 0.0
         for k in range(width):
             whole += trace[c, k] * trace[c, k]
-        for i in range(new.shape[1]):
+        for i in range(begin, new.shape[1]):
             total, power = 0.0, 0.0
             first = i - width + 1
             for k in range(max(-first, 0), width):
@@ -155,30 +155,37 @@ def _along(new: FloatArray, trace: FloatArray, least: float, out: FloatArray) ->
             out[c, i] = total * total / power if power >= least * whole > 0 else np.nan
 
 
-def squares_along(new: FloatArray, trace: FloatArray) -> FloatArray:
+def squares_along(new: FloatArray, trace: FloatArray, *, begin: int = 0) -> FloatArray:
     """float64[n, c]: square of the sum along the trace, in that of its spread.
 
     Args:
         new: float64[n, c], innovations in their usual size; NaN is unknown.
         trace: float64[c, width].
+        begin: rows before it are not asked for.
 
     Returns:
-        NaN where less than 0.4 of the trace was seen.
+        NaN before ``begin`` and where less than 0.4 of the trace was seen.
     """
     turned = np.ascontiguousarray(new.T)
-    out = np.empty_like(turned)
-    _along(turned, trace, _LEAST_SHARE, out)
+    out = np.full_like(turned, np.nan)
+    _along(turned, trace, _LEAST_SHARE, begin, out)
     return np.ascontiguousarray(out.T)
 
 
-@kernel(float64[:, ::1], int64, int64, int64, int64, float64[:, ::1])
+@kernel(float64[:, ::1], int64, int64, int64, int64, int64, float64[:, ::1])
 def _ordered_square(  # noqa: PLR0917 - compiled functions take no keywords
-    new: FloatArray, apart: int, count: int, rank: int, stride: int, out: FloatArray
+    new: FloatArray,
+    apart: int,
+    count: int,
+    rank: int,
+    stride: int,
+    begin: int,
+    out: FloatArray,
 ) -> None:
     kept = np.empty(count)
     for c in range(new.shape[0]):
         last = np.nan
-        for i in range(new.shape[1]):
+        for i in range(max(begin - stride + 1, 0), new.shape[1]):
             if i % stride == 0:
                 n = 0
                 for k in range(count):
@@ -198,17 +205,20 @@ def _ordered_square(  # noqa: PLR0917 - compiled functions take no keywords
             out[c, i] = last
 
 
-def ordered_squares(new: FloatArray, *, apart: int, count: int, share: float) -> FloatArray:
+def ordered_squares(
+    new: FloatArray, *, apart: int, count: int, share: float, begin: int = 0
+) -> FloatArray:
     """float64[n, c]: a quantile of the squares of the last ``count`` rows that lie ``apart``.
 
-    What happens in some rows only, such as the edge of a shadow, does not raise it.
+    What happens in some rows only, such as the edge of a shadow, does not raise it. NaN before
+    ``begin``, and where fewer than half of them are known.
 
     >>> quiet = np.array([[1.0], [1.0], [9.0], [1.0]])
     >>> ordered_squares(quiet, apart=1, count=4, share=0.5).ravel().tolist()
     [nan, 1.0, 1.0, 1.0]
     """
     turned = np.ascontiguousarray(new.T)
-    out = np.empty_like(turned)
+    out = np.full_like(turned, np.nan)
     stride = max(apart // 2, count // 16, 1)
-    _ordered_square(turned, apart, count, int(share * count), stride, out)
+    _ordered_square(turned, apart, count, int(share * count), stride, begin, out)
     return np.ascontiguousarray(out.T)

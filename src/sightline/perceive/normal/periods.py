@@ -10,7 +10,7 @@ _HARMONICS = 4
 _FINER = 8
 """Zero padding of the spectrum."""
 _BINS = 24
-_REFINED = 8
+_REFINED = 4
 _NEARLY = 0.95
 _CLIP = 4.0
 _COHERENT = 0.8

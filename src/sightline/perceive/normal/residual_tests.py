@@ -117,6 +117,7 @@ def statistics(
     tests: tuple[ResidualTest, ...],
     *,
     share: FloatArray,
+    begin: int = 0,
 ) -> Iterator[tuple[ResidualTest, FloatArray]]:
     """Each test with its statistic.
 
@@ -128,6 +129,7 @@ def statistics(
         tests: of :func:`residual_tests`.
         share: float64[c], share of the rows that are usually known: of what was before, so that
             nothing hangs on rows that come later.
+        begin: rows before it are not asked for.
 
     Yields:
         The test, and float64[n, c]; NaN where it knows too little.
@@ -141,7 +143,7 @@ def statistics(
         w = test.width
         match test.name:
             case "step":
-                yield test, squares_along(news, step_trace(own_weights, w))
+                yield test, squares_along(news, step_trace(own_weights, w), begin=begin)
             case "level":
                 yield test, sums.mean(w) ** 2
             case "gain":
@@ -152,7 +154,10 @@ def statistics(
                 yield test, (along.mean(w) / np.maximum(power.mean(w), 0.2)) ** 2
             case _:
                 mean = Sums(news, share).mean(w) if w > 1 else news
-                yield test, ordered_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE)
+                yield (
+                    test,
+                    ordered_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
+                )
 
 
 def equal_run(values: FloatArray) -> IntArray:

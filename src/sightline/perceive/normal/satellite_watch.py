@@ -73,7 +73,7 @@ _FAULTY_SHARE = 0.25
 _KEPT_LEVEL_DAYS = 14
 _KEPT_BLOCKS = _KEPT_LEVEL_DAYS * BLOCKS_PER_DAY
 _WAIT_ROWS = 6
-_LEVEL_HOLDS = -0.3
+LEVEL_HOLDS = -0.3
 """Where it explains less, what it leaves has no level of its own: news alone is tested."""
 _STATE_HOLDS = 0.5
 _STILL_ROWS = 12
@@ -820,12 +820,13 @@ class _BlockView:
                 turn,
                 self.watch.tests,
                 share=self._share(m, some),
+                begin=self.offset,
             )
             for k, (_, found) in enumerate(found_of):
                 today = found[self.offset :]
                 known = np.isfinite(today)
                 if not self.watch.tests[k].is_new:
-                    known &= explained[m][some] > _LEVEL_HOLDS
+                    known &= explained[m][some] > LEVEL_HOLDS
                 greatest = np.where(known, today, -np.inf).max(axis=0)
                 self.maxima[m, k, some] = np.where(np.isfinite(greatest), greatest, np.nan)
                 ratio = np.where(known, today, 0.0) / self.levels[m, k, some]

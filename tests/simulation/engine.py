@@ -241,7 +241,7 @@ class SimulatedEngine:
         self._limits = limits
         self._guard = guard or FaultyAnswers(plan, 0, 0.0)
         self._controls = controls
-        opened = [(self.sources[n], plan.contracts[n]) for n in plan.contracts]
+        opened = [(source, plan.contracts[n]) for n, source in self.sources.items()]
         # Epochs depend on the data alone, so every life is fed the same.
         self._epochs: tuple[Epoch, ...] = tuple(epochs(opened, tick_ns=plan.tick_ns, limits=limits))
 

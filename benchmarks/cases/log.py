@@ -40,7 +40,7 @@ def _rel(c: Case) -> Path:
 
 
 def _command(c: Case, out: Path, *more: str) -> list[str]:
-    pipeline = Path(c.environment["SIGHTLINE_SRC"]) / "sightline/apps/gateway/gateway_alerts.yaml"
+    pipeline = Path(c.environment["SIGHTLINE_SRC"]) / "sightline/apps/gateway/gateway.yaml"
     data = _rel(c) / "data"
     return [
         "sightline", "run", str(pipeline), "--source", f"telemetry={data / 'telemetry.parquet'}",

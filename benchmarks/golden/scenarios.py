@@ -53,7 +53,7 @@ def _pets(name: str, pipeline: str = "", **changes: Any) -> Scenario:
 
 
 _DESK: dict[str, Any] = {
-    "pipeline": "gateway_alerts.yaml",
+    "pipeline": "gateway.yaml",
     "control": "short_desk_controls.jsonl",
     "alerts": True,
 }

@@ -35,7 +35,7 @@ def main(out: Path) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         run_pipeline(
-            load_plan(PIPELINE.with_name("gateway_alerts.yaml")),
+            load_plan(PIPELINE),
             {
                 "telemetry": MemorySource("telemetry", {"t": frames.telemetry}),
                 "logs": MemorySource("logs", {"l": frames.logs}),

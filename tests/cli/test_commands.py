@@ -248,6 +248,8 @@ def test_the_demo_writes_report_alerts_and_picture(tmp_path):
         12,
         "--satellites",
         12,
+        "--past-days",
+        0,
         "--json",
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ MADE = {
     "novelty": lambda: learning_plan(calibration={}),
     "calibration": lambda: learning_plan(calibration={}),
     "packet_loss": gateway_plan,
+    "expectation": gateway_plan,
     "level_deviation": lambda: small_plan(
         stages={"odd": {"use": "level_deviation", "guarded": None}}
     ),

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sightline.act import open_outlet
-from sightline.apps.gateway import PIPELINE, simulate, watched_scene, write_frames
+from sightline.apps.gateway import (
+    PIPELINE,
+    Fault,
+    FaultKind,
+    TelemetryScene,
+    simulate_with_past,
+    watched_scene,
+    write_frames,
+)
 from sightline.cli.console import Terminal, decision_line, print_json, progress_display
 from sightline.cli.run_command import metrics_server, report_lines
 from sightline.cli.runs import open_run
 from sightline.cli.sources import expected_rows, parse_speed
 from sightline.evidence import account_of_run, draw_svg, explain, write_report
 from sightline.records.decision import Transition, final_revisions
-from sightline.runtime import RunOptions, load_plan, run_pipeline
+from sightline.runtime import RunOptions, load_plan, make_plan, run_pipeline
 from sightline.sense import open_source
 
 _SHOWN = 14
+_TICK_S = 60.0
+_HIDDEN_SD = 8.0
+"""Of the noise: the whole swing of an orbit is many times as much."""
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
-    speed: Annotated[str, typer.Option(help="max, or a multiple of real time.")] = "60x",
+    speed: Annotated[str, typer.Option(help="max, or a multiple of real time.")] = "max",
     minutes: Annotated[float, typer.Option(min=5, help="Minutes of telemetry.")] = 45,
+    past_days: Annotated[
+        int, typer.Option(min=0, help="Quiet days before, to learn from; 4 are needed to judge.")
+    ] = 4,
     satellites: Annotated[int, typer.Option(min=3, help="Satellites.")] = 24,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
     workers: Annotated[int, typer.Option(min=0)] = 0,
@@ -32,15 +47,25 @@ def demo(
     metrics_host: Annotated[str, typer.Option(help="Address to serve them at.")] = "127.0.0.1",
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Simulate a constellation with faults, run the gateway on it, and write report.html."""
+    """Simulate a constellation with faults, run the gateway on it, and write report.html.
+
+    One of the faults is within what the channel shows every orbit: no threshold would find it.
+    """
     folder = _fresh(out)
     console = Terminal()
-    frames = simulate(watched_scene(seed=seed, n_satellites=satellites, duration_s=minutes * 60))
+    scene = with_hidden_fault(
+        watched_scene(seed=seed, n_satellites=satellites, duration_s=minutes * 60)
+    )
+    frames = simulate_with_past(scene, past_days=past_days)
     write_frames(frames, folder / "input")
     plan = load_plan(PIPELINE)
+    if past_days:  # days of quiet history need no tick every five seconds
+        form = plan.pipeline.model_copy(update={"tick_s": _TICK_S})
+        plan = make_plan(form, plan.contracts, where=str(PIPELINE), folder=PIPELINE.parent)
+    # Satellites that are left alone get no commands: that source is optional.
     sources = {
         name: open_source(name, str(folder / "input" / f"{name}.parquet"), plan.contracts[name])
-        for name in plan.contracts
+        for name in ("telemetry", "logs")
     }
     # The planned losses of contact are known to the operator, and no alarm.
     plan_of_contacts = {
@@ -69,7 +94,10 @@ def demo(
     found = account_of_run(run)
     page = write_report(run, found, folder / "report.html", latency_s=report.latency_s)
     standing = [d for d in final_revisions(run.decisions()) if d.transition is Transition.RAISED]
-    chosen = next((d for d in standing if d.kind == "unusual"), standing[0] if standing else None)
+    chosen = next(
+        (d for kind in ("unexpected", "unusual") for d in standing if d.kind == kind),
+        standing[0] if standing else None,
+    )
     if chosen is not None:
         picture = draw_svg(explain(run, chosen.decision_id))
         (folder / "alert.svg").write_text(picture, encoding="utf-8")
@@ -88,6 +116,21 @@ def demo(
         console.print(f"explain  sightline explain {folder / 'run'} {chosen.decision_id[:8]}")
     console.print(f"replay   sightline replay {folder / 'run'}")
     console.print(f"verify   sightline verify {folder / 'run'}")
+
+
+def with_hidden_fault(scene: TelemetryScene) -> TelemetryScene:
+    """The scene with one fault more, on its last satellite outside the last gateway's."""
+    last = len(scene.gateways) - 1
+    number = max(k for k in range(scene.n_satellites) if k % len(scene.gateways) != last)
+    hidden = Fault(
+        kind=FaultKind.STEP,
+        subject=scene.satellite_name(number),
+        channel="temperature_c",
+        start_s=0.3 * scene.duration_s,
+        end_s=0.9 * scene.duration_s,
+        magnitude=_HIDDEN_SD,
+    )
+    return replace(scene, scheduled_faults=(*scene.scheduled_faults, hidden))
 
 
 def _fresh(out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The gateway's pipeline with a desk: the same stages, and messages in place of decisions."""
+"""The gateway's pipeline has a desk: messages in place of decisions."""
 
 import pytest
 
@@ -8,21 +8,12 @@ from sightline.sense import MemorySource
 from simulation.alerting_runs import fates, messages
 from simulation.gateway_runs import constellation
 
-EXAMPLE = PIPELINE.with_name("gateway_alerts.yaml")
-
-
-def test_it_has_the_stages_of_the_plain_pipeline():
-    plain, with_desk = load_plan(PIPELINE).pipeline, load_plan(EXAMPLE).pipeline
-    assert with_desk.model_copy(update={"alerting": None, "description": ""}) == plain.model_copy(
-        update={"description": ""}
-    )
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("gateway") / "run"
     run_pipeline(
-        load_plan(EXAMPLE),
+        load_plan(PIPELINE),
         {
             "telemetry": MemorySource("telemetry", {"t": constellation().telemetry}),
             "logs": MemorySource("logs", {"l": constellation().logs}),

@@ -9,6 +9,7 @@ from sightline.apps.gateway.telemetry_scene import (
     SceneFrames,
     TelemetryScene,
     simulate,
+    simulate_with_past,
     watched_scene,
     write_frames,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "SceneFrames",
     "TelemetryScene",
     "simulate",
+    "simulate_with_past",
     "watched_scene",
     "write_frames",
 ]

@@ -11,6 +11,7 @@ from sightline.apps.gateway.telemetry_scene.ground import (
     SceneFrames,
     scene_packets,
     simulate,
+    simulate_with_past,
     watched_scene,
     write_frames,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "scene_records",
     "scene_truth",
     "simulate",
+    "simulate_with_past",
     "watched_scene",
     "write_frames",
     "write_recorded_fleet",

@@ -141,6 +141,44 @@ def simulate(scene: TelemetryScene) -> SceneFrames:
     )
 
 
+PAST_PERIOD_S = 60.0
+"""Of what is on record of the days before: one packet a minute."""
+
+
+def simulate_with_past(scene: TelemetryScene, *, past_days: int) -> SceneFrames:
+    """A scene after some quiet days, of which one packet a minute is on record.
+
+    Its faults come as much later. On the days before, no contact is planned: nothing that is on
+    record of them was received live.
+
+    Args:
+        scene: to be simulated; its first day is that after the past.
+        past_days: 0 or more.
+    """
+    past_s = float(past_days * DAY_S)
+    later = tuple(
+        replace(f, start_s=f.start_s + past_s, end_s=f.end_s + past_s)
+        for f in scene.scheduled_faults
+    )
+    whole = replace(scene, duration_s=scene.duration_s + past_s, scheduled_faults=later)
+    past = replace(whole, period_s=PAST_PERIOD_S)
+    parts = [
+        scene_packets(past if day < past_days else whole, satellite=number, day=day)
+        for number in range(scene.n_satellites)
+        for day in range(whole.n_days)
+    ]
+    begin_ns = scene.start_ns + round(past_s * NS_PER_S)
+    return SceneFrames(
+        telemetry=pl.concat(part.telemetry for part in parts).sort(
+            "received_ns", maintain_order=True
+        ),
+        logs=station_log(whole).filter(pl.col("time_ns") >= begin_ns),
+        contacts=_contacts_from(whole, begin_ns) if past_days else contact_plan(whole),
+        impairments=pl.concat(part.impairments for part in parts),
+        truth=scene_truth(whole),
+    )
+
+
 def write_frames(frames: SceneFrames, folder: Path) -> None:
     """Write the frames into ``folder``, which is made if need be.
 
@@ -272,6 +310,19 @@ def contact_plan(scene: TelemetryScene) -> pl.DataFrame:
             at_s = max(at_s, gap_end_s)
     schema = {"key": pl.String, "start_ns": pl.Int64, "end_ns": pl.Int64}
     return pl.DataFrame(contacts, schema=schema, orient="row")
+
+
+def _contacts_from(scene: TelemetryScene, begin_ns: int) -> pl.DataFrame:
+    """The same of a scene before whose ``begin_ns`` no contact is planned with anybody."""
+    planned = contact_plan(scene)
+    end_ns = scene.start_ns + round(scene.duration_s * NS_PER_S)
+    names = [*(scene.satellite_name(k) for k in range(scene.n_satellites)), *scene.gateways]
+    others = [name for name in names if name not in planned["key"]]
+    always = pl.DataFrame({"key": others}).with_columns(
+        start_ns=pl.lit(begin_ns), end_ns=pl.lit(end_ns)
+    )
+    clipped = planned.with_columns(start_ns=pl.max_horizontal("start_ns", pl.lit(begin_ns)))
+    return pl.concat([clipped.filter(pl.col("end_ns") > begin_ns), always])
 
 
 # --- station log ----------------------------------------------------------------------------------

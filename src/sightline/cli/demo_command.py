@@ -60,7 +60,7 @@ def demo(
     write_frames(frames, folder / "input")
     plan = load_plan(PIPELINE)
     if past_days:  # days of quiet history need no tick every five seconds
-        form = plan.pipeline.model_copy(update={"tick_s": _TICK_S})
+        form = plan.pipeline.model_copy(update={"tick_s": _TICK_S, "partitions": 1})
         plan = make_plan(form, plan.contracts, where=str(PIPELINE), folder=PIPELINE.parent)
     # Satellites that are left alone get no commands: that source is optional.
     sources = {

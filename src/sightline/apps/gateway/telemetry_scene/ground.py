@@ -161,7 +161,7 @@ def simulate_with_past(scene: TelemetryScene, *, past_days: int) -> SceneFrames:
         for f in scene.scheduled_faults
     )
     whole = replace(scene, duration_s=scene.duration_s + past_s, scheduled_faults=later)
-    past = replace(whole, period_s=PAST_PERIOD_S)
+    past = replace(whole, period_s=PAST_PERIOD_S, link=LinkConfig.perfect())
     parts = [
         scene_packets(past if day < past_days else whole, satellite=number, day=day)
         for number in range(scene.n_satellites)

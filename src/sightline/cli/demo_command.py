@@ -40,7 +40,7 @@ def demo(
     past_days: Annotated[
         int, typer.Option(min=0, help="Quiet days before, to learn from; 4 are needed to judge.")
     ] = 4,
-    satellites: Annotated[int, typer.Option(min=3, help="Satellites.")] = 24,
+    satellites: Annotated[int, typer.Option(min=3, help="Satellites.")] = 14,
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 7,
     workers: Annotated[int, typer.Option(min=0)] = 0,
     metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this port.")] = None,

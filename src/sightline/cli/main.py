@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "tiles": ("tiles_command:tiles", "Greatest recent score of each map tile."),
         "decisions": ("decisions_command:decisions", "List what a run decided, or filter it."),
         "explain": ("explain_command:explain_command", "Show why something was decided."),
+        "model": ("model_command:model", "Show what was learnt that channels should read."),
         "alerts": ("alert_commands:alerts", "Show active alarms, and which are hidden and why."),
         "alert": ("alert_commands:app", "Answer alarms of a run: acknowledge, shelve, mask."),
         "report": ("report_command:report", "Show what a run came to, or write it as a page."),

@@ -7,15 +7,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from sightline.errors import PipelineError
+from sightline.errors import PipelineError, UsageError
 from sightline.evidence.fleet_evaluation import FleetRecords, watch_fleet
+from sightline.evidence.learnt_model import learnt_channels
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_watch import SatelliteRecord
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import final_revisions
 from sightline.records.entry import CORE_INPUTS
-from sightline.runtime import RunOptions, run_pipeline
+from sightline.runtime import RunDirectory, RunOptions, run_pipeline
 from sightline.runtime.engine.core import PartitionCore
 from sightline.sense import MemorySource
 from simulation.engine import SimulatedEngine
@@ -220,3 +221,19 @@ def test_a_stage_that_cannot_work_is_refused_with_its_name(change, expected):
     with pytest.raises(PipelineError, match=r"stages\.unexpected") as caught:
         satellite_plan(stage=change)
     assert expected in str(caught.value)
+
+
+def test_what_was_learnt_is_shown_with_what_explains_it(tmp_path):
+    out = tmp_path / "run"
+    sources = {name: MemorySource(name, {name: rows}) for name, rows in frames().items()}
+    run_pipeline(satellite_plan(partitions=1), sources, out, options=RunOptions(durable=False))
+    run = RunDirectory.open(out)
+    (heat,) = learnt_channels(run, key="b", field="heat_c")
+    assert heat.holds
+    assert heat.explained[0] > 0.7
+    assert heat.periods_s[0] == pytest.approx(5700, rel=0.02)
+    assert any("HEATER_ON" in part for part in heat.parts)
+    assert heat.svg().count("<polyline") == 2
+    assert len(learnt_channels(run)) == 6
+    with pytest.raises(UsageError, match="c/"):
+        learnt_channels(run, key="c")

@@ -168,10 +168,13 @@ def simulate_with_past(scene: TelemetryScene, *, past_days: int) -> SceneFrames:
         for day in range(whole.n_days)
     ]
     begin_ns = scene.start_ns + round(past_s * NS_PER_S)
+    # One number follows the other, also where packets come more often from then on.
+    skipped = past_days * (whole.samples_per_day - past.samples_per_day)
+    number = pl.col("sequence") - pl.when(pl.col("time_ns") >= begin_ns).then(skipped).otherwise(0)
     return SceneFrames(
-        telemetry=pl.concat(part.telemetry for part in parts).sort(
-            "received_ns", maintain_order=True
-        ),
+        telemetry=pl.concat(part.telemetry for part in parts)
+        .with_columns(sequence=number)
+        .sort("received_ns", maintain_order=True),
         logs=station_log(whole).filter(pl.col("time_ns") >= begin_ns),
         contacts=_contacts_from(whole, begin_ns) if past_days else contact_plan(whole),
         impairments=pl.concat(part.impairments for part in parts),

@@ -14,7 +14,12 @@ import numpy as np
 from sightline.errors import UsageError
 from sightline.evidence.words import figure, moment
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.perceive.normal.expectation import COMMAND_LAGS_S, HELD_LAGS_S, WARM_UP_S
+from sightline.perceive.normal.expectation import (
+    COMMAND_LAGS_S,
+    HELD_LAGS_S,
+    WARM_UP_S,
+    peer_columns,
+)
 from sightline.perceive.normal.satellite_watch import SatelliteWatch
 from sightline.recorder.checkpoint import read_newest_checkpoint
 from sightline.recorder.walk import is_logged_checkpoint
@@ -298,9 +303,9 @@ def explaining_parts(watch: SatelliteWatch, column: int, names: Sequence[str]) -
         add(held, at + k + len(holds) * np.arange(len(HELD_LAGS_S)))
     if model.has_peers[column]:
         c = len(names)
-        weight = np.abs(model.peer_weights[:, column]).reshape(-1, c).sum(axis=0)
-        for k in np.argsort(-weight)[:3]:
-            share = float((weight[k] ** 2) / variance)
-            if share >= _LEAST_SHARE:
-                parts[f"what {names[int(k)]} leaves of its own"] = share
+        left = (values - known @ model.weights) / model.peer_scale
+        peers = peer_columns(left, record.step_s, model.peer_most / model.peer_scale)
+        moved = peers * model.peer_weights[:, column]
+        for k, peer in enumerate(names):
+            add(f"what {peer} leaves of its own", np.arange(k, moved.shape[1], c))
     return dict(sorted(parts.items(), key=lambda part: -part[1]))

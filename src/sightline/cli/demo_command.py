@@ -30,7 +30,7 @@ from sightline.sense import open_source
 _SHOWN = 14
 _TICK_S = 60.0
 _HIDDEN_SD = 8.0
-"""Of the noise: the whole swing of an orbit is many times as much."""
+"""Of the noise: some 1.1 degrees."""
 
 
 def demo(
@@ -49,7 +49,8 @@ def demo(
 ) -> None:
     """Simulate a constellation with faults, run the gateway on it, and write report.html.
 
-    One of the faults is within what the channel shows every orbit: no threshold would find it.
+    One of the faults is so small that only what is expected of the channel, learnt from the days
+    before, shows it: no threshold of the pipeline does.
     """
     folder = _fresh(out)
     console = Terminal()

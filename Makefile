@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP) ## make .venv with everything for development
 
 .PHONY: demo
-demo: $(STAMP) ## run the gateway application on a simulated constellation at 60x
+demo: $(STAMP) ## run the gateway application on a simulated constellation
 	$(BIN)/sightline demo --out runs/demo
 
 .PHONY: test

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
-import polars as pl
 import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
-from sightline.errors import SourceError, StorageError, UsageError
+from sightline.errors import SourceError, UsageError
+from sightline.evidence.map_tiles import TILE_FORMS, write_tiles
 from sightline.evidence.series_file import ReadingOptions, read_columns
-from sightline.perceive.tiles import MAX_LATITUDE_DEG, MAX_ZOOM, TileMaxima, recent_tile_max
+from sightline.perceive.tiles import MAX_LATITUDE_DEG, MAX_ZOOM, recent_tile_max
 from sightline.records.signals import NS_PER_S
 from sightline.sense.written_numbers import Decimal
 
-_FORMS = (".geojson", ".csv", ".parquet", ".png")
-_MOST_PICTURE_PX = 4096
 _SHOWN = 10
 
 
@@ -36,7 +32,7 @@ def tiles(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="OUT", help=f"File to write: {', '.join(_FORMS)}."),
+        typer.Option("-o", "--out", metavar="OUT", help=f"File to write: {', '.join(TILE_FORMS)}."),
     ] = None,
     time: Annotated[str, typer.Option(metavar="COL", help="Column of times.")] = "time",
     lon: Annotated[str, typer.Option(metavar="COL", help="Longitudes in degrees.")] = "lon",
@@ -61,9 +57,9 @@ def tiles(
 
         sightline tiles detections.csv --zoom 8 --window 3600 -o tiles.geojson
     """
-    if out is not None and out.suffix.lower() not in _FORMS:
+    if out is not None and out.suffix.lower() not in TILE_FORMS:
         raise UsageError(
-            expected=f"a file ending in {', '.join(_FORMS)}",
+            expected=f"a file ending in {', '.join(TILE_FORMS)}",
             got=out.name,
             where="--out",
             action="name it by the form that you want",
@@ -90,7 +86,7 @@ def tiles(
             action="see --lon, --lat and --score: which columns they name, and whether degrees",
         )
     if out is not None:
-        _write(out, found)
+        write_tiles(out, found)
     said = {
         "detections": len(read.time_ns),
         "tiles": len(found.x),
@@ -114,64 +110,3 @@ def tiles(
         console.print(f"  {zoom}/{found.x[i]}/{found.y[i]}  {found.score[i]:g}")
     if out is not None:
         console.print(f"wrote      {out}")
-
-
-def _write(out: Path, found: TileMaxima) -> None:
-    try:
-        match out.suffix.lower():
-            case ".geojson":
-                out.write_text(json.dumps(_geojson(found.as_frame()), allow_nan=False) + "\n")
-            case ".csv":
-                found.as_frame().write_csv(out)
-            case ".parquet":
-                found.as_frame().write_parquet(out)
-            case _:
-                out.write_bytes(_picture(found))
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=error.strerror or str(error),
-            where=str(out),
-            action="see whether its folder is there and the disk has room",
-        ) from error
-
-
-def _geojson(frame: pl.DataFrame) -> dict[str, object]:
-    """RFC 7946: a polygon for each tile, its corners against the clock."""
-    return {
-        "type": "FeatureCollection",
-        "features": [
-            {
-                "type": "Feature",
-                "id": f"{z}/{x}/{y}",
-                "properties": {"z": z, "x": x, "y": y, "score": score},
-                "geometry": {
-                    "type": "Polygon",
-                    "coordinates": [
-                        [[west, south], [east, south], [east, north], [west, north], [west, south]]
-                    ],
-                },
-            }
-            for z, x, y, score, west, south, east, north in frame.iter_rows()
-        ],
-    }
-
-
-def _picture(found: TileMaxima) -> bytes:
-    """PNG, grey by score, a pixel or more for each tile of the part of the map that has any."""
-    left, top = int(found.x.min()), int(found.y.min())
-    wide, high = int(found.x.max()) - left + 1, int(found.y.max()) - top + 1
-    if max(wide, high) > _MOST_PICTURE_PX:
-        raise UsageError(
-            expected=f"tiles within {_MOST_PICTURE_PX} of each other, for a picture",
-            got=f"{wide} by {high}",
-            where="--out",
-            action="give a smaller --zoom, or write .geojson",
-        )
-    low, top_score = float(found.score.min()), float(found.score.max())
-    share = (found.score - low) / (top_score - low) if top_score > low else found.score * 0 + 1
-    picture = np.zeros((high, wide), np.uint8)
-    picture[found.y - top, found.x - left] = np.round(55 + 200 * share)
-    times = max(1, 512 // max(wide, high))
-    _, encoded = cv2.imencode(".png", np.kron(picture, np.ones((times, times), np.uint8)))
-    return encoded.tobytes()

@@ -19,13 +19,14 @@ import polars as pl
 from numba import types
 
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.perceive.compiled import inner_loop, kernel
 from sightline.records.windows import FloatArray, IntArray
 
 MAX_LATITUDE_DEG = 85.05112878
 """Where the map is as high as it is wide. What lies nearer to a pole is in no tile, and counted."""
-MAX_ZOOM = 26
-"""Tiles of 60 cm at the equator; finer than any position of a detection. More is a UsageError."""
+MAX_ZOOM = DEFAULT_LIMITS.tile_zoom
+"""The finest tiles."""
 
 _EPSILON = 1e-14
 """Positions on the border of two tiles, to rounding, belong to the eastern and southern one; so
@@ -322,7 +323,9 @@ class RecentTileMax:
     [0.7]
     """
 
-    def __init__(self, *, zoom: int, window_s: float, most: int = 50_000_000) -> None:
+    def __init__(
+        self, *, zoom: int, window_s: float, most: int = DEFAULT_LIMITS.tile_detections
+    ) -> None:
         _check_zoom(zoom)
         _check_window(window_s)
         self._zoom, self._window_s, self._most = zoom, window_s, most

@@ -146,6 +146,7 @@ def touches_of_the_world(tree):
 ENGINE_SHELL = {
     # threads and processes of who answers late or not at all, and of partitions
     *("guarding", "isolated", "isolated_process", "exchange", "camera_inbox", "workers"),
+    "ray_workers",  # the same in actors
     "steady_clock",  # looked at by several threads
     # weights of detectors, which are files
     "answerers",

@@ -206,6 +206,9 @@ class Limits:
     worker_answer_s: float = 900.0
     """Time a worker process may take for what lies between two commits. Beyond it the run ends with
     a WorkerError: somebody has stopped the process, or the machine has no time for it."""
+    worker_restarts: int = 10
+    """Times that a run on Ray goes on from its checkpoints after an actor or its machine has died.
+    Then it ends with a WorkerError."""
     commit_rows: int = 400_000
     """Rows fed between two commits at full speed; more than these are never lost by a crash."""
     quiet_commits: int = 64

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import RenderableType
@@ -38,7 +38,7 @@ from sightline.registry import import_plugins
 from sightline.runtime import RunOptions, RunReport, load_plan, run_pipeline
 from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.runtime.engine.steady_clock import steady_clock
-from sightline.runtime.run_options import RunClocks
+from sightline.runtime.run_options import RunClocks, restarted
 from sightline.sense.yaml_form import read_json
 
 _STAGES_SHOWN = 3
@@ -96,8 +96,15 @@ def run(
         bool, typer.Option("--resume", help="Go on with the stopped run in --out.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=0, help="Worker processes; 0: all in this process.")
+        int, typer.Option(min=0, help="Worker processes, or actors; 0: all in this process.")
     ] = 0,
+    on: Annotated[
+        Literal["processes", "ray"],
+        typer.Option(
+            help="Where workers are: this machine, or a Ray cluster (RAY_ADDRESS; else one is "
+            "started here). On Ray a run goes on by itself when a machine dies."
+        ),
+    ] = "processes",
     alerts: Annotated[
         list[str] | None,
         typer.Option(
@@ -181,7 +188,8 @@ def run(
         speed=None if is_live and plan.cameras else parse_speed(speed),
         is_live=is_live,
         deadlines=None if deadlines is Deadlines.AUTO else deadlines is Deadlines.ON,
-        workers=workers,
+        workers=workers or (plan.pipeline.partitions if on == "ray" else 0),
+        on=on,
         resume=resume,
         ledger=ledger,
         controls=() if follows else parse_controls(control or []),
@@ -197,23 +205,32 @@ def run(
             total=None if is_live else expected_rows(sources),
         ) as on_progress,
     ):
-        report = run_pipeline(
-            plan,
-            sources,
-            out,
-            options=options,
-            commands=parse_actuators(
-                machines, actuator or [], pipeline=plan.pipeline.pipeline, registry=registry
-            ),
-            command_keys=parse_command_keys(machines, command_key or []),
-            alerts=parse_alerts(alerts or [], registry=registry),
-            controls=_followed(control or []) if follows else tuple,
-            metrics=metrics,
-            on_progress=on_progress,
-            on_trouble=print_trouble,
-            clocks=clocks,
-            is_stopped=is_stopped,
-        )
+        opened = [sources]
+
+        def start(options: RunOptions) -> RunReport:
+            """Run; a second time with sources and receivers opened anew."""
+            taken = opened.pop() if opened else open_sources(
+                plan, source or [], options=source_option or [], is_live=live
+            )  # fmt: skip
+            return run_pipeline(
+                plan,
+                taken,
+                out,
+                options=options,
+                commands=parse_actuators(
+                    machines, actuator or [], pipeline=plan.pipeline.pipeline, registry=registry
+                ),
+                command_keys=parse_command_keys(machines, command_key or []),
+                alerts=parse_alerts(alerts or [], registry=registry),
+                controls=_followed(control or []) if follows else tuple,
+                metrics=metrics,
+                on_progress=on_progress,
+                on_trouble=print_trouble,
+                clocks=clocks,
+                is_stopped=is_stopped,
+            )
+
+        report = restarted(start, options, on_trouble=print_trouble)
     show_report(report, as_json=as_json)
     if not as_json:
         _print_next(report)

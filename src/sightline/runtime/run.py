@@ -50,6 +50,7 @@ from sightline.runtime.engine.hosting import FAN_IN, Hosting, HostSettings, Loca
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop, paced
 from sightline.runtime.engine.operator_inputs import OperatorInputs
+from sightline.runtime.engine.ray_workers import RayCluster
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.steady_clock import ClockReports, steady_clock
 from sightline.runtime.engine.workers import WorkerHosting
@@ -382,7 +383,13 @@ def _driver(
     if options.workers:
         workers = min(options.workers, plan.pipeline.partitions)
         hosting = WorkerHosting(
-            plan, out, settings, fence=opened.fence, workers=workers, durable=options.durable
+            plan,
+            out,
+            settings,
+            fence=opened.fence,
+            workers=workers,
+            durable=options.durable,
+            start_worker=RayCluster.joined().start_worker if options.on == "ray" else None,
         )
     else:
         assert guard is not None
@@ -653,6 +660,8 @@ def _check_options(
             "leave the speed out: which frames were superseded cannot be done again",
         )
     if not options.workers:
+        if options.on == "ray":
+            refuse("workers for Ray", "none", "give the number of --workers")
         return
     if plan.cameras:
         refuse("cameras hosted in this process", f"{options.workers} workers", "leave workers out")

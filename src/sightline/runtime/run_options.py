@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
+from sightline.errors import WorkerError
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision
 
 
@@ -30,6 +32,7 @@ class RunOptions:
             real, that is live and at a speed; what is read as fast as possible waits for every
             answer, so that two runs of a file decide alike however busy the machine is.
         workers: 0 hosts all partitions in this process, else that many worker processes.
+        on: what hosts the workers: processes of this machine, or actors of a Ray cluster.
         resume: go on with the run in the folder.
         checkpoint_epochs: epochs between two checkpoints of a partition.
         durable: force each commit to the disk (survives power loss, not only a kill).
@@ -42,6 +45,7 @@ class RunOptions:
     is_live: bool = False
     deadlines: bool | None = None
     workers: int = 0
+    on: Literal["processes", "ray"] = "processes"
     resume: bool = False
     checkpoint_epochs: int = 200
     durable: bool = True
@@ -65,3 +69,38 @@ class Progress:
     decisions: int
     open_rows: int
     newest: tuple[Decision, ...]
+
+
+Result = TypeVar("Result")
+
+
+def restarted(
+    start: Callable[[RunOptions], Result],
+    options: RunOptions,
+    *,
+    on_trouble: Callable[[str], None],
+    limits: Limits = DEFAULT_LIMITS,
+) -> Result:
+    """Run, and resume from the newest checkpoints when an actor or its machine has died.
+
+    Processes of this machine are not restarted: who kills those means the run.
+
+    Args:
+        start: runs with the options that it is given, from sources opened anew.
+        options: of the first start.
+        on_trouble: told of each restart.
+        limits: ``worker_restarts``.
+
+    Raises:
+        WorkerError: they died more often than that.
+    """
+    restarts = 0
+    while True:
+        try:
+            return start(options)
+        except WorkerError as error:
+            restarts += 1
+            if options.on != "ray" or restarts > limits.worker_restarts:
+                raise
+            on_trouble(f"{error.where}: {error.got}; goes on from the checkpoints")
+            options = replace(options, resume=True)

@@ -16,11 +16,11 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sightline import errors
 from sightline.errors import InvariantViolation, SightlineError, WorkerError
@@ -193,6 +193,27 @@ def _raised(head: Mapping[str, Any]) -> SightlineError:
 # --- the coordinator's side -----------------------------------------------------------------------
 
 
+class WorkerLink(Protocol):
+    """One worker, seen from the coordinator, wherever it is."""
+
+    def send(self, message: bytes) -> None:
+        """Say something without waiting; raises WorkerError where it is gone."""
+
+    def receive(self) -> tuple[dict[str, Any], list[bytes]]:
+        """The answer to what was asked last; raises WorkerError, or what the worker raised."""
+
+    def close(self) -> None:
+        """End it; it may have ended."""
+
+
+def answer_of(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """An answer unpacked; the error that it is, raised."""
+    head, blobs = unpack(message)
+    if "error" in head:
+        raise _raised(head)
+    return head, blobs
+
+
 class WorkerHosting:
     """Hosts partitions in worker processes.
 
@@ -206,6 +227,7 @@ class WorkerHosting:
         fence: of this opening of the run; every worker has it too.
         workers: processes.
         durable: force each commit to the disk.
+        start_worker: starts one, given its first message; None: as a process of this machine.
     """
 
     def __init__(
@@ -217,6 +239,7 @@ class WorkerHosting:
         fence: WriteFence,
         workers: int,
         durable: bool,
+        start_worker: Callable[[bytes, Limits], WorkerLink] | None = None,
     ) -> None:
         assert settings.origin is not None
         partitions = range(plan.pipeline.partitions)
@@ -233,13 +256,12 @@ class WorkerHosting:
             "checkpoint_epochs": settings.checkpoint_epochs,
             "limits": asdict(settings.limits),
         }
+        shares = [[p for p in partitions if p % workers == w] for w in range(workers)]
         self._workers = [
-            _Worker(
-                {**start, "partitions": [p for p in partitions if p % workers == w]},
-                settings.configuration,
-                limits=settings.limits,
+            (start_worker or WorkerProcess)(
+                pack({**start, "partitions": share}, [settings.configuration]), settings.limits
             )
-            for w in range(workers)
+            for share in shares
         ]
         self._committed_epochs: dict[int, int] = {}
         self._recoveries: dict[str, str] = {}
@@ -312,10 +334,15 @@ class WorkerHosting:
             worker.close()
 
 
-class _Worker:
-    """One worker process, seen from the coordinator."""
+class WorkerProcess:
+    """One worker process of this machine, seen from the coordinator.
 
-    def __init__(self, start: Mapping[str, Any], configuration: bytes, *, limits: Limits) -> None:
+    Args:
+        start: the first message.
+        limits: ``max_entry_bytes``, ``worker_join_s`` and ``worker_answer_s``.
+    """
+
+    def __init__(self, start: bytes, limits: Limits) -> None:
         self._most_bytes = limits.max_entry_bytes
         self._join_s = limits.worker_join_s
         self._answer_s = limits.worker_answer_s
@@ -330,7 +357,7 @@ class _Worker:
                 env={**os.environ, "POLARS_MAX_THREADS": "1"},
                 process_group=0,  # the interrupt of a terminal is for the run
             )
-        self.send(pack(start, [configuration]))
+        self.send(start)
 
     def send(self, message: bytes) -> None:
         try:
@@ -347,12 +374,10 @@ class _Worker:
                     where=f"worker process {self._process.pid}",
                     action="run again with --resume: committed work is kept",
                 )
-            head, blobs = unpack(self._pipe.recv_bytes(self._most_bytes))
+            message = self._pipe.recv_bytes(self._most_bytes)
         except (EOFError, OSError) as error:
             raise self._died() from error
-        if "error" in head:
-            raise _raised(head)
-        return head, blobs
+        return answer_of(message)
 
     def _died(self) -> SightlineError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -397,32 +422,31 @@ def _ending(returncode: int | None) -> str:
 # --- the worker's side ----------------------------------------------------------------------------
 
 
-def work(descriptor: int, coordinator: int) -> None:
-    """Main of a worker process.
+class HostedPartitions:
+    """The side that hosts: made from the first message, asked with those after it.
 
     Args:
-        descriptor: of the pipe to the coordinator.
-        coordinator: its process id. Without it the worker writes nothing any more.
+        message: what :class:`WorkerHosting` says first.
+        check_alive: raises EOFError where the coordinator is gone.
     """
-    pipe = Connection(descriptor)
-    start, (configuration,) = unpack(pipe.recv_bytes())
-    limits = Limits(**start["limits"])
-    origin = LogOrigin(**start["origin"])
-    fence = WriteFence(
-        Path(start["run"]),
-        start["fence"]["manifest"],
-        tuple(start["fence"]["folder_id"]),
-        origin.epoch,
-    )
 
-    def check_writer() -> None:
-        if os.getppid() != coordinator:
-            raise EOFError  # the coordinator is gone: as if its pipe had said so
-        fence.check()
+    def __init__(self, message: bytes, *, check_alive: Callable[[], None]) -> None:
+        start, (configuration,) = unpack(message)
+        self._limits = limits = Limits(**start["limits"])
+        origin = LogOrigin(**start["origin"])
+        fence = WriteFence(
+            Path(start["run"]),
+            start["fence"]["manifest"],
+            tuple(start["fence"]["folder_id"]),
+            origin.epoch,
+        )
 
-    try:
+        def check_writer() -> None:
+            check_alive()
+            fence.check()
+
         plan = plan_of_recipe(start)
-        hosting = LocalHosting(
+        self._hosting = LocalHosting(
             plan,
             start["partitions"],
             DirectoryStorage(
@@ -448,50 +472,88 @@ def work(descriptor: int, coordinator: int) -> None:
                 limits=limits,
             ),
         )
-        opened = {
-            "epochs": hosting.committed_epochs,
-            "finished": hosting.finished,
-            "positions": hosting.positions,
-            "recoveries": hosting.recoveries,
-        }
-        pipe.send_bytes(pack(opened))
-        while True:
-            head, blobs = unpack(pipe.recv_bytes(limits.max_entry_bytes))
-            match head["say"]:
-                case "feed":
-                    hosting.feed(head["partition"], _unpack_epoch(head, blobs))
-                case "begin":
-                    hosting.begin(head["controls"])
-                case "control":
-                    hosting.feed_control(head["control"])
-                case "clock":
-                    hosting.feed_clock(head["report"])
-                case "missed":
-                    hosting.feed_missed(head["name"], head["missed"])
-                case "commit":
-                    pipe.send_bytes(_pack_committed(hosting.commit()))
-                case "summaries":
-                    said = hosting.summaries_after(head["epoch"])
-                    pipe.send_bytes(pack({}, (summary.to_bytes() for summary in said)))
-                case _:
-                    hosting.close()
-                    return
-    except EOFError:
-        return  # the coordinator is gone; what was committed is safe
-    except SightlineError as error:
-        _tell(pipe, error)
-    except Exception as error:  # noqa: BLE001 - a defect, told to the coordinator with its trace
-        _tell(
-            pipe,
-            InvariantViolation(
-                expected="a worker without defects",
-                got=f"{type(error).__name__}: {error}\n{traceback.format_exc()}",
-                where=f"worker hosting partitions {start['partitions']}",
-                action="keep the run directory and report it",
-            ),
+
+    @property
+    def most_bytes(self) -> int:
+        """Of one message."""
+        return self._limits.max_entry_bytes
+
+    def opened(self) -> bytes:
+        """The first answer: where the partitions are."""
+        hosting = self._hosting
+        return pack(
+            {
+                "epochs": hosting.committed_epochs,
+                "finished": hosting.finished,
+                "positions": hosting.positions,
+                "recoveries": hosting.recoveries,
+            }
         )
 
+    def handle(self, message: bytes) -> bytes | None:
+        """Do what a message says, and give the answer of one that asks.
 
-def _tell(pipe: Connection, error: SightlineError) -> None:
-    with contextlib.suppress(OSError):  # nobody is left to be told
-        pipe.send_bytes(_pack_error(error))
+        Raises:
+            EOFError: it was the last.
+        """
+        hosting = self._hosting
+        head, blobs = unpack(message)
+        match head["say"]:
+            case "feed":
+                hosting.feed(head["partition"], _unpack_epoch(head, blobs))
+            case "begin":
+                hosting.begin(head["controls"])
+            case "control":
+                hosting.feed_control(head["control"])
+            case "clock":
+                hosting.feed_clock(head["report"])
+            case "missed":
+                hosting.feed_missed(head["name"], head["missed"])
+            case "commit":
+                return _pack_committed(hosting.commit())
+            case "summaries":
+                said = hosting.summaries_after(head["epoch"])
+                return pack({}, (summary.to_bytes() for summary in said))
+            case _:
+                hosting.close()
+                raise EOFError
+        return None
+
+
+def fault_of(error: Exception, *, where: str) -> bytes:
+    """What the coordinator is told of an error; one that nobody foresaw with its trace."""
+    if not isinstance(error, SightlineError):
+        error = InvariantViolation(
+            expected="a worker without defects",
+            got=f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error))}",
+            where=where,
+            action="keep the run directory and report it",
+        )
+    return _pack_error(error)
+
+
+def work(descriptor: int, coordinator: int) -> None:
+    """Main of a worker process.
+
+    Args:
+        descriptor: of the pipe to the coordinator.
+        coordinator: its process id. Without it the worker writes nothing any more.
+    """
+    pipe = Connection(descriptor)
+
+    def check_alive() -> None:
+        if os.getppid() != coordinator:
+            raise EOFError  # the coordinator is gone: as if its pipe had said so
+
+    try:
+        hosted = HostedPartitions(pipe.recv_bytes(), check_alive=check_alive)
+        pipe.send_bytes(hosted.opened())
+        while True:
+            answer = hosted.handle(pipe.recv_bytes(hosted.most_bytes))
+            if answer is not None:
+                pipe.send_bytes(answer)
+    except EOFError:
+        return  # the coordinator is gone, or wants no more; what was committed is safe
+    except Exception as error:  # noqa: BLE001 - told to the coordinator, a defect with its trace
+        with contextlib.suppress(OSError):  # nobody is left to be told
+            pipe.send_bytes(fault_of(error, where=f"worker process {os.getpid()}"))

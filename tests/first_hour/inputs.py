@@ -98,6 +98,16 @@ def write_video(path, *, seconds=14, rate=15):
         container.mux(stream.encode(None))
 
 
+def write_small_video(path, size_px, *, frames=40, rate=15):
+    """Ground that nobody walks on."""
+    width, height = size_px
+    ground = np.random.default_rng(1).integers(90, 160, (height, width, 1)).astype(np.uint8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, size_px)
+    for _ in range(frames):
+        writer.write(cv2.GaussianBlur(ground, (9, 9), 0)[..., None].repeat(3, 2))
+    writer.release()
+
+
 def write_model(path, *, side=320):
     """A detector of one red thing, [1, 4 + 2, 20] as YOLOv8 puts out, without names of classes."""
     nodes, constants = [], []

@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import inputs
 
 MOST_S = 600.0
+IMPORT_S = 0.5
+OPERATOR = "Ana Silva"
 HELP_S = {"first --help": 2.0, "next --help": 1.0}
 
 
@@ -100,6 +102,16 @@ class Walk:
         print(f"   FAULT  {name}: {what}", flush=True)
 
 
+def import_time_s(command):
+    """How long ``import sightline`` takes in the environment of the command."""
+    python = Path(command).with_name("python")
+    script = (
+        "import time; a = time.perf_counter(); import sightline; print(time.perf_counter() - a)"
+    )
+    done = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
 def next_command(text):
     """The words after ``next`` that `init` prints, without the program."""
     found = re.search(r"^next +sightline (.+)$", text, re.MULTILINE)
@@ -163,7 +175,8 @@ def acknowledging(walk, receiver):
             standing = json.loads(shown.stdout)["standing"]
     if standing:
         subject, code = standing[0]["subject"], standing[0]["code"]
-        walk.type("acknowledge", "alert", "acknowledge", "RUN-3", subject)
+        words = ["alert", "acknowledge", "RUN-3", subject, "--operator", OPERATOR]
+        walk.type("acknowledge", *words)
         walk.type("acknowledge-unknown", "alert", "acknowledge", "RUN-3", "SAT-9", code=2)
     else:
         walk.fault("acknowledge", "no alarm while the run went on")
@@ -178,6 +191,10 @@ def acknowledging(walk, receiver):
         }
         is_seen = all("unacknowledged" not in state for state in states)
         walk.must("alerts", is_seen, f"the acknowledged alarm of {subject} is {states}")
+        _, found, _ = walk.type("decisions-paced", "decisions", "RUN-3", "--json")
+        alarm = next(r for r in json.loads(found)["newest"] if r["subject"] == subject)
+        text, _, _ = walk.type("explain-acknowledged", "explain", "RUN-3", alarm["decision_id"])
+        walk.must("explain-acknowledged", OPERATOR in text, "who acknowledged it is not said")
 
 
 def cameras(walk, receiver):
@@ -198,6 +215,25 @@ def cameras(walk, receiver):
             walk.type(f"explain-{name}", "explain", run, entered[0]["decision_id"][:8])
         walk.type(f"report-{name}", "report", run, "-o", f"{name}.html")
     text, _, _ = walk.type("check-model", "check", "sees/phone.yaml")
+
+
+def swapped(walk):
+    """Two cameras are given each other's video: the advice is followed."""
+    sizes_px = {"gate": (320, 240), "yard": (480, 360)}
+    contracts = "".join(
+        f"  {name}:\n    contract: {{width_px: {width}, height_px: {height}, rate_hz: 15, "
+        "max_age_s: 1}\n    detector: moves\n"
+        for name, (width, height) in sizes_px.items()
+    )
+    text = f"use: site\npipeline: two\ndetectors: {{moves: {{use: motion}}}}\ncameras:\n{contracts}"
+    (walk.folder / "two.yaml").write_text(text)
+    for name, size_px in sizes_px.items():
+        inputs.write_small_video(walk.folder / f"{name}.avi", size_px)
+    words = ["run", "two.yaml", "--source", "gate=yard.avi", "--source", "yard=gate.avi", "--out"]
+    text, _, _ = walk.type("swapped", *words, "RUN-6", code=5)
+    walk.must("swapped", "swap the two" in text, "it is not said that they are swapped")
+    words = ["run", "two.yaml", "--source", "gate=gate.avi", "--source", "yard=yard.avi", "--out"]
+    walk.type("swapped-back", *words, "RUN-7")
 
 
 def mishaps(walk):
@@ -233,10 +269,14 @@ def main():
         _, _, took_s = walk.type(name.replace(" --", "-"), "--help")
         print(f"          {name}: {took_s:.2f} s, at most {most_s:g} s", flush=True)
         walk.must(name, took_s <= most_s, f"{took_s:.2f} s")
+    took_s = import_time_s(walk.sightline)
+    print(f"          import sightline: {took_s:.2f} s, at most {IMPORT_S:g} s", flush=True)
+    walk.must("import", took_s <= IMPORT_S, f"{took_s:.2f} s")
     walk.type("version", "--version")
     satellites(walk, receiver)
     acknowledging(walk, receiver)
     cameras(walk, receiver)
+    swapped(walk)
     mishaps(walk)
     took_s = time.monotonic() - began_s
     walk.must("the first hour", took_s <= MOST_S, f"{took_s:.0f} s")

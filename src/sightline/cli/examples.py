@@ -115,6 +115,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sightline demo",
             "sightline demo --minutes 20 --speed max --out runs/short",
         ),
+        "parts": (
+            "sightline parts RUN",
+            "sightline parts RUN S000042",
+        ),
+        "review": (
+            "sightline review RUN",
+            "sightline review RUN --export REVIEWED",
+        ),
+        "kpi": ("sightline kpi FOLDER --metrics METRICS.yaml --ledger URL",),
+        "batch detect": ("sightline batch detect",),
+        "batch inspect": ("sightline batch inspect",),
+        "lab simulate line": ("sightline lab simulate line LINE",),
         "lab bench": ("sightline lab bench windows",),
         "lab profile": ("sightline lab profile RUN",),
         "lab evaluate mot": ("sightline lab evaluate mot --truth gt.txt --tracks tracks.txt",),

@@ -127,6 +127,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "batch detect": ("sightline batch detect",),
         "batch inspect": ("sightline batch inspect",),
         "lab simulate line": ("sightline lab simulate line LINE",),
+        "model": (
+            "sightline model RUN",
+            "sightline model RUN sat-00004 temperature_c -o expected.svg",
+        ),
         "lab bench": ("sightline lab bench windows",),
         "lab profile": ("sightline lab profile RUN",),
         "lab evaluate mot": ("sightline lab evaluate mot --truth gt.txt --tracks tracks.txt",),

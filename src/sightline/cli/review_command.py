@@ -10,7 +10,7 @@ import typer
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
 from sightline.cli.runs import Plugins, open_run
-from sightline.cli.serve_command import serve_run
+from sightline.cli.serve_command import Host, Port, TokenFile, serve_run
 from sightline.console.access import Access, read_token
 from sightline.evidence.part_pixels import PartPixels
 from sightline.evidence.parts_account import known_parts
@@ -28,17 +28,9 @@ def review(
             "COCO annotations, and serve no page.",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; other than this machine's: with a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File whose first line is the token that is asked for; also "
-            "SIGHTLINE_CONSOLE_TOKEN."
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    token_file: TokenFile = None,
     plugins: Plugins = None,
     as_json: Annotated[
         bool,

@@ -21,20 +21,23 @@ from sightline.runtime.stages.parts import PartsSettings
 
 _LOOK_S = 0.1
 
+Host = Annotated[
+    str, typer.Option(help="Address to listen at; other than this machine's: with a token.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File whose first line is the token that is asked for; also SIGHTLINE_CONSOLE_TOKEN."
+    ),
+]
+
 
 def serve(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; other than this machine's: with a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8765,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="File whose first line is the token that is asked for; also "
-            "SIGHTLINE_CONSOLE_TOKEN."
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    token_file: TokenFile = None,
     refresh: Annotated[
         float,
         typer.Option(min=0.5, max=3600, help="Seconds between two looks at the log, at least."),
@@ -43,7 +46,8 @@ def serve(
 ) -> None:
     """Show a run as a page: standing alarms, why, cameras, sources; answer alarms of a live one.
 
-    Open the address that is printed. Ctrl-C ends it; the run is not touched.
+    Open the address that is printed. Ctrl-C ends it. Nothing of the run is changed but by what you
+    answer.
     """
     access = Access.of(host=host, token=read_token(token_file))
     serve_run(

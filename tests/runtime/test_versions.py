@@ -6,6 +6,7 @@ import pytest
 
 from sightline.runtime.pipeline import BUILT_IN_STAGES, stage_registry
 from simulation.learning_runs import learning_plan
+from simulation.line_world import line_plan
 from simulation.site_cases import plan_of, yard
 from simulation.small_world import small_plan
 from simulation.trials import gateway_plan
@@ -15,6 +16,8 @@ MADE = {
     "calibration": lambda: learning_plan(calibration={}),
     "packet_loss": gateway_plan,
     "expectation": gateway_plan,
+    "inspect": line_plan,
+    "parts": line_plan,
     "level_deviation": lambda: small_plan(
         stages={"odd": {"use": "level_deviation", "guarded": None}}
     ),

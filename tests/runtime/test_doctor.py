@@ -180,6 +180,23 @@ def test_an_old_schema(tmp_path):
     assert fault.remedy
 
 
+def test_an_old_schema_of_a_database_is_brought_on(postgres):
+    schema = f"doctor_{os.getpid()}"
+    url = f"{postgres}?schema={schema}"
+    Ledger.open(url).close()
+    engine = sa.create_engine(postgres)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"UPDATE {schema}.schema_version SET version = 1"))
+        fault = the_fault("ledger", ledger=url)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.schema.DropSchema(schema, cascade=True))
+        engine.dispose()
+    assert "version 1" in fault.found
+    assert fault.remedy == "sightline schema upgrade --ledger …"
+
+
 def test_a_file_that_is_no_database(tmp_path):
     (tmp_path / "ledger.sqlite").write_bytes(b"no database at all" * 100)
     fault = the_fault("ledger", ledger=f"sqlite:///{tmp_path / 'ledger.sqlite'}")

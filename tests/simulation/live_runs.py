@@ -13,7 +13,7 @@ from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run
 from sightline.runtime.run_options import RunClocks
 from sightline.sense.contract import parse_contract
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.source import Chunk, Stream, placed
+from sightline.sense.source import Chunk, Source, Stream, placed
 
 NS = 1_000_000_000
 START_NS = 1_767_225_600 * NS
@@ -72,12 +72,10 @@ class WallClock:
         )
 
 
-class ScriptedSource:
+class ScriptedSource(Source):
     """A live source that gives a chunk when it is told to, and returns when the engine has it."""
 
     name = "t"
-    durable = False
-    ignored = ()
 
     def __init__(self):
         self._ready = threading.Semaphore(0)

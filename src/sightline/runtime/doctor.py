@@ -340,6 +340,8 @@ def _ledger(url: str, world: World, limits: Limits) -> Iterator[Finding]:
 
 def _tables(connection: sa.Connection, where: str) -> Iterator[Finding]:
     there = set(sa.inspect(connection).get_table_names())
+    again = "move the ledger away and resume the run: it is rebuilt from the log"
+    is_file = connection.dialect.name == "sqlite"
     if schema_version.name not in there:
         yield Finding(
             check="ledger",
@@ -357,7 +359,7 @@ def _tables(connection: sa.Connection, where: str) -> Iterator[Finding]:
             state=State.FAULT,
             found=f"tables of version {', '.join(map(str, versions)) or 'none'}, not "
             f"{LEDGER_VERSION}",
-            remedy="move the ledger away and resume the run: it is rebuilt from the log",
+            remedy=again if is_file else "sightline schema upgrade --ledger …",
         )
         return
     missing = sorted(set(metadata.tables) - there)
@@ -367,7 +369,7 @@ def _tables(connection: sa.Connection, where: str) -> Iterator[Finding]:
             where=where,
             state=State.FAULT,
             found=f"without the tables {', '.join(missing)}",
-            remedy="move the ledger away and resume the run: it is rebuilt from the log",
+            remedy=again,
         )
         return
     yield Finding(

@@ -34,7 +34,7 @@ def telemetry(rows: int, *, terminals: int = 7, seed: int = 0) -> pl.DataFrame:
             "ingested_at": [NOW - timedelta(seconds=int(s) - 5) for s in seconds],
             "throughput_mbps": rng.normal(100, 10, rows).round(3),
         }
-    )
+    ).unique(["terminal", "sample_time"], keep="first", maintain_order=True)
     again = frame.gather_every(10).with_columns(
         pl.col("ingested_at") + timedelta(hours=1), pl.col("throughput_mbps") * 2
     )

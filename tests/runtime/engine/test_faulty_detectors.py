@@ -238,6 +238,8 @@ def faulty_run(tmp_path, *, frames, seed=1):
             limits=DEFAULT_LIMITS,
             is_stopped=lambda: False,
             camera_trouble=None,
+            on_tallies=lambda tallies: None,
+            on_tick=lambda tick_ns: None,
             clock_reports=None,
         )
         feed = clocked_feed(

@@ -118,6 +118,7 @@ class KafkaReader:
         }
         self._consumer: Consumer | None = None
         self._producer: Producer | None = None
+        self._kept_until = self._committed = -1
 
     def _note(self, error: KafkaError) -> None:
         if error.code() in _LOST | _NOT_LET_IN:
@@ -151,6 +152,7 @@ class KafkaReader:
     def read(self, wait_s: float) -> Sequence[Message]:
         """See :class:`.Reader`."""
         consumer = self._opened()
+        self._commit(consumer)
         found: list[Message] = []
         for message in consumer.consume(_TOGETHER, wait_s):
             error = message.error()
@@ -196,10 +198,19 @@ class KafkaReader:
         return {"cluster": str(_topic(self._opened(), self._address, self._limits)[1])}
 
     def keep(self, receipts: Sequence[int]) -> None:
-        """See :class:`.Reader`: the offset behind the last is committed."""
-        if self._consumer is not None:
-            place = TopicPartition(self._address.name, self._partition, receipts[-1] + 1)
-            self._consumer.commit(offsets=[place], asynchronous=True)
+        """See :class:`.Reader`: the offset behind the last is committed before the next reading.
+
+        Not here: a call on a consumer waits until another thread's is over, and one that reads
+        again and again lets nobody in.
+        """
+        self._kept_until = receipts[-1] + 1
+
+    def _commit(self, consumer: Consumer) -> None:
+        until = self._kept_until
+        if until > self._committed:
+            place = TopicPartition(self._address.name, self._partition, until)
+            consumer.commit(offsets=[place], asynchronous=True)
+            self._committed = until
 
     def set_aside(self, message: Message, reason: str) -> None:
         """See :class:`.Reader`."""
@@ -222,6 +233,7 @@ class KafkaReader:
     def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
+            self._commit(consumer)
             consumer.close()
 
     def close(self) -> None:

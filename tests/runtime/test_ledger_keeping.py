@@ -14,7 +14,14 @@ from sightline.act import Ledger, Outlet
 from sightline.errors import SinkError
 from sightline.limits import Limits
 from sightline.records import Accounts
-from sightline.runtime import RunDirectory, RunOptions, RunReport, run_pipeline
+from sightline.runtime import (
+    Plan,
+    RunDirectory,
+    RunOptions,
+    RunReport,
+    make_plan,
+    run_pipeline,
+)
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.ledger_keeping import LedgerKeeper
 from sightline.runtime.run_options import Progress
@@ -35,6 +42,12 @@ class Taking(Outlet):
         self.keys.append(idempotency_key)
 
 
+def told_one_by_one() -> Plan:
+    """The gateway without its desk: each decision is an alert."""
+    form = plan().pipeline.model_copy(update={"alerting": None})
+    return make_plan(form, plan().contracts)
+
+
 def go(
     out: Path,
     *,
@@ -45,7 +58,7 @@ def go(
 ) -> RunReport:
     found = constellation()
     return run_pipeline(
-        plan(),
+        told_one_by_one(),
         {
             "telemetry": MemorySource("telemetry", {"t": found.telemetry}),
             "logs": MemorySource("logs", {"l": found.logs}),

@@ -374,8 +374,15 @@ def recorded_address(url: str) -> str:
     except (sa.exc.ArgumentError, ValueError):
         raise _no_address() from None
     schema = address.query.get("schema")
-    bare = address.set(password=None, query={"schema": schema} if schema else {})
-    return bare.render_as_string(hide_password=True)
+    bare = sa.URL.create(  # `URL.set` takes a password of None for "as it is"
+        address.drivername,
+        username=address.username,
+        host=address.host,
+        port=address.port,
+        database=address.database,
+        query={"schema": schema} if schema else {},
+    )
+    return bare.render_as_string()
 
 
 def _postgres(address: sa.URL, *, connect_s: float | None) -> sa.Engine:

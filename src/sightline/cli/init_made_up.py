@@ -95,7 +95,9 @@ def _write_gateway(out: Path) -> list[str]:
         "contacts": frames.contacts.to_dicts(),
     }
     (out / "contacts.jsonl").write_text(json.dumps(contacts) + "\n", encoding="utf-8")
-    given = [("--source", f"{n}={out / 'input' / f'{n}.parquet'}") for n in plan.contracts]
+    files = {name: out / "input" / f"{name}.parquet" for name in plan.contracts}
+    # Twenty minutes hold no commands: that source may be left out.
+    given = [("--source", f"{name}={file}") for name, file in files.items() if file.exists()]
     given.append(("--control", str(out / "contacts.jsonl")))
     return [
         f"made up   {_MINUTES} minutes of {_SATELLITES} satellites and their ground stations, with "

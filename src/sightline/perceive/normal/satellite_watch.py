@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import LogError
+from sightline.perceive.compiled import warm
+from sightline.perceive.normal import innovations
 from sightline.perceive.normal.counters import Counters, learnt_counters
 from sightline.perceive.normal.expectation import (
     MOST_STATES,
@@ -273,6 +275,7 @@ class SatelliteWatch:
     """A day, and how often something was told on it."""
 
     def __post_init__(self) -> None:
+        warm(innovations.__name__)
         shape = self.record.values.shape
         if not self.tests:
             self.tests = residual_tests(self.record.step_s)

@@ -213,7 +213,7 @@ def test_refused_rows_can_be_fed_in_again_under_a_wider_contract(project, tmp_pa
         (["run", "tank.yaml", "--out", "x", "--speed", "fast"], 2, "60x"),
         (["replay", "absent"], 6, "a run directory"),
         (["verify", "."], 6, "run.json"),
-        (["schema", "nonsense"], 2, "contract or pipeline"),
+        (["schema", "nonsense"], 2, "sightline schema -h"),
     ],
 )
 def test_each_mistake_has_its_exit_code_and_says_what_to_do(

@@ -56,6 +56,8 @@ from now on is normal."""
 VALUE_FIELD = "value"
 """Field of a source of commands that holds the value of a command, if it has one."""
 USUAL_SIZE = "USUAL_SIZE"
+_USUAL = "usual difference"
+"""What the reason ``USUAL_SIZE`` measures, as a message says it."""
 _DAY_NS = 86_400 * NS_PER_S
 _WINDOW_BITS = 42
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
@@ -459,7 +461,7 @@ class FleetWatch:
             reasons = [
                 reason(code, measure.column, telling.measured, telling.expected, measure.unit),
                 reason(telling.test.upper(), telling.reason, telling.score, 1.0, "1"),
-                reason(USUAL_SIZE, measure.column, telling.usual, math.nan, measure.unit),
+                reason(USUAL_SIZE, _USUAL, telling.usual, math.nan, measure.unit),
             ]
         return step.decision(
             windows.pipeline,

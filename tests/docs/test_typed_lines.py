@@ -45,8 +45,9 @@ NOT_TYPED = {
     r"lab\.yaml": "needs a file of a laboratory: tests/examples",
     r"^tiles .*\.(csv|parquet)": "see tiles FILE",
     r"^pod .*--linear": "needs signals",
+    r"--on ray": "needs a cluster: tests/runtime/test_ray_runs.py",
     r"^model ": "needs a run that has learnt for days: tests/runtime/stages/test_expectation.py",
-    r"--ledger URL": "needs a database: tests/act/test_ledger_upgrade.py, test_telemetry_table.py",
+    r"--ledger URL|^schema upgrade": "needs a database: tests/act/test_ledger_upgrade.py",
     r"^lab track .*det\.txt": "see lab track DETECTIONS.txt",
 }
 WORDS = {

@@ -25,6 +25,7 @@ import numpy as np
 
 from sightline.apps.inspection import LineCamera, LineFaults, LineScene, write_pipelines
 from sightline.apps.inspection.line_scene import STATIONS
+from sightline.decide.disposition import OVER_TAKT
 from sightline.evidence.inspection.training import open_backbone, train_inspector
 from sightline.evidence.parts_account import parts_sums
 from sightline.limits import DEFAULT_LIMITS
@@ -163,6 +164,11 @@ class Decided:
     came_ns: int
 
     @property
+    def wait_s(self) -> float:
+        """Event time from the receipt of its last picture to its decision."""
+        return (self.record.decided_ns - self.received_ns) / NS_PER_S
+
+    @property
     def is_complete(self) -> bool:
         """All pictures and sensors were there in time."""
         return str(self.record.mode) == "primary" and len(self.record.pictures) == len(STATIONS)
@@ -211,7 +217,8 @@ def found_of(run: RunDirectory, scene: LineScene) -> dict[str, Any]:
     latest_ns = round(layout.deadline_s * NS_PER_S) + run.plan.tick_ns  # type: ignore[attr-defined]
     defect = set(scene.truth.filter(scene.truth["defect_at"] != "")["serial"].to_list())
     complete = [one for one in parts if one.is_complete]
-    wait_s = [(one.record.decided_ns - one.received_ns) / NS_PER_S for one in complete]
+    wait_s = [one.wait_s for one in complete]
+    all_s = [one.wait_s for one in parts if one.received_ns >= 0]
     machine_s = [(one.logged_ns - one.came_ns) / NS_PER_S for one in complete]
     is_accepted = {
         one.record.part_id: one.record.disposition is Disposition.ACCEPT for one in complete
@@ -224,8 +231,10 @@ def found_of(run: RunDirectory, scene: LineScene) -> dict[str, Any]:
         "after_their_deadline": sum(r.decided_ns - r.born_ns > latest_ns for r in records),
         "flagged": len(records) - len(complete),
         "complete": len(complete),
-        "complete_within_takt": sum(wait <= TAKT_S for wait in wait_s),
+        "over_takt": sum(any(x.code == OVER_TAKT for x in r.reasons) for r in records),
+        "over_takt_and_not_flagged": sum(wait > TAKT_S for wait in wait_s),
         "event_wait_s": _quantiles(wait_s),
+        "event_wait_of_all_s": _quantiles(all_s),
         "machine_wait_s": _quantiles(machine_s),
         "defects": sum(one.record.serial in defect for one in complete),
         "defects_accepted": sum(

@@ -26,6 +26,10 @@ def seen(at_s, *, index=0):
     )  # fmt: skip
 
 
+def see(line, picture):
+    line.see(picture, picture.capture_ns)
+
+
 def moving(until_s, *, layout=LAYOUT, speed_m_s=1.0, **how):
     """A line whose belt has been read ten times a second."""
     line = Line(layout, **how)
@@ -37,7 +41,7 @@ def moving(until_s, *, layout=LAYOUT, speed_m_s=1.0, **how):
 def test_a_picture_belongs_to_the_part_that_the_belt_has_carried_there():
     line = moving(3)
     line.trigger([Trigger(at_ns=s(0.5)), Trigger(at_ns=s(1.0))])
-    line.see(seen(2.0, index=7))
+    see(line, seen(2.0, index=7))
     line.advance(s(3))
     assert [list(p.pictures) for p in line.open] == [[], ["top"]]
 
@@ -45,7 +49,7 @@ def test_a_picture_belongs_to_the_part_that_the_belt_has_carried_there():
 def test_a_picture_that_comes_before_its_trigger_is_told_waits_for_it():
     layout = LineLayout(**{n: getattr(LAYOUT, n) for n in LAYOUT.__slots__} | {"late_ns": s(1)})
     line = moving(3, layout=layout)
-    line.see(seen(1.5))
+    see(line, seen(1.5))
     line.advance(s(2))
     line.trigger([Trigger(at_ns=s(0.5))])
     line.advance(s(3))
@@ -56,8 +60,8 @@ def test_a_picture_that_comes_before_its_trigger_is_told_waits_for_it():
 def test_a_second_picture_of_a_part_is_left_aside():
     line = moving(3)
     line.trigger([Trigger(at_ns=s(0.5))])
-    line.see(seen(1.5, index=1))
-    line.see(seen(1.55, index=2))
+    see(line, seen(1.5, index=1))
+    see(line, seen(1.55, index=2))
     line.advance(s(3))
     assert line.open[0].pictures["top"].index == 1
     assert line.left_aside == {"REPEATED_PICTURE": 1}
@@ -69,7 +73,7 @@ def test_a_picture_of_a_part_that_was_decided_without_it_is_counted_as_such():
     line.advance(s(2.9))
     (part,) = line.due(s(2.9))
     line.decided(part)
-    line.see(seen(1.5))
+    see(line, seen(1.5))
     line.advance(s(3))
     assert line.left_aside == {"PICTURE_AFTER_DECISION": 1}
     assert part.marks == {"MISSING_PICTURE": 1.0}
@@ -103,7 +107,7 @@ def test_at_the_bound_the_oldest_part_is_due_and_says_so():
 def test_at_the_bound_the_oldest_picture_counts_as_of_no_part():
     line = Line(LAYOUT, limits=Limits(waiting_pictures=2))
     for index in range(3):
-        line.see(seen(5 + index, index=index))
+        see(line, seen(5 + index, index=index))
     assert [one.index for one in line.orphans] == [0]
 
 
@@ -140,8 +144,8 @@ def test_readings_of_a_belt_may_come_in_any_order():
 def test_a_line_that_is_restored_goes_on_as_it_would_have():
     whole = moving(3)
     whole.trigger([Trigger(at_ns=s(0.5), serial="a"), Trigger(at_ns=s(0.9), serial="b")])
-    whole.see(seen(1.5))
-    whole.see(seen(9.0))
+    see(whole, seen(1.5))
+    see(whole, seen(9.0))
     whole.advance(s(2))
     again = Line(LAYOUT)
     again.restore(*whole.snapshot())

@@ -57,6 +57,15 @@ def test_less_evidence_makes_the_threshold_stricter():
     assert disposed(picture(4.1)).disposition == "review"
 
 
+@pytest.mark.parametrize("score", [0.0, 4.1, 9.0])
+def test_a_part_that_is_decided_after_its_takt_goes_where_it_would_have_gone_and_says_so(score):
+    late = disposed(picture(score), waited_s=0.3, takt_s=0.25)
+    assert late.disposition == disposed(picture(score)).disposition
+    assert late.mode is Mode.DEGRADED
+    (reason,) = (one for one in late.reasons if one.code == "OVER_TAKT")
+    assert (reason.value, reason.threshold, reason.unit) == (0.3, 0.25, "s")
+
+
 def test_a_part_without_its_picture_goes_where_the_fallback_says():
     found = disposed(picture(0.0), marks={"MISSING_PICTURE": 1.0}, fallback=Disposition.REWORK)
     assert (found.disposition, found.mode) == (Disposition.REWORK, Mode.FALLBACK)

@@ -96,6 +96,7 @@ class OpenPart:
         born_m: where the belt was then.
         serial, part_number, recipe: as far as they are known; ``""`` else.
         pictures: by station.
+        seen_ns: when the newest of them was received, UTC ns; -1 without one.
         marks: what was wrong so far: codes, each with a measured value.
     """
 
@@ -106,6 +107,7 @@ class OpenPart:
     part_number: str = ""
     recipe: str = ""
     pictures: dict[str, PartPicture] = field(default_factory=dict)
+    seen_ns: int = -1
     marks: dict[str, float] = field(default_factory=dict)
 
     def as_mapping(self) -> dict[str, Any]:
@@ -121,7 +123,7 @@ class OpenPart:
         return cls(**{**plain, "pictures": pictures, "marks": dict(plain["marks"])})
 
 
-_PLAIN = ("number", "born_ns", "born_m", "serial", "part_number", "recipe")
+_PLAIN = ("number", "born_ns", "born_m", "serial", "part_number", "recipe", "seen_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +254,7 @@ class Line:
         self._serials: dict[str, None] = {}
         self._triggers: list[Trigger] = []
         self._reads: list[tuple[int, str]] = []
-        self._pictures: list[PartPicture] = []
+        self._pictures: list[tuple[PartPicture, int]] = []  # and when each was received
         self._horizon_ns = -1
 
     # --- what comes -------------------------------------------------------------------------------
@@ -265,11 +267,11 @@ class Line:
         """Serial numbers were read: (UTC ns, text)."""
         self._reads += [(at_ns, text) for at_ns, text in reads if text]
 
-    def see(self, picture: PartPicture) -> None:
+    def see(self, picture: PartPicture, received_ns: int) -> None:
         """A station has a picture. At the bound the oldest that waits is left aside."""
-        self._pictures.append(picture)
+        self._pictures.append((picture, received_ns))
         while len(self._pictures) > self._limits.waiting_pictures:
-            self._orphan(self._pictures.pop(0))
+            self._orphan(self._pictures.pop(0)[0])
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -287,7 +289,7 @@ class Line:
         self._join_serials(until_ns)
         self._join_pictures(until_ns)
         oldest_ns = min((p.born_ns for p in self.open), default=until_ns)
-        waiting = [p.capture_ns for p in self._pictures] + [t.at_ns for t in self._triggers]
+        waiting = [p.capture_ns for p, _ in self._pictures] + [t.at_ns for t in self._triggers]
         self.belt.forget(min([oldest_ns, *waiting, until_ns]) - layout.late_ns - NS_PER_S)
 
     def travel_m(self, part: OpenPart) -> float:
@@ -386,16 +388,19 @@ class Line:
             self._name(near[0], serial)
 
     def _join_pictures(self, until_ns: int) -> None:
-        ready = [p for p in self._pictures if p.capture_ns <= until_ns]
-        self._pictures = [p for p in self._pictures if p.capture_ns > until_ns]
+        ready = [one for one in self._pictures if one[0].capture_ns <= until_ns]
+        self._pictures = [one for one in self._pictures if one[0].capture_ns > until_ns]
         for station, place in self.layout.stations.items():
-            seen = sorted((p for p in ready if p.station == station), key=lambda p: p.capture_ns)
-            at = self._parts_at(np.array([p.capture_ns for p in seen], np.int64), place)
-            for picture, here in zip(seen, at, strict=True):
+            seen = [one for one in ready if one[0].station == station]
+            seen.sort(key=lambda one: one[0].capture_ns)
+            at = self._parts_at(np.array([p.capture_ns for p, _ in seen], np.int64), place)
+            for (picture, received_ns), here in zip(seen, at, strict=True):
                 near = [p for p, is_here in zip(self.open, here.tolist(), strict=True) if is_here]
-                self._join(picture, place, near)
+                self._join(picture, received_ns, place, near)
 
-    def _join(self, picture: PartPicture, place: Place, near: list[OpenPart]) -> None:
+    def _join(
+        self, picture: PartPicture, received_ns: int, place: Place, near: list[OpenPart]
+    ) -> None:
         if not near:
             at_m = float(self.belt.at(np.array([picture.capture_ns]))[0])
             shown = [had for m, had in self._gone
@@ -413,6 +418,7 @@ class Line:
                 self.left_aside[REPEATED_PICTURE] += 1
                 continue
             part.pictures[picture.station] = picture
+            part.seen_ns = max(part.seen_ns, received_ns)
             if len(near) > 1:
                 part.marks[TWO_PARTS_IN_PICTURE] = float(len(near))
             if self.belt.is_guess(picture.capture_ns):
@@ -441,7 +447,7 @@ class Line:
             "serials": list(self._serials),
             "triggers": [asdict(one) for one in self._triggers],
             "reads": [list(one) for one in self._reads],
-            "pictures": [one.as_mapping() for one in self._pictures],
+            "pictures": [[one.as_mapping(), at_ns] for one, at_ns in self._pictures],
             "horizon_ns": self._horizon_ns,
             "guessed_from_ns": self.belt.guessed_from_ns,
         }
@@ -456,7 +462,7 @@ class Line:
         self._serials = dict.fromkeys(plain["serials"])
         self._triggers = [Trigger(**one) for one in plain["triggers"]]
         self._reads = [(int(at_ns), str(text)) for at_ns, text in plain["reads"]]
-        self._pictures = [PartPicture.from_mapping(one) for one in plain["pictures"]]
+        self._pictures = [(PartPicture.from_mapping(p), int(at)) for p, at in plain["pictures"]]
         self._horizon_ns = int(plain["horizon_ns"])
         self.belt.time_ns, self.belt.travel_m = arrays["belt_ns"], arrays["belt_m"]
         self.belt.guessed_from_ns = int(plain["guessed_from_ns"])

@@ -145,6 +145,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "serial_at": "{at_m: 0.4, tolerance_m: 0.05}",
         "gate_m": "3.5",
         "deadline_s": "2",
+        "takt_s": "0.25",
         "min_gap_m": "0.1",
         "nominal_m_s": "0.5",
         "process": "{torque: {column: torque_nm, key: press-1, unit: N m, low: 4, high: 6}}",

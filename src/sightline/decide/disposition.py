@@ -33,6 +33,7 @@ ACCEPTED = "ACCEPTED"
 PICTURE_NOT_SEEN = "PICTURE_NOT_SEEN"
 PROCESS_OUT_OF_RANGE = "PROCESS_OUT_OF_RANGE"
 SENSOR_MISSING = "SENSOR_MISSING"
+OVER_TAKT = "OVER_TAKT"
 
 DEGRADES = frozenset({SENSOR_MISSING, "ENCODER_SILENT"})
 """Marks of a part that was judged on less evidence: the margin is added to its scores."""
@@ -140,7 +141,8 @@ class Disposed:
 
     Attributes:
         disposition: where.
-        mode: fallback where something that must be there is not, degraded on less evidence.
+        mode: fallback where something that must be there is not, degraded on less evidence or
+            later than promised.
         reasons: the one that decided first.
         probability: of a defect; NaN without odds.
         costs: expected, by disposition; empty without odds.
@@ -164,6 +166,8 @@ def dispose(
     reject_as: Disposition,
     fallback: Disposition,
     version: str,
+    waited_s: float = 0.0,
+    takt_s: float = math.inf,
 ) -> Disposed:
     """Decide on a part.
 
@@ -177,105 +181,140 @@ def dispose(
         reject_as: where the inspector's threshold sends a part: rework or scrap.
         fallback: where a part goes of which something is missing: never accept.
         version: of the stage, for the reasons.
+        waited_s: since its last picture was received.
+        takt_s: longer than this is ``OVER_TAKT``: it goes where it would have gone, and says so.
     """
-    missing = [check for check in process if math.isnan(check.value)]
-    is_degraded = bool(missing) or bool(DEGRADES & marks.keys())
+    is_degraded = bool(DEGRADES & marks.keys()) or any(math.isnan(one.value) for one in process)
     added = margin if is_degraded else 0.0
     seen = [p for p in pictures if not p.code and not math.isnan(p.score)]
-    found: list[tuple[Disposition, Reason]] = []
-
-    def because(
-        where: Disposition,
-        code: str,
-        measure: str,
-        *,
-        value: float,
-        threshold: float,
-        unit: str = "1",
-    ) -> None:
-        reason = Reason(
-            code=code,
-            measure=measure,
-            value=value,
-            threshold=threshold,
-            unit=unit,
-            version=version,
-        )
-        found.append((where, reason))
-
-    priced: list[tuple[PartPicture, Rule]] = []
-    for picture in seen:
-        rule = next(rule for rule in rules if rule.fits(part_number, picture))
-        score = picture.score + added
-        name = f"{picture.station}.score"
-        if rule.odds is not None:
-            priced.append((picture, rule))
-        elif score >= picture.review_from:
-            is_rejected = score >= picture.reject_from
-            because(
-                reject_as if is_rejected else Disposition.REVIEW,
-                REJECTED if is_rejected else DOUBTFUL,
-                name,
-                value=picture.score,
-                threshold=(picture.reject_from if is_rejected else picture.review_from) - added,
-            )
-    probability, costs = _expected(priced, added)
-    if costs:
-        cheapest = min(_ORDER, key=lambda one: costs.get(one, math.inf))
-        if cheapest is not Disposition.ACCEPT:
-            # "accept" costs more than this: the threshold is what it would have to be below.
-            because(
-                cheapest,
-                EXPECTED_COST,
-                "cost of accepting",
-                value=costs[Disposition.ACCEPT],
-                threshold=costs[cheapest],
-            )
-    for check in process:
-        value = check.value
-        is_low = value < check.low
-        if math.isnan(value) or is_low or value > check.high:
-            is_missing = math.isnan(value)
-            because(
-                check.missing if is_missing else check.then,
-                SENSOR_MISSING if is_missing else PROCESS_OUT_OF_RANGE,
-                check.name,
-                value=value,
-                threshold=check.low if is_low else check.high,
-                unit=check.unit,
-            )
-    for picture in pictures:
-        if picture.code:
-            measure = f"{picture.station}: {picture.code}"
-            because(fallback, PICTURE_NOT_SEEN, measure, value=0.0, threshold=1.0)
-    for code, value in sorted(marks.items()):
-        where = Disposition.ACCEPT if code in DEGRADES else fallback
-        where = Disposition.REVIEW if code in AMBIGUOUS else where
-        because(where, code, code.lower(), value=value, threshold=math.nan)
-    disposition = max((where for where, _ in found), key=_ORDER.index, default=Disposition.ACCEPT)
+    ruled = [(p, next(rule for rule in rules if rule.fits(part_number, p))) for p in seen]
+    probability, costs = _expected([one for one in ruled if one[1].odds is not None], added)
+    found = [
+        *(_by_threshold(p, added, reject_as) for p, rule in ruled if rule.odds is None),
+        _by_cost(costs),
+        *(_by_process(one) for one in process),
+        *(_by_code(p, fallback) for p in pictures),
+        *(_by_mark(code, value, fallback) for code, value in sorted(marks.items())),
+        _by_takt(waited_s, takt_s),
+    ]
+    said = [one for one in found if one is not None]
+    disposition = max((one.where for one in said), key=_ORDER.index, default=Disposition.ACCEPT)
     if AMBIGUOUS & marks.keys():
         disposition = Disposition.REVIEW
     if disposition is Disposition.ACCEPT:
-        highest = max(seen, key=lambda p: p.score - p.reject_from, default=None)
-        because(
-            Disposition.ACCEPT,
-            ACCEPTED,
-            "score",
-            value=math.nan if highest is None else highest.score,
-            threshold=math.nan if highest is None else highest.review_from - added,
-        )
+        said.append(_accepted(seen, added))
     # The one that decided first, the others as they were found.
-    found.sort(key=lambda one: (one[0] is not disposition, -_ORDER.index(one[0])))
-    unseen = any(p.code for p in pictures) or any(
-        code not in DEGRADES | AMBIGUOUS for code in marks
-    )
-    mode = Mode.FALLBACK if unseen else Mode.DEGRADED if is_degraded else Mode.PRIMARY
+    said.sort(key=lambda one: (one.where is not disposition, -_ORDER.index(one.where)))
+    unseen = any(p.code for p in pictures) or bool(marks.keys() - DEGRADES - AMBIGUOUS)
+    is_less = is_degraded or waited_s > takt_s
     return Disposed(
         disposition=disposition,
-        mode=mode,
-        reasons=tuple(reason for _, reason in found),
+        mode=Mode.FALLBACK if unseen else Mode.DEGRADED if is_less else Mode.PRIMARY,
+        reasons=tuple(one.reason(version) for one in said),
         probability=probability,
         costs=costs,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Because:
+    """Where one fact sends a part; the rest as in a reason."""
+
+    where: Disposition
+    code: str
+    measure: str
+    value: float
+    threshold: float
+    unit: str = "1"
+
+    def reason(self, version: str) -> Reason:
+        return Reason(
+            code=self.code, measure=self.measure, value=self.value, threshold=self.threshold,
+            unit=self.unit, version=version,
+        )  # fmt: skip
+
+
+def _by_threshold(picture: PartPicture, added: float, reject_as: Disposition) -> _Because | None:
+    """What the inspector's own thresholds say of a picture."""
+    score = picture.score + added
+    if score < picture.review_from:
+        return None
+    is_rejected = score >= picture.reject_from
+    return _Because(
+        where=reject_as if is_rejected else Disposition.REVIEW,
+        code=REJECTED if is_rejected else DOUBTFUL,
+        measure=f"{picture.station}.score",
+        value=picture.score,
+        threshold=(picture.reject_from if is_rejected else picture.review_from) - added,
+    )
+
+
+def _by_cost(costs: Mapping[str, float]) -> _Because | None:
+    """The cheapest place by the odds, where accepting costs more than that."""
+    cheapest = min(_ORDER, key=lambda one: costs.get(one, math.inf))
+    if cheapest is Disposition.ACCEPT:
+        return None
+    # The threshold is what accepting would have to cost less than.
+    return _Because(
+        where=cheapest,
+        code=EXPECTED_COST,
+        measure="cost of accepting",
+        value=costs[Disposition.ACCEPT],
+        threshold=costs[cheapest],
+    )
+
+
+def _by_process(check: ProcessCheck) -> _Because | None:
+    """What a sensor says, or that it says nothing."""
+    is_missing, is_low = math.isnan(check.value), check.value < check.low
+    if not (is_missing or is_low or check.value > check.high):
+        return None
+    return _Because(
+        where=check.missing if is_missing else check.then,
+        code=SENSOR_MISSING if is_missing else PROCESS_OUT_OF_RANGE,
+        measure=check.name,
+        value=check.value,
+        threshold=check.low if is_low else check.high,
+        unit=check.unit,
+    )
+
+
+def _by_code(picture: PartPicture, fallback: Disposition) -> _Because | None:
+    """That nobody could look at a picture."""
+    if not picture.code:
+        return None
+    measure = f"{picture.station}: {picture.code}"
+    return _Because(
+        where=fallback, code=PICTURE_NOT_SEEN, measure=measure, value=0.0, threshold=1.0
+    )
+
+
+def _by_mark(code: str, value: float, fallback: Disposition) -> _Because:
+    """What was wrong with how a part was followed."""
+    where = Disposition.ACCEPT if code in DEGRADES else fallback
+    where = Disposition.REVIEW if code in AMBIGUOUS else where
+    return _Because(where=where, code=code, measure=code.lower(), value=value, threshold=math.nan)
+
+
+def _by_takt(waited_s: float, takt_s: float) -> _Because | None:
+    """That it was decided later than was promised; this changes nothing about where it goes."""
+    if waited_s <= takt_s:
+        return None
+    return _Because(
+        where=Disposition.ACCEPT, code=OVER_TAKT, measure="wait after the last picture",
+        value=waited_s, threshold=takt_s, unit="s",
+    )  # fmt: skip
+
+
+def _accepted(seen: Sequence[PartPicture], added: float) -> _Because:
+    """Nothing speaks against it: the score that came closest to a review."""
+    highest = max(seen, key=lambda p: p.score - p.reject_from, default=None)
+    return _Because(
+        where=Disposition.ACCEPT,
+        code=ACCEPTED,
+        measure="score",
+        value=math.nan if highest is None else highest.score,
+        threshold=math.nan if highest is None else highest.review_from - added,
     )
 
 

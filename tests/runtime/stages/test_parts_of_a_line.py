@@ -3,10 +3,11 @@
 import pytest
 
 from sightline.act import Ledger
+from sightline.errors import PipelineError
 from sightline.records.decision import Mode
 from sightline.records.part import Disposition, PartReview, parts_digest
 from sightline.runtime import RunDirectory, replay_run
-from simulation.line_world import codes, line_engine, records, run_line, run_line_into
+from simulation.line_world import codes, line_engine, line_plan, records, run_line, run_line_into
 from simulation.schedules import EngineFaults
 
 
@@ -149,6 +150,30 @@ def test_a_silent_sensor_means_degraded_parts_with_a_stricter_threshold():
 def test_a_late_sensor_is_waited_for_until_the_gate():
     found = records(run_line(parts=10, late_rows_s=((0.0, 99.0),), late_s=0.4)[0])
     assert {r.mode for r in found} == {Mode.PRIMARY}
+
+
+@pytest.mark.parametrize(
+    ("faults", "cause"),
+    [
+        ({"encoder_gone_s": ((2.0, 2.7),)}, "an encoder that is silent for less than silent_s"),
+        ({"welder_gone_s": ((1.0, 3.2),), "settings": {"gate_m": 4.0}}, "a sensor that comes back"),
+        ({"late_rows_s": ((1.0, 9.0),), "late_s": 1.7}, "a sensor that is late"),
+    ],
+)
+def test_a_part_is_decided_inside_the_takt_or_says_that_it_was_not(faults, cause):
+    found = records(run_line(parts=16, **faults)[0])
+    late = []
+    for record in found:
+        waited_s = (record.decided_ns - record.last_picture_ns) / 1e9  # none is received late here
+        assert ("OVER_TAKT" in codes(record)) == (waited_s > 0.25), cause
+        late += [record] if waited_s > 0.25 else []
+    assert 0 < len(late) < 16
+    assert {record.mode for record in late} == {Mode.DEGRADED}
+
+
+def test_a_takt_that_no_part_could_keep_is_refused():
+    with pytest.raises(PipelineError, match="takt_s of late_s and a tick at least"):
+        line_plan(late_s=0.2)
 
 
 def test_a_cold_oven_sends_parts_to_rework():

@@ -208,6 +208,10 @@ class PartsSettings(ItemSettings):
     """Speed of the belt while nothing is heard of the encoder, in m/s."""
     silent_s: Seconds = 1.0
     """After so long without a reading nothing is heard of the encoder."""
+    takt_s: Seconds | None = None
+    """Longest time from the receipt of a part's last picture to its decision, in seconds. A part
+    that waits longer, mostly for a sensor or the encoder, says OVER_TAKT and is `degraded`; where
+    it goes does not change. null: nothing is promised."""
     late_s: Annotated[float, Field(ge=0)] = 0.0
     """How long rows may come late, and so how long each decision waits for them."""
     process: dict[Name, ProcessForm] = {}
@@ -253,6 +257,7 @@ class PartsStage(ItemStage):
     reads = ("inspections",)
     writes = "parts"
     controls = (REVIEW, RELEASE)
+    version = 2
 
     @property
     def rows_from(self) -> tuple[str, ...]:
@@ -288,6 +293,11 @@ class PartsStage(ItemStage):
                 planning.fail(f"process.{name}.at_m before gate_m", f"{process.at_m:g}")
         if form.hold.drift_column is not None:
             planning.column(form.hold.drift_column)
+        least_s = form.late_s + planning.tick_s
+        if form.takt_s is not None and form.takt_s < least_s:
+            planning.fail(
+                f"takt_s of late_s and a tick at least, {least_s:g} s", f"{form.takt_s:g}"
+            )
         if len(planning.cameras) != len(form.stations):
             planning.fail("a camera of its own for each station", ", ".join(planning.cameras))
 
@@ -319,6 +329,7 @@ _MEANINGS = {
     "TWO_PARTS_IN_PICTURE": "A picture shows two parts, and nobody can say which is meant.",
     "PROCESS_OUT_OF_RANGE": "A process sensor was outside of what is right.",
     "SENSOR_MISSING": "A process sensor said nothing in time: the threshold is a stricter one.",
+    "OVER_TAKT": "It was decided later after its last picture than `takt_s` promises.",
     "ENCODER_SILENT": "The encoder was silent, so its place was worked out from the usual speed.",
     "TOO_MANY_PARTS": "More parts waited than can be held.",
     PICTURE_WITHOUT_PART: "A picture shows no part that a trigger has told of.",
@@ -396,7 +407,8 @@ class PartsState(ItemState):
     def on_item(self, turn: Turn) -> None:
         assert turn.header is not None
         station = self._stations[turn.header.camera]
-        self._line.see(PartPicture.from_mapping(turn.value(station)))
+        picture = PartPicture.from_mapping(turn.value(station))
+        self._line.see(picture, turn.header.received_ns)
 
     def on_refused(self, turn: Turn) -> None:
         header = turn.header
@@ -411,7 +423,8 @@ class PartsState(ItemState):
                 code=header.signs[0].code if header.signs else "UNUSABLE",
                 score=math.nan, reject_from=math.nan, review_from=math.nan,
                 box_px=(0.0, 0.0, 0.0, 0.0), novelty=math.nan, likeness=math.nan,
-            )
+            ),
+            header.received_ns,
         )  # fmt: skip
 
     def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
@@ -544,6 +557,8 @@ class PartsState(ItemState):
             reject_as=form.reject_as,
             fallback=form.fallback,
             version=turn.version,
+            waited_s=0.0 if part.seen_ns < 0 else (turn.at_ns - part.seen_ns) / NS_PER_S,
+            takt_s=math.inf if form.takt_s is None else form.takt_s,
         )
         self._run = self._run.after(found.disposition in (Disposition.REWORK, Disposition.SCRAP))
         record = PartRecord(

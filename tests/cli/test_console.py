@@ -102,3 +102,11 @@ def test_what_no_terminal_shows_is_a_line_with_an_estimate(monkeypatch, capfd):
     with console.working("walk", is_quiet=True, total=100):
         time.sleep(0.1)
     assert capfd.readouterr().err == ""
+
+
+def test_how_much_there_is_may_be_known_only_later(monkeypatch, capfd):
+    monkeypatch.setattr(console, "_PLAIN_EVERY_S", 0.05)
+    with console.working("pictures") as note:
+        note(1, 4)
+        time.sleep(0.2)
+    assert "pictures: 25 %, about" in capfd.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sightline.cli.main import app_for
+from sightline.cli.runs import entries_of
 from sightline.evidence import account_of_run, write_report
 from sightline.evidence.run_sections import report_lines
 from sightline.records.command import CommandLevel
@@ -44,6 +45,14 @@ def stopped(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(stopped):
     return account_of_run(stopped)
+
+
+def test_progress_is_told_of_every_log_up_to_its_newest_checkpoint(stopped):
+    told = {}
+    account_of_run(stopped, on_progress=told.__setitem__)
+    expected = entries_of(stopped)
+    assert told.keys() == expected.keys()
+    assert told == pytest.approx(expected, rel=0.05), (told, expected)
 
 
 def test_every_frame_is_accounted_for_as_in_the_report_of_the_run(tmp_path):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.evidence.anomaly_benchmarks import (
     evaluate_nab,
     evaluate_nasa,
@@ -49,7 +49,8 @@ def _nasa(
 
     Predictions: channel,start,end; rows of ``test``, both ends included.
     """
-    result = evaluate_nasa(folder)
+    with working("nasa", is_quiet=as_json):
+        result = evaluate_nasa(folder)
     if predictions is not None:
         write_nasa(predictions, result.events)
     _show(result.as_mapping(), as_json=as_json)
@@ -64,7 +65,8 @@ def _nab(
 
     Predictions: CATEGORY/sightline_FILE with timestamp,value,anomaly_score,label.
     """
-    result = evaluate_nab(folder)
+    with working("nab", is_quiet=as_json):
+        result = evaluate_nab(folder)
     if predictions is not None:
         write_nab(predictions, result.series)
     _show(result.as_mapping(), as_json=as_json)
@@ -79,7 +81,8 @@ def _skab(
 
     Predictions: a CSV per run, its rows plus score,alarm.
     """
-    result = evaluate_skab(folder)
+    with working("skab", is_quiet=as_json):
+        result = evaluate_skab(folder)
     if predictions is not None:
         write_skab(predictions, result.runs)
     _show(result.as_mapping(), as_json=as_json)
@@ -98,7 +101,8 @@ def _opssat(
 
     Predictions: segment,score,alarm.
     """
-    result = evaluate_opssat(folder)
+    with working("opssat", is_quiet=as_json):
+        result = evaluate_opssat(folder)
     if predictions is not None:
         write_opssat(predictions, result, is_supervised=supervised)
     _show(result.as_mapping(), as_json=as_json)

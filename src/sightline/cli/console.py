@@ -197,15 +197,19 @@ class Estimate:
         left_s = took_s * (self._total - done) / done
         return f"{done / self._total:.0%}, about {duration(left_s)} left".replace("%", " %", 1)
 
+    def is_of(self, total: int) -> None:
+        """How much there is, where that is known only later."""
+        self._total = total
+
 
 @contextmanager
 def working(
     title: str, *, is_quiet: bool = False, total: int | None = None
-) -> Iterator[Callable[[int], None]]:
+) -> Iterator[Callable[..., None]]:
     """Shows that something goes on: from 2 s on, and without a terminal a line in 10 s.
 
     A thread shows it, so that what cannot be interrupted is seen to go on too. What it gives is
-    called with how much is done.
+    called with how much is done, and with how much there is where ``total`` did not say it.
     """
     estimate, done, is_over = Estimate(total), [0], threading.Event()
     console = Terminal(stderr=True)
@@ -221,7 +225,9 @@ def working(
                 while not is_over.wait(_SHOWN_EVERY_S):
                     live.update(Text(f"{title}: {estimate.words(done[0])}"))
 
-    def note(count: int) -> None:
+    def note(count: int, of: int | None = None) -> None:
+        if of is not None:
+            estimate.is_of(of)
         done[0] = count
 
     shower = threading.Thread(target=show, name="progress")

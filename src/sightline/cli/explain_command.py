@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json, working
+from sightline.cli.console import Terminal, counting_display, print_json
 from sightline.cli.decisions_command import list_decisions
-from sightline.cli.runs import open_run
+from sightline.cli.runs import entries_of, open_run
 from sightline.errors import UsageError
 from sightline.evidence.account import explain
 from sightline.evidence.account_drawing import draw_terminal
@@ -63,8 +63,8 @@ def explain_command(
         else:
             list_decisions(run, said, last=_LISTED, of=len(said))
         return
-    with working("explain", is_quiet=as_json):
-        facts = explain(run, said_id, is_quick=quick)
+    with counting_display("explain", is_quiet=as_json, entries=entries_of(run)) as on_progress:
+        facts = explain(run, said_id, is_quick=quick, on_progress=on_progress)
     has_picture = True
     if out is not None and out.suffix.lower() == ".html":
         write_account_page(run, facts, out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.evidence.fleet_evaluation import (
     read_fleet,
     summary_lines,
@@ -44,7 +44,8 @@ def _fleet(
     start_ns, end_ns, told_ns, score, reason.
     """
     fleet = read_fleet(folder)
-    result = watch_fleet(fleet, learn_days=learn_days, budget=budget)
+    with working("fleet", is_quiet=as_json):
+        result = watch_fleet(fleet, learn_days=learn_days, budget=budget)
     if predictions is not None:
         write_predictions(result, predictions)
     plain = result.as_mapping()

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from sightline.cli.init_camera import (
 )
 from sightline.cli.init_made_up import APPLICATIONS, write_application
 from sightline.cli.init_model import SeenModel, look_at_model
+from sightline.cli.sources import rows_of
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_file import ReadingOptions
 from sightline.limits import DEFAULT_LIMITS
@@ -128,8 +129,8 @@ def _from_table(
 ) -> Iterator[str]:
     contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
     _check_vacant(contract_file, pipeline_file)
-    with working(f"reading {file.name}"):
-        table = _read(file)
+    with working(f"reading {file.name}", total=rows_of(file)) as note:
+        table = _read(file, note)
         found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
     out.mkdir(parents=True, exist_ok=True)
     contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
@@ -170,7 +171,7 @@ def _check_vacant(*files: Path) -> None:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(path: Path, note: Callable[[int], None]) -> pl.DataFrame:
     lower = path.name.lower()
     if not path.is_file():
         raise SourceError(
@@ -192,6 +193,7 @@ def _read(path: Path) -> pl.DataFrame:
         if chunk.frame.height:
             frames.append(chunk.frame)
         rows += chunk.frame.height
+        note(rows)
         if rows > _MOST_ROWS:
             raise SourceError(
                 expected=f"at most {_MOST_ROWS:,} rows",

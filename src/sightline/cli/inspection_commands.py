@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import Progress
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import UsageError
 from sightline.evidence.inspection import boards
@@ -125,7 +123,7 @@ def train_inspection(
     begun_s = time.monotonic()
     if labels == BOXES:
         pairs = find_board_pairs(folder)
-        with _progress("boards", is_quiet=as_json) as told:
+        with working("boards", is_quiet=as_json) as told:
             card = boards.train_boards(
                 pairs, out, settings=BoardSettings(seed=seed), data_licence=licence, told=told
             )
@@ -146,7 +144,7 @@ def train_inspection(
         else _fitting(len(used), _seconds_each(used, features, scale), minutes, drawn)
     )
     settings = replace(settings, simulated_per_picture=fitting)
-    with _progress("pictures", is_quiet=as_json) as told:
+    with working("pictures", is_quiet=as_json) as told:
         card = train_inspector(
             pictures,
             out,
@@ -177,7 +175,7 @@ def inspect(
 ) -> None:
     """Look at pictures: heat maps, boxes, accept, review or reject, and a report."""
     check_outputs({"-o": out}, inputs=[images, model])
-    with _progress("pictures", is_quiet=as_json) as told:
+    with working("pictures", is_quiet=as_json) as told:
         if model_kind(model) == boards.KIND:
             found = boards.load_boards(model, digest=digest)
             summary = boards.inspect_boards(found, find_board_pairs(images), out, told=told)
@@ -207,7 +205,7 @@ def evaluate_inspection(
 ) -> None:
     """Score an inspector: image AUROC, AP and F1, pixel AP and PRO, with intervals by part."""
     check_outputs({"--predictions": predictions}, inputs=[folder, model])
-    with _progress("pictures", is_quiet=as_json) as told:
+    with working("pictures", is_quiet=as_json) as told:
         if model_kind(model) == boards.KIND:
             pairs = find_board_pairs(folder)
             plain = boards.evaluate_boards(
@@ -277,14 +275,3 @@ def _shown(value: Any) -> str:
             return f"{value['value']:.4f} [{value['low']:.4f}, {value['high']:.4f}]"
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items()) or "none"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _progress(what: str, *, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    console = Terminal(stderr=True)
-    if is_quiet or not console.is_terminal:
-        yield lambda done, of: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(what)
-        yield lambda done, of: progress.update(task, completed=done, total=of)

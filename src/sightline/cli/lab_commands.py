@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sightline.cli.console import working
+
 simulate = typer.Typer(help="Write simulated recordings.", no_args_is_help=True)
 
 
@@ -41,7 +43,8 @@ def simulate_fleet(
         n_channels=channels,
         faults_per_satellite_day=faults_per_day,
     )
-    rows = write_recorded_fleet(scene, out)
+    with working("fleet"):
+        rows = write_recorded_fleet(scene, out)
     typer.echo(f"{out}: {satellites} satellites, {days:g} days, {rows} packets")
 
 
@@ -65,5 +68,6 @@ def simulate_line(
     )
 
     scene = LineScene(parts=parts, seed=seed, faults=LineFaults(defects=defects))
-    pictures = write_line(scene, out, training=training)
+    with working("line"):
+        pictures = write_line(scene, out, training=training)
     typer.echo(f"{out}: {parts} parts, {pictures} pictures, {scene.rows.height} rows")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json, working
-from sightline.cli.runs import open_run
+from sightline.cli.console import Terminal, counting_display, print_json
+from sightline.cli.runs import entries_of, open_run
 from sightline.errors import UsageError
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import account_of_run
@@ -36,8 +36,8 @@ def report(
             where="-o",
             action="choose another name",
         )
-    with working("report", is_quiet=as_json):
-        found = account_of_run(run)
+    with counting_display("report", is_quiet=as_json, entries=entries_of(run)) as on_progress:
+        found = account_of_run(run, on_progress=on_progress)
         if out is not None:
             write_report(run, found, out)
     if as_json:

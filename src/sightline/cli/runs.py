@@ -34,10 +34,15 @@ def open_run(
 
 
 def entries_of(run: RunDirectory) -> dict[str, int]:
-    """How many entries each log has, about: as its newest checkpoint is named."""
+    """How many entries each log has, about: as the run ended, or as its newest checkpoint is named.
+
+    A run that still goes on has more than at its last end; its checkpoints follow it.
+    """
     found = {}
     for partition in run.partitions:
         folder = run.path / "checkpoints" / partition
         names = [path.stem for path in folder.glob("*.ckpt")] if folder.is_dir() else []
-        found[partition] = max((int(name) for name in names if name.isdecimal()), default=0)
+        head = run.state.heads.get(partition)
+        ended = 0 if head is None else head.sequence
+        found[partition] = max([ended, *(int(name) for name in names if name.isdecimal())])
     return found

@@ -273,14 +273,15 @@ def expected_rows(sources: Mapping[str, Source]) -> int | None:
         if isinstance(source, VideoFile):
             counts = [source.frame_count]
         elif isinstance(source, FileSource):
-            counts = [_rows_of(path) for _, path in source.files]
+            counts = [rows_of(path) for _, path in source.files]
         if any(count is None for count in counts):
             return None
         total += sum(count for count in counts if count is not None)
     return total
 
 
-def _rows_of(path: Path) -> int | None:
+def rows_of(path: Path) -> int | None:
+    """Rows of a table, about; None where neither its size nor its footer tells."""
     name = path.name.lower()
     if name.endswith(".parquet"):
         try:

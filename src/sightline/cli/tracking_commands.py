@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -12,9 +11,8 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 import polars as pl
 import typer
-from rich.progress import Progress
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import SourceError, StorageError, UsageError
 from sightline.evidence.tracking import ScoringRules, score_tracks
@@ -110,9 +108,9 @@ def track(
         typer.echo(f"no --fps or --timestamps: {ASSUMED_FPS:g} fps assumed", err=True)
     tracker = Tracker(stream, model)
     notes = _frame_notes(found)
-    with _progress("track", len(found.frames), is_quiet=as_json) as step:
+    with working("track", total=len(found.frames), is_quiet=as_json) as note:
         frames = zip(
-            found.frames.tolist(), _stepped(found.by_frame(stream, times(found.frames)), step),
+            found.frames.tolist(), _stepped(found.by_frame(stream, times(found.frames)), note),
             strict=True,
         )  # fmt: skip
         last = clock.pop("frames")
@@ -381,20 +379,7 @@ def _show_tracking(summary: Mapping[str, Any]) -> None:
     console.print(f"tracks: {summary['tracks_file']}", markup=False)
 
 
-@contextmanager
-def _progress(title: str, total: int, *, is_quiet: bool) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    console = Terminal(stderr=True)
-    if is_quiet or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as progress:
-        progress.add_task(title, total=total)
-        yield progress
-
-
-def _stepped(frames: Iterable[Detections], progress: Progress | None) -> Iterator[Detections]:
-    for frame in frames:
+def _stepped(frames: Iterable[Detections], note: Callable[..., None]) -> Iterator[Detections]:
+    for done, frame in enumerate(frames, start=1):
         yield frame
-        if progress is not None:
-            progress.advance(progress.task_ids[0])
+        note(done)

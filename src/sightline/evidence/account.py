@@ -11,7 +11,7 @@ what would not have raised a decision, and the attribution of a novelty score.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,7 +216,12 @@ class Facts:
 
 
 def explain(
-    run: RunDirectory, said_id: str, *, is_quick: bool = True, limits: Limits = DEFAULT_LIMITS
+    run: RunDirectory,
+    said_id: str,
+    *,
+    is_quick: bool = True,
+    on_progress: Callable[[str, int], None] = lambda _name, _sequence: None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Facts:
     """Explain a decision or command of a run, from its log.
 
@@ -226,6 +231,7 @@ def explain(
             command other than the first of its id.
         is_quick: do not run the core on other rows to find what would not have raised it, nor what
             a novelty score rests on.
+        on_progress: called with each partition and log sequence that is read.
         limits: bounds for reading the log.
 
     Raises:
@@ -233,8 +239,10 @@ def explain(
         LogError: the log is damaged; or, of cameras, it does not replay.
     """
     everything = SaidLog.of(run, limits=limits)
-    return explain_said(run, everything, everything.find(said_id, run), is_quick=is_quick,
-                        limits=limits)  # fmt: skip
+    return explain_said(
+        run, everything, everything.find(said_id, run),
+        is_quick=is_quick, on_progress=on_progress, limits=limits,
+    )  # fmt: skip
 
 
 def explain_said(
@@ -243,6 +251,7 @@ def explain_said(
     said: Said,
     *,
     is_quick: bool = True,
+    on_progress: Callable[[str, int], None] = lambda _name, _sequence: None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Facts:
     """The same for one of the things that a run has said."""
@@ -271,7 +280,14 @@ def explain_said(
     for name in run.partitions:
         heeded(
             lambda name=name: _read(  # type: ignore[misc]
-                run, name, seen=seen, rows=rows, moment=moment, alerts=alerts, limits=limits
+                run,
+                name,
+                seen=seen,
+                rows=rows,
+                moment=moment,
+                alerts=alerts,
+                on_progress=on_progress,
+                limits=limits,
             ),
             where=f"partition {name}",
         )
@@ -395,6 +411,7 @@ def _read(
     rows: _RowsSeen | None,
     moment: CameraMoment | None,
     alerts: _AlertsSeen,
+    on_progress: Callable[[str, int], None],
     limits: Limits,
 ) -> None:
     """Let the log of a partition go by once, as far as it matters to any of them."""
@@ -403,6 +420,7 @@ def _read(
     after = -1 if cameras is None else cameras.began_after
     has_desk = run.plan.pipeline.alerting is not None
     for epoch in log_epochs(run, name, after=after, limits=limits):
+        on_progress(name, epoch.after)
         goes_on = seen.take(epoch)
         if rows is not None:
             goes_on |= rows.take(epoch)

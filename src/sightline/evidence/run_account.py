@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -286,7 +286,12 @@ _WALL_CLOCK_S = 60.0
 """Receipt and log stamp of one frame lie this near each other where both are of the wall clock."""
 
 
-def account_of_run(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> RunAccount:
+def account_of_run(
+    run: RunDirectory,
+    *,
+    on_progress: Callable[[str, int], None] = lambda _name, _sequence: None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> RunAccount:
     """Account for a run, from its log alone.
 
     The partition with the cameras is replayed on the way; a log that does not replay is accounted
@@ -294,17 +299,21 @@ def account_of_run(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> Run
 
     Args:
         run: of rows, of cameras, or of both.
+        on_progress: called with each partition and log sequence that is counted.
         limits: bounds for reading the log.
 
     Raises:
         LogError: the log is damaged.
     """
-    return _Accounting(run, limits).account()
+    return _Accounting(run, limits, on_progress).account()
 
 
 class _Accounting:
-    def __init__(self, run: RunDirectory, limits: Limits) -> None:
+    def __init__(
+        self, run: RunDirectory, limits: Limits, on_progress: Callable[[str, int], None]
+    ) -> None:
         plan = run.plan
+        self._on_progress = on_progress
         self._run = run
         self._plan = plan
         self._limits = limits
@@ -418,6 +427,7 @@ class _Accounting:
             self._difference = str(difference)
 
     def _count(self, entry: Entry) -> None:
+        self._on_progress(self._partition, entry.sequence)
         heeded(
             lambda: self._take(entry),
             where=f"partition {self._partition}, log sequence {entry.sequence}",

@@ -119,6 +119,8 @@ def test_a_type_that_shows_late_is_the_type_of_the_column(tmp_path: Path) -> Non
         b"\xef\xbb\xbftime,value\r\n1709251200,20.5\r\n1709251260,21\r\n",
         b"time,value\r1709251200,20.5\r1709251260,21\r",
         "time,value\n1709251200,20.5\n1709251260,21\n".encode("utf-16"),
+        "time,value\n1709251200,20.5\n1709251260,21\n".encode("utf-16-le"),
+        "time,value\n1709251200,20.5\n1709251260,21\n".encode("utf-16-be"),
         b',time,value [degC],note,note\n0,1709251200,20.5,"a, b",\n1,1709251260,21,,\n',
         b"date;value;time\n;20,5;01.03.2024 00:00:00\n;21;01.03.2024 00:01:00\n",
     ],
@@ -151,6 +153,7 @@ def test_a_date_and_a_clock_in_two_columns_are_one_time(tmp_path: Path) -> None:
     [
         (["soon,1,x"] * 9, "soon"),
         (["03/01/2024,1,x"] * 9, "month-first"),
+        (["01/01/2024,1,x", *["02/01/2024,1,x"] * 8], "'02/01/2024'"),
         (['1709251200,"1,023",x'] * 9, "--decimal"),
         (["1709251200,Bad,x"] * 9, "Bad"),
         (["1709251200,,x"] * 9, "without a value"),
@@ -168,6 +171,42 @@ def test_a_table_of_which_most_cannot_be_read_is_an_error_with_an_example(
 def test_a_file_without_rows_that_can_be_read_is_an_error(tmp_path: Path, lines: list[str]) -> None:
     with pytest.raises(SourceError):
         read(csv(tmp_path, *lines))
+
+
+def test_a_header_with_a_line_break_is_refused_for_its_open_quote(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="a quote of the header is not closed"):
+        read(csv(tmp_path, *LINES, header='time,"value\n(degC)",note'))
+
+
+def test_text_of_another_encoding_is_refused_with_what_converts_it(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("\n".join(["time,value", *["1,20 °C"] * 9]).encode("latin-1"))
+    with pytest.raises(SourceError, match="iconv"):
+        read(path)
+
+
+def test_dates_that_both_orders_read_alike_are_not_ambiguous(tmp_path: Path) -> None:
+    found = read(csv(tmp_path, "01/01/2024,1,x", "02/02/2024,2,x"))
+    assert np.diff(times(found)).tolist() == [32 * 86_400 * 10**9]
+
+
+def test_rows_without_a_value_are_counted(tmp_path: Path) -> None:
+    found = read(csv(tmp_path, *LINES[:30], *[f"{START_S + 3000 + i},," for i in range(10)]))
+    assert "10 of 40 rows have no 'value', first row 30" in found.notes
+
+
+def test_a_series_with_a_value_in_every_second_row_is_scored(tmp_path: Path) -> None:
+    lines = [f"{i},{i % 10 if i % 2 else ''}" for i in range(800)]
+    path = csv(tmp_path, *lines, header="time,value")
+    found = command(path, "--time", "time", "--value", "value", "--json")
+    (one,) = json.loads(found.stdout)["series"]
+    assert (one["rows"], one["missing"], one["widths"][0]) == (400, 400, 16)
+
+
+def test_rows_that_were_all_learnt_from_are_told_to_be_not_scored(tmp_path: Path) -> None:
+    path = csv(tmp_path, *[f"{i},{i % 10}" for i in range(400)], header="time,value")
+    found = command(path, "--time", "time", "--value", "value", "--train", "400")
+    assert "1 series not scored: all their rows were learnt from" in found.stdout
 
 
 def test_what_was_not_read_is_told_with_its_reason_and_an_example(tmp_path: Path) -> None:
@@ -189,6 +228,11 @@ def test_keys_are_texts(tmp_path: Path) -> None:
     lines = [f"{START_S + i},{k},{name}" for i in range(5) for k, name in enumerate(names)]
     found = read(csv(tmp_path, *lines), key="note")
     assert {one.key: one.values[0] for one in found.series} == {n: k for k, n in enumerate(names)}
+
+
+def test_a_key_that_no_integer_holds_is_a_key(tmp_path: Path) -> None:
+    path = parquet(tmp_path, pa.array([1.0, 2.0, 3.0]), key=pa.array([1e300, 7.0, None]))
+    assert [one.key for one in read(path, key="key").series] == ["", "1e+300", "7.0"]
 
 
 def test_rows_of_one_time_and_a_clock_set_back_are_noted(tmp_path: Path) -> None:
@@ -258,7 +302,23 @@ def test_a_column_that_nobody_asked_for_is_not_read(tmp_path: Path) -> None:
     assert found.series[0].values.tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("value", ["two:7", "two:x", "cube", "words:1", "complex", "gone"])
+def test_columns_that_nobody_asked_for_may_have_one_name_or_none(tmp_path: Path) -> None:
+    column = pa.array([1.0, 2.0])
+    table = pa.Table.from_arrays([column] * 5, names=["time", "value", "x", "x", ""])
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert len(read(tmp_path / "t.parquet").series[0].values) == 2
+
+
+def test_a_column_that_is_not_in_a_parquet_file_is_named_beside_all_that_are(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="got time, value, pressure"):
+        read_series(
+            parquet(tmp_path, pa.array([1.0]), pressure=pa.array([1.0])), time="time", value="valu"
+        )
+
+
+@pytest.mark.parametrize("value", ["two:7", "two:²", "two:x", "cube", "words:1", "complex", "gone"])
 def test_an_array_or_a_place_that_is_not_there_is_refused(tmp_path: Path, value: str) -> None:
     np.savez(
         tmp_path / "a.npz",

@@ -1,5 +1,7 @@
 """Events of whole series: each fault told with its samples, and nothing told of what repeats."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,14 @@ def test_a_spike_of_one_row_is_within_its_event_and_its_peak():
         found = detected(values)
         (at,) = [i for i, (a, b) in enumerate(found.events) if a <= row <= b]
         assert found.peaks()[at] == row
+
+
+def test_the_peak_of_what_never_moved_before_is_where_it_moves():
+    values = np.full(2000, 5.0)
+    values[1500:] = 9.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 1500 in detected(values).peaks()
 
 
 def test_a_weak_event_beside_a_strong_one_is_told_and_marked():

@@ -264,6 +264,14 @@ def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
             f"too little to learn from, {len(unknown):,} series not scored: "
             f"{', '.join(unknown[:_SHOWN_KEYS])}{more}"
         )
+    all_learnt = sum(bool(f.widths) and f.learnt_rows == len(f.score) for f in found)
+    if all_learnt:
+        notes.append(f"{all_learnt} series not scored: all their rows were learnt from (--train)")
+    without = sum(f.without_value for f in found)
+    if without:
+        notes.append(
+            f"{without} rows without a value were left out: no window to learn from was whole"
+        )
     left_out = sum(f.left_out for f in found)
     if left_out:
         notes.append(

@@ -137,7 +137,8 @@ def draw_rows_png(path: Path, facts: Facts) -> None:
     measure of each window against its thresholds.
 
     Raises:
-        UsageError: the extra ``report`` is not installed, or the file cannot be written.
+        UsageError: the extra ``report`` is not installed.
+        StorageError: the file cannot be written.
     """
     drawn = new_figure(height_px=560)
     above, below = drawn.subplots(2, 1, sharex=True, height_ratios=(2, 1.2))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.errors import UsageError
+from sightline.errors import StorageError, UsageError
 from sightline.evidence.words import is_dated, moment
 from sightline.records.shown_text import one_line
 from sightline.records.signals import NS_PER_S
@@ -40,13 +40,13 @@ def save(drawn: Any, path: Path, *, title: str) -> None:
     """Write a PNG with a title; equal inputs give equal bytes.
 
     Raises:
-        UsageError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     drawn.suptitle(plain_text(title), fontsize=10, x=0.01, ha="left")
     try:
         drawn.savefig(path, metadata={"Software": None})
     except OSError as error:
-        raise UsageError(
+        raise StorageError(
             expected="a file that can be written",
             got=str(error),
             where=str(path),

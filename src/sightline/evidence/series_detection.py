@@ -39,7 +39,8 @@ class DetectedSeries:
     """One series and what was found in it.
 
     Attributes:
-        series: as it was read.
+        series: as it was read; without the rows that have no value where no window would
+            be whole.
         learnt_rows: at its beginning, not scored.
         widths: of the windows that could be learnt, in samples; empty: too little to learn from.
         score: float64[n]; NaN while learning and where nothing is known.
@@ -48,6 +49,7 @@ class DetectedSeries:
             series: told, and marked, because beside a strong event a weak one is often noise.
         left_out: events that were weaker and left out, because the caller wants only the others.
         uneven_steps: steps of time more than 1.5 times the median one.
+        without_value: rows that are not in ``series`` because they have no value.
     """
 
     series: Series
@@ -58,6 +60,7 @@ class DetectedSeries:
     is_weaker: BoolArray
     left_out: int
     uneven_steps: int
+    without_value: int = 0
 
     def peaks(self) -> list[int]:
         """Of each event the row whose sample is furthest from what the series did before it."""
@@ -73,7 +76,7 @@ class DetectedSeries:
         return {
             "key": self.series.key,
             "rows": len(self.score),
-            "missing": int(np.isnan(self.series.values).sum()),
+            "missing": self.without_value + int(np.isnan(self.series.values).sum()),
             "learnt_rows": self.learnt_rows,
             "widths": list(self.widths),
             "uneven_steps": self.uneven_steps,
@@ -122,17 +125,18 @@ def detect_series(
             the strongest.
     """
     settings, rule = settings or NormalSettings(), rule or EventRule()
+    whole = series
+    begin, detector = _learnt(whole, train, train_until_ns, settings)
+    if detector is None and np.isnan(whole.values).any():
+        # A row for each sensor that has something to say: the others have no value in it.
+        dense = _with_values(whole)
+        dense_begin, detector = _learnt(dense, train, train_until_ns, settings)
+        if detector is not None:
+            series, begin = dense, dense_begin
     n = len(series.values)
-    if train_until_ns is not None and series.time_ns is not None:
-        train = int(np.searchsorted(series.time_ns, train_until_ns))
-    begin = learning_rows(n) if train is None else min(train, n)
     score = np.full(n, np.nan)
     widths: tuple[int, ...] = ()
-    try:
-        detector = SeriesDetector.learn(series.values[:begin], settings)
-    except UsageError:
-        pass  # too little to learn from: no widths, no scores, and the summary says so
-    else:
+    if detector is not None:
         score[begin:] = detector.follow(series.values[begin:])[0]
         widths = detector.widths
     events = score_events(score, replace(rule, least_share=0.0))
@@ -151,6 +155,31 @@ def detect_series(
         is_weaker=is_weaker,
         left_out=left_out,
         uneven_steps=_uneven_steps(series.time_ns),
+        without_value=len(whole.values) - n,
+    )
+
+
+def _learnt(
+    series: Series, train: int | None, train_until_ns: int | None, settings: NormalSettings
+) -> tuple[int, SeriesDetector | None]:
+    """Rows to learn from, and what was learnt; None: they are too few, and the summary says so."""
+    n = len(series.values)
+    if train_until_ns is not None and series.time_ns is not None:
+        train = int(np.searchsorted(series.time_ns, train_until_ns))
+    begin = learning_rows(n) if train is None else min(train, n)
+    try:
+        return begin, SeriesDetector.learn(series.values[:begin], settings)
+    except UsageError:
+        return begin, None
+
+
+def _with_values(series: Series) -> Series:
+    has_value = ~np.isnan(series.values)
+    return Series(
+        key=series.key,
+        time_ns=None if series.time_ns is None else series.time_ns[has_value],
+        values=series.values[has_value],
+        row=series.row[has_value],
     )
 
 
@@ -180,8 +209,10 @@ def _peak(values: FloatArray, score: FloatArray, first: int, last: int) -> int:
     level, usual_level = np.abs(part[1:] - middle), np.nanmax(np.abs(before - middle))
     step, steps = np.abs(np.diff(part)), np.abs(np.diff(before))
     usual_step = np.nanmax(steps) if np.isfinite(steps).any() else 0.0
-    tiny = np.finfo(np.float64).tiny
-    beyond = np.fmax(level / max(usual_level, tiny), step / max(usual_step, tiny))
+    # What never moved before has no size: any move is further than any other multiple.
+    least = np.finfo(np.float64).eps * np.nanmax(np.append(level, step[np.isfinite(step)]))
+    least = max(least, np.finfo(np.float64).tiny)
+    beyond = np.fmax(level / max(usual_level, least), step / max(usual_step, least))
     if not np.nanmax(np.append(beyond, 0.0)) > 1.0:
         return first + int(np.nanargmax(score[first : last + 1]))
     # A spike steps twice, to and fro: of equal ones it is the row that is further out.
@@ -190,7 +221,7 @@ def _peak(values: FloatArray, score: FloatArray, first: int, last: int) -> int:
 
 
 def write_detections(path: Path, found: Sequence[DetectedSeries]) -> None:
-    """A CSV row for each row that has a time: row, key, time, value, score, event, weaker.
+    """A CSV row for each row of the series: row, key, time, value, score, event, weaker.
 
     ``event`` numbers the events of a key from 1; 0 outside. ``weaker`` is 1 in those that are weak
     beside the strongest.

@@ -26,7 +26,7 @@ from sightline.records.signals import NS_PER_S, ORIGIN, ROW
 from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.admission import plain_name
 from sightline.sense.contract import TimeFormat
-from sightline.sense.files import read_parquet
+from sightline.sense.files import column_names, read_parquet
 from sightline.sense.source import Chunk
 from sightline.sense.text_files import read_csv
 from sightline.sense.written_numbers import Decimal, read_numbers
@@ -404,8 +404,9 @@ def _keys(table: pl.DataFrame, key: str | None, where: str) -> tuple[pl.Series, 
         )
     if column.dtype.is_float():
         # Integers with gaps come as floats; they keep their own names.
+        column = column.cast(pl.Float64).fill_nan(None)
         whole = column.cast(pl.Int64, strict=False)
-        if (whole.cast(pl.Float64) == column.cast(pl.Float64)).fill_null(True).all():
+        if column.eq_missing(whole.cast(pl.Float64)).all():
             column = whole
     keys = column.cast(pl.String)
     without = int((keys.is_null() | (keys == "")).sum())
@@ -444,6 +445,10 @@ def _values(
         *_unread("value", reason, unread, column, row),
         *_unread("value", "without a finite size", infinite, column, row),
     ]
+    if missing.any() and not missing.all():
+        first = row[np.flatnonzero(missing)[0]]
+        none = f"{int(missing.sum())} of {len(column)} rows have no {column.name!r}"
+        notes = (*notes, f"{none}, first row {first}")
     n_bad = int((unread | infinite).sum())
     if n_bad > _MOST_UNREAD * int((~missing).sum()) or missing.all():
         if not n_bad:
@@ -585,9 +590,8 @@ def _read(
 ) -> tuple[pl.DataFrame, list[Unread]]:
     name = path.name.lower()
     if not path.is_file():
-        raise SourceError(
-            expected="a file", got="nothing", where=str(path), action="check the path"
-        )
+        got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
+        raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
     if name.endswith(_TEXT):
         return _text(path, columns, options)
     if name.endswith(".parquet"):
@@ -639,16 +643,20 @@ def _gathered(
     lines = sum(one.rows for one in unread)
     if not frames or lines > _MOST_UNREAD * (rows + lines):
         suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+        action = "see whether it is what its name says, and mend the lines named"
+        if any("UTF-8" in f"{one.reason} {one.example}" for one in unread):
+            action += "; text of another encoding: iconv -f WINDOWS-1252 -t UTF-8 makes it UTF-8"
         raise SourceError(
             expected=f"a readable .{suffix} file",
             got="; ".join(map(str, unread)) or "no rows",
             where=str(path),
-            action="see whether it is what its name says, and mend the lines named",
+            action=action,
         )
     return pl.concat(frames), unread
 
 
 def _picked(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> pl.DataFrame:
+    """The columns asked for, as far as they are there; of two for a time, either may be missing."""
     by_plain_name = {plain_name(name): name for name in reversed(frame.columns)}
     found = {}
     for column in columns:
@@ -658,10 +666,16 @@ def _picked(frame: pl.DataFrame, columns: Sequence[str], path: Path) -> pl.DataF
         elif not any("+" in other and column in other.split("+") for other in columns) and (
             "+" not in column
         ):
-            raise _no_column(path, column, frame.columns)
+            raise _no_column(path, column, _all_names(path, frame))
     if not found:
-        raise _no_column(path, columns[0], frame.columns)
+        raise _no_column(path, columns[0], _all_names(path, frame))
     return pl.DataFrame(found).with_columns(frame[ROW])
+
+
+def _all_names(path: Path, frame: pl.DataFrame) -> list[str]:
+    """Names of all columns of a file; of Parquet only those asked for are in the frame."""
+    is_parquet = path.name.lower().endswith(".parquet")
+    return column_names(path) if is_parquet else frame.columns
 
 
 _LINE_WORDS = {
@@ -737,10 +751,10 @@ def _array(archive: Any, column: str, path: Path) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = archive[name]
     if array.ndim == 2:
         width = array.shape[1]
-        if not (place or "0").isdigit() or int(place or 0) >= width:
+        if not (place or "0").isdecimal() or int(place or 0) >= width:
             raise UsageError(
-                expected=f"a column of {name!r} from 0 to {width - 1}",
-                got=place,
+                expected=f"one of the {width} columns of {name!r}, counted from 0",
+                got=place or "0",
                 where=str(path),
                 action=f"for example {name}:0",
             )

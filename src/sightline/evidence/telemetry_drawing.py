@@ -64,8 +64,9 @@ def draw_telemetry(
         undated: what ``time_ns`` counts where it begins in 1970, in units of 1e9.
 
     Raises:
-        UsageError: no channel, too many, or one of another length; the file is no ``.png`` or
-            cannot be written; the extra ``report`` is not installed.
+        UsageError: no channel, too many, or one of another length; the file is no ``.png``; the
+            extra ``report`` is not installed.
+        StorageError: the file cannot be written.
     """
     check_picture_path(path)
     if not 0 < len(channels) <= MAX_STRIPS or any(

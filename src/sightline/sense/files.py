@@ -71,7 +71,12 @@ def read_parquet(
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            fields = [field.name for field in file.schema_arrow]
             names = _names(file.schema_arrow)
+            if columns is not None:
+                wanted = set(columns)
+                pairs = [(f, n) for f, n in zip(fields, names, strict=True) if {f, n} & wanted]
+                fields, names = [f for f, _ in pairs], [n for _, n in pairs]
             problem = name_problem(names)
             if problem is not None:
                 yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, problem)
@@ -80,7 +85,12 @@ def read_parquet(
                 yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
             else:
                 yield from _row_groups(
-                    file, names, columns, origin=origin, limits=limits, is_wanted=is_wanted
+                    file,
+                    names,
+                    None if columns is None else fields,
+                    origin=origin,
+                    limits=limits,
+                    is_wanted=is_wanted,
                 )
     except _PARQUET_ERRORS as error:
         is_empty = isinstance(path, Path) and path.is_file() and path.stat().st_size == 0
@@ -91,20 +101,13 @@ def read_parquet(
 def _row_groups(
     file: Any,
     names: list[str],
-    columns: Sequence[str] | None,
+    fields: Sequence[str] | None,
     *,
     origin: str,
     limits: Limits,
     is_wanted: Callable[[Any], bool],
 ) -> Iterator[Chunk]:
     first = 0
-    if columns is not None:
-        # Names of Parquet have dots where they are nested, so columns are told by their place.
-        wanted = set(columns)
-        fields = [f.name for f in file.schema_arrow]
-        pairs = [(f, n) for f, n in zip(fields, names, strict=True) if {f, n} & wanted]
-        names = [n for _, n in pairs]
-        columns = [f for f, _ in pairs]
     for group in range(file.metadata.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
         at = first
@@ -113,7 +116,7 @@ def _row_groups(
             continue
         try:
             for batch in file.iter_batches(
-                batch_size=limits.chunk_rows, row_groups=[group], columns=columns
+                batch_size=limits.chunk_rows, row_groups=[group], columns=fields
             ):
                 frame = _batch_frame(batch, names)
                 yield chunk_of(frame, origin=origin, first_row=at)
@@ -122,6 +125,11 @@ def _row_groups(
             detail = f"rows {at} to {stop - 1} could not be read: {error_words(error)}"
             yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, detail)
         first = stop
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file that can be opened."""
+    return _names(pq.read_schema(path))
 
 
 def _names(schema: Any) -> list[str]:

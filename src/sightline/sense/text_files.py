@@ -12,7 +12,8 @@ separator is whichever of ``, ; tab |`` shows those columns, or else occurs most
 column without a name is called by its place, ``column 1``; empty fields beyond the header, as after
 a comma at each line's end, are no fields.
 
-Bytes: UTF-8, or UTF-16 with its byte order mark. Lines end in LF, CR LF, or in CR alone.
+Bytes: UTF-8, or UTF-16 with its byte order mark, or without one where every other byte of the
+beginning is zero. Lines end in LF, CR LF, or in CR alone.
 
 JSON lines: one object a line, every value as text, so that values of different types in one field
 do not disturb each other: admission reads the text strictly by the contract. A number keeps its
@@ -130,12 +131,23 @@ def open_bytes(path: Path, *, may_end_in_cr: bool = False) -> BinaryIO:
         head = stream.peek(_HEAD_BYTES)
     except _READ_ERRORS:
         return stream  # type: ignore[no-any-return]  # who reads it meets the error again
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    encoding = _utf16(head)
+    if encoding is not None:
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         return _Rewritten(stream, lambda piece: decoder.decode(piece, not piece).encode())  # type: ignore[return-value]
     if may_end_in_cr and b"\r" in head and b"\n" not in head:
         return _Rewritten(stream, lambda piece: piece.replace(b"\r", b"\n"))  # type: ignore[return-value]
     return stream  # type: ignore[no-any-return]
+
+
+def _utf16(head: bytes) -> str | None:
+    """The UTF-16 that bytes begin with; None where they are something else."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = (head[i::2].count(0) for i in (0, 1))
+    if max(even, odd) <= len(head) // 4 or min(even, odd):
+        return None
+    return "utf-16-be" if even else "utf-16-le"
 
 
 class _Rewritten:
@@ -557,6 +569,8 @@ def _header_in(block: LineBlock, i: int, wanted: Sequence[str]) -> _Header:
     else:
         names = _with_names(names, wanted)
         problem = name_problem(names)
+        if _is_open(line, separator):
+            problem = "a quote of the header is not closed on its line: a row is one line"
     return _Header(
         line=line, row=int(block.row[i]), separator=separator, names=names, problem=problem
     )
@@ -578,6 +592,14 @@ def _separator_showing(line: str, wanted: Sequence[str]) -> str | None:
 
 def _fields_of(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
+
+
+def _is_open(line: str, separator: str) -> bool:
+    try:
+        list(csv.reader([line], delimiter=separator, strict=True))
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def _with_names(names: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -162,7 +162,9 @@ def _of_text(text: pl.Series) -> _Reading:
     if orders:
         best = max(orders.values())
         likely = [o for o, rows in orders.items() if rows == best]
-        if len(likely) > 1 and 2 * best > text.count():
+        differing = _differing(text, likely) if len(likely) > 1 else None
+        if differing is not None and 2 * best > text.count():
+            example = differing
             one, other = likely[:2]
             nothing = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(text))
             return _Reading(
@@ -184,6 +186,13 @@ def _of_text(text: pl.Series) -> _Reading:
     if order is None and rest.ns.count():
         form = _DATES
     return _Reading(ParsedTimes(ns=ns, zone_missing=zoneless), form, notes=notes)
+
+
+def _differing(text: pl.Series, orders: list[Order]) -> str | None:
+    """A date that two orders read as two days; None where they read all alike."""
+    one, other = (read_calendar(text, order).ns for order in orders[:2])
+    differs = ~one.eq_missing(other)
+    return str(text.filter(differs)[0]) if differs.any() else None
 
 
 def _shown(example: str, order: Order) -> str:

@@ -121,7 +121,7 @@ def _read(path: Path, reader: Callable[[Path], pl.DataFrame]) -> pl.DataFrame:
             expected="a file that can be read",
             got=f"{type(error).__name__}: {error}",
             where=str(path),
-            action="see docs/gateway.md for the form of a recorded fleet",
+            action="see docs/recorded-fleets.md for the form of a recorded fleet",
         ) from error
 
 
@@ -132,7 +132,7 @@ def _require(path: Path, table: pl.DataFrame, columns: Sequence[str]) -> None:
             expected=f"columns {', '.join(columns)}",
             got=f"none called {', '.join(missing)}",
             where=str(path),
-            action="see docs/gateway.md for the form of a recorded fleet",
+            action="see docs/recorded-fleets.md for the form of a recorded fleet",
         )
 
 

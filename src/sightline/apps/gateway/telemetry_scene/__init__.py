@@ -2,7 +2,7 @@
 
 Orbits, eclipses, modes and commands, limit cycles, ageing, quantisation, heavy tails, firmware that
 moves channels on purpose and firmware that breaks them; faults; packets that are repeated, late or
-lost; outages; logs of the ground stations. See ``docs/gateway.md``.
+lost; outages; logs of the ground stations. See ``docs/satellite-simulator.md``.
 """
 
 from sightline.apps.gateway.telemetry_scene.faults import Fault, FaultKind

@@ -5,7 +5,7 @@
 of the day's range: no level of the value tells it from health. Each is still plain against what the
 channel should read at that moment. With white noise and a known expectation, k samples show a shift
 of m noise_sd at m·sqrt(k) standard deviations: the smallest step, 4, at 12.6 after ten samples. See
-``docs/gateway.md`` for the distributions.
+``docs/satellite-simulator.md`` for the distributions.
 
 *Scheduled* faults are listed one by one, with any magnitude.
 """

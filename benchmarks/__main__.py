@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sightline.cli.console import fail, print_json
+from sightline.cli.console import fail, print_json, working
 from sightline.errors import SightlineError
 
 # Each command imports what it measures when it runs: the list of names appears at once.
@@ -439,6 +439,88 @@ def pets_pixels(
         typer.echo(line)
 
 
+# --- published benchmarks of anomaly detection ---------------------------------------------------
+
+BenchmarkFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the benchmark.")]
+FoundFile = Annotated[
+    Path | None, typer.Option("--predictions", metavar="OUT.csv", help="Write what was found.")
+]
+FoundFolder = Annotated[
+    Path | None, typer.Option("--predictions", metavar="OUT", help="Folder for what was found.")
+]
+
+
+@app.command()
+def nasa(folder: BenchmarkFolder, predictions: FoundFile = None, as_json: Json = False) -> None:
+    """NASA SMAP or MSL: events of every channel, pooled F1 where labels are there.
+
+    Predictions: channel,start,end; rows of ``test``, both ends included.
+    """
+    from benchmarks.published.nasa import evaluate_nasa, write_nasa
+
+    with working("nasa", is_quiet=as_json):
+        result = evaluate_nasa(folder)
+    if predictions is not None:
+        write_nasa(predictions, result.events)
+    plain = result.as_mapping()
+    if not as_json:
+        plain.pop("by_channel", None)  # long
+    _show(plain, as_json=as_json)
+
+
+@app.command()
+def nab(folder: BenchmarkFolder, predictions: FoundFolder = None, as_json: Json = False) -> None:
+    """Numenta's benchmark: one threshold for all files, by category.
+
+    Predictions: CATEGORY/sightline_FILE with timestamp,value,anomaly_score,label.
+    """
+    from benchmarks.published.nab import evaluate_nab, write_nab
+
+    with working("nab", is_quiet=as_json):
+        result = evaluate_nab(folder)
+    if predictions is not None:
+        write_nab(predictions, result.series)
+    _show(result.as_mapping(), as_json=as_json)
+
+
+@app.command()
+def skab(folder: BenchmarkFolder, predictions: FoundFolder = None, as_json: Json = False) -> None:
+    """Skoltech's benchmark: the first 400 rows of a run train, the rest is scored.
+
+    Predictions: a CSV per run, its rows plus score,alarm.
+    """
+    from benchmarks.published.skab import evaluate_skab, write_skab
+
+    with working("skab", is_quiet=as_json):
+        result = evaluate_skab(folder)
+    if predictions is not None:
+        write_skab(predictions, result.runs)
+    _show(result.as_mapping(), as_json=as_json)
+
+
+@app.command()
+def opssat(
+    folder: BenchmarkFolder,
+    predictions: FoundFile = None,
+    supervised: Annotated[
+        bool,
+        typer.Option("--supervised", help="Write the predictions that were made with labels."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """ESA's OPS-SAT-AD: segments without labels, and with them by cross-validation.
+
+    Predictions: segment,score,alarm.
+    """
+    from benchmarks.published.opssat import evaluate_opssat, write_opssat
+
+    with working("opssat", is_quiet=as_json):
+        result = evaluate_opssat(folder)
+    if predictions is not None:
+        write_opssat(predictions, result, is_supervised=supervised)
+    _show(result.as_mapping(), as_json=as_json)
+
+
 # --- the package itself -------------------------------------------------------------------------
 
 
@@ -513,7 +595,7 @@ def draw(
     limit: Annotated[int, typer.Option(min=0, help="Most pictures; the worst first.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Hits, misses, false alarms on a recorded benchmark, as `sightline lab evaluate` scores it."""
+    """Hits, misses, false alarms on a recorded benchmark, as `benchmarks nasa`, … score it."""
     from benchmarks.galleries.drawn_benchmarks import draw_benchmark
 
     _show(draw_benchmark(name, folder, out, only=only, limit=limit).as_mapping(), as_json=as_json)

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.published.skab import THRESHOLD, TRAINING_ROWS, evaluate_skab
 from sightline.errors import SourceError
-from sightline.evidence.anomaly_benchmarks.skab import THRESHOLD, TRAINING_ROWS, evaluate_skab
 from sightline.records import Frame
 from sightline.records.part import PartRecord
 from sightline.records.signals import NS_PER_S

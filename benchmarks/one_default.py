@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.alerts.datasets import score_nasa, score_skab
-from sightline.evidence.anomaly_benchmarks.nab import evaluate_nab
-from sightline.evidence.anomaly_benchmarks.nasa import evaluate_nasa
-from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
-from sightline.evidence.anomaly_benchmarks.skab import TRAINING_ROWS, evaluate_skab
+from benchmarks.alert_scores import Intervals
+from benchmarks.published.nab import evaluate_nab
+from benchmarks.published.nasa import evaluate_nasa
+from benchmarks.published.nasa_score import score_nasa
+from benchmarks.published.row_scores import score_skab
+from benchmarks.published.scored_series import series_scores
+from benchmarks.published.skab import TRAINING_ROWS, evaluate_skab
 from sightline.perceive.normal import EventRule, NormalSettings, score_events
 from sightline.records.windows import FloatArray
 

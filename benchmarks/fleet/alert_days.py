@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.alert_scores import AlertScore, Intervals, TrueEvents, score_alerts
 from benchmarks.fleet import (
     Channel,
     CommandRecord,
@@ -20,7 +21,6 @@ from sightline.apps.gateway.telemetry_scene import (
     scene_records,
     scene_truth,
 )
-from sightline.evidence.alerts import AlertScore, Intervals, TrueEvents, score_alerts
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

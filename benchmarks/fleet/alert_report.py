@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.alert_scores import Requirement, rule
 from benchmarks.fleet.alert_days import DAY_S
 from benchmarks.fleet.alert_trials import (
     CleanCount,
@@ -18,8 +19,7 @@ from benchmarks.fleet.alert_trials import (
     count_faults,
     learn_thresholds,
 )
-from sightline.evidence.alerts import Requirement, rule
-from sightline.evidence.alerts.bounds import binomial_lower, poisson_upper
+from sightline.evidence.bounds import binomial_lower, poisson_upper
 
 SLOW_S, FAST_S = 10.0, 1.0
 SUDDEN = ("dropout", "step", "stuck")

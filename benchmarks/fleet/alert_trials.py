@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.alert_scores import AlertScore, pooled_score
 from benchmarks.fleet import Channel
 from benchmarks.fleet.alert_days import (
     FaultRow,
@@ -33,7 +34,6 @@ from benchmarks.fleet.tail import LEAST_BLOCKS, ExtremeTail, pooled_skewness
 from sightline.apps.gateway.telemetry_scene import TelemetryScene
 from sightline.decide.alerting.budget import BudgetTarget, allocate
 from sightline.errors import UsageError
-from sightline.evidence.alerts import AlertScore, pooled_score
 
 DAYS_PER_SATELLITE = 20
 CALIBRATION_DAYS_PER_SATELLITE = 8

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.alert_scores import Intervals
 from benchmarks.fleet import Channel
 from benchmarks.fleet.alert_days import (
     DAY_S,
@@ -30,7 +31,6 @@ from benchmarks.galleries import (
 )
 from sightline.apps.gateway.telemetry_scene import TelemetryScene, scene_block, scene_truth
 from sightline.errors import UsageError
-from sightline.evidence.alerts import Intervals
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

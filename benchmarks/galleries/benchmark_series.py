@@ -1,7 +1,7 @@
 """What ``sightline lab evaluate`` found in the published benchmarks, as series to draw.
 
 Nothing is detected here: scores, events, alarms and thresholds are those of the results of
-:mod:`sightline.evidence.anomaly_benchmarks`. Only the values are read again where a result does not
+:mod:`benchmarks.published`. Only the values are read again where a result does not
 hold them.
 """
 
@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.alert_scores import Intervals
 from benchmarks.galleries.judged_series import JudgedSeries
+from benchmarks.published.nab import NabResult
+from benchmarks.published.nab_score import probationary_rows
+from benchmarks.published.nasa import LABELS, NasaResult
+from benchmarks.published.opssat import DATASET, OpssatResult
+from benchmarks.published.skab import THRESHOLD, TRAINING_ROWS, SkabResult
 from sightline.errors import SourceError
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.alerts.datasets.nab import probationary_rows
-from sightline.evidence.anomaly_benchmarks.nab import NabResult
-from sightline.evidence.anomaly_benchmarks.nasa import LABELS, NasaResult
-from sightline.evidence.anomaly_benchmarks.opssat import DATASET, OpssatResult
-from sightline.evidence.anomaly_benchmarks.skab import THRESHOLD, TRAINING_ROWS, SkabResult
 from sightline.perceive.normal import EventRule, learning_rows
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray

@@ -13,7 +13,7 @@ from benchmarks.galleries.benchmark_series import (
 from benchmarks.galleries.gallery import Gallery, GallerySettings, write_gallery
 from benchmarks.galleries.judged_series import Finding
 from benchmarks.galleries.picture import require_drawing
-from sightline.evidence.anomaly_benchmarks import (
+from benchmarks.published import (
     evaluate_nab,
     evaluate_nasa,
     evaluate_opssat,

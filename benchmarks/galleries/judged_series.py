@@ -1,6 +1,6 @@
 """One series with what is true of it, what was detected in it, and how the two match.
 
-The rules of matching are those of :mod:`sightline.evidence.alerts.events`: a label is a *hit* when
+The rules of matching are those of :mod:`benchmarks.alert_scores.events`: a label is a *hit* when
 a detected event shares a row with it, else a *miss*; an event that shares a row with no label is a
 *false alarm*.
 """
@@ -13,9 +13,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from benchmarks.alert_scores import Intervals, TrueEvents
+from benchmarks.alert_scores.events import match
 from sightline.errors import UsageError
-from sightline.evidence.alerts import Intervals, TrueEvents
-from sightline.evidence.alerts.events import match
 from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray

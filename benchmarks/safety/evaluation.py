@@ -17,7 +17,7 @@ from benchmarks.safety.scene import Scene
 from benchmarks.safety.scene_drawing import SceneConfig, draw_clear, draw_conflict
 from benchmarks.safety.trial import Deployment, Trial, run_trial
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_upper
+from sightline.evidence.bounds import binomial_upper
 
 TUNING_SEEDS = range(100_000)
 """Seeds that settings may be chosen by, and that tests run."""

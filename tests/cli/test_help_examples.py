@@ -8,7 +8,10 @@ import typer.main
 from sightline.cli.examples import EXAMPLES
 from sightline.cli.main import COMMANDS, LAB, app_for
 
-OPENS_ITS_OWN_OPTIONS = {"lab bench"}
+OPENS_ITS_OWN_OPTIONS = {
+    "lab bench",
+    *(f"lab evaluate {name}" for name in ("nasa", "nab", "skab", "opssat")),
+}
 
 
 def commands(group, words):

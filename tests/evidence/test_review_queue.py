@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sightline.evidence.alerts.bounds import binomial_upper
+from sightline.evidence.bounds import binomial_upper
 from sightline.evidence.parts_account import KnownPart, fitted_odds, hits_and_misses
 from sightline.evidence.review_queue import audit_sample, miss_bound, review_queue
 from sightline.records.decision import Mode, Reason

@@ -1,10 +1,11 @@
-"""``sightline lab bench``: starts a benchmark, from a checkout of the repository."""
+"""Starts a benchmark, from a checkout of the repository."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -24,7 +25,7 @@ def checkout_of(package: Path) -> Path:
         raise UsageError(
             expected="the folder benchmarks beside an editable installation",
             got=f"an installation in {package}, without it",
-            where="sightline bench",
+            where="sightline lab",
             action="clone the repository of Sightline, run `make install` there and try again",
         )
     return checkout
@@ -32,10 +33,19 @@ def checkout_of(package: Path) -> Path:
 
 def bench(context: typer.Context) -> None:
     """Run a benchmark of the repository: NAME and its options; without them, list the names."""
+    _run(context.args)
+
+
+def published(context: typer.Context) -> None:
+    """Run a published benchmark: `python -m benchmarks NAME DIR`, from a checkout."""
+    _run([context.info_name or "", *context.args])
+
+
+def _run(arguments: Sequence[str]) -> None:
     checkout = str(checkout_of(Path(sightline.__file__).parent))
     paths = [checkout, *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *context.args],
+        [sys.executable, "-m", "benchmarks", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         check=False,
     )

@@ -92,14 +92,13 @@ OLD_NAMES = frozenset(["bench", "evaluate", "profile", "track"])
 """Those that were commands of their own before; they still answer to that."""
 
 
-_SETTINGS: Mapping[str, dict[str, Any]] = MappingProxyType(
+PASSES_OPTIONS_ON: Mapping[str, Any] = MappingProxyType(
     {
-        "bench": {  # each option after it, --help too, is the benchmark's
-            "add_help_option": False,
-            "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
-        }
+        "add_help_option": False,
+        "context_settings": {"allow_extra_args": True, "ignore_unknown_options": True},
     }
 )
+"""How a command of a benchmark is added: each option after it, --help too, is the benchmark's."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
@@ -159,7 +158,7 @@ def _add(
         add_examples(found, words)
         app.add_typer(found, name=name, **how)
     else:
-        settings = _SETTINGS.get(name, {})
+        settings = PASSES_OPTIONS_ON if name == "bench" else {}
         app.command(name, epilog=examples_of(words), **settings, **how)(found)
 
 

@@ -20,7 +20,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, f, norm
 
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_lower, binomial_upper
+from sightline.evidence.bounds import binomial_lower, binomial_upper
 from sightline.records.windows import FloatArray
 
 LEAST_FLAWS = 20

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from sightline.errors import SourceError, UsageError
-from sightline.evidence.alerts.bounds import poisson_lower, poisson_upper
+from sightline.evidence.bounds import poisson_lower, poisson_upper
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_watch import (
     BLOCKS_PER_DAY,

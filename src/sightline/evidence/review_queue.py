@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sightline.evidence.alerts.bounds import binomial_upper
+from sightline.evidence.bounds import binomial_upper
 from sightline.evidence.parts_account import KnownPart
 from sightline.records.part import Disposition, PartPicture
 

@@ -6,12 +6,12 @@ from itertools import count
 import numpy as np
 import pytest
 
+from benchmarks.alert_scores import Intervals
 from benchmarks.fleet.alert_days import told, trial_scene
 from benchmarks.fleet.alert_report import AlertTrialPlan, alert_report, report_lines
 from benchmarks.fleet.alert_trials import TrialSeeds, learn_thresholds
 from sightline.apps.gateway.telemetry_scene import scene_block
 from sightline.errors import UsageError
-from sightline.evidence.alerts import Intervals
 
 NOTHING = AlertTrialPlan(
     satellite_days=0, calibration_days=0, fast_calibration_days=0, fault_days=0, fast_fault_days=0

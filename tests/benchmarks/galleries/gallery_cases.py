@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.alert_scores import Intervals
 from benchmarks.galleries import JudgedSeries
-from sightline.evidence.alerts import Intervals
 
 ROWS = 1000
 Spans = Sequence[tuple[int, int]]

@@ -18,18 +18,18 @@ from benchmarks.galleries import (
     opssat_series,
     skab_series,
 )
-from evidence.anomaly_benchmarks.benchmark_folders import (
-    nab_folder,
-    nasa_folder,
-    opssat_folder,
-    skab_folder,
-)
-from sightline.errors import SourceError, UsageError
-from sightline.evidence.anomaly_benchmarks import (
+from benchmarks.published import (
     evaluate_nab,
     evaluate_nasa,
     evaluate_opssat,
     evaluate_skab,
+)
+from sightline.errors import SourceError, UsageError
+from tests.benchmarks.published.benchmark_folders import (
+    nab_folder,
+    nasa_folder,
+    opssat_folder,
+    skab_folder,
 )
 
 

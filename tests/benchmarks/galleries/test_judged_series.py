@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.alert_scores import Intervals
 from benchmarks.galleries.wording import delay_text
+from benchmarks.published.nasa_score import score_nasa
 from sightline.errors import UsageError
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.alerts.datasets import score_nasa
 from tests.benchmarks.galleries.gallery_cases import ROWS, judged
 
 cuts = st.lists(st.integers(0, ROWS - 1), max_size=12, unique=True).map(sorted)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_lower, binomial_upper
+from sightline.evidence.bounds import binomial_lower, binomial_upper
 from sightline.evidence.inspection.map_files import write_map, writing
 from sightline.evidence.inspection.scores import (
     Bools,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_upper
+from sightline.evidence.bounds import binomial_upper
 from sightline.perceive.inspection.floats import Floats
 
 CONFIDENCE = 0.95

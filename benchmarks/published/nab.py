@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets import NabFile, NabProfile, score_nab
-from sightline.evidence.alerts.datasets.label_files import (
+from benchmarks.published.label_files import (
     read_nab_profiles,
     read_nab_windows,
     window_rows,
 )
-from sightline.evidence.alerts.datasets.nab import NAB_STANDARD, NabScore
-from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
+from benchmarks.published.nab_score import NAB_STANDARD, NabFile, NabProfile, NabScore, score_nab
+from benchmarks.published.scored_series import series_scores
+from sightline.errors import SourceError
 from sightline.perceive.normal import NormalSettings, TellingRule, told
 from sightline.records.windows import FloatArray
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.alert_scores.events import Intervals, TrueEvents, match
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import binomial_lower
-from sightline.evidence.alerts.events import Intervals, TrueEvents, match
+from sightline.evidence.bounds import binomial_lower
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 

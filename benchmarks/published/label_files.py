@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.alert_scores.events import Intervals
+from benchmarks.published.nab_score import NabProfile
 from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets.nab import NabProfile
-from sightline.evidence.alerts.events import Intervals
 
 MAX_LABEL_BYTES = 16 << 20
 """One label or result file. A larger one is a SourceError before it is read."""

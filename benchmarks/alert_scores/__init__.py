@@ -1,15 +1,15 @@
 """How good alerts are: events matched by stated rules, exact bounds, a verdict.
 
-Scorers of published data sets are in :mod:`sightline.evidence.alerts.datasets`.
+Scorers of published data sets are in :mod:`benchmarks.published`.
 """
 
-from sightline.evidence.alerts.events import Intervals, TrueEvents
-from sightline.evidence.alerts.scoring import (
+from benchmarks.alert_scores.events import Intervals, TrueEvents
+from benchmarks.alert_scores.scoring import (
     AlertScore,
     pooled_score,
     score_alerts,
 )
-from sightline.evidence.alerts.verdict import Requirement, Ruling, rule
+from benchmarks.alert_scores.verdict import Requirement, Ruling, rule
 
 __all__ = [
     "AlertScore",

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets import score_opssat
-from sightline.evidence.alerts.datasets.rows import OpssatScore
-from sightline.evidence.anomaly_benchmarks.table import (
+from benchmarks.published.row_scores import OpssatScore, score_opssat
+from benchmarks.published.table import (
     Groups,
     TableScale,
     labelled_scores,
     table_alarms,
     table_scores,
 )
+from sightline.errors import SourceError
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 

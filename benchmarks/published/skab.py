@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.published.row_scores import RowScore, score_skab
+from benchmarks.published.scored_series import joint_scores, series_scores
 from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets import score_skab
-from sightline.evidence.alerts.datasets.rows import RowScore
-from sightline.evidence.anomaly_benchmarks.scored_series import joint_scores, series_scores
 from sightline.perceive.normal import NormalSettings
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray

@@ -9,20 +9,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from evidence.anomaly_benchmarks.benchmark_folders import (
-    FAULT,
-    ROWS,
-    nab_folder,
-    nasa_folder,
-    opssat_folder,
-    series,
-    skab_folder,
-)
-from sightline.cli.main import app_for
-from sightline.errors import SourceError
-from sightline.evidence.alerts.datasets import NabFile, score_nab
-from sightline.evidence.alerts.datasets.label_files import read_nab_windows, window_rows
-from sightline.evidence.anomaly_benchmarks import (
+from benchmarks.__main__ import app
+from benchmarks.published import (
     evaluate_nab,
     evaluate_nasa,
     evaluate_opssat,
@@ -32,8 +20,20 @@ from sightline.evidence.anomaly_benchmarks import (
     write_opssat,
     write_skab,
 )
-from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
+from benchmarks.published.label_files import read_nab_windows, window_rows
+from benchmarks.published.nab_score import NabFile, score_nab
+from benchmarks.published.scored_series import series_scores
+from sightline.errors import SourceError
 from sightline.perceive.normal import NormalSettings, learning_rows
+from tests.benchmarks.published.benchmark_folders import (
+    FAULT,
+    ROWS,
+    nab_folder,
+    nasa_folder,
+    opssat_folder,
+    series,
+    skab_folder,
+)
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
@@ -209,9 +209,8 @@ def test_each_benchmark_has_a_command_that_prints_json_and_writes(
 ):
     folder = tmp_path / "benchmark"
     folder.mkdir()
-    given = ["evaluate", name, str(make(folder)), "--json"]
-    given += ["--predictions", str(tmp_path / predictions)]
-    found = CliRunner().invoke(app_for(given), given, catch_exceptions=False)
+    given = [name, str(make(folder)), "--json", "--predictions", str(tmp_path / predictions)]
+    found = CliRunner().invoke(app, given, catch_exceptions=False)
     assert found.exit_code == 0
     assert json.loads(found.stdout)
     assert (tmp_path / predictions).exists()

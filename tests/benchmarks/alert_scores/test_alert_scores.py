@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.alerts.alert_cases import DAY_NS
-from sightline.errors import UsageError
-from sightline.evidence.alerts import (
+from benchmarks.alert_scores import (
     Intervals,
     TrueEvents,
     pooled_score,
     score_alerts,
 )
-from sightline.evidence.alerts.events import match
+from benchmarks.alert_scores.events import match
+from sightline.errors import UsageError
+from tests.benchmarks.published.alert_cases import DAY_NS
 
 pairs = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 8)).map(lambda p: (p[0], p[0] + p[1])), max_size=8

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.evidence.alerts.events import Intervals
-from sightline.evidence.alerts.scoring import f_score, ratio
+from benchmarks.alert_scores.events import Intervals
+from benchmarks.alert_scores.scoring import f_score, ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

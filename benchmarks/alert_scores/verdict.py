@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sightline.errors import UsageError
-from sightline.evidence.alerts.bounds import (
+from sightline.evidence.bounds import (
     CONFIDENCE,
     binomial_lower,
     binomial_upper,

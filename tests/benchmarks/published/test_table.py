@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from sightline.errors import UsageError
-from sightline.evidence.anomaly_benchmarks.table import (
+from benchmarks.published.table import (
     TableScale,
     labelled_scores,
     table_alarms,
     table_scores,
 )
+from sightline.errors import UsageError
 
 
 def rows(n=200, seed=0):

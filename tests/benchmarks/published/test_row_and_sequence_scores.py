@@ -5,16 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from evidence.alerts.alert_cases import DATA
+from benchmarks.alert_scores import Intervals
+from benchmarks.published.label_files import read_nasa_labels
+from benchmarks.published.nasa_score import score_nasa
+from benchmarks.published.row_scores import average_precision, score_opssat, score_skab
 from sightline.errors import SourceError, UsageError
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.alerts.datasets import (
-    average_precision,
-    score_nasa,
-    score_opssat,
-    score_skab,
-)
-from sightline.evidence.alerts.datasets.label_files import read_nasa_labels
+from tests.benchmarks.published.alert_cases import DATA
 
 
 def flags(text):

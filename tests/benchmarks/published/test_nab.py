@@ -6,15 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evidence.alerts.alert_cases import DATA, plain_nab_raw
-from sightline.errors import SourceError, UsageError
-from sightline.evidence.alerts.datasets import NabFile, NabProfile, score_nab
-from sightline.evidence.alerts.datasets.label_files import (
+from benchmarks.published.label_files import (
     read_nab_profiles,
     read_nab_windows,
     window_rows,
 )
-from sightline.evidence.alerts.datasets.nab import row_scores
+from benchmarks.published.nab_score import NabFile, NabProfile, row_scores, score_nab
+from sightline.errors import SourceError, UsageError
+from tests.benchmarks.published.alert_cases import DATA, plain_nab_raw
 
 ROWS, WINDOW = 200, (100, 119)
 

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.alert_scores import Intervals
+from benchmarks.published.label_files import read_nasa_labels
+from benchmarks.published.nasa_score import NasaScore, score_nasa
+from benchmarks.published.scored_series import series_scores
 from sightline.errors import SourceError
-from sightline.evidence.alerts import Intervals
-from sightline.evidence.alerts.datasets import score_nasa
-from sightline.evidence.alerts.datasets.label_files import read_nasa_labels
-from sightline.evidence.alerts.datasets.nasa import NasaScore
-from sightline.evidence.anomaly_benchmarks.scored_series import series_scores
 from sightline.perceive.normal import EventRule, NormalSettings, score_events
 from sightline.records.windows import FloatArray
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.published.telling import TellingRule, told
 from sightline.perceive.normal import (
     DetectorBank,
     EventRule,
     NormalSettings,
-    TellingRule,
     score_events,
-    told,
 )
 from sightline.perceive.normal.features import window_features
 from sightline.records.windows import FloatArray

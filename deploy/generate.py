@@ -44,13 +44,6 @@ ALERTS: tuple[tuple[str, str, str, str, str], ...] = (
         "Stage {{ $labels.stage }} is not asked any more: its fallback answers for it.",
     ),
     (
-        "SightlineBehind",
-        "sightline_watermark_lag_seconds > 300",
-        "10m",
-        "warning",
-        "Source {{ $labels.source }} is more than five minutes behind the clock.",
-    ),
-    (
         "SightlineAlertsNotTaken",
         "sightline_alert_delivery_alarm == 1",
         "1m",

@@ -17,8 +17,9 @@ from benchmarks.published.label_files import (
 )
 from benchmarks.published.nab_score import NAB_STANDARD, NabFile, NabProfile, NabScore, score_nab
 from benchmarks.published.scored_series import series_scores
+from benchmarks.published.telling import TellingRule, told
 from sightline.errors import SourceError
-from sightline.perceive.normal import NormalSettings, TellingRule, told
+from sightline.perceive.normal import NormalSettings
 from sightline.records.windows import FloatArray
 
 WINDOWS = Path("labels") / "combined_windows.json"

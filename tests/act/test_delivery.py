@@ -463,17 +463,6 @@ def told_to(url: str, *said: Decision, sinks: tuple[str, ...] = ("a",)) -> None:
         apply_all(ledger, said, sinks=sinks)
 
 
-def test_without_a_thread_a_pass_is_done_by_the_caller(
-    ledger_url: str, clock: SimulatedClock
-) -> None:
-    told_to(ledger_url, decision())
-    sink = SimulatedSink()
-    delivery = alert_delivery(ledger_url, clock, a=sink)
-    assert delivery.deliver_now().delivered == 1
-    delivery.close()
-    assert sink.taken == [decision()]
-
-
 def test_without_a_thread_draining_waits_on_the_given_clock(
     ledger_url: str, clock: SimulatedClock
 ) -> None:
@@ -628,6 +617,30 @@ def test_the_alarm_about_a_receiver_reaches_the_one_that_works(
             time.sleep(0.01)
     assert [(n.code, n.subject) for n in good.notices] == [("ALERTS_UNDELIVERED", "receiver bad")]
     assert words[0].startswith("alerts to bad: 1 refused for good")
+
+
+def test_a_notice_that_is_not_taken_is_told_and_counted(
+    ledger_url: str, clock: SimulatedClock
+) -> None:
+    class TakesNoNotice(SimulatedSink):
+        def send(self, said: object, /, *, idempotency_key: str, deadline_s: float) -> None:
+            raise refused()
+
+    told_to(ledger_url, decision(), sinks=("bad",))
+    bad, deaf = SimulatedSink(planned(decision(), refused(is_permanent=True))), TakesNoNotice()
+    words: list[str] = []
+    metrics = RunMetrics()
+    delivery = AlertDelivery(
+        ledger_url, {"bad": bad, "deaf": deaf}, wall_ns=clock.read_ns, sleep_s=clock.sleep_s,
+        on_trouble=words.append, metrics=metrics,
+    )  # fmt: skip
+    with delivery:
+        until_s = time.monotonic() + 10
+        while len(words) < 2 and time.monotonic() < until_s:
+            time.sleep(0.01)
+        delivery.drain(0.0)
+    assert words[1].startswith("alerts to deaf: a notice of other receivers was not taken: ")
+    assert 'failures{receiver="deaf",what="notice"}' in metrics.render().decode()
 
 
 def test_what_waits_and_what_failed_is_in_the_metrics(

@@ -72,13 +72,11 @@ def test_latency_buckets_end_at(edge: str) -> None:
     assert value(metrics, "stage_latency_seconds_bucket", stage="score", le=edge) == 1
 
 
-def test_depth_lag_and_lateness_are_shown() -> None:
+def test_depth_and_lateness_are_shown() -> None:
     metrics = RunMetrics()
     metrics.observe_queue("telemetry", 7)
-    metrics.observe_watermark_lag("telemetry", 2.5)
     metrics.observe_deadline_missed("score")
     assert value(metrics, "queue_depth", source="telemetry") == 7
-    assert value(metrics, "watermark_lag_seconds", source="telemetry") == 2.5
     assert value(metrics, "deadline_missed_total", stage="score") == 1
 
 
@@ -166,5 +164,5 @@ def test_a_port_that_cannot_be_is_refused() -> None:
 @given(st.text(max_size=40))
 def test_whatever_a_receiver_is_called_its_name_comes_back_from_the_page(name: str) -> None:
     metrics = RunMetrics()
-    metrics.observe_delivery(name, pending=3, failed=0, delivered=0, failures=0)
+    metrics.observe_delivery(name, pending=3, failed=0, delivered=0, failures={})
     assert value(metrics, "alerts_undelivered", receiver=name, state="pending") == 3

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,7 +21,7 @@ from sightline.act.metrics import RunMetrics
 from sightline.act.notices import Notice
 from sightline.act.outbox import OutboxRow, Undelivered
 from sightline.act.outlet import DeliveryError, Outlet, Retry
-from sightline.errors import SightlineError, SinkError
+from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.plain_json import canonical_json
 from sightline.records.signals import NS_PER_S
@@ -51,6 +51,11 @@ class DeliveryReport:
     given_up: int
     pending: int
     failed: int
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong; of an error that is not ours only its kind: its words may hold a secret."""
+    return error.got if isinstance(error, SightlineError) else type(error).__name__
 
 
 class OutboxDispatcher:
@@ -166,8 +171,7 @@ class OutboxDispatcher:
         attempts = row.attempts + 1
         retry = self._backoff or self._outlets[row.sink].retry
         wait_s = retry.wait_s(attempts, key=row.idempotency_key)
-        # The words of an error that is not ours may hold a secret.
-        cause = error.got if isinstance(error, SinkError) else type(error).__name__
+        cause = _cause(error)
         is_permanent = is_receiver_wide = False
         if isinstance(error, DeliveryError):
             wait_s = max(wait_s, min(error.retry_after_s or 0.0, self._limits.delivery_wait_s))
@@ -233,8 +237,8 @@ class AlertDelivery:
     that has taken nothing for ``limits.delivery_alarm_s``, or refuses for good, ``on_trouble`` and
     the other receivers are told.
 
-    Without :meth:`start` (or ``with``) there is no thread, and :meth:`deliver_now` and
-    :meth:`drain` do the work in the caller's: the same in every run with a clock that is given.
+    Without :meth:`start` (or ``with``) there is no thread, and :meth:`drain` does the work in the
+    caller's: the same in every run with a clock that is given.
 
     Args:
         ledger_url: of the run; until there is a ledger nothing is delivered.
@@ -272,6 +276,7 @@ class AlertDelivery:
         self._in_this_thread = self._dispatcher(ledger_url, self._outlets)
         self._watcher = threading.Thread(target=self._watch, name="alerts watched", daemon=True)
         self._alarms = {name: _Alarm(since_ns=None) for name in self._outlets}
+        self._told: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self.start()
@@ -296,15 +301,6 @@ class AlertDelivery:
         """Look at the outbox soon; never waits and never raises."""
         for lane in self._lanes.values():
             lane.wake()
-
-    def deliver_now(self) -> DeliveryReport:
-        """One pass in the caller's thread; not while the threads run.
-
-        Raises:
-            SinkError, LogError: the ledger has failed.
-        """
-        with self._in_this_thread() as dispatcher:
-            return dispatcher.deliver_due(deadline_ns=_pass_end_ns(self._wall_ns, self._limits))
 
     def retry_failed(self) -> int:
         """Put alerts that were given up back in line; how many.
@@ -369,6 +365,10 @@ class AlertDelivery:
         self._count(found)
         now_ns = self._wall_ns()
         for name, lane in self._lanes.items():
+            trouble, before = lane.trouble, self._told.get(name, "")
+            self._told[name] = trouble
+            if trouble not in ("", before):
+                self._on_trouble(f"alerts to {name}: {trouble}; it is tried again")
             alarm, waits = self._alarms[name], found.get(name, _NOTHING)
             change = alarm.look(
                 waits,
@@ -396,7 +396,7 @@ class AlertDelivery:
                 pending=waits.pending,
                 failed=waits.failed,
                 delivered=lane.delivered if lane is not None else 0,
-                failures=lane.failures if lane is not None else 0,
+                failures=dict(lane.failures) if lane is not None else {},
             )
 
     def _dispatcher(self, url: str, outlets: Mapping[str, Outlet]) -> _OpenedDispatcher:
@@ -462,7 +462,8 @@ class _Lane:
 
     Attributes:
         delivered: alerts it has taken.
-        failures: attempts that failed.
+        failures: how often an ``alert``, a ``notice`` or a whole ``pass`` failed.
+        trouble: why the last pass, or the notice in it, failed; ``""`` where neither did.
     """
 
     def __init__(
@@ -482,7 +483,8 @@ class _Lane:
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_WAITING)
         self._thread = threading.Thread(target=self._work, name=f"alerts {name}", daemon=True)
         self.delivered = 0
-        self.failures = 0
+        self.failures: Counter[str] = Counter()
+        self.trouble = ""
 
     def start(self) -> None:
         self._thread.start()
@@ -520,15 +522,19 @@ class _Lane:
 
     def _pass(self, deliver: Callable[[OutboxDispatcher], DeliveryReport]) -> None:
         try:
-            self._send_notices()
+            trouble = self._send_notices()
             with self._dispatcher() as dispatcher:
                 done = deliver(dispatcher)
-        except Exception:  # noqa: BLE001 - the next pass must come; the ledger's keeper says why
+        except Exception as error:  # noqa: BLE001 - the next pass must come
+            self.failures["pass"] += 1
+            self.trouble = f"a pass over the outbox failed: {_cause(error)}"
             return
+        self.trouble = trouble
         self.delivered += done.delivered
-        self.failures += done.attempted - done.delivered
+        self.failures["alert"] += done.attempted - done.delivered
 
-    def _send_notices(self) -> None:
+    def _send_notices(self) -> str:
+        """Send what waits, in order; why it stopped before the last one, ``""`` if it did not."""
         outlet = self._dispatcher.outlets[self._name]
         while self._notices and self._dispatcher.quiet_until_ns.get(self._name, 0) <= (
             self._wall_ns()
@@ -540,10 +546,11 @@ class _Lane:
                     idempotency_key=notice.notice_id,
                     deadline_s=self._limits.delivery_timeout_s,
                 )
-            except Exception:  # noqa: BLE001 - it is tried again with the next pass
-                self.failures += 1
-                return
+            except Exception as error:  # noqa: BLE001 - it is tried again with the next pass
+                self.failures["notice"] += 1
+                return f"a notice of other receivers was not taken: {_cause(error)}"
             self._notices.popleft()
+        return ""
 
     def _pass_end_ns(self) -> int:
         return _pass_end_ns(self._wall_ns, self._limits)

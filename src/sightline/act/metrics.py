@@ -65,12 +65,6 @@ class RunMetrics:
         self._queue_depth = Gauge(
             "sightline_queue_depth", "Rows that wait.", ["source"], registry=registry
         )
-        self._watermark_lag_s = Gauge(
-            "sightline_watermark_lag_seconds",
-            "How far event time is behind the clock.",
-            ["source"],
-            registry=registry,
-        )
         self._stage_latency_s = Histogram(
             "sightline_stage_latency_seconds",
             "Time of one step of a stage.",
@@ -111,8 +105,8 @@ class RunMetrics:
         )
         self._delivery_failures = Gauge(
             "sightline_alert_delivery_failures",
-            "Attempts to deliver an alert that failed in this run.",
-            ["receiver"],
+            "Failures of this run: to send an alert or a notice, or a whole pass over the outbox.",
+            ["receiver", "what"],
             registry=registry,
         )
         self._delivery_alarm = Gauge(
@@ -139,13 +133,20 @@ class RunMetrics:
         )
 
     def observe_delivery(
-        self, receiver: str, *, pending: int, failed: int, delivered: int, failures: int
+        self,
+        receiver: str,
+        *,
+        pending: int,
+        failed: int,
+        delivered: int,
+        failures: Mapping[str, int],
     ) -> None:
-        """What a receiver of alerts has taken, and what it has not."""
+        """What a receiver of alerts has taken, and what it has not; failures by what failed."""
         self._undelivered.labels(receiver, "pending").set(pending)
         self._undelivered.labels(receiver, "failed").set(failed)
         self._delivered.labels(receiver).set(delivered)
-        self._delivery_failures.labels(receiver).set(failures)
+        for what, times in failures.items():
+            self._delivery_failures.labels(receiver, what).set(times)
 
     def observe_delivery_alarm(self, receiver: str, *, is_on: bool) -> None:
         """Whether a receiver is known to be in trouble."""
@@ -185,10 +186,6 @@ class RunMetrics:
     def observe_queue(self, source: str, rows: int) -> None:
         """Rows that wait for a source or partition."""
         self._queue_depth.labels(source).set(rows)
-
-    def observe_watermark_lag(self, source: str, lag_s: float) -> None:
-        """How far the event time of a source or partition is behind, in s."""
-        self._watermark_lag_s.labels(source).set(lag_s)
 
     def observe_deadline_missed(self, stage: str, *, times: int = 1) -> None:
         """A stage, or the whole way, took longer than its budget."""

@@ -30,7 +30,7 @@ _SHOWN_BOXES = 12
 _GAP = 2.5  # times the usual step
 _SHOWN_STANDING = 8
 _SHOWN_NEIGHBOURS = 4
-_ROWS, _COLUMNS = 12, 72
+
 _MODES = {
     Mode.FALLBACK: "a fallback answered in place of the stage that should have",
     Mode.DEGRADED: "the stages answered themselves, but on poor inputs",

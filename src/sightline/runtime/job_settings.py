@@ -28,7 +28,6 @@ PREFIX = "SIGHTLINE_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 """Environment variable: folder with a file for each setting."""
 _SECRETS_MANAGER, _PARAMETERS = "aws-sm://", "aws-ssm://"
-_RETRIES = {"mode": "standard", "max_attempts": 4}
 Fetch = Callable[[str], str]
 
 

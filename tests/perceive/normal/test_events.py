@@ -1,6 +1,4 @@
-"""From scores to events, and to what is told."""
-
-from itertools import pairwise
+"""From scores to events."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
+from sightline.perceive.normal.events import EventRule, score_events
 
 SCORES = arrays(np.float64, st.integers(0, 60), elements=st.floats(0, 20) | st.just(np.nan))
 
@@ -37,24 +35,6 @@ def test_pruning_keeps_the_strongest_and_only_what_is_beside_it(score, share):
 
 def test_a_quiet_recording_has_no_events():
     assert score_events(np.full(50, 3.9), EventRule()).tolist() == []
-
-
-@given(score=SCORES, cut=st.integers(0, 60))
-def test_what_is_told_does_not_depend_on_where_a_stream_is_cut(score, cut):
-    rule = TellingRule(hold_rows=5)
-    whole, _ = told(score, rule)
-    first, state = told(score[:cut], rule)
-    second, _ = told(score[cut:], rule, state)
-    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
-
-
-@given(score=SCORES)
-def test_within_the_hold_only_what_is_much_stronger_is_told_again(score):
-    found, _ = told(score, TellingRule(hold_rows=8, times=2.0))
-    rows = np.flatnonzero(found)
-    for before, after in pairwise(rows):
-        assert after - before > 8 or found[after] > 2 * found[before]
-    np.testing.assert_array_equal(found[rows], score[rows])
 
 
 @pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"gap_rows": 0}, {"least_share": 1.5}])

@@ -8,7 +8,7 @@ make events of scores, and :func:`attribute_series` says why a sample scored as 
 from sightline.perceive.normal.attribution import attribute_score, attribute_series
 from sightline.perceive.normal.bank import DetectorBank, SeriesDetector
 from sightline.perceive.normal.calibration import CalibrationBank, CalibrationSettings
-from sightline.perceive.normal.events import EventRule, TellingRule, score_events, told
+from sightline.perceive.normal.events import EventRule, score_events
 from sightline.perceive.normal.settings import NormalSettings, learning_rows
 
 __all__ = [
@@ -18,10 +18,8 @@ __all__ = [
     "EventRule",
     "NormalSettings",
     "SeriesDetector",
-    "TellingRule",
     "attribute_score",
     "attribute_series",
     "learning_rows",
     "score_events",
-    "told",
 ]

@@ -9,7 +9,6 @@ the shortest augmenting path). ``reference_kalman.assign_in_rounds``, which is
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import inner_loop, kernel
@@ -17,8 +16,6 @@ from sightline.records.windows import FloatArray, IntArray
 
 IMPOSSIBLE = 1e9
 """Stands for an impossible pair inside: far above any cost, so that more pairs win over cheaper."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _I = types.Array(types.int64, 1, "C", readonly=True)

@@ -10,25 +10,12 @@ from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries, read_newest_checkpoint
 from sightline.recorder.walk import is_logged_checkpoint
-from sightline.records import Entry, EntryKind
+from sightline.records import Entry
 from sightline.records.entry import CORE_INPUTS
-from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.stepping import restore_logged, step_logged
 from sightline.runtime.run_directory import RunDirectory
-
-
-def last_said(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> AlertingSaid | None:
-    """The newest entry of the alert desk, which has the sums of the run; None without one."""
-    if run.plan.pipeline.alerting is None:
-        return None
-    newest: bytes | None = None
-    for entry in read_entries(
-        run.storage, FAN_IN, kinds={EntryKind.ALERTING}, skip_pruned=True, limits=limits
-    ):
-        newest = entry.payload
-    return None if newest is None else AlertingSaid.from_bytes(newest)
 
 
 class DeskReading:

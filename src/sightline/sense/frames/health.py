@@ -80,9 +80,6 @@ class FrameHealth:
         raise KeyError(reason)
 
 
-BoolArray = npt.NDArray[np.bool_]
-
-
 _FROZEN, _BLACK, _OVER_EXPOSED, _BLURRED, _COVERED, _MOVED, _SHIFTED = range(7)
 _REASONS = (
     FrameReason.FROZEN,

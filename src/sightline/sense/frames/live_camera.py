@@ -181,11 +181,6 @@ class FrameMailbox:
         return self._superseded
 
     @property
-    def untold(self) -> int:
-        """Faults that found no room."""
-        return self._untold
-
-    @property
     def taken(self) -> int:
         """Frames handed out."""
         return self._taken

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -21,18 +19,6 @@ AS_STORED = ""
 then ``y`` top and bottom swapped."""
 _MATRIX = struct.Struct("<9i")
 _LARGEST_SKEW = 0.02
-_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "": "not turned",
-        "tx": "turned by 90 degrees to the right",
-        "xy": "turned by 180 degrees",
-        "ty": "turned by 90 degrees to the left",
-        "x": "mirrored",
-        "y": "mirrored and turned by 180 degrees",
-        "t": "mirrored and turned by 90 degrees to the left",
-        "txy": "mirrored and turned by 90 degrees to the right",
-    }
-)
 
 
 def turning_of(matrix: bytes) -> str | None:
@@ -73,12 +59,3 @@ def turned(pixels: Image, turning: str) -> Image:
     if "y" in turning:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-def turning_words(turning: str) -> str:
-    """For people.
-
-    >>> turning_words("tx")
-    'turned by 90 degrees to the right'
-    """
-    return _WORDS[turning]

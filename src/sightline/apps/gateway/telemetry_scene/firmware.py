@@ -57,11 +57,6 @@ class FirmwareEffect:
                 action="mend the effect",
             )
 
-    @property
-    def is_degradation(self) -> bool:
-        """Whether it breaks something."""
-        return self.noise_growth_per_day != 0 or self.drift_per_day != 0
-
     def noise_factor(self, days_since: float) -> float:
         """By how much the noise has grown, so many days after the update; 1 before it."""
         grown = 1 + self.noise_growth_per_day * max(days_since, 0.0)

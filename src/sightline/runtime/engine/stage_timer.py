@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Protocol
 
 
@@ -72,11 +71,6 @@ class _Span:
     def __enter__(self) -> None:
         self._began_s = self._monotonic_s()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         took_s = self._monotonic_s() - self._began_s
         self._took_s[self._stage] = self._took_s.get(self._stage, 0.0) + took_s

@@ -33,6 +33,10 @@ def test_a_text_is_one_line_whatever_is_in_it(shown):
     assert not set(out) & set("\x1b\x07\r\u202e")
 
 
+def test_a_name_between_colons_is_no_picture():
+    assert printed("root:x:0") == "root:x:0\n"
+
+
 def test_a_table_has_no_escape_sequence_of_data_in_it():
     table = Table()
     table.add_row(Text(HOSTILE))

@@ -51,3 +51,8 @@ def test_a_file_whose_name_has_an_at_is_that_file(tmp_path):
 def test_what_is_no_option_of_a_source_is_refused(given):
     with pytest.raises(UsageError, match=r"NAME\.OPTION=VALUE"):
         parse_source_options([given], ["yard", "hall"])
+
+
+def test_a_source_without_a_location_is_not_the_folder_that_one_is_in():
+    with pytest.raises(UsageError, match="expected a location, got none"):
+        parse_locations(["yard="], ["yard"])

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from sightline.errors import PipelineError
-from sightline.runtime import make_plan
+from sightline.runtime import load_plan, make_plan
 from sightline.runtime.pipeline import parse_pipeline
 from sightline.sense.contract import parse_contract
 
@@ -137,6 +137,23 @@ def test_a_mistake_is_named_with_what_was_expected(mistake):
         plan(changes)
     assert says in str(caught.value)
     assert "p.yaml" in caught.value.where
+
+
+@pytest.mark.parametrize("plain", [None, [], "tank", 5])
+def test_a_file_that_holds_no_pipeline_is_refused(plain):
+    with pytest.raises(PipelineError, match="a mapping"):
+        parse_pipeline(plain, where="p.yaml")
+
+
+def test_a_contract_at_an_address_is_refused_without_its_password(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "pipeline: p\nsources: {a: {contract: 'https://u:hunter2@h/c.yaml'}}\n"
+        "stages: {w: {use: windows, input: a, width_s: 60, statistics: [count]}}\n"
+    )
+    with pytest.raises(PipelineError, match="got an address") as caught:
+        load_plan(file)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_watermark_may_not_belong_to_what_a_key_can_leave():

@@ -1,5 +1,7 @@
 """Pruned runs: they verify, resume, replay from a checkpoint, and still know every decision."""
 
+import sqlite3
+
 import pytest
 
 from sightline.act import Ledger
@@ -84,8 +86,8 @@ def test_what_the_ledger_has_not_applied_is_not_pruned(tmp_path):
     run(tmp_path / "run")
     directory = RunDirectory.open(tmp_path / "run")
     (tmp_path / "run" / "ledger.sqlite").unlink()
-    with Ledger.open(directory.ledger_url):
-        pass
+    with Ledger.open(directory.ledger_url) as ledger:
+        ledger.claim(directory.run_id, epoch=1)
     done = prune_run(directory, keep_bytes=0, keep_after_ns=None)
     assert "ledger is behind" in done.kept["p000"]
 
@@ -94,3 +96,12 @@ def test_a_run_that_is_being_written_is_not_pruned(tmp_path):
     run(tmp_path / "run")
     with run_lock(tmp_path / "run"), pytest.raises(UsageError, match="nobody writes to"):
         prune_run(RunDirectory.open(tmp_path / "run"), keep_bytes=0, keep_after_ns=None)
+
+
+def test_a_ledger_of_an_entry_that_the_log_has_not_is_no_reason_to_prune(tmp_path):
+    run(tmp_path / "run")
+    directory = RunDirectory.open(tmp_path / "run")
+    with sqlite3.connect(directory.ledger_path) as database:
+        database.execute("update applied_through set chain_hash = ?", ["0" * 64])
+    with pytest.raises(LogError, match="a ledger that follows log"):
+        prune_run(directory, keep_bytes=0, keep_after_ns=None)

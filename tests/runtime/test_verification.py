@@ -16,7 +16,8 @@ from sightline.recorder import DirectoryStorage
 from sightline.recorder.segment_reader import SegmentReader
 from sightline.recorder.segment_writer import SegmentWriter
 from sightline.runtime import RunDirectory, RunOptions, run_pipeline
-from sightline.runtime.verification import verify_run
+from sightline.runtime.pruning import prune_run
+from sightline.runtime.verification import ledger_changing, verify_run
 from sightline.sense import MemorySource
 from simulation.killable_run import ROWS
 from simulation.small_world import small_plan
@@ -299,3 +300,40 @@ def test_what_is_no_file_of_its_own_is_not_written_through(copy, tmp_path, name,
     with pytest.raises(SightlineError):
         run(copy, resume=True)
     assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("kind", ["nothing", "folder", "pipe"])
+def test_what_lies_in_the_place_of_the_ledger_is_told_and_not_waited_for(copy, kind):
+    ledger = copy / "ledger.sqlite"
+    ledger.unlink()
+    if kind == "folder":
+        ledger.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(ledger)
+    assert not holds(copy)
+    opened = RunDirectory.open(copy)
+    with pytest.raises(LogError), ledger_changing(opened), opened.ledger():
+        pass
+
+
+def test_a_file_in_the_place_of_the_logs_is_a_damaged_run(copy):
+    shutil.rmtree(copy / "log")
+    (copy / "log").write_text("x")
+    with pytest.raises(LogError, match="a file in its place"):
+        RunDirectory.open(copy)
+
+
+def test_a_closed_run_whose_log_was_cut_is_not_read_as_if_it_were_whole(copy):
+    segment = sorted((copy / "log" / "p000").glob("*.mcap"))[-1]
+    os.truncate(segment, segment.stat().st_size // 2)
+    with pytest.raises(LogError, match="it was cut"):
+        RunDirectory.open(copy)
+
+
+def test_the_ledger_of_another_run_is_neither_read_nor_pruned_by(copy, another):
+    shutil.copy(another / "ledger.sqlite", copy / "ledger.sqlite")
+    opened = RunDirectory.open(copy)
+    with pytest.raises(LogError, match="the ledger of run"), opened.ledger():
+        pass
+    with pytest.raises(LogError, match="the ledger of run"):
+        prune_run(opened, keep_bytes=0, keep_after_ns=None)

@@ -295,9 +295,11 @@ def settled_digest(url: str) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a ledger's SQLite file, hex; ``""`` while there is more in a file beside it."""
+    """SHA-256 of a ledger's SQLite file, hex; ``""`` where there is no such file, or more of it in
+    another beside it. What lies there may come from anybody: a pipe would never end.
+    """
     beside = path.with_name(f"{path.name}-wal")
-    if beside.exists() and beside.stat().st_size:
+    if not path.is_file() or (beside.exists() and beside.stat().st_size):
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

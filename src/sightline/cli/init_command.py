@@ -12,9 +12,8 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
 
-from sightline.cli.console import utc, working
+from sightline.cli.console import Terminal, utc, working
 from sightline.cli.init_camera import (
     DESK,
     LIVE,
@@ -98,7 +97,7 @@ def init(
 
     Then type the command that it prints. Every guess stands in the files with a comment.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     if location in APPLICATIONS:
         if Path(location).exists():
             raise UsageError(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.act import AlertDelivery, Ledger, outlet_registry
+from sightline.act import AlertDelivery, outlet_registry
 from sightline.act.outbox import Undelivered
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.outlets import parse_alerts
@@ -50,7 +50,7 @@ def outbox(
     run = open_run(path)
     registry = outlet_registry(import_plugins(run.plan.pipeline.plugins, where=str(path)))
     with ledger_changing(run):
-        with Ledger.open(run.ledger_url, create=False) as ledger:
+        with run.ledger() as ledger:
             waiting = ledger.outbox.undelivered()
             for name in discard or ():
                 if name not in waiting:

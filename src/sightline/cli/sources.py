@@ -193,6 +193,13 @@ def parse_locations(given: Sequence[str], names: Sequence[str]) -> dict[str, str
                 if is_name
                 else "write NAME=LOCATION with one of these names, each once",
             )
+        if not location:
+            raise UsageError(
+                expected="a location",
+                got="none",
+                where=f"--source {name}=",
+                action="write where it is behind the =; `.` for the folder that you are in",
+            )
         found[name] = location
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from sightline.act import Ledger
 from sightline.errors import SightlineError, UsageError
 from sightline.evidence.site_subjects import COMMAND_KIND
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -191,7 +190,7 @@ def ledger_has(run: RunDirectory, decision: Decision) -> str:
     ``no ledger``.
     """
     try:
-        with Ledger.open(run.ledger_url, create=False) as ledger:
+        with run.ledger() as ledger:
             rows = ledger.decisions(subject=decision.subject, kind=decision.kind)
     except SightlineError:
         return "no ledger"
@@ -204,7 +203,7 @@ def ledger_has(run: RunDirectory, decision: Decision) -> str:
 
 def _in_ledger(run: RunDirectory, start: str) -> bool:
     try:
-        with Ledger.open(run.ledger_url, create=False) as ledger:
+        with run.ledger() as ledger:
             return bool(ledger.decision(start))
     except SightlineError:
         return False

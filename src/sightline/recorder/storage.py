@@ -313,5 +313,12 @@ def _disk_errors(path: str) -> Iterator[None]:
             where=path,
             action="restore the run directory from a copy, or start a new run",
         ) from error
+    except NotADirectoryError as error:
+        raise LogError(
+            expected="a folder",
+            got="a file in its place",
+            where=path,
+            action="restore the run directory from a copy, or start a new run",
+        ) from error
     except OSError as error:
         raise storage_error(error, path) from error

@@ -349,7 +349,8 @@ def _as_written(place: Place, places: Mapping[Place, Place]) -> Place:
 
 def _fields_at(plain: Any) -> FieldsAt:
     """What the parts of a pipeline may hold, those of its stages and detectors too."""
-    modules = import_plugins(tuple(plain.get("plugins") or ()), where="plugins")
+    named = plain.get("plugins") if isinstance(plain, Mapping) else None
+    modules = import_plugins(tuple(named or ()), where="plugins")
     registries: Mapping[str, Registry[Any]] = {
         "stages": stage_registry(modules), "detectors": detector_registry(modules)
     }  # fmt: skip

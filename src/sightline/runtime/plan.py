@@ -281,6 +281,14 @@ def find_problems(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> list[Sightl
     return sorted(placed.values(), key=_in_order)
 
 
+def _head_of(path: Path) -> bytes:
+    """How a plain file begins; nothing of a pipe or a folder."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
 def _contract_at(path: Path, source: str, name: str) -> Contract:
     """The contract that a pipeline file names.
 
@@ -293,12 +301,12 @@ def _contract_at(path: Path, source: str, name: str) -> Contract:
         beside = [
             one.name
             for one in sorted(path.parent.glob("*.y*ml"))[:_MOST_BESIDE]
-            if one != path and re.search(rb"^contract:", one.read_bytes()[:_HEAD_BYTES], re.M)
+            if one != path and re.search(rb"^contract:", _head_of(one), re.M)
         ]
         near = difflib.get_close_matches(name, beside, n=1, cutoff=0.0)
         raise PipelineError(
             expected="a contract file, by its path from the pipeline file",
-            got=f"{name}, where there is no file",
+            got="an address" if "://" in name else f"{name}, where there is no file",
             where=f"{path}, sources.{source}.contract",
             action=f"write {near[0]!r}"
             if near

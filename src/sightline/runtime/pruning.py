@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sightline.act import Ledger
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import prune_log, read_newest_checkpoint
 from sightline.recorder.retention import Pruned
 from sightline.recorder.walk import is_logged_checkpoint
+from sightline.runtime.ledger_keeping import check_positions
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.run_lock import run_lock
 
@@ -48,13 +48,14 @@ def prune_run(
 
     Raises:
         UsageError: somebody writes to the run.
-        LogError: a log is damaged, or there is no ledger.
+        LogError: a log is damaged; there is no ledger, or it follows other logs.
         StorageError: the disk refused.
     """
     pruned: dict[str, Pruned] = {}
     kept: dict[str, str] = {}
     storage = run.storage
-    with run_lock(run.path), Ledger.open(run.ledger_url, create=False, limits=limits) as ledger:
+    with run_lock(run.path), run.ledger(limits=limits) as ledger:
+        check_positions(run, ledger, limits=limits)
         for name in run.partitions:
             checkpoint = read_newest_checkpoint(
                 storage,

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -308,8 +309,9 @@ class RunDirectory:
     def check_begun(self) -> None:
         """Raise LogError unless the logs begin as they must, and those that are known are there.
 
-        This reads the head of each log and no more: enough to tell that a log belongs to another
-        run, or is missing. ``sightline verify`` looks at every byte.
+        This reads the head of each log, and of a run that was closed its end: enough to tell that
+        a log belongs to another run, is missing or was cut. ``sightline verify`` looks at every
+        byte.
         """
         for name in self.partitions:
             first = first_entry(self.storage, name, limits=DEFAULT_LIMITS)
@@ -322,6 +324,41 @@ class RunDirectory:
                 )
             if first is not None and not is_genesis(first, self.origin.genesis(name)):
                 raise another_run(str(self.path / log_folder(name)))
+            if self.state.is_closed:
+                self._check_end(name)
+
+    def _check_end(self, name: str) -> None:
+        noted = self.state.heads.get(name, EMPTY_CHAIN)
+        try:
+            end = log_head(self.storage, name) or EMPTY_CHAIN
+        except LogError:
+            return  # damage: whoever needs what is damaged meets it
+        if end.sequence < noted.sequence:
+            raise LogError(
+                expected=f"a log of {noted.sequence + 1} entries, as when the run was closed",
+                got=f"{end.sequence + 1}: it was cut",
+                where=str(self.path / log_folder(name)),
+                action="restore it from a copy; `sightline verify` says what is left",
+            )
+
+    @contextmanager
+    def ledger(self, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Ledger]:
+        """The ledger of the run, opened.
+
+        Raises:
+            LogError: there is none, it is damaged, or it is that of another run.
+            SinkError: its database does not answer.
+        """
+        with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:
+            claimed = ledger.claimed_by()
+            if claimed is None or claimed[0] != self.run_id:
+                raise LogError(
+                    expected=f"the ledger of run {self.run_id[:8]}…",
+                    got="that of no run" if claimed is None else f"that of {claimed[0][:8]}…",
+                    where=recorded_address(self.ledger_url),
+                    action="move it away and resume the run: it is rebuilt from the log",
+                )
+            yield ledger
 
     def heads(self, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, ChainHead]:
         """Where the logs end, by partition; those that have none are left out."""
@@ -331,7 +368,7 @@ class RunDirectory:
     def decisions(self, *, limits: Limits = DEFAULT_LIMITS) -> list[Decision]:
         """Every revision of every decision: from the logs, or of a pruned run from the ledger."""
         if any(first_kept(self.storage, name, limits=limits) for name in self.partitions):
-            with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:
+            with self.ledger(limits=limits) as ledger:
                 return ledger.decisions()
         return [
             Decision.from_bytes(entry.payload)
@@ -342,7 +379,7 @@ class RunDirectory:
     def parts(self, *, limits: Limits = DEFAULT_LIMITS) -> list[PartNote]:
         """Every record of a part and every review, as decisions are read."""
         if any(first_kept(self.storage, name, limits=limits) for name in self.partitions):
-            with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:
+            with self.ledger(limits=limits) as ledger:
                 return ledger.parts()
         return [
             note_of(entry.payload)

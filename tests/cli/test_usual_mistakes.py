@@ -6,45 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.following import follow
+from cli.mistake_files import CONTRACT, PIPELINE, SITE, write_right_files
 from sightline.cli.main import app_for
 from sightline.runtime.plan import find_problems, load_plan
-
-PIPELINE = """\
-pipeline: battery
-sources:
-  telemetry: {contract: t.yaml}
-stages:
-  minutes: {use: windows, input: telemetry, width_s: 60, statistics: [mean]}
-  low:
-    use: alarm
-    input: minutes
-    measure: bus_v.mean
-    unit: V
-    raise_below: 24
-    code: LOW
-"""
-CONTRACT = """\
-contract: telemetry
-key: [satellite]
-event_time: {column: time, format: unix_ms}
-fields:
-  bus_v: {type: number, unit: V}
-timing: {out_of_order_s: 5}
-"""
-SITE = """\
-use: site
-pipeline: yard
-detectors: {moves: {use: motion}}
-cameras:
-  east:
-    contract: {width_px: 640, height_px: 480, rate_hz: 15, max_age_s: 1}
-    detector: moves
-zones:
-  pit:
-    camera: east
-    polygon_px: [[10, 10], [99, 10], [99, 99]]
-    classes: [moving]
-"""
 
 # What is written wrong: file, right text, wrong text, the place that is named, and what to write.
 MISTAKES = {
@@ -64,28 +28,28 @@ MISTAKES = {
     "a type of another language": ("t", "type: number", "type: float", "line 5", "'number'"),
     "a unit under another key": ("t", "unit: V", "units: V", "line 5", "'unit'"),
     "a time format misspelt": (
-        "t", "format: unix_ms", "format: unixms", "line 3", "'unix_ms'"),
+        "t", "format: iso8601", "format: iso8061", "line 3", "'iso8601'"),
     "a time that runs back": (
         "t", "out_of_order_s: 5", "out_of_order_s: -5", "line 6", "`out_of_order_s: 0` or more"),
     "a contract that is not there": ("p", "t.yaml", "other.yaml", "line 3", "'t.yaml'"),
-    "a size as a text": ("s", "width_px: 640", "width_px: 640px", "line 6", "`width_px: 640`"),
-    "a zone outside the picture": ("s", "[99, 99]", "[990, 99]", "line 11", "[640, 99]"),
-    "a camera that is not there": ("s", "camera: east", "camera: esat", "line 10", "'east'"),
-    "a detector misspelt": ("s", "detector: moves", "detector: motion", "line 7", "'moves'"),
+    "a size as a text": ("s", "width_px: 160", "width_px: 160px", "line 6", "`width_px: 160`"),
+    "a zone outside the picture": ("s", "[99, 99]", "[990, 99]", "line 14", "[160, 99]"),
+    "a camera that is not there": ("s", "camera: east", "camera: eaast", "line 13", "'east'"),
+    "a detector misspelt": (
+        "s", "detector: moves\n  west", "detector: motion\n  west", "line 7", "'moves'"),
     "a time of day for a number": ("p", "width_s: 60", "width_s: 1:00", "line 5", "write 60,"),
 }  # fmt: skip
 
 
 def written(folder, kind="", right="", wrong=""):
     """The files, one of them with a mistake; the one to check."""
-    texts = {"p": PIPELINE, "t": CONTRACT, "s": SITE}
+    write_right_files(folder)
+    path = folder / "s.yaml" if kind == "s" else folder / "p.yaml"
     if kind:
-        assert right in texts[kind]
-        texts[kind] = texts[kind].replace(right, wrong)
-    (folder / "t.yaml").write_text(texts["t"])
-    (folder / "p.yaml").write_text(texts["p"])
-    (folder / "s.yaml").write_text(texts["s"])
-    return folder / ("s.yaml" if kind == "s" else "p.yaml")
+        text = {"p": PIPELINE, "t": CONTRACT, "s": SITE}[kind]
+        assert right in text
+        (folder / f"{kind}.yaml").write_text(text.replace(right, wrong))
+    return path
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

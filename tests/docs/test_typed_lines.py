@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cli.test_usual_mistakes_in_a_run import write_rows, write_video
+from cli.mistake_files import write_rows, write_video
 from sightline.cli.main import OLD_NAMES, app_for
 from tests.docs.page_files import ROOT, write_files
 from tests.docs.test_command_lines import PAGES, command_lines

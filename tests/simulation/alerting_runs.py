@@ -15,7 +15,7 @@ from sightline.runtime.alerting.said import AlertingSaid
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense.contract import parse_contract
 from simulation.engine import SimulatedEngine, SimulatedResult
-from simulation.trials import assert_all_accounted
+from simulation.trials import unaccounted
 
 NS = 1_000_000_000
 START_NS = 1_767_225_600 * NS
@@ -121,7 +121,7 @@ def run_fleet(plan: Plan, rows: pl.DataFrame, *controls: Mapping[str, Any]) -> S
     """Run on the simulated engine; all rows are accounted for and the log replays."""
     built = engine(plan, rows, *controls)
     result = built.run_through()
-    assert_all_accounted(result, built)
+    assert not unaccounted(result, built)
     verdict = result.replay(built.sources)
     assert verdict, str(verdict.difference)
     return result

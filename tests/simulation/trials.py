@@ -1,4 +1,4 @@
-"""Trials: one seed, one world, one schedule of faults, and everything that must hold after it.
+"""Trials: one seed, one world, one schedule of faults, and what of it shows that must not.
 
 A failing seed can be run alone:
 ``SIGHTLINE_SEED=123 pytest tests/runtime/engine/test_fault_schedules.py``.
@@ -34,15 +34,16 @@ SCHEDULES_PER_WORLD = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """An engine over its rows, and its undisturbed run."""
+    """An engine over its rows, its undisturbed run, and what is wrong with that already."""
 
     engine: SimulatedEngine
     undisturbed: SimulatedResult
+    wrong: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
 def small_world(seed: int) -> World:
-    """The small pipeline over the rows of ``seed``; checks what must hold without any crash."""
+    """The small pipeline over the rows of ``seed``, run without any crash."""
     arrival = draw_arrival(
         seed,
         keys=SENSORS,
@@ -59,24 +60,22 @@ def small_world(seed: int) -> World:
     engine = SimulatedEngine(
         plan, {"t": arrive(rows, arrival, COLUMNS)}, guard=guard, controls=masks
     )
-    world = World(engine=engine, undisturbed=engine.run_through())
-    assert_all_accounted(world.undisturbed, engine)
-    verdict = world.undisturbed.replay(engine.sources)
-    assert verdict, str(verdict.difference)
+    found = engine.run_through()
+    wrong = [*unaccounted(found, engine), *differs_when_replayed(found, engine)]
     if fault_share == 0.0:  # another arrival asks a scorer other questions
         ordered = SimulatedEngine(
             plan, {"t": arrive(rows, arrival.in_order(), COLUMNS)}, controls=masks
         )
         wanted = ordered.run_through()
-        assert_all_accounted(wanted, ordered)
-        changes = "\n".join(differences(wanted, world.undisturbed))
-        assert world.undisturbed.final_digest == wanted.final_digest, f"arrival shows:\n{changes}"
-    return world
+        wrong += unaccounted(wanted, ordered)
+        if found.final_digest != wanted.final_digest:
+            wrong.append("\n".join(["arrival shows:", *differences(wanted, found)]))
+    return World(engine=engine, undisturbed=found, wrong=tuple(wrong))
 
 
-def small_trial(seed: int) -> None:
-    """Run the small pipeline through the faults of ``seed``."""
-    try_faults(small_world(seed // SCHEDULES_PER_WORLD), draw_engine_faults(seed))
+def small_trial(seed: int) -> list[str]:
+    """Run the small pipeline through the faults of ``seed``; what of them shows."""
+    return try_faults(small_world(seed // SCHEDULES_PER_WORLD), draw_engine_faults(seed))
 
 
 def gateway_plan(*, partitions: int = 2, tick_s: float = 30.0) -> Plan:
@@ -86,8 +85,8 @@ def gateway_plan(*, partitions: int = 2, tick_s: float = 30.0) -> Plan:
     return make_plan(form, plan.contracts)
 
 
-def gateway_trial(seed: int) -> None:
-    """Run the gateway pipeline over a short constellation through the faults of ``seed``."""
+def gateway_trial(seed: int) -> list[str]:
+    """The same of the gateway pipeline over a short constellation."""
     made = simulate(watched_scene(seed=seed, n_satellites=10, duration_s=300))
     plan = gateway_plan()
     engine = SimulatedEngine(
@@ -96,38 +95,54 @@ def gateway_trial(seed: int) -> None:
         guard=FaultyAnswers(plan, seed, 0.3 * (seed % 2)),
     )
     undisturbed = engine.run_through()
-    assert_all_accounted(undisturbed, engine)
-    try_faults(World(engine=engine, undisturbed=undisturbed), draw_engine_faults(seed))
+    wrong = tuple(unaccounted(undisturbed, engine))
+    world = World(engine=engine, undisturbed=undisturbed, wrong=wrong)
+    return try_faults(world, draw_engine_faults(seed))
 
 
-def try_faults(world: World, faults: EngineFaults) -> SimulatedResult:
-    """Run ``world`` through ``faults`` and check that none of them shows."""
+def try_faults(world: World, faults: EngineFaults) -> list[str]:
+    """Run ``world`` through ``faults``; what of them shows, and what was wrong before."""
     found = world.engine.run_through(faults, like=world.undisturbed)
-    assert_all_accounted(found, world.engine)
-    assert found.accounts == world.undisturbed.accounts
-    lost = found.published - found.logged
-    assert not lost, f"published and then lost: {sorted(lost)[:3]}"
-    changes = "\n".join(differences(world.undisturbed, found))
-    assert found.digest == world.undisturbed.digest, f"faults show:\n{changes}"
-    verdict = found.replay(world.engine.sources) if faults.seed % SCHEDULES_PER_WORLD == 0 else True
-    assert verdict, f"replay differs: {verdict}"
-    return found
+    wrong = [*world.wrong, *unaccounted(found, world.engine)]
+    if found.accounts != world.undisturbed.accounts:
+        wrong.append(f"other accounts: {found.accounts}, not {world.undisturbed.accounts}")
+    if lost := found.published - found.logged:
+        wrong.append(f"published and then lost: {sorted(lost)[:3]}")
+    if found.digest != world.undisturbed.digest:
+        wrong.append("\n".join(["faults show:", *differences(world.undisturbed, found)]))
+    if faults.seed % SCHEDULES_PER_WORLD == 0:
+        wrong += differs_when_replayed(found, world.engine)
+    return wrong
 
 
-def assert_all_accounted(result: SimulatedResult, engine: SimulatedEngine) -> None:
-    """Every row and frame given was received, and none is still under way."""
-    assert result.accounts.is_balanced
-    assert result.accounts.received == engine.rows + engine.frames
-    assert result.accounts.in_flight == 0
+def differs_when_replayed(result: SimulatedResult, engine: SimulatedEngine) -> list[str]:
+    """Where a replay of the logs comes to something else; [] where it does not."""
+    verdict = result.replay(engine.sources)
+    return [] if verdict else [f"replay differs: {verdict.difference}"]
 
 
-def try_seeds(trial: Callable[[int], object], chunk: range) -> None:
-    """Run ``trial`` for the seeds of ``chunk``, or for the one that SIGHTLINE_SEED names."""
-    for seed in _chosen(chunk):
-        try:
-            trial(seed)
-        except Exception as error:
-            raise AssertionError(f"seed {seed} (alone: SIGHTLINE_SEED={seed} pytest …)") from error
+def unaccounted(result: SimulatedResult, engine: SimulatedEngine) -> list[str]:
+    """What is wrong if not every row and frame given was received and is no longer under way."""
+    accounts, given = result.accounts, engine.rows + engine.frames
+    wrong = [] if accounts.is_balanced else [f"the accounts do not add up: {accounts}"]
+    if accounts.received != given:
+        wrong.append(f"{accounts.received} of {given} rows and frames received")
+    if accounts.in_flight:
+        wrong.append(f"{accounts.in_flight} rows and frames still under way")
+    return wrong
+
+
+def try_seeds(trial: Callable[[int], list[str]], chunk: range) -> dict[int, list[str]]:
+    """What is wrong, by seed of ``chunk`` or of the one that SIGHTLINE_SEED names; {}: nothing."""
+    return {seed: wrong for seed in _chosen(chunk) if (wrong := _tried(trial, seed))}
+
+
+def _tried(trial: Callable[[int], list[str]], seed: int) -> list[str]:
+    try:
+        return trial(seed)
+    except Exception as error:
+        error.add_note(f"seed {seed} (alone: SIGHTLINE_SEED={seed} pytest …)")
+        raise
 
 
 def _chosen(chunk: range) -> Iterator[int]:

@@ -20,7 +20,7 @@ from simulation.small_world import (
     START_NS,
     small_rows,
 )
-from simulation.trials import assert_all_accounted
+from simulation.trials import unaccounted
 
 NS = 1_000_000_000
 LEVELS = windows(0, 0, 12, 0, 0, 0)
@@ -30,7 +30,7 @@ LEVELS = windows(0, 0, 12, 0, 0, 0)
 def run(rows, **options):
     engine = mixed_engine(rows, **options)
     result = engine.run_through()
-    assert_all_accounted(result, engine)
+    assert not unaccounted(result, engine)
     verdict = result.replay(engine.sources)
     assert verdict, str(verdict.difference)
     return engine, result
@@ -155,7 +155,7 @@ def disturbed(seed):
 def world(request):
     engine = disturbed(request.param)
     result = engine.run_through()
-    assert_all_accounted(result, engine)
+    assert not unaccounted(result, engine)
     verdict = result.replay(engine.sources)
     assert verdict, str(verdict.difference)
     return engine, result

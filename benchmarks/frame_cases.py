@@ -20,7 +20,8 @@ from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray
 from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus, Request
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import Plan, make_plan
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import make_plan
 from sightline.sense.frames.delivery import FrameItem
 from sightline.sense.frames.simulated_camera import SimulatedScene, simulated_walk
 

@@ -9,7 +9,8 @@ import pytest
 import sightline as sl
 from sightline.errors import UsageError
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import make_plan, written_out
+from sightline.runtime.pipeline_file import written_out
+from sightline.runtime.planner import make_plan
 from simulation.site_cases import camera, walker, yard
 
 CONTRACT = """\

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from cli.following import follow
 from cli.mistake_files import CONTRACT, PIPELINE, SITE, write_right_files
 from sightline.cli.main import app_for
-from sightline.runtime.plan import find_problems, load_plan
+from sightline.runtime.pipeline_file import find_problems, load_plan
 
 # What is written wrong: file, right text, wrong text, the place that is named, and what to write.
 MISTAKES = {

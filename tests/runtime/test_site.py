@@ -6,7 +6,8 @@ import pytest
 
 from sightline.errors import ContractError, PipelineError
 from sightline.records.command import CommandLevel
-from sightline.runtime.plan import load_plan, plan_as_mapping, plan_from_mapping
+from sightline.runtime.pipeline_file import load_plan
+from sightline.runtime.planner import plan_as_mapping, plan_from_mapping
 from simulation.site_cases import plan_of, two_cameras, yard
 
 GROUND = {

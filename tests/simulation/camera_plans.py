@@ -6,7 +6,8 @@ from pathlib import Path
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import make_plan, written_out
+from sightline.runtime.pipeline_file import written_out
+from sightline.runtime.planner import make_plan
 from sightline.sense.contract import parse_contract
 from simulation.site_cases import HEIGHT_PX, RATE_HZ, WIDTH_PX, Told, camera
 

@@ -10,7 +10,8 @@ from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunOptions, run_pipeline
 from sightline.runtime.engine.guarding import Lookers
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import make_plan, written_out
+from sightline.runtime.pipeline_file import written_out
+from sightline.runtime.planner import make_plan
 from sightline.sense.frames import SimulatedCamera
 from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
 

@@ -28,7 +28,7 @@ from sightline.runtime.pipeline import (
     load_pipeline,
     stage_registry,
 )
-from sightline.runtime.plan import find_problems, load_plan
+from sightline.runtime.pipeline_file import find_problems, load_plan
 from sightline.runtime.stage import AnyStage, Stage
 from sightline.sense.contract import Contract, contract_json_schema
 from sightline.sense.opening import source_registry

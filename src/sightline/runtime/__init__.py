@@ -3,7 +3,9 @@
 from sightline.runtime.engine.comparison import RunComparison, compare_runs
 from sightline.runtime.engine.replay import ReplayVerdict, replay_run
 from sightline.runtime.pipeline import Pipeline
-from sightline.runtime.plan import Plan, load_plan, make_plan
+from sightline.runtime.pipeline_file import load_plan
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import make_plan
 from sightline.runtime.run import run_pipeline
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.run_options import Progress, RunOptions

@@ -33,7 +33,7 @@ from sightline.act.ledger_database import (
 from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.plan import find_problems
+from sightline.runtime.pipeline_file import find_problems
 from sightline.runtime.service_answers import Answer, ask_service
 
 _TIME_ERROR = 5  # of adjtimex(2): nothing keeps the clock right

@@ -24,9 +24,9 @@ from sightline.runtime.engine.hosting import partition_name
 from sightline.runtime.engine.logged_core import HostClocks
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.ledger_keeping import LedgerKeeper
-from sightline.runtime.run import closed_at_the_end
 from sightline.runtime.run_directory import MANIFEST, RunDirectory, RunState
 from sightline.runtime.run_lock import WriteFence, run_lock
+from sightline.runtime.run_opening import closed_at_the_end
 from sightline.runtime.verification import check_heads
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +18,49 @@ import polars as pl
 import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
 from sightline.act.command_signing import CommandKey, CommandSigner, next_session
-from sightline.act.ledger_database import recorded_address, settled_digest
 from sightline.act.outbox import Undelivered
 from sightline.errors import LogError, RefusedError, SinkError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.recorder import DirectoryStorage
-from sightline.records import Accounts, Frame
+from sightline.records import Accounts
 from sightline.records.decision import decisions_digest, final_revisions
-from sightline.records.signals import NS_PER_S
 from sightline.runtime.alerting.controls import ControlInbox
 from sightline.runtime.engine.answerers import isolated_scorers, lookers
-from sightline.runtime.engine.camera_inbox import CameraInbox, Pace
 from sightline.runtime.engine.camera_trouble import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
-from sightline.runtime.engine.feeds import (
-    FiniteRows,
-    LiveRows,
-    NoRows,
-    Part,
-    Rows,
-    clocked_feed,
-    finite_feed,
-)
 from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.engine.guarding import Answers, Guard, Lookers
 from sightline.runtime.engine.host import PartitionHost
 from sightline.runtime.engine.hosting import FAN_IN, Hosting, HostSettings, LocalHosting
 from sightline.runtime.engine.logged_core import HostClocks
-from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop, paced
+from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND, RunLoop
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.ray_workers import RayCluster
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.steady_clock import ClockReports, steady_clock
 from sightline.runtime.engine.workers import WorkerHosting
 from sightline.runtime.ledger_keeping import LedgerKeeper, LedgerState, check_positions
-from sightline.runtime.live_feed import live_inboxes
 from sightline.runtime.pictures.packet_log import packet_tapes
-from sightline.runtime.plan import Plan, plan_as_mapping
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import plan_as_mapping
 from sightline.runtime.publishing import Publisher
 from sightline.runtime.refusals import RefusalWatch, camera_refusals, refusal_problem
-from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory, RunState
+from sightline.runtime.run_directory import COMMAND_SESSION, MANIFEST, RunDirectory
+from sightline.runtime.run_feed import run_feed
 from sightline.runtime.run_lock import WriteFence, run_lock
+from sightline.runtime.run_opening import (
+    OpenedRun,
+    cameras_of,
+    check_control,
+    check_run,
+    closed_at_the_end,
+    open_run,
+)
 from sightline.runtime.run_options import Progress, RunClocks, RunOptions
 from sightline.runtime.run_report import RunReport
-from sightline.runtime.verification import check_heads
 from sightline.sense import Source
-from sightline.sense.arrival import epochs
-from sightline.sense.frames.delivery import FrameItem, FrameSource
-from sightline.sense.frames.live_camera import LiveCamera
+from sightline.sense.frames.delivery import FrameSource
 from sightline.sense.inbox import Inbox
-from sightline.sense.live import live_epochs
 from sightline.sense.source import Position
 
 Controls = Callable[[], Sequence[Mapping[str, Any]]]
@@ -126,12 +116,9 @@ def run_pipeline(
             of another version; what was committed is kept and ``resume`` goes on from there. A
             ledger that fails later, and alerts that are not taken, end no run: the report says so.
     """
-    _check_sources(plan, sources, options)
-    _check_machines(plan, {**(commands or {}), **(command_keys or {})})
-    _check_options(plan, options, clocks=clocks, guard=guard)
-    _check_liveness(plan, sources, options)
-    OperatorInputs.check(plan, options.controls)
-    tapes = packet_tapes(plan.pipeline.images, _cameras(plan, sources))
+    machines = {**(commands or {}), **(command_keys or {})}
+    check_run(plan, sources, options, machines=machines, clocks=clocks, guard=guard)
+    tapes = packet_tapes(plan.pipeline.images, cameras_of(plan, sources))
     clock_reports = None
     if plan.cameras or options.is_live:
         steady = steady_clock(clocks.wall_ns, clocks.monotonic_s, on_trouble=on_trouble)
@@ -143,23 +130,14 @@ def run_pipeline(
         RunDirectory.check_vacant(out)
     with ExitStack() as stack:
         if guard is None and not options.workers:
-            guard = Guard(
-                plan,
-                lookers(plan, has_deadlines=options.has_deadlines, limits=limits)
-                if looking is None
-                else looking,
-                scorers=isolated_scorers(plan, has_deadlines=options.has_deadlines, limits=limits),
-                monotonic_s=clocks.monotonic_s,
-                has_deadlines=options.has_deadlines,
-                limits=limits,
-            )
+            guard = _guard(plan, looking, options, clocks, limits)
             stack.callback(guard.close)
         stack.callback(_close_sources, sources)
         stack.enter_context(run_lock(out))
-        run = _open_run(plan, sources, out, options, is_new=is_new)
+        run = open_run(plan, sources, out, options, is_new=is_new)
         fence = WriteFence.of(out, manifest=MANIFEST, epoch=run.state.epoch)
         stack.enter_context(closed_at_the_end(run, fence, limits))
-        opened = _Opened(
+        opened = OpenedRun(
             plan=plan,
             sources=sources,
             run=run,
@@ -172,11 +150,7 @@ def run_pipeline(
         )
         driver = _driver(opened, guard, tapes, stack)
         _check_ledger(run, limits)
-        signers = _signers(run, command_keys or {}, clocks)
-        senders = {
-            name: stack.enter_context(CommandSender(outlet, signer=signers.get(name)))
-            for name, outlet in (commands or {}).items()
-        }
+        senders = _senders(run, commands or {}, command_keys or {}, clocks, stack)
         # Both on threads of their own: a ledger or a receiver that hangs must not hold up what
         # decides. Waits go by a clock that is never set back.
         delivery = stack.enter_context(
@@ -225,9 +199,9 @@ def run_pipeline(
             limits=limits,
             is_stopped=is_stopped,
         )
-        inputs = _Inputs(plan, ControlInbox(out, lambda c: _check_control(plan, c)), controls)
+        inputs = _Inputs(plan, ControlInbox(out, lambda c: check_control(plan, c)), controls)
         started_s = clocks.monotonic_s()
-        with _feed(opened, driver) as (feed, inboxes):
+        with run_feed(opened, driver) as (feed, inboxes):
             loop.go(feed, lambda kept: _committed(opened, inboxes, inputs, kept), inputs.take)
         if not is_stopped():
             inputs.close()
@@ -246,14 +220,43 @@ def _close_sources(sources: Mapping[str, Source | FrameSource]) -> None:
             source.close()
 
 
-def _signers(
-    run: RunDirectory, keys: Mapping[str, CommandKey], clocks: RunClocks
-) -> dict[str, CommandSigner]:
-    """Who signs the commands of each machine that has a key, all in one new session."""
-    if not keys:
-        return {}
-    session = next_session(run.path / COMMAND_SESSION, now_ns=clocks.wall_ns())
-    return {name: CommandSigner(key, session=session) for name, key in keys.items()}
+def _guard(
+    plan: Plan,
+    looking: Mapping[tuple[str, str], Lookers] | None,
+    options: RunOptions,
+    clocks: RunClocks,
+    limits: Limits,
+) -> Guard:
+    """Who runs guarded stages; without ``looking`` those of the pipeline look at frames."""
+    has_deadlines = options.has_deadlines
+    if looking is None:
+        looking = lookers(plan, has_deadlines=has_deadlines, limits=limits)
+    return Guard(
+        plan,
+        looking,
+        scorers=isolated_scorers(plan, has_deadlines=has_deadlines, limits=limits),
+        monotonic_s=clocks.monotonic_s,
+        has_deadlines=has_deadlines,
+        limits=limits,
+    )
+
+
+def _senders(
+    run: RunDirectory,
+    outlets: Mapping[str, Outlet],
+    keys: Mapping[str, CommandKey],
+    clocks: RunClocks,
+    stack: ExitStack,
+) -> dict[str, CommandSender]:
+    """Who sends commands to each machine, signed where it has a key, all in one new session."""
+    signers: dict[str, CommandSigner] = {}
+    if keys:
+        session = next_session(run.path / COMMAND_SESSION, now_ns=clocks.wall_ns())
+        signers = {name: CommandSigner(key, session=session) for name, key in keys.items()}
+    return {
+        name: stack.enter_context(CommandSender(outlet, signer=signers.get(name)))
+        for name, outlet in outlets.items()
+    }
 
 
 def _check_ledger(run: RunDirectory, limits: Limits) -> None:
@@ -272,46 +275,6 @@ def _drained(delivery: AlertDelivery, limits: Limits) -> Mapping[str, Undelivere
         return delivery.drain(limits.drain_s)
     except (SinkError, LogError):
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """A run that is about to go."""
-
-    plan: Plan
-    sources: Mapping[str, Source | FrameSource]
-    run: RunDirectory
-    options: RunOptions
-    clocks: RunClocks
-    limits: Limits
-    metrics: RunMetrics
-    is_stopped: Callable[[], bool]
-    fence: WriteFence
-
-    @property
-    def storage(self) -> DirectoryStorage:
-        """The disk of the run, for as long as nobody else writes to it."""
-        return DirectoryStorage(
-            self.run.path,
-            durable=self.options.durable,
-            limits=self.limits,
-            check_writer=self.fence.check,
-        )
-
-    @property
-    def rows(self) -> dict[str, Source]:
-        """Sources of rows, in the order of the pipeline."""
-        given = (n for n in self.plan.contracts if n in self.sources)
-        return {n: self.sources[n] for n in given}  # type: ignore[misc]
-
-    @property
-    def cameras(self) -> dict[str, FrameSource]:
-        """Sources of frames, in the order of the pipeline."""
-        return _cameras(self.plan, self.sources)
-
-
-def _cameras(plan: Plan, sources: Mapping[str, Source | FrameSource]) -> dict[str, FrameSource]:
-    return {n: sources[n] for n in plan.cameras}  # type: ignore[misc]
 
 
 class _Inputs:
@@ -343,7 +306,7 @@ class _Inputs:
 
 
 def _committed(
-    opened: _Opened,
+    opened: OpenedRun,
     inboxes: Sequence[Inbox],
     inputs: _Inputs,
     kept: Mapping[str, Mapping[str, Position]],
@@ -358,11 +321,8 @@ def _committed(
     inputs.committed()
 
 
-# --- hosts ----------------------------------------------------------------------------------------
-
-
 def _driver(
-    opened: _Opened, guard: Answers | None, tapes: Mapping[str, Any], stack: ExitStack
+    opened: OpenedRun, guard: Answers | None, tapes: Mapping[str, Any], stack: ExitStack
 ) -> EpochDriver:
     """All partitions; ``stack`` closes what was opened, also when the next cannot be."""
     plan, options, clocks, limits = opened.plan, opened.options, opened.clocks, opened.limits
@@ -445,328 +405,6 @@ def _models(plan: Plan, guard: Answers | None) -> dict[str, str]:
     return found
 
 
-# --- what the loop goes over ----------------------------------------------------------------------
-
-
-@contextmanager
-def _feed(opened: _Opened, driver: EpochDriver) -> Iterator[tuple[Iterator[Part], list[Inbox]]]:
-    """The parts of the run, and the inboxes that are to be told of commits."""
-    plan, options, clocks = opened.plan, opened.options, opened.clocks
-    if plan.cameras and driver.has_ended:
-        yield iter(()), []
-        return
-    if options.is_live:
-        with _live(opened, driver) as found:
-            yield found
-        return
-    rows = None
-    if plan.contracts:
-        given = [(source, plan.contracts[n]) for n, source in opened.rows.items()]
-        rows = epochs(given, tick_ns=plan.tick_ns, limits=opened.limits)
-    if plan.cameras and options.speed is not None:
-        with _played(opened, rows, options.speed) as feed:
-            yield feed, []
-        return
-    if rows is not None and not plan.cameras:
-        rows = paced(rows, options.speed, clocks)
-    yield finite_feed(plan, rows, list(opened.cameras.values()), opened.limits), []
-
-
-@contextmanager
-def _live(opened: _Opened, driver: EpochDriver) -> Iterator[tuple[Iterator[Part], list[Inbox]]]:
-    plan, clocks, limits = opened.plan, opened.clocks, opened.limits
-    if driver.has_ended:
-        raise UsageError(
-            expected="a run that can go on",
-            got="one whose live sources have ended",
-            where=str(opened.run.path),
-            action="choose another folder for --out",
-        )
-    driver.level()
-    if driver.is_ending:
-        yield iter(()), []
-        return
-    storage = opened.storage
-    with ExitStack() as stack:
-        inboxes: list[Inbox] = []
-        if plan.contracts:
-            inboxes = stack.enter_context(
-                live_inboxes(plan, opened.rows, storage, wall_ns=clocks.wall_ns, limits=limits)
-            )
-        first = driver.committed_epoch + 1
-        if plan.cameras:
-            rows: Rows = LiveRows(inboxes, limits) if inboxes else NoRows()
-            cameras = stack.enter_context(CameraInbox(opened.cameras, now_ns=clocks.wall_ns))
-            feed = clocked_feed(
-                plan,
-                cameras,
-                rows,
-                first_number=first,
-                now_ns=clocks.wall_ns,
-                monotonic_s=clocks.monotonic_s,
-                sleep_s=clocks.sleep_s,
-                is_stopped=opened.is_stopped,
-                limits=opened.limits,
-            )
-        else:
-            live = live_epochs(
-                inboxes,
-                tick_ns=plan.tick_ns,
-                first_number=first,
-                wall_ns=clocks.wall_ns,
-                wait_s=clocks.sleep_s,
-                is_stopped=opened.is_stopped,
-                limits=limits,
-            )
-            feed = (Part(epoch=epoch) for epoch in live)
-        yield _observed(feed, inboxes, opened.metrics), inboxes
-
-
-def _observed(
-    feed: Iterator[Part], inboxes: Sequence[Inbox], metrics: RunMetrics
-) -> Iterator[Part]:
-    for part in feed:
-        for inbox in inboxes:
-            metrics.observe_queue(inbox.source, inbox.depth_rows)
-        yield part
-
-
-@contextmanager
-def _played(opened: _Opened, rows: Any, speed: float) -> Iterator[Iterator[Part]]:
-    """Recordings as if they were cameras, on a clock that runs ``speed`` times as fast."""
-    plan, clocks = opened.plan, opened.clocks
-    first_ns, begun = _begun(opened.cameras)
-    started_s = clocks.monotonic_s()
-
-    def now_ns() -> int:
-        return first_ns + round((clocks.monotonic_s() - started_s) * speed * NS_PER_S)
-
-    pace = Pace(first_ns=first_ns, speed=speed, sleep_s=clocks.sleep_s)
-    with CameraInbox(begun, now_ns=now_ns, pace=pace) as cameras:
-        yield clocked_feed(
-            plan,
-            cameras,
-            NoRows() if rows is None else FiniteRows(rows),
-            first_number=0,
-            now_ns=now_ns,
-            monotonic_s=clocks.monotonic_s,
-            sleep_s=clocks.sleep_s,
-            is_stopped=opened.is_stopped,
-            speed=speed,
-            limits=opened.limits,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A source of which the first item has been read already."""
-
-    stream: str
-    items: Any
-
-    def __iter__(self) -> Any:
-        return iter(self.items)
-
-
-def _begun(sources: Mapping[str, FrameSource]) -> tuple[int, dict[str, FrameSource]]:
-    """The capture time at which recordings begin, and the recordings from their beginning."""
-    begun: dict[str, FrameSource] = {}
-    first_ns: list[int] = []
-    for name, source in sources.items():
-        items = iter(source)
-        head: list[FrameItem] = []
-        for item in items:
-            head.append(item)
-            if isinstance(item, Frame):
-                first_ns.append(item.capture_ns)
-                break
-        begun[name] = _Begun(name, chain(head, items))
-    return min(first_ns, default=0), begun
-
-
-# --- checks ---------------------------------------------------------------------------------------
-
-
-def _check_control(plan: Plan, control: Mapping[str, Any]) -> None:
-    OperatorInputs.check(plan, [control])
-    if control["control"] == "shelve" and plan.pipeline.alerting is None:
-        raise UsageError(
-            expected="an operator input that takes effect while a run goes on",
-            got="shelve, without an alert desk",
-            where="operator inputs",
-            action="give it at the start, or add `alerting` to the pipeline",
-        )
-
-
-def _check_sources(
-    plan: Plan, sources: Mapping[str, Source | FrameSource], options: RunOptions
-) -> None:
-    wanted, given = set(plan.pipeline.sources), set(sources)
-    optional = {name for name, form in plan.pipeline.tables.items() if form.optional}
-    if not wanted - optional <= given <= wanted:
-        raise SourceError(
-            expected=f"sources {', '.join(sorted(wanted))}",
-            got=", ".join(sorted(given)) or "none",
-            where=f"pipeline {plan.pipeline.pipeline}",
-            action="give each source of the pipeline once: --source NAME=LOCATION",
-        )
-    for name, form in plan.pipeline.tables.items():
-        if form.record != "reference" or name not in sources:
-            continue
-        is_durable = getattr(sources[name], "durable", False)
-        if options.is_live or plan.cameras or not is_durable:
-            raise SourceError(
-                expected="record: payload for what can be read only once, or comes with frames",
-                got="record: reference",
-                where=f"pipeline {plan.pipeline.pipeline}, sources.{name}",
-                action="mend the pipeline, or give a file",
-            )
-
-
-def _check_machines(plan: Plan, commands: Collection[str]) -> None:
-    machines = {s.name for s in plan.items if s.stage.ports()[1] == "commands"}
-    unknown = set(commands) - machines
-    if unknown:
-        raise SourceError(
-            expected=f"outlets of machines {', '.join(sorted(machines)) or '(none)'}",
-            got=", ".join(sorted(unknown)),
-            where=f"pipeline {plan.pipeline.pipeline}",
-            action="give machines of the pipeline: --actuator MACHINE=LOCATION",
-        )
-
-
-def _check_options(
-    plan: Plan, options: RunOptions, *, clocks: RunClocks, guard: Answers | None
-) -> None:
-    def refuse(expected: str, got: str, action: str) -> None:
-        raise UsageError(expected=expected, got=got, where="run options", action=action)
-
-    if options.is_live and options.speed is not None:
-        refuse(
-            "live sources, or a speed",
-            f"both (speed {options.speed:g}x)",
-            "leave one out: live sources come at their own speed",
-        )
-    if options.is_live and options.deadlines is False:
-        refuse(
-            "deadlines: time does not wait for a live source",
-            "a live run without",
-            "leave --deadlines out",
-        )
-    if plan.cameras and options.resume and options.speed is not None:
-        refuse(
-            "a recording that goes on at full speed, or a live camera",
-            f"a resumed run at speed {options.speed:g}",
-            "leave the speed out: which frames were superseded cannot be done again",
-        )
-    if not options.workers:
-        if options.on == "ray":
-            refuse("workers for Ray", "none", "give the number of --workers")
-        return
-    if plan.cameras:
-        refuse("cameras hosted in this process", f"{options.workers} workers", "leave workers out")
-    if clocks != RunClocks() or guard is not None:
-        refuse(
-            "the clocks and guards of the machine, which worker processes have",
-            "others",
-            "leave workers out to run with these",
-        )
-
-
-def _check_liveness(
-    plan: Plan, sources: Mapping[str, Source | FrameSource], options: RunOptions
-) -> None:
-    """A camera that is no recording has no end that a finite run could wait for."""
-    for name in plan.cameras:
-        if not options.is_live and isinstance(sources[name], LiveCamera):
-            raise UsageError(
-                expected="is_live for a camera that is no recording",
-                got="a run of recordings",
-                where=f"source {name}",
-                action="give is_live=True (`--live`), or a recording",
-            )
-
-
-def _open_run(
-    plan: Plan,
-    sources: Mapping[str, Source | FrameSource],
-    out: Path,
-    options: RunOptions,
-    *,
-    is_new: bool,
-) -> RunDirectory:
-    known = None if is_new else RunDirectory.open(out)
-    described: dict[str, dict[str, Any]] = {}
-    for name, source in sources.items():
-        if known is not None and name in known.sources and isinstance(source, Source):
-            source.resume(known.sources[name]["fingerprint"])
-        is_durable = name in plan.contracts and getattr(source, "durable", False)
-        prints = source.fingerprint() if is_durable else []  # type: ignore[union-attr]
-        described[name] = {"fingerprint": [dict(f) for f in prints]}
-    if is_new:
-        return RunDirectory.create(
-            out,
-            plan,
-            described,
-            run_id=secrets.token_hex(16),
-            controls=options.controls,
-            ledger=options.ledger,
-        )
-    assert known is not None
-    run = replace(known, ledger_given=options.ledger or known.ledger_given)
-    if options.ledger and recorded_address(options.ledger) != run.given.get("ledger"):
-        raise UsageError(
-            expected=f"the ledger of the run, {run.given.get('ledger', 'in its folder')}",
-            got="another one",
-            where="--ledger",
-            action="give the same address, or leave it out",
-        )
-    if run.plan.digest != plan.digest or run.plan.pipeline.partitions != plan.pipeline.partitions:
-        raise SourceError(
-            expected=f"the pipeline of the run, {run.plan.digest}",
-            got=f"{plan.digest}",
-            where=str(out),
-            action="resume with the same pipeline and contracts, or start a new run",
-        )
-    if options.controls and list(options.controls) != list(run.controls):
-        raise UsageError(
-            expected="the operator inputs that the run began with, or none",
-            got=f"{len(options.controls)} others",
-            where=str(out),
-            action="give new ones while the run goes on: `sightline alert …`, or RUN/controls",
-        )
-    for name, now in described.items():
-        if now["fingerprint"] != run.sources[name]["fingerprint"]:
-            raise SourceError(
-                expected="the same source files as when the run began",
-                got="files that differ",
-                where=f"source {name}",
-                action="restore the files, or start a new run",
-            )
-    check_heads(run)
-    return run.in_state(RunState(epoch=run.state.epoch + 1, is_closed=False, heads=run.state.heads))
-
-
-@contextmanager
-def closed_at_the_end(run: RunDirectory, fence: WriteFence, limits: Limits) -> Iterator[None]:
-    """Note in ``run.json`` where the logs ended, once all is closed and nothing went wrong."""
-    yield
-    fence.check()
-    digest = ""  # of a ledger that does not answer: what it holds is compared row by row
-    with suppress(SinkError, LogError):
-        with Ledger.open(run.ledger_url, create=False, limits=limits) as ledger:
-            ledger.claim(run.run_id, epoch=run.state.epoch, is_closed=True)
-        digest = settled_digest(run.ledger_url)
-    run.in_state(
-        RunState(
-            epoch=run.state.epoch,
-            is_closed=True,
-            heads=run.heads(limits=limits),
-            ledger_digest=digest,
-        )
-    )
-
-
 def _configuration(run: RunDirectory) -> bytes:
     plain = {
         "plan": plan_as_mapping(run.plan),
@@ -782,10 +420,7 @@ def _configuration(run: RunDirectory) -> bytes:
     return json.dumps(plain).encode()
 
 
-# --- report ---------------------------------------------------------------------------------------
-
-
-def _unusable(opened: _Opened, tallies: Mapping[str, FrameTally]) -> dict[str, str]:
+def _unusable(opened: OpenedRun, tallies: Mapping[str, FrameTally]) -> dict[str, str]:
     """Why nothing could be used, of each camera that gave nothing.
 
     A recording that was read to its end says so by itself; live cameras only if no other gave
@@ -802,7 +437,7 @@ def _unusable(opened: _Opened, tallies: Mapping[str, FrameTally]) -> dict[str, s
 
 
 def _refusal(
-    opened: _Opened, accounts: Accounts, tallies: Mapping[str, FrameTally]
+    opened: OpenedRun, accounts: Accounts, tallies: Mapping[str, FrameTally]
 ) -> SourceError | RefusedError | None:
     """What is to be said of rows, of a run that was not stopped before there could be some."""
     if opened.is_stopped() and not accounts.received:
@@ -811,7 +446,7 @@ def _refusal(
 
 
 def _report(
-    opened: _Opened,
+    opened: OpenedRun,
     loop: RunLoop,
     inputs: _Inputs,
     *,

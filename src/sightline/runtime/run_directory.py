@@ -48,7 +48,8 @@ from sightline.registry import check_trusted
 from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.hosting import FAN_IN, partition_name
 from sightline.runtime.engine.stepping import heeded
-from sightline.runtime.plan import Plan, plan_as_mapping, plan_from_mapping
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import plan_as_mapping, plan_from_mapping
 from sightline.runtime.run_lock import LOCK_NAME
 
 RUN_FORMAT_VERSION = 3

@@ -10,7 +10,8 @@ from sightline.runtime import RunDirectory, RunOptions, replay_run, run_pipeline
 from sightline.runtime.engine.guard import ArraysRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard
 from sightline.runtime.pipeline import parse_pipeline
-from sightline.runtime.plan import make_plan, written_out
+from sightline.runtime.pipeline_file import written_out
+from sightline.runtime.planner import make_plan
 from simulation.site_cases import camera, told, walker, yard
 
 RATE_HZ = 1.0  # so that the machine is told at ticks what it is told

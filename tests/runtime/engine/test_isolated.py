@@ -26,7 +26,7 @@ from sightline.runtime.engine.guard import FrameRequest, Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard, Lookers
 from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.pictures.logged_pictures import looked_at_again
-from sightline.runtime.plan import plan_as_mapping
+from sightline.runtime.planner import plan_as_mapping
 from simulation import faulty_process
 from simulation.site_cases import Told, by_camera, camera, plan_of, walker, yard
 

@@ -16,7 +16,8 @@ from sightline.runtime.engine.guarding import Lookers, Looking
 from sightline.runtime.engine.isolated import Isolated
 from sightline.runtime.item_stage import CameraPlan, ItemStep
 from sightline.runtime.pipeline import detector_registry
-from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import plan_of_recipe, plan_recipe
 from sightline.runtime.settings import DetectorSettings
 from sightline.runtime.stage import Stage
 

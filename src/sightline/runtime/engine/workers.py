@@ -40,7 +40,8 @@ from sightline.runtime.engine.hosting import (
 from sightline.runtime.engine.learning import Learning
 from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.summary import Summary
-from sightline.runtime.plan import Plan, plan_of_recipe, plan_recipe
+from sightline.runtime.plan import Plan
+from sightline.runtime.planner import plan_of_recipe, plan_recipe
 from sightline.runtime.run_lock import WriteFence
 from sightline.sense.source import Position
 

@@ -1,7 +1,7 @@
 """What the golden scenarios run on, written once and then used for every version of the code.
 
 The simulated constellation comes from the code under test (its ``apps.gateway``), and only if the
-folder does not hold it yet: later versions have another simulator, or none. The rest is made here,
+folder does not hold it yet: another version may have another simulator. The rest is made here,
 or cut from the data folder.
 """
 
@@ -36,10 +36,10 @@ LIVE_SPAN_S = 600
 _SIMULATE = """
 import sys
 from pathlib import Path
-from sightline.apps.gateway import ConstellationConfig, simulate, write_constellation
+from sightline.apps.gateway import simulate, watched_scene, write_frames
 for minutes, satellites, name in ((45, 24, "long"), (12, 24, "short")):
-    config = ConstellationConfig(n_satellites=satellites, duration_s=minutes * 60, seed=7)
-    write_constellation(simulate(config), Path(sys.argv[1]) / name)
+    scene = watched_scene(seed=7, n_satellites=satellites, duration_s=minutes * 60)
+    write_frames(simulate(scene), Path(sys.argv[1]) / name)
 """
 # A stall of a shared machine must not turn an answer into a fallback, so deadlines are wide.
 _WIDE_BUDGETS = {"      budget_s: 2\n": "      budget_s: 40\n"}
@@ -54,7 +54,7 @@ def make_inputs(folder: Path, *, code: Path, data: Path, environment: dict[str, 
 
     Args:
         folder: made if need be.
-        code: the ``src`` folder of a version that still has the constellation's simulator.
+        code: the ``src`` folder of the version whose simulator and pipelines are taken.
         data: folder with ``nasa_smap`` and ``pets2009_s2l1``.
         environment: of a process that imports that version.
     """
@@ -148,11 +148,11 @@ def _controls(folder: Path) -> None:
     """Planned contacts of each constellation, and what an operator says at the start."""
     at = {minute: START_NS + minute * 60 * NS_PER_S for minute in (0, 2, 6, 8, 9, 11, 60)}
     spoken = [
-        {"control": "mask", "subject": "sat-008", "from_ns": at[0], "until_ns": at[6],
+        {"control": "mask", "subject": "sat-00008", "from_ns": at[0], "until_ns": at[6],
          "reason": "wheel test"},
-        {"control": "shelve", "subject": "sat-013", "from_ns": at[0], "until_ns": at[60],
+        {"control": "shelve", "subject": "sat-00013", "from_ns": at[0], "until_ns": at[60],
          "event_ns": at[8], "reason": "known sensor"},
-        {"control": "mask", "subject": "sat-001", "from_ns": at[2], "until_ns": at[11],
+        {"control": "mask", "subject": "sat-00001", "from_ns": at[2], "until_ns": at[11],
          "event_ns": at[2], "reason": "known outage"},
     ]  # fmt: skip
     answered = [{"control": "acknowledge", "subject": "equator", "event_ns": at[9]}]
@@ -172,7 +172,7 @@ def _learning_pipeline(folder: Path) -> None:
                "widths": [8, 16], "memory_size": 12}  # fmt: skip
     alarm = {"use": "alarm", "measure": "*", "unit": "1", "m": 2, "n": 3}
     late = pl.read_parquet(folder / "late_telemetry.parquet")
-    few = late.filter(pl.col("satellite") <= "sat-008")
+    few = late.filter(pl.col("satellite") <= "sat-00008")
     few.write_parquet(folder / "few_telemetry.parquet")
     # Windows of 5 s are shorter than what the gateway calls stuck.
     lines = (folder / "telemetry.contract.yaml").read_text().splitlines(keepends=True)

@@ -31,10 +31,17 @@ _TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".npz")
 _MOST_REFUSED = 0.5
 
 Source = Annotated[
-    str | None, typer.Argument(metavar="FOLDER|s3://…", help="By default SIGHTLINE_SOURCE.")
+    str | None,
+    typer.Argument(
+        metavar="FOLDER|s3://…", help="Where the files are; by default SIGHTLINE_SOURCE."
+    ),
 ]
 Ledger = Annotated[
-    str | None, typer.Option(metavar="URL", help="By default SIGHTLINE_LEDGER, also …_FILE.")
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Database of the job; by default SIGHTLINE_LEDGER, also …_FILE.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -82,10 +89,14 @@ def _batch() -> None:
 def batch_inspect(
     source: Source = None,
     model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="By default SIGHTLINE_MODEL.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Folder of the inspector; by default SIGHTLINE_MODEL."),
     ] = None,
     digest: Annotated[
-        str | None, typer.Option(metavar="SHA256", help="By default SIGHTLINE_DIGEST.")
+        str | None,
+        typer.Option(
+            metavar="SHA256", help="Digest that the model must have; by default SIGHTLINE_DIGEST."
+        ),
     ] = None,
     ledger: Ledger = None,
     as_json: Json = False,
@@ -105,16 +116,24 @@ def batch_inspect(
 def batch_detect(
     source: Source = None,
     value: Annotated[
-        str | None, typer.Option(metavar="COL", help="By default SIGHTLINE_VALUE.")
+        str | None,
+        typer.Option(metavar="COL", help="Column of values; by default SIGHTLINE_VALUE."),
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option("--time", metavar="COL", help="By default SIGHTLINE_TIME.")
+        str | None,
+        typer.Option("--time", metavar="COL", help="Column of times; by default SIGHTLINE_TIME."),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(metavar="COL", help="By default SIGHTLINE_KEY.")
+        str | None,
+        typer.Option(
+            metavar="COL", help="Column that tells series apart; by default SIGHTLINE_KEY."
+        ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="By default SIGHTLINE_THRESHOLD, or 4.")
+        float | None,
+        typer.Option(
+            help="Score from which rows are an event; by default SIGHTLINE_THRESHOLD, or 4."
+        ),
     ] = None,
     ledger: Ledger = None,
     as_json: Json = False,

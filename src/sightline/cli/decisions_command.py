@@ -44,7 +44,8 @@ def decisions(
     ] = None,
     severity: Annotated[Severity | None, typer.Option(help="Only of this severity.")] = None,
     mode: Annotated[
-        Mode | None, typer.Option(help="Only what came about so, for example by a fallback.")
+        Mode | None,
+        typer.Option(help="Only decisions made in this mode, for example by a fallback."),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="From this event time on: 2026-01-31T12:00Z.")

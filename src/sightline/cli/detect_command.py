@@ -50,7 +50,7 @@ def detect(
         str | None,
         typer.Option(
             metavar="COL",
-            help="Column of times, or DATE+CLOCK for two columns. Default: rows are even.",
+            help="Column of times, or DATE+CLOCK for two columns. Default: rows are evenly spaced.",
         ),
     ] = None,
     key: Annotated[
@@ -60,7 +60,7 @@ def detect(
         str | None,
         typer.Option(
             metavar="N_OR_TIME",
-            help="Rows to learn from, or until when. Default: 15 %, at most 750 rows.",
+            help="Rows to learn from, or a time to learn until. Default: 15 %, at most 750 rows.",
         ),
     ] = None,
     time_format: Annotated[
@@ -74,7 +74,8 @@ def detect(
     zone: Annotated[
         str | None,
         typer.Option(
-            metavar="ZONE", help="Of times that state none, as Europe/Berlin. Default: UTC"
+            metavar="ZONE",
+            help="Zone of times that name none, for example Europe/Berlin. Default: UTC",
         ),
     ] = None,
     decimal: Annotated[
@@ -112,8 +113,8 @@ def detect(
         float,
         typer.Option(
             min=0.0,
-            help="From this score on nothing is learnt until it is over. inf: an anomaly is "
-            "normal when it is over; 0: only the beginning is normal.",
+            help="From this score on nothing is learnt as normal until the episode is over. inf: "
+            "what is over counts as normal, anomalies too; 0: only the beginning does.",
         ),
     ] = _LEARNS_BELOW,
     out: Annotated[

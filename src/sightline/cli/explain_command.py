@@ -39,7 +39,8 @@ def explain_command(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Do not run the core again to find what would not have raised it."
+            "--quick",
+            help="Do not search for the least change without which it would not have been raised.",
         ),
     ] = False,
     as_json: Annotated[

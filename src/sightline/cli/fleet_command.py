@@ -36,7 +36,7 @@ def _fleet(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Learn what each channel should read, and tell what is not so, as it goes.
+    """Learn what each channel should read, and report what differs while the recording goes on.
 
     DIR has telemetry.parquet (satellite, time_ns, sequence, one column for each channel), and if
     there are any commands.parquet (satellite, time_ns, command, value) and faults.csv (satellite,

@@ -61,7 +61,8 @@ def kpi(
 ) -> None:
     """Compute the windows that new or late files touch, and publish those that pass the gates.
 
-    Run again it does nothing; killed, it goes on. Exit code 1 while a gate holds a window.
+    Without new files it does nothing; after a kill it goes on where it was. Exit code 1 while a
+    gate holds a window.
 
         sightline kpi telemetry/ --metrics metrics.yaml --ledger sqlite:///kpis.sqlite
     """

@@ -42,10 +42,10 @@ def outbox(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Show which alerts of a run were not taken; send them, or give them up.
+    """Show which alerts of a run were not delivered; send them again, or give them up.
 
-    A receiver is called by its NAME of `sightline run --alerts`, or by its address without what is
-    secret. Also while the run goes on. Exit code 7 if alerts are left.
+    A receiver has the NAME that `sightline run --alerts NAME=…` gave it, or its address without
+    secrets. The run may still be going on. Exit code 7 if alerts are left.
     """
     run = open_run(path)
     registry = outlet_registry(import_plugins(run.plan.pipeline.plugins, where=str(path)))

@@ -38,9 +38,9 @@ def parts(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Show what is known of each part: seen, measured, decided, by which versions, who reviewed it.
+    """Show what was seen, measured and decided of each part, by which versions, who reviewed it.
 
-    With a serial number all that is known of that part, else what they come to.
+    With a serial number everything known of that part, otherwise a summary of all parts.
     """
     check_outputs({"-o": out}, inputs=[path])
     if out is not None and out.suffix.lower() not in _WRITES:

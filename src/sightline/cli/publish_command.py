@@ -56,15 +56,15 @@ def publish(
     key: Annotated[
         str,
         typer.Option(
-            help="Who publishes; by default the file's name. A broker that can tell takes a "
-            "message of the same key and number once."
+            help="Name of the publisher; by default the name of the file. A broker that recognises "
+            "duplicates takes a message of the same publisher and number once."
         ),
     ] = "",
 ) -> None:
-    """Publish the rows of a file, in order; what was taken before is not taken twice.
+    """Publish the rows of a file, in order; no row counts twice if it is published again.
 
-    Each message is numbered, so that a publishing that was broken off can be begun again: NATS
-    recognises what it has taken within its duplicate window, others are read once by the number.
+    Each message has a number, so a publication that was interrupted can be repeated: NATS drops
+    doubled numbers within its duplicate window; of other brokers Sightline reads each number once.
     """
     address = BrokerAddress.parse(to)
     who = key or file.name

@@ -24,9 +24,9 @@ def report(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """What a run came to, from its log: where everything went, times, deadlines, decisions.
+    """Show the result of a run from its log: counts of rows, times, missed deadlines, decisions.
 
-    Of cameras: also each camera and machine, and whether the log replays; leaves with 1 if not.
+    With cameras also each camera and machine, and whether the log replays; exit code 1 if not.
     """
     run = open_run(path)
     if out is not None and out.suffix.lower() != ".html":

@@ -67,7 +67,7 @@ def run(
             help="A file, a folder, - for standard input, nats://HOST/STREAM, kafka://HOST/TOPIC, "
             "amqp://HOST/QUEUE, mqtt://HOST/TOPIC; of a camera also rtsp:// or http(s)://. "
             "FILE@START: a recording that began START seconds after the others, at a time, or when "
-            "it says itself (creation).",
+            "the file itself says it did (creation).",
         ),
     ] = None,
     source_option: Annotated[

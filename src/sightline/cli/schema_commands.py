@@ -35,7 +35,7 @@ def pipeline(plugins: _Plugins = None) -> None:
 
 @app.command()
 def check(ledger: _Ledger) -> None:
-    """Say which version the tables of a ledger are; 1 where they are not the newest."""
+    """Tell the version of a ledger's tables; exit code 1 if there is a newer one."""
     from sightline.act.ledger_upgrade import check_schema  # noqa: PLC0415 - help waits not
 
     state = check_schema(ledger)

@@ -22,7 +22,7 @@ from sightline.runtime.stages.parts import PartsSettings
 _LOOK_S = 0.1
 
 Host = Annotated[
-    str, typer.Option(help="Address to listen at; other than this machine's: with a token.")
+    str, typer.Option(help="Address to listen at. One that other machines can reach needs a token.")
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")]
 TokenFile = Annotated[
@@ -46,8 +46,8 @@ def serve(
 ) -> None:
     """Show a run as a page: standing alarms, why, cameras, sources; answer alarms of a live one.
 
-    Open the address that is printed. Ctrl-C ends it. Nothing of the run is changed but by what you
-    answer.
+    Open the address that is printed. Ctrl-C ends it. Only your answers
+    change anything in the run.
     """
     access = Access.of(host=host, token=read_token(token_file))
     serve_run(

@@ -25,10 +25,12 @@ def tiles(
         Path,
         typer.Argument(metavar="FILE", help="Detections: .csv, .tsv, .txt, .parquet or .npz."),
     ],
-    zoom: Annotated[int, typer.Option(min=0, max=MAX_ZOOM, help="z of the tiles.")],
+    zoom: Annotated[int, typer.Option(min=0, max=MAX_ZOOM, help="Zoom level of the tiles.")],
     window_s: Annotated[
         float,
-        typer.Option("--window", metavar="SECONDS", help="Before the newest detection."),
+        typer.Option(
+            "--window", metavar="SECONDS", help="Seconds before the newest detection that count."
+        ),
     ],
     out: Annotated[
         Path | None,

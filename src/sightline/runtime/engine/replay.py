@@ -23,6 +23,7 @@ from sightline.records import Decision, Entry, EntryKind
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.part import note_bytes
+from sightline.records.plain_json import plain_json
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
@@ -188,38 +189,15 @@ def replay_partition(
         yield ReplayStart(after=sequence)
     for entry in read_entries(run.storage, name, after=sequence, limits=limits):
         if entry.kind in _COMPARED:
-            if not expected:
-                yield Difference(
-                    partition=name,
-                    sequence=entry.sequence,
-                    what=_COMPARED[entry.kind],
-                    logged=_short(entry.payload),
-                    replayed="nothing",
-                )
-                return
-            kind, payload, _ = expected.pop(0)
+            kind, payload, _ = expected.pop(0) if expected else (None, None, 0)
             if kind is not entry.kind or payload != entry.payload:
-                yield Difference(
-                    partition=name,
-                    sequence=entry.sequence,
-                    what=_COMPARED[entry.kind],
-                    logged=_short(entry.payload),
-                    replayed=_short(payload),
-                )
+                yield _difference(name, entry.kind, entry.sequence, entry.payload, payload)
                 return
             continue
         if entry.kind not in CORE_INPUTS:
             continue
         if expected:
-            kind, payload, at = expected[0]
-            yield Difference(
-                partition=name,
-                sequence=at,
-                what=_COMPARED[kind],
-                logged="nothing",
-                replayed=_short(payload),
-            )
-            return
+            break
         sequence = entry.sequence
         if rerun_models and entry.kind is EntryKind.OUTCOME:
             changed = _answered_anew(run.plan, name, entry, asked)
@@ -231,33 +209,42 @@ def replay_partition(
         else:
             output = step_logged(core, entry, partition=name)
         asked.update(_kept_requests(output) if rerun_models else {})
-        if output.digests:
-            digests = {"epoch": core.epoch, "stages": output.digests}
-            text = json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()
-            expected.append((EntryKind.STAGE_DIGEST, text, sequence))
-        for command in output.commands:
-            expected.append((EntryKind.COMMAND, command.canonical_bytes(), sequence))
-        for decision in output.decisions:
-            expected.append((EntryKind.DECISION, decision.canonical_bytes(), sequence))
-            yield decision
-        for note in output.parts:
-            expected.append((EntryKind.PART, note_bytes(note), sequence))
-        if output.alerting is not None:
-            expected.append((EntryKind.ALERTING, output.alerting.to_bytes(), sequence))
-        if output.summary is not None:
-            expected.append((EntryKind.SUMMARY_OUT, output.summary.to_bytes(), sequence))
+        expected += [(kind, payload, sequence) for kind, payload in _logged_of(core.epoch, output)]
+        yield from output.decisions
         yield sequence
         if until_epoch is not None and core.epoch > until_epoch:
             return
     if expected:
         kind, payload, at = expected[0]
-        yield Difference(
-            partition=name,
-            sequence=at,
-            what=_COMPARED[kind],
-            logged="nothing",
-            replayed=_short(payload),
-        )
+        yield _difference(name, kind, at, None, payload)
+
+
+def _logged_of(epoch: int, output: StepOutput) -> Iterator[tuple[EntryKind, bytes]]:
+    """What a host logs of an output of the core, in that order."""
+    if output.digests:
+        yield EntryKind.STAGE_DIGEST, plain_json({"epoch": epoch, "stages": output.digests})
+    for command in output.commands:
+        yield EntryKind.COMMAND, command.canonical_bytes()
+    for decision in output.decisions:
+        yield EntryKind.DECISION, decision.canonical_bytes()
+    for note in output.parts:
+        yield EntryKind.PART, note_bytes(note)
+    if output.alerting is not None:
+        yield EntryKind.ALERTING, output.alerting.to_bytes()
+    if output.summary is not None:
+        yield EntryKind.SUMMARY_OUT, output.summary.to_bytes()
+
+
+def _difference(
+    name: str, kind: EntryKind, sequence: int, logged: bytes | None, replayed: bytes | None
+) -> Difference:
+    return Difference(
+        partition=name,
+        sequence=sequence,
+        what=_COMPARED[kind],
+        logged="nothing" if logged is None else _short(logged),
+        replayed="nothing" if replayed is None else _short(replayed),
+    )
 
 
 def _kept_requests(output: StepOutput) -> dict[str, ArraysRequest]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError
-from sightline.perceive.normal.bank import KnownWidth, SeriesDetector
+from sightline.perceive.normal.bank import SeriesDetector
+from sightline.perceive.normal.bank_block import KnownWidth
 from sightline.perceive.normal.beginning import looking_grid
 from sightline.perceive.normal.features import STATISTICS, window_features
 from sightline.perceive.normal.memory import STUCK_SCORE

@@ -86,7 +86,7 @@ LAB: Mapping[str, tuple[str, str]] = MappingProxyType(
         "bench": ("bench_command:bench", "Run a benchmark of the repository."),
         "profile": ("profile_command:profile", "Show which stage takes most of the time it has."),
         "evaluate": ("evaluate_commands:app", "Compare results with the truth."),
-        "track": ("tracking_commands:track", "Track things through a file of detections."),
+        "track": ("track_command:track", "Track things through a file of detections."),
         "simulate": ("lab_commands:simulate", "Write simulated recordings."),
     }
 )

@@ -4,20 +4,19 @@ import json
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from evidence.tracking.tracking_cases import DATA, path, save
-from sightline.cli import tracking_commands
 from sightline.cli.main import app_for
-from sightline.cli.tracking_commands import follow
+from sightline.cli.track_command import follow
 from sightline.errors import SourceError, StorageError, UsageError
 from sightline.records import Tracks
 from sightline.sense.frames.mot_files import read_detections, read_tracks
 
-app = typer.Typer()
-app.command("track")(tracking_commands.track)
-app.add_typer(tracking_commands.app, name="evaluate")
+
+def printed(*arguments):
+    given = list(map(str, arguments))
+    return CliRunner().invoke(app_for(given), given)
 
 
 def call(*arguments):
@@ -153,16 +152,12 @@ def test_a_range_that_is_none_is_refused(tmp_path, frames):
 
 def test_what_a_person_reads_has_the_same_numbers(tmp_path):
     truth = saved(tmp_path / "gt.txt", path(1, range(1, 5)))
-    shown = CliRunner().invoke(
-        app, ["evaluate", "mot", "--truth", str(truth), "--tracks", str(truth)]
-    )
+    shown = printed("evaluate", "mot", "--truth", truth, "--tracks", truth)
     assert "HOTA             1.0000" in shown.stdout
 
 
 def test_what_a_person_reads_names_each_refused_row(walk, tmp_path):
-    shown = CliRunner().invoke(
-        app, ["track", str(walk), "-o", str(tmp_path / "t.txt"), "--fps", "10"]
-    )
+    shown = printed("track", walk, "-o", tmp_path / "t.txt", "--fps", "10")
     assert "row 20: RANGE width: expected above 0, got 0" in shown.stdout
 
 

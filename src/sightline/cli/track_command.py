@@ -1,4 +1,4 @@
-"""``sightline lab track`` and ``sightline lab evaluate mot``: tracks of MOTChallenge files."""
+"""``sightline lab track``: things followed through a file of detections."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import typer
 from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import SourceError, StorageError, UsageError
-from sightline.evidence.tracking import ScoringRules, score_tracks
-from sightline.evidence.tracking.rules import chosen_frames, left_out_notes
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
@@ -24,15 +22,10 @@ from sightline.records.windows import IntArray
 from sightline.sense.camera_files import load_camera
 from sightline.sense.frames.mot_files import (
     MotDetections,
-    MotTable,
     read_detections,
     read_frame_times,
-    read_tracks,
-    read_truth,
     write_tracks,
 )
-
-app = typer.Typer(help="Compare results with the truth.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -201,54 +194,6 @@ def follow(
     return Followed(tracks=tracks, update_ms=update_ms)
 
 
-@app.command("mot")
-def evaluate_mot(
-    truth: Annotated[Path, typer.Option(help="Truth in MOTChallenge form.")],
-    tracks: Annotated[Path, typer.Option(help="Tracks in MOTChallenge form.")],
-    frames: Annotated[
-        str | None,
-        typer.Option(metavar="FIRST:LAST", help="Frames to score, from 1, both included."),
-    ] = None,
-    min_iou: Annotated[
-        float, typer.Option(help="Least overlap of a match in CLEAR MOT and ID measures.")
-    ] = 0.5,
-    benchmark: Annotated[
-        str | None,
-        typer.Option(help="mot15 (no classes), mot16, mot17 or mot20; by the truth's columns."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Score tracks: HOTA, CLEAR MOT and ID measures."""
-    true, followed = read_truth(truth), read_tracks(tracks)
-    rules = ScoringRules.named(benchmark) if benchmark else ScoringRules.fitting(true)
-    span = frame_range(frames)
-    score = score_tracks(true, followed, rules=rules, frames=span, min_iou=min_iou)
-    notes = left_out_notes(chosen_frames(true, span), rules)
-    notes += _coverage_notes(true, followed) if span is None else []
-    result = {
-        **score.as_mapping(),
-        "truth_file": str(truth),
-        "tracks_file": str(tracks),
-        "first_frame": span[0] if span else 1,
-        "last_frame": span[1] if span else score.frames,
-        "min_iou": min_iou,
-        "rules": rules.name,
-        "notes": notes,
-    }
-    if as_json:
-        print_json(result)
-        return
-    console = Terminal()
-    for name, value in result.items():
-        if isinstance(value, list):
-            continue
-        number = f"{value:.4f}" if isinstance(value, float) else value
-        shown = "undefined" if value is None else number
-        console.print(f"{name:16} {shown}", markup=False)
-    for note in notes:
-        console.print(f"note: {note}", markup=False)
-
-
 FrameTimes = Callable[[IntArray], IntArray]
 """Capture times, UTC ns, of frames by their numbers from 1."""
 
@@ -310,34 +255,6 @@ def _frame_notes(found: MotDetections) -> list[str]:
             "counts from 0"
         )
     return notes
-
-
-def frame_range(text: str | None) -> tuple[int, int] | None:
-    """``FIRST:LAST`` as two frame numbers; None for None."""
-    if text is None:
-        return None
-    first, colon, last = text.partition(":")
-    if not colon or not first.strip().isdecimal() or not last.strip().isdecimal():
-        raise UsageError(
-            expected="FIRST:LAST, such as 1:400",
-            got=text,
-            where="--frames",
-            action="give two frame numbers",
-        )
-    return int(first), int(last)
-
-
-def _coverage_notes(truth: MotTable, tracks: MotTable) -> list[str]:
-    if not len(truth):
-        return ["the truth has no boxes: every box of a track counts as false"]
-    if not len(tracks) or tracks.frame[-1] <= truth.frame[-1]:
-        return []
-    last = int(truth.frame[-1])
-    beyond = int((tracks.frame > last).sum())
-    return [
-        f"truth ends at frame {last}: {beyond} boxes of tracks behind it count as false; "
-        f"--frames {int(truth.frame[0])}:{last} scores the part that has truth"
-    ]
 
 
 def _quantiles(update_ms: list[float]) -> dict[str, float | None]:

@@ -105,7 +105,7 @@ PASSES_OPTIONS_ON: Mapping[str, Any] = MappingProxyType(
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
-    """The commands, of which only the one that ``arguments`` call is imported.
+    """All commands; only the one that ``arguments`` call is imported.
 
     Args:
         arguments: of the command line, without the program.
@@ -133,7 +133,7 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _lab(called: Sequence[str]) -> typer.Typer:
-    """Its commands, of which only the one that is called is imported."""
+    """Its commands; only the one that is called is imported."""
     lab = typer.Typer(help=COMMANDS["lab"][1], no_args_is_help=True)
     for name, command in LAB.items():
         _add(lab, name, command, is_called=name in called, words=f"lab {name}")
@@ -181,7 +181,7 @@ def _options(
 
 @contextmanager
 def _leaving_in_time() -> Iterator[None]:
-    """End the process with its exit code, whoever still hangs.
+    """End the process with its exit code, even if a thread hangs.
 
     A thread that was left behind in native code (a detector, a camera) would take the interpreter
     down with it as that ends, and the exit code would be that of the crash. All that counts is on

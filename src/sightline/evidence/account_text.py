@@ -212,7 +212,7 @@ def _was(found: Counterfactual) -> str:
     return f"{figure(found.was_low, found.unit)} to {figure(found.was_high, found.unit)}"
 
 
-# --- what else, and what came of it ---------------------------------------------------------------
+# --- what else happened, and what followed --------------------------------------------------------
 
 
 def _circumstances(found: Circumstances) -> Iterator[str]:

@@ -22,7 +22,7 @@ def poisson_upper(events: int, exposure: float, *, confidence: float = CONFIDENC
 
     Args:
         events: counted, 0 or more.
-        exposure: time watched, in any unit, above 0; infinity is none.
+        exposure: time watched, in any unit, above 0 and finite.
         confidence: one-sided, above 0 and below 1.
 
     Raises:

@@ -261,7 +261,7 @@ class CircumstancesSeen:
             self.controls.append(f"{whose}, {len(mine)} of them of this subject in this time")
             return
         subject = str(plain.get("subject", ""))
-        # What is said of a satellite concerns its fields, and what is said of a field it.
+        # A decision about a satellite concerns its fields, and one about a field its satellite.
         about = {*self._names, *(name.split("/")[0] for name in self._names)}
         from_ns = plain.get("from_ns") or plain.get("event_ns") or 0
         until_ns = plain.get("until_ns")

@@ -124,7 +124,7 @@ def _listed(versions: Mapping[str, str]) -> str:
 
 
 def parts_sums(notes: Sequence[PartNote], run: RunDirectory) -> dict[str, Any]:
-    """What the parts of a run come to: JSON-ready.
+    """A summary of the parts of a run, JSON-ready.
 
     ``wait_s``: event time from the last picture of a part to its decision, of those that have one.
     """

@@ -364,7 +364,7 @@ class Turn:
         return self
 
     def looked(self) -> None:
-        """An item has come to the stage at hand: from here on its mode is known."""
+        """The stage at hand begins with an item: from here on the item's mode is known."""
         step, fallback = self._step, self._around.fallback
         assert step is not None
         if not fallback and not step.stage.looks:
@@ -409,8 +409,8 @@ class ItemState:
         return ""
 
     def empty_ns(self, before_ns: int) -> int:
-        """Capture time of the newest frame, before ``before_ns``, of which somebody who has looked
-        says that it shows nobody; -1: of none. Who looks at later frames is told.
+        """Capture time of the newest frame before ``before_ns`` that is known to show nobody; -1:
+        there is no such frame. Detectors are told of it with later frames.
         """
         del before_ns
         return -1

@@ -105,7 +105,7 @@ def _contract_at(path: Path, source: str, name: str) -> Contract:
 
     Raises:
         PipelineError: there is no such file, with those beside it that may be meant.
-        ContractError: it is none.
+        ContractError: the file is no contract.
     """
     file = path.parent / name
     if not file.exists():

@@ -1,4 +1,4 @@
-"""Publishing: what is committed is measured, and handed to whoever keeps the ledger."""
+"""Publishing: what is committed is measured, and handed to the keeper of the ledger."""
 
 from __future__ import annotations
 

@@ -192,9 +192,7 @@ def refusal_problem(
     tallies: Mapping[str, FrameTally],
     limits: Limits = DEFAULT_LIMITS,
 ) -> SourceError | RefusedError | None:
-    """What whoever started a run must hear of its rows at the end: there were none, or most of
-    them were refused.
-    """
+    """What the person who started a run must know at its end: no rows, or most were refused."""
     received, refused = accounts.received, sum(accounts.quarantined.values())
     if not received:
         return SourceError(

@@ -1,8 +1,8 @@
 """What people say of the parts of a run, as operator inputs: of one that goes on, or has ended.
 
-A live run takes them at its next tick. To one that has ended they are added by whoever reviews:
-the log is opened, the input is an entry like any other, and the run is closed again. So a review
-is in the chain, in the ledger, and replays.
+A live run takes them at its next tick. To a run that has ended the reviewer adds them: the log is
+opened, the input is an entry like any other, and the run is closed again. So a review is in the
+chain, in the ledger, and replays.
 """
 
 from __future__ import annotations

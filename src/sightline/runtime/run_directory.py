@@ -249,11 +249,11 @@ class RunDirectory:
                 A run directory may come from anybody: of what it names nothing is imported that
                 is neither here nor imported already.
             has_logs: check that the logs begin as ``run.json`` demands, and that none is missing
-                that it knows of; off for whoever says so at greater length.
+                that it knows of. Off where a fuller check follows.
             limits: bounds.
 
         Raises:
-            LogError: if it is none, damaged, changed, or of another format version.
+            LogError: it is no run directory, damaged, changed, or of another format version.
         """
         try:
             text = _manifest_bytes(path, limits)
@@ -333,7 +333,7 @@ class RunDirectory:
         try:
             end = log_head(self.storage, name) or EMPTY_CHAIN
         except LogError:
-            return  # damage: whoever needs what is damaged meets it
+            return  # damage is reported by the command that reads what is damaged
         if end.sequence < noted.sequence:
             raise LogError(
                 expected=f"a log of {noted.sequence + 1} entries, as when the run was closed",
@@ -347,7 +347,7 @@ class RunDirectory:
         """The ledger of the run, opened.
 
         Raises:
-            LogError: there is none, it is damaged, or it is that of another run.
+            LogError: there is no ledger, it is damaged, or it is that of another run.
             SinkError: its database does not answer.
         """
         with Ledger.open(self.ledger_url, create=False, limits=limits) as ledger:

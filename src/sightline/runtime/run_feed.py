@@ -182,7 +182,7 @@ def _played(opened: OpenedRun, rows: Any, speed: float) -> Iterator[Iterator[Par
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A source of which the first item has been read already."""
+    """A source whose first item has been read already."""
 
     stream: str
     items: Any

@@ -3,7 +3,7 @@
 The lock is on the folder itself, so nothing that lies in it can be deleted to get round it, and it
 ends with the process. It says nothing to worker processes, which write too and may be asleep when
 their coordinator dies. So each opening of a run for writing has a number, its *epoch*, in
-``run.json``; whoever finds a higher one there than its own writes nothing any more.
+``run.json``; a process that finds a higher one there than its own writes nothing any more.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class WriteFence:
 
     @classmethod
     def of(cls, run: Path, *, manifest: str, epoch: int) -> WriteFence:
-        """The fence of whoever has just opened ``run`` for writing, and holds its lock."""
+        """The fence of a process that has opened ``run`` for writing, and holds its lock."""
         status = run.stat()
         return cls(run, manifest, (status.st_dev, status.st_ino), epoch)
 

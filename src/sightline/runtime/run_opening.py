@@ -181,7 +181,7 @@ def check_control(plan: Plan, control: Mapping[str, Any]) -> None:
     """Refuse an operator input that cannot take effect while a run goes on.
 
     Raises:
-        UsageError: it is none, or needs an alert desk.
+        UsageError: it is no operator input, or needs an alert desk.
     """
     OperatorInputs.check(plan, [control])
     if control["control"] == "shelve" and plan.pipeline.alerting is None:

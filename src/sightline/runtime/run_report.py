@@ -99,8 +99,8 @@ class RunReport:
     refusal: SourceError | RefusedError | None = None
 
     def problem(self) -> SourceError | RefusedError | SinkError | None:
-        """What whoever started the run must hear of: a camera of which nothing could be used, no
-        rows at all, rows of which most were refused, a ledger that lacks some, alerts not told.
+        """What the person who started the run must know: a camera that gave nothing usable, no rows
+        at all, mostly refused rows, a ledger that lacks some, alerts that were not delivered.
 
         The run itself is complete, and so is its log.
         """

@@ -9,7 +9,7 @@
 
 Each camera ``NAME`` becomes a source and the stages ``NAME_detect``, ``NAME_health``,
 ``NAME_track`` and ``NAME_zones``; each machine becomes a stage of its own name. ``sightline check
---expanded`` prints what a file comes to.
+--expanded`` prints the expanded file.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class SiteForm(Form):
 
 
 def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], dict[Place, Place]]:
-    """The pipeline that a site in its short form comes to, as a mapping.
+    """The pipeline that a site in its short form stands for, as a mapping.
 
     Returns:
         The mapping, and where each of its parts stands in the short form, for errors.
@@ -167,7 +167,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
 
 
 def in_short_form(dotted: str, plain: Mapping[str, Any]) -> str:
-    """A place of the pipeline that a site comes to, as the place in the short form.
+    """A place in the expanded pipeline, as the place in the short form.
 
     >>> site = {"cameras": {"east": {}}, "machines": {"saw": {}}}
     >>> in_short_form("sources.east.frames.width_px", site)

@@ -435,7 +435,7 @@ class Stage(AnyStage):
         return None
 
     def ask(self, windows: Windows) -> Arrays:
-        """All that an answer needs; it goes to whoever answers, outside the core."""
+        """All that an answer needs; it goes to the answerer, outside the core."""
         raise TypeError(f"{type(self).__name__} is not guarded")
 
     def answer(self, asked: Arrays, use: str) -> Arrays:

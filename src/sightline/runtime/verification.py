@@ -59,7 +59,7 @@ class RunVerdict:
         return not self.problems and not self.torn
 
     def check(self, where: str) -> None:
-        """Raise LogError for the first problem; a torn end of a killed run is none."""
+        """Raise LogError for the first problem. The torn end of a killed run is no problem."""
         if self.problems:
             more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
             raise LogError(
@@ -73,7 +73,7 @@ class RunVerdict:
 def check_heads(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> None:
     """Raise LogError unless the logs hold what ``run.json`` and the fan-in know of them.
 
-    What is read is little: enough for whoever is about to go on with a run.
+    Reads little: enough to go on with a run.
     """
     for name, head, _ in _known_heads(run, limits):
         if chain_hash_at(run.storage, name, head.sequence, limits=limits) != head.hash:
@@ -88,9 +88,9 @@ def check_heads(run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> None:
 
 @contextmanager
 def ledger_changing(run: RunDirectory) -> Iterator[None]:
-    """For whoever changes the ledger of a run that is closed: note the digest of what it becomes.
+    """Change the ledger of a closed run, and note its new digest in the run.
 
-    One that does not match its digest before stays so: nobody makes good what somebody else did.
+    A ledger that did not match its digest before is left so: the mismatch is not covered up.
     """
     noted = run.state.ledger_digest
     is_known = bool(noted) and file_digest(run.ledger_path) == noted

@@ -60,7 +60,7 @@ class DeskReading:
         step_logged(self._core, entry, partition=FAN_IN)
 
     def account(self) -> dict[str, Any]:
-        """What the desk has come to, JSON-ready: see :func:`desk_account`."""
+        """The present state of the desk, JSON-ready: see :func:`desk_account`."""
         desk = self._core.desk
         assert desk is not None
         state = desk.state

@@ -245,7 +245,7 @@ class DeskStage:
         reached_ns = self.state.through_ns
         if reached_ns is None:
             reached_ns = min((now_ns, *(item.event_ns for item in said)))
-        # An operator acts on what the desk has come to, so before what comes now.
+        # An operator acts on the state before this epoch, so their inputs go first.
         at_once, timed = self._actions.due(now_ns=now_ns, reached_ns=reached_ns)
         steps = []
         if at_once:

@@ -84,7 +84,7 @@ class AlertingSaid:
         """Inverse of :meth:`to_bytes`.
 
         Raises:
-            LogError: if the payload is none.
+            LogError: the payload cannot be read as such an entry.
         """
         try:
             plain = json.loads(payload)
@@ -121,7 +121,7 @@ def said_of(
     refused: Iterable[tuple[OperatorAction, str]],
     message_counts: Mapping[str, int],
 ) -> AlertingSaid:
-    """The entry for what came of a step of the desk, ``state`` being the one after it."""
+    """The entry for one step of the desk; ``state`` is the state after it."""
     assert state.through_ns is not None
     return AlertingSaid(
         epoch=epoch,

@@ -25,7 +25,7 @@ def decode_frame(payload: bytes) -> pl.DataFrame:
     """Inverse of :func:`encode_frame`.
 
     Raises:
-        LogError: the payload is none, or would unpack to more than the limits allow.
+        LogError: the payload is no frame of rows, or would unpack to more than the limits allow.
     """
     return read_arrow(payload, where="log entry with rows")
 
@@ -71,7 +71,7 @@ def frame_digest(frame: pl.DataFrame) -> str:
 
 
 def _parts(column: pl.Series) -> list[bytes]:
-    """The values as bytes; what stands in the place of a null is always the same."""
+    """The values as bytes; each null is written as the same fixed value."""
     if column.dtype == pl.String:
         values = column.fill_null("") if column.null_count() else column
         if len(values) and values.n_unique() == 1:  # an origin, most often

@@ -1,6 +1,6 @@
 """What a run and the process of an isolated answerer hand to each other: pictures and messages.
 
-Pictures lie in shared memory, one batch at a time: whoever asks puts them there, sends a message
+Pictures lie in shared memory, one batch at a time: the run puts them there, sends a message
 about them, and puts no others there before the answer has come. The memory has no name: it is
 handed to the process as an open file, so nothing is left behind however the two end. Messages are
 JSON, with raw numbers behind it as in the log; nothing is pickled.

@@ -88,7 +88,7 @@ class Outcome:
 
     Attributes:
         request_id, stage: of the request.
-        status: of whoever was to answer first.
+        status: of the answerer that was asked first.
         mode: who answered: that one, or a fallback outside the core.
         answer: None when nobody answered in time.
         detail: what went wrong, for people.

@@ -384,7 +384,7 @@ class _Asked:
         self._is_there.set()
 
     def wait(self, timeout_s: float) -> object:
-        """The answer, a text for what was raised, or None where there is none in time."""
+        """The answer, the text of what was raised, or None if neither came in time."""
         # Even at the deadline a look costs nothing.
         return self._answer if self._is_there.wait(max(timeout_s, 0.0)) else None
 

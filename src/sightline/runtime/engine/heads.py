@@ -30,7 +30,7 @@ def read_heads(payload: bytes, manifest_digest: str) -> dict[str, ChainHead]:
     """Inverse of :func:`heads_payload`.
 
     Raises:
-        LogError: it is none, or not of a run that was given this.
+        LogError: the payload cannot be read, or is of another run.
     """
     try:
         plain = read_json(payload)

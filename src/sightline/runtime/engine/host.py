@@ -302,9 +302,9 @@ class PartitionHost:
         return item.index <= self._items.last_index(item.stream)
 
     def warm(self, frame: Frame) -> None:
-        """Show a frame that the log has to whoever remembers frames: contract, health, detectors.
+        """Show a logged frame to all that remember frames: contract, health, detectors.
 
-        So that a run that goes on over recordings says what an uninterrupted one would.
+        So a resumed run over recordings decides what an uninterrupted one would.
 
         Raises:
             SourceError: it is another recording.

@@ -233,7 +233,7 @@ class Child:
             return False
 
     def _died(self) -> str:
-        """How a process ended of which the pipe is closed."""
+        """How the process ended, once its pipe is closed."""
         try:
             self._process.wait(self._limits.detector_reap_s)
         except subprocess.TimeoutExpired:
@@ -281,7 +281,7 @@ class Isolated:
     One that remembers nothing between requests is not waited for so long: the spare answers from
     when its ``budget_s`` is over, and if it comes back, it is the spare.
 
-    Where no deadline holds, whoever asks waits: then there is no spare, a process has
+    Where no deadline holds, the caller waits: then there is no spare, a process has
     ``Limits.answer_s`` for an answer, and starts do not wait.
 
     What a detector remembers dies with its process: the background of a motion detector is learnt

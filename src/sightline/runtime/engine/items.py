@@ -116,7 +116,7 @@ class Items:
     # --- entries ----------------------------------------------------------------------------------
 
     def on_frame(self, entry: Entry, output: StepOutput) -> list[Decision]:
-        """A frame's header: whoever looks is asked, or its refusal is said."""
+        """Take a frame's header: ask those who look at frames, or report that it was refused."""
         header = FrameHeader.of(entry)
         lane = self._lanes[header.camera]
         lane.last_index = header.index
@@ -190,7 +190,7 @@ class Items:
             self._lanes[note.camera].last_index = note.index + note.frames - 1
 
     def on_rows(self, source: str, signals: pl.DataFrame) -> None:
-        """Rows of a source were admitted: whoever reads them keeps them until the next tick."""
+        """Rows of a source were admitted: stages that read them keep them until the next tick."""
         for step in self._row_readers.get(source, ()):
             self.states[step.name].on_rows(source, signals)
 
@@ -220,8 +220,8 @@ class Items:
         return self.now_ns
 
     def empty_ns(self, camera: str, before_ns: int) -> int:
-        """Capture time of a camera's newest frame, before a time, of which somebody says that it
-        shows nobody; -1: of none.
+        """Capture time of the camera's newest frame before ``before_ns`` known to show nobody; -1:
+        there is no such frame.
         """
         states = [self.states[step.name] for step in self._lookers[camera]]
         return max((state.empty_ns(before_ns) for state in states), default=-1)

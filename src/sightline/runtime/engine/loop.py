@@ -46,12 +46,12 @@ class RunLoop:
         plan: the pipeline.
         run: the run directory.
         driver: of all partitions.
-        publisher: measures commits and hands them to whoever keeps the ledger.
+        publisher: measures commits and hands them to the keeper of the ledger.
         senders: ways to the machines, by name.
         clocks: of the shell.
         camera_trouble: told what live cameras give; None: all are recordings.
         on_tallies: told what has come of each camera, after each part with frames.
-        on_tick: told of the event time that each epoch has come to.
+        on_tick: called with the event time at the end of each epoch.
         clock_reports: of the clock of a live run; None: nothing lives by it.
         on_progress: called after each published commit.
         options: how the run was started.

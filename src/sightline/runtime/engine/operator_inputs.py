@@ -86,7 +86,7 @@ class OperatorInputs:
             The input, if it is for an alert desk or an item stage and has not come before.
 
         Raises:
-            LogError: if it is none.
+            LogError: the payload is no operator input.
         """
         try:
             plain: dict[str, Any] = json.loads(payload)
@@ -203,7 +203,7 @@ def in_ns(control: Mapping[str, Any]) -> dict[str, Any]:
             time that states no zone is UTC.
 
     Raises:
-        ValueError: a time that is none, or one that is given in both ways.
+        ValueError: a text that is no time, or a time that is given in both ways.
 
     >>> in_ns({"control": "shelve", "until": "1970-01-01T00:00:01Z"})
     {'control': 'shelve', 'until_ns': 1000000000}

@@ -1,7 +1,7 @@
 """Giving a core what a log holds, which may have been made by somebody else.
 
 A chain that holds says that nothing was changed since; it does not say that it was Sightline that
-wrote it. Whatever a core makes of an entry that is none of ours is the log's fault.
+wrote it. So an error of the core on such an entry is reported as a fault of the log.
 """
 
 from __future__ import annotations

@@ -317,7 +317,7 @@ def _check_thresholds(form: AlarmSettings, planning: Planning) -> None:
 def _with_threshold(
     form: AlarmSettings, reads: Sequence[Measure], planning: Planning
 ) -> AlarmSettings:
-    """The settings with the threshold that their budget of false alerts comes to.
+    """The settings with the threshold that follows from their budget of false alerts.
 
     The expected false alerts of one key in a day are shared evenly by the measures of the stage
     (Bonferroni: rates add however the measures depend on each other). A measure is tested once a

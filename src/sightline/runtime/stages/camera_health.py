@@ -160,7 +160,7 @@ def sign_reason(sign: HealthSign, camera: CameraPlan) -> Reason:
 
 
 def doubt_condition(camera: str, reason: Reason) -> Condition:
-    """That whoever looks cannot tell whether somebody is there."""
+    """The detector cannot tell whether somebody is there."""
     return Condition(
         kind=f"camera_{reason.code.lower()}",
         subject=camera,

@@ -96,7 +96,7 @@ class Looked:
 
     Attributes:
         outcome: of the detector or its fallback; None where nobody was asked.
-        doubt: what whoever answered says about the answer, and nobody has settled.
+        doubt: what the detector doubts about its answer, where nothing has settled it yet.
     """
 
     outcome: Outcome | None
@@ -204,8 +204,8 @@ def doubt_reason(doubt: Doubt, *, at_ns: int, blind_s: float, version: str) -> R
 def detections_of(turn: Turn, stage: str) -> tuple[Detections | None, Mode]:
     """What the detect stage ``stage`` has seen in the item of this turn, and how.
 
-    None where nobody has answered, or whoever did could not look: that nothing was reported then
-    means nothing.
+    None where nothing answered, or the detector could not look: then an empty report does not mean
+    an empty view.
     """
     outcome = turn.outcome(stage)
     if outcome is None:

@@ -456,7 +456,7 @@ class MachineState(ItemState):
         return command
 
     def _doubts(self, camera: str, view: CameraView) -> list[Reason]:
-        """What whoever looked says about the answer."""
+        """What the detector doubts about its answer."""
         if view.doubt is None:
             return []
         reason = doubt_reason(

@@ -39,7 +39,7 @@ class Sight:
         sighted_ns: capture time of the newest frame in which a detector could look and has, UTC ns;
             None before the first. Tracks that are only carried on are no sight, and neither are
             pictures that may show nothing (black, covered, clipped, standing still).
-        doubt: what whoever answered says about the answer to this frame, and nobody has settled.
+        doubt: what the detector doubts about its answer, where nothing has settled it yet.
     """
 
     tracks: Tracks

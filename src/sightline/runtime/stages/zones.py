@@ -112,7 +112,7 @@ class ZoneForm(Form):
         """The zone itself, in pictures of that height.
 
         Raises:
-            UsageError: a polygon that is none, or numbers that do not fit together.
+            UsageError: no polygon, or numbers that do not fit together.
         """
         vertices = self.polygon_m or self.polygon_px
         assert vertices is not None

@@ -212,7 +212,7 @@ def _bare_nats(address: BrokerAddress, messages: int) -> float:
             taken = await stream.pull_subscribe(address.rest, stream=address.name, config=config)
             began_s, count = time.perf_counter(), 0
             while count < messages:
-                got = await taken.fetch(min(messages - count, 1000), timeout=10)
+                got = await taken.fetch(min(messages - count, 250), timeout=30)
                 count += len(got)
             return time.perf_counter() - began_s
         finally:

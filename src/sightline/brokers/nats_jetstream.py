@@ -56,7 +56,9 @@ except ModuleNotFoundError as error:
 _FAILURES = (NatsError, JetStreamError, OSError, TimeoutError, asyncio.TimeoutError)
 _PULL_S = 5.0
 """How long the server holds a request for messages open before it says that there are none."""
-_PULL_MESSAGES = 1024
+_PULL_MESSAGES, _PULL_BYTES = 1024, 16 << 20
+"""Of one request. A server ends the connection of a client to which it has more to send than its
+bound, 64 MiB by default."""
 _FORGOTTEN_S = 3600.0
 """After so long without us the server forgets a consumer; where we were is in our log."""
 _WINDOW = 256
@@ -214,7 +216,8 @@ class JetStreamReader:
         self._heard_s = time.monotonic()
         headers = message.headers or {}
         if "Status" in headers and not message.reply:
-            if headers["Status"] in {"404", "408"}:  # no messages for now
+            is_full = "maxbytes" in headers.get("Description", "").lower()
+            if headers["Status"] in {"404", "408"} or is_full:  # none for now, or as many as asked
                 self._asked -= int(headers.get("Nats-Pending-Messages", self._asked))
             elif headers["Status"] != "100":
                 why = headers.get("Description", headers["Status"])
@@ -244,7 +247,11 @@ class JetStreamReader:
             return
         self._asked += _PULL_MESSAGES
         self._heard_s = time.monotonic()
-        request = {"batch": _PULL_MESSAGES, "expires": round(_PULL_S * 1e9)}
+        request = {
+            "batch": _PULL_MESSAGES,
+            "max_bytes": max(_PULL_BYTES, 2 * client.max_payload),  # any message fits
+            "expires": round(_PULL_S * 1e9),
+        }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         asking = client.publish(subject, json.dumps(request).encode(), reply=inbox)
         self._asking = asyncio.ensure_future(asking)

@@ -8,9 +8,8 @@ says, so one that says too little is refused by it.
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -20,6 +19,7 @@ from sightline.limits import DEFAULT_LIMITS
 
 _CONTINUATION = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3  # MessageHeader of the Arrow format
+_LEAST_VIEW_BYTES = 12  # a text of so many bytes stands in its view
 
 
 def read_arrow(
@@ -41,8 +41,8 @@ def read_arrow(
         LogError: it is no such stream, or would unpack to more.
     """
     try:
-        check_unpacked(payload, most_bytes=most_bytes, most_rows=most_rows)
-        frame = pl.read_ipc_stream(io.BytesIO(payload))
+        unpacked_bytes = check_unpacked(payload, most_bytes=most_bytes, most_rows=most_rows)
+        frame = pl.read_ipc_stream(payload)
     except (
         ValueError,
         IndexError,
@@ -57,12 +57,19 @@ def read_arrow(
             where=where,
             action="do not use a run directory that holds this; restore it from a copy",
         ) from error
-    _check_texts(frame, where, most_bytes)
+    texts = [c for c in frame.get_columns() if c.dtype in (pl.String, pl.Binary)]
+    # No text is longer than all buffers together: mostly that is enough to know.
+    if len(texts) * frame.height * max(unpacked_bytes, _LEAST_VIEW_BYTES) > most_bytes:
+        _check_texts(texts, where, most_bytes)
     return frame
 
 
-def check_unpacked(payload: bytes, *, most_bytes: int, most_rows: int) -> None:
-    """Raise ValueError if a stream is none, or would unpack to more; nothing is unpacked."""
+def check_unpacked(payload: bytes, *, most_bytes: int, most_rows: int) -> int:
+    """Bytes of all buffers when unpacked; nothing is unpacked.
+
+    Raises:
+        ValueError: the stream is none, or would unpack to more.
+    """
     rows = unpacked_bytes = 0
     for kind, header, body in _messages(payload):
         if kind == _SCHEMA:
@@ -93,15 +100,16 @@ def check_unpacked(payload: bytes, *, most_bytes: int, most_rows: int) -> None:
             raise ValueError(f"{unpacked_bytes} bytes when unpacked")
         if rows > most_rows:
             raise ValueError(f"{rows} rows")
+    return unpacked_bytes
 
 
-def _check_texts(frame: pl.DataFrame, where: str, most_bytes: int) -> None:
+def _check_texts(texts: Sequence[pl.Series], where: str, most_bytes: int) -> None:
     """Texts of a stream may be views of one another: many long ones in few bytes."""
     total = 0
-    for column in frame.get_columns():
+    for column in texts:
         if column.dtype == pl.String:
             total += int(column.str.len_bytes().cast(pl.Int64).sum() or 0)
-        elif column.dtype == pl.Binary:
+        else:
             total += int(column.bin.size().cast(pl.Int64).sum() or 0)
     if total > most_bytes:
         raise LogError(

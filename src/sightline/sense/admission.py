@@ -40,6 +40,7 @@ from sightline.sense.field_values import (
     MAX_EXACT_INTEGER,
     BoolArray,
     ParsedTimes,
+    ReadField,
     assumed_times,
     blank_rows,
     extremes,
@@ -435,6 +436,8 @@ class _Places:
         if ns.null_count() or received_ns.null_count():
             difference_ns = ns.clip(lower_bound=0) - received_ns.clip(lower_bound=0)
             return _mask(difference_ns > self._clock_skew_ns)
+        if max(extremes(ns)[1], 0) - max(extremes(received_ns)[0], 0) <= self._clock_skew_ns:
+            return None  # nor can any single one be
         there = np.maximum(ns.to_numpy(), 0) - np.maximum(received_ns.to_numpy(), 0)
         ahead: BoolArray = there > self._clock_skew_ns
         return ahead
@@ -477,7 +480,7 @@ class _FieldAdmitter:
         finite = "a finite number" if form.nan == "refuse" else "a finite number or NaN"
         checks.fail(read.not_finite, RefusalReason.NOT_FINITE, name, finite, column)
         self._check_unit(raw, found.unit_of_field, checks)
-        self._check_range(read.values, column, checks)
+        self._check_range(read, column, checks)
         if form.allowed is not None and self._allowed is not None:
             other = rows_outside(read.values, self._allowed)
             expected = f"one of {', '.join(form.allowed)}"
@@ -498,15 +501,15 @@ class _FieldAdmitter:
                 _mask(other), RefusalReason.UNIT, name, f"{form.unit}", raw[form.unit_column]
             )
 
-    def _check_range(self, values: pl.Series, column: pl.Series, checks: RowChecks) -> None:
+    def _check_range(self, read: ReadField, column: pl.Series, checks: RowChecks) -> None:
         if self._form.range is None:
             return
         low, high = self._form.range
-        lowest, highest = extremes(values)
+        lowest, highest = read.extremes
         is_under = low is not None and lowest < low
         is_over = high is not None and highest > high
         if is_under or is_over:
-            numbers = values.to_numpy()
+            numbers = read.values.to_numpy()
             outside = np.zeros(len(numbers), np.bool_)
             if low is not None:
                 outside |= numbers < low

@@ -28,7 +28,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import RECEIVED_NS
 from sightline.records.windows import IntArray
 from sightline.sense.admission import event_time_ns, receipt_time_ns
-from sightline.sense.clock_excursions import StampedRows, Verdict, judge_stamps
+from sightline.sense.clock_excursions import StampedRows, Verdict, has_fallen, judge_stamps
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 from sightline.sense.field_values import FEW_ROWS, rows_where
@@ -223,9 +223,9 @@ class _Cursor:
             frame, time_ns, self._behind_frame = chunk.frame, chunk.time_ns, chunk.position
             verdict, following_ns = self._judge(chunk)
             n = len(chunk.rows.time_ns)
-            is_doubted = (verdict.is_ahead | verdict.is_behind)[:n]
             believed_ns = time_ns
-            if is_doubted.any():
+            if verdict is not None:
+                is_doubted = (verdict.is_ahead | verdict.is_behind)[:n]
                 believed_ns = time_ns.copy()
                 believed_ns[np.flatnonzero(chunk.stamped)[is_doubted]] = NEVER_NS
             self._arrival = confirmed_arrival_ns(
@@ -236,7 +236,7 @@ class _Cursor:
             )
             self._frontier_ns = int(self._arrival[-1])
             received_ns = self._arrival
-            if verdict.is_ahead[:n].any():
+            if verdict is not None and verdict.is_ahead[:n].any():
                 # Other devices may be as far as that stamp: its own clock tells that it was not.
                 at = np.flatnonzero(chunk.stamped)[verdict.is_ahead[:n]]
                 received_ns = received_ns.copy()
@@ -267,22 +267,30 @@ class _Cursor:
             if chunk is not None:
                 self._ahead.append(chunk)
 
-    def _judge(self, chunk: _ReadChunk) -> tuple[Verdict, IntArray]:
-        """What the stamps of a chunk are worth, and the believed times behind it."""
-        following = [ahead.rows for ahead in self._ahead]
-        after = StampedRows(
-            key=pl.concat([rows.key for rows in (_NO_ROWS, *following)]),
-            time_ns=np.concatenate([rows.time_ns for rows in (_NO_ROWS, *following)]),
-        )
+    def _judge(self, chunk: _ReadChunk) -> tuple[Verdict | None, IntArray]:
+        """What the stamps of a chunk are worth, and the believed times that follow it.
+
+        None where all are believed; of the times as many as can confirm its last ones.
+        """
         # Receipts are stamped by one clock, that of the receiver.
         has_receipts = self._contract.receipt_time is not None
         timing = self._contract
         late_ns = timing.out_of_order_ns + timing.revision_allowance_ns
+        on_time_ns = timing.max_backlog_ns if has_receipts else late_ns
+        following = [ahead.rows for ahead in self._ahead]
+        every = [rows.time_ns for rows in (self._before, chunk.rows, *following)]
+        if not has_fallen(every, on_time_ns=on_time_ns):
+            self._before = chunk.rows
+            return None, np.concatenate([rows[:_CONFIRMING] for rows in (every[0][:0], *every[2:])])
+        after = StampedRows(
+            key=pl.concat([rows.key for rows in (_NO_ROWS, *following)]),
+            time_ns=np.concatenate([rows.time_ns for rows in (_NO_ROWS, *following)]),
+        )
         verdict = judge_stamps(
             self._before,
             chunk.rows,
             after,
-            on_time_ns=timing.max_backlog_ns if has_receipts else late_ns,
+            on_time_ns=on_time_ns,
             max_backlog_ns=timing.max_backlog_ns,
         )
         n = len(chunk.rows.time_ns)
@@ -310,10 +318,11 @@ class _Cursor:
                     time = event_time_ns(self._contract, chunk.frame)
                 time_ns = time.fill_null(NEVER_NS).to_numpy()
                 stamped = time_ns > NEVER_NS
-                rows = StampedRows(
-                    key=self._devices(chunk.frame).filter(pl.Series(stamped)),
-                    time_ns=time_ns[stamped],
-                )
+                rows = StampedRows(key=self._devices(chunk.frame), time_ns=time_ns)
+                if not stamped.all():
+                    rows = StampedRows(
+                        key=rows.key.filter(pl.Series(stamped)), time_ns=time_ns[stamped]
+                    )
                 return _ReadChunk(
                     frame=chunk.frame,
                     time_ns=time_ns,
@@ -375,10 +384,13 @@ def confirmed_arrival_ns(
         ahead = np.zeros(len(time_ns), np.bool_)
         ahead[readable] = _is_ahead(time_ns[readable], following_ns, max_ahead_ns)
         credible = np.where(ahead, NEVER_NS, time_ns)
-    found: IntArray = np.maximum.accumulate(np.maximum(credible, frontier_ns))
+    found: IntArray = np.maximum(credible, frontier_ns)
+    if (found[1:] < found[:-1]).any():
+        found = np.maximum.accumulate(found)
     if len(found) and found[-1] > NEVER_NS:
-        # Unreadable rows before the first readable one arrive with it.
-        found = np.maximum(found, found[found > NEVER_NS][0])
+        if found[0] <= NEVER_NS:
+            # Unreadable rows before the first readable one arrive with it.
+            found = np.maximum(found, found[found > NEVER_NS][0])
     else:
         found = np.zeros(len(found), np.int64)
     return found
@@ -422,7 +434,8 @@ def join_batches(batches: list[tuple[str, pl.DataFrame]]) -> tuple[tuple[str, pl
     for source, frame in batches:
         by_layout.setdefault((source, tuple(frame.schema.items())), []).append(frame)
     return tuple(
-        (source, frames[0] if len(frames) == 1 else pl.concat(frames, rechunk=True))
+        # Messages of a broker come in pieces: this is where they are put together.
+        (source, frames[0].rechunk() if len(frames) == 1 else pl.concat(frames, rechunk=True))
         for (source, _), frames in by_layout.items()
     )
 

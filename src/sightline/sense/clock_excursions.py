@@ -20,6 +20,7 @@ A pure function of the rows: one chunk before, the chunk, and what has been read
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ def judge_stamps(
     time_ns = np.concatenate([before.time_ns, rows.time_ns, after.time_ns])
     state = np.zeros(len(time_ns), np.int8)
     against_ns = np.zeros(len(time_ns), np.int64)
-    if len(time_ns) and (np.maximum.accumulate(time_ns) - time_ns).max() > on_time_ns:
+    if has_fallen((time_ns,), on_time_ns=on_time_ns):
         keys = pl.concat([before.key, rows.key, after.key])
         code = keys.rank("dense").fill_null(0).to_numpy().astype(np.int64)
         order = np.argsort(code, kind="stable")
@@ -109,6 +110,30 @@ def judge_stamps(
         is_behind=state[first:] == _BEHIND,
         against_ns=against_ns[first:],
     )
+
+
+def has_fallen(parts: Iterable[IntArray], *, on_time_ns: int) -> bool:
+    """Whether some time is behind one before it by more than that; otherwise all are believed.
+
+    Args:
+        parts: int64[n] each, the times of consecutive rows.
+        on_time_ns: how far behind a row may be.
+
+    >>> has_fallen((np.array([10, 20]), np.array([16, 30])), on_time_ns=3)
+    True
+    """
+    newest_ns: int | None = None
+    for time_ns in parts:
+        if not len(time_ns):
+            continue
+        if newest_ns is not None and newest_ns - int(time_ns.min()) > on_time_ns:
+            return True
+        is_sorted = (time_ns[1:] >= time_ns[:-1]).all()  # a running maximum costs far more
+        if not is_sorted and (np.maximum.accumulate(time_ns) - time_ns).max() > on_time_ns:
+            return True
+        highest_ns = int(time_ns.max())
+        newest_ns = highest_ns if newest_ns is None else max(newest_ns, highest_ns)
+    return False
 
 
 _AHEAD, _BEHIND = 1, 2

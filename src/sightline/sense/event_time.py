@@ -110,6 +110,8 @@ class StreamClock:
     def is_late(self, group: npt.NDArray[np.integer], time_ns: IntArray) -> BoolArray:
         """bool[n]: rows behind their own group's watermark by more than the allowance."""
         limit = self.watermark_ns - self.bounds.revision_allowance_ns
+        if not len(time_ns) or time_ns.min() >= limit.max():  # the common case: a look, no copy
+            return np.zeros(len(time_ns), np.bool_)
         late: BoolArray = time_ns < limit[group]
         return late
 
@@ -123,7 +125,9 @@ class StreamClock:
         np.maximum.at(self.newest_ns, group, time_ns)
         # Data that came after the last tick was heard at that tick or later; taking the event
         # time as well keeps a group alive whose rows are ahead of the first tick.
-        self.heard_ns[group] = np.maximum(self.tick_ns, self.newest_ns[group])
+        is_heard = np.zeros(len(self.newest_ns), np.bool_)
+        is_heard[group] = True
+        self.heard_ns[is_heard] = np.maximum(self.tick_ns, self.newest_ns[is_heard])
 
     def tick(self, tick_ns: int, *, final: bool) -> None:
         """Advance the tick; it never goes back.

@@ -56,12 +56,14 @@ class ReadField:
         missing: bool[n], null or empty in the source; None when there is none.
         unreadable: bool[n], of another type than the contract says; None when there is none.
         not_finite: bool[n], NaN or ±inf where the contract forbids it; None when there is none.
+        extremes: of numbers, lowest and highest; see :func:`extremes`.
     """
 
     values: pl.Series
     missing: BoolArray | None = None
     unreadable: BoolArray | None = None
     not_finite: BoolArray | None = None
+    extremes: tuple[float, float] = (math.nan, math.nan)
 
 
 def read_field(column: pl.Series, form: FieldForm) -> ReadField:
@@ -76,7 +78,9 @@ def read_field(column: pl.Series, form: FieldForm) -> ReadField:
         return ReadField(values=text, missing=_nulls(text), unreadable=unreadable)
     if form.type == "boolean":
         values, missing, unreadable = _booleans(column)
-        return ReadField(values=values, missing=missing, unreadable=unreadable)
+        return ReadField(
+            values=values, missing=missing, unreadable=unreadable, extremes=extremes(values)
+        )
     values, missing, unreadable = _numbers(column)
     lowest, highest = extremes(values)
     not_finite = None
@@ -93,7 +97,13 @@ def read_field(column: pl.Series, form: FieldForm) -> ReadField:
         inexact = _some(is_inexact & np.isfinite(numbers))
         if inexact is not None:
             unreadable = inexact if unreadable is None else unreadable | inexact
-    return ReadField(values=values, missing=missing, unreadable=unreadable, not_finite=not_finite)
+    return ReadField(
+        values=values,
+        missing=missing,
+        unreadable=unreadable,
+        not_finite=not_finite,
+        extremes=(lowest, highest),
+    )
 
 
 def _without(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
@@ -117,6 +127,11 @@ def extremes(values: pl.Series) -> tuple[float, float]:
     >>> extremes(pl.Series([2.0, float("nan"), 1.0]))
     (1.0, 2.0)
     """
+    if len(values) and not values.null_count():
+        numbers = values.to_numpy()
+        low, high = numbers.min().item(), numbers.max().item()
+        if not math.isnan(low):  # NumPy has looked before Polars would have begun
+            return low, high
     lowest, highest = values.min(), values.max()
     if lowest is None or highest is None:
         return math.nan, math.nan
@@ -446,6 +461,13 @@ def _float_times(column: pl.Series, unit_ns: int) -> pl.Series:
     """Whole units and fraction apart, so that the fraction keeps all the digits the float has."""
     values = column.to_numpy()
     most = min(MAX_NS // unit_ns - 1, _MOST_FLOAT)
+    if len(values) and MIN_NS // unit_ns <= values.min() and values.max() <= most:  # none is NaN
+        whole = np.floor(values)
+        ns = whole.astype(np.int64) * unit_ns
+        fraction = values - whole
+        if fraction.any():
+            ns += np.rint(fraction * unit_ns).astype(np.int64)
+        return pl.Series(ns)
     bounded = np.clip(np.nan_to_num(values), MIN_NS // unit_ns, most)
     whole = np.floor(bounded)
     ns = whole.astype(np.int64) * unit_ns + np.rint((bounded - whole) * unit_ns).astype(np.int64)

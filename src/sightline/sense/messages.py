@@ -119,6 +119,8 @@ class MessageRows:
     def _read_arrow(
         self, messages: Sequence[Message], frames: list[pl.DataFrame], refused: list[pl.DataFrame]
     ) -> None:
+        read: list[pl.DataFrame] = []
+        firsts: list[int] = []
         for message in messages:
             try:
                 frame = read_arrow(
@@ -133,9 +135,12 @@ class MessageRows:
             if problem is not None:
                 refused.append(_refusal(message, RefusalReason.FILE_UNREADABLE, problem))
                 continue
-            first = message.sequence << ROW_BITS
-            rows = pl.int_range(first, first + frame.height, dtype=pl.Int64, eager=True)
-            frames.append(placed(frame, origin=message.origin, rows=rows))
+            read.append(frame)
+            firsts.append(message.sequence << ROW_BITS)
+        if read:
+            numbers = _numbers(firsts, [frame.height for frame in read])
+            joined = placed(_joined(read), origin=messages[0].origin, rows=pl.Series(numbers))
+            frames.append(joined)
 
     def _read_json(
         self,
@@ -158,7 +163,10 @@ class MessageRows:
                 readable.append(message)
         if not bodies:
             return
-        numbers = _row_numbers(readable, bodies)
+        numbers = _numbers(
+            [message.sequence << ROW_BITS for message in readable],
+            [body.count(b"\n") for body in bodies],
+        )
         for chunk in json_rows(b"".join(bodies), self._parser, origin=origin, limits=self.limits):
             if chunk.frame.height:
                 frames.append(_renumbered(chunk.frame, numbers))
@@ -179,6 +187,14 @@ def unreadable(chunk: Chunk, messages: Sequence[Message]) -> Iterator[tuple[Mess
             yield message, why[message.sequence]
 
 
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of messages, not copied: whoever puts an epoch together does that once."""
+    try:
+        return pl.concat(frames)
+    except (pl.exceptions.ShapeError, pl.exceptions.SchemaError):  # columns come and go
+        return pl.concat(frames, how="diagonal_relaxed")
+
+
 def _whole_lines(body: bytes) -> bytes:
     """The body with a line end, and without blank lines, which are no rows."""
     if any(blank in body for blank in _BLANK) or body[:1] in (b"\n", b"\r") or not body.strip():
@@ -187,12 +203,12 @@ def _whole_lines(body: bytes) -> bytes:
     return body if body.endswith(b"\n") or not body else body + b"\n"
 
 
-def _row_numbers(messages: Sequence[Message], bodies: Sequence[bytes]) -> IntArray:
-    """int64[n]: the number of each line of all bodies together."""
-    lines = np.array([body.count(b"\n") for body in bodies], np.int64)
-    first = np.array([message.sequence for message in messages], np.int64) << ROW_BITS
-    begins = np.cumsum(lines) - lines
-    found: IntArray = np.repeat(first - begins, lines) + np.arange(int(lines.sum()))
+def _numbers(firsts: Sequence[int], rows: Sequence[int]) -> IntArray:
+    """int64[n]: the number of each row of all messages together, by their first and how many."""
+    counts = np.array(rows, np.int64)
+    begins = np.cumsum(counts) - counts
+    found: IntArray = np.repeat(np.array(firsts, np.int64) - begins, counts)
+    found += np.arange(len(found))
     return found
 
 

@@ -169,7 +169,7 @@ class StreamState:
         self.clock.observe(clock_group, time_ns)
         rows = Rows(
             key=key,
-            group=self.groups.encode(signals[GROUP], most=self.limits.max_keys),
+            group=self._groups(signals[GROUP]),
             time_ns=time_ns,
             sequence=signals[SEQUENCE].to_numpy(),
             values={name: _floats(signals[name]) for name in self.fields},
@@ -182,6 +182,13 @@ class StreamState:
             rows=rows if len(rows) else None,
             signals=signals,
         )
+
+    def _groups(self, names: pl.Series) -> IdArray:
+        """uint32[n] ids; a contract without groups has one, of no name."""
+        if self.contract.group is not None or not len(names):
+            return self.groups.encode(names, most=self.limits.max_keys)
+        one = self.groups.encode(names.head(1), most=self.limits.max_keys)
+        return np.full(len(names), one[0], np.uint32)
 
     def key_complete_ns(self) -> IntArray:
         """int64[keys]: windows ending at or before this may close."""

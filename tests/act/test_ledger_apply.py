@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from act.act_cases import PARTITION, apply_all, decision, sqlite_url
 from sightline.act import Ledger
+from sightline.act.ledger_database import ledger_engine
 from sightline.errors import SinkError, UsageError
 from sightline.limits import Limits
 from sightline.records import Accounts, Decision
@@ -59,18 +61,41 @@ def test_a_score_that_is_not_a_number_comes_back_as_one(ledger: Ledger) -> None:
     assert math.isnan(ledger.decisions()[0].score)
 
 
-def test_every_field_of_a_decision_is_a_column(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path)
-    with Ledger.open(url) as ledger:
-        apply_all(ledger, [decision()])
-    engine = sa.create_engine(url)
+MANY = 150  # as many as go to PostgreSQL by COPY
+
+
+def many(first: int = 0, *, score: float = 1.0) -> list[Decision]:
+    return [
+        replace(decision(0, score=score, subject="a\\b\tπ"), decision_id=f"{n:032x}")
+        for n in range(first, first + MANY)
+    ]
+
+
+@pytest.mark.parametrize("said", [[decision()], many()], ids=["one", "many"])
+def test_every_field_of_a_decision_is_a_column(ledger_url: str, said: list[Decision]) -> None:
+    with Ledger.open(ledger_url) as ledger:
+        apply_all(ledger, said)
+    engine = ledger_engine(ledger_url)
     with engine.connect() as connection:
-        row = connection.execute(sa.text("SELECT * FROM decisions")).mappings().one()
+        rows = connection.execute(
+            sa.text("SELECT * FROM decisions ORDER BY decision_id")
+        ).mappings()
+        found = [dict(row) for row in rows]
     engine.dispose()
-    plain = decision().as_mapping()
-    del plain["reasons"]
-    assert {name: row[name] for name in plain} == plain
-    assert row["canonical"].encode() == decision().canonical_bytes()
+    assert len(found) == len(said)
+    for one, row in zip(said, found, strict=True):
+        plain = one.as_mapping()
+        assert json.loads(row["reasons"]) == plain.pop("reasons")
+        assert {name: row[name] for name in plain} == plain
+        assert row["canonical"].encode() == one.canonical_bytes()
+
+
+def test_decisions_among_many_that_are_known_keep_what_they_said(ledger: Ledger) -> None:
+    ledger.apply("p000", list(enumerate(many())), through_sequence=MANY, accounts=Accounts())
+    again = [(MANY + 1 + n, one) for n, one in enumerate(many(MANY // 2, score=2.0))]
+    ledger.apply("p000", again, through_sequence=3 * MANY, accounts=Accounts())
+    scores = [one.score for one in sorted(ledger.decisions(), key=lambda d: d.decision_id)]
+    assert scores == [1.0] * MANY + [2.0] * (MANY // 2)
 
 
 def test_apply_says_how_many_decisions_are_new(ledger: Ledger) -> None:

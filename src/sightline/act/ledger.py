@@ -7,7 +7,8 @@ log was applied. After a crash the same entries can be applied again without a s
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts, Decision
 from sightline.records.decision import Status
 from sightline.records.part import PartNote, PartRecord, note_bytes, note_of
+from sightline.records.plain_json import number_or_null
 
 _AFTER_ANY_TEXT = "\U0010ffff"  # the last code point, so it sorts after whatever follows a prefix
 _SHOWN_IDS = 3
@@ -194,10 +196,10 @@ class Ledger:
             before = _lock_applied(connection, partition)
             if through_sequence <= before:
                 return 0
-            rows = [_row(partition, s, decision) for s, decision in decisions if s > before]
+            rows = _DecisionRows(partition, [one for one in decisions if one[0] > before])
             new = 0
-            if rows:
-                add_rows(connection, decisions_table, rows)
+            if rows.decisions:
+                add_rows(connection, decisions_table, rows, count=len(rows.decisions))
                 new = self._outbox.fill(
                     connection, partition, after=before, sinks=sinks, shelved=shelved
                 )
@@ -387,12 +389,42 @@ def _store_accounts(connection: sa.Connection, partition: str, accounts: Account
     )
 
 
-def _row(partition: str, sequence: int, decision: Decision) -> dict[str, Any]:
-    canonical = decision.canonical_bytes().decode()
-    # Parsing the canonical text again is cheaper than a second walk over the dataclasses.
-    plain: dict[str, Any] = json.loads(canonical)
-    plain["reasons"] = json.dumps(plain["reasons"], sort_keys=True, ensure_ascii=False)
-    return {**plain, "canonical": canonical, "partition": partition, "log_sequence": sequence}
+@dataclass(frozen=True, slots=True)
+class _DecisionRows:
+    """Decisions of a partition's log as rows of the table, made as they are asked for."""
+
+    partition: str
+    decisions: Sequence[tuple[int, Decision]]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The values in the order of the table's columns."""
+        for sequence, one in self.decisions:
+            reasons = [reason.as_mapping() for reason in one.reasons]
+            yield (
+                one.decision_id,
+                one.revision,
+                one.pipeline,
+                one.subject,
+                one.group,
+                one.kind,
+                one.transition.value,
+                one.event_ns,
+                one.window_start_ns,
+                one.window_end_ns,
+                one.severity.value,
+                number_or_null(one.score),
+                number_or_null(one.confidence),
+                one.status.value,
+                _REASONS.encode(reasons),
+                one.mode.value,
+                one.trace_id,
+                one.canonical_bytes().decode(),
+                self.partition,
+                sequence,
+            )
+
+
+_REASONS = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 def _part_row(partition: str, sequence: int, note: PartNote) -> dict[str, Any]:
@@ -457,31 +489,23 @@ _NOTICE_COLUMNS = tuple(messages.c[name] for name in Notice.__slots__)
 def store_told(connection: sa.Connection, partition: str, told: Sequence[tuple[int, Told]]) -> None:
     """Store what a desk said, by log sequence; what is known keeps what it says."""
     notices = [
-        {
-            **{name: getattr(notice, name) for name in Notice.__slots__},
-            "partition": partition,
-            "log_sequence": sequence,
-            "item": item,
-        }
+        (*(getattr(notice, name) for name in _NOTICE_NAMES), partition, sequence, item)
         for sequence, one in told
         for item, notice in enumerate(one.notices)
     ]
     disposed = [
-        {
-            **{name: plain[name] for name in _DISPOSITION},
-            "partition": partition,
-            "log_sequence": sequence,
-            "item": item,
-        }
+        (partition, sequence, item, *(plain[name] for name in _DISPOSITION))
         for sequence, one in told
         for item, plain in enumerate(one.dispositions)
     ]
     for table, rows in ((messages, notices), (dispositions, disposed)):
         if rows:
-            add_rows(connection, table, rows)
+            add_rows(connection, table, rows, count=len(rows))
 
 
-_DISPOSITION = ("alert_id", "fate", "before", "cause", "reason", "held_by", "at_ns")
+# Columns in the order of their tables, beside place in the log, which is last and first of them.
+_NOTICE_NAMES = tuple(column.name for column in messages.columns)[:-3]
+_DISPOSITION = tuple(column.name for column in dispositions.columns)[3:]
 
 
 def stored_notices(connection: sa.Connection) -> list[Notice]:

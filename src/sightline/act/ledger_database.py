@@ -13,7 +13,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -326,31 +326,60 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     return sqlite.insert(table)
 
 
-def add_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def add_rows(
+    connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]], *, count: int
+) -> None:
     """Add rows, in the running transaction; what has a key that is known changes nothing.
 
-    Many rows go to PostgreSQL by COPY, into a table of the transaction and from there: COPY itself
-    knows no ``ON CONFLICT``.
+    Many rows go to PostgreSQL by COPY, straight into the table. COPY knows no ``ON CONFLICT``:
+    where a key is known after all, they go again into a table of the transaction and from there.
+
+    Args:
+        connection: in a transaction.
+        table: with these columns.
+        rows: the values of each column, in the table's order. Gone through twice at most, and as
+            they are sent, so that making them and storing them share the time.
+        count: how many they are.
     """
-    if connection.dialect.name != "postgresql" or len(rows) < _COPY_ROWS:
-        connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    if connection.dialect.name != "postgresql" or count < _COPY_ROWS:
+        mark = "%s" if connection.dialect.name == "postgresql" else "?"
+        marks = ", ".join([mark] * len(table.columns))
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({names}) VALUES ({marks}) "  # noqa: S608 - ours
+            "ON CONFLICT DO NOTHING",
+            [tuple(row) for row in rows],
+        )
         return
-    names = [column.name for column in table.columns]
-    quoted = ", ".join(f'"{name}"' for name in names)
-    waiting = f"copied_{table.name}"
-    connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} "
-        f"(LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
-    )
-    cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {waiting} ({quoted}) FROM STDIN") as stream:
-        for row in rows:
-            stream.write_row([row[name] for name in names])
-    connection.exec_driver_sql(
-        f"INSERT INTO {table.name} ({quoted}) SELECT {quoted} FROM {waiting} "  # noqa: S608 - ours
-        "ON CONFLICT DO NOTHING"
-    )
-    connection.exec_driver_sql(f"TRUNCATE {waiting}")
+    try:
+        with connection.begin_nested():
+            _copy(connection, table.name, names, rows)
+    except sa.exc.IntegrityError:
+        waiting = f"copied_{table.name}"
+        connection.exec_driver_sql(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {waiting} "
+            f"(LIKE {table.name} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+        )
+        _copy(connection, waiting, names, rows)
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {waiting} "  # noqa: S608 - ours
+            "ON CONFLICT DO NOTHING"
+        )
+        connection.exec_driver_sql(f"TRUNCATE {waiting}")
+
+
+def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> None:
+    """COPY rows into a table; the driver's errors become those of SQLAlchemy."""
+    statement = f"COPY {table} ({names}) FROM STDIN"
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        with connection.connection.cursor().copy(statement) as stream:
+            for row in rows:
+                stream.write_row(row)
+    except errors as error:
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, errors, hide_parameters=True, dialect=connection.dialect
+        ) from error
 
 
 _COPY_ROWS = 100

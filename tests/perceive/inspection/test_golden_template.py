@@ -127,6 +127,20 @@ def test_boards_without_a_difference_in_a_box_are_refused():
         learn_boards(plain, BoardSettings())
 
 
-def test_no_difference_has_twenty_one_features_of_nothing():
-    found = differences(template(1), template(1), BoardSettings())
-    assert found.features.shape == (0, 21)
+def test_no_difference_has_features_of_nothing():
+    found = differences(template(1), lay_onto(template(1), template(1)), BoardSettings())
+    assert found.features.shape == (0, 26)
+
+
+def test_what_a_template_does_not_show_is_no_difference():
+    picture, cut = template(1), template(1)[:, : SIDE_PX - 60]
+    laid = lay_onto(picture, cut)
+    assert laid.correlation > 0.8
+    found = differences(picture, laid, BoardSettings())
+    assert not len(found.boxes)
+
+
+def test_a_model_that_reads_other_features_is_refused(inspector):
+    arrays = inspector.as_arrays()
+    with pytest.raises(ValueError, match="21 features of a difference, not 26"):
+        BoardInspector.from_arrays(arrays | {"head_mean": arrays["head_mean"][:21]})

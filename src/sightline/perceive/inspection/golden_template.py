@@ -6,9 +6,10 @@
    E. Z. Psarakis, IEEE PAMI 30, 2008).
 2. Both become copper or ground. What differs is opened by ``open_px``, so that an edge may lie that
    much elsewhere, and joined into **differences** (:func:`differences`).
-3. Of each, twenty-one numbers say how large and thick it is, how far from the edge of the template
-   it reaches, and what it does to the copper: how many pieces it touches, joins or parts. A small
-   network learnt from marked boards tells the six kinds, and edges that only look different.
+3. Of each, twenty-six numbers say how large and thick it is, how far from the edge of the template
+   it reaches, and what it does to the copper of the template and of the picture: how many pieces it
+   touches, joins or parts. A small network learnt from marked boards tells the six kinds, and edges
+   that only look different.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _STEP = 2
 _AROUND_PX, _TOUCH_PX, _LEAST_TOUCH_PX, _LEAST_PIECE_PX = 10, 2, 4, 8
 _FAR_PX = 20.0
 _LEAST_RANGE = 64
-FEATURES = 21
+FEATURES = 26
 LEAST_BOARDS = 10
 
 
@@ -86,11 +87,13 @@ class Laid:
     Attributes:
         template: uint8[h, w], of the size of the picture.
         matrix: float64[3, 3], a pixel (x, y, 1) of the picture to one of the template.
+        is_known: bool[h, w], where the template says what there should be: not beyond its edge.
         correlation: of both, −1 to 1.
     """
 
     template: Image
     matrix: npt.NDArray[np.float64]
+    is_known: Mask
     correlation: float
 
 
@@ -101,7 +104,7 @@ class Differences:
     Attributes:
         boxes: float32[n, 4], x1, y1, x2, y2 in px, around what differs.
         is_dark: bool[n], the picture is dark where the template is bright.
-        features: float32[n, 21].
+        features: float32[n, 26].
     """
 
     boxes: Floats
@@ -153,7 +156,7 @@ class BoardInspector:
 
     Attributes:
         settings: how boards are compared.
-        head: tells kinds from the 21 features.
+        head: tells kinds from the 26 features.
         odds_from: log-odds from which a difference is a defect.
     """
 
@@ -172,15 +175,18 @@ class BoardInspector:
         if laid.correlation < LEAST_CORRELATION:
             nothing = np.zeros(0, np.int64)
             return BoardDefects(boxes=none, kinds=nothing, odds=none[:, 0], laid=laid)
-        found = differences(picture, laid.template, self.settings)
+        found = differences(picture, laid, self.settings)
         odds = self.head.of_rows(found.features)
         boxes, kinds, best = self._merged(found, odds)
         return BoardDefects(boxes=boxes, kinds=kinds, odds=best, laid=laid)
 
     def _merged(self, found: Differences, odds: Floats) -> tuple[Floats, IntArray, Floats]:
         """Defects of one side within ``gap_px`` as one, its kind that of the largest piece."""
-        kept = np.flatnonzero(odds.max(axis=1, initial=-np.inf) > self.odds_from)
+        # Odds of being of any kind: half an open and half a mousebite are a whole defect.
+        any_kind = np.logaddexp.reduce(odds, axis=1)
+        kept = np.flatnonzero(any_kind > self.odds_from)
         boxes, dark, odds = found.boxes[kept], found.is_dark[kept], odds[kept]
+        any_kind = any_kind[kept]
         group = _grouped(boxes, dark, self.settings.gap_px)
         rows: list[tuple[Floats, int, float]] = []
         for one in np.unique(group):
@@ -189,7 +195,7 @@ class BoardInspector:
             sides = boxes[inside, 2:] - boxes[inside, :2]
             largest = inside[int(sides.prod(axis=1).argmax())]
             kind = int(odds[largest].argmax()) + 1
-            rows.append((np.concatenate([low, high]), kind, float(odds[inside].max())))
+            rows.append((np.concatenate([low, high]), kind, float(any_kind[inside].max())))
         rows.sort(key=lambda row: (-row[2], row[0].tolist()))
         whole = np.array([row[0] for row in rows], np.float32).reshape(-1, 4)
         return (
@@ -219,9 +225,12 @@ class BoardInspector:
 
         Raises:
             KeyError: an array is missing.
-            ValueError: the numbers are not seven.
+            ValueError: the numbers are not seven, or the network reads other features.
         """
         open_px, join_px, gap_px, least_px, pad_px, side_px, odds = arrays["numbers"].tolist()
+        head = DefectHead.from_arrays(arrays)
+        if len(head.mean) != FEATURES:
+            raise ValueError(f"{len(head.mean)} features of a difference, not {FEATURES}")
         return cls(
             settings=BoardSettings(
                 open_px=int(open_px),
@@ -231,7 +240,7 @@ class BoardInspector:
                 pad_px=pad_px,
                 least_side_px=side_px,
             ),
-            head=DefectHead.from_arrays(arrays),
+            head=head,
             odds_from=odds,
         )
 
@@ -250,7 +259,7 @@ def learn_boards(boards: Sequence[BoardExample], settings: BoardSettings) -> Boa
     for one in boards:
         laid = lay_onto(one.picture, one.template)
         if laid.correlation >= LEAST_CORRELATION:
-            all_found.append((differences(one.picture, laid.template, settings), one))
+            all_found.append((differences(one.picture, laid, settings), one))
     if not all_found:
         raise _unusable("templates that fit their pictures", "none", "pair them anew")
     is_copper_dark = _is_copper_dark(all_found)
@@ -285,9 +294,10 @@ def lay_onto(picture: Image, template: Image) -> Laid:
     return best
 
 
-def differences(picture: Image, template: Image, settings: BoardSettings) -> Differences:
-    """What differs between a picture and a template that was laid onto it, uint8[h, w] both."""
-    dark, expected = _is_dark(picture), _is_dark(template)
+def differences(picture: Image, laid: Laid, settings: BoardSettings) -> Differences:
+    """What differs between a picture, uint8[h, w], and the template that was laid onto it."""
+    expected = _is_dark(laid.template)
+    dark = np.where(laid.is_known, _is_dark(picture), expected)
     seen = _Seen(dark, expected)
     boxes: list[tuple[int, int, int, int]] = []
     sides: list[bool] = []
@@ -321,7 +331,7 @@ class _Seen:
     """A picture and its template as dark and bright, and what is measured of a difference."""
 
     def __init__(self, dark: Mask, expected: Mask) -> None:
-        self._expected = expected
+        self._dark, self._expected = dark, expected
         self._changed = cv2.integral((dark ^ expected).astype(np.uint8))
         self._share = float((dark ^ expected).mean())
         self._inside, self._outside = (
@@ -330,7 +340,7 @@ class _Seen:
         )
 
     def of(self, rows: IntArray, columns: IntArray, thick: Floats, *, is_dark: bool) -> list[float]:
-        """The 21 features of the pixels (rows, columns)."""
+        """The 26 features of the pixels (rows, columns)."""
         height, width = self._expected.shape
         top, left = max(int(rows.min()) - _AROUND_PX, 0), max(int(columns.min()) - _AROUND_PX, 0)
         bottom = min(int(rows.max()) + 1 + _AROUND_PX, height)
@@ -341,8 +351,13 @@ class _Seen:
         expected = self._expected[top:bottom, left:right]
         material = expected if is_dark else ~expected
         after = material | (one > 0)
+        wide = material | (np.asarray(cv2.dilate(one, _square(3))) > 0)
+        dark = self._dark[top:bottom, left:right]
+        real = dark if is_dark else ~dark
         touched, second = _touched(material, near)
         others, second_other = _touched(~material, near)
+        real_touched, _ = _touched(real, near)
+        real_others, real_second = _touched(~real, near)
         ring = near & (one == 0)
         points = np.stack([columns, rows], axis=1).astype(np.float32)
         (_, sides, _) = cv2.minAreaRect(points)
@@ -370,6 +385,11 @@ class _Seen:
             log(second_other),
             float(_pieces(after) - _pieces(material)),
             float(_pieces(~after) - _pieces(~material)),
+            float(_pieces(~wide) - _pieces(~material)),
+            float(_pieces(~real) - _pieces(~material)),
+            float(min(real_touched, 3)),
+            float(min(real_others, 4)),
+            log(real_second),
             float(material[ring].mean()) if ring.any() else 0.0,
             float(changed) / one.size,
             log(float(min(border, _FAR_PX))),
@@ -415,18 +435,38 @@ def _refined(picture: Image, template: Image, start: npt.NDArray[np.float64]) ->
             seen, wanted, small, cv2.MOTION_HOMOGRAPHY, end, everywhere, 5
         )
     except cv2.error:  # it does not converge, or one of them is plain
-        laid = _warped(template, start, picture.shape)
-        alike = 1 - float((_is_dark(laid) ^ _is_dark(picture)).mean())
-        return Laid(template=laid, matrix=start, correlation=alike if alike > 1 - _ALIKE else 0.0)
+        laid = _laid(template, start, picture.shape, 0.0)
+        alike = 1 - float((_is_dark(laid.template) ^ _is_dark(picture)).mean())
+        return replace(laid, correlation=alike if alike > 1 - _ALIKE else 0.0)
     matrix = step @ np.asarray(found, np.float64) @ np.linalg.inv(step)
-    laid = _warped(template, matrix, picture.shape)
-    return Laid(template=laid, matrix=matrix, correlation=float(correlation))
+    return _laid(template, matrix, picture.shape, float(correlation))
 
 
-def _warped(template: Image, matrix: npt.NDArray[np.float64], shape: tuple[int, ...]) -> Image:
+def _laid(
+    template: Image,
+    matrix: npt.NDArray[np.float64],
+    shape: tuple[int, ...],
+    correlation: float,
+) -> Laid:
+    whole = np.full(template.shape, 255, np.uint8)
+    known = _warped(whole, matrix, shape, border=cv2.BORDER_CONSTANT)
+    return Laid(
+        template=_warped(template, matrix, shape),
+        matrix=matrix,
+        is_known=known == 255,
+        correlation=correlation,
+    )
+
+
+def _warped(
+    template: Image,
+    matrix: npt.NDArray[np.float64],
+    shape: tuple[int, ...],
+    *,
+    border: int = cv2.BORDER_REPLICATE,
+) -> Image:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (shape[1], shape[0])
-    border = cv2.BORDER_REPLICATE
     return np.asarray(
         cv2.warpPerspective(template, matrix, size, flags=flags, borderMode=border), np.uint8
     )

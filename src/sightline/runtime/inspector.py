@@ -14,7 +14,7 @@ from sightline.runtime.item_stage import CameraPlan
 
 BREACHES = ("", "WRONG_BIT_DEPTH", "WRONG_CHANNELS", "WRONG_SIZE")
 """What can be wrong with a picture, by the number under which an answer names it."""
-_NOVEL = frozenset({"UNLIKE_NORMAL_PATCHES", "UNLIKE_NORMAL_ALL_OVER"})
+_NOVEL = frozenset({"UNLIKE_NORMAL_PATCHES"})
 """Reasons of the memory of good parts; the others are of the opinion on defects."""
 
 

@@ -5,10 +5,11 @@ import pytest
 
 from perceive.inspection.surface_cases import surface
 from sightline.errors import UsageError
+from sightline.perceive.inspection.cell_head import learn_surroundings
 from sightline.perceive.inspection.cells import BackboneCells, HandcraftedCells, grid_of
 from sightline.perceive.inspection.defect_head import _gradients, learn_head
 from sightline.perceive.inspection.patch_memory import cover, learn_patches
-from sightline.perceive.inspection.simulated_defects import draw_defect
+from sightline.perceive.inspection.simulated_defects import _grain_is_upright, draw_defect
 from sightline.perceive.inspection.usual_place import learn_usual
 
 RANDOM = np.random.default_rng(0)
@@ -65,6 +66,25 @@ def test_a_head_learns_what_can_be_told_apart():
         last = np.maximum(last @ weight + bias, 0)
     odds = (last @ head.weights[2] + head.biases[2])[:, 0]
     assert ((odds > 0) == (wanted > 0)).mean() > 0.9
+
+
+def test_of_a_lone_cell_the_difference_to_those_about_it_is_seen():
+    cells = RANDOM.normal(size=(20, 5)).astype(np.float32)
+    around = learn_surroundings(cells)
+    flat = np.tile(cells[0], (9, 9, 1))
+    alone = flat.copy()
+    alone[4, 4] += 1
+    near = slice(10, 15)
+    seen = around.rows(alone).reshape(9, 9, -1)[..., near]
+    assert np.abs(around.rows(flat)[:, near]).max() < 1e-4
+    assert seen[4, 4] == pytest.approx(around.basis.sum(axis=0) * 8 / 9, abs=1e-4)
+    assert np.abs(seen[0]).max() < 1e-4
+
+
+def test_the_grain_is_told_from_the_picture():
+    upright = np.tile(RANDOM.normal(size=(1, 90)) * 20 + 120, (120, 1)).astype(np.float32)
+    assert _grain_is_upright(upright[:, :, None])
+    assert not _grain_is_upright(upright.T[:, :, None])
 
 
 def test_places_count_where_they_differ():
@@ -131,14 +151,15 @@ def backbone(*, output="maps"):
 def test_cells_of_any_backbone_are_its_maps_on_one_grid(shape):
     picture = RANDOM.integers(0, 256, shape).astype(np.uint8)
     found = BackboneCells(backbone(), where="b")(picture)
-    assert found.shape == (*grid_of(*shape[:2], scale=1.0), 3)
-    first = picture[:8, :8].reshape(64, -1).mean(axis=0)[::-1]
-    assert found[0, 0] == pytest.approx(np.broadcast_to(first, 3), abs=1e-3)
+    assert found.shape == (*grid_of(*shape[:2], scale=1.0), 6)
+    first = picture[:8, :8].reshape(2, 4, 2, 4, -1).mean(axis=(1, 3)).reshape(4, -1)[:, ::-1]
+    both = [np.broadcast_to(one, 3) for one in (first.mean(axis=0), first.max(axis=0))]
+    assert found[0, 0] == pytest.approx(np.concatenate(both), abs=1e-3)
 
 
 def test_a_scale_gives_more_cells():
     found = BackboneCells(backbone(), where="b", scale=2.0)(surface(0))
-    assert found.shape == (16, 20, 3)
+    assert found.shape == (16, 20, 6)
 
 
 def test_a_model_without_maps_is_no_backbone():

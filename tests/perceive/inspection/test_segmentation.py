@@ -44,7 +44,7 @@ def test_the_graph_computes_what_pytorch_computes(backbone):
     picture = surface(9, height=70, width=90)
     features, ours = cells.look(picture)
     theirs = torch_odds(layers, tuple(DECODER), cells.padded(picture))
-    assert features.shape == (9, 12, 176)
+    assert features.shape == (9, 12, 200)
     assert ours.shape == (35, 45)
     assert np.abs(ours - theirs[8:43, 8:53]).max() < 1e-4
 

@@ -51,8 +51,9 @@ def grid_of(height_px: int, width_px: int, *, scale: float) -> tuple[int, int]:
 class BackboneCells:
     """The feature maps of an ONNX model, brought to one grid.
 
-    Maps of a smaller stride are averaged, those of a larger one interpolated; strides above 16 px
-    are left out, because they do not say where something is.
+    Maps of a smaller stride give their mean and their greatest value over a cell (a pinhole fills
+    little of it), those of a larger one are interpolated; strides above 16 px are left out, because
+    they do not say where something is.
 
     Args:
         graph: ONNX model with one picture input and feature maps [b, channels, h, w] out.
@@ -82,7 +83,7 @@ class BackboneCells:
                 where=where,
                 action="export the model so that its inner feature maps are outputs",
             )
-        self.channels = sum(maps[i].shape[1] for i in self._used)
+        self.channels = sum(maps[i].shape[1] * (1 + (strides[i] < CELL_PX)) for i in self._used)
 
     def __call__(self, picture: Image) -> Floats:
         """float32[rows, columns, channels]."""
@@ -125,13 +126,14 @@ class BackboneCells:
 
 
 def _on_grid(features: Floats, whole: tuple[int, int]) -> Floats:
-    """float32[rows, columns, c] of a map [c, h, w]: averaged, as it is, or interpolated."""
+    """Of a map [c, h, w]: mean and greatest [rows, columns, 2 c], as it is, or interpolated."""
     rows, columns = whole
     by = features.shape[1] // rows
     if by > 1:
         cut = features[:, : rows * by, : columns * by]
-        pooled = cut.reshape(len(cut), rows, by, columns, by).mean(axis=(2, 4), dtype=np.float32)
-        return np.ascontiguousarray(pooled.transpose(1, 2, 0))
+        blocks = cut.reshape(len(cut), rows, by, columns, by)
+        both = [blocks.mean(axis=(2, 4), dtype=np.float32), blocks.max(axis=(2, 4))]
+        return np.ascontiguousarray(np.concatenate(both).transpose(1, 2, 0))
     last = np.ascontiguousarray(features.transpose(1, 2, 0), np.float32)
     if last.shape[:2] == whole:
         return last

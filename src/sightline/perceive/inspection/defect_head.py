@@ -1,9 +1,8 @@
-"""A small network that says of each cell, or of each difference, how much it looks like a defect.
+"""A small network that says of each row of numbers how much it looks like a defect.
 
-Two hidden layers of rectified units over the features of a cell, the same less their mean over the
-picture (so that another exposure changes little), and the distance to the four borders. It learns
-from good pictures into which defects were drawn, or from defects that a person marked, by AdamW
-(Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019) on cross-entropy.
+Two hidden layers of rectified units over what is known of a cell (:mod:`.cell_head`) or of a
+difference (:mod:`.golden_template`), learnt by AdamW (Loshchilov and Hutter, Decoupled Weight
+Decay Regularization, ICLR 2019) on cross-entropy.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ import numpy as np
 
 from sightline.perceive.inspection.floats import Floats
 
-BORDER_CELLS = 6
-"""Cells further from a border than this are all in the middle."""
 _RATE, _DECAY, _FIRST, _SECOND = 3e-3, 1e-2, 0.9, 0.999
 _WARM_SHARE = 0.2
 
@@ -37,10 +34,6 @@ class DefectHead:
     scale: Floats
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
-
-    def log_odds(self, cells: Floats) -> Floats:
-        """float32[rows, columns] for [rows, columns, c]: above 0 a defect is more likely."""
-        return self.of_rows(seen_by_head(cells)).reshape(cells.shape[:2])
 
     def as_arrays(self) -> dict[str, Floats]:
         """All of it as arrays by name."""
@@ -73,16 +66,6 @@ class DefectHead:
         return np.asarray(last @ self.weights[-1] + self.biases[-1])
 
 
-def seen_by_head(cells: Floats) -> Floats:
-    """float32[rows · columns, 2 c + 4]: what the head sees of each cell."""
-    rows, columns, channels = cells.shape
-    flat = cells.reshape(-1, channels)
-    y, x = np.mgrid[:rows, :columns]
-    borders = np.stack([y, rows - 1 - y, x, columns - 1 - x], axis=-1).reshape(-1, 4)
-    near = np.minimum(borders, BORDER_CELLS).astype(np.float32)
-    return np.concatenate([flat, flat - flat.mean(axis=0), near], axis=1, dtype=np.float32)
-
-
 def learn_head(
     seen: Floats,
     is_defect: Floats,
@@ -95,7 +78,7 @@ def learn_head(
     """Learn from cells.
 
     Args:
-        seen: float32[n, d], rows of :func:`seen_by_head`.
+        seen: float32[n, d], what is known of each.
         is_defect: float32[n], 0 to 1; float32[n, k] for k kinds.
         hidden: units of the two hidden layers.
         rounds: times that every row is looked at.

@@ -10,22 +10,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sightline.perceive.inspection.cell_head import CellHead
 from sightline.perceive.inspection.cells import CELL_PX, ODDS_PX
-from sightline.perceive.inspection.defect_head import DefectHead
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
 from sightline.perceive.inspection.usual_place import UsualPlace
 
-REASONS = (
-    "UNLIKE_NORMAL_PATCHES",
-    "UNLIKE_NORMAL_ALL_OVER",
-    "LOOKS_LIKE_DEFECT",
-    "DEFECT_OVER_AN_AREA",
-)
+REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT", "DEFECT_OVER_AN_AREA")
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
-farthest 2 % of cells, and of all cells, both beyond the median of the picture; the greatest
-log-odds of a cell, and the mean of the greatest 2 %. Log-odds of a segmentation network are held
-against those at that place of good parts first: it finds borders odd."""
+farthest 2 % of cells beyond the median of the picture; the greatest log-odds of a cell, and the
+mean of the greatest 2 %. Of the last two the larger counts and the other is 0: a pinhole is no
+area. Log-odds of a segmentation network are held against those at that place of good parts first:
+it finds borders odd."""
+_PATCHES_COUNT = 0.25
+"""The memory counts with this share of its deviations: any stain of a new part is odd to it."""
 _LARGEST_SHARE = 0.02
 _COLDEST_ODDS = 8.0
 """Heat of a segmentation network is 0 at log-odds of minus this, and 1 at even odds before it is
@@ -38,7 +36,7 @@ class Inspected:
 
     Attributes:
         score: sum of the reasons; that of a usual good part is about 0.
-        reasons: float32[4] in the order of ``REASONS``, in deviations from good parts.
+        reasons: float32[3] in the order of ``REASONS``, in deviations from good parts.
         heat: float32[height, width], how unusual each pixel is; 1 and more is marked.
         boxes: float32[n, 5]: x1, y1, x2, y2 in px and the greatest heat, the hottest first.
         peak: row and column of the hottest cell.
@@ -59,7 +57,7 @@ class Inspector:
         memory: of normal patches.
         patches, odds: what is usual of distances and log-odds, by place.
         head: what defects look like; None where a segmentation network says so.
-        usual: float64[4, 2], median and deviation of each reason over good parts.
+        usual: float64[3, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
@@ -70,7 +68,7 @@ class Inspector:
 
     memory: PatchMemory
     patches: UsualPlace
-    head: DefectHead | None
+    head: CellHead | None
     odds: UsualPlace
     usual: Floats
     scale: float
@@ -98,7 +96,7 @@ class Inspector:
         """
         distance, odds, deviation = self.maps(cells, fine)
         said = odds if fine is None else deviation
-        reasons = (raw_reasons(distance, said) - self.usual[:, 0]) / self.usual[:, 1]
+        reasons = counted((raw_reasons(distance, said) - self.usual[:, 0]) / self.usual[:, 1])
         mixed = self.patch_share * distance + (1 - self.patch_share) * deviation
         hot = mixed / self.mark_from
         peak = divmod(int(hot.argmax()), hot.shape[1])
@@ -141,10 +139,7 @@ class Inspector:
         (J. Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
         """
         vectors = random.permuted(self.memory.vectors, axis=0)
-        head = self.head
-        if head is not None:
-            drawn = (random.normal(size=w.shape) * w.std() for w in head.weights)
-            head = replace(head, weights=tuple(w.astype(np.float32) for w in drawn))
+        head = None if self.head is None else self.head.randomised(random)
         return replace(self, memory=replace(self.memory, vectors=vectors), head=head)
 
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -184,7 +179,7 @@ class Inspector:
             ),
             patches=places[0],
             odds=places[1],
-            head=DefectHead.from_arrays(arrays) if "head_mean" in arrays else None,
+            head=CellHead.from_arrays(arrays) if "head_mean" in arrays else None,
             usual=arrays["usual"],
             scale=scale,
             reject_from=reject_from,
@@ -194,7 +189,7 @@ class Inspector:
         )
 
 
-def odds_of_cells(head: DefectHead | None, cells: Floats, fine: Floats | None) -> Floats:
+def odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) -> Floats:
     """float32[rows, columns]: log-odds of each cell; of a network the greatest in it."""
     if head is not None:
         return head.log_odds(cells)
@@ -207,14 +202,24 @@ def odds_of_cells(head: DefectHead | None, cells: Floats, fine: Floats | None) -
 
 
 def raw_reasons(distance: Floats, odds: Floats) -> Floats:
-    """float64[4] of two maps, in the order of ``REASONS``, before they are held against good parts.
+    """float64[3] of two maps, in the order of ``REASONS``, before they are held against good parts.
 
     Args:
         distance: deviations of the distances, [rows, columns].
         odds: log-odds, [rows, columns].
     """
-    found = (_largest(distance), distance.mean(), odds.max(), _largest(odds))
-    return np.array(found, np.float64)
+    return np.array((_largest(distance), odds.max(), _largest(odds)), np.float64)
+
+
+def counted(deviations: Floats) -> Floats:
+    """What each reason adds to the score.
+
+    >>> counted(np.array([2.0, 5.0, 3.0])).tolist(), counted(np.array([2.0, -1.0, 3.0])).tolist()
+    ([0.5, 5.0, 0.0], [0.5, 0.0, 3.0])
+    """
+    patches, cell, area = deviations.tolist()
+    is_area = area > cell
+    return np.array((_PATCHES_COUNT * patches, 0 if is_area else cell, area if is_area else 0))
 
 
 def _largest(values: Floats) -> float:

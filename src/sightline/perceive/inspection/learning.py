@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.perceive.inspection.cell_head import CellHead, Surroundings, learn_surroundings
 from sightline.perceive.inspection.cells import CELL_PX, Cells, grid_of
-from sightline.perceive.inspection.defect_head import learn_head, seen_by_head
+from sightline.perceive.inspection.defect_head import DefectHead, learn_head
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector import (
     REASONS,
@@ -21,7 +22,7 @@ from sightline.perceive.inspection.inspector import (
     raw_reasons,
 )
 from sightline.perceive.inspection.patch_memory import learn_patches
-from sightline.perceive.inspection.simulated_defects import Mask, draw_defect
+from sightline.perceive.inspection.simulated_defects import Mask, draw_defects
 from sightline.perceive.inspection.usual_place import learn_usual
 from sightline.records.frames import Image
 from sightline.records.windows import IntArray
@@ -30,6 +31,8 @@ LEAST_GOOD_PARTS = 20
 """Fewer cannot be parted into those that are learnt from and those that are held back."""
 _LEAST_APART = 12
 """Good parts that are at least taken for what is usual, and held back, if that is a quarter."""
+_BASIS_PICTURES, _BASIS_CELLS = 50, 5
+"""Pictures of which every so many-th cell says what good cells are like."""
 _DEFECT_SHARE = 0.25
 """A cell is one of a defect if so much of it is; less, and it is left out."""
 
@@ -41,11 +44,14 @@ class InspectionSettings:
     Attributes:
         memory_size: most normal patches that are kept.
         most_patches: most that they are chosen from.
-        most_cells: most cells that the head learns from.
+        most_cells: most cells that the head learns from at first; the hardest are at most a tenth
+            more.
         most_pictures: good pictures that are learnt from; of more, a sample.
         patches_per_picture: most that one picture gives.
-        simulated_per_picture: pictures with a drawn defect for each good one.
-        cells_per_picture: most cells that one of these gives.
+        simulated_per_picture: pictures with drawn defects for each good one.
+        cells_per_picture: most cells that one of these gives, and twice as many a good one.
+        hardest_per_picture: cells of each good picture that look most like a defect to the head
+            learnt first; a second one learns from them, too.
         hidden: units of the two hidden layers of the head.
         rounds, batch: of learning the head; of few cells there are more rounds, so that it takes at
             least ``least_steps``.
@@ -60,8 +66,9 @@ class InspectionSettings:
     most_cells: int = 300_000
     most_pictures: int = 5_000
     patches_per_picture: int = 64
-    simulated_per_picture: int = 8
+    simulated_per_picture: int = 3
     cells_per_picture: int = 120
+    hardest_per_picture: int = 60
     hidden: tuple[int, int] = (128, 64)
     rounds: int = 12
     batch: int = 1024
@@ -160,40 +167,39 @@ def learn_inspector(
     usual = [one for one in good if one.part in usual_parts]
     if network is not None:
         cells = network(fit, fit_bad)
-    drawn = 0 if network is not None else settings.simulated_per_picture
-    steps = len(fit) * (1 + drawn) + len(usual) + (0 if network is not None else len(fit_bad))
+    has_head = network is None
+    drawn = settings.simulated_per_picture if has_head else 0
+    looks = 2 + drawn if has_head else 1
+    steps = len(fit) * looks + len(usual) + (len(fit_bad) if has_head else 0)
     count = itertools.count(1)
 
     def next_one() -> None:
         told(next(count), steps)
 
-    gathered = _Gathered(cells, settings, random)
+    surroundings = learn_surroundings(_few_cells(fit, cells)) if has_head else None
+    gathered = _Gathered(cells, surroundings, settings, random)
     for one in fit:
         picture = one.read()
         gathered.take_good(picture, of=len(fit))
         next_one()
         for _ in range(drawn):
             other = fit[int(random.integers(len(fit)))].read()
-            gathered.take_bad(*draw_defect(picture, other, random), of=len(fit))
+            gathered.take_bad(*draw_defects(picture, other, random), of=len(fit))
             next_one()
     memory = learn_patches(
         np.concatenate(gathered.patches), size=settings.memory_size, seed=settings.seed
     )
     head = None
-    if network is None:
+    if surroundings is not None:
         for one in fit_bad:
             assert one.mask is not None
             gathered.take_marked(one.read(), one.mask())
             next_one()
-        seen = np.concatenate(gathered.seen)
-        head = learn_head(
-            seen,
-            np.concatenate(gathered.is_defect),
-            hidden=settings.hidden,
-            rounds=max(settings.rounds, -(-settings.least_steps * settings.batch // len(seen))),
-            batch=settings.batch,
-            seed=settings.seed,
-        )
+        head = CellHead(surroundings=surroundings, head=gathered.learn_head())
+        for one in fit:
+            gathered.take_hardest(one.read(), head, of=len(fit))
+            next_one()
+        head = replace(head, head=gathered.learn_head())
     distances, odds = [], []
     for one in usual:
         seen, fine = cells.look(one.read())
@@ -259,16 +265,28 @@ def _with_usual_reasons(
     return Inspector.from_arrays(inspector.as_arrays() | {"usual": usual})
 
 
+def _few_cells(pictures: Sequence[LearntFrom], cells: Cells) -> Floats:
+    """float32[n, c]: every fifth cell of some pictures, evenly among all."""
+    chosen = pictures[:: max(len(pictures) // _BASIS_PICTURES, 1)][:_BASIS_PICTURES]
+    every = [cells(one.read()).reshape(-1, cells.channels)[::_BASIS_CELLS] for one in chosen]
+    return np.concatenate(every)
+
+
 class _Gathered:
     """Patches and cells of pictures, never more than the settings allow."""
 
     def __init__(
-        self, cells: Cells, settings: InspectionSettings, random: np.random.Generator
+        self,
+        cells: Cells,
+        surroundings: Surroundings | None,
+        settings: InspectionSettings,
+        random: np.random.Generator,
     ) -> None:
         self._cells, self._settings, self._random = cells, settings, random
+        self._surroundings = surroundings
         self.patches: list[Floats] = []
-        self.seen: list[Floats] = []
-        self.is_defect: list[Floats] = []
+        self._seen: list[Floats] = []
+        self._is_defect: list[Floats] = []
 
     def take_good(self, picture: Image, *, of: int) -> None:
         features = self._cells(picture)
@@ -276,8 +294,8 @@ class _Gathered:
         most = self._settings.patches_per_picture
         patches = min(most, max(self._settings.most_patches // of, 1))
         self.patches.append(flat[self._chosen(np.arange(len(flat)), patches)])
-        per = self._per_picture(of)
-        self._add(features, np.zeros(len(flat), np.float32), most_defect=0, most_other=per)
+        none = np.zeros(len(flat), np.float32)
+        self._add(features, none, most_defect=0, most_other=2 * self._per_picture(of))
 
     def take_bad(self, picture: Image, mask: Mask, *, of: int) -> None:
         half = self._per_picture(of) // 2
@@ -293,22 +311,45 @@ class _Gathered:
             shares = self._shares(marked, features)
             self._add(features, shares, most_defect=200, most_other=200)
 
+    def take_hardest(self, picture: Image, head: CellHead, *, of: int) -> None:
+        """Cells of a good picture that look most like a defect."""
+        assert self._surroundings is not None
+        rows = self._surroundings.rows(self._cells(picture))
+        count = min(self._settings.hardest_per_picture, self._per_picture(of) // 2, len(rows))
+        odds = head.head.of_rows(rows)[:, 0]
+        self._seen.append(rows[np.argsort(-odds, kind="stable")[:count]])
+        self._is_defect.append(np.zeros(count, np.float32))
+
+    def learn_head(self) -> DefectHead:
+        """A head of the cells that were taken so far."""
+        seen, settings = np.concatenate(self._seen), self._settings
+        return learn_head(
+            seen,
+            np.concatenate(self._is_defect),
+            hidden=settings.hidden,
+            rounds=max(settings.rounds, -(-settings.least_steps * settings.batch // len(seen))),
+            batch=settings.batch,
+            seed=settings.seed,
+        )
+
     def _per_picture(self, of: int) -> int:
-        most = self._settings.most_cells // (of * (1 + self._settings.simulated_per_picture))
+        most = self._settings.most_cells // (of * (2 + self._settings.simulated_per_picture))
         return max(min(self._settings.cells_per_picture, most), 4)
 
     def _shares(self, mask: Mask, features: Floats) -> Floats:
         return cell_shares(mask, scale=self._settings.scale).ravel()[: features[..., 0].size]
 
     def _add(self, features: Floats, share: Floats, *, most_defect: int, most_other: int) -> None:
+        if self._surroundings is None:
+            return
         chosen = np.concatenate(
             [
                 self._chosen(np.flatnonzero(share >= _DEFECT_SHARE), most_defect),
                 self._chosen(np.flatnonzero(share == 0), most_other),
             ]
         )
-        self.seen.append(seen_by_head(features)[chosen])
-        self.is_defect.append((share[chosen] >= _DEFECT_SHARE).astype(np.float32))
+        self._seen.append(self._surroundings.rows(features)[chosen])
+        self._is_defect.append((share[chosen] >= _DEFECT_SHARE).astype(np.float32))
 
     def _chosen(self, places: IntArray, most: int) -> IntArray:
         if len(places) <= most:

@@ -6,6 +6,7 @@ data set. Compare V. Zavrtanik et al., DRAEM, ICCV 2021, who learn from drawn an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,18 @@ from sightline.records.frames import Image
 
 Mask = npt.NDArray[np.bool_]
 Random = np.random.Generator
+
+
+_MOST_DEFECTS = 3
+
+
+def draw_defects(picture: Image, other: Image, random: Random) -> tuple[Image, Mask]:
+    """A copy of a good picture with one to three defects; see :func:`draw_defect`."""
+    whole = np.zeros(picture.shape[:2], np.bool_)
+    for _ in range(int(random.integers(1, _MOST_DEFECTS + 1))):
+        picture, mask = draw_defect(picture, other, random)
+        whole |= mask
+    return picture, whole
 
 
 def draw_defect(picture: Image, other: Image, random: Random) -> tuple[Image, Mask]:
@@ -102,42 +115,66 @@ def _break(plain: Floats, texture: Floats, random: Random) -> tuple[Floats, Mask
 
 
 def _area(plain: Floats, texture: Floats, random: Random) -> tuple[Floats, Mask]:
-    """Another texture over a band, a half or a patch: rougher, smoother, striped, from elsewhere.
+    """Another texture over a band, an end, a field or a patch, with a sharp border.
 
-    Its brightness steps, too, unless its texture alone is changed.
+    It is smeared along the grain as by another tool, rougher, smoother, or from elsewhere; mostly
+    it ends across the grain. Its brightness may step, too, and its border may be a line.
     """
     height, width = plain.shape[:2]
-    if random.random() < 0.6:
-        tilt = random.normal() * 0.15 if random.random() < 0.6 else random.uniform(-1.5, 1.5)
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        beyond = (y - height * random.uniform(0.1, 0.9)) * np.cos(tilt)
-        beyond = beyond + (x - width / 2) * np.sin(tilt)
-        beyond = beyond + _noise(height, width, 30, random)[:, :, 0] * 4
-        mask = beyond > 0
-        if random.random() < 0.6:
-            mask &= beyond < random.uniform(0.15, 0.9) * height
-    else:
-        mask = _blob(height, width, size=random.uniform(20, 80), random=random)
-    share = _soft(mask, random.uniform(0.5, 3.0))
-    ground = _smooth(plain, 8)
+    is_upright = _grain_is_upright(plain)
+    mask = _area_mask(height, width, random, is_upright=is_upright)
+    share = _soft(mask, random.uniform(0.4, 2.0))
+    ground = _smooth(plain, random.uniform(4, 10))
+    detail = plain - ground
+    kind = random.random()
     filled: Floats
-    match random.integers(4):
-        case 0:
-            filled = ground + (plain - ground) * random.uniform(1.8, 3.5)
-        case 1:
-            detail = texture - _smooth(texture, 8)
-            filled = ground * random.uniform(0.8, 1.25) + detail * random.uniform(0.8, 1.8)
-        case 2:
-            stripes = cv2.GaussianBlur(
-                random.normal(size=(1, width)).astype(np.float32), (0, 0), random.uniform(0.6, 1.5)
-            )
-            fading = 0.6 + 0.4 * np.clip(_noise(height, width, 20, random), -1, 1)
-            lined = (stripes / stripes.std())[:, :, None] * fading
-            filled = ground * random.uniform(0.9, 1.2) + lined * random.uniform(4, 16)
-        case _:
-            filled = ground * random.uniform(0.75, 1.3)
-            filled = filled + (plain - ground) * random.uniform(0.2, 0.6)
-    return plain * (1 - share) + filled * share, mask
+    if kind < 0.5:
+        length = int(random.integers(9, 41)) | 1
+        kernel = np.full((length, 1) if is_upright else (1, length), 1 / length, np.float32)
+        smeared = np.asarray(cv2.filter2D(detail, -1, kernel), np.float32).reshape(plain.shape)
+        spread = float(detail.std()) / (float(smeared.std()) + 1e-3)
+        filled = ground + smeared * spread * random.uniform(0.8, 2.5)
+        filled = filled + detail * random.uniform(0.1, 0.9)
+    elif kind < 0.65:
+        filled = ground + detail * random.uniform(1.6, 3.0)
+    elif kind < 0.85:
+        other = texture - _smooth(texture, 8)
+        filled = ground + other * random.uniform(0.8, 1.8)
+    else:
+        filled = ground + detail * random.uniform(0.1, 0.5)
+    filled = filled * math.exp(random.uniform(-0.2, 0.25))
+    drawn = plain * (1 - share) + filled * share
+    if random.random() < 0.5:
+        kernel = np.ones((3, 3), np.uint8)
+        edge = _soft(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, kernel), 0.6)
+        drawn = drawn * (1 + edge * random.uniform(-0.3, 0.15))
+    return drawn, mask
+
+
+def _area_mask(height: int, width: int, random: Random, *, is_upright: bool) -> Mask:
+    if random.random() < 0.25:
+        return _blob(height, width, size=random.uniform(20, 80), random=random)
+    long, wide = (height, width) if is_upright else (width, height)
+    y, x = np.mgrid[:long, :wide].astype(np.float32)
+    tilt = random.normal() * 0.1 if random.random() < 0.8 else random.uniform(-1.2, 1.2)
+    waves = _noise(long, wide, random.uniform(15, 50), random)[:, :, 0] * random.uniform(0.5, 4)
+    along = y + (x - wide / 2) * math.tan(tilt) + waves
+    begin, length = random.uniform(0.05, 0.95), random.uniform(0.08, 0.6)
+    if random.random() < 0.5:
+        mask = along > begin * long if random.random() < 0.5 else along < begin * long
+    else:
+        mask = np.abs(along - begin * long) < length * long / 2
+    if random.random() < 0.35:
+        across = x + _noise(long, wide, 30, random)[:, :, 0] * 3
+        middle, half = random.uniform(0, wide), random.uniform(0.15, 0.5) * wide
+        mask = mask & (np.abs(across - middle) < half)
+    return np.asarray(mask if is_upright else mask.T, np.bool_)
+
+
+def _grain_is_upright(plain: Floats) -> bool:
+    """Whether brightness changes more from left to right than from top to bottom."""
+    across = float(np.abs(np.diff(plain, axis=1)).mean())
+    return across >= float(np.abs(np.diff(plain, axis=0)).mean())
 
 
 _KINDS: tuple[Callable[..., tuple[Floats, Mask]], ...] = (_cavity, _line, _break, _area)

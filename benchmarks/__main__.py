@@ -345,6 +345,37 @@ def alert_days(
     _show(gallery.as_mapping(), as_json=as_json)
 
 
+@app.command("basilisk-fleet")
+def basilisk_fleet(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write it to.")],
+    satellites: Annotated[int, typer.Option(min=1, max=1000)] = 6,
+    days: Annotated[float, typer.Option(min=1.0, max=400.0)] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of orbits, operations, faults, noise.")] = 0,
+    design: Annotated[int, typer.Option(min=0, help="How satellites are built.")] = 0,
+    period_s: Annotated[
+        float, typer.Option(min=0, max=120, help="Between rows; 0: as the design draws.")
+    ] = 0.0,
+    faults_from_day: Annotated[float, typer.Option(min=0.0, help="None before.")] = 4.0,
+    sensor_faults_per_day: Annotated[float, typer.Option(min=0.0, help="Of a satellite.")] = 0.3,
+    physical_faults_per_day: Annotated[float, typer.Option(min=0.0, help="Of a satellite.")] = 0.15,
+    as_json: Json = False,
+) -> None:
+    """A fleet that Basilisk flew, with faults, as `sightline lab evaluate fleet` reads it."""
+    from benchmarks.basilisk_fleet import BasiliskFleet, write_basilisk_fleet
+
+    fleet = BasiliskFleet(
+        satellites=satellites,
+        days=days,
+        seed=seed,
+        design=design,
+        period_s=period_s,
+        faults_from_day=faults_from_day,
+        sensor_faults_per_day=sensor_faults_per_day,
+        physical_faults_per_day=physical_faults_per_day,
+    )
+    _show(write_basilisk_fleet(fleet, out), as_json=as_json)
+
+
 @app.command()
 def safety(
     runs: Annotated[int, typer.Option(min=1, help="Simulated scenes of each kind.")] = 1000,

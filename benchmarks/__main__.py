@@ -377,6 +377,24 @@ def basilisk_fleet(
 
 
 @app.command()
+def fleets(
+    only: Annotated[str, typer.Option(metavar="TEXT", help="Fleets whose name holds this.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Build every recorded fleet of the documentation again, watch it, and score what was told."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # so that the CPU time is that of one core
+    from benchmarks.fleets import fleet_lines, score_fleets
+
+    found = score_fleets(only=only, progress=_say)
+    if as_json:
+        print_json(found)
+        return
+    for line in fleet_lines(found):
+        typer.echo(line)
+
+
+@app.command()
 def safety(
     runs: Annotated[int, typer.Option(min=1, help="Simulated scenes of each kind.")] = 1000,
     first_seed: Annotated[

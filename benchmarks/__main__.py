@@ -250,6 +250,9 @@ def constellation(
         int, typer.Option(min=0, max=31, help="Whole days, and memory by day, if not 0.")
     ] = 0,
     period_s: Annotated[float, typer.Option(min=1, max=60, help="Between two packets.")] = 1.0,
+    expectation: Annotated[
+        bool, typer.Option("--expectation", help="That stage, instead of novelty; with --days.")
+    ] = False,
 ) -> None:
     """An hour of 1,000 satellites with 50 channels at 1 Hz: event to alert, share of stages."""
     from benchmarks.constellation import bench_constellation
@@ -263,6 +266,7 @@ def constellation(
         memory_size=memory_size,
         days=days,
         period_s=period_s,
+        expectation=expectation,
     )
     _show(found, as_json=as_json)
 

@@ -34,6 +34,7 @@ from benchmarks.constellation_packets import (
 )
 from sightline.apps.gateway.telemetry_scene import TelemetryScene
 from sightline.apps.gateway.telemetry_scene.scene import START_2026_NS
+from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Pipeline, Plan, RunOptions, make_plan, run_pipeline
@@ -45,13 +46,64 @@ OUT_OF_ORDER_S = 20.0
 REVISION_ALLOWANCE_S = 60.0
 TICK_S = 5.0
 _LONG_TICK_S = 60.0
+LEARN_DAYS = 3
+"""Of the stage ``expectation``: the fewest that it learns from."""
+ASKED_SATELLITES, ASKED_CHANNELS, ASKED_TIMES = 1000, 50, 5
+"""At 1 Hz, and so many times as fast as real time."""
 _WARM_S = 900
 
 
+_EXPECTED: dict[str, dict[str, object]] = {
+    "unexpected": {
+        "use": "expectation",
+        "input": "seconds",
+        "measures": ["*.mean"],
+        "learn_days": LEARN_DAYS,
+        # Not all satellites learn at one tick: within an hour.
+        "spread_windows": 360,
+        "code": "UNEXPECTED_VALUE",
+    }
+}
+
+
+def _novelty(learn_windows: int, memory_size: int) -> dict[str, dict[str, object]]:
+    return {
+        "unlike": {
+            "use": "novelty",
+            "input": "seconds",
+            "measures": ["*.mean"],
+            "learn_windows": learn_windows,
+            "spread_windows": learn_windows // 2,
+            "memory_size": memory_size,
+        },
+        "unusual": {
+            "use": "alarm",
+            "input": "unlike",
+            "measure": "*",
+            "unit": "1",
+            "raise_above": 8,
+            "clear_below": 3,
+            "m": 5,
+            "n": 8,
+            "code": "UNLIKE_PAST",
+        },
+    }
+
+
 def constellation_pipeline(
-    *, partitions: int, learn_windows: int, memory_size: int, period_s: float, tick_s: float
+    *,
+    partitions: int,
+    learn_windows: int,
+    memory_size: int,
+    period_s: float,
+    tick_s: float,
+    expectation: bool = False,
 ) -> Pipeline:
-    """A window for each sample, novelty of every channel, alarms at 5 of 8, silence."""
+    """A window for each sample, what decides about every channel, silence.
+
+    What decides is novelty with alarms at 5 of 8, or the stage ``expectation``.
+    """
+    decides = _EXPECTED if expectation else _novelty(learn_windows, memory_size)
     return Pipeline.model_validate(
         {
             "pipeline": "constellation",
@@ -67,29 +119,11 @@ def constellation_pipeline(
                     "width_s": period_s,
                     "statistics": ["mean"],
                 },
-                "unlike": {
-                    "use": "novelty",
-                    "input": "seconds",
-                    "measures": ["*.mean"],
-                    "learn_windows": learn_windows,
-                    "spread_windows": learn_windows // 2,
-                    "memory_size": memory_size,
-                },
+                **decides,
                 "presence": {
                     "use": "presence",
                     "input": "telemetry",
                     "width_s": max(5.0, period_s),
-                },
-                "unusual": {
-                    "use": "alarm",
-                    "input": "unlike",
-                    "measure": "*",
-                    "unit": "1",
-                    "raise_above": 8,
-                    "clear_below": 3,
-                    "m": 5,
-                    "n": 8,
-                    "code": "UNLIKE_PAST",
                 },
                 "silent": {"use": "silence", "input": "presence", "code": "SILENT"},
             },
@@ -107,6 +141,7 @@ def bench_constellation(
     memory_size: int = 64,
     days: int = 0,
     period_s: float = 1.0,
+    expectation: bool = False,
 ) -> dict[str, object]:
     """Time a run in a process of its own.
 
@@ -119,7 +154,19 @@ def bench_constellation(
         memory_size: see ``novelty``.
         days: if not 0, so many whole days in ticks of a minute, and memory by day.
         period_s: between two packets of a satellite.
+        expectation: the stage that learns what a channel should read, instead of novelty. It
+            learns from whole days: ``days`` must be more than ``LEARN_DAYS``.
+
+    Raises:
+        UsageError: too few days for the stage to have learnt.
     """
+    if expectation and days <= LEARN_DAYS:
+        raise UsageError(
+            expected=f"more than {LEARN_DAYS} days, which the stage expectation learns from",
+            got=f"{days}",
+            where="--days",
+            action=f"give --days {LEARN_DAYS + 1}, with --period-s 10 and fewer satellites",
+        )
     asked = {
         "satellites": satellites,
         "channels": channels,
@@ -130,6 +177,7 @@ def bench_constellation(
         "memory_size": memory_size,
         "days": days,
         "period_s": period_s,
+        "expectation": expectation,
     }
     threads = dict.fromkeys(
         ("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "ARROW_NUM_THREADS"), "1"
@@ -213,7 +261,7 @@ class _Lag:
         self.alert_s += [
             self.done_s - d.event_ns / NS_PER_S
             for d in progress.newest
-            if d.kind == "unusual"
+            if d.kind in {"unusual", "unexpected"}
             and d.transition == "raised"
             and d.revision == 0
             and d.event_ns <= self.until_s * NS_PER_S
@@ -245,6 +293,7 @@ def _once(asked: dict[str, Any]) -> dict[str, object]:
             memory_size=asked["memory_size"],
             period_s=asked["period_s"],
             tick_s=tick_s,
+            expectation=asked["expectation"],
         ),
     )
     with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
@@ -277,6 +326,14 @@ def _once(asked: dict[str, Any]) -> dict[str, object]:
             "wall_s": round(wall_s, 1),
             "times_real_time": round(event_s / wall_s, 2),
             "samples_per_s": round(rows * asked["channels"] / wall_s),
+            # What this many samples a second are of those that are asked for, at 1 Hz.
+            "share_of_asked": round(
+                rows
+                * asked["channels"]
+                / wall_s
+                / (ASKED_SATELLITES * ASKED_CHANNELS * ASKED_TIMES),
+                4,
+            ),
             "tick_s": tick_s,
             "work_per_tick_s": _quantiles(work_s),
             "alerts": len(lag.alert_s),

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.constellation import bench_constellation
+from sightline.errors import UsageError
 
 pytestmark = pytest.mark.soak
 
@@ -27,3 +28,8 @@ def test_the_share_of_each_stage_is_told(found):
 def test_alerts_come_no_sooner_than_their_windows_may_close(found):
     assert found["alerts"] > 0
     assert found["event_to_alert_s"]["p50"] >= 20.0
+
+
+def test_the_stage_that_learns_from_days_is_not_run_over_an_hour():
+    with pytest.raises(UsageError, match="more than 3 days"):
+        bench_constellation(satellites=1, channels=1, expectation=True)

@@ -592,13 +592,16 @@ def opssat(
 @app.command("one-default")
 def one_default(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data sets.")],
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Besides the default, settings that hold this.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Settings chosen on all data sets but one, and what they score on that one."""
     from benchmarks.one_default import choice_lines
     from benchmarks.one_default import one_default as chosen
 
-    found = chosen(folder, progress=_say)
+    found = chosen(folder, progress=_say, only=only)
     if as_json:
         print_json(found)
         return

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.basilisk_fleet import BASILISK_VERSION, BasiliskFleet, write_basilisk_fleet
 from sightline.apps.gateway.telemetry_scene import TelemetryScene, write_recorded_fleet
-from sightline.evidence.alerts.bounds import poisson_upper
+from sightline.evidence.bounds import poisson_upper
 from sightline.evidence.fleet_evaluation import read_fleet, watch_fleet
 from tests.evidence.fleet.other_world import World
 from tests.evidence.fleet.other_world import write as write_world
@@ -83,7 +83,7 @@ FLEETS = (
     ),
     NamedFleet(
         name="Basilisk 4, healthy",
-        scene=replace(_BASILISK, design=4, seed=104, satellites=9, **_HEALTHY),  # type: ignore[arg-type]
+        scene=replace(_BASILISK, design=4, seed=104, satellites=9, **_HEALTHY),
         is_apart=False,
     ),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from benchmarks.published.scored_series import series_scores
 from benchmarks.published.skab import TRAINING_ROWS, evaluate_skab
 from sightline.perceive.normal import EventRule, NormalSettings, score_events
 from sightline.records.windows import FloatArray
+
+Labelled = list[tuple[Intervals, FloatArray]]
+"""Labels and scores of each series."""
 
 SIMULATED_SERIES = 60
 SIMULATED_ROWS = 4_000
@@ -56,7 +60,7 @@ def candidates() -> dict[str, Candidate]:
         "rounding_share": (0.0, 0.5),
     }
     events: Mapping[str, Sequence[Any]] = {
-        "threshold": (3.0, 5.0, 6.0),
+        "threshold": (3.0, 4.0, 6.0),
         "gap_rows": (64, 256),
         "quiet_rows": (8, 32),
         "least_share": (0.0, 0.25, 0.75),
@@ -117,23 +121,41 @@ def simulated_series(seed: int) -> tuple[FloatArray, tuple[int, int]]:
     return values, (start, last)
 
 
-def simulated_score(candidate: Candidate) -> float:
-    """Pooled event F1 on made-up sensors."""
-    pairs = []
-    for seed in range(SIMULATED_SERIES):
-        values, fault = simulated_series(seed)
-        found = score_events(series_scores(values, candidate.settings), candidate.rule)
-        events = Intervals.of([(int(a), int(b)) for a, b in found])
-        pairs.append((Intervals.of([fault]), events))
-    return score_nasa(pairs).f1
+@lru_cache(maxsize=1)
+def _simulated(settings: NormalSettings) -> Labelled:
+    faults = [simulated_series(seed) for seed in range(SIMULATED_SERIES)]
+    return [(Intervals.of([fault]), series_scores(values, settings)) for values, fault in faults]
+
+
+def _event_f1(labelled: Labelled, rule: EventRule, *, as_it_goes: bool) -> float:
+    """Pooled event F1."""
+    return score_nasa(
+        (
+            labels,
+            Intervals.of(
+                [(int(a), int(b)) for a, b in score_events(score, rule, as_it_goes=as_it_goes)]
+            ),
+        )
+        for labels, score in labelled
+    ).f1
 
 
 def data_sets(folder: Path) -> dict[str, Callable[[Candidate], float]]:
-    """How each data set that is there scores a candidate, 0 to 1, by name."""
+    """How each data set that is there scores a candidate, 0 to 1, by name.
 
-    def smap(one: Candidate) -> float:
-        found = evaluate_nasa(folder / "nasa_smap", settings=one.settings, rule=one.rule)
-        return found.score.f1 if found.score is not None else 0.0
+    What stands behind a colon is another score of the data set before it.
+    """
+
+    @lru_cache(maxsize=1)
+    def recorded(settings: NormalSettings) -> Labelled:
+        found = evaluate_nasa(folder / "nasa_smap", settings=settings)
+        return [(labels, found.scores[name]) for name, labels in found.labels.items()]
+
+    def smap(one: Candidate, *, as_it_goes: bool = False) -> float:
+        return _event_f1(recorded(one.settings), one.rule, as_it_goes=as_it_goes)
+
+    def simulated(one: Candidate, *, as_it_goes: bool = False) -> float:
+        return _event_f1(_simulated(one.settings), one.rule, as_it_goes=as_it_goes)
 
     def nab(one: Candidate) -> float:
         return (
@@ -146,9 +168,21 @@ def data_sets(folder: Path) -> dict[str, Callable[[Candidate], float]]:
         level = np.concatenate([r.score[TRAINING_ROWS:] for r in runs])
         return score_skab(label, level >= one.rule.threshold).f1
 
-    recorded = {"nasa_smap": smap, "nab": nab, "skab": skab}
-    present = {name: score for name, score in recorded.items() if (folder / name).is_dir()}
-    return present | {"simulated": simulated_score}
+    known: dict[str, Callable[[Candidate], float]] = {
+        "nasa_smap": smap,
+        "nasa_smap: as it goes": partial(smap, as_it_goes=True),
+        "nab": nab,
+        "skab": skab,
+    }
+    present = {n: score for n, score in known.items() if (folder / _data(n)).is_dir()}
+    return present | {
+        "simulated": simulated,
+        "simulated: as it goes": partial(simulated, as_it_goes=True),
+    }
+
+
+def _data(name: str) -> str:
+    return name.partition(":")[0]
 
 
 # --- the choice -----------------------------------------------------------------------------------
@@ -161,7 +195,8 @@ def left_out_choices(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str
         scores: by data set and candidate.
 
     A candidate's worth on the others is the mean of its scores there, each as a share of the best
-    score of that set, so that no set counts more for being easier.
+    score of that set, so that no set counts more for being easier. Other scores of the data that is
+    left out are left out too.
 
     >>> scores = {"a": {"x": 0.8, "y": 0.6}, "b": {"x": 0.5, "y": 0.9}, "c": {"x": 0.9, "y": 0.9}}
     >>> [(c["left_out"], c["chosen"], c["fall"]) for c in left_out_choices(scores)]
@@ -171,7 +206,13 @@ def left_out_choices(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str
     for left_out, own in scores.items():
         worth = {
             name: float(
-                np.mean([s[name] / max(s.values()) for one, s in scores.items() if one != left_out])
+                np.mean(
+                    [
+                        s[name] / max(s.values())
+                        for one, s in scores.items()
+                        if _data(one) != _data(left_out)
+                    ]
+                )
             )
             for name in own
         }
@@ -190,9 +231,16 @@ def left_out_choices(scores: Mapping[str, Mapping[str, float]]) -> list[dict[str
     return rows
 
 
-def one_default(folder: Path, *, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Scores of all candidates on all data sets, and the choices that leave one out."""
-    sets, tried = data_sets(folder), candidates()
+def one_default(folder: Path, *, progress: Callable[[str], None], only: str = "") -> dict[str, Any]:
+    """Scores of candidates on all data sets, and the choices that leave one out.
+
+    Args:
+        folder: of the data sets.
+        progress: called with the scores of each candidate.
+        only: besides the default, candidates whose name holds this.
+    """
+    sets = data_sets(folder)
+    tried = {name: one for name, one in candidates().items() if name == DEFAULT or only in name}
     scores: dict[str, dict[str, float]] = {name: {} for name in sets}
     for name, candidate in tried.items():
         for one, score in sets.items():
@@ -206,10 +254,10 @@ def one_default(folder: Path, *, progress: Callable[[str], None]) -> dict[str, A
 
 def choice_lines(found: Mapping[str, Any]) -> list[str]:
     """The choices as lines for a terminal."""
-    lines = ["left out     score   default  best    fall   chosen on the others / best here"]
+    lines = ["left out               score   default  best    fall   chosen on the others / best"]
     for c in found["choices"]:
         lines.append(
-            f"{c['left_out']:<11}  {c['score']:.4f}  {c['default']:.4f}   {c['best_score']:.4f}  "
+            f"{c['left_out']:<21}  {c['score']:.4f}  {c['default']:.4f}   {c['best_score']:.4f}  "
             f"{c['fall']:.4f}  {c['chosen']} / {c['best']}"
         )
     return lines

@@ -19,7 +19,7 @@ from sightline.perceive.normal import EventRule, NormalSettings, score_events
 from sightline.records.windows import FloatArray
 
 LABELS = "labeled_anomalies.csv"
-SHOWN_THRESHOLDS = (2.0, 3.0, 4.0, 6.0, 8.0)
+SHOWN_THRESHOLDS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """The score is shown at these too, so that anybody can see how much hangs on the threshold."""
 MAX_CHANNEL_ROWS = 10_000_000
 _NEAR_ROWS = 128  # an onset within one widest window of a label counts as in it
@@ -41,6 +41,8 @@ class NasaResult:
         weaker_events: that were left out, because they are weak beside the strongest of their
             channel.
         f1_of_all: pooled F1 if they were not.
+        as_it_goes: the score of events as they would have been told: left out is what is weak
+            beside the strongest that came before.
     """
 
     events: Mapping[str, Intervals]
@@ -52,6 +54,7 @@ class NasaResult:
     flagged_share: float
     weaker_events: int
     f1_of_all: float | None
+    as_it_goes: NasaScore | None
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -62,9 +65,10 @@ class NasaResult:
             "weaker_events_left_out": self.weaker_events,
             "flagged_share_of_rows": round(self.flagged_share, 4),
         }
-        if self.score is not None and self.onset is not None:
+        if self.score is not None and self.onset is not None and self.as_it_goes is not None:
             plain |= {
                 "pooled": _plain(self.score),
+                "pooled_as_it_goes": _plain(self.as_it_goes),
                 "pooled_by_onset": _plain(self.onset),
                 "f1_with_weaker_events": round(self.f1_of_all or 0.0, 4),
                 "f1_at_threshold": {f"{t:g}": round(f, 4) for t, f in self.f1_at.items()},
@@ -114,6 +118,7 @@ def evaluate_nasa(
         else {}
     )
     events, every = _events(scores, rule), _events(scores, replace(rule, least_share=0.0))
+    told = _events(scores, rule, as_it_goes=True)
     return NasaResult(
         events=events,
         scores=scores,
@@ -134,6 +139,7 @@ def evaluate_nasa(
         flagged_share=_flagged(events) / max(sum(map(len, scores.values())), 1),
         weaker_events=sum(len(every[n]) - len(events[n]) for n in scores),
         f1_of_all=_f1(labels, every) if labels else None,
+        as_it_goes=score_nasa((labels[n], told[n]) for n in labels) if labels else None,
     )
 
 
@@ -171,10 +177,12 @@ def _test_values(path: Path) -> FloatArray:
     return np.ascontiguousarray(values, np.float64)
 
 
-def _events(scores: Mapping[str, FloatArray], rule: EventRule) -> dict[str, Intervals]:
+def _events(
+    scores: Mapping[str, FloatArray], rule: EventRule, *, as_it_goes: bool = False
+) -> dict[str, Intervals]:
+    found = {name: score_events(one, rule, as_it_goes=as_it_goes) for name, one in scores.items()}
     return {
-        name: Intervals.of([(int(a), int(b)) for a, b in score_events(score, rule)])
-        for name, score in scores.items()
+        name: Intervals.of([(int(a), int(b)) for a, b in events]) for name, events in found.items()
     }
 
 

@@ -268,7 +268,7 @@ def detect(
     value: str = "value",
     key: str | None = None,
     learn: int | None = None,
-    threshold: float = 4.0,
+    threshold: float = 5.0,
     time_format: str | None = None,
     zone: str | None = None,
     decimal: Literal[".", ","] | None = None,

@@ -41,7 +41,13 @@ def test_each_candidate_differs_from_the_default():
 
 
 def test_data_sets_that_are_not_there_are_left_out(tmp_path):
-    assert list(data_sets(tmp_path)) == ["simulated"]
+    assert list(data_sets(tmp_path)) == ["simulated", "simulated: as it goes"]
+
+
+def test_another_score_of_the_data_that_is_left_out_has_no_say():
+    scores = {**SCORES, "far: another way": {DEFAULT: 0.1, "x": 0.9}}
+    choice = next(c for c in left_out_choices(scores) if c["left_out"] == "far")
+    assert choice["chosen"] == DEFAULT
 
 
 def test_the_fault_of_a_simulated_series_is_where_it_is_said_to_be():

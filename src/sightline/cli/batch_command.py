@@ -73,7 +73,7 @@ class DetectSettings(BatchSettings):
     """Column of times; none: rows are evenly spaced."""
     key: str | None = None
     """Column that tells series apart."""
-    threshold: float = 4.0
+    threshold: float = EventRule().threshold
     """Score from which rows are an event."""
 
 
@@ -132,7 +132,7 @@ def batch_detect(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Score from which rows are an event; by default SIGHTLINE_THRESHOLD, or 4."
+            help="Score from which rows are an event; by default SIGHTLINE_THRESHOLD, or 5."
         ),
     ] = None,
     ledger: Ledger = None,

@@ -96,7 +96,7 @@ def detect(
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.1, help="Score from which rows are an event.")
-    ] = 4.0,
+    ] = EventRule().threshold,
     least_share: Annotated[
         float,
         typer.Option(

@@ -60,6 +60,7 @@ def test_a_fault_in_every_channel_is_found_once(tmp_path):
     result = evaluate_nasa(nasa_folder(tmp_path))
     assert (result.score.true_positives, result.score.false_negatives) == (2, 0)
     assert result.score.false_positives == 0
+    assert result.as_it_goes.true_positives == 2
     starts = [start for e in result.events.values() for start, _ in e.as_pairs()]
     assert all(FAULT.start - 16 < start <= FAULT.start for start in starts)
 

@@ -33,6 +33,13 @@ def test_pruning_keeps_the_strongest_and_only_what_is_beside_it(score, share):
     assert kept == [e for e in every if greatest[tuple(e)] >= share * most]
 
 
+@given(score=SCORES, cut=st.integers(0, 60), share=st.floats(0, 1))
+def test_what_comes_later_takes_back_no_event_that_was_told(score, cut, share):
+    rule = EventRule(threshold=4.0, gap_rows=3, least_share=share)
+    first = score_events(score[:cut], rule, as_it_goes=True)[:, 0]
+    assert set(first.tolist()) <= set(score_events(score, rule, as_it_goes=True)[:, 0].tolist())
+
+
 def test_a_quiet_recording_has_no_events():
     assert score_events(np.full(50, 3.9), EventRule()).tolist() == []
 

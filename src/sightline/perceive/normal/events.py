@@ -1,6 +1,7 @@
 """From scores to events: threshold, gap, where an event began, pruning.
 
-For a recording that is there as a whole: pruning compares an event with the strongest of them all.
+Pruning compares an event with the strongest of the recording, or, as it goes, with the strongest
+before it.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class EventRule:
         version: of the rule.
     """
 
-    threshold: float = 4.0
+    threshold: float = 5.0
     gap_rows: int = 128
     quiet_rows: int = 16
     usual_below: float = 2.0
     lead_rows: int = 15
     least_share: float = 0.5
-    version: str = "events/2"
+    version: str = "events/3"
 
     def __post_init__(self) -> None:
         is_sound = (
@@ -58,12 +59,14 @@ class EventRule:
             )
 
 
-def score_events(score: FloatArray, rule: EventRule) -> IntArray:
+def score_events(score: FloatArray, rule: EventRule, *, as_it_goes: bool = False) -> IntArray:
     """int64[e, 2]: first and last row of each event, in order, both included; none overlap.
 
     Args:
         score: float64[n]; NaN is neither unusual nor usual.
         rule: see there.
+        as_it_goes: an event is weak beside the strongest *before* it, so that nothing which comes
+            later takes back what was told; otherwise beside the strongest of the recording.
 
     >>> score = np.array([0.0, 9.0, 0.0, 8.0, 0.0, 0.0, 0.0, 5.0, 2.0])
     >>> score_events(score, EventRule(gap_rows=2, lead_rows=1)).tolist()
@@ -72,6 +75,9 @@ def score_events(score: FloatArray, rule: EventRule) -> IntArray:
     [[1, 3]]
     >>> score_events(score, EventRule(quiet_rows=3, lead_rows=0)).tolist()
     [[1, 3], [7, 7]]
+    >>> weak_first = EventRule(gap_rows=2, lead_rows=0, least_share=0.8)
+    >>> score_events(score, weak_first, as_it_goes=True).tolist()
+    [[1, 1], [5, 7]]
     """
     rows = np.flatnonzero(score >= rule.threshold)
     if not len(rows):
@@ -83,7 +89,8 @@ def score_events(score: FloatArray, rule: EventRule) -> IntArray:
     last = rows[np.append(start[1:], len(rows)) - 1]
     first = _departures(score, rows[start], rule)
     first = np.maximum(first, np.append(int(np.isfinite(score).argmax()), last[:-1] + 1))
-    kept: IntArray = np.stack([first, last], axis=1)[greatest >= rule.least_share * greatest.max()]
+    strongest = np.maximum.accumulate(greatest) if as_it_goes else greatest.max()
+    kept: IntArray = np.stack([first, last], axis=1)[greatest >= rule.least_share * strongest]
     return kept.astype(np.int64)
 
 

@@ -174,6 +174,17 @@ def test_the_number_of_partitions_changes_no_decision(straight):
     assert spread.final_digest == straight.final_digest
 
 
+@pytest.mark.parametrize("how", [{"workers": 2}, {"speed": 400_000.0}], ids=str)
+def test_neither_workers_nor_the_speed_of_a_run_change_a_decision(tmp_path, straight, how):
+    sources = {name: MemorySource(name, {name: rows}) for name, rows in frames().items()}
+    options = RunOptions(durable=False, **how)
+    run_pipeline(satellite_plan(), sources, tmp_path / "run", options=options)
+    decided = final_revisions(RunDirectory.open(tmp_path / "run").decisions())
+    known = final_revisions(straight.decisions)
+    assert known
+    assert {d.decision_id: d for d in decided} == {d.decision_id: d for d in known}
+
+
 def test_a_run_without_commands_may_be_started_and_says_what_it_told(tmp_path):
     plan = satellite_plan()
     sources = {"telemetry": MemorySource("telemetry", {"telemetry": telemetry()})}

@@ -7,10 +7,11 @@ Each name is imported when it is first used, so that the package itself is there
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sightline.late_names import late_names
 
 __version__ = "0.2.0.dev0"
 
@@ -100,11 +101,7 @@ if TYPE_CHECKING:
     from sightline.sense.source import Chunk, Source, SourceOptions, Stream, chunk_of
 
 
-def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module 'sightline' has no attribute {name!r}")
-    return getattr(importlib.import_module(place), name)
+__getattr__ = late_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

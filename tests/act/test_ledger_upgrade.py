@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from act.act_cases import apply_all, decision, sqlite_url
 from sightline.act import Ledger
+from sightline.act.batch_ledger import BatchLedger
+from sightline.act.kpi_ledger import KpiLedger
 from sightline.act.ledger_database import ledger_engine
 from sightline.act.ledger_upgrade import check_schema, upgrade_schema
 from sightline.errors import LogError, UsageError
@@ -50,9 +52,22 @@ def test_the_steps_make_the_tables_that_a_run_makes(postgres_url: str) -> None:
     upgrade_schema(postgres_url)
     by_steps = columns_and_indexes(postgres_url)
     execute(postgres_url, "DROP TABLE outbox, decisions, messages, dispositions, parts, accounts, "
-            "writer, applied_through, schema_version")  # fmt: skip
+            "writer, applied_through, schema_version, kpi_schema, kpi_inputs, kpi_manifests, "
+            "kpi_values, batch_schema, batch_items, batch_jobs CASCADE")  # fmt: skip
     Ledger.open(postgres_url).close()
-    assert columns_and_indexes(postgres_url) == by_steps
+    with KpiLedger.open(postgres_url), BatchLedger.open(postgres_url):
+        assert columns_and_indexes(postgres_url) == by_steps
+
+
+def test_values_of_a_job_that_made_its_tables_itself_outlive_an_upgrade(postgres_url: str) -> None:
+    with BatchLedger.open(postgres_url) as ledger:
+        ledger.begin("a1", kind="inspect", configuration={})
+        ledger.finish("a1", name="x", identity="i", status="done", result={}, at_ns=1)
+    upgrade_schema(postgres_url)
+    with BatchLedger.open(postgres_url, create=False) as ledger:
+        assert ledger.known("a1") == {"x": "i"}
+    with KpiLedger.open(postgres_url, create=False) as ledger:
+        assert not ledger.newest("any")
 
 
 def test_an_older_ledger_is_refused_then_brought_on_and_keeps_its_rows(postgres_url: str) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 
-from sightline.act.ledger_database import Text, insert, open_tables, reading, writing
-
-BATCH_VERSION = 1
+from sightline.act.job_ledger import JobLedger
+from sightline.act.ledger_database import Text, insert, reading, writing
 
 metadata = sa.MetaData()
 batch_schema = sa.Table(
@@ -39,7 +38,7 @@ batch_items = sa.Table(
 )
 
 
-class BatchLedger:
+class BatchLedger(JobLedger):
     """Items of batch jobs.
 
     >>> with BatchLedger.open("sqlite://") as ledger:
@@ -48,32 +47,7 @@ class BatchLedger:
     {}
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    @classmethod
-    def open(cls, url: str, *, create: bool = True) -> BatchLedger:
-        """Open it; with ``create`` the tables are made where there are none.
-
-        Raises:
-            UsageError, LogError, SinkError: as :func:`.open_tables`.
-        """
-        return cls(
-            open_tables(
-                url,
-                metadata,
-                batch_schema,
-                version=BATCH_VERSION,
-                create=create,
-                what="batch jobs",
-            )
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
+    tables, version_table, what = metadata, batch_schema, "batch jobs"
 
     def begin(self, job: str, *, kind: str, configuration: Mapping[str, Any]) -> None:
         """Make a job known; one that is known stays as it is."""

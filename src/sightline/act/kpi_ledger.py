@@ -1,28 +1,24 @@
 """KPIs in a database: files that were read, a manifest per window, values with their revisions.
 
 Nothing here is ever changed: a window that is computed again gets a new revision beside the old.
-The view ``kpi_current`` has the newest published one. The tables stand beside those of a run's
-ledger in PostgreSQL, and in a file of their own in SQLite. Two jobs at once cannot publish the
-same revision: the second one's transaction fails as a whole, and nothing of it is stored.
-
-Upgrade rule: a database of another version is refused by name. The values can be computed again
-from the files.
+The view ``kpi_current`` has the newest published one. Two jobs at once cannot publish the same
+revision: the second one's transaction fails as a whole, and nothing of it is stored.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from sightline.act.ledger_database import Text, open_tables, reading, shown, writing
+from sightline.act.job_ledger import JobLedger
+from sightline.act.ledger_database import Text, reading, shown, writing
 from sightline.errors import LogError, SinkError
 
-KPI_VERSION = 1
 _ROWS_AT_ONCE = 20_000
 
 metadata = sa.MetaData()
@@ -83,7 +79,7 @@ SELECT v.* FROM kpi_values v JOIN (
   AND v.revision = m.revision"""
 
 
-class KpiLedger:
+class KpiLedger(JobLedger):
     """The KPIs of any number of sets.
 
     >>> with KpiLedger.open("sqlite://") as ledger:
@@ -91,32 +87,7 @@ class KpiLedger:
     []
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    @classmethod
-    def open(cls, url: str, *, create: bool = True) -> KpiLedger:
-        """Open it; with ``create`` the tables are made where there are none.
-
-        Raises:
-            UsageError, LogError, SinkError: as :func:`.open_tables`.
-        """
-        engine = open_tables(
-            url,
-            metadata,
-            kpi_schema,
-            version=KPI_VERSION,
-            create=create,
-            what="KPIs",
-            views=(_CURRENT,),
-        )
-        return cls(engine)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
+    tables, version_table, what, views = metadata, kpi_schema, "KPIs", (_CURRENT,)
 
     def inputs(self, kpis: str, *, grid_ns: int) -> list[dict[str, Any]]:
         """Files that were read at this width of slots; ``slots`` and ``rows`` as int64[s]."""

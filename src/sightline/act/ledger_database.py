@@ -216,65 +216,6 @@ def open_database(url: str, *, create: bool) -> sa.Engine:
     return engine
 
 
-def open_tables(
-    url: str,
-    tables: sa.MetaData,
-    version_table: sa.Table,
-    *,
-    version: int,
-    create: bool,
-    what: str,
-    views: Sequence[str] = (),
-) -> sa.Engine:
-    """Connect to tables of a job, make them where ``create`` allows it, and check their version.
-
-    They stand beside a ledger's in PostgreSQL; in SQLite in a file of their own.
-
-    Args:
-        url: of the database.
-        tables: of the job.
-        version_table: among them.
-        version: of the tables.
-        create: make them where there are none.
-        what: they hold, for errors.
-        views: statements that make views of them.
-
-    Raises:
-        UsageError: the address cannot work, or the driver is not installed.
-        LogError: nothing there (without ``create``), or another version.
-        SinkError: the database does not answer.
-    """
-    engine = ledger_engine(url)
-    try:
-        if engine.url.get_backend_name() == "sqlite":
-            check_file(engine.url, create=create)
-        with writing(engine) as connection:
-            if not sa.inspect(connection).has_table(version_table.name):
-                if not create:
-                    raise _other_version(connection, what, version, "none")
-                tables.create_all(connection)
-                for view in views:
-                    connection.exec_driver_sql(view)
-                connection.execute(sa.insert(version_table).values(version=version))
-            found = list(connection.scalars(sa.select(version_table.c.version).limit(2)))
-            if found != [version]:
-                got = ", ".join(map(str, found)) or "none"
-                raise _other_version(connection, what, version, got)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _other_version(connection: sa.Connection, what: str, version: int, got: str) -> LogError:
-    return LogError(
-        expected=f"tables of {what}, version {version}",
-        got=got,
-        where=shown(connection.engine.url),
-        action="check the address, or give another database: the job computes its rows again",
-    )
-
-
 def settled_digest(url: str) -> str:
     """SHA-256 of a ledger's SQLite file once all that was written is in it; hex.
 

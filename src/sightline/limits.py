@@ -203,6 +203,9 @@ class Limits:
     """Worker processes; more is a UsageError."""
     worker_join_s: float = 10.0
     """Time a worker process gets to end; then it is killed."""
+    worker_start_s: float = 180.0
+    """Time for an actor of Ray to find a free core and to start. Then the run ends with a
+    WorkerError, or goes on from its checkpoints with as many as there are cores."""
     worker_answer_s: float = 900.0
     """Time a worker process may take for what lies between two commits. Beyond it the run ends with
     a WorkerError: somebody has stopped the process, or the machine has no time for it."""

@@ -1,5 +1,6 @@
 """Runs on Ray: the same decisions as in one process, also when an actor or its machine dies."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from sightline.errors import UsageError, WorkerError
 from sightline.limits import Limits
 from sightline.runtime import RunOptions, run_pipeline
-from sightline.runtime.engine.ray_workers import PartitionActor, RayCluster
+from sightline.runtime.engine.ray_workers import PartitionActor, RayCluster, RayWorker
 from sightline.runtime.engine.workers import answer_of, pack
 from sightline.runtime.run_options import restarted
 from sightline.sense import MemorySource
@@ -38,6 +39,9 @@ class DirectWorkers:
         self.answers = answers
         self.started = 0
 
+    def workers(self, wanted):
+        return wanted
+
     def start_worker(self, start, limits):
         self.started += 1
         return DirectWorker(self, start)
@@ -45,8 +49,8 @@ class DirectWorkers:
 
 class DirectWorker:
     def __init__(self, all_of_them, start):
-        self._all, self._actor = all_of_them, PartitionActor(start)
-        self._last = self._actor.opened()
+        self._all, self._actor = all_of_them, PartitionActor()
+        self._last = self._actor.open(start)
 
     def send(self, message):
         self._last = self._actor.handle(message)
@@ -117,9 +121,10 @@ def test_processes_of_this_machine_are_not_restarted():
 
 
 def test_a_fault_in_an_actor_is_told_with_the_next_answer(tmp_path):
-    actor = PartitionActor(b"no message of ours")
-    assert b"InvariantViolation" in actor.opened()
-    assert actor.handle(pack({"say": "commit"})) == actor.opened()
+    actor = PartitionActor()
+    said = actor.open(b"no message of ours")
+    assert b"InvariantViolation" in said
+    assert actor.handle(pack({"say": "commit"})) == said
 
 
 def test_ray_needs_workers(tmp_path):
@@ -127,21 +132,48 @@ def test_ray_needs_workers(tmp_path):
         run(tmp_path / "run", RunOptions(on="ray"))
 
 
-@pytest.mark.soak
-def test_a_run_on_two_machines_decides_what_one_process_decides(tmp_path, monkeypatch):
+@pytest.fixture
+def two_machines(monkeypatch):
+    """A cluster of two nodes on this machine, with a core each; gives what kills the second."""
     ray = pytest.importorskip("ray", reason="Ray not tested: not installed")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
-    alone = run(tmp_path / "alone", RunOptions(durable=False))
     source = Path(__file__).parents[2]
     environment = {"PYTHONPATH": os.pathsep.join([f"{source}/src", f"{source}/tests"])}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
-        cluster.add_node(num_cpus=1)
+        second = cluster.add_node(num_cpus=1)
         ray.init(cluster.address, log_to_driver=False, runtime_env={"env_vars": environment})
-        spread = run(tmp_path / "spread", RunOptions(durable=False, workers=2, on="ray"))
-        assert (spread.digest, spread.accounts) == (alone.digest, alone.accounts)
+        yield lambda: cluster.remove_node(second, allow_graceful=False)
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.mark.soak
+def test_a_run_on_two_machines_decides_what_one_process_decides(tmp_path, two_machines):
+    alone = run(tmp_path / "alone", RunOptions(durable=False))
+    spread = run(tmp_path / "spread", RunOptions(durable=False, workers=2, on="ray"))
+    assert (spread.digest, spread.accounts) == (alone.digest, alone.accounts)
+
+
+@pytest.mark.soak
+def test_a_run_survives_the_death_of_a_machine(tmp_path, two_machines, monkeypatch):
+    alone = run(tmp_path / "alone", RunOptions(durable=False))
+    told, answers = [], itertools.count(1)
+    receive = RayWorker.receive
+
+    def receive_and_kill(worker):
+        if next(answers) == 6:  # amid the run: both have opened, and committed twice
+            two_machines()
+        return receive(worker)
+
+    monkeypatch.setattr(RayWorker, "receive", receive_and_kill)
+    spread = restarted(
+        lambda options: run(tmp_path / "spread", options),
+        RunOptions(durable=False, workers=2, on="ray", checkpoint_epochs=2),
+        on_trouble=told.append,
+    )
+    assert (spread.digest, spread.accounts) == (alone.digest, alone.accounts)
+    assert told

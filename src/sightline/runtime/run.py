@@ -342,14 +342,15 @@ def _driver(
     hosting: Hosting
     if options.workers:
         workers = min(options.workers, plan.pipeline.partitions)
+        cluster = RayCluster.joined() if options.on == "ray" else None
         hosting = WorkerHosting(
             plan,
             out,
             settings,
             fence=opened.fence,
-            workers=workers,
+            workers=workers if cluster is None else cluster.workers(workers),
             durable=options.durable,
-            start_worker=RayCluster.joined().start_worker if options.on == "ray" else None,
+            start_worker=None if cluster is None else cluster.start_worker,
         )
     else:
         assert guard is not None

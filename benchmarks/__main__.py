@@ -90,6 +90,42 @@ def brokers(
 
 
 @app.command()
+def disturbances(
+    records: Annotated[int, typer.Option(min=1000, help="Rows, in three streams.")] = 5_000_000,
+    kills: Annotated[int, typer.Option(min=0, help="Of workers and coordinators.")] = 50,
+    restarts: Annotated[
+        int, typer.Option(min=0, help="Of each of NATS, RabbitMQ and PostgreSQL.")
+    ] = 10,
+    kpi_kills: Annotated[int, typer.Option(min=0, help="Of the KPI job.")] = 12,
+    minutes_most: Annotated[
+        float, typer.Option(min=0.1, help="No fault begins after so long.")
+    ] = 30,
+    seed: Annotated[int, typer.Option(help="Of the order of faults.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its files go; a temporary folder by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Kill and restart everything under a live run: the same decisions and KPIs? 1 where not."""
+    from benchmarks.disturbances import disturb
+
+    result = disturb(
+        records=records,
+        kills=kills,
+        restarts=restarts,
+        kpi_kills=kpi_kills,
+        seconds_most=60 * minutes_most,
+        seed=seed,
+        folder=folder,
+        progress=_say,
+    )
+    _show(result, as_json=as_json)
+    equal = ("decisions_equal", "ledger_equal", "nothing_lost", "balanced")
+    if not (all(result[name] for name in equal) and result["kpi"]["rows_equal"]):
+        raise typer.Exit(1)
+
+
+@app.command()
 def tiles(as_json: Json = False) -> None:
     """Detections into the greatest score of each map tile, on one core."""
     from benchmarks.tiles import bench_tiles

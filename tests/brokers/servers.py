@@ -6,14 +6,8 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,78 +15,26 @@ from typing import Any
 import polars as pl
 import pytest
 
+from benchmarks.servers import Server, nats_server, own, wait_for
+from benchmarks.servers import program as find_program
 from sightline.brokers.address import BrokerAddress
 from sightline.brokers.link import ARROW
 from sightline.brokers.opening import open_writer
+from sightline.errors import UsageError
 from sightline.limits import DEFAULT_LIMITS
-
-_START_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def wait_for(port: int, *, until_s: float = _START_S) -> None:
-    deadline = time.monotonic() + until_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nothing answers on port {port}")
 
 
 def program(name: str) -> str:
     """A program that a wheel has put beside the interpreter; skips where it has not."""
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found is None:
+    try:
+        return find_program(name)
+    except UsageError:
         pytest.skip(f"not tested: no program {name} (a wheel of the extra dev brings it)")
-    return found
 
 
 def consumer_of(address: str) -> str:
     """A name for who reads there: sessions of MQTT must not be shared by tests."""
     return f"sightline-{address.rpartition('/')[2].rpartition('.')[2]}"
-
-
-@dataclass
-class Server:
-    """A server of its own, in a folder of its own, which may be killed and started again.
-
-    Attributes:
-        command: what starts it, from its port and folder.
-        port: it listens on.
-        keeps: whether what it was given is there after it was killed.
-    """
-
-    command: Callable[[int, str], Sequence[str]]
-    port: int = field(default_factory=free_port)
-    folder: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="sightline-broker-"))
-    keeps: bool = True
-    environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command(self.port, self.folder),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **self.environment},
-            start_new_session=True,
-        )
-        wait_for(self.port)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def close(self) -> None:
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -207,11 +149,8 @@ class Case:
 
 @contextlib.contextmanager
 def nats_case() -> Iterator[Case]:
-    found = program("nats-server")
-    command = lambda port, folder: [  # noqa: E731
-        *(found, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", str(port)),
-    ]
-    with own(Server(command)) as server:
+    program("nats-server")
+    with own(nats_server()) as server:
         yield Case("nats", server, "nats", path="T{}/t.{}")
 
 
@@ -279,15 +218,6 @@ def cleaned(case: Case) -> Iterator[Case]:
         yield case
     finally:
         asyncio.run(remove())
-
-
-@contextlib.contextmanager
-def own(server: Server) -> Iterator[Server]:
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
 
 
 def machine(name: str, port: int, scheme: str, **how: Any) -> Case:

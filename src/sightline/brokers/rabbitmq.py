@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,6 +46,11 @@ try:
     )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("aio-pika is missing: install sightline[brokers]") from error
+
+# A connection that breaks is told of by whoever reads; without a handler the library's own words,
+# with their traces, would go to standard error.
+for _name in ("aio_pika", "aiormq"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _FAILURES = (AMQPError, OSError, TimeoutError, asyncio.TimeoutError, RuntimeError)
 _AHEAD = 2000

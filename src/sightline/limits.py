@@ -66,6 +66,9 @@ class Limits:
     # brokers
     broker_answer_s: float = 5.0
     """Time for one answer of a broker; then the connection counts as broken."""
+    broker_retry_s: float = 5.0
+    """Longest wait between two tries to reach a broker that is gone; the first is
+    ``reconnect_first_s``, and each is twice the one before."""
     broker_waiting_bytes: int = 64 << 20
     """Messages of one stream that wait between connection and reader. At the bound no more are
     asked for: the broker keeps them."""

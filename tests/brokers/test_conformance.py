@@ -49,7 +49,7 @@ def arrow(first: int, rows: int) -> bytes:
     return buffer.getvalue()
 
 
-LIMITS = Limits(reconnect_first_s=0.05, reconnect_cap_s=0.2, broker_answer_s=2.0)
+LIMITS = Limits(reconnect_first_s=0.05, broker_retry_s=0.2, broker_answer_s=2.0)
 
 
 def opened(

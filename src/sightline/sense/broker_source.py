@@ -249,7 +249,7 @@ class _Waits:
                 action="start it, then go on with --resume: what came is kept",
             ) from error
         limits = self._source.limits
-        self._wait_s = min(max(2 * self._wait_s, limits.reconnect_first_s), limits.reconnect_cap_s)
+        self._wait_s = min(max(2 * self._wait_s, limits.reconnect_first_s), limits.broker_retry_s)
         self._source.wait(self._wait_s)
 
 

@@ -11,6 +11,7 @@ LEVEL = {
     "errors": 0,
     "limits": 0,
     "registry": 0,
+    "late_names": 0,
     "records": 1,
     "models": 2,
     "recorder": 2,

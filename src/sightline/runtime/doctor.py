@@ -69,6 +69,18 @@ class Finding:
     remedy: str = ""
 
 
+def _ok(check: str, where: str, found: str) -> Finding:
+    return Finding(check=check, where=where, state=State.OK, found=found)
+
+
+def _warning(check: str, where: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, where=where, state=State.WARNING, found=found, remedy=remedy)
+
+
+def _fault(check: str, where: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, where=where, state=State.FAULT, found=found, remedy=remedy)
+
+
 def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
@@ -156,44 +168,38 @@ def _versions(world: World) -> Iterator[Finding]:
         version = world.installed_version(wanted.name)
         if version is None or not wanted.specifier.contains(version, prereleases=True):
             faults.append(
-                Finding(
-                    check="versions",
-                    where=wanted.name,
-                    state=State.FAULT,
-                    found=version or "not installed",
-                    remedy=f"pip install '{wanted.name}{wanted.specifier}'",
+                _fault(
+                    "versions",
+                    wanted.name,
+                    version or "not installed",
+                    f"pip install '{wanted.name}{wanted.specifier}'",
                 )
             )
     yield from faults
     if not faults:
-        yield Finding(
-            check="versions",
-            where=f"Python {sys.version.split()[0]}",
-            state=State.OK,
-            found="every package that Sightline needs is new enough",
+        yield _ok(
+            "versions",
+            f"Python {sys.version.split()[0]}",
+            "every package that Sightline needs is new enough",
         )
 
 
 def _clock(world: World) -> Iterator[Finding]:
     now_ns = world.wall_ns()
     if now_ns < _OLDEST_NS:
-        yield Finding(
-            check="clock",
-            where="this machine",
-            state=State.FAULT,
-            found=f"{_utc(now_ns)}, which is before Sightline was written",
-            remedy="set the clock (timedatectl set-ntp true): every row would be of the future",
+        yield _fault(
+            "clock",
+            "this machine",
+            f"{_utc(now_ns)}, which is before Sightline was written",
+            "set the clock (timedatectl set-ntp true): every row would be of the future",
         )
         return
-    is_kept = world.is_clock_kept()
-    yield Finding(
-        check="clock",
-        where="this machine",
-        state=State.WARNING if is_kept is False else State.OK,
-        found=_utc(now_ns)
-        + {True: ", kept right", False: ", which nothing keeps right", None: ""}[is_kept],
-        remedy="start a time service (chronyd, systemd-timesyncd)" if is_kept is False else "",
-    )
+    now = _utc(now_ns)
+    if world.is_clock_kept() is False:
+        yield _warning("clock", "this machine", f"{now}, which nothing keeps right",
+                       "start a time service (chronyd, systemd-timesyncd)")  # fmt: skip
+        return
+    yield _ok("clock", "this machine", now)
 
 
 def _utc(time_ns: int) -> str:
@@ -206,22 +212,15 @@ def _disk(out: Path, world: World, limits: Limits) -> Iterator[Finding]:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        yield Finding(
-            check="disk",
-            where=str(out),
-            state=State.FAULT,
-            found=f"{folder} is no folder",
-            remedy="give another --out",
-        )
+        yield _fault("disk", str(out), f"{folder} is no folder", "give another --out")
         return
     free = world.free_bytes(folder)
     if free < limits.doctor_free_bytes:
-        yield Finding(
-            check="disk",
-            where=str(folder),
-            state=State.FAULT,
-            found=f"{free / 1e6:,.1f} MB free",
-            remedy=f"make room for {limits.doctor_free_bytes / 1e6:,.0f} MB: sightline prune RUN, "
+        yield _fault(
+            "disk",
+            str(folder),
+            f"{free / 1e6:,.1f} MB free",
+            f"make room for {limits.doctor_free_bytes / 1e6:,.0f} MB: sightline prune RUN, "
             "or an --out on another disk",
         )
         return
@@ -231,34 +230,28 @@ def _disk(out: Path, world: World, limits: Limits) -> Iterator[Finding]:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        yield Finding(
-            check="disk",
-            where=str(folder),
-            state=State.FAULT,
-            found=f"no file can be written: {error.strerror or type(error).__name__}",
-            remedy=f"mount it for writing and let the user {os.geteuid()} write (chown, chmod), or "
+        yield _fault(
+            "disk",
+            str(folder),
+            f"no file can be written: {error.strerror or type(error).__name__}",
+            f"mount it for writing and let the user {os.geteuid()} write (chown, chmod), or "
             "give another --out",
         )
         return
-    yield Finding(
-        check="disk", where=str(folder), state=State.OK, found=f"{free / 1e9:,.1f} GB free"
-    )
+    yield _ok("disk", str(folder), f"{free / 1e9:,.1f} GB free")
 
 
 def _configuration(pipeline: Path) -> Iterator[Finding]:
     problems = find_problems(pipeline)
     for problem in problems:
-        yield Finding(
-            check="configuration",
-            where=problem.where,
-            state=State.FAULT,
-            found=f"expected {problem.expected}, got {problem.got}",
-            remedy=problem.action,
+        yield _fault(
+            "configuration",
+            problem.where,
+            f"expected {problem.expected}, got {problem.got}",
+            problem.action,
         )
     if not problems:
-        yield Finding(
-            check="configuration", where=str(pipeline), state=State.OK, found="nothing wrong"
-        )
+        yield _ok("configuration", str(pipeline), "nothing wrong")
 
 
 # --- the database ---------------------------------------------------------------------------------
@@ -303,24 +296,19 @@ def _ledger(url: str, world: World, limits: Limits) -> Iterator[Finding]:
     try:
         engine = ledger_engine(url, connect_s=limits.doctor_answer_s)
     except SightlineError as error:
-        yield Finding(
-            check="ledger",
-            where=error.where,
-            state=State.FAULT,
-            found=f"expected {error.expected}, got {error.got}",
-            remedy=error.action,
+        yield _fault(
+            "ledger", error.where, f"expected {error.expected}, got {error.got}", error.action
         )
         return
     where = shown(engine.url)
     path = engine.url.database or ""
     try:
         if engine.url.get_backend_name() == "sqlite" and path and not Path(path).exists():
-            yield Finding(
-                check="ledger",
-                where=where,
-                state=State.WARNING,
-                found="no file",
-                remedy="the first run makes it; mend the address if there should be one",
+            yield _warning(
+                "ledger",
+                where,
+                "no file",
+                "the first run makes it; mend the address if there should be one",
             )
             return
         with engine.connect() as connection:
@@ -333,7 +321,7 @@ def _ledger(url: str, world: World, limits: Limits) -> Iterator[Finding]:
             ((found, remedy) for said, found, remedy in _SAID if re.search(said, text)),
             (text[:_SHOWN_CHARS], "see the log of the database"),
         )
-        yield Finding(check="ledger", where=where, state=State.FAULT, found=found, remedy=remedy)
+        yield _fault("ledger", where, found, remedy)
     finally:
         engine.dispose()
 
@@ -343,38 +331,22 @@ def _tables(connection: sa.Connection, where: str) -> Iterator[Finding]:
     again = "move the ledger away and resume the run: it is rebuilt from the log"
     is_file = connection.dialect.name == "sqlite"
     if schema_version.name not in there:
-        yield Finding(
-            check="ledger",
-            where=where,
-            state=State.WARNING,
-            found="no tables",
-            remedy="the first run makes them",
-        )
+        yield _warning("ledger", where, "no tables", "the first run makes them")
         return
     versions = list(connection.scalars(sa.select(schema_version.c.version).limit(2)))
     if versions != [LEDGER_VERSION]:
-        yield Finding(
-            check="ledger",
-            where=where,
-            state=State.FAULT,
-            found=f"tables of version {', '.join(map(str, versions)) or 'none'}, not "
-            f"{LEDGER_VERSION}",
-            remedy=again if is_file else "sightline schema upgrade --ledger …",
+        yield _fault(
+            "ledger",
+            where,
+            f"tables of version {', '.join(map(str, versions)) or 'none'}, not {LEDGER_VERSION}",
+            again if is_file else "sightline schema upgrade --ledger …",
         )
         return
     missing = sorted(set(metadata.tables) - there)
     if missing:
-        yield Finding(
-            check="ledger",
-            where=where,
-            state=State.FAULT,
-            found=f"without the tables {', '.join(missing)}",
-            remedy=again,
-        )
+        yield _fault("ledger", where, f"without the tables {', '.join(missing)}", again)
         return
-    yield Finding(
-        check="ledger", where=where, state=State.OK, found=f"tables of version {LEDGER_VERSION}"
-    )
+    yield _ok("ledger", where, f"tables of version {LEDGER_VERSION}")
 
 
 def _database_clock(
@@ -386,27 +358,21 @@ def _database_clock(
     yield _skew(where, round(float(theirs_s or 0) * NS_PER_S), world, limits)
     is_lossy = connection.scalar(sa.text("SHOW fsync")) == "off"
     if is_lossy:
-        yield Finding(
-            check="ledger",
-            where=where,
-            state=State.WARNING,
-            found="fsync is off: what it says is stored may be gone after a power cut",
-            remedy="set fsync = on in postgresql.conf and reload",
+        yield _warning(
+            "ledger",
+            where,
+            "fsync is off: what it says is stored may be gone after a power cut",
+            "set fsync = on in postgresql.conf and reload",
         )
 
 
 def _skew(where: str, theirs_ns: int, world: World, limits: Limits) -> Finding:
     skew_s = (world.wall_ns() - theirs_ns) / NS_PER_S
-    is_skewed = abs(skew_s) > limits.doctor_skew_s
-    return Finding(
-        check="clock",
-        where=where,
-        state=State.FAULT if is_skewed else State.OK,
-        found=f"this machine is {abs(skew_s):,.1f} s {'ahead' if skew_s > 0 else 'behind'}",
-        remedy="set both clocks by one time service (chronyc makestep): see which of them is wrong"
-        if is_skewed
-        else "",
-    )
+    found = f"this machine is {abs(skew_s):,.1f} s {'ahead' if skew_s > 0 else 'behind'}"
+    if abs(skew_s) <= limits.doctor_skew_s:
+        return _ok("clock", where, found)
+    remedy = "set both clocks by one time service (chronyc makestep): see which of them is wrong"
+    return _fault("clock", where, found, remedy)
 
 
 # --- services -------------------------------------------------------------------------------------

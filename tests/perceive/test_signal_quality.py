@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.errors import UsageError
-from sightline.perceive import SignalQuality, segment_statistics, signal_quality
+from sightline.perceive.signal_quality import SignalQuality, signal_quality
+from sightline.perceive.windows import segment_statistics
 
 NS_PER_S = 1_000_000_000
 

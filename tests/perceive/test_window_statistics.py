@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from perceive import reference_windows as reference
 from perceive.window_cases import Rows, many_rows
 from sightline.errors import UsageError
+from sightline.perceive.statistic_names import PLAIN_STATISTICS
 from sightline.perceive.windows import (
-    PLAIN_STATISTICS,
     row_statistics,
     segment_statistics,
     segments,

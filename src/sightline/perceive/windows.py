@@ -18,7 +18,6 @@ rows give equal bits. What the loops compute is specified in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from numba import types
 
 from sightline.errors import UsageError
 from sightline.perceive.compiled import inner_loop, kernel
+from sightline.perceive.statistic_names import BELOW, PLAIN_STATISTICS, QUANTILE, is_statistic
 from sightline.records.windows import FloatArray, IdArray, IntArray
 
 _F8 = types.Array(types.float64, 1, "C", readonly=True)
@@ -304,21 +304,6 @@ def row_counts(
 
 # --- windows, and what is computed of each --------------------------------------------------------
 
-PLAIN_STATISTICS = (
-    "count",
-    "mean",
-    "min",
-    "max",
-    "std",
-    "first",
-    "last",
-    "median",
-    "nan_share",
-    "stuck_s",
-    "rate_max",
-)
-"""Statistics besides the quantiles ``p00`` to ``p99`` and the shares ``below_T``."""
-
 _MOMENTS = ("count", "mean", "min", "max", "std", "first", "last")
 _CHANGES = ("stuck_s", "rate_max")
 _ROW_COUNTS = (
@@ -329,8 +314,6 @@ _ROW_COUNTS = (
     "sequence_max",
     "sequence_distinct",
 )
-_QUANTILE = re.compile(r"p(\d\d)")
-_BELOW = re.compile(r"below_(-?\d+(?:\.\d+)?)")
 _EXPRESSION_ROWS = 1 << 22  # rows of overlapping windows that are copied at a time
 
 
@@ -385,16 +368,6 @@ def segments(*, key: IdArray, time_ns: IntArray, slide_ns: int, width_ns: int) -
     return Segments(key=found[0], window=found[1], lo=found[2], hi=found[3])
 
 
-def is_statistic(name: str) -> bool:
-    """Whether :func:`segment_statistics` knows ``name``.
-
-    >>> is_statistic("p95"), is_statistic("below_-7.5"), is_statistic("mode")
-    (True, True, False)
-    """
-    is_parametric = any(kind.fullmatch(name) for kind in (_QUANTILE, _BELOW))
-    return name in PLAIN_STATISTICS or is_parametric
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """Names of statistics, checked, and what has to be computed for them.
@@ -430,7 +403,7 @@ class Statistics:
                     where="windows",
                     action=f"use one of {', '.join(PLAIN_STATISTICS)} or p00 to p99 or below_T",
                 )
-        limits = {n: float(found[1]) for n in names if (found := _BELOW.fullmatch(n))}
+        limits = {n: float(found[1]) for n in names if (found := BELOW.fullmatch(n))}
         by_probability = sorted((p, n) for n in set(names) if (p := _probability(n)) >= 0)
         return cls(
             names=tuple(names),
@@ -520,7 +493,7 @@ def _probability(name: str) -> float:
     """The probability of a quantile's name, -1 for any other statistic."""
     if name == "median":
         return 0.5
-    match = _QUANTILE.fullmatch(name)
+    match = QUANTILE.fullmatch(name)
     return int(match[1]) / 100 if match else -1.0
 
 

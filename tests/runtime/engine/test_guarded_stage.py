@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from sightline.perceive import level_deviation, robust_deviation
+from sightline.perceive.deviation import level_deviation, robust_deviation
 from sightline.records.decision import Mode
 from sightline.runtime.engine.guard import Outcome, OutcomeStatus
 from sightline.runtime.engine.guarding import Guard

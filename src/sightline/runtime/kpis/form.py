@@ -18,8 +18,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from sightline.errors import PipelineError, UsageError
+from sightline.perceive.statistic_names import PLAIN_STATISTICS, is_statistic
 from sightline.perceive.window_expression import WindowExpression, window_expression
-from sightline.perceive.windows import PLAIN_STATISTICS, is_statistic
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.settings import Form, Grid, Name
 from sightline.sense.contract import Contract, Instant, load_contract, utc_ns

@@ -109,6 +109,16 @@ class Task:
         """Of the window."""
         return (self.metric.name, self.metric.version, self.window)
 
+    def becomes(self, status: Status) -> Revision:
+        """The revision that it is once it is stored."""
+        return Revision(
+            number=self.revision,
+            status=status,
+            inputs=self.inputs,
+            calibration=self.calibration,
+            definition=self.metric.definition,
+        )
+
 
 def check_append_only(
     known: Mapping[str, Input], found: Mapping[str, tuple[int, str]], *, where: str

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from sightline.perceive import level_deviation, robust_deviation
+from sightline.perceive.deviation import level_deviation, robust_deviation
 from sightline.records.decision import Mode, Reason
 from sightline.records.readings import Arrays
 from sightline.runtime.settings import GuardSettings, SeriesSettings

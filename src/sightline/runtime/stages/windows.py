@@ -12,12 +12,11 @@ import polars as pl
 from sightline.errors import UsageError
 from sightline.perceive.compiled import warm
 from sightline.perceive.row_store import Rows
+from sightline.perceive.statistic_names import PLAIN_STATISTICS, is_statistic
 from sightline.perceive.window_expression import window_expression
 from sightline.perceive.windows import (
-    PLAIN_STATISTICS,
     Segments,
     Statistics,
-    is_statistic,
     row_statistics,
     segment_expressions,
     segment_statistics,

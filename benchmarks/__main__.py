@@ -91,7 +91,7 @@ def brokers(
 
 @app.command()
 def disturbances(
-    records: Annotated[int, typer.Option(min=1000, help="Rows, in three streams.")] = 5_000_000,
+    records: Annotated[int, typer.Option(min=30_000, help="Rows, in three streams.")] = 5_000_000,
     kills: Annotated[int, typer.Option(min=0, help="Of workers and coordinators.")] = 50,
     restarts: Annotated[
         int, typer.Option(min=0, help="Of each of NATS, RabbitMQ and PostgreSQL.")

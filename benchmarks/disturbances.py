@@ -55,8 +55,9 @@ from sightline.records import Decision
 from sightline.records.decision import decisions_digest, final_revisions
 
 _START_S = 1_767_225_600
-_SATELLITES = 333  # of each source, a row a second
-_QUIET_S = 180  # the newest windows of a live run that is stopped are open: no alarm in them
+_SECONDS = 1_000  # of telemetry, a row a second of each satellite
+_WINDOW_S = 5
+_QUIET_S = 30  # the newest windows of a live run that is stopped are open: no alarm in them
 _WORKERS = (1, 4, 2, 1, 2, 1, 2)
 _FAULT_S, _CATCH_UP_S, _END_S, _KPI_S = 240.0, 900.0, 120.0, 300.0
 """Longest waits: for the end of a fault, for the last row, for the end of a run, for a KPI job."""
@@ -71,8 +72,8 @@ timing: {out_of_order_s: 5, revision_allowance_s: 300, max_backlog_s: 315360000}
 _KPIS = """kpis: bus
 contract: telemetry.contract.yaml
 metrics:
-  voltage_median: {version: 1, unit: V, field: bus_voltage_v, statistic: median, width_s: 600}
-  rows: {version: 1, unit: "1", sql: "count(bus_voltage_v)", width_s: 600}
+  voltage_median: {version: 1, unit: V, field: bus_voltage_v, statistic: median, width_s: 100}
+  rows: {version: 1, unit: "1", sql: "count(bus_voltage_v)", width_s: 100}
 """
 
 
@@ -82,22 +83,23 @@ def _pipeline() -> str:
              "stages:"]  # fmt: skip
     for name in SOURCES:
         lines += [
-            f"  {name}_minutes: {{use: windows, input: {name}, width_s: 60, statistics: [mean]}}",
-            f"  {name}_wide: {{use: alarm, input: {name}_minutes, measure: bus_voltage_v.mean, "
+            f"  {name}_level: {{use: windows, input: {name}, width_s: {_WINDOW_S}, "
+            "statistics: [mean]}",
+            f"  {name}_wide: {{use: alarm, input: {name}_level, measure: bus_voltage_v.mean, "
             "unit: V, raise_above: 20, code: WIDE}",
         ]
     return "\n".join(lines) + "\n"
 
 
-def rows_of(source: str, seconds: int) -> pl.DataFrame:
-    """One row a second of each satellite of a source; each has its high minutes."""
-    t = np.repeat(np.arange(seconds), _SATELLITES)
-    k = np.tile(np.arange(_SATELLITES), seconds)
-    high = ((t // 60 + k) % 5 == 0) & (t < seconds - _QUIET_S)
+def rows_of(source: str, satellites: int) -> pl.DataFrame:
+    """One row a second of each satellite of a source; every tenth is high now and then."""
+    t = np.repeat(np.arange(_SECONDS), satellites)
+    k = np.tile(np.arange(satellites), _SECONDS)
+    high = (k % 10 == 0) & ((t // _WINDOW_S + k // 10) % 5 == 0) & (t < _SECONDS - _QUIET_S)
     return pl.DataFrame(
         {
             "time": t + float(_START_S),
-            "satellite": pl.Series([f"{source}-{i:03d}" for i in range(_SATELLITES)]).gather(k),
+            "satellite": pl.Series([f"{source}-{i:04d}" for i in range(satellites)]).gather(k),
             "bus_voltage_v": np.where(high, 30.0, 10.0) + (t * 7 + k * 13) % 10 / 10,
         }
     )
@@ -157,7 +159,7 @@ def disturb(
         WorkerError: a wait took longer than its bound.
         UsageError: a server is not installed.
     """
-    seconds = max(records // (len(SOURCES) * _SATELLITES), 2 * _QUIET_S)
+    satellites = max(records // (len(SOURCES) * _SECONDS), 10)
     with tempfile.TemporaryDirectory(dir=folder) as made, contextlib.ExitStack() as stack:
         servers = {
             name: stack.enter_context(own(make()))
@@ -168,7 +170,7 @@ def disturb(
             )
         }
         trial = _Trial(Path(made), servers, np.random.default_rng(seed), progress)
-        _write_files(trial.folder, seconds)
+        _write_files(trial.folder, satellites)
         progress("undisturbed run over the same rows in files")
         undisturbed = _undisturbed(trial.folder)
         faults = _drawn_faults(trial, kills, restarts)
@@ -176,7 +178,7 @@ def disturb(
         run = _disturbed(trial, faults, began_s + seconds_most)
         took_s = time.monotonic() - began_s
         kpi = _kpis(trial, kpi_kills)
-    rows = seconds * _SATELLITES * len(SOURCES)
+    rows = satellites * _SECONDS * len(SOURCES)
     return {
         "records": rows,
         "decisions": sum(undisturbed["decisions"].values()),
@@ -204,13 +206,13 @@ def _drawn_faults(trial: _Trial, kills: int, restarts: int) -> list[str]:
     return faults
 
 
-def _write_files(folder: Path, seconds: int) -> None:
+def _write_files(folder: Path, satellites: int) -> None:
     (folder / "telemetry.contract.yaml").write_text(_CONTRACT, encoding="utf-8")
     (folder / "pipeline.yaml").write_text(_pipeline(), encoding="utf-8")
     (folder / "kpis.yaml").write_text(_KPIS, encoding="utf-8")
     (folder / "rows").mkdir()
     for name in SOURCES:
-        rows_of(name, seconds).write_parquet(folder / "rows" / f"{name}.parquet")
+        rows_of(name, satellites).write_parquet(folder / "rows" / f"{name}.parquet")
 
 
 def _command(*arguments: str) -> list[str]:

@@ -148,14 +148,26 @@ def own(server: Server) -> Iterator[Server]:
         server.close()
 
 
-def nats_server() -> Server:
-    """NATS with JetStream."""
+def nats_server(*, configuration: Path | None = None, monitoring: int = 8222) -> Server:
+    """NATS with JetStream.
+
+    Args:
+        configuration: a file for a server whose folder is ``/data``, monitored at port 8222, with
+            the password ``$NATS_PASSWORD``, here ``secret``; None: as shipped.
+        monitoring: the port for that here.
+    """
     found = program("nats-server")
 
     def command(port: int, folder: str) -> list[str]:
-        return [found, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", str(port)]
+        how = ["-js", "-sd", folder]
+        if configuration is not None:
+            text = configuration.read_text(encoding="utf-8").replace("/data", folder)
+            text = text.replace("http: 8222", f'http: "127.0.0.1:{monitoring}"')
+            Path(folder, "nats.conf").write_text(text, encoding="utf-8")
+            how = ["-c", f"{folder}/nats.conf"]
+        return [found, *how, "-a", "127.0.0.1", "-p", str(port)]
 
-    return Server(command)
+    return Server(command, environment=lambda port, folder: {"NATS_PASSWORD": "secret"})
 
 
 def rabbitmq_server() -> Server:

@@ -2,17 +2,22 @@
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 import yaml
 
+from benchmarks.servers import free_port, nats_server, own, postgres_server
+from sightline.act import Ledger
 from sightline.cli.main import app_for
+from sightline.errors import UsageError
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes" / "overlays").iterdir())
@@ -116,6 +121,48 @@ def test_compose_starts_commands_that_there_are_and_opens_ports_to_this_machine_
         if service["image"].startswith("sightline"):
             assert service["read_only"]
             command_line([str(word) for word in service["command"]])
+
+
+@pytest.mark.soak
+def test_what_compose_starts_decides_from_nats_into_postgresql(tmp_path):
+    """The commands of its services as plain processes, beside servers of the test's own."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    try:
+        postgres, monitoring = postgres_server(), free_port()
+        nats = nats_server(configuration=DEPLOY / "compose" / "nats.conf", monitoring=monitoring)
+    except UsageError as error:
+        pytest.skip(f"compose not followed: {error}")
+    with own(postgres), own(nats):
+        moved = {
+            "/data": str(tmp_path),
+            "nats:4222": f"127.0.0.1:{nats.port}",
+            "nats:8222": f"127.0.0.1:{monitoring}",
+            "${POSTGRES_PASSWORD:-only-on-this-machine}@postgres/sightline":
+                f"unused@127.0.0.1:{postgres.port}/postgres",
+            "//sightline:": "//postgres:",
+            "${NATS_PASSWORD:-only-on-this-machine}": "secret",
+            "9464": "0",
+            "0.0.0.0": "127.0.0.1",
+            "1x": "max",
+        }  # fmt: skip
+
+        def here(text):
+            for theirs, ours in moved.items():
+                text = text.replace(theirs, ours)
+            return text
+
+        for name in ("doctor", "constellation", "publish-telemetry", "publish-logs", "gateway"):
+            told = services[name].get("environment", {})
+            done = subprocess.run(
+                [sys.executable, "-c", "from sightline.cli import main; main()",
+                 *(here(str(word)) for word in services[name]["command"])],
+                env={**os.environ, **{key: here(value) for key, value in told.items()}},
+                capture_output=True, text=True, check=False, timeout=300,
+            )  # fmt: skip
+            assert done.returncode == 0, (name, done.stdout, done.stderr)
+        url = f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres"
+        with Ledger.open(url, create=False) as ledger:
+            assert {one.kind for one in ledger.decisions()} >= {"link_silence", "station_fault"}
 
 
 def test_files_that_compose_mounts_are_there():

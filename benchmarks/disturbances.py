@@ -537,7 +537,7 @@ class _Ledger:
 
     def kept(self) -> int:
         """Rows, those left out that came twice."""
-        return self.received() - sum(one["superseded"] for one in self._accounts)
+        return self.received() - sum(int(one["superseded"]) for one in self._accounts)
 
     def marks(self) -> dict[str, int]:
         """What grows: rows, and decisions of each source."""

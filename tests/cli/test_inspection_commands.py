@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from perceive.inspection.surface_cases import holed, mask_of_hole, surface
+from sightline.act.batch_ledger import BatchLedger
 from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
 
@@ -121,7 +122,7 @@ def inspected(model, tmp_path_factory):
     (root / "g_corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     run("inspect", str(root), "--model", str(model[0]), "-o", str(out))
     lines = (out / "decisions.jsonl").read_text().splitlines()
-    return out, {line["image"]: line for line in map(json.loads, lines)}
+    return out, {line["image"]: line for line in map(json.loads, lines)}, root
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,20 @@ def test_grey_and_coloured_pictures_are_not_mixed(data, tmp_path):
     write(tmp_path / "d" / "good" / "x.png", np.dstack([surface(0), surface(1), surface(2)]))
     with pytest.raises(UsageError, match="all grey, or all coloured"):
         train(tmp_path / "d", tmp_path / "m")
+
+
+def test_a_batch_of_pictures_is_looked_at_once_and_says_what_inspect_says(
+    inspected, model, tmp_path, monkeypatch
+):
+    url, pictures = f"sqlite:///{tmp_path / 'b.sqlite'}", inspected[2]
+    monkeypatch.setenv("SIGHTLINE_LEDGER", url)
+    batch = ("batch", "inspect", str(pictures), "--model", str(model[0]), "--json")
+    first, again = json.loads(run(*batch)), json.loads(run(*batch))
+    with BatchLedger.open(url, create=False) as ledger:
+        found = {name: result for name, status, result in ledger.items(first["job"])
+                 if status == "done"}  # fmt: skip
+    assert (again["done"], again["known"]) == (0, first["items"])
+    assert first["done"] == len(found) > 0
+    assert {name: one["disposition"] for name, one in found.items()} == {
+        name: inspected[1][name]["disposition"] for name in found
+    }

@@ -276,6 +276,10 @@ class Limits:
     """Alerts of rows, and as many of cameras, that a report shows with their picture: the worst, of
     each kind in turn. The others are told in words."""
 
+    # metrics
+    metrics_requests: int = 16
+    """Requests of metrics and health at a time; one more is hung up on."""
+
     # the page of a run (`sightline serve`)
     console_subjects: int = 20_000
     """Subjects whose newest decisions are kept for the page. Beyond it the oldest of which nothing

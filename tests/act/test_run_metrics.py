@@ -116,6 +116,18 @@ def test_metrics_are_served_as_they_stand() -> None:
     assert content_type.startswith("text/plain")
 
 
+def test_with_a_token_metrics_are_for_those_who_have_it_and_health_for_all() -> None:
+    with serve_metrics(RunMetrics(), port=0, token="t0ken-of-this-test") as server:
+        asked = urllib.request.Request(server.url)
+        for wrong in ({}, {"Authorization": "Bearer other"}):
+            asked.headers = wrong
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(asked, timeout=5)
+        asked.headers = {"Authorization": "Bearer t0ken-of-this-test"}
+        assert urllib.request.urlopen(asked, timeout=5).status == 200
+        assert get(f"http://{server.host}:{server.port}/healthz")[0] == 200
+
+
 def test_health_is_served() -> None:
     with serve_metrics(RunMetrics(), port=0) as server:
         assert get(f"http://{server.host}:{server.port}/healthz")[:2] == (200, b"ok\n")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Self
 
 from prometheus_client import (
@@ -18,7 +19,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from sightline.act.bounded_server import BoundedServer
 from sightline.errors import UsageError
+from sightline.limits import DEFAULT_LIMITS
 from sightline.records import Accounts, Decision
 
 BUCKETS_S = (0.01, 0.1, 1.0, 5.0, 15.0, 30.0, 45.0, 60.0)
@@ -215,13 +218,16 @@ class MetricsServer:
         port: port it listens on, the one taken where 0 was asked for.
     """
 
-    def __init__(self, metrics: RunMetrics, *, host: str, port: int) -> None:
+    def __init__(self, metrics: RunMetrics, *, host: str, port: int, token: str | None) -> None:
         pages: Mapping[str, Page] = {
             "/metrics": (CONTENT_TYPE_LATEST, metrics.render),
             "/healthz": ("text/plain; charset=utf-8", lambda: b"ok\n"),
         }
         try:
-            self._server = ThreadingHTTPServer((host, port), partial(_Handler, pages))
+            handler = partial(_Handler, pages, token)
+            self._server = BoundedServer(
+                (host, port), handler, most=DEFAULT_LIMITS.metrics_requests
+            )
         except (OSError, OverflowError) as error:
             raise UsageError(
                 expected="a free port of this machine",
@@ -260,18 +266,21 @@ class MetricsServer:
         self._server.server_close()
 
 
-def serve_metrics(metrics: RunMetrics, *, host: str = "127.0.0.1", port: int) -> MetricsServer:
+def serve_metrics(
+    metrics: RunMetrics, *, host: str = "127.0.0.1", port: int, token: str | None = None
+) -> MetricsServer:
     """Serve ``metrics`` from now on, to this machine alone unless ``host`` says otherwise.
 
     Args:
         metrics: rendered anew at each request.
         host: address to listen on.
         port: 0 takes any free one; see ``MetricsServer.port``.
+        token: that ``/metrics`` asks for (``Authorization: Bearer``); None: nobody is asked.
 
     Raises:
         UsageError: the address or port cannot be had.
     """
-    return MetricsServer(metrics, host=host, port=port)
+    return MetricsServer(metrics, host=host, port=port, token=token)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -279,8 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "sightline"
     sys_version = ""
 
-    def __init__(self, pages: Mapping[str, Page], *args: Any) -> None:
-        self._pages = pages
+    def __init__(self, pages: Mapping[str, Page], token: str | None, *args: Any) -> None:
+        self._pages, self._token = pages, token
         super().__init__(*args)
 
     def do_GET(self) -> None:
@@ -288,6 +297,11 @@ class _Handler(BaseHTTPRequestHandler):
         if page is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
+        if self._token is not None and self.path.startswith("/metrics"):
+            given = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), self._token.encode()):
+                self.send_error(HTTPStatus.UNAUTHORIZED)
+                return
         content_type, render = page
         body = render()
         self.send_response(HTTPStatus.OK)

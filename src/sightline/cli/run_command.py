@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ from sightline.runtime.run_options import RunClocks, restarted
 from sightline.sense.yaml_form import read_json
 
 _STAGES_SHOWN = 3
+_METRICS_TOKEN = "SIGHTLINE_METRICS_TOKEN"  # noqa: S105 - the name of a variable, not a token
 """Of rows the slowest stages are shown to people; all of them are in the JSON of the report."""
 
 
@@ -151,7 +153,8 @@ def run(
     metrics_host: Annotated[
         str,
         typer.Option(
-            help="Address to serve them at; in a container 0.0.0.0. They need no password."
+            help="Address to serve them at; in a container 0.0.0.0. SIGHTLINE_METRICS_TOKEN: "
+            "a token that /metrics asks for."
         ),
     ] = "127.0.0.1",
     as_json: Json = False,
@@ -257,7 +260,8 @@ def metrics_server(port: int | None, *, host: str = "127.0.0.1") -> Iterator[Run
     if port is None:
         yield metrics
         return
-    with serve_metrics(metrics, host=host, port=port):
+    token = os.environ.get(_METRICS_TOKEN) or None
+    with serve_metrics(metrics, host=host, port=port, token=token):
         yield metrics
 
 

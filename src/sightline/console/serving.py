@@ -12,10 +12,11 @@ import secrets
 import threading
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sightline.act.bounded_server import BoundedServer
 from sightline.console.access import COOKIE, Access, named_cookie, operator_of
 from sightline.console.console import Console, Shown, error_body
 from sightline.console.overview import CONSOLE_STYLE, trouble_box
@@ -79,9 +80,8 @@ class ConsoleServer:
     ) -> None:
         self._host = host
         try:
-            self._server = _Server(
-                (host, port), partial(_Handler, console, access, limits), limits=limits
-            )
+            handler = partial(_Handler, console, access, limits)
+            self._server = BoundedServer((host, port), handler, most=limits.console_requests)
         except (OSError, OverflowError) as error:
             raise UsageError(
                 expected="an address and a port to listen at",
@@ -110,33 +110,6 @@ class ConsoleServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], handler: Any, *, limits: Limits) -> None:
-        self._room = threading.BoundedSemaphore(limits.console_requests)
-        if ":" in address[0]:
-            import socket  # noqa: PLC0415 - of an IPv6 address only
-
-            self.address_family = socket.AF_INET6
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that went away is no error of ours."""
 
 
 class _Handler(BaseHTTPRequestHandler):

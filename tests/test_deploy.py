@@ -165,6 +165,24 @@ def test_what_compose_starts_decides_from_nats_into_postgresql(tmp_path):
             assert {one.kind for one in ledger.decisions()} >= {"link_silence", "station_fault"}
 
 
+@pytest.mark.soak
+def test_terraform_takes_the_module(tmp_path):
+    if shutil.which("terraform") is None:
+        pytest.skip("Terraform module not validated: no terraform")
+    module = shutil.copytree(DEPLOY / "terraform", tmp_path / "module")
+
+    def terraform(*words):
+        return subprocess.run(["terraform", f"-chdir={module}", *words, "-no-color"],
+                              capture_output=True, text=True, check=False, timeout=300)  # fmt: skip
+
+    assert not terraform("fmt", "-check").stdout
+    begun = terraform("init", "-backend=false", "-input=false")
+    if begun.returncode:
+        pytest.skip(f"Terraform module not validated: no provider ({begun.stderr[:200]})")
+    done = terraform("validate")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_files_that_compose_mounts_are_there():
     services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
     mounted = [v.split(":")[0] for s in services.values() for v in s.get("volumes", [])]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sightline.errors import UsageError, WorkerError
 
-_START_S = 120.0
+_START_S = 300.0
 
 
 def free_port() -> int:

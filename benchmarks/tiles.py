@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.perceive.tiles import recent_tile_max, tile_of
+from sightline.perceive.tiles import recent_tile_max
+from sightline.records.map_tiles import tile_of
 from sightline.records.windows import FloatArray
 
 ROWS = 5_000_000

@@ -119,9 +119,6 @@ class Limits:
     # detections on a map
     tile_zoom: int = 26
     """z of map tiles: 60 cm at the equator, finer than any position. More is a UsageError."""
-    tile_detections: int = 50_000_000
-    """Detections of a stream within the window of its tiles. More is a UsageError: to drop one
-    might change an answer."""
     tile_picture_px: int = 4096
     """Tiles beside each other in a picture of them. More is a UsageError."""
 

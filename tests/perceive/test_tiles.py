@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 import sightline as sl
 from sightline.errors import UsageError
-from sightline.perceive.tiles import (
-    MAX_LATITUDE_DEG,
-    RecentTileMax,
-    recent_tile_max,
-    tile_corners,
-    tile_of,
-)
+from sightline.perceive.tiles import recent_tile_max
+from sightline.records.map_tiles import MAX_LATITUDE_DEG, tile_corners, tile_of
 
 LON = st.one_of(
     st.floats(-540, 540), st.sampled_from([-180.0, 180.0, 0.0, 179.999999999, 90.0, 540.0, -190.0])
@@ -43,16 +38,6 @@ def reference(rows, zoom, window_s):
 @given(DETECTIONS, st.integers(0, 26), st.floats(0, 120))
 def test_the_greatest_of_each_tile_is_that_of_one_detection_after_the_other(rows, zoom, window_s):
     assert sl.aggregate_recent_tile_max(rows, zoom, window_s) == reference(rows, zoom, window_s)
-
-
-@given(DETECTIONS, st.integers(0, 20), st.floats(0, 120), st.integers(1, 9))
-def test_a_stream_gives_what_all_at_once_gives(rows, zoom, window_s, size):
-    stream = RecentTileMax(zoom=zoom, window_s=window_s)
-    for first in range(0, len(rows), size):
-        stream.add(*np.array(rows[first : first + size]).T)
-    found, whole = stream.maxima(), recent_tile_max(*np.array(rows).T, zoom=zoom, window_s=window_s)
-    np.testing.assert_array_equal(found.score, whole.score)
-    np.testing.assert_array_equal(found.x, whole.x)
 
 
 def test_many_tiles_more_than_the_table_begins_with_are_all_there():
@@ -127,9 +112,3 @@ def test_a_table_is_read_by_the_names_of_its_columns():
 def test_a_zoom_or_window_out_of_its_range_is_refused(zoom, window_s):
     with pytest.raises(UsageError):
         sl.aggregate_recent_tile_max([(0, 0, 0, 1)], zoom, window_s)
-
-
-def test_more_detections_than_may_be_held_are_an_error():
-    stream = RecentTileMax(zoom=3, window_s=10, most=5)
-    with pytest.raises(UsageError, match="at most 5 detections"):
-        stream.add(*np.zeros((4, 6)))

@@ -13,7 +13,8 @@ from sightline.cli.output_files import check_outputs
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.map_tiles import TILE_FORMS, write_tiles
 from sightline.evidence.series_file import ReadingOptions, read_columns
-from sightline.perceive.tiles import MAX_LATITUDE_DEG, MAX_ZOOM, recent_tile_max
+from sightline.perceive.tiles import recent_tile_max
+from sightline.records.map_tiles import MAX_LATITUDE_DEG, MAX_ZOOM
 from sightline.records.signals import NS_PER_S
 from sightline.sense.written_numbers import Decimal
 

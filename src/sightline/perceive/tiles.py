@@ -2,8 +2,8 @@
 
 A tile (z, x, y) is one of 2^z by 2^z squares of the Web-Mercator map (EPSG:3857), x eastwards from
 the antimeridian, y southwards from 85.05112878° north: the scheme of OpenStreetMap and of the OGC
-"WebMercatorQuad" (OGC 17-083r4, annex D). Detections stream in (:class:`RecentTileMax`) or are
-there at once (:func:`recent_tile_max`); both give the same answer.
+"WebMercatorQuad" (OGC 17-083r4, annex D). Here all detections are there at once. Of a stream the
+tile is the key of a row (`tile` in its contract), and the stage `windows` takes the greatest.
 """
 
 from __future__ import annotations
@@ -19,80 +19,30 @@ import polars as pl
 from numba import types
 
 from sightline.errors import UsageError
-from sightline.limits import DEFAULT_LIMITS
 from sightline.perceive.compiled import inner_loop, kernel
+from sightline.records.map_tiles import (
+    EPSILON,
+    MAX_LATITUDE_DEG,
+    NO_TILE,
+    check_zoom,
+    tile_corners,
+)
 from sightline.records.windows import FloatArray, IntArray
 
-MAX_LATITUDE_DEG = 85.05112878
-"""Where the map is as high as it is wide. What lies nearer to a pole is in no tile, and counted."""
-MAX_ZOOM = DEFAULT_LIMITS.tile_zoom
-"""The finest tiles."""
-
-_EPSILON = 1e-14
-"""Positions on the border of two tiles, to rounding, belong to the eastern and southern one; so
-does mercantile, the implementation that ours is compared with."""
 _ROWS_OF_TABLE = 1 << 14
 _NEAR_BORDER = 1e-6
 
 _F8 = types.Array(types.float64, 1, "C", readonly=True)
 _I8_OUT = types.Array(types.int64, 1, "C")
 _F8_OUT = types.Array(types.float64, 1, "C")
-_NO_TILE = -1
 _NEVER = -math.inf
-
-
-# --- where a position lies ------------------------------------------------------------------------
-
-
-def tile_of(lon_deg: FloatArray, lat_deg: FloatArray, *, zoom: int) -> tuple[IntArray, IntArray]:
-    """Tiles of positions, x and y: the plain form, which is the specification.
-
-    Args:
-        lon_deg: float64[n], of any turn: 190 is -170. Exactly 180 is the eastern border.
-        lat_deg: float64[n].
-        zoom: 0 to ``MAX_ZOOM``.
-
-    Returns:
-        int64[n], int64[n]; -1 for positions that lie in no tile: a latitude beyond
-        ``MAX_LATITUDE_DEG``, or something that is not finite.
-
-    >>> x, y = tile_of(np.array([-105.0, 180.0, 190.0]), np.array([40.0, 0.0, 0.0]), zoom=7)
-    >>> x.tolist(), y.tolist()
-    ([26, 127, 3], [48, 64, 64])
-    """
-    _check_zoom(zoom)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        turned = np.where(np.abs(lon_deg) <= 180.0, lon_deg, (lon_deg + 180.0) % 360.0 - 180.0)
-        sine = np.sin(np.radians(lat_deg))
-        across = turned / 360.0 + 0.5
-        down = 0.5 - 0.25 * np.log((1.0 + sine) / (1.0 - sine)) / math.pi
-        is_on_map = np.isfinite(turned) & (np.abs(lat_deg) <= MAX_LATITUDE_DEG)
-        tiles = 1 << zoom
-        x = np.clip(np.floor((across + _EPSILON) * tiles), 0, tiles - 1)
-        y = np.clip(np.floor((down + _EPSILON) * tiles), 0, tiles - 1)
-    return (
-        np.where(is_on_map, x, _NO_TILE).astype(np.int64),
-        np.where(is_on_map, y, _NO_TILE).astype(np.int64),
-    )
-
-
-def tile_corners(x: IntArray, y: IntArray, *, zoom: int) -> FloatArray:
-    """float64[n, 4]: west, south, east, north of tiles, in degrees.
-
-    >>> tile_corners(np.array([0]), np.array([0]), zoom=1).round(4).tolist()
-    [[-180.0, 0.0, 0.0, 85.0511]]
-    """
-    tiles = float(1 << zoom)
-    west, east = x / tiles * 360.0 - 180.0, (x + 1) / tiles * 360.0 - 180.0
-    north, south = (np.degrees(np.arctan(np.sinh(np.pi * (1 - 2 * r / tiles)))) for r in (y, y + 1))
-    return np.stack([west, south, east, north], axis=1)
 
 
 @inner_loop
 def _row_exactly(lat_deg: float, tiles: int) -> int:
     sine = math.sin(math.radians(lat_deg))
     down = 0.5 - 0.25 * math.log((1.0 + sine) / (1.0 - sine)) / math.pi
-    return min(max(math.floor((down + _EPSILON) * tiles), 0), tiles - 1)
+    return min(max(math.floor((down + EPSILON) * tiles), 0), tiles - 1)
 
 
 @inner_loop
@@ -100,7 +50,7 @@ def _slot(keys: IntArray, key: int) -> int:
     """Where a key is in the table, or the free place where it belongs."""
     mask = len(keys) - 1
     at = (key * 0x9E3779B97F4A7C1 >> 20) & mask  # the golden ratio spreads neighbours
-    while keys[at] not in (key, _NO_TILE):
+    while keys[at] not in (key, NO_TILE):
         at = (at + 1) & mask
     return at
 
@@ -146,7 +96,7 @@ def _take_in(  # noqa: PLR0917 - numba takes no keyword-only arguments
         else:
             if abs(lon) > 180.0:
                 lon = (lon + 180.0) % 360.0 - 180.0
-            x = min(max(math.floor((lon / 360.0 + 0.5 + _EPSILON) * tiles), 0), tiles - 1)
+            x = min(max(math.floor((lon / 360.0 + 0.5 + EPSILON) * tiles), 0), tiles - 1)
             # Between two entries of the table the place is linear to far below a tile; where it
             # comes near a border, and at zooms where a tile is not much wider, it is worked out.
             place = (lat + MAX_LATITUDE_DEG) * per_degree
@@ -160,7 +110,7 @@ def _take_in(  # noqa: PLR0917 - numba takes no keyword-only arguments
                 y = _row_exactly(lat, tiles)
             key = (y << zoom) | x
             at = _slot(keys, key)
-            if keys[at] == _NO_TILE:
+            if keys[at] == NO_TILE:
                 keys[at] = key
                 best[at] = value
                 state[1] += 1
@@ -175,7 +125,7 @@ def _move_over(
     keys: IntArray, best: FloatArray, wider_keys: IntArray, wider_best: FloatArray
 ) -> None:
     for i in range(len(keys)):
-        if keys[i] != _NO_TILE:
+        if keys[i] != NO_TILE:
             at = _slot(wider_keys, keys[i])
             wider_keys[at] = keys[i]
             wider_best[at] = best[i]
@@ -248,7 +198,7 @@ def recent_tile_max(
     >>> found.x.tolist(), found.y.tolist(), found.score.tolist()
     ([16], [10], [0.7])
     """
-    _check_zoom(zoom)
+    check_zoom(zoom)
     _check_window(window_s)
     columns = [np.ascontiguousarray(a, np.float64) for a in (time_s, lon_deg, lat_deg, score)]
     if len({a.shape for a in columns}) > 1 or columns[0].ndim != 1:
@@ -272,7 +222,7 @@ def recent_tile_max(
         wider = _table(len(keys) * 4)
         _move_over(keys, best, *wider)
         keys, best = wider
-    at = np.flatnonzero(keys != _NO_TILE)
+    at = np.flatnonzero(keys != NO_TILE)
     at = at[np.argsort(keys[at])]
     return TileMaxima(
         zoom=zoom,
@@ -310,59 +260,8 @@ def aggregate_recent_tile_max(
     return {(z, x, y): s for (x, y), s in zip(places, found.score.tolist(), strict=True)}
 
 
-class RecentTileMax:
-    """The same of a stream: detections are added as they come, and leave as they grow too old.
-
-    What is held are the detections of the window; more than ``most`` is a UsageError, because to
-    drop one might change an answer.
-
-    >>> recent = RecentTileMax(zoom=5, window_s=60)
-    >>> for at_s, score in ((0.0, 0.9), (95.0, 0.5), (100.0, 0.7)):
-    ...     recent.add(*(np.array([v]) for v in (at_s, 10.0, 50.0, score)))
-    >>> recent.maxima().score.tolist()
-    [0.7]
-    """
-
-    def __init__(
-        self, *, zoom: int, window_s: float, most: int = DEFAULT_LIMITS.tile_detections
-    ) -> None:
-        _check_zoom(zoom)
-        _check_window(window_s)
-        self._zoom, self._window_s, self._most = zoom, window_s, most
-        self._held: list[tuple[FloatArray, ...]] = []
-        self._newest_s = _NEVER
-
-    def add(
-        self, time_s: FloatArray, lon_deg: FloatArray, lat_deg: FloatArray, score: FloatArray
-    ) -> None:
-        """Take in float64[n] of each; in any order of time.
-
-        Raises:
-            UsageError: more detections within the window than may be held.
-        """
-        self._newest_s = float(np.fmax.reduce(time_s, initial=self._newest_s))
-        self._held.append((time_s, lon_deg, lat_deg, score))
-        since_s = self._newest_s - self._window_s
-        self._held = [part for part in self._held if not np.fmax.reduce(part[0]) < since_s]
-        held = sum(len(part[0]) for part in self._held)
-        if held > self._most:
-            raise UsageError(
-                expected=f"at most {self._most} detections within {self._window_s} s",
-                got=str(held),
-                where="recent tile maxima",
-                action="shorten the window, or raise the bound",
-            )
-
-    def maxima(self) -> TileMaxima:
-        """The greatest score of each tile as of the newest detection."""
-        columns = [np.concatenate(part) for part in zip(*self._held, strict=True)] or [
-            np.empty(0)
-        ] * 4
-        return recent_tile_max(*columns, zoom=self._zoom, window_s=self._window_s)
-
-
 def _table(places: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    return np.full(places, _NO_TILE, np.int64), np.empty(places)
+    return np.full(places, NO_TILE, np.int64), np.empty(places)
 
 
 def _columns(detections: Any) -> Iterable[FloatArray]:
@@ -391,16 +290,6 @@ def _columns(detections: Any) -> Iterable[FloatArray]:
             action="give four numbers for each detection",
         )
     return [np.ascontiguousarray(column) for column in rows.T]
-
-
-def _check_zoom(zoom: int) -> None:
-    if not 0 <= zoom <= MAX_ZOOM:
-        raise UsageError(
-            expected=f"a zoom from 0 to {MAX_ZOOM}",
-            got=str(zoom),
-            where="tiles",
-            action="7 is about 300 km at the equator, 14 about 2.4 km",
-        )
 
 
 def _check_window(window_s: float) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.map_tiles import NO_TILE, tile_of
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import (
     GROUP,
@@ -35,7 +36,7 @@ from sightline.records.signals import (
     SIGNAL_SCHEMA,
     TIME_NS,
 )
-from sightline.sense.contract import Contract, FieldForm
+from sightline.sense.contract import Contract, FieldForm, TileColumn
 from sightline.sense.field_values import (
     MAX_EXACT_INTEGER,
     BoolArray,
@@ -117,6 +118,8 @@ def plain_name(name: str) -> str:
 def _needed(contract: Contract) -> set[str]:
     """Columns that every batch must have, apart from fields."""
     needed = {*contract.key}
+    if contract.tile is not None:
+        needed |= {contract.tile.lon, contract.tile.lat}
     for form in (contract.event_time, contract.receipt_time, contract.sequence):
         if form is not None and form.column is not None:
             needed.add(form.column)
@@ -276,6 +279,8 @@ class Admitter:
 
     def admit(self, raw: pl.DataFrame) -> Admission:
         """As :func:`admit`."""
+        if self._contract.tile is not None:
+            raw = _with_tiles(raw, self._contract.tile)
         checks = RowChecks(raw)
         found = self._columns(raw)
         if found.problem is not None:
@@ -302,6 +307,20 @@ class Admitter:
         if self._layout is None or self._layout[0] != names:
             self._layout = (names, find_columns(self._contract, names))
         return self._layout[1]
+
+
+def _with_tiles(raw: pl.DataFrame, form: TileColumn) -> pl.DataFrame:
+    """The rows with their tile as text, null where a position lies in none or cannot be read."""
+    if form.lon not in raw.columns or form.lat not in raw.columns:
+        return raw  # said of the whole batch
+    lon, lat = (
+        raw[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+        for name in (form.lon, form.lat)
+    )
+    x, y = tile_of(lon, lat, zoom=form.zoom)
+    text = pl.format("{}/{}/{}", pl.lit(form.zoom), pl.lit(pl.Series(x)), pl.lit(pl.Series(y)))
+    is_on_map = pl.lit(pl.Series(x != NO_TILE))
+    return raw.with_columns(pl.when(is_on_map).then(text).alias(form.column))
 
 
 def event_time_ns(contract: Contract, raw: pl.DataFrame) -> pl.Series:

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from sightline.records.map_tiles import MAX_ZOOM
 from sightline.records.signals import NS_PER_S, ORIGIN, RECEIVED_NS, ROW
 from sightline.sense.yaml_form import load_form, parse_form
 
@@ -344,6 +345,19 @@ class Archive(Form):
     """Text column that gets the array's name."""
 
 
+class TileColumn(Form):
+    """A text column that is worked out: the map tile of a position, ``z/x/y``."""
+
+    column: Column = "tile"
+    """Its name, to be used in the key."""
+    zoom: Annotated[int, Field(ge=0, le=MAX_ZOOM)]
+    """z of the tiles: 2^z of them around the equator."""
+    lon: Column
+    """Column of longitudes in degrees, of any turn."""
+    lat: Column
+    """Column of latitudes in degrees. Beyond 85.05112878 there is no tile: the row is refused."""
+
+
 class Contract(Form):
     """What a source promises about its rows.
 
@@ -390,6 +404,8 @@ class Contract(Form):
     directory, without its suffixes (``valve1/0``). It replaces a column of that name."""
     archive: Archive | None = None
     """How rows lie in a NumPy archive; only for `.npz`."""
+    tile: TileColumn | None = None
+    """A column of map tiles, worked out from positions: detections keyed by where they are."""
 
     # --- in the units of the engine ---------------------------------------------------------
 
@@ -435,6 +451,9 @@ class Contract(Form):
         named += [self.sequence.column] if self.sequence else []
         for name, form in self.fields.items():
             named += [form.column or name, form.unit_column]
+        tile = self.tile
+        if tile is not None:
+            named = [name for name in (*named, tile.lon, tile.lat) if name != tile.column]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @property
@@ -446,7 +465,8 @@ class Contract(Form):
     @property
     def digest(self) -> str:
         """16 hex digits over everything that can change a row's fate; the description cannot."""
-        plain = self.model_dump(mode="json", exclude={"description"})
+        absent = {"tile"} if self.tile is None else set()  # one without it is what it was before
+        plain = self.model_dump(mode="json", exclude={"description", *absent})
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -478,7 +498,7 @@ class Contract(Form):
                 f"`duplicate_key` with {', '.join(missing)}: duplicates must share key and event "
                 "time, because only rows of the same window are compared with each other"
             )
-        unknown = [n for n in self.duplicate_key if n not in self.columns]
+        unknown = [n for n in self.duplicate_key if n not in {*self.columns, *self.key}]
         if unknown:
             raise ValueError(f"`duplicate_key` of columns the contract reads, not {unknown[0]}")
 

@@ -2,8 +2,15 @@
 
 import pytest
 
-from sightline.cli.sources import parse_locations, parse_source_options, split_start
+from sightline.cli.sources import (
+    _tell_ignored,
+    parse_locations,
+    parse_source_options,
+    split_start,
+)
 from sightline.errors import UsageError
+from sightline.sense.frames import ImageDirectory
+from sightline.sense.frames.image_files import RateTimes
 
 
 @pytest.mark.parametrize(
@@ -56,3 +63,13 @@ def test_what_is_no_option_of_a_source_is_refused(given):
 def test_a_source_without_a_location_is_not_the_folder_that_one_is_in():
     with pytest.raises(UsageError, match="expected a location, got none"):
         parse_locations(["yard="], ["yard"])
+
+
+def test_files_that_are_not_read_are_named_when_a_run_starts(tmp_path, capsys):
+    for name in ("1.jpg", "2.tiff", "3.webp", "._1.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    source = ImageDirectory("east", tmp_path, times=RateTimes(start_ns=0, rate_hz=10))
+    _tell_ignored(source)
+    assert capsys.readouterr().err == (
+        "warning: source east: files that are not read: 2.tiff, 3.webp\n"
+    )

@@ -27,6 +27,7 @@ from sightline.sense.yaml_form import read_document, read_json
 
 _HEAD_BYTES = 1 << 16
 """Of a text file, by which its number of lines is estimated."""
+_SHOWN_NAMES = 5
 CONTROLS = (
     "acknowledge", "reset", "shelve", "unshelve", "mask", "put_back", "contacts"
 )  # fmt: skip
@@ -71,6 +72,7 @@ def open_sources(
             is_live=is_live,
             tell=print_trouble,
         )
+        _tell_ignored(found[name])
     _check_starts({n: found[n] for n in plan.cameras if n in found})
     live = {n for n in plan.cameras if n in found and not found[n].durable}
     recorded = {n for n in plan.cameras if n in found} - live
@@ -82,6 +84,15 @@ def open_sources(
             action="serve the recording as a stream, or leave one kind out",
         )
     return found
+
+
+def _tell_ignored(source: Source) -> None:
+    """Which files lie where the source reads, but are not read; hidden ones nobody misses."""
+    names = [name for name in source.ignored if not Path(name).name.startswith(".")]
+    if names:
+        more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
+        shown = ", ".join(names[:_SHOWN_NAMES])
+        print_trouble(f"source {source.name}: files that are not read: {shown}{more}")
 
 
 def _of_pipeline(plan: Plan, name: str) -> dict[str, Any]:

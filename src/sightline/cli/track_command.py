@@ -14,7 +14,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
-from sightline.errors import SourceError, StorageError, UsageError
+from sightline.errors import RefusedError, SourceError, StorageError, UsageError
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
@@ -148,6 +148,13 @@ def track(
             where=str(detections),
             action="give commas between frame, id, left, top, width, height, score",
         )
+    if 2 * found.refused.height > found.rows:
+        raise RefusedError(
+            expected="rows of detections of which most can be used",
+            got=f"{found.refused.height:,} of {found.rows:,} refused, {_by_reason(found)}",
+            where=str(detections),
+            action="see the refused rows above; what was left is tracked",
+        )
 
 
 def follow(
@@ -246,6 +253,8 @@ def _frame_notes(found: MotDetections) -> list[str]:
             f"frame numbers go up by {np.median(steps):g} at a time: is this a time? Each number "
             "is taken for one frame at --fps; number the frames, and give --timestamps"
         )
+    if len(found.table) >= _STEPS_TOLD_FROM and np.abs(found.table.box_px).max() <= 1.0:
+        notes.append("all boxes lie within 0 to 1: are they shares of a picture? They count as px")
     at_zero = found.refused.filter(
         (pl.col("field") == "frame") & pl.col("detail").str.ends_with("got 0")
     ).height

@@ -103,7 +103,7 @@ class Source:
         seeks: whether its positions are whole numbers that mean the same in every run: each row
             whose ``_row`` is lower is kept. Then a live run logs them with the rows, and goes on
             behind them with :meth:`resume`; a row that comes a second time is passed over.
-        ignored: files that lie there but that no reader takes, for the run's report.
+        ignored: files that lie there but that no reader takes; named when a run starts.
 
     >>> class Dice(Source):
     ...     schemes = ("dice",)

@@ -119,12 +119,9 @@ class LineBlock:
         return replace(self, row=self.row + by, bad=bad)
 
 
-def open_bytes(path: Path, *, may_end_in_cr: bool = False) -> BinaryIO:
-    """The file's bytes, decompressed where its name ends in ``.gz``; UTF-16 becomes UTF-8.
-
-    Args:
-        path: of the file.
-        may_end_in_cr: make LF of CR where no line ends in LF.
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, decompressed where its name ends in ``.gz``; UTF-16 becomes UTF-8, and CR
+    becomes LF where the beginning has no LF.
     """
     stream: Any = (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb")
     try:
@@ -135,7 +132,7 @@ def open_bytes(path: Path, *, may_end_in_cr: bool = False) -> BinaryIO:
     if encoding is not None:
         decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         return _Rewritten(stream, lambda piece: decoder.decode(piece, not piece).encode())  # type: ignore[return-value]
-    if may_end_in_cr and b"\r" in head and b"\n" not in head:
+    if b"\r" in head and b"\n" not in head:
         return _Rewritten(stream, lambda piece: piece.replace(b"\r", b"\n"))  # type: ignore[return-value]
     return stream  # type: ignore[no-any-return]
 
@@ -467,7 +464,7 @@ def read_csv(
         header_line: which line is the header, from 1, blank lines not counted. None: found out.
     """
     try:
-        stream = open_bytes(path, may_end_in_cr=True)
+        stream = open_bytes(path)
     except OSError as error:
         yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, error_words(error))
         return

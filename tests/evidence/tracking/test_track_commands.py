@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from evidence.tracking.tracking_cases import DATA, path, save
 from sightline.cli.main import app_for
 from sightline.cli.track_command import follow
-from sightline.errors import SourceError, StorageError, UsageError
+from sightline.errors import RefusedError, SourceError, StorageError, UsageError
 from sightline.records import Tracks
 from sightline.sense.frames.mot_files import read_detections, read_tracks
 
@@ -223,3 +223,22 @@ def test_frames_that_count_from_0_are_noted(tmp_path):
     rows = [(f, -1, 10, 20, 30, 90, 0.9) for f in range(20)]
     summary = call("track", text(tmp_path / "det.txt", rows), "-o", tmp_path / "t.txt", "--fps", 25)
     assert "1 rows of frame 0 are left out" in summary["notes"][0]
+
+
+def test_lines_that_end_in_cr_are_lines(walk, tmp_path):
+    walk.write_text(walk.read_text().replace("\n", "\r"))
+    summary = call("track", walk, "-o", tmp_path / "tracks.txt", "--fps", 10)
+    assert (summary["rows"], summary["tracks"]) == (21, 1)
+
+
+def test_a_file_of_which_most_rows_are_refused_is_no_success(walk, tmp_path):
+    lines = [f"{f / 25:.3f},-1,100,50,40,120,0.9" for f in range(1, 101)]
+    walk.write_text("\n".join(lines))
+    with pytest.raises(RefusedError, match="96 of 100 refused"):
+        call("track", walk, "-o", tmp_path / "tracks.txt", "--fps", 10)
+
+
+def test_boxes_that_may_be_shares_of_a_picture_are_noted(walk, tmp_path):
+    walk.write_text("\n".join(f"{f},-1,0.1,0.1,0.2,0.4,0.9" for f in range(1, 21)))
+    summary = call("track", walk, "-o", tmp_path / "tracks.txt", "--fps", 10)
+    assert "shares of a picture" in summary["notes"][0]

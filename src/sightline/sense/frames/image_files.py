@@ -276,7 +276,7 @@ class ImageDirectory(CameraSource):
         limits: ``max_images``, ``max_image_bytes``, ``max_frame_px``.
 
     Attributes:
-        ignored: names of the other files that lie there, for the run's report.
+        ignored: names of the other files that lie there; named when a run starts.
 
     Raises:
         SourceError: no such directory, no image in it, or too many.

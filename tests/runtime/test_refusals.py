@@ -55,6 +55,18 @@ def test_every_row_refused_is_a_source_that_cannot_be_read(tmp_path):
     assert "tank.yaml, line 3, event_time" in problem.got
 
 
+def test_a_table_with_the_newest_row_first_is_told_to_be_sorted(tmp_path):
+    (tmp_path / "tank.yaml").write_text(CONTRACT)
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    rows = [f"2026-01-01T{23 - i // 60:02d}:{59 - i % 60:02d}:00Z,a,1" for i in range(100)]
+    (tmp_path / "rows.csv").write_text("\n".join(["time,tank,level", *rows]) + "\n")
+    plan = load_plan(tmp_path / "p.yaml")
+    source = open_source("rows", str(tmp_path / "rows.csv"), plan.contracts["rows"])
+    problem = run_pipeline(plan, {"rows": source}, tmp_path / "run").problem()
+    assert isinstance(problem, RefusedError)
+    assert "the newest row is the first: sort the rows by time" in problem.got
+
+
 def test_it_is_told_while_the_run_goes_on(tmp_path):
     told = []
     run(tmp_path, [9] * 100, told=told)

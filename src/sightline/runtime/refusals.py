@@ -25,6 +25,7 @@ from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.sense import Contract
 from sightline.sense.describing import describe_table
+from sightline.sense.field_values import parse_times
 from sightline.sense.frames import FrameReason
 from sightline.sense.yaml_form import line_of
 
@@ -38,6 +39,8 @@ _SMALLEST_NS, _GREATEST_NS = 946_684_800 * 10**9, 2_524_608_000 * 10**9
 """From 2000 to 2050, UTC ns."""
 _LARGER = MappingProxyType({"unix_ns": "unix_us", "unix_us": "unix_ms", "unix_ms": "unix_s"})
 """The unit that is a thousand times as long."""
+_LEAST_STEPS, _MOST_BACK = 3, 0.9
+"""From row to row, of which so large a share goes back in a table sorted newest first."""
 _LOOKED_AT = 500
 """Refused rows that are looked at for what to write."""
 _R = RefusalReason
@@ -58,6 +61,7 @@ _CAUSES: Mapping[str, tuple[str, str]] = MappingProxyType(
         _R.SEQUENCE: ("the sequence numbers are none", "sequence"),
         _R.FILE_UNREADABLE: ("the file is damaged, or has no header of these columns", ""),
         _R.FILE_EMPTY: ("the file has no rows", ""),
+        _R.ENCODING: ("the text has another encoding: iconv -f WINDOWS-1252 -t UTF-8", ""),
         _R.LINE_UNREADABLE: ("the lines are of another form than the file's name says", ""),
     }
 )
@@ -250,6 +254,8 @@ def main_refusal(
     if contract is not None and change:
         write = _to_write(contract, alike.filter(pl.col("field") == first["field"]), first)
         change += f": {write}" if write else ""
+    if contract is not None and reason == _R.CLOCK_SKEW and _is_newest_first(contract, alike):
+        cause, change = "the newest row is the first: sort the rows by time", ""
     return Refusals(
         refused=refused,
         received=received,
@@ -258,6 +264,17 @@ def main_refusal(
         cause=cause,
         change=change,
     )
+
+
+def _is_newest_first(contract: Contract, refused: pl.DataFrame) -> bool:
+    """Whether the times of refused rows go back from row to row: a table sorted the other way."""
+    column = contract.event_time.column
+    rows = refused.filter(pl.col(ORIGIN) == refused[ORIGIN][0]).sort(ROW)["raw"].head(_LOOKED_AT)
+    table = _as_they_came(rows)
+    if column not in table.columns:
+        return False
+    steps = parse_times(table[column], contract.event_time.format).ns.diff().drop_nulls()
+    return len(steps) >= _LEAST_STEPS and int((steps <= 0).sum()) > _MOST_BACK * len(steps)
 
 
 def _change(

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sightline import notebook
 from sightline.cli.main import app_for
-from sightline.errors import UsageError
+from sightline.errors import SourceError, UsageError
 from sightline.runtime import load_plan
 
 
@@ -107,6 +107,31 @@ def test_rows_without_a_time_are_named_as_refused(tmp_path):
     path.write_text("\n".join(["time,v", *rows]) + "\n")
     said = init(path, "-o", tmp_path / "mine")
     assert "TIME_UNREADABLE 1" in said
+
+
+def test_lines_that_cannot_be_read_are_named_as_refused(tmp_path):
+    path = tmp_path / "gaps.csv"
+    rows = [f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z,{i % 7}" for i in range(300)]
+    path.write_text("\n".join(["time,v", *rows, '"open,1', "3"]) + "\n")
+    said = init(path, "-o", tmp_path / "mine")
+    assert "2 of 302 rows would be refused" in said
+    assert "LINE_UNREADABLE 2" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"time,v,v\n1,2,3\n", "there twice"),
+        (b"time,grad \xb0C\n1,2\n", "expected UTF-8"),
+        (b'time,"v\n(m)"\n1,2\n', "not closed"),
+        (b"time,v\n", "expected rows, got none"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_for_its_reason(tmp_path, content, why):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=why):
+        init(path, "-o", tmp_path / "mine")
 
 
 def faulty_lines(n=1200):

@@ -36,10 +36,12 @@ from sightline.sense.contract import Contract, load_contract
 from sightline.sense.describing import DescribedField, DescribedTable, describe_table
 from sightline.sense.files import read_parquet
 from sightline.sense.opening import scheme_of
+from sightline.sense.refused_rows import no_rejections
 from sightline.sense.source import Chunk
 from sightline.sense.text_files import read_csv
 
 _TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_TOLD = (ROW, "reason", "detail")
 _MOST_ROWS = 20_000_000
 """Of a table that is looked at as a whole; of a longer one give a part."""
 _NICE_S = (
@@ -129,14 +131,15 @@ def _from_table(
     contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
     _check_vacant(contract_file, pipeline_file)
     with working(f"reading {file.name}", total=rows_of(file)) as note:
-        table = _read(file, note)
+        table, unread = _read(file, note)
         found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
     out.mkdir(parents=True, exist_ok=True)
     contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
     pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
     load_plan(pipeline_file)
-    refused = _refused(load_contract(contract_file), table, file)
-    return _said(found, refused, contract_file, pipeline_file, title, file)
+    refused = pl.concat([unread, _refused(load_contract(contract_file), table, file)])
+    rows = len(table) + len(unread)
+    return _said(found, refused, rows, contract_file, pipeline_file, title, file)
 
 
 def _from_camera(
@@ -170,12 +173,12 @@ def _check_vacant(*files: Path) -> None:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _read(path: Path, note: Callable[[int], None]) -> pl.DataFrame:
+def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The table, and what could not be read of it: row, reason and detail."""
     lower = path.name.lower()
     if not path.is_file():
-        raise SourceError(
-            expected="a file", got="nothing", where=str(path), action="check the path"
-        )
+        got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
+        raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
     if lower.endswith(_TEXT):
         chunks: Iterator[Chunk] = read_csv(path, origin=path.name, limits=DEFAULT_LIMITS)
     elif lower.endswith(".parquet"):
@@ -187,8 +190,9 @@ def _read(path: Path, note: Callable[[int], None]) -> pl.DataFrame:
             where="FILE",
             action="convert it, or rename it if that is what it is",
         )
-    frames, rows = [], 0
+    frames, unread, rows = [], [no_rejections().select(_TOLD)], 0
     for chunk in chunks:
+        unread.append(chunk.rejected.select(_TOLD))
         if chunk.frame.height:
             frames.append(chunk.frame)
         rows += chunk.frame.height
@@ -200,18 +204,22 @@ def _read(path: Path, note: Callable[[int], None]) -> pl.DataFrame:
                 where=str(path),
                 action="give a part of it: what is written fits the whole",
             )
+    bad = pl.concat(unread)
     if not frames:
         raise SourceError(
-            expected="a table with rows", got="none", where=str(path), action="give another file"
+            expected="a table with rows",
+            got=f"none: {bad['detail'][0]}" if bad.height else "none",
+            where=str(path),
+            action="see whether it is what its name says, or give another file",
         )
-    return pl.concat(frames)
+    return pl.concat(frames), bad
 
 
 def _refused(contract: Contract, table: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The rows that the contract refuses, each with its reason."""
+    """The rows that the contract refuses: row, reason and detail of each."""
     if contract.origin_column is not None:
         table = table.with_columns(pl.lit(path.stem).alias(contract.origin_column))
-    return Admitter(contract).admit(table).refused
+    return Admitter(contract).admit(table).refused.select(_TOLD)
 
 
 def _name(text: str) -> str:
@@ -456,6 +464,7 @@ def _one_line(text: str) -> str:
 def _said(
     found: DescribedTable,
     refused: pl.DataFrame,
+    rows: int,
     contract_file: Path,
     pipeline_file: Path,
     title: str,
@@ -476,7 +485,7 @@ def _said(
     for column, why in found.unused:
         yield f"unused    {_one_line(column)}: {_one_line(why)}"
     if refused.height:
-        yield f"refused   {refused.height:,} of {found.rows:,} rows would be refused:"
+        yield f"refused   {refused.height:,} of {rows:,} rows would be refused:"
         for reason, count in refused["reason"].value_counts(sort=True).iter_rows():
             row, detail = refused.filter(pl.col("reason") == reason).select(ROW, "detail").row(0)
             yield f"          {reason} {count:,}, first in row {row}: {_one_line(detail)}"

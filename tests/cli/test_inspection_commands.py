@@ -1,8 +1,10 @@
 """From folders of pictures to a model, to decisions and to figures, by the commands."""
 
 import csv
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,9 @@ from perceive.inspection.surface_cases import holed, mask_of_hole, surface
 from sightline.act.batch_ledger import BatchLedger
 from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
+from sightline.evidence.inspection.inspecting import look_at
+from sightline.evidence.inspection.picture_account import maps_note
+from sightline.perceive.inspection.inspector_model import load_inspector
 
 
 def run(*arguments):
@@ -152,6 +157,39 @@ def test_the_report_shows_the_hole(inspected):
     page = (inspected[0] / "report.html").read_text()
     assert "b_hole.png" in page
     assert "<script" not in page
+
+
+def test_a_rejected_picture_is_explained_by_normal_patches_and_by_what_would_have_passed(
+    data, inspected
+):
+    (line,) = map(json.loads, (inspected[0] / "explained.jsonl").read_text().splitlines())
+    assert line["image"] == "b_hole.png"
+    assert 24 <= line["x_px"] < 48
+    assert 16 <= line["y_px"] < 40
+    near = line["nearest_normal"][0]
+    pixels = cv2.imread(str(data / near["image"]), cv2.IMREAD_UNCHANGED)
+    assert near["image"].startswith("good/")
+    assert near["sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()
+    would = line["would_pass"]
+    assert would["box_px"] == pytest.approx([32, 24, 48, 40], abs=2)
+    assert 0.25 < would["contrast"] < 0.4  # two thirds of about 120
+    assert would["without"] < would["passes_below"]
+    assert 0 <= would["size_passes_px"] < would["size_px"]
+    assert 0 < would["contrast_passes"] < would["contrast"] / 2
+    page = (inspected[0] / "report.html").read_text()
+    assert "it would have been accepted here" in page
+
+
+def test_heat_that_does_not_depend_on_what_was_learnt_is_not_shown(model, tmp_path):
+    found = load_inspector(model[0])
+    card = {**found.artefact.card, "randomised_map_correlation": 0.6}
+    other = replace(found, artefact=replace(found.artefact, card=card))
+    picture = tmp_path / "hole.png"
+    write(picture, holed(501))
+    shown, hidden = (look_at(one, picture, "hole", None)[1] for one in (found, other))
+    is_red = [(one[..., 2].astype(int) - one[..., 1] > 60).any() for one in (shown, hidden)]
+    assert is_red == [True, False]
+    assert "Heat maps are not shown" in maps_note(card)
 
 
 def test_a_model_that_was_changed_inspects_nothing(data, model, tmp_path):

@@ -171,6 +171,10 @@ def inspect(
     digest: Annotated[
         str | None, typer.Option(metavar="SHA256", help="Digest that the model must have.")
     ] = None,
+    mm_per_px: Annotated[
+        float | None,
+        typer.Option("--mm-per-px", min=1e-6, help="Say sizes in mm, too: side of a pixel."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look at pictures: heat maps, boxes, accept, review or reject, and a report."""
@@ -182,7 +186,9 @@ def inspect(
         else:
             inspector = load_inspector(model, digest=digest)
             paths = pictures_of(images)
-            summary = inspect_pictures(inspector, paths, out, root=images, told=told)
+            summary = inspect_pictures(
+                inspector, paths, out, root=images, mm_per_px=mm_per_px, told=told
+            )
     if as_json:
         print_json(summary)
         return

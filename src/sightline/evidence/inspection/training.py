@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 import sightline
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.inspection.network_training import NetworkTraining
+from sightline.evidence.inspection.picture_account import maps_note
 from sightline.evidence.inspection.scores import BINS, auroc, by_part
 from sightline.evidence.inspection.threshold import FalseRejects, part_scores, set_threshold
 from sightline.models import InputContract, save_artefact
@@ -35,6 +36,7 @@ from sightline.perceive.inspection.cells import CELL_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector_model import BACKBONE, KIND, NETWORK
 from sightline.perceive.inspection.learning import Learnt
+from sightline.perceive.inspection.normal_examples import find_examples
 from sightline.perceive.inspection.segmentation import NetworkSettings
 from sightline.records.frames import Image
 from sightline.sense.frames.part_pictures import PartPicture, Refused, read_mask, read_picture
@@ -50,8 +52,6 @@ _HANDCRAFTED_COST = (
 )
 _MAPS = 12
 """Pictures whose heat maps are compared with those of an inspector that has learnt nothing."""
-MOST_CORRELATION = 0.5
-"""Maps that are more alike than this show the picture rather than what was learnt: a note."""
 _EXPECTED_REFUSED = 0.2
 """If more of the pictures cannot be read than this, the folder is a wrong one."""
 
@@ -150,8 +150,11 @@ def train_inspector(
         review_from=min(reviews.score, rejects.score),
         mark_from=held.mark_from(false_reject_rate),
     )
+    reads = [one.read for one in good]
+    examples = find_examples(inspector.memory, reads, learnt.cells, scale=inspector.scale)
     card: dict[str, Any] = {
         "code": {"sightline": sightline.__version__},
+        "memory_pictures": _named(good),
         "data": facts | _counts(learnt) | {"licence": data_licence},
         "labels": labels,
         "seed": settings.seed,
@@ -179,12 +182,8 @@ def train_inspector(
             ),
         ],
     }
-    alike = card["randomised_map_correlation"]
-    if alike is not None and alike > MOST_CORRELATION:
-        card["notes"].append(
-            f"heat maps are like those of an inspector that has learnt nothing (rank correlation "
-            f"{alike:.2f}): do not read causes into them"
-        )
+    if note := maps_note(card):
+        card["notes"].append(note)
     graphs = {} if backbone.graph is None else {BACKBONE: backbone.graph}
     if training is not None:
         graphs = {NETWORK: training.graph}
@@ -193,7 +192,7 @@ def train_inspector(
         kind=KIND,
         contract=contract,
         graphs=graphs,
-        arrays=inspector.as_arrays(),
+        arrays=inspector.as_arrays() | examples.as_arrays(),
         card=card,
     )
     if training is not None:
@@ -353,6 +352,11 @@ def _material(
         "bad_without_mask": unmarked,
     }
     return good, bad, contract, facts
+
+
+def _named(pictures: Sequence[LearntFrom]) -> list[list[str]]:
+    """Name and SHA-256 of the pixels of each."""
+    return [[one.name, hashlib.sha256(one.read().tobytes()).hexdigest()] for one in pictures]
 
 
 def _reader(path: Path) -> Callable[[], Image]:

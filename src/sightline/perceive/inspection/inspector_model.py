@@ -9,6 +9,7 @@ from sightline.errors import UsageError
 from sightline.models import ModelArtefact, load_artefact
 from sightline.perceive.inspection.cells import BackboneCells, Cells, HandcraftedCells
 from sightline.perceive.inspection.inspector import Inspected, Inspector
+from sightline.perceive.inspection.normal_examples import NormalExamples
 from sightline.records.frames import Image
 
 KIND = "inspection"
@@ -26,11 +27,13 @@ class InspectorModel:
         artefact: its card, digest and contract.
         inspector: what was learnt.
         cells: makes cells of pictures.
+        examples: where the patches of the memory came from; None: the model does not say.
     """
 
     artefact: ModelArtefact
     inspector: Inspector
     cells: Cells
+    examples: NormalExamples | None = None
 
     def inspect(self, picture: Image) -> Inspected:
         """Look at a picture that keeps the contract."""
@@ -52,6 +55,7 @@ def load_inspector(folder: Path, *, digest: str | None = None) -> InspectorModel
     artefact = load_artefact(folder, kind=KIND, digest=digest)
     try:
         inspector = Inspector.from_arrays(artefact.arrays)
+        examples = NormalExamples.from_arrays(artefact.arrays)
     except (KeyError, ValueError, IndexError) as error:
         raise _unfit(f"{type(error).__name__}: {error}", folder) from error
     cells: Cells = HandcraftedCells()
@@ -65,7 +69,7 @@ def load_inspector(folder: Path, *, digest: str | None = None) -> InspectorModel
     if cells.channels != inspector.memory.vectors.shape[1]:
         got = f"{cells.channels} features, memory of {inspector.memory.vectors.shape[1]}"
         raise _unfit(got, folder)
-    return InspectorModel(artefact=artefact, inspector=inspector, cells=cells)
+    return InspectorModel(artefact=artefact, inspector=inspector, cells=cells, examples=examples)
 
 
 def _unfit(got: str, folder: Path) -> UsageError:

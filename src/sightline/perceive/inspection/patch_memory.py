@@ -55,6 +55,17 @@ class PatchMemory:
         near = _NEAR * math.sqrt(self.vectors.shape[1])
         return np.asarray(np.log(self.distances(cells) + np.float32(near)))
 
+    def nearest_cells(self, cells: Floats) -> tuple[Floats, IntArray]:
+        """Of each vector the nearest of [rows, columns, c] cells: float32[n], the square of its
+        distance, and int64[n], its place row by row.
+        """
+        flat = (cells.reshape(-1, cells.shape[2]) - self.mean) / self.scale
+        own = np.einsum("ij,ij->i", flat, flat)
+        square = own[:, None] - 2 * (flat @ self.vectors.T)
+        best = square.argmin(axis=0).astype(np.int64)
+        theirs = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        return square[best, np.arange(len(best))] + theirs, best
+
     def nearest(self, cell: Floats, *, count: int) -> IntArray:
         """Places in the memory of the vectors nearest to one cell [c], the nearest first."""
         gap = self.vectors - (cell - self.mean) / self.scale

@@ -127,7 +127,7 @@ def detect(
         str | None,
         typer.Option(
             metavar="all|N|TIME",
-            help=f"Why: all events (the {MAX_ALERTS} strongest), the Nth strongest, or that at a "
+            help=f"Explain events: all (the {MAX_ALERTS} strongest), the Nth strongest, or that at a "
             "time.",
         ),
     ] = None,

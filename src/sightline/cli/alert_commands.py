@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.console import Terminal, print_json, utc
-from sightline.cli.runs import open_run
+from sightline.cli.console import Json, Terminal, print_json, utc
+from sightline.cli.runs import Run, open_run
 from sightline.decide.alerting.actions import operator_action
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
@@ -25,7 +25,6 @@ app = typer.Typer(
 
 _SHOWN = 40
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Subject = Annotated[
     str, typer.Argument(help="Subject of the alarm, for example sat-7 or sat-7/bus_voltage_v.")
 ]
@@ -126,9 +125,7 @@ def put_back(run: Run, subject: Subject, stage: Stage = "*", operator: Operator 
 
 def alerts(
     path: Run,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the active alarms of a run, which are hidden and why, and what became of each alert."""
     found = desk_account(open_run(path))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -39,6 +39,9 @@ _DEFECT_CHARS = 300
 _PLAIN_EVERY_S = 10.0  # without a terminal, one progress line in so many seconds
 _SHOWN_AFTER_S, _SHOWN_EVERY_S = 2.0, 0.25
 """On a terminal: what takes less shows nothing; and how often it is shown anew."""
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+"""The option of every command that can print its result as JSON."""
 
 
 class Terminal(Console):

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sightline.cli.console import Terminal, decision_line, print_json
-from sightline.cli.runs import open_run
+from sightline.cli.console import Json, Terminal, decision_line, print_json
+from sightline.cli.runs import Run, open_run
 from sightline.errors import UsageError
 from sightline.evidence import decisions_frame
 from sightline.evidence.said import first_frame_ns
@@ -32,7 +32,7 @@ _WRITES = (".csv", ".parquet")
 
 
 def decisions(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     kind: Annotated[
         str, typer.Option(metavar="NAME", help="Of this kind; * stands for any text.")
     ] = "*",
@@ -65,9 +65,7 @@ def decisions(
         Path | None,
         typer.Option("-o", "--out", help="Write all of them as a table, X.csv or X.parquet."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """What a run decided: list it, filter it, or write it as a table.
 

@@ -127,8 +127,8 @@ def detect(
         str | None,
         typer.Option(
             metavar="all|N|TIME",
-            help=f"Explain events: all (the {MAX_ALERTS} strongest), the Nth strongest, or that at a "
-            "time.",
+            help=f"Explain events: all (the {MAX_ALERTS} strongest), the Nth strongest, or the one "
+            "at a time.",
         ),
     ] = None,
     explain_to: Annotated[

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.runtime.doctor import Finding, State, examine
 
@@ -45,9 +45,7 @@ def doctor(
     least_free_mb: Annotated[
         float, typer.Option("--least-free", metavar="MB", min=0, help="Free disk that is enough.")
     ] = DEFAULT_LIMITS.doctor_free_bytes / 1e6,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Check configuration, versions, clock, disk, database and services; say what to do.
 

@@ -9,7 +9,7 @@ import typer
 
 from sightline.cli import inspection_commands
 from sightline.cli.bench_command import published
-from sightline.cli.console import Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.main import PASSES_OPTIONS_ON
 from sightline.cli.runs import open_run
 from sightline.errors import UsageError
@@ -27,7 +27,6 @@ from sightline.sense.frames.mot_files import MotTable, read_tracks, read_truth
 
 app = typer.Typer(help="Compare results with the truth.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Frames = Annotated[
     str | None,
     typer.Option(metavar="FIRST:LAST", help="Frames to score, from 1, both included."),

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, counting_display, print_json
+from sightline.cli.console import Json, Terminal, counting_display, print_json
 from sightline.cli.decisions_command import list_decisions
-from sightline.cli.runs import entries_of, open_run
+from sightline.cli.runs import Run, entries_of, open_run
 from sightline.errors import UsageError
 from sightline.evidence.account import explain
 from sightline.evidence.account_drawing import draw_terminal
@@ -21,7 +21,7 @@ _LISTED = 40
 
 
 def explain_command(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     said_id: Annotated[
         str | None,
         typer.Argument(
@@ -43,9 +43,7 @@ def explain_command(
             help="Do not search for the least change without which it would not have been raised.",
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Why something was decided: reasons, what led to it, what else happened, what came of it."""
     run = open_run(path)

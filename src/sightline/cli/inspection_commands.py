@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sightline.cli.console import Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import UsageError
 from sightline.evidence.inspection import boards
@@ -38,7 +38,6 @@ from sightline.sense.frames.part_pictures import (
 
 train_app = typer.Typer(help="Learn a model from pictures.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Good = Annotated[
     str | None,
     typer.Option(

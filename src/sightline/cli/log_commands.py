@@ -12,9 +12,9 @@ import polars as pl
 import typer
 from rich.markup import escape
 
-from sightline.cli.console import Terminal, counting_display, print_json
+from sightline.cli.console import Json, Terminal, counting_display, print_json
 from sightline.cli.run_command import show_report
-from sightline.cli.runs import Plugins, entries_of, open_run
+from sightline.cli.runs import Plugins, Run, entries_of, open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
 from sightline.runtime import (
@@ -35,8 +35,6 @@ from sightline.sense import MemorySource, feed_again_frame, load_contract
 
 _SHOWN_DIFFERENCES = 10
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Sources = Annotated[
     list[str] | None,
     typer.Option(

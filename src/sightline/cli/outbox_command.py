@@ -12,9 +12,9 @@ import typer
 
 from sightline.act import AlertDelivery, outlet_registry
 from sightline.act.outbox import Undelivered
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.cli.outlets import parse_alerts
-from sightline.cli.runs import open_run
+from sightline.cli.runs import Run, open_run
 from sightline.errors import SinkError, UsageError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.registry import import_plugins
@@ -22,7 +22,7 @@ from sightline.runtime.verification import ledger_changing
 
 
 def outbox(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     alerts: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,9 +38,7 @@ def outbox(
     wait_s: Annotated[
         float, typer.Option("--for", min=0, help="Seconds to go on trying; with --alerts.")
     ] = DEFAULT_LIMITS.drain_s,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show which alerts of a run were not delivered; send them again, or give them up.
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.console import Terminal, print_json, utc
+from sightline.cli.console import Json, Terminal, print_json, utc
 from sightline.cli.output_files import check_outputs
-from sightline.cli.runs import Plugins, open_run
+from sightline.cli.runs import Plugins, Run, open_run
 from sightline.errors import UsageError
 from sightline.evidence.parts_account import (
     KnownPart,
@@ -25,7 +25,7 @@ _WRITES = (".csv", ".parquet")
 
 
 def parts(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     serial: Annotated[
         str | None, typer.Argument(metavar="[SERIAL]", help="Serial number or id of a part.")
     ] = None,
@@ -34,9 +34,7 @@ def parts(
         typer.Option("-o", "--out", help="Write all parts as a table, X.csv or X.parquet."),
     ] = None,
     plugins: Plugins = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what was seen, measured and decided of each part, by which versions, who reviewed it.
 

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from rich.text import Text
 
 from sightline.act import outlet_registry
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.cli.field_examples import add_examples, default_of, example_of, unit_of
 from sightline.errors import PipelineError, UsageError
 from sightline.registry import import_plugins
@@ -32,8 +32,6 @@ from sightline.runtime.pipeline_file import find_problems, load_plan
 from sightline.runtime.stage import AnyStage, Stage
 from sightline.sense.contract import Contract, contract_json_schema
 from sightline.sense.opening import source_registry
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def check(

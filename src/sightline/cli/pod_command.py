@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.cli.output_files import check_outputs
 from sightline.cli.runs import open_run
 from sightline.errors import SourceError, UsageError
@@ -57,9 +57,7 @@ def pod(
         typer.Option(metavar="OUT", help="Folder for B-scans with their strongest echo."),
     ] = None,
     unit: Annotated[str, typer.Option(help="Of the sizes.")] = "mm",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Probability of detection: a90, a90/95 and false calls (MIL-HDBK-1823A).
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from sightline.act import LatencyRecorder
-from sightline.cli.console import print_json
-from sightline.cli.runs import open_run
+from sightline.cli.console import Json, print_json
+from sightline.cli.runs import Run, open_run
 from sightline.errors import LogError
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.runtime import RunDirectory
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 _PERCENTILES = ("p50", "p95", "p99", "worst")
 
 
@@ -74,7 +72,7 @@ def stages_to_fix(
 
 
 def profile(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    run: Run,
     as_json: Json = False,
 ) -> None:
     """Show which stage of a run takes the greatest share of its time budget: fix that one first."""

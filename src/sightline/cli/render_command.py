@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.runs import open_run
 from sightline.cli.sources import open_sources
 from sightline.errors import UsageError
@@ -32,9 +32,7 @@ def render(
         float | None,
         typer.Option(metavar="SECONDS", help="A still, this long after the first frame."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Draw a site's run from its log: pictures, tracks, zones, risks and commands."""
     run = open_run(path)

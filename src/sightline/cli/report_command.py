@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import Terminal, counting_display, print_json
-from sightline.cli.runs import entries_of, open_run
+from sightline.cli.console import Json, Terminal, counting_display, print_json
+from sightline.cli.runs import Run, entries_of, open_run
 from sightline.errors import UsageError
 from sightline.evidence.report import write_report
 from sightline.evidence.run_account import account_of_run
@@ -16,13 +16,11 @@ from sightline.evidence.run_sections import report_lines
 
 
 def report(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write it as one page, X.html.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the result of a run from its log: counts of rows, times, missed deadlines, decisions.
 

@@ -9,7 +9,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.output_files import check_outputs
-from sightline.cli.runs import Plugins, open_run
+from sightline.cli.runs import Plugins, Run, open_run
 from sightline.cli.serve_command import Host, Port, TokenFile, serve_run
 from sightline.console.access import Access, read_token
 from sightline.evidence.part_pixels import PartPixels
@@ -19,7 +19,7 @@ from sightline.evidence.reviewed_set import write_reviewed
 
 
 def review(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     export: Annotated[
         Path | None,
         typer.Option(

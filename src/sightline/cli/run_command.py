@@ -19,6 +19,7 @@ from rich.text import Text
 
 from sightline.act import RunMetrics, outlet_registry, serve_metrics
 from sightline.cli.console import (
+    Json,
     Terminal,
     print_json,
     print_trouble,
@@ -53,9 +54,6 @@ class Deadlines(StrEnum):
     AUTO = "auto"
     ON = "on"
     OFF = "off"
-
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def run(

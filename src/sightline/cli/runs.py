@@ -14,6 +14,7 @@ from sightline.runtime import RunDirectory
 PLUGINS = "SIGHTLINE_PLUGINS"
 """Environment variable: folders, separated as in ``PATH``, for every command that opens a run."""
 
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 Plugins = Annotated[
     list[str] | None,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli.console import Terminal, stop_on_signal
-from sightline.cli.runs import Plugins, open_run
+from sightline.cli.runs import Plugins, Run, open_run
 from sightline.console.access import Access, read_token
 from sightline.console.console import Console
 from sightline.console.reviewing import ReviewView
@@ -34,7 +34,7 @@ TokenFile = Annotated[
 
 
 def serve(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    path: Run,
     host: Host = "127.0.0.1",
     port: Port = 8765,
     token_file: TokenFile = None,

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import typer
 
-from sightline.cli.console import Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import RefusedError, SourceError, StorageError, UsageError
 from sightline.perceive.tracking import Tracker
@@ -26,8 +26,6 @@ from sightline.sense.frames.mot_files import (
     read_frame_times,
     write_tracks,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 ASSUMED_FPS = 25.0
 """Taken where no rate is given. Recordings have 7 to 30 frames a second: give the true rate."""

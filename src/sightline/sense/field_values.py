@@ -21,6 +21,8 @@ from sightline.sense.contract import FieldForm, TimeFormat
 
 FEW_ROWS = 4096
 """Rows up to which one thread is faster than the pool, or as fast."""
+_FEW_TEXTS = 256
+"""Rows up to which looking at every text is faster than asking Polars to."""
 
 
 def rows_where(frame: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFrame:
@@ -198,6 +200,10 @@ def _all_unreadable(column: pl.Series) -> tuple[pl.Series, BoolArray | None, Boo
 
 def blank_rows(text: pl.Series) -> BoolArray | None:
     """bool[n], rows of a String column that are null or empty; None when there is none."""
+    if len(text) <= _FEW_TEXTS:
+        few = text.to_list()
+        if "" not in few and None not in few:
+            return None
     blank = text == ""
     if text.null_count():
         blank = text.is_null() | blank

@@ -15,10 +15,16 @@ from sightline.recorder.arrow_stream import check_unpacked, read_arrow
 
 
 def encode_frame(frame: pl.DataFrame) -> bytes:
-    """Arrow IPC stream, zstd, as the log and the worker pipes carry it."""
+    """Arrow IPC stream as the log and the worker pipes carry it; zstd, unless rows are few."""
     buffer = io.BytesIO()
-    frame.write_ipc_stream(buffer, compression="zstd")
+    # Each buffer is compressed by itself, and starts at a multiple of 64 bytes either way.
+    is_small = frame.height <= _FEW_ROWS
+    frame.write_ipc_stream(buffer, compression="uncompressed" if is_small else "zstd")
     return buffer.getvalue()
+
+
+_FEW_ROWS = 16
+"""Rows up to which compressing makes a batch larger, and takes longer than all else about it."""
 
 
 def decode_frame(payload: bytes) -> pl.DataFrame:

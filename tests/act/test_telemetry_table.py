@@ -11,7 +11,7 @@ import pytest
 
 from sightline.act.ledger_upgrade import upgrade_schema
 from sightline.act.telemetry_table import TelemetryTable
-from sightline.errors import LogError, UsageError
+from sightline.errors import LogError, SinkError, UsageError
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -87,9 +87,21 @@ def test_rows_that_came_last_count_whatever_the_order_of_loading(table: Telemetr
     assert table.throughput().rows()[0][2:] == (7.0, 1)
 
 
+@pytest.mark.parametrize("order", [(3.0, None, 7.0), (7.0, None, 3.0)])
+def test_of_rows_that_came_at_one_time_the_highest_throughput_counts(
+    table: TelemetryTable, order: tuple[float | None, ...]
+) -> None:
+    row = {"terminal": "t", "sample_time": NOW - timedelta(minutes=9), "ingested_at": NOW}
+    for value in order:
+        table.load(
+            pl.DataFrame([{**row, "throughput_mbps": value}]).cast({"throughput_mbps": pl.Float64})
+        )
+    assert table.throughput().rows()[0][2:] == (7.0, 1)
+
+
 def test_a_loading_that_fails_adds_nothing(table: TelemetryTable) -> None:
     bad = telemetry(10).with_columns(terminal=pl.lit("a\x00b"))
-    with pytest.raises(Exception, match="0x00"):
+    with pytest.raises(SinkError, match="0x00"):
         table.load(bad)
     assert table.throughput().is_empty()
 

@@ -310,13 +310,18 @@ def add_rows(
 
 
 def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> None:
-    """COPY rows into a table; the driver's errors become those of SQLAlchemy."""
-    statement = f"COPY {table} ({names}) FROM STDIN"
+    with copying(connection, f"COPY {table} ({names}) FROM STDIN") as stream:
+        for row in rows:
+            stream.write_row(row)
+
+
+@contextlib.contextmanager
+def copying(connection: sa.Connection, statement: str) -> Iterator[Any]:
+    """What a COPY of PostgreSQL is written to; the driver's errors become those of SQLAlchemy."""
     errors = connection.dialect.loaded_dbapi.Error
     try:
         with connection.connection.cursor().copy(statement) as stream:
-            for row in rows:
-                stream.write_row(row)
+            yield stream
     except errors as error:
         raise sa.exc.DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=connection.dialect

@@ -1,8 +1,9 @@
 """Telemetry in PostgreSQL: loaded by COPY, kept in partitions of a day, asked by a view.
 
 Rows may come late and more than once; every one of them is kept as it came, and of a terminal and
-sample time the one that was ingested last counts. The table is for whoever asks across runs; what
-decides reads streams and files, and never this.
+sample time the one that was ingested last counts, and of several that were ingested at one time the
+one with the highest throughput: that is the same however they were loaded. The table is for
+whoever asks across runs; what decides reads streams and files, and never this.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from sightline.act.ledger_database import (
+    copying,
     ledger_engine,
     reading,
     recorded_address,
@@ -130,8 +132,7 @@ class TelemetryTable:
             for day in sorted(days):
                 _make_partition(connection, day)
             copy = f"COPY telemetry ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
-            raw = connection.connection.cursor()
-            with raw.copy(copy) as stream:
+            with copying(connection, copy) as stream:
                 for at in range(0, len(text), _COPY_BYTES):
                     stream.write(text[at : at + _COPY_BYTES])
         return rows.height

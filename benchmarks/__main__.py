@@ -126,6 +126,32 @@ def disturbances(
 
 
 @app.command()
+def ticks(
+    as_json: Json = False,
+    count: Annotated[int, typer.Option("--ticks", min=10, help="Ticks to measure.")] = 300,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Rows of a tick, each of a key of its own.")
+    ] = 30,
+) -> None:
+    """A live tick with few rows for four partitions: CPU time of each step."""
+    from benchmarks.ticks import bench_ticks
+
+    _show(bench_ticks(ticks=count, rows=rows), as_json=as_json)
+
+
+@app.command()
+def telemetry(
+    ledger: Annotated[str, typer.Argument(help="PostgreSQL; a schema of its own is made there.")],
+    as_json: Json = False,
+    rows: Annotated[int, typer.Option(min=1000, help="Rows to load.")] = 10_000_000,
+) -> None:
+    """The view of throughput over telemetry in PostgreSQL: time, plan, equal to Polars or not."""
+    from benchmarks.telemetry import bench_telemetry
+
+    _show(bench_telemetry(ledger, rows=rows, progress=_say), as_json=as_json)
+
+
+@app.command()
 def tiles(as_json: Json = False) -> None:
     """Detections into the greatest score of each map tile, on one core."""
     from benchmarks.tiles import bench_tiles

@@ -126,6 +126,18 @@ def test_a_source_that_goes_on_begins_behind_what_is_kept(broker: Case) -> None:
     assert found == halves(4, 6)
 
 
+def test_more_than_one_request_of_a_reader_may_fetch_comes_all_the_same(
+    broker: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broker.name == "nats":
+        monkeypatch.setattr("sightline.brokers.nats_jetstream._PULL_BYTES", 1)  # then 2 MiB
+    address = broker.address()
+    broker.publish(address, [line(n) + b" " * 900_000 for n in range(6)])
+    with closing(opened(address)) as source:
+        found, _ = values(chunks(source), 6)
+    assert found == halves(0, 6)
+
+
 def test_what_was_not_kept_comes_again(broker: Case) -> None:
     address = broker.address()
     broker.publish(address, [line(n) for n in range(3)])

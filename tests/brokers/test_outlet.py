@@ -32,7 +32,7 @@ def test_an_alert_is_published_and_a_second_attempt_is_known_by_its_key(broker: 
 
 
 def test_a_broker_that_is_not_there_leaves_the_alert_in_line(broker: Case) -> None:
-    if broker.name != "nats":
+    if broker.name not in {"nats", "rabbitmq-queue"}:
         pytest.skip("the same for each broker: a failed write")
     address = broker.address().replace(str(broker.server.port), "1")
     name, outlet = open_outlet(

@@ -8,6 +8,7 @@ more than a bounded number of bytes ahead.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,13 +17,14 @@ from sightline.brokers.address import BrokerAddress
 from sightline.brokers.link import (
     CONTENT_TYPE,
     DEAD_FROM,
-    DEAD_REASON,
-    BrokerLost,
     BrokerOutletError,
     BrokerRefused,
     Message,
+    as_outlet_error,
+    dead_headers,
     gone,
     lost,
+    not_let_in,
     refused,
 )
 from sightline.limits import Limits
@@ -132,12 +134,7 @@ class KafkaReader:
 
     def _raise(self, error: KafkaError) -> None:
         if error.code() in _NOT_LET_IN:
-            raise refused(
-                self._address,
-                expected="to be let in",
-                got="Kafka: user, password or rights are not accepted",
-                action="set SIGHTLINE_KAFKA_USER and SIGHTLINE_KAFKA_PASSWORD",
-            )
+            raise not_let_in(self._address, "Kafka")
         raise lost(self._address, error.str())
 
     def connect(self, after: int | None) -> None:
@@ -216,16 +213,10 @@ class KafkaReader:
         """See :class:`.Reader`."""
         if self._producer is None:
             self._producer = Producer({**settings(self._address, self._limits), "acks": "all"})
-        which = f"{message.origin}:{message.sequence}"
+        told = dead_headers(message, reason)
+        headers: dict[str, str | bytes | None] = {CONTENT_TYPE: message.content_type, **told}
         self._producer.produce(
-            self._dead_letter,
-            message.body,
-            key=which.encode(),
-            headers={
-                CONTENT_TYPE: message.content_type,
-                DEAD_FROM: which,
-                DEAD_REASON: " ".join(reason.split())[:200],
-            },
+            self._dead_letter, message.body, key=told[DEAD_FROM].encode(), headers=headers
         )
         if self._producer.flush(self._limits.broker_answer_s):
             raise lost(self._address, "the topic of dead letters takes nothing")
@@ -343,15 +334,9 @@ class KafkaWriter:
 
     def _create(self) -> None:
         client = AdminClient(settings(self._address, self._limits))
-        try:
+        with as_outlet_error(), contextlib.suppress(BrokerRefused):  # there is none yet
             _topic(client, self._address, self._limits)
             return
-        except BrokerLost as error:
-            raise BrokerOutletError(
-                expected=error.expected, got=error.got, where=error.where, action=error.action
-            ) from error
-        except BrokerRefused:
-            pass  # there is none yet
         topic = NewTopic(self._address.name, num_partitions=1, replication_factor=1)
         for made in client.create_topics([topic]).values():
             try:

@@ -7,9 +7,10 @@ remembered of it: whoever reads connects again, behind the last message it was g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -24,6 +25,7 @@ no positions of its own (RabbitMQ queues, MQTT)."""
 DEAD_REASON, DEAD_FROM = "sightline-reason", "sightline-from"
 """Headers of a message that was set aside: why, and which it was."""
 
+_SHOWN_CHARS = 200
 _T = TypeVar("_T")
 
 
@@ -203,7 +205,30 @@ class Arrivals:
 
 
 class BrokerOutletError(SinkError):
-    """A broker did not take what was written."""
+    """A broker answered, and did not take what was written."""
+
+
+@contextlib.contextmanager
+def as_outlet_error() -> Iterator[None]:
+    """What a writer raises of a connection: of one that broke SinkError, so that it is tried again.
+
+    Of a broker that answered and refused BrokerOutletError.
+    """
+    try:
+        yield
+    except (BrokerLost, BrokerRefused) as error:
+        kind = SinkError if isinstance(error, BrokerLost) else BrokerOutletError
+        raise kind(
+            expected=error.expected, got=error.got, where=error.where, action=error.action
+        ) from error
+
+
+def dead_headers(message: Message, reason: str) -> dict[str, str]:
+    """Headers of a message that is set aside: which it was, and why."""
+    return {
+        DEAD_FROM: f"{message.origin}:{message.sequence}",
+        DEAD_REASON: " ".join(reason.split())[:_SHOWN_CHARS],
+    }
 
 
 def lost(where: object, got: object) -> BrokerLost:
@@ -211,7 +236,7 @@ def lost(where: object, got: object) -> BrokerLost:
     words = " ".join(str(got).split()) if str(got) else type(got).__name__
     return BrokerLost(
         expected="a broker that answers",
-        got=words[:200],
+        got=words[:_SHOWN_CHARS],
         where=str(where),
         action="check that it runs and can be reached from here",
     )
@@ -220,7 +245,21 @@ def lost(where: object, got: object) -> BrokerLost:
 def refused(where: object, *, expected: str, got: str, action: str) -> BrokerRefused:
     """The broker at ``where`` does not let us."""
     return BrokerRefused(
-        expected=expected, got=" ".join(got.split())[:200], where=str(where), action=action
+        expected=expected,
+        got=" ".join(got.split())[:_SHOWN_CHARS],
+        where=str(where),
+        action=action,
+    )
+
+
+def not_let_in(where: object, name: str, variable: str = "") -> BrokerRefused:
+    """The broker called ``name`` does not accept who asks, or what that may do."""
+    return refused(
+        where,
+        expected="to be let in",
+        got=f"{name}: user, password or rights are not accepted",
+        action=f"set SIGHTLINE_{variable or name.upper()}_USER and "
+        f"SIGHTLINE_{variable or name.upper()}_PASSWORD",
     )
 
 

@@ -17,16 +17,14 @@ from typing import Any
 from sightline.brokers.address import BrokerAddress
 from sightline.brokers.link import (
     CONTENT_TYPE,
-    DEAD_FROM,
-    DEAD_REASON,
     PRODUCER,
     SEQUENCE,
     Arrivals,
-    BrokerLost,
-    BrokerOutletError,
-    BrokerRefused,
     Message,
+    as_outlet_error,
+    dead_headers,
     lost,
+    not_let_in,
     refused,
 )
 from sightline.limits import Limits
@@ -105,12 +103,7 @@ class _Link:
         if code is None or code.is_failure:
             self.close()
             if code is not None and str(code) in _NOT_LET_IN:
-                raise refused(
-                    address,
-                    expected="to be let in",
-                    got=f"MQTT: {code}",
-                    action="set SIGHTLINE_MQTT_USER and SIGHTLINE_MQTT_PASSWORD",
-                )
+                raise not_let_in(address, "MQTT")
             raise lost(address, str(code or self.failure or "no answer in time"))
 
     def follow(self, arrivals: Arrivals) -> None:
@@ -293,12 +286,11 @@ class MqttReader:
     def set_aside(self, message: Message, reason: str) -> None:
         """See :class:`.Reader`."""
         assert self._link is not None
-        which = f"{message.origin}:{message.sequence}"
         self._link.publish(
             self._dead_letter,
             [message.body],
             content_type=message.content_type,
-            properties=[[(DEAD_FROM, which), (DEAD_REASON, " ".join(reason.split())[:200])]],
+            properties=[list(dead_headers(message, reason).items())],
             timeout_s=self._limits.broker_answer_s,
         )
 
@@ -333,7 +325,7 @@ class MqttWriter:
         properties = [
             [(PRODUCER, self._producer), (SEQUENCE, n)] if n.isdecimal() else [] for n in numbers
         ]
-        try:
+        with as_outlet_error():
             if self._link is None or self._link.failure:
                 self._link = _Link(self._address, client_id="", session_s=0, limits=self._limits)
             self._link.publish(
@@ -343,10 +335,6 @@ class MqttWriter:
                 properties=properties,
                 timeout_s=deadline_s,
             )
-        except (BrokerLost, BrokerRefused) as error:
-            raise BrokerOutletError(
-                expected=error.expected, got=error.got, where=error.where, action=error.action
-            ) from error
 
     def close(self) -> None:
         """See :class:`.Writer`."""

@@ -20,18 +20,19 @@ from sightline.brokers.address import BrokerAddress
 from sightline.brokers.link import (
     CONTENT_TYPE,
     DEAD_FROM,
-    DEAD_REASON,
     Arrivals,
     BrokerLost,
     BrokerOutletError,
     BrokerRefused,
     LoopThread,
     Message,
+    as_outlet_error,
+    dead_headers,
     gone,
     lost,
+    not_let_in,
     refused,
 )
-from sightline.errors import SinkError
 from sightline.limits import Limits
 
 try:
@@ -87,12 +88,7 @@ class _Link:
             return self._loop.call(made, timeout_s=timeout_s or self._answer_s)
         except _FAILURES as error:
             if "authorization" in str(error).lower() or "permissions" in str(error).lower():
-                raise refused(
-                    self.address,
-                    expected="to be let in",
-                    got="NATS: user, password or permissions are not accepted",
-                    action="set SIGHTLINE_NATS_USER and SIGHTLINE_NATS_PASSWORD",
-                ) from None
+                raise not_let_in(self.address, "NATS") from None
             raise lost(self.address, error) from error
 
     def open(self) -> JetStreamContext:
@@ -319,22 +315,15 @@ class JetStreamReader:
 
     def set_aside(self, message: Message, reason: str) -> None:
         """See :class:`.Reader`."""
-        which = f"{message.origin}:{message.sequence}"
+        told = dead_headers(message, reason)
+        headers = {
+            "Nats-Msg-Id": f"dead:{told[DEAD_FROM]}",
+            CONTENT_TYPE: message.content_type or "application/octet-stream",
+            **told,
+        }
         try:
-            self._link.call(
-                _found(
-                    self._link.open().publish(
-                        self._dead_letter,
-                        message.body,
-                        headers={
-                            "Nats-Msg-Id": f"dead:{which}",
-                            CONTENT_TYPE: message.content_type or "application/octet-stream",
-                            DEAD_FROM: which,
-                            DEAD_REASON: " ".join(reason.split())[:200],
-                        },
-                    )
-                )
-            )
+            publishing = self._link.open().publish(self._dead_letter, message.body, headers=headers)
+            self._link.call(_found(publishing))
         except LookupError:
             raise refused(
                 self._address,
@@ -371,23 +360,8 @@ class JetStreamWriter:
     ) -> None:
         """See :class:`.Writer`."""
         try:
-            js = self._link.open()
-            if self._creates:
-                self._link.call(self._create(js))
-                self._creates = False
-            client = self._link.client
-            assert client is not None
-            longest = max(map(len, bodies), default=0)
-            if longest > client.max_payload:
-                raise BrokerOutletError(
-                    expected=f"messages of at most {client.max_payload} bytes",
-                    got=f"one of {longest}",
-                    where=str(self._address),
-                    action="give fewer rows per message, or raise the server's max_payload",
-                )
-            self._link.call(
-                _found(self._publish(js, bodies, content_type, keys)), timeout_s=deadline_s
-            )
+            with as_outlet_error():
+                self._write(bodies, content_type, keys, deadline_s)
         except LookupError:
             raise BrokerOutletError(
                 expected=f"a stream that takes {self._subject}",
@@ -395,10 +369,25 @@ class JetStreamWriter:
                 where=str(self._address),
                 action="make one: `sightline publish … --create`, or `nats stream add`",
             ) from None
-        except (BrokerLost, BrokerRefused) as error:
-            raise SinkError(
-                expected=error.expected, got=error.got, where=error.where, action=error.action
-            ) from error
+
+    def _write(
+        self, bodies: Sequence[bytes], content_type: str, keys: Sequence[str], deadline_s: float
+    ) -> None:
+        js = self._link.open()
+        if self._creates:
+            self._link.call(self._create(js))
+            self._creates = False
+        client = self._link.client
+        assert client is not None
+        longest = max(map(len, bodies), default=0)
+        if longest > client.max_payload:
+            raise BrokerOutletError(
+                expected=f"messages of at most {client.max_payload} bytes",
+                got=f"one of {longest}",
+                where=str(self._address),
+                action="give fewer rows per message, or raise the server's max_payload",
+            )
+        self._link.call(_found(self._publish(js, bodies, content_type, keys)), timeout_s=deadline_s)
 
     async def _create(self, js: JetStreamContext) -> None:
         try:

@@ -19,17 +19,18 @@ from urllib.parse import quote
 from sightline.brokers.address import BrokerAddress
 from sightline.brokers.link import (
     DEAD_FROM,
-    DEAD_REASON,
     PRODUCER,
     SEQUENCE,
     Arrivals,
     BrokerLost,
-    BrokerOutletError,
     BrokerRefused,
     LoopThread,
     Message,
+    as_outlet_error,
+    dead_headers,
     gone,
     lost,
+    not_let_in,
     refused,
 )
 from sightline.limits import Limits
@@ -58,7 +59,7 @@ _AHEAD = 2000
 _WINDOW = 256
 _PIECE = 65_535
 """Most messages of one piece of a stream."""
-_QUIET_S = 0.3
+_QUIET_S = 2.0
 """The end of a stream is where nothing has come for so long."""
 
 
@@ -84,12 +85,7 @@ class _Link:
         try:
             return self.loop.call(made, timeout_s=timeout_s or self.answer_s)
         except (AuthenticationError, ProbableAuthenticationError):
-            raise refused(
-                self.address,
-                expected="to be let in",
-                got="RabbitMQ: user or password are not accepted",
-                action="set SIGHTLINE_AMQP_USER and SIGHTLINE_AMQP_PASSWORD",
-            ) from None
+            raise not_let_in(self.address, "RabbitMQ", "AMQP") from None
         except ChannelNotFoundEntity:
             self.channel = None
             raise refused(
@@ -170,7 +166,7 @@ class AmqpReader:
         self._link.open()
         start: int | str = "first" if after is None else after + 1
         if self._is_stream and after is not None:
-            first, _ = self._edge("first")
+            first = self._first()
             if first is not None and after + 1 < first:
                 raise gone(self._address, after + 1, first)
         self._arrivals = Arrivals(self._limits.broker_waiting_bytes)
@@ -236,18 +232,31 @@ class AmqpReader:
         with contextlib.suppress(BrokerLost, BrokerRefused):
             self._link.call(message.ack(multiple=True))
 
-    def _edge(self, which: str) -> tuple[int | None, int | None]:
-        """The first message of a stream, or those of its last piece: lowest and highest number."""
-        return self._link.call(self._look(which), timeout_s=3 * self._link.answer_s)  # type: ignore[no-any-return]
+    def _first(self) -> int | None:
+        """The number of the first message of a stream; None where it has none."""
+        found: tuple[int, int] | None = self._link.call(
+            self._look("first", 0), timeout_s=3 * self._link.answer_s
+        )
+        return None if found is None else found[0]
 
-    async def _look(self, which: str) -> tuple[int | None, int | None]:
-        assert self._link.channel is not None
-        connection = self._link._connection
-        assert connection is not None
-        channel = await connection.channel()
+    async def _look(self, which: str, first: int) -> tuple[int, int] | None:
+        """Lowest and highest number of the first or last piece of a stream; None: it has none.
+
+        The server tells no end: nothing comes behind it. Fewer than it has counted are no end yet,
+        so that a busy machine gets the time of an answer.
+
+        Args:
+            which: ``first`` or ``last``.
+            first: number of the first message, where the last is looked for.
+        """
+        assert self._link._connection is not None
+        channel = await self._link._connection.channel()
         try:
-            await channel.set_qos(prefetch_count=_PIECE)
-            queue = await channel.get_queue(self._link.queue, ensure=True)
+            await channel.set_qos(prefetch_count=1 if which == "first" else _PIECE)
+            queue = await channel.declare_queue(self._link.queue, passive=True)
+            # Counted every few seconds: there are so many at least.
+            count = queue.declaration_result.message_count or 0
+            wanted = first + count - 1
             seen: list[int] = []
             news = asyncio.Event()
 
@@ -256,13 +265,17 @@ class AmqpReader:
                 news.set()
 
             await queue.consume(arrived, arguments={"x-stream-offset": which})
-            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-                while True:
-                    await asyncio.wait_for(news.wait(), _QUIET_S if seen else 2 * _QUIET_S)
-                    news.clear()
-                    if which == "first":
-                        break
-            return (min(seen), max(seen)) if seen else (None, None)
+            while which == "last" or not seen:
+                is_short = seen[-1] < wanted if seen else count > 0
+                try:
+                    wait_s = self._link.answer_s if is_short else _QUIET_S
+                    await asyncio.wait_for(news.wait(), wait_s)
+                except TimeoutError:
+                    if not seen and count:
+                        raise
+                    break
+                news.clear()
+            return (min(seen), max(seen)) if seen else None
         finally:
             await channel.close()
 
@@ -271,9 +284,11 @@ class AmqpReader:
         if not self._is_stream:
             return None
         self._link.open()
-        first, _ = self._edge("first")
-        _, last = self._edge("last")
-        return (0, -1) if first is None or last is None else (first, last)
+        first = self._first()
+        if first is None:
+            return 0, -1
+        last = self._link.call(self._look("last", first), timeout_s=3 * self._link.answer_s)
+        return first, first - 1 if last is None else int(last[1])
 
     def identity(self) -> Mapping[str, str]:
         """See :class:`.Reader`: RabbitMQ has nothing that tells a queue from a later one."""
@@ -288,15 +303,15 @@ class AmqpReader:
 
     def set_aside(self, message: Message, reason: str) -> None:
         """See :class:`.Reader`."""
-        which = f"{message.origin}:{message.sequence}"
+        told = dead_headers(message, reason)
         self._link.call(
             _publish(
                 self._link.open(),
                 self._dead_letter,
                 [message.body],
                 content_type=message.content_type,
-                headers=[{DEAD_FROM: which, DEAD_REASON: " ".join(reason.split())[:200]}],
-                keys=[f"dead:{which}"],
+                headers=[told],
+                keys=[f"dead:{told[DEAD_FROM]}"],
             )
         )
 
@@ -332,7 +347,7 @@ class AmqpWriter:
         headers = [
             {PRODUCER: self._producer, SEQUENCE: int(n)} if self._producer else {} for n in numbers
         ]
-        try:
+        with as_outlet_error():
             channel = self._link.open()
             if self._creates:
                 kind = "stream" if "+stream" in self._address.scheme else "quorum"
@@ -351,10 +366,6 @@ class AmqpWriter:
                 ),
                 timeout_s=deadline_s,
             )
-        except (BrokerLost, BrokerRefused) as error:
-            raise BrokerOutletError(
-                expected=error.expected, got=error.got, where=error.where, action=error.action
-            ) from error
 
     def close(self) -> None:
         """See :class:`.Writer`."""

@@ -173,11 +173,12 @@ def test_a_rejected_picture_is_explained_by_normal_patches_and_by_what_would_hav
     would = line["would_pass"]
     assert would["box_px"] == pytest.approx([32, 24, 48, 40], abs=2)
     assert 0.25 < would["contrast"] < 0.4  # two thirds of about 120
-    assert would["without"] < would["passes_below"]
+    assert would["without"] < inspected[1]["b_hole.png"]["score"] / 4
     assert 0 <= would["size_passes_px"] < would["size_px"]
-    assert 0 < would["contrast_passes"] < would["contrast"] / 2
+    assert 0 <= would["contrast_passes"] < would["contrast"] / 2
     page = (inspected[0] / "report.html").read_text()
-    assert "it would have been accepted here" in page
+    assert "px long with a contrast of" in page
+    assert "normal patch of good/" in page
 
 
 def test_heat_that_does_not_depend_on_what_was_learnt_is_not_shown(model, tmp_path):

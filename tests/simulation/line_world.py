@@ -80,6 +80,7 @@ def run_line_into(
     parts: int,
     seed: int = 0,
     controls: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
+    sees: Callable[[str, Frame], Readings] = darkness,
     **faults: Any,
 ) -> RunReport:
     """A real run of the line in a folder, with its ledger; ``controls`` is asked at each tick."""
@@ -92,7 +93,7 @@ def run_line_into(
             **{camera: LineCamera(scene, camera) for camera in STATIONS},
         },
         out,
-        guard=FaultyAnswers(plan, seed, 0.0, sees=darkness),
+        guard=FaultyAnswers(plan, seed, 0.0, sees=sees),
         options=RunOptions(durable=False),
         controls=controls,
     )

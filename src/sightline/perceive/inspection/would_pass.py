@@ -20,11 +20,13 @@ from sightline.records.frames import Image
 from sightline.records.part import Box
 
 _STEPS = 6
-_MARGIN_PX, _AROUND_PX, _SOFT_PX = 4, 2, 3
+_MARGIN_PX, _AROUND_PX, _SOFT_PX = 4, 1, 2
 """Around the box in which a mark is looked for; around the mark that is taken away; and over which
 what is filled in fades out."""
 _GRAIN_PX = 1.5
 """Width over which a difference is averaged first: grain is no defect."""
+_RING_PX, _PIECES = 6, 4
+"""What surrounds a mark, and how many other pieces of the surface are tried in its place."""
 _LEAST_SIDE_PX = 8
 _FULL_RANGE = 255.0
 
@@ -157,14 +159,27 @@ def _filled(picture: Image, mask: Mask) -> Image:
 
 
 def _around(picture: Image, mask: Mask) -> list[Image]:
-    """The picture filled from the edge of the mask, and moved by the mask's sides each way."""
-    x1, y1, x2, y2 = map(int, _bounds(mask))
+    """The picture filled from the edge of the mask, and with other pieces of its surface there.
+
+    The pieces are those whose surroundings fit best (after A. Efros, T. Leung, Texture Synthesis by
+    Non-parametric Sampling, ICCV 1999).
+    """
     found = [_filled(picture, mask)]
+    x1, y1, x2, y2 = map(int, _bounds(mask))
     height, width = y2 - y1, x2 - x1
-    for by_x, by_y in ((width, 0), (-width, 0), (0, height), (0, -height)):
-        is_inside = x1 + by_x >= 0 and x2 + by_x <= picture.shape[1]
-        if is_inside and y1 + by_y >= 0 and y2 + by_y <= picture.shape[0]:
-            found.append(np.roll(picture, (-by_y, -by_x), axis=(0, 1)))
+    r = _RING_PX
+    wide = np.asarray(cv2.copyMakeBorder(picture, r, r, r, r, cv2.BORDER_REFLECT_101), np.float32)
+    piece = wide[y1 : y2 + 2 * r, x1 : x2 + 2 * r]
+    ring = np.ones(piece.shape, np.float32)
+    ring[r:-r, r:-r] = 0
+    misfit = np.asarray(cv2.matchTemplate(wide, piece, cv2.TM_SQDIFF, mask=ring))
+    misfit[max(y1 - height + 1, 0) : y2, max(x1 - width + 1, 0) : x2] = np.inf  # shows the mark
+    for _ in range(_PIECES):
+        y, x = np.unravel_index(int(misfit.argmin()), misfit.shape)
+        if not np.isfinite(misfit[y, x]):
+            break
+        found.append(np.roll(picture, (y1 - int(y), x1 - int(x)), axis=(0, 1)))
+        misfit[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = np.inf
     return found
 
 

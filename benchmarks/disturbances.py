@@ -383,7 +383,7 @@ def _hangs(trial: _Trial, what: str, longest_s: float) -> WorkerError:
 
 
 def _disturbed(trial: _Trial, faults: Sequence[str], no_more_at_s: float) -> dict[str, Any]:
-    trial.publishers = publishers = [_Publisher(trial, n, len(faults) + 2) for n in SOURCES]
+    trial.publishers = publishers = [_Publisher(trial, n, 2 * len(faults) + 2) for n in SOURCES]
     for one in publishers:
         one.start()
         one.let()
@@ -398,6 +398,8 @@ def _disturbed(trial: _Trial, faults: Sequence[str], no_more_at_s: float) -> dic
             for one in publishers:
                 one.let()
             if time.monotonic() > no_more_at_s:
+                for one in publishers:
+                    one.let()
                 continue
             recovery_s = _suffer(trial, fault, gateway, seen)
             met[fault] += 1
@@ -478,6 +480,8 @@ def _suffer(trial: _Trial, fault: str, gateway: _Gateway, seen: _Ledger) -> floa
         for pid in orphans:  # somebody else has the run: they wake
             _signal(pid, signal.SIGCONT)
         before = seen.marks()
+    for one in trial.publishers:  # what was there before may all be in the ledger
+        one.let()
 
     def is_over() -> bool:
         now = seen.marks()

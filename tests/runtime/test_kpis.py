@@ -410,7 +410,7 @@ def test_two_jobs_at_once_publish_each_window_once(job):
 
 
 KILLED = """
-import sys
+import sys, time
 from pathlib import Path
 from sightline.act.kpi_ledger import KpiLedger
 from sightline.limits import Limits
@@ -418,9 +418,12 @@ from sightline.runtime.kpis.form import load_kpis
 from sightline.runtime.kpis.job import run_kpis
 from sightline.sense.objects import open_folder
 folder = Path(sys.argv[1])
+def said(text):
+    print(text, flush=True)
+    time.sleep(60 if text.startswith("step 4") else 0)  # until it is killed
 with KpiLedger.open(f"sqlite:///{folder / 'kpis.sqlite'}") as ledger:
     run_kpis(load_kpis(folder / "metrics.yaml"), open_folder(str(folder / "in")), ledger,
-             limits=Limits(kpi_rows_at_once=240), on_progress=lambda text: print(text, flush=True))
+             limits=Limits(kpi_rows_at_once=240), on_progress=said)
 """
 
 

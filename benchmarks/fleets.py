@@ -86,6 +86,17 @@ FLEETS = (
         scene=replace(_BASILISK, design=4, seed=104, satellites=9, **_HEALTHY),
         is_apart=False,
     ),
+    *(
+        NamedFleet(
+            name=f"Basilisk {design}",
+            scene=replace(_BASILISK, design=design, seed=7300 + design),
+        )
+        for design in (21, 22)
+    ),
+    NamedFleet(
+        name="Basilisk 23, healthy",
+        scene=replace(_BASILISK, design=23, seed=7323, satellites=9, **_HEALTHY),
+    ),
 )
 
 

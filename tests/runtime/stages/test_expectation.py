@@ -80,9 +80,9 @@ def test_a_fault_is_told_while_it_lasts_and_is_over_when_it_is_over(straight):
 
 def test_a_decision_says_what_was_measured_and_what_was_expected(straight):
     raised = next(d for d in straight.decisions if d.subject == "a/amp_a")
-    code, evidence, usual = raised.reasons
+    code, expected, usual, evidence = raised.reasons
     assert (code.code, code.measure, code.unit) == ("UNEXPECTED", "amp_a.mean", "A")
-    assert code.value - code.threshold > 3 * usual.value
+    assert code.value - expected.value > 3 * usual.value
     assert evidence.value >= evidence.threshold == 1.0
     assert "sizes" in evidence.measure
 
@@ -244,7 +244,12 @@ def test_what_was_learnt_is_shown_with_what_explains_it(tmp_path):
     assert heat.explained[0] > 0.7
     assert heat.periods_s[0] == pytest.approx(5700, rel=0.02)
     assert any("HEATER_ON" in part for part in heat.parts)
+    assert sum(heat.parts.values()) == pytest.approx(1.0)
     assert heat.svg().count("<polyline") == 2
     assert len(learnt_channels(run)) == 6
+    (amp,) = learnt_channels(run, key="a", field="amp_a")
+    assert amp.told_ns >= FAULT_NS[0]
+    assert amp.time_ns[0] < amp.told_ns < amp.time_ns[-1]
+    assert ">told<" in amp.svg()
     with pytest.raises(UsageError, match="c/"):
         learnt_channels(run, key="c")

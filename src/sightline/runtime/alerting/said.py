@@ -193,12 +193,12 @@ def _utc(time_ns: int) -> str:
 
 
 def _measured(message: Message) -> str:
-    """The deciding value with its threshold, and the values beside it that have none."""
+    """The deciding value, with its threshold if it has one, and values beside it without one."""
     parts = [
         f"{one.measure} {_number(one.value, one.unit)}"
-        + (f" (threshold {_number(one.threshold, one.unit)})" if i == 0 else "")
+        + (f" (threshold {_number(one.threshold, one.unit)})" if has_threshold else "")
         for i, one in enumerate(message.measured)
-        if math.isfinite(one.value) and math.isfinite(one.threshold) == (i == 0)
+        if math.isfinite(one.value) and not ((has_threshold := math.isfinite(one.threshold)) and i)
     ]
     return f" {', '.join(parts)}" if parts else ""
 

@@ -55,15 +55,15 @@ TAKE_AS_NORMAL = "take_as_normal"
 from now on is normal."""
 VALUE_FIELD = "value"
 """Field of a source of commands that holds the value of a command, if it has one."""
-USUAL_SIZE = "USUAL_SIZE"
-_USUAL = "usual difference"
-"""What the reason ``USUAL_SIZE`` measures, as a message says it."""
+EXPECTED, USUAL_SIZE = "EXPECTED", "USUAL_SIZE"
+_EXPECTED, _USUAL = "expected", "usually within"
+"""What these reasons measure, as a message says it."""
 _DAY_NS = 86_400 * NS_PER_S
 _WINDOW_BITS = 42
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
 _LONGEST_NS = 600 * NS_PER_S
 _TESTS = {
-    "JUMP": "how far it moved away from what was expected, against the most of its healthy past",
+    "STEP": "how far it moved away from what was expected, against the most of its healthy past",
     "LEVEL": "how far it lies from what was expected, against the most of its healthy past",
     "GAIN": "how much more or less it follows what was expected than in its healthy past",
     "SWING": "how much it moves to and fro, against the most of its healthy past",
@@ -140,7 +140,9 @@ class ExpectationStage(Stage):
 
     def explain(self, reason: Reason) -> str:
         if reason.code == self.settings.code:
-            return f"{reason.measure} as it was, and what was expected of it then"
+            return f"{reason.measure} as it was"
+        if reason.code == EXPECTED:
+            return "what was expected of it then"
         if reason.code == USUAL_SIZE:
             return "the usual size of what is left of an expectation"
         return _TESTS.get(reason.code) or super().explain(reason)
@@ -459,9 +461,10 @@ class FleetWatch:
             reasons = [reason(code, measure.column, value, math.nan, measure.unit)]
         else:
             reasons = [
-                reason(code, measure.column, telling.measured, telling.expected, measure.unit),
-                reason(telling.test.upper(), telling.reason, telling.score, 1.0, "1"),
+                reason(code, measure.column, telling.measured, math.nan, measure.unit),
+                reason(EXPECTED, _EXPECTED, telling.expected, math.nan, measure.unit),
                 reason(USUAL_SIZE, _USUAL, telling.usual, math.nan, measure.unit),
+                reason(telling.test.upper(), telling.reason, telling.score, 1.0, "1"),
             ]
         return step.decision(
             windows.pipeline,

@@ -21,15 +21,19 @@ from sightline.perceive.normal.expectation import (
     peer_columns,
 )
 from sightline.perceive.normal.satellite_watch import SatelliteWatch
+from sightline.recorder import read_entries
 from sightline.recorder.checkpoint import read_newest_checkpoint
 from sightline.recorder.walk import is_logged_checkpoint
+from sightline.records import EntryKind
 from sightline.records.decision import Transition, final_revisions
+from sightline.records.entry import CORE_INPUTS
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import RunDirectory
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.replay import fresh_core
+from sightline.runtime.engine.stepping import step_logged
 from sightline.runtime.stage import Step
 from sightline.runtime.stages.expectation import FleetWatch
 
@@ -226,6 +230,7 @@ def learnt_channels(
 
 
 def _restored(run: RunDirectory, name: str, limits: Limits) -> PartitionCore | None:
+    """The core as it is at the end of the log; None before the first checkpoint."""
     checkpoint = read_newest_checkpoint(
         run.storage,
         name,
@@ -239,6 +244,12 @@ def _restored(run: RunDirectory, name: str, limits: Limits) -> PartitionCore | N
     core = fresh_core(run, name, limits=limits)
     assert isinstance(core, PartitionCore)  # the fan-in was left out
     core.restore(checkpoint.state)
+    for entry in read_entries(
+        run.storage, name, after=checkpoint.sequence, kinds=CORE_INPUTS, limits=limits
+    ):
+        if entry.kind is EntryKind.INPUT_REFERENCE:
+            break  # its rows are in files of before the run: what was learnt until then is shown
+        step_logged(core, entry, partition=name)
     return core
 
 

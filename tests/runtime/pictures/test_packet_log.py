@@ -226,7 +226,9 @@ def test_pictures_that_a_crash_took_are_logged_when_the_run_goes_on(tmp_path, vi
     segment = sorted(out.glob("log/p000/*.mcap"))[-1]
     data = segment.read_bytes()
     segment.write_bytes(data[: len(data) * 8 // 10])
-    stopped = RunDirectory.open(out, has_logs=False)  # neither run.json nor ledger know more than the log
+    stopped = RunDirectory.open(
+        out, has_logs=False
+    )  # neither run.json nor ledger know more than the log
     stopped.in_state(replace(stopped.state, is_closed=False, heads={}, ledger_digest=""))
     for ledger in out.glob("ledger.sqlite*"):
         ledger.unlink()

@@ -260,6 +260,8 @@ def accounted(path: Path) -> tuple[list[int], list[Chunk]]:
 
 
 def lines_of(content: bytes) -> int:
+    if b"\n" not in content:  # then lines end in CR alone
+        content = content.replace(b"\r", b"\n")
     whole = [line.removesuffix(b"\r") for line in content.split(b"\n")]
     return sum(1 for line in whole if line)
 
@@ -272,8 +274,9 @@ def lines_of(content: bytes) -> int:
 )
 @given(body=st.lists(PIECES, max_size=60).map(b"".join))
 def test_every_line_of_any_csv_file_is_a_row_or_rejected(tmp_path: Path, body: bytes) -> None:
-    rows = lines_of(body)
-    placed, _ = accounted(write(tmp_path / "a.csv", b"k,t,x\n" + body))
+    content = b"k,t,x\n" + body
+    rows = lines_of(content) - 1
+    placed, _ = accounted(write(tmp_path / "a.csv", content))
     assert placed == (list(range(rows)) if rows else [-1])
 
 

@@ -75,9 +75,12 @@ def score_events(score: FloatArray, rule: EventRule, *, as_it_goes: bool = False
     [[1, 3]]
     >>> score_events(score, EventRule(quiet_rows=3, lead_rows=0)).tolist()
     [[1, 3], [7, 7]]
-    >>> weak_first = EventRule(gap_rows=2, lead_rows=0, least_share=0.8)
-    >>> score_events(score, weak_first, as_it_goes=True).tolist()
-    [[1, 1], [5, 7]]
+    >>> strong = EventRule(gap_rows=2, lead_rows=0, least_share=0.8)
+    >>> weak_first = np.array([0.0, 6.0, 0.0, 0.0, 0.0, 9.0, 0.0])
+    >>> score_events(weak_first, strong).tolist()
+    [[5, 5]]
+    >>> score_events(weak_first, strong, as_it_goes=True).tolist()
+    [[1, 1], [5, 5]]
     """
     rows = np.flatnonzero(score >= rule.threshold)
     if not len(rows):

@@ -67,6 +67,20 @@ firsthour: $(STAMP) ## walk through a newcomer's first hour with the built wheel
 	build/firsthour/venv/bin/pip install --quiet --constraint constraints.txt "$$(echo build/firsthour/*.whl)[report,video]"
 	$(BIN)/python tests/first_hour/walk.py --sightline build/firsthour/venv/bin/sightline --out build/firsthour/kept
 
+TAG ?= v$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/sightline/__init__.py)
+
+.PHONY: release-ready
+release-ready:
+	@[ -n "$(PROJECT_URL)" ] || { echo "release: give PROJECT_URL=https://…, the page of the repository"; exit 1; }
+	@[ -z "$$(git status --porcelain)" ] || { echo "release: commit what has changed first"; exit 1; }
+	@[ "$$(git rev-parse --quiet --verify '$(TAG)^{commit}')" = "$$(git rev-parse HEAD)" ] || \
+	  { echo "release: links are to $(TAG), which is not this commit: git tag $(TAG), or give TAG=…"; exit 1; }
+
+.PHONY: release
+release: release-ready $(STAMP) ## sdist and wheel in dist: make release PROJECT_URL=https://… [TAG=v1]
+	rm -rf dist
+	SIGHTLINE_PROJECT_URL='$(PROJECT_URL)' SIGHTLINE_RELEASE_TAG='$(TAG)' $(BIN)/python -m hatchling build -d dist
+
 .PHONY: format
 format: $(STAMP) ## let ruff format and mend the code
 	$(BIN)/ruff check --fix .

@@ -60,8 +60,10 @@ PartGap = Annotated[
 BOXES = "boxes"
 HEADS = ("cells", "network")
 _PROBE_PICTURES = 4
-_SETTLING_SHARE = 0.25
-"""Of the time that pictures take, what learning and checking need beside."""
+_SETTLING_SHARE = 0.5
+"""Of the time, what learning and checking need beside looking at pictures."""
+_OTHER_LOOKS = 4
+"""At each good picture: its cells, the hardest of them, as a stranger, and for the memory."""
 
 
 def register(evaluate: typer.Typer) -> None:
@@ -250,11 +252,11 @@ def _seconds_each(used: Sequence[PartPicture], features: Backbone, scale: float)
 def _fitting(pictures: int, each_s: float, minutes: float, drawn: int) -> int:
     """How many defects can be drawn for each picture in the time; at least one.
 
-    >>> _fitting(600, 0.1, 10.0, 3), _fitting(600, 0.3, 10.0, 3)
+    >>> _fitting(600, 0.05, 10.0, 3), _fitting(600, 0.3, 10.0, 3)
     (3, 1)
     """
     room_s = 60 * minutes * (1 - _SETTLING_SHARE)
-    passes = int(room_s / max(pictures * each_s, 1e-9)) - 1
+    passes = int(room_s / max(pictures * each_s, 1e-9)) - _OTHER_LOOKS
     return max(1, min(drawn, passes))
 
 

@@ -11,7 +11,6 @@ SETTINGS = InspectionSettings(
     batch=256,
     least_steps=100,
     hidden=(16, 8),
-    usual_share=0.2,
 )
 CELLS = HandcraftedCells()
 

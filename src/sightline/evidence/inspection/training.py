@@ -26,7 +26,6 @@ from sightline.perceive.inspection import (
     BackboneCells,
     Cells,
     HandcraftedCells,
-    Inspected,
     InspectionSettings,
     Inspector,
     LearntFrom,
@@ -176,7 +175,7 @@ def train_inspector(
                 []
                 if rejects.holds
                 else [
-                    f"{rejects.parts} good parts held back are too few for a rate of "
+                    f"{rejects.parts} good parts are too few for a rate of "
                     f"{rejects.asked:g}: the bound that holds is {rejects.bound:.3f}"
                 ]
             ),
@@ -201,24 +200,16 @@ def train_inspector(
 
 
 class _Held:
-    """What the inspector says of pictures that it has not seen."""
+    """What inspectors of the same form say of pictures that are new to them."""
 
     def __init__(self, learnt: Learnt) -> None:
         self._learnt = learnt
-        self._good = [self._look(one) for one in learnt.held_good]
-        self._bad = [self._look(one) for one in learnt.held_bad]
-
-    def _look(self, one: LearntFrom) -> Inspected:
-        picture = one.read()
-        height_px, width_px = picture.shape[:2]
-        cells, fine = self._learnt.cells.look(picture)
-        return self._learnt.inspector.inspect(
-            cells, height_px=height_px, width_px=width_px, fine=fine
-        )
+        self._good = [one.inspected() for one in learnt.held_good]
+        self._bad = [one.inspected() for one in learnt.held_bad]
 
     def good_part_scores(self) -> Floats:
         return part_scores(
-            [one.score for one in self._good], [one.part for one in self._learnt.held_good]
+            [one.score for one in self._good], [one.source.part for one in self._learnt.held_good]
         )
 
     def mark_from(self, rate: float) -> float:
@@ -233,9 +224,9 @@ class _Held:
             return usual
         edges = np.linspace(0.0, float(max(one.heat.max() for one in self._bad)), BINS + 1)
         marked, other = np.zeros(BINS), np.zeros(BINS)
-        for one, source in zip(self._bad, self._learnt.held_bad, strict=True):
-            assert source.mask is not None
-            mask = source.mask()
+        for one, held in zip(self._bad, self._learnt.held_bad, strict=True):
+            assert held.source.mask is not None
+            mask = held.source.mask()
             marked += np.histogram(one.heat[mask], edges)[0]
             other += np.histogram(one.heat[~mask], edges)[0]
         hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]
@@ -249,11 +240,12 @@ class _Held:
         """
         if self._learnt.inspector.head is None:
             return None
-        other = self._learnt.inspector.randomised(np.random.default_rng(seed))
+        random = np.random.default_rng(seed)
         found = []
-        for one, source in list(zip(self._good, self._learnt.held_good, strict=True))[:_MAPS]:
-            cells = self._learnt.cells(source.read())
+        for one, held in list(zip(self._good, self._learnt.held_good, strict=True))[:_MAPS]:
+            cells = self._learnt.cells(held.source.read())
             height_px, width_px = one.heat.shape
+            other = held.inspector.randomised(random)
             heat = other.inspect(cells, height_px=height_px, width_px=width_px).heat
             side = (slice(None, None, CELL_PX), slice(None, None, CELL_PX))
             ranks = [rankdata(m[side]) for m in (one.heat, heat)]
@@ -266,7 +258,8 @@ class _Held:
             return {}
         score = np.array([one.score for one in (*self._good, *self._bad)])
         is_bad = np.arange(len(score)) >= len(self._good)
-        parts = [one.part for one in (*self._learnt.held_good, *self._learnt.held_bad)]
+        held = (*self._learnt.held_good, *self._learnt.held_bad)
+        parts = [one.source.part for one in held]
         found = by_part(lambda chosen: auroc(score[chosen], is_bad[chosen]), parts, seed=seed)
         return {"held_back_image_auroc": asdict(found)}
 
@@ -405,6 +398,6 @@ def _said_threshold(rejects: FalseRejects, inspector: Inspector) -> dict[str, An
         "confidence": rejects.confidence,
         "held_back_parts": rejects.parts,
         "held_back_parts_above": rejects.above,
-        "how": "order statistic of good parts that nothing was learnt from; the bound is exact "
-        "(Clopper and Pearson)",
+        "how": "order statistic of good parts, each looked at by an inspector that learnt nothing "
+        "from it; the bound is exact (Clopper and Pearson)",
     }

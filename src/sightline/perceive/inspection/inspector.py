@@ -50,6 +50,21 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellMaps:
+    """What memory and head say of a picture, before it is held against good parts.
+
+    Attributes:
+        strangeness: float32[rows, columns], logarithms of the distances from the memory.
+        odds: float32[rows, columns], log-odds of a defect; of a network the greatest in the cell.
+        fine: float32[h / 2, w / 2], log-odds of a segmentation network; None without one.
+    """
+
+    strangeness: Floats
+    odds: Floats
+    fine: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspector:
     """What was learnt of good parts, and of defects where there were some.
 
@@ -77,12 +92,9 @@ class Inspector:
     mark_from: float
     patch_share: float
 
-    def maps(self, cells: Floats, fine: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-        """Of each cell: deviation of its distance, its log-odds, deviation of these."""
-        distance = self.patches.deviations(self.memory.strangeness(cells))
-        distance = distance - np.median(distance)
-        odds = odds_of_cells(self.head, cells, fine)
-        return distance, odds, self.odds.deviations(odds)
+    def maps_of(self, cells: Floats, fine: Floats | None = None) -> CellMaps:
+        """What memory and head say of float32[rows, columns, c] and the log-odds of a network."""
+        return cell_maps(self.memory, self.head, cells, fine)
 
     def inspect(
         self, cells: Floats, *, height_px: int, width_px: int, fine: Floats | None = None
@@ -94,15 +106,25 @@ class Inspector:
             height_px, width_px: of the picture.
             fine: float32[h / 2, w / 2], log-odds of a segmentation network; None without one.
         """
-        distance, odds, deviation = self.maps(cells, fine)
-        said = odds if fine is None else deviation
-        reasons = counted((raw_reasons(distance, said) - self.usual[:, 0]) / self.usual[:, 1])
-        mixed = self.patch_share * distance + (1 - self.patch_share) * deviation
+        return self.judge(self.maps_of(cells, fine), height_px=height_px, width_px=width_px)
+
+    def raw_reasons(self, maps: CellMaps) -> Floats:
+        """float64[3] in the order of ``REASONS``, before they are held against good parts."""
+        distance, odds = self._deviations(maps)
+        return np.array((_largest(distance), odds.max(), _largest(odds)), np.float64)
+
+    def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
+        """What follows from the maps of a picture."""
+        distance, _ = self._deviations(maps)
+        reasons = counted((self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1])
+        mixed = self.patch_share * distance + (1 - self.patch_share) * self.odds.deviations(
+            maps.odds
+        )
         hot = mixed / self.mark_from
         peak = divmod(int(hot.argmax()), hot.shape[1])
         heat = self._at_pixels(hot, height_px, width_px, CELL_PX)
-        if fine is not None:
-            warm = np.maximum(1 + fine / _COLDEST_ODDS, 0) / self.mark_from
+        if maps.fine is not None:
+            warm = np.maximum(1 + maps.fine / _COLDEST_ODDS, 0) / self.mark_from
             heat = self._at_pixels(warm, height_px, width_px, ODDS_PX)
         return Inspected(
             score=float(reasons.sum()),
@@ -111,6 +133,12 @@ class Inspector:
             boxes=marked_boxes(heat, least_px=round(CELL_PX / self.scale)),
             peak=peak,
         )
+
+    def _deviations(self, maps: CellMaps) -> tuple[Floats, Floats]:
+        """Of each cell: deviation of its distance, and what counts of its log-odds."""
+        distance = self.patches.deviations(maps.strangeness)
+        odds = maps.odds if maps.fine is None else self.odds.deviations(maps.odds)
+        return distance - np.median(distance), odds
 
     def disposition(self, score: float) -> str:
         """``accept``, ``review`` or ``reject``."""
@@ -189,7 +217,15 @@ class Inspector:
         )
 
 
-def odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) -> Floats:
+def cell_maps(
+    memory: PatchMemory, head: CellHead | None, cells: Floats, fine: Floats | None
+) -> CellMaps:
+    """What a memory and a head, or the log-odds of a network, say of a picture's cells."""
+    odds = _odds_of_cells(head, cells, fine)
+    return CellMaps(strangeness=memory.strangeness(cells), odds=odds, fine=fine)
+
+
+def _odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) -> Floats:
     """float32[rows, columns]: log-odds of each cell; of a network the greatest in it."""
     if head is not None:
         return head.log_odds(cells)
@@ -199,16 +235,6 @@ def odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) -> 
     whole = np.pad(fine, ((0, max(below, 0)), (0, max(right, 0))), mode="edge")
     blocks = whole[: rows * by, : columns * by].reshape(rows, by, columns, by)
     return np.asarray(blocks.max(axis=(1, 3)))
-
-
-def raw_reasons(distance: Floats, odds: Floats) -> Floats:
-    """float64[3] of two maps, in the order of ``REASONS``, before they are held against good parts.
-
-    Args:
-        distance: deviations of the distances, [rows, columns].
-        odds: log-odds, [rows, columns].
-    """
-    return np.array((_largest(distance), odds.max(), _largest(odds)), np.float64)
 
 
 def counted(deviations: Floats) -> Floats:

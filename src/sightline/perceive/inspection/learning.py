@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -13,26 +13,27 @@ import numpy as np
 from sightline.errors import UsageError
 from sightline.perceive.inspection.cell_head import CellHead, Surroundings, learn_surroundings
 from sightline.perceive.inspection.cells import CELL_PX, Cells, grid_of
-from sightline.perceive.inspection.defect_head import DefectHead, learn_head
+from sightline.perceive.inspection.defect_head import learn_head
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector import (
     REASONS,
+    CellMaps,
+    Inspected,
     Inspector,
-    odds_of_cells,
-    raw_reasons,
+    cell_maps,
 )
-from sightline.perceive.inspection.patch_memory import learn_patches
+from sightline.perceive.inspection.patch_memory import PatchMemory, learn_patches
 from sightline.perceive.inspection.simulated_defects import Mask, draw_defects
 from sightline.perceive.inspection.usual_place import learn_usual
 from sightline.records.frames import Image
 from sightline.records.windows import IntArray
 
 LEAST_GOOD_PARTS = 20
-"""Fewer cannot be parted into those that are learnt from and those that are held back."""
-_LEAST_APART = 12
-"""Good parts that are at least taken for what is usual, and held back, if that is a quarter."""
+"""Fewer cannot be dealt out in folds of which the others say what is usual."""
 _BASIS_PICTURES, _BASIS_CELLS = 50, 5
 """Pictures of which every so many-th cell says what good cells are like."""
+_FIRST_HEAD_SHARE = 1 / 3
+"""Of the steps of learning a head; enough to find the cells that it will err on."""
 _DEFECT_SHARE = 0.25
 """A cell is one of a defect if so much of it is; less, and it is left out."""
 
@@ -54,9 +55,11 @@ class InspectionSettings:
             learnt first; a second one learns from them, too.
         hidden: units of the two hidden layers of the head.
         rounds, batch: of learning the head; of few cells there are more rounds, so that it takes at
-            least ``least_steps``.
+            least ``least_steps``. The one that only finds the hardest cells has a third of both.
         patch_share: share of the memory in the heat map.
-        usual_share, held_share: of good parts, for what is usual and for the threshold.
+        folds: that parts are dealt out in. Each part is looked at by an inspector that learnt from
+            the other folds; of a segmentation network, which is learnt once, the first is held
+            back.
         scale: factor by which pictures are enlarged.
         seed: of every draw.
     """
@@ -72,10 +75,9 @@ class InspectionSettings:
     hidden: tuple[int, int] = (128, 64)
     rounds: int = 12
     batch: int = 1024
-    least_steps: int = 800
+    least_steps: int = 400
     patch_share: float = 0.5
-    usual_share: float = 0.10
-    held_share: float = 0.15
+    folds: int = 4
     scale: float = 1.0
     seed: int = 0
 
@@ -98,20 +100,44 @@ class LearntFrom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A picture, and an inspector to which its part is a stranger.
+
+    Attributes:
+        source: the picture.
+        maps: what memory and head of that inspector say of it.
+        inspector: of the same form as the one that is kept, its thresholds infinite. Its memory,
+            its head and what is usual where are of the parts of other folds; what a head sees of a
+            cell (principal components) and the deviations of reasons are of all parts.
+        height_px, width_px: of the picture.
+    """
+
+    source: LearntFrom
+    maps: CellMaps
+    inspector: Inspector
+    height_px: int
+    width_px: int
+
+    def inspected(self) -> Inspected:
+        """What that inspector says of the picture."""
+        return self.inspector.judge(self.maps, height_px=self.height_px, width_px=self.width_px)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
-    """An inspector without thresholds, and the pictures that it has not seen.
+    """An inspector without thresholds, and what its like say of pictures that are new to them.
 
     Attributes:
         inspector: its thresholds are infinite.
         cells: makes cells of pictures for it.
-        held_good, held_bad: pictures that nothing was learnt from.
-        fit_pictures, fit_parts, drawn_pictures, fit_bad: what it was learnt from.
+        held_good, held_bad: all pictures; with a network, which is learnt once, those of a fold.
+        fit_pictures, fit_parts, drawn_pictures, fit_bad: what the inspector was learnt from.
     """
 
     inspector: Inspector
     cells: Cells
-    held_good: tuple[LearntFrom, ...]
-    held_bad: tuple[LearntFrom, ...]
+    held_good: tuple[Held, ...]
+    held_bad: tuple[Held, ...]
     fit_pictures: int
     fit_parts: int
     drawn_pictures: int
@@ -133,7 +159,9 @@ def learn_inspector(
 ) -> Learnt:
     """Learn from good pictures, and from pictures with marked defects where there are some.
 
-    Parts are shuffled (by the seed) and split in three: learnt from, for what is usual, held back.
+    Parts are shuffled (by the seed) and dealt out in folds. The inspector learns from all of them;
+    beside it, for each fold, one learns from the others and looks at that fold, so that every part
+    says what an inspector makes of parts that it does not know (cross-fitting).
     What is held is bounded by the settings, however many pictures there are.
 
     Args:
@@ -156,73 +184,53 @@ def learn_inspector(
             action="take pictures of more good parts",
         )
     random = np.random.default_rng(settings.seed)
-    usual_parts, held_parts = _split(parts, settings, random)
-    if bad:
-        others = sorted({one.part for one in bad} - set(parts))
-        held = random.permutation(len(others))[: round(len(others) * settings.held_share)]
-        held_parts |= {others[i] for i in held}
-    apart = usual_parts | held_parts
-    fit = _some([one for one in good if one.part not in apart], settings, random)
-    fit_bad = [one for one in bad if one.part not in apart]
-    usual = [one for one in good if one.part in usual_parts]
+    good = _some(list(good), settings, random)
+    fold_of = _dealt({one.part for one in good}, settings.folds, random)
+    fold_of |= _dealt({one.part for one in bad} - set(fold_of), settings.folds, random)
+    fit, fit_bad, held_good, held_bad = good, list(bad), good, list(bad)
     if network is not None:
+        fit, held_good = _parted(good, fold_of)
+        fit_bad, held_bad = _parted(bad, fold_of)
         cells = network(fit, fit_bad)
-    has_head = network is None
-    drawn = settings.simulated_per_picture if has_head else 0
-    looks = 2 + drawn if has_head else 1
-    steps = len(fit) * looks + len(usual) + (len(fit_bad) if has_head else 0)
+    drawn = settings.simulated_per_picture if network is None else 0
+    looks = len(held_good) + len(held_bad) + len(fit) * (1 + drawn)
+    looks += len(fit) + len(fit_bad) if network is None else 0
     count = itertools.count(1)
 
     def next_one() -> None:
-        told(next(count), steps)
+        told(next(count), looks)
 
-    surroundings = learn_surroundings(_few_cells(fit, cells)) if has_head else None
-    gathered = _Gathered(cells, surroundings, settings, random)
-    for one in fit:
-        picture = one.read()
-        gathered.take_good(picture, of=len(fit))
-        next_one()
-        for _ in range(drawn):
-            other = fit[int(random.integers(len(fit)))].read()
-            gathered.take_bad(*draw_defects(picture, other, random), of=len(fit))
-            next_one()
-    memory = learn_patches(
-        np.concatenate(gathered.patches), size=settings.memory_size, seed=settings.seed
-    )
-    head = None
-    if surroundings is not None:
-        for one in fit_bad:
-            assert one.mask is not None
-            gathered.take_marked(one.read(), one.mask())
-            next_one()
-        head = CellHead(surroundings=surroundings, head=gathered.learn_head())
+    if network is None:
+        models = _learn_heads(
+            fit,
+            fit_bad,
+            fold_of=fold_of,
+            cells=cells,
+            settings=settings,
+            random=random,
+            next_one=next_one,
+        )
+    else:
+        patches = _Gathered(cells, None, settings, random, of=len(fit))
         for one in fit:
-            gathered.take_hardest(one.read(), head, of=len(fit))
+            patches.take_good(one.read(), fold_of[one.part])
             next_one()
-        head = replace(head, head=gathered.learn_head())
-    distances, odds = [], []
-    for one in usual:
-        seen, fine = cells.look(one.read())
-        distances.append(memory.strangeness(seen))
-        odds.append(odds_of_cells(head, seen, fine))
-        next_one()
-    inspector = Inspector(
-        memory=memory,
-        patches=learn_usual(distances),
-        head=head,
-        odds=learn_usual(odds),
-        usual=np.array([[0.0, 1.0]] * len(REASONS)),
-        scale=settings.scale,
-        reject_from=math.inf,
-        review_from=math.inf,
-        mark_from=1.0,
-        patch_share=settings.patch_share,
+        models = [(patches.learn_memory(None), None)] * (settings.folds + 1)
+        fold_of = _dealt({one.part for one in (*held_good, *held_bad)}, settings.folds, random)
+    inspector, held = _strangers(
+        [*held_good, *held_bad],
+        good=len(held_good),
+        fold_of=fold_of,
+        models=models,
+        cells=cells,
+        settings=settings,
+        next_one=next_one,
     )
     return Learnt(
-        inspector=_with_usual_reasons(inspector, distances, odds),
+        inspector=inspector,
         cells=cells,
-        held_good=tuple(one for one in good if one.part in held_parts),
-        held_bad=tuple(one for one in bad if one.part in held_parts),
+        held_good=held[: len(held_good)],
+        held_bad=held[len(held_good) :],
         fit_pictures=len(fit),
         fit_parts=len({one.part for one in fit}),
         drawn_pictures=len(fit) * drawn,
@@ -230,14 +238,107 @@ def learn_inspector(
     )
 
 
-def _split(
-    parts: Sequence[str], settings: InspectionSettings, random: np.random.Generator
-) -> tuple[set[str], set[str]]:
-    order = [parts[i] for i in random.permutation(len(parts))]
-    least = min(_LEAST_APART, len(parts) // 4)
-    usual = max(round(len(parts) * settings.usual_share), least)
-    held = max(round(len(parts) * settings.held_share), least)
-    return set(order[:usual]), set(order[usual : usual + held])
+_Model = tuple[PatchMemory, CellHead | None]
+
+
+def _learn_heads(
+    good: Sequence[LearntFrom],
+    bad: Sequence[LearntFrom],
+    *,
+    fold_of: Mapping[str, int],
+    cells: Cells,
+    settings: InspectionSettings,
+    random: np.random.Generator,
+    next_one: Callable[[], None],
+) -> list[_Model]:
+    """Memory and head without each fold, and of all."""
+    surroundings = learn_surroundings(_few_cells(good, cells))
+    gathered = _Gathered(cells, surroundings, settings, random, of=len(good))
+    alike = {k: [one for one in good if fold_of[one.part] == k] for k in range(settings.folds)}
+    for one in good:
+        picture, fold = one.read(), fold_of[one.part]
+        gathered.take_good(picture, fold)
+        next_one()
+        for _ in range(settings.simulated_per_picture):
+            # A texture of another fold would show that fold to those that must not know it.
+            other = alike[fold][int(random.integers(len(alike[fold])))].read()
+            gathered.take_bad(*draw_defects(picture, other, random), fold)
+            next_one()
+    for one in bad:
+        assert one.mask is not None
+        gathered.take_marked(one.read(), one.mask(), fold_of[one.part])
+        next_one()
+    left_out = (*range(settings.folds), None)
+    first = [gathered.learn_head(k, share=_FIRST_HEAD_SHARE) for k in left_out]
+    for one in good:
+        gathered.take_hardest(one.read(), first, fold_of[one.part])
+        next_one()
+    return [(gathered.learn_memory(k), gathered.learn_head(k)) for k in left_out]
+
+
+def _strangers(
+    pictures: Sequence[LearntFrom],
+    *,
+    good: int,
+    fold_of: Mapping[str, int],
+    models: Sequence[_Model],
+    cells: Cells,
+    settings: InspectionSettings,
+    next_one: Callable[[], None],
+) -> tuple[Inspector, tuple[Held, ...]]:
+    """The inspector of all, and pictures (the first are good) beside those that know them not."""
+    folds = np.array([fold_of[one.part] for one in pictures])
+    maps, sizes_px = [], []
+    for one, fold in zip(pictures, folds.tolist(), strict=True):
+        picture = one.read()
+        (memory, head), (seen, fine) = models[fold], cells.look(picture)
+        maps.append(cell_maps(memory, head, seen, fine))
+        sizes_px.append(picture.shape[:2])
+        next_one()
+    inspectors = []
+    for k, (memory, head) in enumerate(models):
+        usual_maps = [maps[i] for i in np.flatnonzero(folds[:good] != k).tolist()]
+        inspectors.append(
+            Inspector(
+                memory=memory,
+                patches=learn_usual([one.strangeness for one in usual_maps]),
+                head=head,
+                odds=learn_usual([one.odds for one in usual_maps]),
+                usual=np.array([[0.0, 1.0]] * len(REASONS)),
+                scale=settings.scale,
+                reject_from=math.inf,
+                review_from=math.inf,
+                mark_from=1.0,
+                patch_share=settings.patch_share,
+            )
+        )
+    table = np.array([inspectors[folds[i]].raw_reasons(maps[i]) for i in range(good)])
+    usual = np.stack([np.median(table, axis=0), table.std(axis=0) + 1e-6], axis=1)
+    inspectors = [replace(one, usual=usual) for one in inspectors]
+    return inspectors[-1], tuple(
+        Held(
+            source=one,
+            maps=maps[i],
+            inspector=inspectors[folds[i]],
+            height_px=sizes_px[i][0],
+            width_px=sizes_px[i][1],
+        )
+        for i, one in enumerate(pictures)
+    )
+
+
+def _dealt(parts: set[str], folds: int, random: np.random.Generator) -> dict[str, int]:
+    """The fold of each part, all of nearly one size."""
+    ordered = sorted(parts)
+    return {ordered[i]: k % folds for k, i in enumerate(random.permutation(len(ordered)).tolist())}
+
+
+def _parted(
+    pictures: Sequence[LearntFrom], fold_of: Mapping[str, int]
+) -> tuple[list[LearntFrom], list[LearntFrom]]:
+    """Those to learn from, and those of the first fold."""
+    learnt = [one for one in pictures if fold_of[one.part]]
+    return learnt, [one for one in pictures if not fold_of[one.part]]
 
 
 def _some(
@@ -249,22 +350,6 @@ def _some(
     return [pictures[i] for i in sorted(chosen.tolist())]
 
 
-def _with_usual_reasons(
-    inspector: Inspector, distances: Sequence[Floats], odds: Sequence[Floats]
-) -> Inspector:
-    """Reasons of good pictures, each held against the places of the others."""
-    rows = []
-    for i, (one, own) in enumerate(zip(distances, odds, strict=True)):
-        deviation = learn_usual([*distances[:i], *distances[i + 1 :]]).deviations(one)
-        said = own
-        if inspector.head is None:
-            said = learn_usual([*odds[:i], *odds[i + 1 :]]).deviations(own)
-        rows.append(raw_reasons(deviation - np.median(deviation), said))
-    table = np.array(rows)
-    usual = np.stack([np.median(table, axis=0), table.std(axis=0) + 1e-6], axis=1)
-    return Inspector.from_arrays(inspector.as_arrays() | {"usual": usual})
-
-
 def _few_cells(pictures: Sequence[LearntFrom], cells: Cells) -> Floats:
     """float32[n, c]: every fifth cell of some pictures, evenly among all."""
     chosen = pictures[:: max(len(pictures) // _BASIS_PICTURES, 1)][:_BASIS_PICTURES]
@@ -273,7 +358,7 @@ def _few_cells(pictures: Sequence[LearntFrom], cells: Cells) -> Floats:
 
 
 class _Gathered:
-    """Patches and cells of pictures, never more than the settings allow."""
+    """Patches and cells of pictures by fold, never more than the settings allow."""
 
     def __init__(
         self,
@@ -281,65 +366,84 @@ class _Gathered:
         surroundings: Surroundings | None,
         settings: InspectionSettings,
         random: np.random.Generator,
+        *,
+        of: int,
     ) -> None:
         self._cells, self._settings, self._random = cells, settings, random
         self._surroundings = surroundings
-        self.patches: list[Floats] = []
-        self._seen: list[Floats] = []
-        self._is_defect: list[Floats] = []
+        most = settings.most_cells // (of * (2 + settings.simulated_per_picture))
+        self._per_picture = max(min(settings.cells_per_picture, most), 4)
+        self._patches_each = min(settings.patches_per_picture, max(settings.most_patches // of, 1))
+        self._patches: list[tuple[int, Floats]] = []
+        self._seen: list[tuple[int, Floats, Floats]] = []
+        self._hardest: list[tuple[int, Floats, list[IntArray]]] = []
 
-    def take_good(self, picture: Image, *, of: int) -> None:
+    def take_good(self, picture: Image, fold: int) -> None:
         features = self._cells(picture)
         flat = features.reshape(-1, features.shape[2])
-        most = self._settings.patches_per_picture
-        patches = min(most, max(self._settings.most_patches // of, 1))
-        self.patches.append(flat[self._chosen(np.arange(len(flat)), patches)])
+        self._patches.append((fold, flat[self._chosen(np.arange(len(flat)), self._patches_each)]))
         none = np.zeros(len(flat), np.float32)
-        self._add(features, none, most_defect=0, most_other=2 * self._per_picture(of))
+        self._add(features, none, fold, most_defect=0, most_other=2 * self._per_picture)
 
-    def take_bad(self, picture: Image, mask: Mask, *, of: int) -> None:
-        half = self._per_picture(of) // 2
+    def take_bad(self, picture: Image, mask: Mask, fold: int) -> None:
+        half = self._per_picture // 2
         features = self._cells(picture)
-        self._add(features, self._shares(mask, features), most_defect=half, most_other=half)
+        self._add(features, self._shares(mask, features), fold, most_defect=half, most_other=half)
 
-    def take_marked(self, picture: Image, mask: Mask) -> None:
+    def take_marked(self, picture: Image, mask: Mask, fold: int) -> None:
         """A real defect is seen four times: as it is, and turned over."""
         for flip in (None, 0, 1, -1):
             turned = picture if flip is None else np.asarray(cv2.flip(picture, flip), np.uint8)
             marked = mask if flip is None else np.asarray(cv2.flip(mask.astype(np.uint8), flip)) > 0
             features = self._cells(turned)
             shares = self._shares(marked, features)
-            self._add(features, shares, most_defect=200, most_other=200)
+            self._add(features, shares, fold, most_defect=200, most_other=200)
 
-    def take_hardest(self, picture: Image, head: CellHead, *, of: int) -> None:
-        """Cells of a good picture that look most like a defect."""
+    def take_hardest(self, picture: Image, heads: Sequence[CellHead], fold: int) -> None:
+        """Cells of a good picture that look most like a defect to each head that learnt from it."""
         assert self._surroundings is not None
         rows = self._surroundings.rows(self._cells(picture))
-        count = min(self._settings.hardest_per_picture, self._per_picture(of) // 2, len(rows))
-        odds = head.head.of_rows(rows)[:, 0]
-        self._seen.append(rows[np.argsort(-odds, kind="stable")[:count]])
-        self._is_defect.append(np.zeros(count, np.float32))
+        count = min(self._settings.hardest_per_picture, self._per_picture // 2, len(rows))
+        chosen: list[IntArray] = []
+        for k, head in enumerate(heads):
+            odds = np.zeros(0) if k == fold else head.head.of_rows(rows)[:, 0]
+            chosen.append(np.argsort(-odds, kind="stable")[:count])
+        kept = np.unique(np.concatenate(chosen))
+        self._hardest.append((fold, rows[kept], [np.searchsorted(kept, one) for one in chosen]))
 
-    def learn_head(self) -> DefectHead:
-        """A head of the cells that were taken so far."""
-        seen, settings = np.concatenate(self._seen), self._settings
-        return learn_head(
+    def learn_memory(self, without: int | None) -> PatchMemory:
+        """A memory of the patches of all folds but one."""
+        patches = [patches for fold, patches in self._patches if fold != without]
+        settings = self._settings
+        return learn_patches(np.concatenate(patches), size=settings.memory_size, seed=settings.seed)
+
+    def learn_head(self, without: int | None, *, share: float = 1.0) -> CellHead:
+        """A head of the cells of all folds but one that were taken so far, in a share of steps."""
+        assert self._surroundings is not None
+        settings = self._settings
+        head = settings.folds if without is None else without
+        taken = [(rows, marks) for fold, rows, marks in self._seen if fold != without]
+        for fold, rows, chosen in self._hardest:
+            if fold != without:
+                taken.append((rows[chosen[head]], np.zeros(len(chosen[head]), np.float32)))
+        seen = np.concatenate([rows for rows, _ in taken])
+        least = -(-round(share * settings.least_steps) * settings.batch // len(seen))
+        learnt = learn_head(
             seen,
-            np.concatenate(self._is_defect),
+            np.concatenate([marks for _, marks in taken]),
             hidden=settings.hidden,
-            rounds=max(settings.rounds, -(-settings.least_steps * settings.batch // len(seen))),
+            rounds=max(round(share * settings.rounds), least),
             batch=settings.batch,
             seed=settings.seed,
         )
-
-    def _per_picture(self, of: int) -> int:
-        most = self._settings.most_cells // (of * (2 + self._settings.simulated_per_picture))
-        return max(min(self._settings.cells_per_picture, most), 4)
+        return CellHead(surroundings=self._surroundings, head=learnt)
 
     def _shares(self, mask: Mask, features: Floats) -> Floats:
         return cell_shares(mask, scale=self._settings.scale).ravel()[: features[..., 0].size]
 
-    def _add(self, features: Floats, share: Floats, *, most_defect: int, most_other: int) -> None:
+    def _add(
+        self, features: Floats, share: Floats, fold: int, *, most_defect: int, most_other: int
+    ) -> None:
         if self._surroundings is None:
             return
         chosen = np.concatenate(
@@ -348,8 +452,8 @@ class _Gathered:
                 self._chosen(np.flatnonzero(share == 0), most_other),
             ]
         )
-        self._seen.append(self._surroundings.rows(features)[chosen])
-        self._is_defect.append((share[chosen] >= _DEFECT_SHARE).astype(np.float32))
+        marks = (share[chosen] >= _DEFECT_SHARE).astype(np.float32)
+        self._seen.append((fold, self._surroundings.rows(features)[chosen], marks))
 
     def _chosen(self, places: IntArray, most: int) -> IntArray:
         if len(places) <= most:

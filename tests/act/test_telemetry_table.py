@@ -13,7 +13,11 @@ from sightline.act.ledger_upgrade import upgrade_schema
 from sightline.act.telemetry_table import TelemetryTable
 from sightline.errors import LogError, SinkError, UsageError
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+@pytest.fixture
+def now() -> datetime:
+    """When the test begins: the view looks back from the database's own clock."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
@@ -23,15 +27,15 @@ def table(postgres_url: str) -> Iterator[TelemetryTable]:
         yield opened
 
 
-def telemetry(rows: int, *, terminals: int = 7, seed: int = 0) -> pl.DataFrame:
+def telemetry(rows: int, *, now: datetime, terminals: int = 7, seed: int = 0) -> pl.DataFrame:
     """Rows of the last 30 hours; of a tenth a second, later version that came late."""
     rng = np.random.default_rng(seed)
     seconds = rng.integers(60, 30 * 3600, rows)
     frame = pl.DataFrame(
         {
             "terminal": [f"t{i}" for i in rng.integers(0, terminals, rows)],
-            "sample_time": [NOW - timedelta(seconds=int(s)) for s in seconds],
-            "ingested_at": [NOW - timedelta(seconds=int(s) - 5) for s in seconds],
+            "sample_time": [now - timedelta(seconds=int(s)) for s in seconds],
+            "ingested_at": [now - timedelta(seconds=int(s) - 5) for s in seconds],
             "throughput_mbps": rng.normal(100, 10, rows).round(3),
         }
     ).unique(["terminal", "sample_time"], keep="first", maintain_order=True)
@@ -57,31 +61,35 @@ def expected(frame: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
     )
 
 
-def test_the_view_says_what_polars_says_of_the_same_rows(table: TelemetryTable) -> None:
-    frame = telemetry(4000)
+def test_the_view_says_what_polars_says_of_the_same_rows(
+    table: TelemetryTable, now: datetime
+) -> None:
+    frame = telemetry(4000, now=now)
     frame = frame.filter(  # none that leaves the last day while the test runs
-        (pl.col("sample_time") - (NOW - timedelta(hours=24))).abs() > timedelta(minutes=5)
+        (pl.col("sample_time") - (now - timedelta(hours=24))).abs() > timedelta(minutes=5)
     )
     for part in (frame.head(1000), frame.slice(1000)):
         table.load(part)
-    found, wanted = table.throughput(), expected(frame, now=NOW)
+    found, wanted = table.throughput(), expected(frame, now=now)
     assert found.height > 1000
     assert found.drop("p95_mbps").equals(wanted.select("terminal", "bucket", "samples"))
     np.testing.assert_allclose(found["p95_mbps"], wanted["p95_mbps"], rtol=1e-12)
 
 
-def test_the_view_is_answered_from_its_index(table: TelemetryTable) -> None:
-    table.load(telemetry(60_000, terminals=200))
+def test_the_view_is_answered_from_its_index(table: TelemetryTable, now: datetime) -> None:
+    table.load(telemetry(60_000, now=now, terminals=200))
     table.analyze()
     plan = "\n".join(table.plan())
     assert "Index Only Scan using telemetry_" in plan, plan
     assert "Seq Scan" not in plan, plan
 
 
-def test_rows_that_came_last_count_whatever_the_order_of_loading(table: TelemetryTable) -> None:
-    row = {"terminal": "t", "sample_time": NOW - timedelta(minutes=9)}
-    late = pl.DataFrame([{**row, "ingested_at": NOW, "throughput_mbps": 7.0}])
-    early = pl.DataFrame([{**row, "ingested_at": NOW - timedelta(hours=1), "throughput_mbps": 3.0}])
+def test_rows_that_came_last_count_whatever_the_order_of_loading(
+    table: TelemetryTable, now: datetime
+) -> None:
+    row = {"terminal": "t", "sample_time": now - timedelta(minutes=9)}
+    late = pl.DataFrame([{**row, "ingested_at": now, "throughput_mbps": 7.0}])
+    early = pl.DataFrame([{**row, "ingested_at": now - timedelta(hours=1), "throughput_mbps": 3.0}])
     table.load(late)
     table.load(early)
     assert table.throughput().rows()[0][2:] == (7.0, 1)
@@ -89,9 +97,9 @@ def test_rows_that_came_last_count_whatever_the_order_of_loading(table: Telemetr
 
 @pytest.mark.parametrize("order", [(3.0, None, 7.0), (7.0, None, 3.0)])
 def test_of_rows_that_came_at_one_time_the_highest_throughput_counts(
-    table: TelemetryTable, order: tuple[float | None, ...]
+    table: TelemetryTable, now: datetime, order: tuple[float | None, ...]
 ) -> None:
-    row = {"terminal": "t", "sample_time": NOW - timedelta(minutes=9), "ingested_at": NOW}
+    row = {"terminal": "t", "sample_time": now - timedelta(minutes=9), "ingested_at": now}
     for value in order:
         table.load(
             pl.DataFrame([{**row, "throughput_mbps": value}]).cast({"throughput_mbps": pl.Float64})
@@ -99,26 +107,26 @@ def test_of_rows_that_came_at_one_time_the_highest_throughput_counts(
     assert table.throughput().rows()[0][2:] == (7.0, 1)
 
 
-def test_a_loading_that_fails_adds_nothing(table: TelemetryTable) -> None:
-    bad = telemetry(10).with_columns(terminal=pl.lit("a\x00b"))
+def test_a_loading_that_fails_adds_nothing(table: TelemetryTable, now: datetime) -> None:
+    bad = telemetry(10, now=now).with_columns(terminal=pl.lit("a\x00b"))
     with pytest.raises(SinkError, match="0x00"):
         table.load(bad)
     assert table.throughput().is_empty()
 
 
-def test_old_days_are_dropped_as_a_whole(table: TelemetryTable) -> None:
-    frame = telemetry(100)
+def test_old_days_are_dropped_as_a_whole(table: TelemetryTable, now: datetime) -> None:
+    frame = telemetry(100, now=now)
     old = frame.with_columns(pl.col("sample_time") - timedelta(days=40))
     table.load(pl.concat([frame, old]))
-    gone = table.retain(days=30, now=NOW)
+    gone = table.retain(days=30, now=now)
     assert gone
-    assert table.throughput().height == expected(frame, now=NOW).height
-    assert table.retain(days=30, now=NOW) == []
+    assert table.throughput().height == expected(frame, now=now).height
+    assert table.retain(days=30, now=now) == []
 
 
-def test_other_columns_are_refused_by_name(table: TelemetryTable) -> None:
+def test_other_columns_are_refused_by_name(table: TelemetryTable, now: datetime) -> None:
     with pytest.raises(UsageError, match="got colour"):
-        table.load(telemetry(3).with_columns(colour=pl.lit("red")))
+        table.load(telemetry(3, now=now).with_columns(colour=pl.lit("red")))
 
 
 def test_without_the_table_the_remedy_is_named(postgres_url: str) -> None:

@@ -45,12 +45,12 @@ class InALoop:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.stop = asyncio.run_coroutine_threadsafe(serve(), self.loop).result(20)
+        self.stop = asyncio.run_coroutine_threadsafe(serve(), self.loop).result(60)
 
     def close(self):
-        asyncio.run_coroutine_threadsafe(self.stop(), self.loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.stop(), self.loop).result(60)
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(20)
+        self.thread.join(60)
 
 
 # --- Modbus ---------------------------------------------------------------------------------------

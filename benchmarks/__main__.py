@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -578,18 +579,35 @@ FoundFolder = Annotated[
 
 
 @app.command()
-def nasa(folder: BenchmarkFolder, predictions: FoundFile = None, as_json: Json = False) -> None:
+def nasa(
+    folder: BenchmarkFolder,
+    predictions: FoundFile = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score the alarms of a run of this pipeline, as they were told, instead of events "
+            "of whole recordings: src/sightline/apps/gateway/smap.yaml."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """NASA SMAP or MSL: events of every channel, pooled F1 where labels are there.
 
     Predictions: channel,start,end; rows of ``test``, both ends included.
     """
     from benchmarks.published.nasa import evaluate_nasa, write_nasa
+    from benchmarks.published.nasa_alarms import evaluate_alarms
 
     with working("nasa", is_quiet=as_json):
-        result = evaluate_nasa(folder)
+        if pipeline is None:
+            result = evaluate_nasa(folder)
+            plain, events = result.as_mapping(), result.events
+        else:
+            with tempfile.TemporaryDirectory(prefix="sightline-nasa-") as scratch:
+                alarms = evaluate_alarms(folder, pipeline, Path(scratch) / "run")
+            plain, events = alarms.as_mapping(), alarms.alarms
     if predictions is not None:
-        write_nasa(predictions, result.events)
-    plain = result.as_mapping()
+        write_nasa(predictions, events)
     if not as_json:
         plain.pop("by_channel", None)  # long
     _show(plain, as_json=as_json)

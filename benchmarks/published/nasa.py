@@ -67,13 +67,13 @@ class NasaResult:
         }
         if self.score is not None and self.onset is not None and self.as_it_goes is not None:
             plain |= {
-                "pooled": _plain(self.score),
-                "pooled_as_it_goes": _plain(self.as_it_goes),
-                "pooled_by_onset": _plain(self.onset),
+                "pooled": self.score.as_mapping(),
+                "pooled_as_it_goes": self.as_it_goes.as_mapping(),
+                "pooled_by_onset": self.onset.as_mapping(),
                 "f1_with_weaker_events": round(self.f1_of_all or 0.0, 4),
                 "f1_at_threshold": {f"{t:g}": round(f, 4) for t, f in self.f1_at.items()},
                 "by_channel": {
-                    name: _plain(score_nasa([(self.labels[name], self.events[name])]))
+                    name: score_nasa([(self.labels[name], self.events[name])]).as_mapping()
                     for name in sorted(self.labels)
                 },
             }
@@ -200,14 +200,3 @@ def _widened(labels: Intervals) -> Intervals:
 
 def _flagged(events: Mapping[str, Intervals]) -> int:
     return sum(b - a + 1 for found in events.values() for a, b in found.as_pairs())
-
-
-def _plain(score: NasaScore) -> dict[str, float]:
-    return {
-        "true_positives": score.true_positives,
-        "false_positives": score.false_positives,
-        "false_negatives": score.false_negatives,
-        "precision": round(score.precision, 4),
-        "recall": round(score.recall, 4),
-        "f1": round(score.f1, 4),
-    }

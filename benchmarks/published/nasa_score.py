@@ -46,6 +46,17 @@ class NasaScore:
     def f1(self) -> float:
         return f_score(self.precision, self.recall, beta=1)
 
+    def as_mapping(self) -> dict[str, float]:
+        """JSON-ready."""
+        return {
+            "true_positives": self.true_positives,
+            "false_positives": self.false_positives,
+            "false_negatives": self.false_negatives,
+            "precision": round(self.precision, 4),
+            "recall": round(self.recall, 4),
+            "f1": round(self.f1, 4),
+        }
+
 
 def score_nasa(channels: Iterable[tuple[Intervals, Intervals]]) -> NasaScore:
     """Pool (labelled, predicted) sequences of channels, in rows of each channel's ``test`` array.

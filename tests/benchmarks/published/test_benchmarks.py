@@ -22,8 +22,10 @@ from benchmarks.published import (
 )
 from benchmarks.published.label_files import read_nab_windows, window_rows
 from benchmarks.published.nab_score import NabFile, score_nab
+from benchmarks.published.nasa_alarms import evaluate_alarms
 from benchmarks.published.scored_series import series_scores
-from sightline.errors import SourceError
+from sightline.apps.gateway import ARCHIVE_PIPELINE, PIPELINE
+from sightline.errors import SourceError, UsageError
 from sightline.perceive.normal import NormalSettings, learning_rows
 from tests.benchmarks.published.benchmark_folders import (
     FAULT,
@@ -63,6 +65,29 @@ def test_a_fault_in_every_channel_is_found_once(tmp_path):
     assert result.as_it_goes.true_positives == 2
     starts = [start for e in result.events.values() for start, _ in e.as_pairs()]
     assert all(FAULT.start - 16 < start <= FAULT.start for start in starts)
+
+
+@pytest.fixture(scope="module")
+def alarms(tmp_path_factory):
+    """The pipeline of archives over channels with a fault each, and what it told."""
+    folder, out = tmp_path_factory.mktemp("channels"), tmp_path_factory.mktemp("out")
+    return evaluate_alarms(nasa_folder(folder), ARCHIVE_PIPELINE, out / "run")
+
+
+def test_alarms_of_a_run_count_from_the_row_of_test_at_which_they_were_raised(alarms):
+    assert (alarms.score.true_positives, alarms.score.false_positives) == (2, 0)
+    starts = [start for e in alarms.alarms.values() for start, _ in e.as_pairs()]
+    assert all(FAULT.start < start < FAULT.stop for start in starts)
+
+
+def test_an_alarm_ends_before_the_row_that_cleared_it(alarms):
+    ends = [end for e in alarms.alarms.values() for _, end in e.as_pairs()]
+    assert all(FAULT.start < end < ROWS - 1 for end in ends)
+
+
+def test_a_pipeline_that_reads_no_such_archives_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="archives with an array `test`"):
+        evaluate_alarms(nasa_folder(tmp_path), PIPELINE, tmp_path / "run")
 
 
 def test_channels_without_labels_are_found_in_all_the_same(tmp_path):

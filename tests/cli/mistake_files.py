@@ -69,9 +69,16 @@ def write_rows(path, *, header="time,satellite,bus_v", row="{iso},sat-1,{v}", co
     path.write_text("\n".join([header, *rows]) + "\n")
 
 
-def write_video(path, size_px):
+def write_video(path, size_px, *, place=0, light=1.0):
+    """A second of a yard in which nothing moves; walls and boxes stand where ``place`` says."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, size_px)
     ground = np.random.default_rng(1).integers(90, 160, (*size_px[::-1], 1)).astype(np.uint8)
+    picture = cv2.GaussianBlur(ground, (9, 9), 0)
+    chance = np.random.default_rng(place)
+    for _ in range(8 if place else 0):
+        left, top, wide, high = (chance.random(4) * [*size_px, *size_px]).astype(int).tolist()
+        level = int(chance.integers(30, 220))
+        cv2.rectangle(picture, (left, top), (left + wide // 3, top + high // 3), level, -1)
     for _ in range(20):
-        writer.write(cv2.GaussianBlur(ground, (9, 9), 0)[..., None].repeat(3, 2))
+        writer.write((picture * light).astype(np.uint8)[..., None].repeat(3, 2))
     writer.release()

@@ -127,3 +127,53 @@ def test_two_cameras_that_are_swapped_are_swapped_back_as_it_says(house):
     ).groups()
     given[one], given[other] = given[other], given[one]
     assert typed("again").exit_code == 0
+
+
+@pytest.fixture
+def alike(house):
+    """Two cameras of one size, with the views that `init` has written; who gives which file."""
+    site = (
+        (house / "s.yaml")
+        .read_text()
+        .replace("width_px: 128, height_px: 96", "width_px: 160, height_px: 120")
+    )
+    for place, name in enumerate(("east", "west"), start=1):
+        write_video(house / f"{name}.mp4", (160, 120), place=place)
+        assert sightline("init", f"{name}.mp4", "-o", "mine").exit_code == 0
+        view = re.search(
+            r"^    view: .*\n", (house / f"mine/{name}.yaml").read_text(), re.MULTILINE
+        )
+        site = site.replace(f"  {name}:\n", f"  {name}:\n{view[0]}", 1)
+        write_video(house / f"{name}.mp4", (160, 120), place=place, light=0.6)  # later that day
+    (house / "s.yaml").write_text(site)
+    return {"east": "east.mp4", "west": "west.mp4"}
+
+
+def warnings_with(given, out):
+    sources = [word for name, file in given.items() for word in ("--source", f"{name}={file}")]
+    done = sightline("run", "s.yaml", *sources, "--out", out)
+    assert done.exit_code == 0, done.output
+    return [line for line in done.stderr.splitlines() if line.startswith("warning: camera")]
+
+
+def test_two_cameras_of_one_size_that_are_swapped_are_swapped_back_as_it_says(alike):
+    given = {"east": alike["west"], "west": alike["east"]}
+    (said,) = warnings_with(given, "first")
+    one, other = re.search(
+        r"swap the two, so that --source (\w+)= has what --source (\w+)= has now", said
+    ).groups()
+    given[one], given[other] = given[other], given[one]
+    assert warnings_with(given, "again") == []
+
+
+def test_a_camera_that_is_given_twice_is_given_its_own_pictures_as_it_says(alike):
+    given = {"east": alike["west"], "west": alike["west"]}
+    (said,) = warnings_with(given, "first")
+    name = re.search(r"it shows what west should show .*: give --source (\w+)= its own", said)[1]
+    given[name] = f"{name}.mp4"
+    assert warnings_with(given, "again") == []
+
+
+def test_of_a_camera_that_was_turned_it_is_not_said_that_it_is_another_one(alike, house):
+    write_video(house / "east.mp4", (160, 120), place=7)
+    assert warnings_with(alike, "run") == []

@@ -30,6 +30,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "RowsForm.options": "{separator: '|'}",
         "CameraForm.frames": "{width_px: 1280, height_px: 720, rate_hz: 15, max_age_s: 0.5}",
         "geometry": "east.yaml",
+        "view": "887888889838d8888788888887888888888778a88882a5e8"
+        "894458888888877888eba9888858888977855138aa867888",
         "options": "{start_s: 0.5}",
         "use": "windows",
         "budget_s": "0.1",

@@ -19,6 +19,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.unreadable_files import why_unreadable
 from sightline.sense.frames.video_file import best_reader
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
+from sightline.sense.frames.view_print import view_print
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 LIVE = ("rtsp", "rtsps", "http", "https")
@@ -125,6 +126,10 @@ def site_lines(
         yield "      channels: 1"
     yield f"      rate_hz: {seen.rate_hz:.4g}"
     yield f"      max_age_s: {_MAX_AGE_S:g}  # live: an older picture is no sight"
+    view = view_print(seen.first)
+    if view is not None:
+        yield "    # what it shows, so that a run says when it is given another camera's pictures"
+        yield f'    view: "{view}"'
     yield f"    detector: {'moves' if model is None else 'sees'}"
     yield "    # Who stood in the first picture is unknown to it. If that one shows nobody, say so:"
     yield "    # starts_empty: true"

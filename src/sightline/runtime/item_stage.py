@@ -45,12 +45,14 @@ class CameraPlan:
         geometry: camera model for pictures of the contract's size; None: nothing is known in
             metres.
         starts_empty: whether somebody has seen to it that nobody is in view when a run starts.
+        view: print of what it shows (:mod:`sightline.sense.frames.view_print`); None: unknown.
     """
 
     name: str
     contract: FrameContract
     geometry: CameraModel | None
     starts_empty: bool = False
+    view: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -413,6 +415,13 @@ class ItemState:
         there is no such frame. Detectors are told of it with later frames.
         """
         del before_ns
+        return -1
+
+    @property
+    def accepted_ns(self) -> int:
+        """Capture time of the newest frame when somebody said last that what its camera shows from
+        then on is as it should be; -1: nobody has. Whoever watches the picture is told of it.
+        """
         return -1
 
     def on_arrival(self, turn: Turn) -> None:

@@ -30,6 +30,7 @@ from sightline.runtime.settings import DetectorSettings, Form, Grid, Name, Stage
 from sightline.runtime.site import expanded
 from sightline.runtime.stage import AnyStage
 from sightline.sense.form_faults import FieldsAt, Place, faults_of, fields_in
+from sightline.sense.frames.view_print import ViewPrint
 from sightline.sense.yaml_form import error_of, read_yaml
 
 BUILT_IN_STAGES: Mapping[str, str] = {
@@ -121,6 +122,9 @@ class CameraForm(Form):
     """Whether somebody has seen to it that nobody is in view when a run starts. A detector that
     compares with the past (``motion``) cannot tell: without this word, or the operator input
     ``view_is_empty``, its machines wait."""
+    view: ViewPrint | None = None
+    """A print of what the camera shows, as `sightline init` writes it: a run that is given another
+    camera's pictures says so. null: nothing is compared."""
     options: dict[str, Any] = {}
     """Options of the source that is given, as `sightline stages SCHEME` lists them."""
 

@@ -293,7 +293,11 @@ class Planner:
             found = parse_camera(form.geometry, where=f"{where}.geometry")
             geometry = _fitted(found, contract, where=f"{where}.geometry")
         return CameraPlan(
-            name=name, contract=contract, geometry=geometry, starts_empty=form.starts_empty
+            name=name,
+            contract=contract,
+            geometry=geometry,
+            starts_empty=form.starts_empty,
+            view=form.view,
         )
 
     # --- stages -----------------------------------------------------------------------------------

@@ -27,12 +27,16 @@ from sightline.sense import Contract
 from sightline.sense.describing import describe_table
 from sightline.sense.field_values import parse_times
 from sightline.sense.frames import FrameReason
+from sightline.sense.frames.view_print import likeness
 from sightline.sense.yaml_form import line_of
 
 _ENOUGH = 50
 """Rows or frames from which on a share is one, while the run goes on."""
 _ENOUGH_FRAMES = 15
 """Of a camera, from which on it is said that most are refused."""
+_ALIKE, _FAR_MORE = 0.5, 0.25
+"""Likeness of a picture to another camera's view, and how much more it is than to its own: chance
+alone gives about 0, and the same place in another light, with people in it, mostly over 0.5."""
 _MOST = 0.5
 """Share of them that are refused from which on it is said."""
 _SMALLEST_NS, _GREATEST_NS = 946_684_800 * 10**9, 2_524_608_000 * 10**9
@@ -114,6 +118,8 @@ class RefusalWatch:
         self._has_told = False
         self._has_told_unit = False
         self._cameras_told: set[str] = set()
+        self._views: dict[str, str] = {}
+        self._views_told: set[str] = set()
 
     def note(self, partition: str, accounts: Accounts) -> None:
         """What has become of the rows of a partition so far."""
@@ -145,6 +151,7 @@ class RefusalWatch:
 
     def note_frames(self, tallies: Mapping[str, FrameTally]) -> None:
         """What has come of each camera so far."""
+        self._note_views({name: t.view for name, t in tallies.items() if t.view is not None})
         for name, tally in tallies.items():
             refused = sum(tally.refused.values())
             if name in self._cameras_told or refused < _ENOUGH_FRAMES:
@@ -153,6 +160,54 @@ class RefusalWatch:
             if words is not None:
                 self._cameras_told.add(name)
                 self._on_trouble(f"camera {name}: {refused:,} frames refused: {words}")
+
+    def _note_views(self, views: dict[str, str]) -> None:
+        if views == self._views:
+            return
+        self._views = views
+        for name, words in mistaken_views(self._plan, views).items():
+            if name not in self._views_told:
+                self._views_told.add(name)
+                self._on_trouble(f"camera {name}: {words}")
+
+
+def mistaken_views(plan: Plan, views: Mapping[str, str]) -> dict[str, str]:
+    """Of each camera that shows what another one should: what to change.
+
+    A camera that was turned, or sees nothing by night, is like none of them: that is no mistake
+    of who gave the sources.
+
+    Args:
+        plan: with the cameras, and the prints of what they should show.
+        views: prints of what they show.
+    """
+    known = {name: camera.view for name, camera in plan.cameras.items() if camera.view is not None}
+    shown = {name: _shown_by(view, name, known) for name, view in views.items() if name in known}
+    found: dict[str, str] = {}
+    for name, other in shown.items():
+        is_swapped = shown.get(other) == name
+        if other == name or other not in shown or (is_swapped and other in found):
+            continue  # as it should be; what the other shows is not known yet; said already
+        if is_swapped:
+            found[name] = (
+                f"it shows what {other} should show, and {other} what {name} should (`view` of "
+                f"both in {plan.origin}): swap the two, so that --source {name}= has what "
+                f"--source {other}= has now, and the other way round"
+            )
+        else:
+            found[name] = (
+                f"it shows what {other} should show (`view` of both in {plan.origin}): give "
+                f"--source {name}= its own pictures"
+            )
+    return found
+
+
+def _shown_by(view: str, name: str, known: Mapping[str, str]) -> str:
+    """Whose pictures these are: another camera's only if they are far more like its own."""
+    best = max(known, key=lambda other: likeness(view, known[other]))
+    like = likeness(view, known[best])
+    is_clear = like >= _ALIKE and like - likeness(view, known[name]) >= _FAR_MORE
+    return best if is_clear else name
 
 
 def camera_refusals(plan: Plan, tallies: Mapping[str, FrameTally]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from sightline.errors import PipelineError
 from sightline.perceive.tracking import TrackerSettings
 from sightline.runtime.settings import Breaker, Form, Name
 from sightline.sense.form_faults import Place
+from sightline.sense.frames.view_print import ViewPrint
 from sightline.sense.yaml_form import refusal
 
 _SITE_TICK_S = 0.1
@@ -42,6 +43,9 @@ class SiteCamera(Form):
     """A camera model, or the path of one; null: nothing is known in metres."""
     starts_empty: bool = False
     """Whether somebody has seen to it that nobody is in view when a run starts."""
+    view: ViewPrint | None = None
+    """A print of what the camera shows, as `sightline init` writes it: a run that is given another
+    camera's pictures says so. null: nothing is compared."""
     detector: Name
     """Who looks at its frames, by its name under ``detectors``."""
     fallback: Name | None = None
@@ -155,6 +159,7 @@ def expanded(plain: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], d
                 "geometry": camera.geometry,
                 "options": camera.options,
                 "starts_empty": camera.starts_empty,
+                "view": camera.view,
             }
             for name, camera in form.cameras.items()
         },

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Decision, EntryKind, Frame
 from sightline.records.decision import Transition
+from sightline.records.frames import Image
 from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.headers import CLOCK_SKEW, FrameFaultNote, FrameHeader, HealthSign
 from sightline.runtime.pictures.image_log import ImageLog, annotation_message
@@ -22,8 +23,11 @@ from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
 from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
 from sightline.sense.frames.reasons import MEASURES, FrameReason
 from sightline.sense.frames.video_parts import PacketTape
+from sightline.sense.frames.view_print import view_print
 
 _DIGEST_HEX = 32
+_PRINTED = frozenset({1, 25, 250})
+"""Which usable pictures of a camera its view is told by."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,7 @@ class FrameTally:
         noted: faults that cost no frame, by reason.
         words: of each reason its first words, with the file or image.
         wrong_size_px: width and height of the first picture of another size than the contract says.
+        view: print of the newest picture of which one was made; None: none has an edge.
     """
 
     usable: int = 0
@@ -43,6 +48,15 @@ class FrameTally:
     noted: Counter[str] = field(default_factory=Counter)
     words: dict[str, str] = field(default_factory=dict)
     wrong_size_px: tuple[int, int] | None = None
+    view: str | None = None
+
+    def look(self, pixels: Image) -> None:
+        """Make a print of the view of a usable picture, if it is one of those that are looked at.
+
+        The first of a stream may be grey or dark until the camera has settled.
+        """
+        if self.usable in _PRINTED:
+            self.view = view_print(pixels) or self.view
 
     def take(self, header: FrameHeader, contract: FrameContract, channels: int) -> None:
         """Count a frame."""
@@ -105,9 +119,18 @@ class FrameIntake:
         self._may_skew_s = may_skew_s
         self._health = CameraHealth(contract)
         self._rate = RateWatch(contract)
+        self._accepted_ns = -1
 
-    def header(self, frame: Frame) -> FrameHeader:
-        """The frame without its pixels, with all that was found on them."""
+    def header(self, frame: Frame, *, accepted_ns: int = -1) -> FrameHeader:
+        """The frame without its pixels, with all that was found on them.
+
+        Args:
+            frame: the next one of the camera.
+            accepted_ns: capture time of the frame after which its view was accepted last.
+        """
+        if self._accepted_ns < accepted_ns < frame.capture_ns:
+            self._accepted_ns = accepted_ns
+            self._health.accept_view()
         ahead_s = (frame.capture_ns - frame.received_ns) / NS_PER_S
         breaches = [_sign(signal) for signal in contract_breaches(frame, self._contract)]
         if ahead_s > self._may_skew_s:
@@ -197,6 +220,7 @@ class FrameShell:
         self._intakes = {n: FrameIntake(c.contract) for n, c in plan.cameras.items()}
         self._contracts = {n: c.contract for n, c in plan.cameras.items()}
         self.tallies: dict[str, FrameTally] = {n: FrameTally() for n in plan.cameras}
+        self._has_views = any(camera.view for camera in plan.cameras.values())
         policy = plan.pipeline.images
         self._images = ImageLog(policy, PacketLog(policy, tapes), limits=limits)
         self._to_show: list[Frame] = []
@@ -209,11 +233,13 @@ class FrameShell:
         """Pictures of alerts that found no room in the log."""
         return self._images.refused
 
-    def header(self, frame: Frame) -> FrameHeader:
-        """The frame without its pixels, with all that was found on them."""
-        header = self._intakes[frame.stream].header(frame)
+    def header(self, frame: Frame, *, accepted_ns: int = -1) -> FrameHeader:
+        """The frame without its pixels, with all that was found on them: see `FrameIntake`."""
+        header = self._intakes[frame.stream].header(frame, accepted_ns=accepted_ns)
         tally = self.tallies[frame.stream]
         tally.take(header, self._contracts[frame.stream], frame.channels)
+        if self._has_views and header.is_usable:
+            tally.look(frame.pixels)
         return header
 
     def fault(self, fault: FrameFault) -> FrameFaultNote:

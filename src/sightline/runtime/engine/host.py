@@ -24,6 +24,7 @@ from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell, FrameTally
 from sightline.runtime.engine.guard import Request
 from sightline.runtime.engine.guarding import Answers
+from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.heads import heads_payload, newest_heads
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
@@ -310,7 +311,7 @@ class PartitionHost:
             SourceError: it is another recording.
         """
         assert self._frames is not None
-        header = self._frames.header(frame)
+        header = self._header(frame)
         newest = self._items.newest(frame.stream)
         is_newest = newest is not None and newest.index == header.index
         if newest is not None and is_newest and newest.digest != header.digest:
@@ -325,6 +326,10 @@ class PartitionHost:
             self._guard.warm(replace(frame, empty_ns=empty_ns))
         self._frames.pass_by(frame)
 
+    def _header(self, frame: Frame) -> FrameHeader:
+        assert self._frames is not None
+        return self._frames.header(frame, accepted_ns=self._items.accepted_ns(frame.stream))
+
     def feed_items(self, items: Sequence[Frame | FrameFault]) -> None:
         """Take faults, and frames of different cameras whose looks may share a batch."""
         assert self._frames is not None
@@ -337,7 +342,7 @@ class PartitionHost:
                 entries.append(Input(EntryKind.FRAME_FAULT, item.stream, note))
                 continue
             with self._timer.span(SENSE):
-                header = self._frames.header(item)
+                header = self._header(item)
             if header.is_usable:
                 self._guard.hold(item)
             entries.append(Input(EntryKind.FRAME, item.stream, header.to_bytes(), header))

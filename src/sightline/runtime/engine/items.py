@@ -226,6 +226,11 @@ class Items:
         states = [self.states[step.name] for step in self._lookers[camera]]
         return max((state.empty_ns(before_ns) for state in states), default=-1)
 
+    def accepted_ns(self, camera: str) -> int:
+        """Capture time of the camera's newest frame when its view was accepted last; -1: never."""
+        states = [self.states[step.name] for step in self._steps[camera]]
+        return max((state.accepted_ns for state in states), default=-1)
+
     # --- what is measured -------------------------------------------------------------------------
 
     def note_row(self, stage: str, camera: str, at_ns: int, values: Mapping[str, float]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sightline.decide.standing import Condition
 from sightline.recorder.checkpoint import StateParts
@@ -25,6 +26,9 @@ from sightline.runtime.stages.detect import Looked, doubt_reason
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
 
+ACCEPT_VIEW = "accept_view"
+"""The operator input by which somebody who has looked says that a camera shows what it should."""
+
 
 class CameraHealthStage(ItemStage):
     """What is wrong with a camera's picture, whether frames come, and which detector answered.
@@ -37,11 +41,16 @@ class CameraHealthStage(ItemStage):
     reads = ("frames", "detections")
     writes = "health"
     measures = {"signs": "1", "frame_age_s": "s", "answered": "1"}
+    controls = (ACCEPT_VIEW,)
     version = 2
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
             planning.fail("one camera", ", ".join(planning.cameras))
+
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        name = control.get("camera")
+        return None if name in self.settings.inputs else f"no camera {name!r}"
 
     def explain(self, reason: Reason) -> str:
         return meaning(reason.code) or super().explain(reason)
@@ -59,10 +68,19 @@ class HealthState(ItemState):
         ((name, self._camera),) = plan.cameras.items()
         self._asked = tuple(i for i in stage.settings.inputs if i != name)
         self._looked_ns: int | None = None
+        self._newest_ns = self._accepted_ns = -1
+
+    @property
+    def accepted_ns(self) -> int:
+        return self._accepted_ns
+
+    def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
+        self._accepted_ns = self._newest_ns
 
     def on_arrival(self, turn: Turn) -> None:
         header = turn.header
         assert header is not None
+        self._newest_ns = header.capture_ns
         self.value = tuple(sign_reason(sign, self._camera) for sign in header.signs)
         if header.is_usable:
             self._looked_ns = header.received_ns
@@ -124,12 +142,16 @@ class HealthState(ItemState):
         return StateParts(
             meta={
                 "looked_ns": self._looked_ns,
+                "newest_ns": self._newest_ns,
+                "accepted_ns": self._accepted_ns,
                 "reasons": [reason.as_mapping() for reason in self.value],
             }
         )
 
     def restore(self, parts: StateParts) -> None:
         self._looked_ns = parts.meta["looked_ns"]
+        self._newest_ns = parts.meta.get("newest_ns", -1)  # of a log before there was the input
+        self._accepted_ns = parts.meta.get("accepted_ns", -1)
         self.value = tuple(Reason.from_mapping(plain) for plain in parts.meta["reasons"])
 
 

@@ -45,7 +45,8 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         FrameReason.BLACK: "the picture is black",
         FrameReason.OVER_EXPOSED: "the picture is overexposed",
         FrameReason.COVERED: "something covers the camera",
-        FrameReason.MOVED: "the camera points somewhere else than when it was calibrated",
+        FrameReason.MOVED: "the camera points somewhere else than before (put it back; or, "
+        "once zones and geometry fit what it shows, say so: the operator input accept_view)",
         FrameReason.BLURRED: "the picture is blurred",
         FrameReason.SHIFTED: "the picture is slightly shifted",
         FrameReason.RATE_LOW: "frames come too rarely",

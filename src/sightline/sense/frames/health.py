@@ -223,7 +223,8 @@ class CameraHealth:
     What cannot be told is not measured (NaN), and leaves its signal as it was: nothing else about
     a picture that is black or clipped, no blur or movement under a cover, no movement in a blur.
     While any condition holds, nothing is learnt, so a moved camera never becomes usual by itself:
-    it must be put back, or a person calls :meth:`accept_view`.
+    it must be put back, or a person says that it may stay so (:meth:`accept_view`; of a pipeline
+    the operator input of that name).
 
     Costs about a millisecond for 640 x 480; the state is some 250 kB.
 

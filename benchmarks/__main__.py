@@ -690,6 +690,15 @@ def one_default(
 
 
 @app.command()
+def repeats() -> None:
+    """Equal faults that come again in made-up series, and events where nothing happens."""
+    from benchmarks.repeats import bench_repeats, repeat_lines
+
+    for line in repeat_lines(bench_repeats()):
+        typer.echo(line)
+
+
+@app.command()
 def house(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="An older checkout, or its src folder.")

@@ -136,3 +136,19 @@ def test_weaker_events_that_are_left_out_are_counted():
     every, strong = detected(values), detected(values, strong_only=True, rule=EventRule())
     assert strong.left_out == every.is_weaker.sum() > 0
     assert len(strong.events) == len(every.events) - strong.left_out
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_equal_dropouts_of_a_short_recording_are_events_of_their_own_and_nothing_else_is(seed):
+    values, faults = noise(seed, 1200), []
+    for first in (400, 600, 800, 1000):
+        values, fault = with_fault(values, "dropout", first, 30)
+        faults.append(fault)
+    events = detected(values).events.tolist()
+    assert len(events) == len(faults)
+    assert all(a <= c and d <= b for (a, b), (c, d) in zip(events, faults, strict=True))
+
+
+def test_noise_is_no_event_in_a_recording_too_short_for_the_wide_windows():
+    events = [len(detected(noise(seed, 600)).events) for seed in range(60)]
+    assert sum(events) <= 1

@@ -201,3 +201,19 @@ def test_what_is_learnt_is_given_as_rows_or_as_a_time(tmp_path, train):
 def test_a_training_end_that_is_neither_is_refused(tmp_path):
     found = run(csv_of(tmp_path), "--value", "level", "--train", "soon")
     assert isinstance(found.exception, UsageError)
+
+
+def test_what_is_learnt_of_events_is_said_and_when_it_lasts_is_an_option(tmp_path):
+    level = values(has_fault=False)
+    level[600:900] += 9.0
+    level[1200:1500] += 9.0
+    path = csv_of(tmp_path, level=level)
+    told_again = {}
+    for after in (80, 512):
+        given = (path, "--time", "when", "--value", "level", "--json", "--learns-after", after)
+        found = json.loads(run(*given).stdout)
+        assert found["learning"]["learns_after_rows"] == after
+        assert any(f"lasted for {after} rows" in note for note in found["notes"])
+        events = found["series"][0]["first_events"]
+        told_again[after] = max(e["greatest_score"] for e in events if e["last_row"] > 1200)
+    assert told_again[80] < 0.75 * told_again[512]

@@ -117,6 +117,14 @@ def detect(
             "what is over counts as normal, anomalies too; 0: only the beginning does.",
         ),
     ] = _LEARNS_BELOW,
+    learns_after: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="ROWS",
+            help="What stays unusual for so many rows without a break is learnt as normal.",
+        ),
+    ] = NormalSettings().lasting_rows,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="OUT.csv", help="Scores of all rows.")
     ] = None,
@@ -165,7 +173,10 @@ def detect(
     with working(f"reading {path.name}", is_quiet=as_json):
         read = read_series(path, time=time, value=value, key=key, options=options)
     rule = EventRule(threshold=threshold, least_share=least_share)
-    settings = NormalSettings(learns_below=learns_below if math.isfinite(learns_below) else None)
+    settings = NormalSettings(
+        learns_below=learns_below if math.isfinite(learns_below) else None,
+        lasting_rows=learns_after,
+    )
     found = []
     with working(
         "detect", is_quiet=as_json, total=sum(len(one.values) for one in read.series)
@@ -183,6 +194,8 @@ def detect(
             )
             note(sum(len(one.series.values) for one in found))
     notes = _notes(read, found)
+    if any(len(one.events) for one in found):
+        notes.append(_what_was_learnt(settings))
     alerts: list[SeriesAlert] = []
     if explain is not None or explain_to is not None:
         rank, at_ns = _which(explain or "all", has_times=time is not None)
@@ -211,6 +224,11 @@ def detect(
             "unread": [asdict(one) for one in read.unread],
             "series": [f.as_mapping() for f in found],
             "notes": notes,
+            "learning": {
+                "learns_below": settings.learns_below,
+                "quiet_rows": settings.quiet_rows,
+                "learns_after_rows": settings.lasting_rows,
+            },
         }
         if explain is not None or explain_to is not None:
             plain["explained"] = [alert.as_mapping() for alert in alerts]
@@ -283,6 +301,20 @@ def _notes(read: SeriesFile, found: list[DetectedSeries]) -> list[str]:
     if uneven:
         notes.append(f"{uneven} gaps in time: windows count samples, not seconds")
     return notes
+
+
+def _what_was_learnt(settings: NormalSettings) -> str:
+    """Which rows of events were learnt as normal: whether a repetition is told hangs on it."""
+    below = settings.learns_below
+    if below is None:
+        return "what was over was learnt as normal, events too (--learns-below)"
+    if below == 0:
+        return "nothing was learnt as normal but the beginning (--learns-below)"
+    return (
+        f"from a score of {below:g} until it was below {settings.usual_below:g} for "
+        f"{settings.quiet_rows} rows nothing was learnt as normal, unless it lasted for "
+        f"{settings.lasting_rows} rows (--learns-below, --learns-after)"
+    )
 
 
 def _print(found: list[DetectedSeries], notes: list[str]) -> None:

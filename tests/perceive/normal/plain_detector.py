@@ -322,7 +322,7 @@ class PlainDetector:
                     self._look(one, time, features[row, place] / one.spread)
             # Between two looks the last one stands.
             by_width[row] = [one.stands for one in self.widths]
-            score[row] = combined(by_width[row : row + 1])[0]
+            score[row] = combined(by_width[row : row + 1], of=len(self.settings.widths))[0]
             stuck = self.run.score(self.values[begin + row])
             score[row] = max(score[row], stuck)  # NaN if that is
             self._hold(time, score[row])

@@ -240,7 +240,7 @@ def attribute_score(
     ]
     parts.sort(key=lambda one: (-np.nan_to_num(one.deviations, nan=-np.inf), one.width))
     by_width = np.array([[one.deviations for one in sorted(parts, key=lambda one: one.width)]])
-    score = float(combined(by_width)[0])
+    score = float(combined(by_width, of=len(settings.widths))[0])
     equal = state.follow(values[state.rows : row + 1])[1].known_samples().equal_rows
     unusual = samples.unusual_equal_rows
     if unusual <= equal <= settings.lasting_rows and np.isfinite(values[row]):
@@ -254,15 +254,21 @@ def attribute_score(
     )
 
 
-def combined(by_width: FloatArray) -> FloatArray:
-    """float64[n]: exp(mean of log(1 + z)) - 1 over the widths that are known, with z >= 0.
+def combined(by_width: FloatArray, *, of: int) -> FloatArray:
+    """float64[n]: exp(s * mean of log(1 + z)) - 1 over the widths that are known, with z >= 0.
+
+    The mean of few widths is great by chance more often than that of all. So it counts for less,
+    s = (known / all) ** (1 / 4): then, in noise, a score is about as rare whichever are known.
 
     Args:
         by_width: float64[n, w], NaN for unknown.
+        of: widths of the settings, those too that the series was too short for, >= w.
 
     >>> z = np.array([[3.0, 3.0], [0.0, 15.0], [-2.0, np.nan], [np.nan, np.nan]])
-    >>> combined(z).round(12).tolist()
+    >>> combined(z, of=2).round(12).tolist()
     [3.0, 3.0, 0.0, nan]
+    >>> combined(np.array([[3.0]]), of=4).round(2).tolist()
+    [1.67]
     """
     is_known = np.isfinite(by_width)
     known = is_known.sum(axis=1)
@@ -271,7 +277,8 @@ def combined(by_width: FloatArray) -> FloatArray:
     total = np.zeros(len(by_width))
     for column in logs.T:  # one after the other, as the kernel does it
         total += column
-    found: FloatArray = np.where(known > 0, expm1(total / np.maximum(known, 1)), np.nan)
+    share = np.sqrt(np.sqrt(known / of))
+    found: FloatArray = np.where(known > 0, expm1(share * (total / np.maximum(known, 1))), np.nan)
     return found
 
 

@@ -749,7 +749,9 @@ def followed(  # noqa: PLR0917 - compiled functions take no keywords
                     if counts[row, place, FILLED] > 0 and not math.isnan(stands):
                         total += stands
                         known += 1.0
-                combined = expm1_of(total / known) if known > 0.0 else math.nan
+                # Of few widths a mean is great more often: see :func:`.attribution.combined`.
+                share = math.sqrt(math.sqrt(known / widths))
+                combined = expm1_of(share * (total / known)) if known > 0.0 else math.nan
             stuck = _stuck_score(samples, row, value, lasting_rows)
             score = stuck if stuck > combined else combined
             into[i] = score

@@ -61,7 +61,7 @@ class NoveltyStage(Stage):
     """How unlike its own learnt past a stretch of a series is."""
 
     use = "novelty"
-    version = 2  # 1 learnt what was over, on another grid than it followed
+    version = 3  # 2 took a mean of few widths for one of all, 1 learnt what was over
     Settings = NoveltySettings
     scores = True
 

@@ -1,6 +1,7 @@
 """A satellite is watched as its rows come: what comes later changes nothing that was told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ PER_DAY = round(86_400 / STEP_S)
 DAYS = 5
 
 
-def record(seed=3):
+def record(seed=3, *, is_healthy=False):
     """Five channels of an orbit; on the last day a step, its echo, a stuck and a missing one."""
     rng = np.random.default_rng(seed)
     n = DAYS * PER_DAY
@@ -30,9 +31,11 @@ def record(seed=3):
     )
     values[:, [0, 1, 3, 4]] += 0.05 * rng.normal(size=(n, 4))
     last = (DAYS - 1) * PER_DAY
+    if is_healthy:
+        last = n  # no row is left for a fault
     values[last + 40 : last + 90, 0] += 1.5
     values[last + 43 : last + 80, 3] += 0.7
-    values[last + 150 : last + 200, 1] = values[last + 150, 1]
+    values[last + 150 : last + 200, 1] = values[min(last + 150, n - 1), 1]
     values[last + 215 : last + 260, 4] = np.nan
     heard = rng.random(n) > 0.01
     values[~heard] = np.nan
@@ -59,8 +62,7 @@ LEVELS = 12.0
 def learnt_until_last_day(whole):
     watch = SatelliteWatch(part(whole, (DAYS - 1) * PER_DAY))
     watch.learn_until(DAYS - 1)
-    size = (watch.expectation.scale**2).mean(axis=1)
-    watch.levels = np.broadcast_to(LEVELS * size[:, None], watch.levels.shape).copy()
+    watch.levels = np.full_like(watch.levels, LEVELS)
     return watch
 
 
@@ -140,6 +142,25 @@ def test_what_somebody_takes_as_normal_is_over_and_is_told_no_more_until_it_is_l
     mine = [a for a in watch.alerts if a.channel == 0]
     assert not any(a.is_open for a in mine)
     assert all(t.row < row for a in mine for t in a.raised)
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("GO", True), ("NEVER_SENT", False)])
+def test_what_follows_a_command_that_was_never_sent_before_must_be_greater(name, is_told):
+    whole = record(is_healthy=True)
+    begin = (DAYS - 1) * PER_DAY
+    whole.values[begin + 11 : begin + 17, 0] += 0.35
+    sent_s = (begin + 10) * STEP_S
+    at = int(np.searchsorted(whole.commands.time_s, sent_s))
+    commands = CommandTimes(
+        time_s=np.insert(whole.commands.time_s, at, sent_s),
+        name=np.insert(whole.commands.name.astype("<U10"), at, name),
+        value=np.insert(whole.commands.value, at, np.nan),
+    )
+    watch = learnt_until_last_day(replace(whole, commands=commands))
+    for block in range((DAYS - 1) * BLOCKS_PER_DAY, (DAYS - 1) * BLOCKS_PER_DAY + 2):
+        rows = slice(*watch.block_rows(block))
+        watch.advance(whole.values[rows], whole.is_heard[rows], commands)
+    assert any(a.channel == 0 for a in watch.alerts) == is_told
 
 
 def test_the_state_of_another_version_is_refused_by_name(whole_day):

@@ -173,7 +173,7 @@ def squares_along(new: FloatArray, trace: FloatArray, *, begin: int = 0) -> Floa
 
 
 @kernel(float64[:, ::1], int64, int64, int64, int64, int64, float64[:, ::1])
-def _ordered_square(  # noqa: PLR0917 - compiled functions take no keywords
+def _spread_square(  # noqa: PLR0917 - compiled functions take no keywords
     new: FloatArray,
     apart: int,
     count: int,
@@ -194,31 +194,41 @@ def _ordered_square(  # noqa: PLR0917 - compiled functions take no keywords
                         break
                     v = new[c, at_row]
                     if not np.isnan(v):
-                        v = v * v
                         at = n
                         while at > 0 and kept[at - 1] > v:
                             kept[at] = kept[at - 1]
                             at -= 1
                         kept[at] = v
                         n += 1
-                last = kept[rank * n // count] if 2 * n >= count else np.nan
+                low = rank * n // count
+                half = 0.5 * (kept[n - 1 - low] - kept[low])
+                last = half * half if 2 * n >= count else np.nan
             out[c, i] = last
 
 
-def ordered_squares(
+def spread_squares(
     new: FloatArray, *, apart: int, count: int, share: float, begin: int = 0
 ) -> FloatArray:
-    """float64[n, c]: a quantile of the squares of the last ``count`` rows that lie ``apart``.
+    """float64[n, c]: square of half the distance between two quantiles of the last rows.
 
-    What happens in some rows only, such as the edge of a shadow, does not raise it. NaN before
-    ``begin``, and where fewer than half of them are known.
+    Args:
+        new: float64[n, c]; NaN is unknown.
+        apart: every so many rows one counts.
+        count: so many of them.
+        share: of them that lie below the lower quantile, and above the upper one, below 0.5. What
+            happens in fewer rows, such as the edge of a shadow, and what goes one way all the time,
+            such as a channel that warms, raises nothing.
+        begin: rows before it are not asked for.
 
-    >>> quiet = np.array([[1.0], [1.0], [9.0], [1.0]])
-    >>> ordered_squares(quiet, apart=1, count=4, share=0.5).ravel().tolist()
-    [nan, 1.0, 1.0, 1.0]
+    Returns:
+        NaN before ``begin``, and where fewer than half of the rows are known.
+
+    >>> swing = np.array([[3.0], [-3.0], [3.0], [-3.0], [3.0], [3.0], [3.0]])
+    >>> spread_squares(swing, apart=1, count=4, share=0.25).ravel().tolist()
+    [nan, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0]
     """
     turned = np.ascontiguousarray(new.T)
     out = np.full_like(turned, np.nan)
     stride = max(apart // 2, count // 16, 1)
-    _ordered_square(turned, apart, count, int(share * count), stride, begin, out)
+    _spread_square(turned, apart, count, int(share * count), stride, begin, out)
     return np.ascontiguousarray(out.T)

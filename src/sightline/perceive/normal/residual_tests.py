@@ -15,7 +15,7 @@ import numpy as np
 
 from sightline.perceive.normal.innovations import (
     REACH_ROWS,
-    ordered_squares,
+    spread_squares,
     squares_along,
     step_trace,
 )
@@ -29,8 +29,8 @@ _LEVELS_S = (1800.0, 7200.0, 21_600.0)
 _GAINS_S = (7200.0,)
 _SWING_MOST_S = 1800.0
 _SWINGS = 24
-_CALM_SHARE = 0.4
-"""What happens in fewer rows than the rest of these is no swing."""
+_CALM_SHARE = 0.3
+"""What happens in fewer rows than these, on one side or the other, is no swing."""
 _LEAST_SHARE = 0.4
 REACH_S = 21_600.0
 """No test looks back farther."""
@@ -156,7 +156,7 @@ def statistics(
                 mean = Sums(news, share).mean(w) if w > 1 else news
                 yield (
                     test,
-                    ordered_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
+                    spread_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
                 )
 
 

@@ -32,7 +32,9 @@ from sightline.perceive.normal.expectation import (
     Past,
     common_periods,
     learn,
+    since_last,
 )
+from sightline.perceive.normal.first_sights import first_sights
 from sightline.perceive.normal.residual_tests import (
     REACH_S,
     ResidualTest,
@@ -42,11 +44,11 @@ from sightline.perceive.normal.residual_tests import (
     residual_tests,
     statistics,
 )
-from sightline.perceive.normal.tail_levels import margins
+from sightline.perceive.normal.tail_levels import levels_above
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
-WATCH_STATE_VERSION = 2
+WATCH_STATE_VERSION = 3
 """Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
@@ -65,6 +67,10 @@ _DAMPED_S = 21_600.0
 _DAMPING = 1.0
 """For so long each alert raises what others of the satellite must pass, by this share: what goes
 wrong once shows in many channels, and one message says it."""
+_UNSEEN_S = 86_400.0
+_UNSEEN = 8.0
+"""For so long after a command that was never sent before, until a day with it was learnt, evidence
+must be so many times as great: what the command does is not known."""
 _TOLD_ONCE = 1.2
 """What passed by itself is told again where it is so much more than it was."""
 _PAST_DAYS = 7
@@ -80,8 +86,8 @@ LEVEL_HOLDS = -0.3
 _STATE_HOLDS = 0.5
 _STILL_ROWS = 12
 _MISSING_ROWS = 4
-_OUTSIDE = 0.2
-"""Of all that was seen."""
+_OUTSIDE, _OUTSIDE_DAYS = 0.3, 2.25
+"""Of all that was seen, and of how far days are from each other."""
 _OUTSIDE_ROWS = 4
 _ALONE, _PEERS, _PLAIN = range(3)
 _STILL, _MISSING, _RANGE, _RESET = range(4)
@@ -230,16 +236,13 @@ class SatelliteWatch:
         tests: on what is left.
         expectation: in force; None before anything was learnt.
         learnt_days: that it was learnt from; days by number.
-        maxima: float64[2, tests, c, blocks], newest last, in squares of the channels' units, so
-            that they mean the same when the usual size is known better; NaN where nothing healthy
-            was known.
-        excess: float64[2, tests, c, days]: logarithm of each day's greatest statistic over that of
-            all days before; NaN where either is unknown.
+        maxima: float64[2, tests, c, blocks], newest last, the greatest statistic by the model of
+            its day; NaN where nothing healthy was known.
         alerts: all that was told.
         in_doubt_days: days on which no more was told, because there was too much.
         learn_days: days that are learnt from, and nothing told, before the first that is judged.
         budget: false alerts a day that levels are learnt for.
-        levels: float64[2, tests, c], in force; as ``maxima``. Infinity tells nothing.
+        levels: float64[2, tests, c], in force. Infinity tells nothing.
         quiet: by channel, rows from and until which nothing is told of it: somebody has said that
             what it shows is normal.
         anew: row before which nothing is learnt from: somebody has said so.
@@ -252,7 +255,6 @@ class SatelliteWatch:
     expectation: Expectation | None = None
     learnt_days: tuple[int, ...] = ()
     maxima: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
-    excess: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0, 0)))
     alerts: list[ChannelAlert] = field(default_factory=list)
     in_doubt_days: int = 0
     levels: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
@@ -268,7 +270,6 @@ class SatelliteWatch:
     _wraps_at: FloatArray = field(default_factory=lambda: np.empty(0))
     _seen: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
     _seen_outside: FloatArray = field(default_factory=lambda: np.empty(0))
-    _day_most: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
     _centre: FloatArray = field(default_factory=lambda: np.empty(0))
     _spread: FloatArray = field(default_factory=lambda: np.empty(0))
     _today: tuple[int, int] = (-1, 0)
@@ -282,10 +283,8 @@ class SatelliteWatch:
             self.maxima = np.full((2, len(self.tests), shape[1], 0), np.nan)
             self.levels = np.full((2, len(self.tests), shape[1]), np.inf)
             self._is_faulty = np.zeros(shape, np.bool_)
-            self.excess = np.full((2, len(self.tests), shape[1], 0), np.nan)
             self._seen = np.zeros_like(self.levels)
             self._seen_outside = np.zeros(shape[1])
-            self._day_most = np.full_like(self.levels, np.nan)
             self._direction, self._wraps_at = np.zeros(shape[1]), np.full(shape[1], np.inf)
 
     @classmethod
@@ -345,31 +344,14 @@ class SatelliteWatch:
         day, row = divmod(self.record.end, self.record.rows_per_day)
         if row or day < _LEAST_DAYS:
             return
-        self._learn_excess()
         if day >= self.learn_days:
             self.levels = self._levels()
         self.learn_until(day)
 
-    def _learn_excess(self) -> None:
-        """How much the day that is over exceeded all days before it."""
-        with np.errstate(all="ignore"):
-            excess = np.log(self._day_most / self._greatest(self.maxima[..., :-BLOCKS_PER_DAY]))
-        excess[~np.isfinite(excess)] = np.nan
-        self.excess = np.concatenate([self.excess, excess[..., None]], axis=3)
-        self.excess = self.excess[..., -_KEPT_LEVEL_DAYS:]
-        self._day_most = np.full_like(self._day_most, np.nan)
-
     def _levels(self) -> FloatArray:
-        """float64[2, tests, c]: levels that share the budget evenly.
-
-        What was greatest, and more by how much days exceed those before them.
-        """
-        found = self._greatest(self.maxima)
-        share = self.budget / found.size
-        for t in range(len(self.tests)):
-            for m in range(2):
-                found[m, t] *= np.exp(margins(self.excess[m, t], share))
-        return np.where(np.isfinite(found), np.maximum(found, _TOLD_ONCE * self._seen), np.inf)
+        """float64[2, tests, c]: above the greatest of healthy days, and above what passed."""
+        found = levels_above(self._greatest(self.maxima), self.budget)
+        return np.maximum(found, _TOLD_ONCE * self._seen)
 
     @staticmethod
     def _greatest(maxima: FloatArray) -> FloatArray:
@@ -499,7 +481,6 @@ class SatelliteWatch:
         rows = self.record.rows(begin, begin + known)
         values, is_heard = self.record.values[rows], self.record.is_heard[rows]
         view = _BlockView(self, block, values, is_heard, self.record.commands)
-        self._day_most = np.fmax(self._day_most, view.maxima * view.size)
         told = view.told()
         view.settle([*view.alerts, *told])
         self.alerts = [*(a for a in self.alerts if not view.concerns(a)), *view.alerts, *told]
@@ -507,8 +488,8 @@ class SatelliteWatch:
         self._today = view.today
         until = view.offset + known
         self._is_faulty[self.record.rows(view.low, begin + known)] = view.is_faulty[:until]
-        maxima = view.healthy_maxima() * view.size
-        self.maxima = np.concatenate([self.maxima, maxima[..., None]], axis=3)[..., -_KEPT_BLOCKS:]
+        newest = view.healthy_maxima()[..., None]
+        self.maxima = np.concatenate([self.maxima, newest], axis=3)[..., -_KEPT_BLOCKS:]
 
     def look(
         self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes
@@ -577,7 +558,6 @@ class SatelliteWatch:
             "commands.time_s": self.record.commands.time_s,
             "commands.value": self.record.commands.value,
             "maxima": self.maxima,
-            "excess": self.excess,
             "levels": self.levels,
             **{name: getattr(self, f"_{name}") for name in _LEARNT},
         }
@@ -626,7 +606,6 @@ class SatelliteWatch:
             expectation=Expectation.from_state(plain["form"], known) if known else None,
             learnt_days=tuple(plain["learnt_days"]),
             maxima=arrays["maxima"],
-            excess=arrays["excess"],
             alerts=[
                 ChannelAlert(
                     **{
@@ -665,13 +644,13 @@ def _range_margin(usable: FloatArray, per_day: int) -> FloatArray:
             np.nanmax(low, axis=0) - np.nanmin(low, axis=0),
         )
         span = np.nanmax(high, axis=0) - np.nanmin(low, axis=0)
-    found: FloatArray = np.nan_to_num(np.maximum(_OUTSIDE * span, 1.5 * apart))
+    found: FloatArray = np.nan_to_num(np.maximum(_OUTSIDE * span, _OUTSIDE_DAYS * apart))
     return np.maximum(found, 1e-9)
 
 
 _LEARNT = (
     *("is_faulty", "still", "rest", "missing", "centre", "spread", "margin", "direction"),
-    *("wraps_at", "seen", "seen_outside", "day_most"),
+    *("wraps_at", "seen", "seen_outside"),
 )
 """Arrays of a watch, beside its record."""
 
@@ -696,11 +675,8 @@ class _BlockView:
         record = watch.record
         assert watch.expectation is not None
         self.model = watch.expectation
-        of_left = np.median(watch.expectation.scale, axis=1) ** 2
-        of_new = np.median(watch.expectation.new_scale, axis=1) ** 2
-        self.size = np.stack([of_new if t.is_new else of_left for t in watch.tests], axis=1)
         least = np.array([test.least_level for test in watch.tests])
-        self.levels = np.maximum(watch.levels / self.size, least[:, None])
+        self.levels = np.maximum(watch.levels, least[:, None])
         self.begin, self.end = watch.block_rows(block)
         warm = round(WARM_UP_S / record.step_s)
         context = round(REACH_S / record.step_s)
@@ -734,12 +710,20 @@ class _BlockView:
         self.ratio = np.zeros((3, n - self.offset, c))
         self.which = np.zeros((3, n - self.offset, c), np.int8)
         self.maxima = np.full((2, len(watch.tests), c), np.nan)
-        self.need = np.ones(n - self.offset)
+        self.need = np.where(self._is_unseen(), _UNSEEN, 1.0)
         for alert in self.watch.alerts:
             self._damp(alert.told - self.begin)
         self._plain()
         self._expect()
         self.first_ratio, self.first_which = self.ratio.copy(), self.which.copy()
+        self.first_need = self.need.copy()
+
+    def _is_unseen(self) -> BoolArray:
+        """bool[n]: rows of the block soon after a command that was never sent before."""
+        time_s = self.time_s[self.offset :]
+        first_s = first_sights(self.commands.until(float(time_s[-1])))
+        found: BoolArray = since_last(time_s, first_s) < _UNSEEN_S
+        return found
 
     def _damp(self, row: int) -> None:
         """Raise what must be passed after an alert that was told at a row of the block."""
@@ -756,14 +740,14 @@ class _BlockView:
             alert.is_settled = not alert.is_open
             rows = slice(max(alert.begin - self.begin, 0), max(alert.end - self.begin + 1, 0))
             for m in (_ALONE, _PEERS):
-                ratio, which = self.first_ratio[m, rows, c], self.first_which[m, rows, c]
+                ratio = self.first_ratio[m, rows, c] * self.first_need[rows]
+                which = self.first_which[m, rows, c]
                 for k in np.unique(which[ratio > 1]):
-                    most = (
-                        float(ratio[which == k].max()) * self.levels[m, k, c] * self.size[m, k, c]
-                    )
+                    most = float(ratio[which == k].max()) * self.levels[m, k, c]
                     watch._seen[m, k, c] = max(watch._seen[m, k, c], most)
             if alert.family == _PLAIN and alert.test == _RANGE:
-                most = float(self.first_ratio[_PLAIN, rows, c].max(initial=0.0)) * self.margin[c]
+                outside = self.first_ratio[_PLAIN, rows, c] * self.outer[rows]
+                most = float(outside.max(initial=0.0)) * self.margin[c]
                 watch._seen_outside[c] = max(watch._seen_outside[c], most)
 
     def concerns(self, alert: ChannelAlert) -> bool:
@@ -792,6 +776,9 @@ class _BlockView:
         with np.errstate(all="ignore"):
             found = np.stack([self.run / still, self.gap / watch._missing, held, 2.0 * is_reset])
         found = found[:, rows]
+        # A size, where the others are squares.
+        self.outer = np.sqrt(self.need)
+        found[_RANGE] /= self.outer[:, None]
         found[_STILL][~np.isfinite(self.raw[rows])] = 0
         found = np.nan_to_num(found)
         # Nothing was learnt from a channel that never moved but that it has a value.

@@ -1,9 +1,10 @@
-"""From how much each healthy day exceeded all before it to the level that is passed rarely enough.
+"""From the greatest statistic of healthy days to the level of each channel and test.
 
-What was greatest among some days is passed by the next day once in a while, by some share. How
-often, and by how much, is what a level has to know, and it holds whatever the statistic is. The
-logarithm of the excess is taken to be exponential (a Pareto tail), and learnt from what is not
-rare, so that faults among the days, which lie far out and are few, hardly move it.
+What was greatest on a few days is passed by the next day once in a while, and what is passed on
+fleets that are healthy is passed by much: how often falls about as one over the level. So a level
+is a fixed reserve over the greatest, in proportion to one over the budget. How calm a channel is
+that was calm on few days is not known from itself: none is taken for calmer than the middle one of
+its satellite.
 """
 
 from __future__ import annotations
@@ -12,46 +13,28 @@ import numpy as np
 
 from sightline.records.windows import FloatArray
 
-_CENSORED_ABOVE = 0.97
-"""Excesses beyond this quantile count as being there: faults may be among them."""
-_USUAL_SHARE, _USUAL_EXCESS = 0.3, 0.35
-"""What is taken for usual as long as nothing was seen, as if it had been seen ``_LENT`` times."""
-_LENT = 12.0
-_LENT_CHANNEL = 6.0
-_LEAST, _MOST = 0.35, 2.6
-"""Bounds of the logarithm of a level over the greatest: of squares, 1.4 to 13.5."""
+_RESERVE, _RESERVE_BUDGET = 35.0, 0.02
+"""Of squares, over the greatest, at that budget of false alerts per satellite-day."""
+_LEAST, _MOST = 4.0, 350.0
+"""A level is no closer to the greatest, nor farther from it, whatever the budget."""
 
 
-def margins(excess: FloatArray, share: float) -> FloatArray:
-    """Logarithms of levels over the greatest that was seen, for one test on many channels.
+def levels_above(greatest: FloatArray, budget: float) -> FloatArray:
+    """Levels of statistics that are squares.
 
     Args:
-        excess: float64[c, n], of each channel the logarithm of a day's greatest statistic over the
-            greatest of all days before; NaN where nothing was known. Satellites and days in any
-            order.
-        share: of days of a channel on which its level may be passed, above 0 and below 1.
+        greatest: float64[..., c], of each channel on healthy days; NaN where it is not known.
+        budget: false alerts per satellite-day, above 0.
 
     Returns:
-        float64[c]. Channels lean on all together, and these on what is usual, the more the less was
-        seen.
+        float64[..., c]; infinity where nothing is known.
 
-    >>> rng = np.random.default_rng(0)
-    >>> seen = rng.exponential(0.1, (5, 400)) - 0.1
-    >>> seen[0] += rng.exponential(0.5, 400)
-    >>> found = margins(seen, 1e-4)
-    >>> bool(found[0] > 2 * found[1:].max())
-    True
+    >>> levels_above(np.array([[1.0, 10.0, 30.0, np.nan]]), 0.02).tolist()
+    [[350.0, 350.0, 1050.0, inf]]
     """
-    known = np.isfinite(excess)
-    over = known & (excess > 0)
-    most = np.quantile(excess[known], _CENSORED_ABOVE) if known.any() else 0.0
-    most = max(float(most), _USUAL_EXCESS)
-    size = np.where(over, np.minimum(excess, most), 0.0)
-    inside = (over & (excess <= most)).sum(axis=1)
-    days, count, total = known.sum(axis=1), over.sum(axis=1), size.sum(axis=1)
-    all_share = (count.sum() + _LENT * _USUAL_SHARE) / (days.sum() + _LENT)
-    all_size = (total.sum() + _LENT * _USUAL_EXCESS) / (inside.sum() + _LENT)
-    often = (count + _LENT_CHANNEL * all_share) / (days + _LENT_CHANNEL)
-    mean = (total + _LENT_CHANNEL * all_size) / (inside + _LENT_CHANNEL)
-    found: FloatArray = np.clip(mean * np.log(np.maximum(often / share, 1.0)), _LEAST, _MOST)
+    reserve = np.clip(_RESERVE * _RESERVE_BUDGET / budget, _LEAST, _MOST)
+    known = np.isfinite(greatest)
+    none = ~known.any(axis=-1, keepdims=True)
+    middle = np.nanmedian(np.where(none, 0.0, greatest), axis=-1, keepdims=True)
+    found: FloatArray = np.where(known, reserve * np.fmax(greatest, middle), np.inf)
     return found

@@ -699,6 +699,37 @@ def repeats() -> None:
 
 
 @app.command()
+def surfaces(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
+    quarter: Annotated[int, typer.Option(min=0, max=3, help="Of the parts, kept apart.")] = 2,
+    part: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Its first group is the part.")
+    ] = None,
+    part_gap: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
+    ] = 0,
+    labels: Annotated[str, typer.Option(help="none or masks.")] = "none",
+    model: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Keep the inspector here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """An inspector learnt from three quarters of the parts, held against the fourth, and timed."""
+    from benchmarks.surfaces import bench_surfaces
+
+    result = bench_surfaces(
+        folder,
+        quarter=quarter,
+        part=part,
+        part_gap=part_gap,
+        labels=labels,
+        model=model,
+        progress=_say,
+    )
+    _show(result, as_json=as_json)
+
+
+@app.command()
 def house(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="An older checkout, or its src folder.")

@@ -1,6 +1,7 @@
 """An inspector tells a holed surface from a good one, and where the hole is."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,11 +27,27 @@ def test_a_hole_scores_above_every_good_surface(learnt):
 
 
 def test_the_heat_is_at_picture_resolution_and_highest_at_the_hole(learnt):
-    heat = look(learnt.inspector, holed(3000)).heat
+    rejecting = learnt.inspector.with_thresholds(reject_from=0.0, review_from=0.0, mark_from=0.0)
+    heat = look(rejecting, holed(3000)).heat
     assert heat.shape == (64, 80)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert 16 <= y < 48
     assert 24 <= x < 56
+
+
+def test_what_is_accepted_has_no_mark_and_what_is_not_has_one(learnt):
+    picture = holed(3000)
+    score = look(learnt.inspector, picture).score
+    odds = learnt.inspector.maps_of(CELLS(picture)).odds.max()
+    for mark_from in (odds - 1, odds + 1):  # also where no cell reaches the mark
+        one = learnt.inspector.with_thresholds(
+            reject_from=score, review_from=score, mark_from=mark_from
+        )
+        taken = replace(one, reject_from=score + 1, review_from=score + 1)
+        assert look(one, picture).heat.max() >= 1
+        assert len(look(one, picture).boxes) >= 1
+        assert look(taken, picture).heat.max() < 1
+        assert len(look(taken, picture).boxes) == 0
 
 
 def test_the_score_is_the_sum_of_its_reasons(learnt):

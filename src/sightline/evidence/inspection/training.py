@@ -31,7 +31,6 @@ from sightline.perceive.inspection import (
     LearntFrom,
     learn_inspector,
 )
-from sightline.perceive.inspection.cells import CELL_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector_model import BACKBONE, KIND, NETWORK
 from sightline.perceive.inspection.learning import Learnt
@@ -49,6 +48,7 @@ _HANDCRAFTED_COST = (
     "handcrafted features: no learnt weights; textures and faint defects are told apart far worse "
     "than with a backbone"
 )
+_MOST_MARK_ODDS = 20.0
 _MAPS = 12
 """Pictures whose heat maps are compared with those of an inspector that has learnt nothing."""
 _EXPECTED_REFUSED = 0.2
@@ -132,8 +132,6 @@ def train_inspector(
         )
     good, bad, contract, facts = _material(pictures, labels)
     settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
-    if bad:  # a person showed what a defect is: what is only unusual is not marked
-        settings = replace(settings, patch_share=0.0)
     cells = backbone.cells(settings.scale)
     training = None
     if network is not None:
@@ -147,7 +145,7 @@ def train_inspector(
     inspector = learnt.inspector.with_thresholds(
         reject_from=rejects.score,
         review_from=min(reviews.score, rejects.score),
-        mark_from=held.mark_from(false_reject_rate),
+        mark_from=held.mark_from(),
     )
     reads = [one.read for one in good]
     examples = find_examples(inspector.memory, reads, learnt.cells, scale=inspector.scale)
@@ -160,7 +158,7 @@ def train_inspector(
         "settings": asdict(settings),
         "features": {"source": backbone.source, "licence": backbone.licence},
         **({} if training is None else {"network": training.facts}),
-        "threshold": _said_threshold(rejects, inspector),
+        "threshold": _said_threshold(rejects, inspector, held.good_part_scores()),
         "figures": held.figures(settings.seed),
         "randomised_map_correlation": held.randomised_map_correlation(settings.seed),
         "place_rule": {
@@ -212,43 +210,39 @@ class _Held:
             [one.score for one in self._good], [one.source.part for one in self._learnt.held_good]
         )
 
-    def mark_from(self, rate: float) -> float:
-        """Deviations from which a cell is marked.
+    def mark_from(self) -> float:
+        """Log-odds from which a pixel of a picture that is not accepted is marked.
 
-        Without marked defects: so that at most ``rate`` of the good pictures held back have a mark.
-        With them: where pixels have the best F1 on the bad pictures held back.
+        Without marked defects even odds, of defects that were drawn; with them, where the pixels of
+        the bad pictures have the best F1.
         """
-        hottest = np.array([float(one.heat.max()) for one in self._good])
-        usual = max(float(np.quantile(hottest, 1 - rate)), 1e-3)
-        if not self._bad:
-            return usual
-        edges = np.linspace(0.0, float(max(one.heat.max() for one in self._bad)), BINS + 1)
+        if not self._learnt.held_bad:
+            return 0.0
+        edges = np.linspace(-_MOST_MARK_ODDS, _MOST_MARK_ODDS, BINS + 1)
         marked, other = np.zeros(BINS), np.zeros(BINS)
-        for one, held in zip(self._bad, self._learnt.held_bad, strict=True):
+        for held in self._learnt.held_bad:
             assert held.source.mask is not None
             mask = held.source.mask()
-            marked += np.histogram(one.heat[mask], edges)[0]
-            other += np.histogram(one.heat[~mask], edges)[0]
+            odds = np.clip(held.pixel_odds(), edges[0], edges[-1])
+            marked += np.histogram(odds[mask], edges)[0]
+            other += np.histogram(odds[~mask], edges)[0]
         hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]
         best = int((2 * hits / np.maximum(marked.sum() + hits + false, 1)).argmax())
-        return max(float(edges[best]), 1e-3)
+        return float(edges[best])
 
     def randomised_map_correlation(self, seed: int) -> float | None:
-        """Rank correlation of heat maps with those of an inspector that has learnt nothing.
+        """Rank correlation of log-odds of cells with those of a head that has learnt nothing.
 
         The median over pictures held back; None for a network, whose heat comes from its graph.
         """
-        if self._learnt.inspector.head is None:
-            return None
         random = np.random.default_rng(seed)
         found = []
-        for one, held in list(zip(self._good, self._learnt.held_good, strict=True))[:_MAPS]:
-            cells = self._learnt.cells(held.source.read())
-            height_px, width_px = one.heat.shape
-            other = held.inspector.randomised(random)
-            heat = other.inspect(cells, height_px=height_px, width_px=width_px).heat
-            side = (slice(None, None, CELL_PX), slice(None, None, CELL_PX))
-            ranks = [rankdata(m[side]) for m in (one.heat, heat)]
+        for held in self._learnt.held_good[:_MAPS]:
+            if held.inspector.head is None:
+                return None
+            other = held.inspector.head.randomised(random)
+            odds = other.log_odds(self._learnt.cells(held.source.read()))
+            ranks = [rankdata(m) for m in (held.maps.odds, odds)]
             found.append(float(np.corrcoef(*ranks)[0, 1]))
         return round(float(np.median(found)), 4)
 
@@ -388,7 +382,8 @@ def _counts(learnt: Learnt) -> dict[str, int]:
     }
 
 
-def _said_threshold(rejects: FalseRejects, inspector: Inspector) -> dict[str, Any]:
+def _said_threshold(rejects: FalseRejects, inspector: Inspector, scores: Floats) -> dict[str, Any]:
+    cuts = np.quantile(scores, [0.5, 0.9, 0.95, 1.0]).round(6).tolist()
     return {
         "reject_from": inspector.reject_from,
         "review_from": inspector.review_from,
@@ -398,6 +393,7 @@ def _said_threshold(rejects: FalseRejects, inspector: Inspector) -> dict[str, An
         "confidence": rejects.confidence,
         "held_back_parts": rejects.parts,
         "held_back_parts_above": rejects.above,
+        "held_back_scores": dict(zip(("p50", "p90", "p95", "most"), cuts, strict=True)),
         "how": "order statistic of good parts, each looked at by an inspector that learnt nothing "
         "from it; the bound is exact (Clopper and Pearson)",
     }

@@ -86,7 +86,11 @@ class CellHead:
         return self.head.of_rows(self.surroundings.rows(cells)).reshape(cells.shape[:2])
 
     def randomised(self, random: np.random.Generator) -> CellHead:
-        """The same with weights drawn with the same spread."""
+        """One of the same form that has learnt nothing: weights drawn with the same spread.
+
+        A heat map that such a head draws, too, shows the picture and not what was learnt
+        (J. Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
+        """
         drawn = (random.normal(size=w.shape) * w.std() for w in self.head.weights)
         weights = tuple(w.astype(np.float32) for w in drawn)
         return replace(self, head=replace(self.head, weights=weights))

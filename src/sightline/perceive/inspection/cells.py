@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Protocol
 
@@ -131,9 +132,10 @@ def _on_grid(features: Floats, whole: tuple[int, int]) -> Floats:
     by = features.shape[1] // rows
     if by > 1:
         cut = features[:, : rows * by, : columns * by]
-        blocks = cut.reshape(len(cut), rows, by, columns, by)
-        both = [blocks.mean(axis=(2, 4), dtype=np.float32), blocks.max(axis=(2, 4))]
-        return np.ascontiguousarray(np.concatenate(both).transpose(1, 2, 0))
+        each = [cut[:, y::by, x::by] for y in range(by) for x in range(by)]
+        mean = sum(each[1:], start=each[0]) / np.float32(len(each))
+        both = np.concatenate([mean, functools.reduce(np.maximum, each)])
+        return np.ascontiguousarray(both.transpose(1, 2, 0))
     last = np.ascontiguousarray(features.transpose(1, 2, 0), np.float32)
     if last.shape[:2] == whole:
         return last

@@ -16,7 +16,7 @@ import numpy as np
 
 from sightline.perceive.inspection.floats import Floats
 
-_RATE, _DECAY, _FIRST, _SECOND = 3e-3, 1e-2, 0.9, 0.999
+_RATE, _FIRST, _SECOND = 3e-3, 0.9, 0.999
 _WARM_SHARE = 0.2
 
 
@@ -74,6 +74,7 @@ def learn_head(
     rounds: int,
     batch: int,
     seed: int,
+    decay: float = 1e-2,
 ) -> DefectHead:
     """Learn from cells.
 
@@ -84,6 +85,7 @@ def learn_head(
         rounds: times that every row is looked at.
         batch: rows that are looked at together.
         seed: of the first weights and the order.
+        decay: of weights, in a step of rate 1.
     """
     random = np.random.default_rng(seed)
     mean = seen.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -110,7 +112,7 @@ def learn_head(
                 second[i] += (1 - _SECOND) * (gradient * gradient - second[i])
                 root = np.sqrt(second[i] / (1 - _SECOND**step)) + 1e-8
                 if parameters[i].ndim == 2:
-                    parameters[i] *= np.float32(1 - rate * _DECAY)
+                    parameters[i] *= np.float32(1 - rate * decay)
                 parameters[i] -= np.float32(rate) * (first[i] / (1 - _FIRST**step) / root)
     return DefectHead(
         mean=mean, scale=scale, weights=tuple(parameters[:3]), biases=tuple(parameters[3:])

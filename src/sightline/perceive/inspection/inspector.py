@@ -16,18 +16,18 @@ from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
 from sightline.perceive.inspection.usual_place import UsualPlace
 
-REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT", "DEFECT_OVER_AN_AREA")
+REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT")
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
-farthest 2 % of cells beyond the median of the picture; the greatest log-odds of a cell, and the
-mean of the greatest 2 %. Of the last two the larger counts and the other is 0: a pinhole is no
-area. Log-odds of a segmentation network are held against those at that place of good parts first:
-it finds borders odd."""
-_PATCHES_COUNT = 0.25
+farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell. Those
+of a segmentation network are held against those at that place of good parts first: it finds borders
+odd."""
+_COUNT = np.array((0.25, 1.0))
 """The memory counts with this share of its deviations: any stain of a new part is odd to it."""
 _LARGEST_SHARE = 0.02
-_COLDEST_ODDS = 8.0
-"""Heat of a segmentation network is 0 at log-odds of minus this, and 1 at even odds before it is
-held against ``mark_from``."""
+_COLD_ODDS = 8.0
+"""Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
+_UNMARKED = 0.999
+"""The greatest heat of a picture that is accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,9 @@ class Inspected:
 
     Attributes:
         score: sum of the reasons; that of a usual good part is about 0.
-        reasons: float32[3] in the order of ``REASONS``, in deviations from good parts.
-        heat: float32[height, width], how unusual each pixel is; 1 and more is marked.
+        reasons: float32[2] in the order of ``REASONS``, in deviations from good parts.
+        heat: float32[height, width], how much each pixel looks like a defect; 1 and more is marked.
+            A picture that is accepted has no mark, any other has one.
         boxes: float32[n, 5]: x1, y1, x2, y2 in px and the greatest heat, the hottest first.
         peak: row and column of the hottest cell.
     """
@@ -72,13 +73,11 @@ class Inspector:
         memory: of normal patches.
         patches, odds: what is usual of distances and log-odds, by place.
         head: what defects look like; None where a segmentation network says so.
-        usual: float64[3, 2], median and deviation of each reason over good parts.
+        usual: float64[2, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
-        mark_from: deviations from which a cell is marked.
-        patch_share: share of the memory in the heat map, 0 to 1; the rest is of the head. The heat
-            of a network is that of the network alone.
+        mark_from: log-odds from which a pixel is marked.
     """
 
     memory: PatchMemory
@@ -90,7 +89,6 @@ class Inspector:
     reject_from: float
     review_from: float
     mark_from: float
-    patch_share: float
 
     def maps_of(self, cells: Floats, fine: Floats | None = None) -> CellMaps:
         """What memory and head say of float32[rows, columns, c] and the log-odds of a network."""
@@ -109,30 +107,36 @@ class Inspector:
         return self.judge(self.maps_of(cells, fine), height_px=height_px, width_px=width_px)
 
     def raw_reasons(self, maps: CellMaps) -> Floats:
-        """float64[3] in the order of ``REASONS``, before they are held against good parts."""
+        """float64[2] in the order of ``REASONS``, before they are held against good parts."""
         distance, odds = self._deviations(maps)
-        return np.array((_largest(distance), odds.max(), _largest(odds)), np.float64)
+        return np.array((_largest(distance), odds.max()), np.float64)
 
     def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
         """What follows from the maps of a picture."""
-        distance, _ = self._deviations(maps)
-        reasons = counted((self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1])
-        mixed = self.patch_share * distance + (1 - self.patch_share) * self.odds.deviations(
-            maps.odds
-        )
-        hot = mixed / self.mark_from
-        peak = divmod(int(hot.argmax()), hot.shape[1])
-        heat = self._at_pixels(hot, height_px, width_px, CELL_PX)
-        if maps.fine is not None:
-            warm = np.maximum(1 + maps.fine / _COLDEST_ODDS, 0) / self.mark_from
-            heat = self._at_pixels(warm, height_px, width_px, ODDS_PX)
+        reasons = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1] * _COUNT
+        score = float(reasons.sum())
+        odds = self.pixel_odds(maps, height_px=height_px, width_px=width_px)
+        is_accepted = self.disposition(score) == "accept"
+        mark_from = self.mark_from if is_accepted else min(self.mark_from, float(odds.max()))
+        heat = np.maximum(1 + (odds - np.float32(mark_from)) / np.float32(_COLD_ODDS), 0)
+        if is_accepted:
+            heat = np.minimum(heat, np.float32(_UNMARKED))
+        boxes = marked_boxes(heat, least_px=round(CELL_PX / self.scale))
+        if not is_accepted and not len(boxes):
+            boxes = marked_boxes(heat, least_px=1)
         return Inspected(
-            score=float(reasons.sum()),
+            score=score,
             reasons=reasons.astype(np.float32),
             heat=heat,
-            boxes=marked_boxes(heat, least_px=round(CELL_PX / self.scale)),
-            peak=peak,
+            boxes=boxes,
+            peak=divmod(int(maps.odds.argmax()), maps.odds.shape[1]),
         )
+
+    def pixel_odds(self, maps: CellMaps, *, height_px: int, width_px: int) -> Floats:
+        """float32[height, width]: log-odds of a defect of each pixel."""
+        if maps.fine is not None:
+            return self._at_pixels(maps.fine, height_px, width_px, ODDS_PX)
+        return self._at_pixels(maps.odds, height_px, width_px, CELL_PX)
 
     def _deviations(self, maps: CellMaps) -> tuple[Floats, Floats]:
         """Of each cell: deviation of its distance, and what counts of its log-odds."""
@@ -159,21 +163,10 @@ class Inspector:
         """The same with these thresholds."""
         return replace(self, reject_from=reject_from, review_from=review_from, mark_from=mark_from)
 
-    def randomised(self, random: np.random.Generator) -> Inspector:
-        """One of the same form that has learnt nothing: each feature of the memory is shuffled over
-        its patches, and the head, where there is one, has weights drawn with the same spread.
-
-        A heat map that such an inspector draws, too, shows the picture and not what was learnt
-        (J. Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018).
-        """
-        vectors = random.permuted(self.memory.vectors, axis=0)
-        head = None if self.head is None else self.head.randomised(random)
-        return replace(self, memory=replace(self.memory, vectors=vectors), head=head)
-
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as arrays by name."""
         numbers = (
-            *(self.scale, self.reject_from, self.review_from, self.mark_from, self.patch_share),
+            *(self.scale, self.reject_from, self.review_from, self.mark_from),
             *(self.patches.explained, self.odds.explained),
         )
         return {
@@ -194,7 +187,7 @@ class Inspector:
         Raises:
             KeyError: an array is missing.
         """
-        scale, reject_from, review_from, mark_from, share, *explained = arrays["numbers"].tolist()
+        scale, reject_from, review_from, mark_from, *explained = arrays["numbers"].tolist()
         places = [
             UsualPlace(mean=arrays[n][0], spread=arrays[n][1], explained=e)
             for n, e in zip(("patches", "odds"), explained, strict=True)
@@ -213,7 +206,6 @@ class Inspector:
             reject_from=reject_from,
             review_from=review_from,
             mark_from=mark_from,
-            patch_share=share,
         )
 
 
@@ -235,17 +227,6 @@ def _odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) ->
     whole = np.pad(fine, ((0, max(below, 0)), (0, max(right, 0))), mode="edge")
     blocks = whole[: rows * by, : columns * by].reshape(rows, by, columns, by)
     return np.asarray(blocks.max(axis=(1, 3)))
-
-
-def counted(deviations: Floats) -> Floats:
-    """What each reason adds to the score.
-
-    >>> counted(np.array([2.0, 5.0, 3.0])).tolist(), counted(np.array([2.0, -1.0, 3.0])).tolist()
-    ([0.5, 5.0, 0.0], [0.5, 0.0, 3.0])
-    """
-    patches, cell, area = deviations.tolist()
-    is_area = area > cell
-    return np.array((_PATCHES_COUNT * patches, 0 if is_area else cell, area if is_area else 0))
 
 
 def _largest(values: Floats) -> float:

@@ -32,8 +32,6 @@ LEAST_GOOD_PARTS = 20
 """Fewer cannot be dealt out in folds of which the others say what is usual."""
 _BASIS_PICTURES, _BASIS_CELLS = 50, 5
 """Pictures of which every so many-th cell says what good cells are like."""
-_FIRST_HEAD_SHARE = 1 / 3
-"""Of the steps of learning a head; enough to find the cells that it will err on."""
 _DEFECT_SHARE = 0.25
 """A cell is one of a defect if so much of it is; less, and it is left out."""
 
@@ -55,8 +53,9 @@ class InspectionSettings:
             learnt first; a second one learns from them, too.
         hidden: units of the two hidden layers of the head.
         rounds, batch: of learning the head; of few cells there are more rounds, so that it takes at
-            least ``least_steps``. The one that only finds the hardest cells has a third of both.
-        patch_share: share of the memory in the heat map.
+            least ``least_steps``.
+        decay: of the weights of the head. What is drawn is never quite what will come, so a head
+            that fits it less closely tells new parts better.
         folds: that parts are dealt out in. Each part is looked at by an inspector that learnt from
             the other folds; of a segmentation network, which is learnt once, the first is held
             back.
@@ -73,10 +72,10 @@ class InspectionSettings:
     cells_per_picture: int = 120
     hardest_per_picture: int = 60
     hidden: tuple[int, int] = (128, 64)
-    rounds: int = 12
+    rounds: int = 4
     batch: int = 1024
     least_steps: int = 400
-    patch_share: float = 0.5
+    decay: float = 3.0
     folds: int = 4
     scale: float = 1.0
     seed: int = 0
@@ -121,6 +120,11 @@ class Held:
     def inspected(self) -> Inspected:
         """What that inspector says of the picture."""
         return self.inspector.judge(self.maps, height_px=self.height_px, width_px=self.width_px)
+
+    def pixel_odds(self) -> Floats:
+        """float32[height_px, width_px]: log-odds of a defect of each pixel."""
+        size_px = {"height_px": self.height_px, "width_px": self.width_px}
+        return self.inspector.pixel_odds(self.maps, **size_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +273,7 @@ def _learn_heads(
         gathered.take_marked(one.read(), one.mask(), fold_of[one.part])
         next_one()
     left_out = (*range(settings.folds), None)
-    first = [gathered.learn_head(k, share=_FIRST_HEAD_SHARE) for k in left_out]
+    first = [gathered.learn_head(k) for k in left_out]
     for one in good:
         gathered.take_hardest(one.read(), first, fold_of[one.part])
         next_one()
@@ -308,8 +312,7 @@ def _strangers(
                 scale=settings.scale,
                 reject_from=math.inf,
                 review_from=math.inf,
-                mark_from=1.0,
-                patch_share=settings.patch_share,
+                mark_from=0.0,
             )
         )
     table = np.array([inspectors[folds[i]].raw_reasons(maps[i]) for i in range(good)])
@@ -417,8 +420,8 @@ class _Gathered:
         settings = self._settings
         return learn_patches(np.concatenate(patches), size=settings.memory_size, seed=settings.seed)
 
-    def learn_head(self, without: int | None, *, share: float = 1.0) -> CellHead:
-        """A head of the cells of all folds but one that were taken so far, in a share of steps."""
+    def learn_head(self, without: int | None) -> CellHead:
+        """A head of the cells of all folds but one that were taken so far."""
         assert self._surroundings is not None
         settings = self._settings
         head = settings.folds if without is None else without
@@ -427,14 +430,15 @@ class _Gathered:
             if fold != without:
                 taken.append((rows[chosen[head]], np.zeros(len(chosen[head]), np.float32)))
         seen = np.concatenate([rows for rows, _ in taken])
-        least = -(-round(share * settings.least_steps) * settings.batch // len(seen))
+        least = -(-settings.least_steps * settings.batch // len(seen))
         learnt = learn_head(
             seen,
             np.concatenate([marks for _, marks in taken]),
             hidden=settings.hidden,
-            rounds=max(round(share * settings.rounds), least),
+            rounds=max(settings.rounds, least),
             batch=settings.batch,
             seed=settings.seed,
+            decay=settings.decay,
         )
         return CellHead(surroundings=self._surroundings, head=learnt)
 

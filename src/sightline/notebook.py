@@ -379,7 +379,8 @@ def _polars(frame: Any) -> pl.DataFrame:
         expected="a Polars or pandas table, or columns by name",
         got=type(frame).__name__,
         where="the table",
-        action="make it one, for example with polars.DataFrame({...})",
+        action="make it one, for example with polars.DataFrame({...}), or .reset_index() of a "
+        "pandas Series",
     )
 
 

@@ -170,7 +170,7 @@ def test_what_never_ended_is_said_to_stand(tmp_path):
     run = made_run(tmp_path, keep="digest")
     found = explain(run, first(run, "in_forbidden_zone").decision_id)
     assert found.other is None
-    assert "still so when the log ends" in text_of(found)
+    assert "nothing in the log ends it" in text_of(found)
 
 
 def test_a_stop_by_silence_was_led_to_by_a_tick_and_is_not_measured(tmp_path):

@@ -151,3 +151,17 @@ def test_the_order_of_the_columns_changes_nothing(seed, keys, period_s):
     turned = frame.select(rng.permutation(frame.columns).tolist())
     one, other = describe(frame), describe(turned)
     assert (one.time, one.key, one.period_s) == (other.time, other.key, other.period_s)
+
+
+def test_a_comma_is_what_the_other_columns_of_the_file_say():
+    n = 400
+    grouped = [f"4,{200 + i % 90}" for i in range(n)]
+    alone = describe(table(pressure=grouped, starts=list(range(n))).drop("bus_v"))
+    assert [column for column, _ in alone.unused] == ["pressure"]
+    beside = describe(table(pressure=grouped, temp=[f"55,{i % 9}" for i in range(n)]).drop("bus_v"))
+    assert [(f.name, f.decimal) for f in beside.fields] == [("pressure", ","), ("temp", ",")]
+
+
+def test_a_comma_stays_in_doubt_beside_numbers_with_points():
+    found = describe(table(pressure=["4,201"] * 400, temp=["55,3"] * 400))
+    assert [column for column, _ in found.unused] == ["pressure"]

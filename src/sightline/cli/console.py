@@ -179,10 +179,13 @@ class Estimate:
         total: how much there is, as far as that is known.
         monotonic_s: a clock.
 
-    >>> clock_s = iter([0.0, 30.0, 31.0])
+    >>> clock_s = iter([0.0, 30.0, 31.0, 40.0, 60.0])
     >>> estimate = Estimate(100, monotonic_s=lambda: next(clock_s))
     >>> estimate.words(25), estimate.words(0)
     ('25 %, about 1 min 30 s left', '31 s so far')
+    >>> estimate.goes_from(25)
+    >>> estimate.words(50)
+    '50 %, about 40 s left'
     """
 
     def __init__(
@@ -191,14 +194,23 @@ class Estimate:
         self._total = total
         self._monotonic_s = monotonic_s
         self._began_s = monotonic_s()
+        self._pace_from: tuple[float, int] | None = None
 
     def words(self, done: int) -> str:
         """For people; more done than there was to do is shown as what it takes so far."""
         took_s = self._monotonic_s() - self._began_s
         if not self._total or not 0 < done <= self._total:
             return f"{duration(took_s)} so far"
-        left_s = took_s * (self._total - done) / done
-        return f"{done / self._total:.0%}, about {duration(left_s)} left".replace("%", " %", 1)
+        share = f"{done / self._total:.0%}".replace("%", " %")
+        begun_s, before = self._pace_from or (self._began_s, 0)
+        if not before < done < self._total:
+            return f"{share}, {duration(took_s)} so far"
+        left_s = (took_s - begun_s + self._began_s) * (self._total - done) / (done - before)
+        return f"{share}, about {duration(left_s)} left"
+
+    def goes_from(self, done: int) -> None:
+        """The pace counts from here, after what was ``done``: compiling comes but once."""
+        self._pace_from = self._pace_from or (self._monotonic_s(), done)
 
     def is_of(self, total: int) -> None:
         """How much there is, where that is known only later."""
@@ -300,6 +312,7 @@ def progress_display(
 
         def plain(progress: Progress) -> None:
             nonlocal due_s
+            estimate.goes_from(progress.rows)
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + _PLAIN_EVERY_S
                 console.print(
@@ -314,6 +327,7 @@ def progress_display(
     with Live(console=console, refresh_per_second=8, transient=True) as live:
 
         def shown(progress: Progress) -> None:
+            estimate.goes_from(progress.rows)
             recent.extend(progress.newest)
             del recent[:-10]
             table = Table.grid(padding=(0, 2))

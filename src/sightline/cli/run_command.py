@@ -320,13 +320,13 @@ def _number_rows(report: RunReport) -> Iterator[tuple[str, str]]:
     if not report.deadline_missed:
         yield "deadlines", "none missed"
     for stage, times_missed in report.deadline_missed.items():
-        what = f"over budget {times_missed} times, waited for" if report.waited else ""
+        what = f"over budget {times_missed} times; a recording waits" if report.waited else ""
         yield "deadlines", f"{stage}: {what or f'{times_missed} missed'}"
     if report.waited and set(report.deadline_missed) & set(report.stage_s):
         both = set(report.deadline_missed) & set(report.stage_s)
         slow = max(both, key=lambda stage: report.deadline_missed[stage])
         p99_s = report.stage_s.get(slow, {}).get("p99", 0.0)
-        yield "", f"live, others would have answered for it: give {slow} more than {p99_s:.2g} s"
+        yield "", f"live, its fallback would have answered: give {slow} more than {p99_s:.2g} s"
     for name, count in report.fallbacks.items():
         yield "fallback", f"{name}: {count}"
     if report.commands:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from sightline.decide.alerting.alert import Fate
 from sightline.evidence.camera_account import CameraFacts, CameraMoment
 from sightline.evidence.circumstances import (
     Circumstances,
@@ -143,7 +145,6 @@ class Facts:
         other: of a decision that raises something what ended it, of one that ends something what
             raised it, of a command the next one to another level; None where the log has none.
         alerts: of an alert desk, what became of the alert, in words, in order.
-        log_end_ns: event time of the last thing said in the log, UTC ns.
         versions: by name.
         ledger: whether the ledger has the same bytes: ``same``, ``other``, ``missing``,
             ``no ledger``, or ``no commands`` (it has only decisions).
@@ -158,7 +159,6 @@ class Facts:
     circumstances: Circumstances
     other: Decision | ActuatorCommand | None
     alerts: tuple[str, ...]
-    log_end_ns: int
     versions: Mapping[str, str]
     ledger: str
 
@@ -305,7 +305,6 @@ def explain_said(
         )
     cameras = None if moment is None else moment.found(everything)
     stage = None if decision is None else plan.stage(decision.kind)
-    last_ns = [one.at_ns for one in (*everything.said, *everything.commands)]
     return Facts(
         said=said,
         revisions=everything.revisions(said),
@@ -316,7 +315,6 @@ def explain_said(
         circumstances=seen.found(decision, everything.decisions),
         other=_other(everything, said),
         alerts=tuple(alerts.found),
-        log_end_ns=max(last_ns),
         versions={"pipeline": plan.digest} | dict({} if cameras is None else cameras.versions),
         ledger="no commands" if decision is None else ledger_has(run, decision),
     )
@@ -355,7 +353,6 @@ def picture_facts(
                 circumstances=nothing,
                 other=None,
                 alerts=(),
-                log_end_ns=said.at_ns,
                 versions={"pipeline": run.plan.digest},
                 ledger="",
             )
@@ -580,6 +577,23 @@ class _RowsSeen:
         return ShownRows.of(times, np.array([known[t] for t in times.tolist()], np.float64), note)
 
 
+_FATES: Mapping[str, str] = MappingProxyType(
+    {
+        Fate.WAITING: "held for others of the same cause",
+        Fate.TOLD: "sent",
+        Fate.IN_DIGEST: "sent in a digest of many",
+        Fate.SUPPRESSED: "counted on an alert that was sent before",
+        Fate.MASKED: "not sent: masked",
+        Fate.SHELVED: "not sent: shelved",
+        Fate.RETRACTED: "retracted: late data shows that it was none",
+    }
+)
+_CAUSES: Mapping[str, str] = MappingProxyType(
+    {"RAISED": "", "ALONE": "", "COMMON_CAUSE": "with others of its cause"}
+)
+"""Of causes that say more, or nothing, in words; the others are shown as they are."""
+
+
 class _AlertsSeen:
     """What an alert desk made of a decision."""
 
@@ -592,8 +606,8 @@ class _AlertsSeen:
         said = AlertingSaid.from_bytes(payload)
         for plain in said.dispositions:
             if self._is_mine(plain["alert_id"]):
-                why = plain.get("reason") or plain.get("cause") or ""
-                self.found.append(f"{plain['fate']}{f': {why}' if why else ''}")
+                why = plain.get("reason") or _CAUSES.get(plain["cause"], plain["cause"])
+                self.found.append(f"{_FATES[plain['fate']]}{f' ({why})' if why else ''}")
         for message in said.messages:
             named = [*message["named"], *(one for row in message["rows"] for one in row["named"])]
             if any(map(self._is_mine, named)):

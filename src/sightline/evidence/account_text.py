@@ -17,7 +17,15 @@ from sightline.evidence.novelty_account import novelty_title
 from sightline.evidence.site_subjects import COMMAND_KIND
 from sightline.evidence.track_paths import TrackPath
 from sightline.evidence.tried import put_off_words
-from sightline.evidence.words import counts_words, figure, moment, quantity, reason_words, span
+from sightline.evidence.words import (
+    counts_words,
+    figure,
+    lasted,
+    moment,
+    quantity,
+    reason_words,
+    span,
+)
 from sightline.records import Decision, Detections
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Status, Transition
@@ -262,11 +270,13 @@ def _came_of_it(facts: Facts) -> Iterator[str]:
     """What ended it, and what an alert desk made of it."""
     other, what = facts.other, facts.decision
     if other is not None and isinstance(other, Decision):
-        lasted_s = abs(other.event_ns - what.event_ns) / NS_PER_S
         how = "it was raised at" if is_end(what) else "it was over at"
-        yield f"{how} {moment(other.event_ns)}, {lasted_s:,.0f} s apart ({other.decision_id[:8]})"
+        when = (
+            f"{lasted(abs(other.event_ns - what.event_ns))} {'before' if is_end(what) else 'later'}"
+        )
+        yield f"{how} {moment(other.event_ns)}, {when} ({other.decision_id[:8]})"
     elif not is_end(what) and what.status is not Status.RETRACTED:
-        yield f"it was not over when the log ends, at {moment(facts.log_end_ns)}"
+        yield "nothing in the log ends it"
     for text in facts.alerts:
         yield f"alert desk: {text}"
 
@@ -462,7 +472,7 @@ def _ending(facts: Facts, found: CameraFacts) -> str:
     if other is None:
         if not begins and not is_level:
             return "it says an end; what began it is not in the log any more"
-        return f"it did not: still so when the log ends, at {at_s(facts.log_end_ns):.2f} s"
+        return "it did not: nothing in the log ends it"
     at_ns = other.issued_ns if isinstance(other, ActuatorCommand) else other.event_ns
     lasted_s = abs(at_ns - facts.said.at_ns) / NS_PER_S
     if isinstance(other, ActuatorCommand):

@@ -60,7 +60,8 @@ def write_report(
     sections = [
         f"<h1>{markup(found.name)}</h1>",
         f'<p class="soft">{markup(found.description)} Pipeline {found.digest}, '
-        f"{found.partitions} partitions, {found.span_s:,.1f} s of event time.</p>",
+        f"{found.partitions} partitions, "
+        f"{lasted(round(found.span_s * NS_PER_S))} of event time.</p>",
         _cards(found, standing, latency_s or {}),
         *(_section(section) for section in run_sections(found)),
         _refused(run),

@@ -15,7 +15,9 @@ from sightline.evidence.run_account import (
     Seconds,
 )
 from sightline.evidence.tables import alerting_lines
+from sightline.evidence.words import lasted
 from sightline.records.command import CommandLevel
+from sightline.records.signals import NS_PER_S
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
 from sightline.runtime.stages.meanings import meaning
 
@@ -268,7 +270,9 @@ _NAME_WIDTH = 22
 
 def report_lines(found: RunAccount) -> list[str]:
     """The account as lines, without colour."""
-    lines = [f"{found.name}  {found.digest}, {found.span_s:,.1f} s of event time"]
+    lines = [
+        f"{found.name}  {found.digest}, {lasted(round(found.span_s * NS_PER_S))} of event time"
+    ]
     if found.description:
         lines.append(found.description)
     for section in run_sections(found):

@@ -273,8 +273,11 @@ class _Search:
                     return told, self._outcomes[clip].later
         except TooManyRunsError:
             return replace(empty, note=f"not found in {MAX_RUNS} runs of the core"), ()
-        note = f"no bound on {self._about.field} within what it was before would have kept it "
-        return replace(empty, note=f"{note}from being raised: not its level decided"), ()
+        note = (
+            f"no limit to {self._about.field} within what it was before: it would have been raised "
+            "all the same, by how the values follow each other and not by how high they are"
+        )
+        return replace(empty, note=note), ()
 
     def _lines(
         self, known: FloatArray, was: tuple[float, float]

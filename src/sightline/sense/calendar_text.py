@@ -145,6 +145,8 @@ def _first_of(
     for pattern in (*patterns, *([_THREE_NUMBERS] if order is not None else [])):
         if rest.null_count() == len(rest):
             break
+        if not rest.str.contains(pattern).any():  # most forms fit no row, and reading costs more
+            continue
         read = _times(_parts(rest, pattern), order)
         is_read = read.ns.is_not_null()
         if is_read.any():

@@ -54,6 +54,7 @@ _MOST_KEYS = 50_000
 _MOST_REPEATED = 0.05
 """Share of rows that may repeat the time of their key; beyond it another column belongs to it."""
 _KEY_COLUMNS = 2
+_EITHER = "commas that may mean either of two things"
 _MOST_MISSING_TEXTS = 20
 _BEGINNING = 0.15
 """Share of the time of a table from which is learnt how its values usually behave."""
@@ -364,20 +365,35 @@ def _is_sequence(column: pl.Series) -> bool:
 def _find_fields(
     table: pl.DataFrame, names: Iterable[str]
 ) -> tuple[tuple[DescribedField, ...], tuple[tuple[str, str], ...]]:
-    fields: list[DescribedField] = []
-    unused: list[tuple[str, str]] = []
+    found: dict[str, DescribedField | str] = {}
     taken: set[str] = set()
+
+    def look(column: str, decimal: Decimal | None = None) -> None:
+        found[column] = field = _field(table[column], taken, decimal)
+        if isinstance(field, DescribedField):
+            taken.add(field.name)
+
     for column in names:
-        found = _field(table[column], taken)
-        if isinstance(found, str):
-            unused.append((column, found))
-        else:
-            taken.add(found.name)
-            fields.append(found)
-    return tuple(fields), tuple(unused)
+        look(column)
+    doubtful = [c for c, why in found.items() if isinstance(why, str) and why.startswith(_EITHER)]
+    if doubtful and _has_only_decimal_commas(table, found.values()):
+        for column in doubtful:
+            look(column, ",")
+    fields = tuple(field for field in found.values() if isinstance(field, DescribedField))
+    return fields, tuple((column, why) for column, why in found.items() if isinstance(why, str))
 
 
-def _field(column: pl.Series, taken: set[str]) -> DescribedField | str:
+def _has_only_decimal_commas(table: pl.DataFrame, found: Iterable[DescribedField | str]) -> bool:
+    """Whether the other columns say what a comma is: one file is written in one way."""
+    fields = [f for f in found if isinstance(f, DescribedField) and f.type == "number"]
+    texts = [f for f in fields if table[f.column].dtype == pl.String]
+    has_points = any(
+        f.decimal == "." and table[f.column].str.contains(".", literal=True).any() for f in texts
+    )
+    return not has_points and any(f.decimal == "," for f in texts)
+
+
+def _field(column: pl.Series, taken: set[str], decimal: Decimal | None) -> DescribedField | str:
     """The field that a column makes, or why it makes none."""
     dtype = column.dtype
     if isinstance(dtype, pl.Categorical | pl.Enum):
@@ -400,11 +416,13 @@ def _field(column: pl.Series, taken: set[str]) -> DescribedField | str:
         return f"values of the type {dtype}"
     if column.null_count() == len(column) or says_missing(column).all():
         return "no value in any row"
-    return _text_field(column, name, unit)
+    return _text_field(column, name, unit, decimal)
 
 
-def _text_field(column: pl.Series, name: str, unit: str) -> DescribedField | str:
-    numbers = read_numbers(column)
+def _text_field(
+    column: pl.Series, name: str, unit: str, sign: Decimal | None
+) -> DescribedField | str:
+    numbers = read_numbers(column, decimal=sign)
     has = ~numbers.missing
     example = f"for example {_first(column, has)!r}"
     read = float((has & ~numbers.unread).sum()) / float(has.sum())
@@ -414,7 +432,7 @@ def _text_field(column: pl.Series, name: str, unit: str) -> DescribedField | str
     is_boolean = bool((is_truth | pl.Series(numbers.missing)).all())
     problem = None
     if numbers.is_ambiguous:
-        problem = f"commas that may mean either of two things, {example}"
+        problem = f'{_EITHER}, {example}: `decimal: ","` if they are decimal signs'
     elif read < _LEAST_READ:
         problem = f"text, {example}"
     elif missing is None:

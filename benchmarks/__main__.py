@@ -103,7 +103,8 @@ def disturbances(
     ] = 30,
     seed: Annotated[int, typer.Option(help="Of the order of faults.")] = 1,
     folder: Annotated[
-        Path | None, typer.Option(help="Where its files go; a temporary folder by default.")
+        Path | None,
+        typer.Option(help="Where its files go and stay; a temporary folder by default."),
     ] = None,
     as_json: Json = False,
 ) -> None:

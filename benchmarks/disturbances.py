@@ -59,8 +59,9 @@ _SECONDS = 1_000  # of telemetry, a row a second of each satellite
 _WINDOW_S = 5
 _QUIET_S = 30  # the newest windows of a live run that is stopped are open: no alarm in them
 _WORKERS = (1, 4, 2, 1, 2, 1, 2)
-_FAULT_S, _CATCH_UP_S, _END_S, _KPI_S = 240.0, 900.0, 120.0, 300.0
-"""Longest waits: for the end of a fault, for the last row, for the end of a run, for a KPI job."""
+_FAULT_S, _QUIET_WAIT_S, _END_S, _KPI_S, _ALONE_S = 240.0, 120.0, 120.0, 300.0, 900.0
+"""Longest waits: for the end of a fault, for one more of the last rows, for the end of a run, for a
+KPI job, for the undisturbed run."""
 _MESSAGE_ROWS = 2_000
 SOURCES = ("nats", "queue", "stream")
 _CONTRACT = """contract: telemetry
@@ -117,6 +118,18 @@ class _Trial:
     publishers: list[_Publisher] = field(default_factory=list)
     gateway: _Gateway | None = None
 
+    def go_on(self) -> None:
+        """What every wait does again and again.
+
+        Raises:
+            Exception: what ended a publisher: its rows will not come.
+        """
+        for one in self.publishers:
+            if one.failure is not None:
+                raise one.failure
+        if self.gateway is not None:
+            self.gateway.supervise()
+
     @property
     def out(self) -> Path:
         return self.folder / "run"
@@ -152,7 +165,7 @@ def disturb(
         kpi_kills: of the KPI job.
         seconds_most: after so many no further fault begins: what was reached is said.
         seed: of the order of faults, and of the moments.
-        folder: where the files of the trial go while it lasts.
+        folder: where the files of the trial go, and stay; None: a temporary one.
         progress: told what happens.
 
     Raises:
@@ -160,7 +173,11 @@ def disturb(
         UsageError: a server is not installed.
     """
     satellites = max(records // (len(SOURCES) * _SECONDS), 10)
-    with tempfile.TemporaryDirectory(dir=folder) as made, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            made = stack.enter_context(tempfile.TemporaryDirectory())
+        else:
+            made = tempfile.mkdtemp(prefix="trial-", dir=folder)
         servers = {
             name: stack.enter_context(own(make()))
             for name, make in (
@@ -224,7 +241,7 @@ def _undisturbed(folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         _command("run", str(folder / "pipeline.yaml"), *sources, "--json",
                  "--out", str(folder / "undisturbed")),
-        stdout=subprocess.PIPE, check=True, timeout=_CATCH_UP_S,
+        stdout=subprocess.PIPE, check=True, timeout=_ALONE_S,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -244,10 +261,14 @@ class _Publisher(threading.Thread):
 
     def __init__(self, trial: _Trial, source: str, parts: int) -> None:
         super().__init__(name=f"publisher {source}", daemon=True)
+        self.source = source
         self._file = trial.folder / "rows" / f"{source}.parquet"
         self._address = trial.address(source)
         self._parts = parts
+        self._say = trial.say
         self._may = threading.Semaphore(0)
+        self.sent = 0
+        """Messages that the server has."""
         self.failure: Exception | None = None
         self.tries = 0
 
@@ -258,23 +279,23 @@ class _Publisher(threading.Thread):
     def run(self) -> None:
         try:
             self._publish()
-        except Exception as error:  # noqa: BLE001 - raised by whoever waits for the rows
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits, which is soon
+            self._say(f"publisher of {self.source}: {type(error).__name__}: {error}")
             self.failure = error
 
     def _publish(self) -> None:
         rows = pl.read_parquet(self._file)
-        sent = 0
         each = -(-rows.height // self._parts)
         writer = open_writer(
             BrokerAddress.parse(self._address),
-            producer=self._file.stem,
+            producer=self.source,
             creates=True,
             limits=DEFAULT_LIMITS,
         )
         for part in rows.iter_slices(each):
             self._may.acquire()
             bodies = [_body(frame) for frame in part.iter_slices(_MESSAGE_ROWS)]
-            keys = [f"{self._file.stem}:{sent + n}" for n in range(len(bodies))]
+            keys = [f"{self.source}:{self.sent + n}" for n in range(len(bodies))]
             deadline = time.monotonic() + _FAULT_S
             while True:
                 try:
@@ -285,7 +306,7 @@ class _Publisher(threading.Thread):
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.2)
-            sent += len(bodies)
+            self.sent += len(bodies)
         writer.close()
 
 
@@ -373,10 +394,14 @@ def _said(trial: _Trial) -> str:
     return " | ".join(text.splitlines()[-3:])[:600]
 
 
+def _published(trial: _Trial) -> str:
+    return ", ".join(f"{one.sent} messages of {one.source}" for one in trial.publishers)
+
+
 def _hangs(trial: _Trial, what: str, longest_s: float) -> WorkerError:
     return WorkerError(
         expected=f"{what} within {longest_s:g} s",
-        got=f"nothing; the run said last: {_said(trial)}",
+        got=f"nothing; published were {_published(trial)}; the run said last: {_said(trial)}",
         where=str(trial.folder),
         action="run the trial again with this --seed and --folder, and look at the run with py-spy",
     )
@@ -410,7 +435,10 @@ def _disturbed(trial: _Trial, faults: Sequence[str], no_more_at_s: float) -> dic
         wanted = sum(pl.scan_parquet(trial.folder / "rows" / f"{name}.parquet")
                      .select(pl.len()).collect().item() for name in SOURCES)  # fmt: skip
         trial.say("waits for the last rows")
-        _wait(trial, lambda: seen.kept() >= wanted, _CATCH_UP_S, "last rows")
+        while seen.kept() < wanted:
+            before = seen.kept()
+            there = lambda: seen.kept() > before  # noqa: B023, E731 - used within the loop
+            _wait(trial, there, _QUIET_WAIT_S, f"rows after {before} of {wanted}")
         time.sleep(3.0)  # ticks after the last row
         trial.gateway = None
         report = gateway.end()
@@ -450,7 +478,7 @@ def _suffer(trial: _Trial, fault: str, gateway: _Gateway, seen: _Ledger) -> floa
     what, _, name = fault.partition(" ")
     deadline = time.monotonic() + _FAULT_S
     while not gateway.workers() and time.monotonic() < deadline:
-        gateway.supervise()
+        trial.go_on()
         time.sleep(0.02)
     time.sleep(trial.chance.random() * 0.5)
     assert gateway.process is not None
@@ -507,11 +535,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 def _wait(trial: _Trial, is_done: Callable[[], bool], longest_s: float, what: str) -> None:
     deadline = time.monotonic() + longest_s
     while not is_done():
-        for one in trial.publishers:
-            if one.failure is not None:
-                raise one.failure
-        if trial.gateway is not None:
-            trial.gateway.supervise()
+        trial.go_on()
         if time.monotonic() > deadline:
             raise _hangs(trial, what, longest_s)
         time.sleep(0.1)

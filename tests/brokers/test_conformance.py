@@ -147,6 +147,22 @@ def test_what_was_not_kept_comes_again(broker: Case) -> None:
         assert found == halves(0, 3)
 
 
+def test_receipts_of_a_connection_that_is_gone_are_passed_over(broker: Case) -> None:
+    if not broker.name.startswith("rabbitmq"):
+        pytest.skip("only there each receipt is of a channel")
+    address = broker.address()
+    broker.publish(address, [line(0), line(1)])
+    (reader,) = opened(address).readers().values()
+    try:
+        reader.connect(None)
+        old = [message.receipt for message in reader.read(5.0)]
+        reader.connect(None)
+        reader.keep(old)
+        assert reader.read(5.0)
+    finally:
+        reader.close()
+
+
 def test_what_cannot_be_read_goes_to_quarantine_and_to_the_dead_letters(broker: Case) -> None:
     address, dead = broker.address(), broker.address()
     broker.publish(dead, [line(0)])

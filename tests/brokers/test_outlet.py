@@ -43,3 +43,13 @@ def test_a_broker_that_is_not_there_leaves_the_alert_in_line(broker: Case) -> No
     outlet.close()
     assert caught.value.is_unreachable
     assert "s3cret" not in f"{caught.value} {name}"
+
+
+def test_an_alert_that_no_queue_takes_is_no_delivered_alert(broker: Case) -> None:
+    if not broker.name.startswith("rabbitmq"):
+        pytest.skip("the others refuse it by themselves")
+    address = broker.address()
+    _, outlet = open_outlet(address, use="alerts", where="--alerts")
+    with pytest.raises(DeliveryError, match="no such queue"):
+        outlet.send(decision(), idempotency_key="d:0", deadline_s=10.0)
+    outlet.close()

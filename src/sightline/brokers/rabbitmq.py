@@ -44,6 +44,7 @@ try:
         ChannelAccessRefused,
         ChannelNotFoundEntity,
         ProbableAuthenticationError,
+        PublishError,
     )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("aio-pika is missing: install sightline[brokers]") from error
@@ -74,20 +75,24 @@ class _Link:
         self.loop = LoopThread(f"amqp {address.server}")
         self._connection: AbstractConnection | None = None
         self.channel: AbstractChannel | None = None
+        self.had_queue = False
+        """Whether the queue was there once: a server that has just begun may not know it yet."""
 
     def call(self, made: Any, *, timeout_s: float | None = None) -> Any:
         """Run a coroutine of the client.
 
         Raises:
-            BrokerLost: it failed, or took too long.
+            BrokerLost: it failed, took too long, or the server has lost sight of the queue.
             BrokerRefused: the server does not let us, or has no such queue.
         """
         try:
             return self.loop.call(made, timeout_s=timeout_s or self.answer_s)
         except (AuthenticationError, ProbableAuthenticationError):
             raise not_let_in(self.address, "RabbitMQ", "AMQP") from None
-        except ChannelNotFoundEntity:
+        except (ChannelNotFoundEntity, PublishError) as error:
             self.channel = None
+            if self.had_queue:
+                raise lost(self.address, f"no queue {self.queue}") from error
             raise refused(
                 self.address,
                 expected=f"a queue {self.queue}",
@@ -120,7 +125,10 @@ class _Link:
             ssl_context=tls,
             client_properties={"connection_name": "sightline"},
         )
-        self.channel = await self._connection.channel(publisher_confirms=True)
+        # Without this a message that no queue takes would come back as if all were well.
+        self.channel = await self._connection.channel(
+            publisher_confirms=True, on_return_raises=True
+        )
 
     @property
     def is_up(self) -> bool:
@@ -172,6 +180,7 @@ class AmqpReader:
         self._arrivals = Arrivals(self._limits.broker_waiting_bytes)
         channel = self._link.open()
         self._link.call(self._consume(channel, start, -1 if after is None else after))
+        self._link.had_queue = True
 
     async def _consume(self, channel: AbstractChannel, start: int | str, after: int) -> None:
         arrivals = self._arrivals
@@ -212,7 +221,7 @@ class AmqpReader:
             sequence=number,
             body=message.body,
             content_type=message.content_type or "",
-            receipt=(id(message.channel), message.delivery_tag, message),
+            receipt=message,
             is_exact=self._is_stream or is_numbered,
         )
 
@@ -225,12 +234,10 @@ class AmqpReader:
             raise lost(self._address, "the connection was closed")
         return found
 
-    def _acknowledge(self, receipt: Any) -> None:
-        _, tag, message = receipt
-        if message.channel.is_closed or tag is None:
-            return
-        with contextlib.suppress(BrokerLost, BrokerRefused):
-            self._link.call(message.ack(multiple=True))
+    def _acknowledge(self, message: AbstractIncomingMessage) -> None:
+        if message.delivery_tag is not None:
+            with contextlib.suppress(BrokerLost, BrokerRefused):  # of a channel that is closed
+                self._link.call(message.ack(multiple=True))
 
     def _first(self) -> int | None:
         """The number of the first message of a stream; None where it has none."""
@@ -348,24 +355,39 @@ class AmqpWriter:
             {PRODUCER: self._producer, SEQUENCE: int(n)} if self._producer else {} for n in numbers
         ]
         with as_outlet_error():
-            channel = self._link.open()
-            if self._creates:
-                kind = "stream" if "+stream" in self._address.scheme else "quorum"
-                arguments: dict[str, Any] = {"x-queue-type": kind}
-                making = channel.declare_queue(self._link.queue, durable=True, arguments=arguments)
-                self._link.call(making)
-                self._creates = False
-            self._link.call(
-                _publish(
-                    channel,
-                    self._link.queue,
-                    bodies,
-                    content_type=content_type,
-                    headers=headers,
-                    keys=keys,
-                ),
-                timeout_s=deadline_s,
+            channel = self._ready()
+            publishing = _publish(
+                channel,
+                self._link.queue,
+                bodies,
+                content_type=content_type,
+                headers=headers,
+                keys=keys,
             )
+            try:
+                self._link.call(publishing, timeout_s=deadline_s)
+            except BrokerLost:
+                self._link.drop()  # the next try begins with a connection that is sound
+                raise
+
+    def _ready(self) -> AbstractChannel:
+        """A channel on whose connection the queue was seen.
+
+        A server that comes back listens before all its queues are there. What came then would be
+        sent back, and what is sent after it be taken: the order would be lost.
+        """
+        was_up = self._link.is_up
+        channel = self._link.open()
+        if self._creates:
+            kind = "stream" if "+stream" in self._address.scheme else "quorum"
+            arguments: dict[str, Any] = {"x-queue-type": kind}
+            making = channel.declare_queue(self._link.queue, durable=True, arguments=arguments)
+            self._link.call(making)
+            self._creates = False
+        elif not was_up:
+            self._link.call(channel.get_queue(self._link.queue, ensure=True))
+        self._link.had_queue = True
+        return channel
 
     def close(self) -> None:
         """See :class:`.Writer`."""

@@ -298,7 +298,8 @@ class Admitter:
         values = None if self._numbers is None else self._numbers.read(raw, found)
         if values is None:
             values = [field.read(raw, found, checks) for field in self._fields]
-        signals = pl.DataFrame([*places, *(values[i] for i in self._order)])
+        # Checked columns of one length: put side by side without being looked at again.
+        signals = places[0].to_frame().hstack([*places[1:], *(values[i] for i in self._order)])
         kept = checks.kept()
         if kept is None:
             return Admission(signals=signals, refused=no_rejections())
@@ -371,7 +372,7 @@ def _event_times(contract: Contract, raw: pl.DataFrame) -> ParsedTimes | None:
         return ParsedTimes(ns=ns, zone_missing=None)
     if form.column not in raw.columns:
         return None
-    return parse_times(raw[form.column], form.format)
+    return parse_times(raw.get_column(form.column), form.format)
 
 
 class _Places:
@@ -403,16 +404,17 @@ class _Places:
             sequence = self._no_sequence.new_from_index(0, raw.height)
         else:
             name = contract.sequence.column
-            sequence, unusable = read_sequence(raw[name])
+            column = raw.get_column(name)
+            sequence, unusable = read_sequence(column)
             expected = "an integer from 0 to 2^63-1"
-            checks.fail(unusable, RefusalReason.SEQUENCE, name, expected, raw[name])
+            checks.fail(unusable, RefusalReason.SEQUENCE, name, expected, column)
         return [
             key.alias(KEY),
             group.alias(GROUP),
             time_ns.alias(TIME_NS),
             sequence.alias(SEQUENCE),
-            raw[ORIGIN].cast(pl.String),
-            raw[ROW].cast(pl.Int64),
+            raw.get_column(ORIGIN).cast(pl.String),
+            raw.get_column(ROW).cast(pl.Int64),
         ]
 
     def _key(self, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
@@ -438,7 +440,7 @@ class _Places:
         times = _event_times(self._contract, raw)
         assert times is not None  # a missing column has failed the whole batch before
         name = form.column or ROW
-        ns, found = times.ns, raw[name]
+        ns, found = times.ns, raw.get_column(name)
         if ns.null_count():
             unread = ns.is_null().to_numpy()
             checks.fail(unread, RefusalReason.TIME_UNREADABLE, name, self._time_expected, found)
@@ -450,7 +452,7 @@ class _Places:
             outside = _mask((ns < self._earliest_ns) | (ns >= self._latest_ns))
             checks.fail(outside, RefusalReason.TIME_RANGE, name, self._range_expected, found)
         if RECEIVED_NS in raw.columns:
-            ahead = self._is_ahead(ns, raw[RECEIVED_NS].cast(pl.Int64), highest_ns)
+            ahead = self._is_ahead(ns, raw.get_column(RECEIVED_NS).cast(pl.Int64), highest_ns)
             checks.fail(ahead, RefusalReason.CLOCK_SKEW, name, self._skew_expected, found)
         return ns
 
@@ -470,11 +472,12 @@ class _Places:
 
 
 def _text_part(name: str, raw: pl.DataFrame, checks: RowChecks) -> pl.Series:
-    text, unreadable = read_text(raw[name])
+    column = raw.get_column(name)
+    text, unreadable = read_text(column)
     expected = "a text or an integer"
-    checks.fail(unreadable, RefusalReason.SCHEMA, name, expected, raw[name])
+    checks.fail(unreadable, RefusalReason.SCHEMA, name, expected, column)
     blank = blank_rows(text)
-    checks.fail(blank, RefusalReason.SCHEMA, name, f"{expected}, not empty", raw[name])
+    checks.fail(blank, RefusalReason.SCHEMA, name, f"{expected}, not empty", column)
     return text
 
 
@@ -517,7 +520,7 @@ class _CleanNumbers:
             source = found.of_field[name]
             if source is None:
                 return None
-            column = raw[source]
+            column = raw.get_column(source)
             if not isinstance(column.dtype, pl.Float64):
                 return None
             columns.append(column if source == name else column.alias(name))

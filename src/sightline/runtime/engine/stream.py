@@ -121,9 +121,9 @@ class StreamState:
         admission = self._admitter.admit(raw)
         refused = [admission.refused]
         signals = admission.signals
-        key = self.keys.encode(signals[KEY], most=self.limits.max_keys)
+        key = self.keys.encode(signals.get_column(KEY), most=self.limits.max_keys)
         self._resize()
-        time_ns: IntArray = signals[TIME_NS].to_numpy()
+        time_ns: IntArray = signals.get_column(TIME_NS).to_numpy()
         at_hand = _BatchRows(admission.kept, raw)
         unknown = key == _UNKNOWN
         if unknown.any():
@@ -169,10 +169,10 @@ class StreamState:
         self.clock.observe(clock_group, time_ns)
         rows = Rows(
             key=key,
-            group=self._groups(signals[GROUP]),
+            group=self._groups(signals.get_column(GROUP)),
             time_ns=time_ns,
-            sequence=signals[SEQUENCE].to_numpy(),
-            values={name: _floats(signals[name]) for name in self.fields},
+            sequence=signals.get_column(SEQUENCE).to_numpy(),
+            values={name: _floats(signals.get_column(name)) for name in self.fields},
         )
         self.store.append(rows)
         return Fed(

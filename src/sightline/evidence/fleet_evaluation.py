@@ -248,7 +248,7 @@ class FleetResult:
         return plain
 
     def without_expectation(self) -> dict[str, list[str]]:
-        """Channels whose expectation did not hold at last: no level or gain is told of them."""
+        """Channels whose expectation did not hold at last: no level is told of them."""
         found: dict[str, list[str]] = {}
         for name, watch in zip(self.fleet.satellites, self.watches, strict=True):
             if watch.expectation is not None:

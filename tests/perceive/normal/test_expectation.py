@@ -120,9 +120,7 @@ def test_what_happens_shows_in_the_test_for_it(name, moved):
     left[1500:, 0] += moved(500)
     white = np.zeros((LAGS, 1))
     shown = []
-    for test, found in statistics(
-        left, left, white, np.zeros_like(left), residual_tests(60.0), share=np.ones(1)
-    ):
+    for test, found in statistics(left, left, white, residual_tests(60.0), share=np.ones(1)):
         if test.name == name:
             shown.append(np.nanmax(found[1500:1600]) / np.nanmax(found[:1500]))
     assert max(shown) > 2

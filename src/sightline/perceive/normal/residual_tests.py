@@ -1,4 +1,4 @@
-"""Tests of what an expectation leaves: a step, a level, a gain, a swing; and of standing still.
+"""Tests of what an expectation leaves: a step, a level, a swing; and of standing still.
 
 What is left comes in its usual size. Each statistic is 0 or more, grows with the evidence, is known
 at the sample at which it stands, and looks back over its ``reach``. How great it gets on healthy
@@ -26,8 +26,7 @@ _PULLED_IN = 10.0
 _STEP_MOST_S = 5400.0
 _STEP_MOST_ROWS = 256
 _LEVELS_S = (1800.0, 7200.0, 21_600.0)
-_GAINS_S = (7200.0,)
-_SWING_MOST_S = 1800.0
+_SWING_MOST_S = 120.0
 _SWINGS = 24
 _CALM_SHARE = 0.3
 """What happens in fewer rows than these, on one side or the other, is no swing."""
@@ -41,7 +40,7 @@ class ResidualTest:
     """One test.
 
     Attributes:
-        name: ``step``, ``level``, ``gain`` or ``swing``.
+        name: ``step``, ``level`` or ``swing``.
         width: rows of its window.
         reach: rows that it looks back over.
     """
@@ -54,6 +53,14 @@ class ResidualTest:
     def least_level(self) -> float:
         """A level is no less: smaller squares (of usual sizes) are errors of the model."""
         return {"step": 9.0, "swing": 1.0}.get(self.name, 1.0)
+
+    @property
+    def reserve(self) -> float:
+        """A level is so many times the greatest of healthy days, at the usual budget.
+
+        What an expectation leaves for long has a thick tail, a quantile of many rows a thin one.
+        """
+        return {"step": 30.0, "level": 60.0, "swing": 12.0}[self.name]
 
     @property
     def is_new(self) -> bool:
@@ -72,13 +79,14 @@ def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
     while width * step_s <= _STEP_MOST_S and width <= _STEP_MOST_ROWS:
         tests.append(ResidualTest(name="step", width=width, reach=width + REACH_ROWS))
         width *= 4
-    for name, widths in (("level", _LEVELS_S), ("gain", _GAINS_S)):
-        for width_s in widths:
-            rows = max(round(width_s / step_s), 8)
-            tests.append(ResidualTest(name=name, width=rows, reach=rows))
+    for width_s in _LEVELS_S:
+        rows = max(round(width_s / step_s), 8)
+        tests.append(ResidualTest(name="level", width=rows, reach=rows))
     width = 1
-    while width * step_s <= _SWING_MOST_S / 4 or width == 1:
-        tests.append(ResidualTest(name="swing", width=width, reach=_SWINGS * width + REACH_ROWS))
+    while width * step_s <= _SWING_MOST_S or width == 1:
+        tests.append(
+            ResidualTest(name="swing", width=width, reach=(_SWINGS + 1) * width + REACH_ROWS)
+        )
         width *= 4
     return tuple(dict.fromkeys(tests))
 
@@ -113,7 +121,6 @@ def statistics(
     left: FloatArray,
     new: FloatArray,
     own_weights: FloatArray,
-    expected: FloatArray,
     tests: tuple[ResidualTest, ...],
     *,
     share: FloatArray,
@@ -125,7 +132,6 @@ def statistics(
         left: float64[n, c], what is left, in its usual size; NaN is unknown.
         new: float64[n, c], innovations in their usual size.
         own_weights: float64[LAGS, c], which make of a step a trace of innovations.
-        expected: float64[n, c], centred and in its usual spread, for the gain.
         tests: of :func:`residual_tests`.
         share: float64[c], share of the rows that are usually known: of what was before, so that
             nothing hangs on rows that come later.
@@ -137,8 +143,6 @@ def statistics(
     pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
     sums = Sums(pulled, share)
     news = np.clip(new, -_PULLED_IN, _PULLED_IN)
-    along: Sums | None = None
-    power: Sums | None = None
     for test in tests:
         w = test.width
         match test.name:
@@ -146,17 +150,13 @@ def statistics(
                 yield test, squares_along(news, step_trace(own_weights, w), begin=begin)
             case "level":
                 yield test, sums.mean(w) ** 2
-            case "gain":
-                if along is None or power is None:
-                    turn = np.clip(expected, -3, 3)
-                    along = Sums(pulled * turn, share)
-                    power = Sums(np.where(np.isfinite(pulled), turn**2, np.nan), share)
-                yield test, (along.mean(w) / np.maximum(power.mean(w), 0.2)) ** 2
             case _:
-                mean = Sums(news, share).mean(w) if w > 1 else news
+                # What goes on in one direction is no swing: means next to each other differ by it.
+                moves = Sums(news, share)
+                turn = (moves.mean(w) - moves.mean(w, back=w)) * np.sqrt(0.5)
                 yield (
                     test,
-                    spread_squares(mean, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
+                    spread_squares(turn, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
                 )
 
 

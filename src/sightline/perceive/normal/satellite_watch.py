@@ -71,7 +71,7 @@ _UNSEEN_S = 86_400.0
 _UNSEEN = 8.0
 """For so long after a command that was never sent before, until a day with it was learnt, evidence
 must be so many times as great: what the command does is not known."""
-_TOLD_ONCE = 1.2
+_TOLD_ONCE = 2.0
 """What passed by itself is told again where it is so much more than it was."""
 _PAST_DAYS = 7
 _LEAST_DAYS = 2
@@ -270,8 +270,6 @@ class SatelliteWatch:
     _wraps_at: FloatArray = field(default_factory=lambda: np.empty(0))
     _seen: FloatArray = field(default_factory=lambda: np.empty((2, 0, 0)))
     _seen_outside: FloatArray = field(default_factory=lambda: np.empty(0))
-    _centre: FloatArray = field(default_factory=lambda: np.empty(0))
-    _spread: FloatArray = field(default_factory=lambda: np.empty(0))
     _today: tuple[int, int] = (-1, 0)
     """A day, and how often something was told on it."""
 
@@ -350,7 +348,10 @@ class SatelliteWatch:
 
     def _levels(self) -> FloatArray:
         """float64[2, tests, c]: above the greatest of healthy days, and above what passed."""
-        found = levels_above(self._greatest(self.maxima), self.budget)
+        reserve = np.array([test.reserve for test in self.tests])
+        greatest = self._greatest(self.maxima)
+        allowed = self.budget / FALSE_ALERTS_PER_DAY
+        found = np.stack([levels_above(part, reserve, allowed) for part in greatest])
         return np.maximum(found, _TOLD_ONCE * self._seen)
 
     @staticmethod
@@ -413,10 +414,6 @@ class SatelliteWatch:
             self._periods_s = common_periods(usable, record.step_s)
         self.expectation = learn(past, periods_s=self._periods_s)
         self.learnt_days = tuple(days)
-        none = ~np.isfinite(usable).any(axis=0)
-        known = np.where(none, 0.0, usable)
-        self._centre = np.nanmean(known, axis=0)
-        self._spread = np.maximum(np.nanstd(known, axis=0), 1e-12)
         self._margin = _range_margin(usable, per_day)
         self._learn_runs(raw, record.is_heard[rows], self._is_faulty[rows])
 
@@ -649,7 +646,7 @@ def _range_margin(usable: FloatArray, per_day: int) -> FloatArray:
 
 
 _LEARNT = (
-    *("is_faulty", "still", "rest", "missing", "centre", "spread", "margin", "direction"),
+    *("is_faulty", "still", "rest", "missing", "margin", "direction"),
     *("wraps_at", "seen", "seen_outside"),
 )
 """Arrays of a watch, beside its record."""
@@ -802,12 +799,10 @@ class _BlockView:
             some = np.flatnonzero(holds[m])
             if not len(some):
                 continue
-            turn = (self.expected[m][:, some] - self.watch._centre[some]) / self.watch._spread[some]
             found_of = statistics(
                 self.left[m][:, some],
                 self.new[m][:, some],
                 self.model.own_weights[m][:, some],
-                turn,
                 self.watch.tests,
                 share=self._share(m, some),
                 begin=self.offset,
@@ -1019,7 +1014,7 @@ class _BlockView:
             return np.asarray((mean - alert.base) * np.sign(alert.moved) < 0.5 * abs(alert.moved))
         weights = self.model.own_weights[alert.family][:, [c]]
         newest = new[alert.family][:, [c]]
-        for _, stat in statistics(own, newest, weights, np.ones_like(own), (test,), share=share):
+        for _, stat in statistics(own, newest, weights, (test,), share=share):
             level = self.levels[alert.family, alert.test, c]
             part = stat[rows, 0]
             return np.asarray(part < (0.7 if test.name == "swing" else 0.5) * level)

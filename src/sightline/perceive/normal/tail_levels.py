@@ -13,28 +13,28 @@ import numpy as np
 
 from sightline.records.windows import FloatArray
 
-_RESERVE, _RESERVE_BUDGET = 35.0, 0.02
-"""Of squares, over the greatest, at that budget of false alerts per satellite-day."""
-_LEAST, _MOST = 4.0, 350.0
-"""A level is no closer to the greatest, nor farther from it, whatever the budget."""
+_MOST = 10.0
+"""What a budget multiplies or divides a reserve by is no more."""
 
 
-def levels_above(greatest: FloatArray, budget: float) -> FloatArray:
+def levels_above(greatest: FloatArray, reserve: FloatArray, allowed: float) -> FloatArray:
     """Levels of statistics that are squares.
 
     Args:
-        greatest: float64[..., c], of each channel on healthy days; NaN where it is not known.
-        budget: false alerts per satellite-day, above 0.
+        greatest: float64[tests, c], of each channel on healthy days; NaN where it is not known.
+        reserve: float64[tests], levels over the greatest at the usual budget of false alerts.
+        allowed: the budget over the usual one, above 0.
 
     Returns:
-        float64[..., c]; infinity where nothing is known.
+        float64[tests, c]; infinity where nothing is known.
 
-    >>> levels_above(np.array([[1.0, 10.0, 30.0, np.nan]]), 0.02).tolist()
-    [[350.0, 350.0, 1050.0, inf]]
+    >>> greatest = np.array([[1.0, 10.0, 30.0, np.nan]])
+    >>> levels_above(greatest, np.array([30.0]), 1.0).tolist()
+    [[300.0, 300.0, 900.0, inf]]
     """
-    reserve = np.clip(_RESERVE * _RESERVE_BUDGET / budget, _LEAST, _MOST)
+    more = float(np.clip(1.0 / allowed, 1.0 / _MOST, _MOST))
     known = np.isfinite(greatest)
     none = ~known.any(axis=-1, keepdims=True)
     middle = np.nanmedian(np.where(none, 0.0, greatest), axis=-1, keepdims=True)
-    found: FloatArray = np.where(known, reserve * np.fmax(greatest, middle), np.inf)
+    found: FloatArray = np.where(known, more * reserve[:, None] * np.fmax(greatest, middle), np.inf)
     return found

@@ -1,0 +1,38 @@
+"""Tests of what an expectation leaves: what each of them sees, and what it does not."""
+
+import numpy as np
+import pytest
+
+from sightline.perceive.normal.innovations import LAGS
+from sightline.perceive.normal.residual_tests import residual_tests, statistics
+
+STEP_S = 60.0
+NOISE = np.random.default_rng(5).normal(size=300)
+
+
+def greatest(name, new):
+    column = new[:, None]
+    found = statistics(
+        column,
+        column,
+        np.zeros((LAGS, 1)),
+        residual_tests(STEP_S),
+        share=np.ones(1),
+        begin=200,
+    )
+    return max(float(np.nanmax(stat)) for test, stat in found if test.name == name)
+
+
+@pytest.mark.parametrize(
+    ("what", "is_swing"),
+    [(6.0 + 0.0 * NOISE, False), (np.linspace(0, 9, 300), False), (5.0 * NOISE, True)],
+    ids=["an offset", "a ramp", "noise"],
+)
+def test_what_goes_one_way_is_no_swing_and_what_goes_both_is(what, is_swing):
+    usual = greatest("swing", NOISE)
+    assert (greatest("swing", NOISE + what) > 12.0 * usual) == is_swing
+
+
+def test_a_step_that_stays_is_seen_the_better_the_longer_it_stays():
+    step = NOISE + np.where(np.arange(300) >= 250, 4.0, 0.0)
+    assert greatest("step", step) > 4.0 * greatest("step", step[:254])

@@ -51,6 +51,7 @@ class CameraAccount:
         unanswered: frames that nobody answered: tracks were carried on.
         left_aside: boxes that were found and are in no track, by cause; none where the log does not
             replay.
+        advice: which setting would fit, or that nothing was found; none as above.
         words: of each reason under ``lost`` and ``notes`` its first words, with file or image.
     """
 
@@ -68,6 +69,7 @@ class CameraAccount:
     unanswered: int
     words: Mapping[str, str] = field(default_factory=dict)
     left_aside: Mapping[str, int] = field(default_factory=dict)
+    advice: str = ""
 
     @property
     def asked(self) -> int:
@@ -256,6 +258,7 @@ def _camera_mapping(camera: CameraAccount) -> dict[str, Any]:
         "outcomes": dict(camera.outcomes),
         "by_fallback": camera.by_fallback,
         "left_aside": dict(camera.left_aside),
+        "advice": camera.advice,
         "unanswered": camera.unanswered,
         "fallback_share": camera.by_fallback / camera.asked if camera.asked else None,
     }
@@ -367,7 +370,9 @@ class _Accounting:
             partitions=form.partitions,
             accounts=self._accounts(),
             cameras=tuple(
-                replace(camera.account(), left_aside=self._left_aside(name))
+                replace(
+                    camera.account(), left_aside=self._left_aside(name), advice=self._advice(name)
+                )
                 for name, camera in self._cameras.items()
             ),
             machines=tuple(
@@ -394,6 +399,12 @@ class _Accounting:
             return {}
         found = self._replay.core.left_aside()
         return {cause: count for name, cause, count in found if name == camera}
+
+    def _advice(self, camera: str) -> str:
+        if self._replay is None or self._difference:
+            return ""
+        found = self._replay.core.advice()
+        return "; ".join(text for name, text in found if name == camera)
 
     def _accounts(self) -> Accounts:
         logged = Accounts.total(self._last_logged.values())

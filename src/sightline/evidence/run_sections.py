@@ -100,6 +100,7 @@ def _cameras(cameras: Sequence[CameraAccount]) -> Section:
         notes=(
             "Age at receipt: of recordings at full speed it is 0. Longest gap: between the "
             "captures of two usable frames.",
+            *(f"{c.name}: {c.advice}" for c in cameras if c.advice),
             *(f"{c.name}, {reason}: {words}" for c in cameras for reason, words in c.words.items()),
         ),
     )

@@ -54,8 +54,7 @@ class Publisher:
         self.fallbacks: Counter[str] = Counter()
         self._at_bounds: dict[tuple[str, str], int] = {}
         self._left_aside: dict[str, tuple[tuple[str, str, int], ...]] = {}
-        self.advice: dict[str, str] = {}
-        """By camera, which setting of its detector would fit what was seen."""
+        self._advice: dict[str, tuple[tuple[str, str], ...]] = {}
         self._learning: dict[tuple[str, str], Learning] = {}
 
     def publish(self, one: Committed, *, released_s: float) -> dict[str, Any] | None:
@@ -85,7 +84,7 @@ class Publisher:
         self._learning.update({(one.name, stage): found for stage, found in one.learning})
         self._at_bounds.update({(one.name, bound): count for bound, count in one.at_bounds})
         self._left_aside[one.name] = one.left_aside
-        self.advice.update(one.advice)
+        self._advice[one.name] = one.advice
         for stage, phase in one.breakers:
             self._metrics.observe_breaker(stage, phase)
         self._metrics.observe_accounts(one.name, one.accounts)
@@ -118,6 +117,10 @@ class Publisher:
         for (_, bound), count in sorted(self._at_bounds.items()):
             found[bound] += count
         return dict(found)
+
+    def advice(self) -> dict[str, str]:
+        """By camera, which setting of its detector would fit what was seen, or that nothing was."""
+        return {camera: text for said in self._advice.values() for camera, text in said}
 
     def left_aside(self) -> dict[str, dict[str, int]]:
         """What was found in pictures and is in no track, by camera and cause."""

@@ -509,5 +509,5 @@ def _report(
         learning=numbers.learning(),
         at_bounds=numbers.at_bounds(),
         left_aside=numbers.left_aside(),
-        advice=dict(numbers.advice),
+        advice=numbers.advice(),
     )

@@ -22,9 +22,15 @@ from sightline.runtime.item_stage import (
     Turn,
 )
 from sightline.runtime.settings import ItemSettings
-from sightline.runtime.stages.detect import Looked, doubt_reason
+from sightline.runtime.stages.detect import LONG_S, Looked, doubt_reason
 from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
-from sightline.runtime.stages.meanings import FALLBACK, NO_FRAMES, meaning
+from sightline.runtime.stages.meanings import (
+    ALL_LEFT_ASIDE,
+    FALLBACK,
+    FINDS_NOTHING,
+    NO_FRAMES,
+    meaning,
+)
 
 ACCEPT_VIEW = "accept_view"
 """The operator input by which somebody who has looked says that a camera shows what it should."""
@@ -42,7 +48,7 @@ class CameraHealthStage(ItemStage):
     writes = "health"
     measures = {"signs": "1", "frame_age_s": "s", "answered": "1"}
     controls = (ACCEPT_VIEW,)
-    version = 2
+    version = 3
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -108,6 +114,9 @@ class HealthState(ItemState):
                     version=stage,
                 )
                 conditions += [] if reason is None else [doubt_condition(name, reason)]
+            if isinstance(looked, Looked) and looked.nothing_since_ns is not None:
+                nothing = nothing_condition(name, stage, looked, at_ns=header.capture_ns)
+                conditions += [] if nothing is None else [nothing]
             if outcome is not None and outcome.mode is not Mode.PRIMARY:
                 conditions.append(fallback_condition(name, outcome))
                 mode, answered = outcome.mode, 0.0
@@ -150,8 +159,8 @@ class HealthState(ItemState):
 
     def restore(self, parts: StateParts) -> None:
         self._looked_ns = parts.meta["looked_ns"]
-        self._newest_ns = parts.meta.get("newest_ns", -1)  # of a log before there was the input
-        self._accepted_ns = parts.meta.get("accepted_ns", -1)
+        self._newest_ns = parts.meta["newest_ns"]
+        self._accepted_ns = parts.meta["accepted_ns"]
         self.value = tuple(Reason.from_mapping(plain) for plain in parts.meta["reasons"])
 
 
@@ -189,6 +198,28 @@ def doubt_condition(camera: str, reason: Reason) -> Condition:
         group="",
         severity=SEVERITY[DEFAULT_LEVELS.get(reason.code, CommandLevel.STOP)],
         reason=reason,
+    )
+
+
+def nothing_condition(camera: str, stage: str, looked: Looked, *, at_ns: int) -> Condition | None:
+    """That a detector has found nothing for long, or what it found was all thrown away."""
+    assert looked.nothing_since_ns is not None
+    since_s = (at_ns - looked.nothing_since_ns) / NS_PER_S
+    if since_s < LONG_S:
+        return None
+    return Condition(
+        kind="detector_finds_nothing",
+        subject=camera,
+        group="",
+        severity=Severity.INFO,
+        reason=Reason(
+            code=ALL_LEFT_ASIDE if looked.left_aside else FINDS_NOTHING,
+            measure="lasting",
+            value=since_s,
+            threshold=LONG_S,
+            unit="s",
+            version=stage,
+        ),
     )
 
 

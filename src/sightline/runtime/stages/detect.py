@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,11 @@ VIEW_IS_EMPTY = "view_is_empty"
 MAX_WORDS = 1_000
 """How many such words are remembered, the newest. A recording that had more and is resumed is not
 shown to its detectors with the words before them."""
+
+LONG_S = 3600.0
+"""For so long nothing may be found before that is said."""
+_ENOUGH_PICTURES = 50
+"""In which nothing was ever found, from which on it is said when the run ends."""
 
 
 class DetectSettings(ItemSettings):
@@ -44,7 +50,7 @@ class DetectStage(ItemStage):
     writes = "detections"
     looks = True
     controls = (VIEW_IS_EMPTY,)
-    version = 4
+    version = 5
 
     def plan(self, planning: ItemPlanning) -> None:
         form: DetectSettings = self.settings
@@ -97,10 +103,15 @@ class Looked:
     Attributes:
         outcome: of the detector or its fallback; None where nobody was asked.
         doubt: what the detector doubts about its answer, where nothing has settled it yet.
+        nothing_since_ns: capture time of the first picture since which the detector itself has
+            found nothing, UTC ns; None: there is something, or it did not answer.
+        left_aside: how many boxes its settings have thrown away since then.
     """
 
     outcome: Outcome | None
     doubt: Doubt | None
+    nothing_since_ns: int | None = None
+    left_aside: int = 0
 
 
 class DetectState(ItemState):
@@ -122,10 +133,35 @@ class DetectState(ItemState):
         self._words_ns: list[int] = []
         """Capture time of the newest frame at each operator input, ascending."""
         self._advice = ""
+        self._has_found = False
+        self._nothing_since_ns: int | None = None
+        self._pictures = 0
+        """In which nothing was found since then."""
+        self._left: Counter[str] = Counter()
+        """Boxes that its settings have thrown away in them, by cause."""
 
     @property
     def advice(self) -> str:
-        return self._advice
+        if self._advice or self._nothing_since_ns is None or self._newest_ns is None:
+            return self._advice
+        is_long = self._newest_ns - self._nothing_since_ns >= LONG_S * NS_PER_S
+        if not is_long and (self._has_found or self._pictures < _ENOUGH_PICTURES):
+            return ""
+        where = f"in the last {self._pictures:,} pictures"
+        if not self._left:
+            return f"nothing was found {where}: right only if nothing was there to be seen"
+        causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(self._left.items()))
+        return f"the detector's settings threw away all that it found {where} ({causes})"
+
+    def _note_found(self, found: Detections, at_ns: int) -> None:
+        if len(found):
+            self._has_found = True
+            self._nothing_since_ns, self._pictures, self._left = None, 0, Counter()
+            return
+        if self._nothing_since_ns is None:
+            self._nothing_since_ns = at_ns
+        self._pictures += 1
+        self._left.update(found.left_aside)
 
     def on_item(self, turn: Turn) -> None:
         assert turn.header is not None
@@ -138,13 +174,21 @@ class DetectState(ItemState):
         doubt = found.doubt if isinstance(found, Detections) else None
         if isinstance(found, Detections) and found.advice:
             self._advice = found.advice
+        is_own = outcome is not None and outcome.mode is Mode.PRIMARY
+        if isinstance(found, Detections) and is_own:
+            self._note_found(found, at_ns)
         is_settled = (
             doubt is not None
             and doubt.code is DoubtCode.VIEW_UNPROVEN
             and self._empty_ns is not None
             and doubt.since_ns <= self._empty_ns
         )
-        self.value = Looked(outcome=outcome, doubt=None if is_settled else doubt)
+        self.value = Looked(
+            outcome=outcome,
+            doubt=None if is_settled else doubt,
+            nothing_since_ns=self._nothing_since_ns if is_own else None,
+            left_aside=self._left.total(),
+        )
 
     def empty_ns(self, before_ns: int) -> int:
         place = bisect_left(self._words_ns, before_ns)
@@ -165,6 +209,10 @@ class DetectState(ItemState):
                 "words_ns": self._words_ns,
                 "starts_empty": self._starts_empty,
                 "advice": self._advice,
+                "has_found": self._has_found,
+                "nothing_since_ns": self._nothing_since_ns,
+                "pictures": self._pictures,
+                "left": dict(self._left),
             }
         )
 
@@ -174,6 +222,10 @@ class DetectState(ItemState):
         self._advice = parts.meta["advice"]
         self._empty_ns = parts.meta["empty_ns"]
         self._words_ns = list(parts.meta["words_ns"])
+        self._has_found = parts.meta["has_found"]
+        self._nothing_since_ns = parts.meta["nothing_since_ns"]
+        self._pictures = parts.meta["pictures"]
+        self._left = Counter(parts.meta["left"])
 
 
 def doubt_reason(doubt: Doubt, *, at_ns: int, blind_s: float, version: str) -> Reason | None:

@@ -22,6 +22,10 @@ NO_FRAMES = "NO_FRAMES"
 """A camera gives nothing that can be looked at. Value: age of its newest frame that could be."""
 FALLBACK = "DETECTOR_FALLBACK"
 """The detector has not answered itself; the reason says who did. Value: detectors that did."""
+FINDS_NOTHING = "FINDS_NOTHING"
+"""A detector has found nothing for long. Value: for how long."""
+ALL_LEFT_ASIDE = "ALL_LEFT_ASIDE"
+"""The same; it has found boxes, all of which its settings threw away."""
 CALM = "CALM"
 """Nothing asks a machine for anything."""
 _MEANINGS: Mapping[str, str] = MappingProxyType(
@@ -40,6 +44,9 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         RiskCode.LOST_NEAR_MACHINE: "somebody who was at risk from the machine is not seen any "
         "more (counted as gone after the threshold; where there is none, when they are seen to be "
         "safe or somebody who has looked says so: the operator input view_is_empty)",
+        FINDS_NOTHING: "the detector has found nothing for long: right only if nothing was there",
+        ALL_LEFT_ASIDE: "the settings of the detector (as min_score) have long thrown away all "
+        "that it found",
         RiskCode.UNLOCATED: "somebody is seen, but it is not known where they stand",
         FrameReason.FROZEN: "the picture has stopped changing",
         FrameReason.BLACK: "the picture is black",

@@ -34,6 +34,9 @@ _MAX_DAYS = 4000
 """Days that one loading may touch; each has a partition."""
 _COPY_BYTES = 1 << 20
 _NAME = "telemetry_%Y%m%d"
+_WHOLE = "10min"
+"""Longest wait for an answer that looks at all rows of a day, for whoever asks across runs. The
+minute that other statements have is for a run; none waits for these."""
 
 
 class TelemetryTable:
@@ -163,6 +166,7 @@ class TelemetryTable:
             "SELECT terminal, bucket, p95_mbps, samples FROM throughput_p95 ORDER BY 1, 2"
         )
         with reading(self._engine) as connection:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_WHOLE}'")
             found = connection.execute(asked).fetchall()
         schema = {
             "terminal": pl.String(),
@@ -176,12 +180,17 @@ class TelemetryTable:
         """Let the database look at what it holds, for better plans; after a large loading."""
         with translated(self._engine.url), self._engine.connect() as connection:
             whole = connection.execution_options(isolation_level="AUTOCOMMIT")
-            whole.execute(sa.text("VACUUM (ANALYZE) telemetry"))
+            whole.exec_driver_sql(f"SET statement_timeout = '{_WHOLE}'")
+            try:
+                whole.exec_driver_sql("VACUUM (ANALYZE) telemetry")
+            finally:  # the connection is used again
+                whole.exec_driver_sql("RESET statement_timeout")
 
     def plan(self) -> list[str]:
         """How the database answers :meth:`throughput`: lines of EXPLAIN (ANALYZE)."""
         asked = sa.text("EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM throughput_p95")
         with reading(self._engine) as connection:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_WHOLE}'")
             return [str(line) for line in connection.scalars(asked)]
 
 

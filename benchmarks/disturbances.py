@@ -435,10 +435,11 @@ def _disturbed(trial: _Trial, faults: Sequence[str], no_more_at_s: float) -> dic
         wanted = sum(pl.scan_parquet(trial.folder / "rows" / f"{name}.parquet")
                      .select(pl.len()).collect().item() for name in SOURCES)  # fmt: skip
         trial.say("waits for the last rows")
-        while seen.kept() < wanted:
-            before = seen.kept()
-            there = lambda: seen.kept() > before  # noqa: B023, E731 - used within the loop
-            _wait(trial, there, _QUIET_WAIT_S, f"rows after {before} of {wanted}")
+        kept = seen.kept()
+        while kept < wanted:
+            more = lambda: seen.kept() > kept  # noqa: B023, E731 - used within the loop
+            _wait(trial, more, _QUIET_WAIT_S, f"rows after {kept} of {wanted}")
+            kept = seen.kept()
         time.sleep(3.0)  # ticks after the last row
         trial.gateway = None
         report = gateway.end()

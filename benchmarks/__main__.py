@@ -68,7 +68,7 @@ def pipeline(
 def brokers(
     addresses: Annotated[
         list[str] | None,
-        typer.Argument(help="nats://HOST:PORT, amqp+stream://HOST:PORT, kafka://HOST:PORT."),
+        typer.Argument(help="nats://HOST:PORT; also amqp, amqp+stream, kafka or mqtt."),
     ] = None,
     rows: Annotated[int, typer.Option(min=10_000, help="As Arrow batches.")] = 4_000_000,
     batch_rows: Annotated[int, typer.Option(min=1, help="Of one message.")] = 4000,

@@ -30,6 +30,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "--source telemetry=nats://localhost:4222/TELEMETRY",
             "sightline run site.yaml --source east=rtsp://camera/1 --out RUN",
         ),
+        "live": (
+            "sightline live mine/telemetry.yaml --source telemetry=- --out RUN "
+            "--alerts jsonl:alerts.jsonl",
+            "sightline live site.yaml --source east=rtsp://camera/1 --out RUN",
+        ),
         "detect": (
             "sightline detect telemetry.csv --time time --value bus_voltage_v --key satellite",
             "sightline detect telemetry.csv --time time --value bus_voltage_v --key satellite "

@@ -63,6 +63,7 @@ FLEETS = (
         name="other world 13, healthy",
         scene=replace(_WORLD, design=13, seed=813, satellites=9, days=10, **_HEALTHY),  # type: ignore[arg-type]
     ),
+    NamedFleet(name="other world 32", scene=replace(_WORLD, design=32, seed=3232, days=10)),
     NamedFleet(
         name="own simulator",
         scene=TelemetryScene(
@@ -93,6 +94,7 @@ FLEETS = (
         )
         for design in (21, 22)
     ),
+    NamedFleet(name="Basilisk 31", scene=replace(_BASILISK, design=31, seed=7331)),
     NamedFleet(
         name="Basilisk 23, healthy",
         scene=replace(_BASILISK, design=23, seed=7323, satellites=9, **_HEALTHY),

@@ -30,7 +30,7 @@ def greatest(name, new):
 )
 def test_what_goes_one_way_is_no_swing_and_what_goes_both_is(what, is_swing):
     usual = greatest("swing", NOISE)
-    assert (greatest("swing", NOISE + what) > 12.0 * usual) == is_swing
+    assert (greatest("swing", NOISE + what) > 6.0 * usual) == is_swing
 
 
 def test_a_step_that_stays_is_seen_the_better_the_longer_it_stays():

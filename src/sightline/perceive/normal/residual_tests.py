@@ -60,7 +60,7 @@ class ResidualTest:
 
         What an expectation leaves for long has a thick tail, a quantile of many rows a thin one.
         """
-        return {"step": 30.0, "level": 60.0, "swing": 12.0}[self.name]
+        return {"step": 30.0, "level": 60.0, "swing": 6.0}[self.name]
 
     @property
     def is_new(self) -> bool:

@@ -180,3 +180,9 @@ def test_units_are_written_as_they_are_read(tmp_path):
     path.write_text("\n".join(["time,Temp (°C)", *rows]) + "\n", encoding="utf-8")
     init(path, "-o", tmp_path / "mine")
     assert "°C" in (tmp_path / "mine" / "t.contract.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stream", ["-", "nats://127.0.0.1:4222/ROWS"])
+def test_of_a_stream_of_rows_some_are_asked_for_in_a_file(stream, tmp_path):
+    with pytest.raises(UsageError, match="some minutes of its rows into a file"):
+        init(stream, "-o", tmp_path)

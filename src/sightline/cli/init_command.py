@@ -113,6 +113,14 @@ def init(
         return
     scheme = scheme_of(location)
     is_live = scheme in LIVE
+    if not is_live and scheme != "file":
+        raise UsageError(
+            expected="a file, or the address of a camera",
+            got=location,
+            where="FILE|CAMERA",
+            action="write some minutes of its rows into a file and give that one; `sightline live` "
+            "then takes the rows as they come",
+        )
     title = _name(name or ("camera" if is_live else Path(location).name))
     if is_live or location.lower().endswith(VIDEOS):
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]

@@ -92,7 +92,7 @@ def test_each_part_is_looked_at_by_an_inspector_that_does_not_know_it():
 
 def test_all_good_parts_say_what_is_usual(learnt):
     assert len(learnt.held_good) == learnt.fit_pictures == 40
-    scores = [one.inspected().reasons.sum() for one in learnt.held_good]
+    scores = [one.score() for one in learnt.held_good]
     assert abs(np.median(scores)) < 1.0
 
 

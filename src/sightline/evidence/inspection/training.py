@@ -138,10 +138,9 @@ def train_inspector(
         training = NetworkTraining(out=out, data=facts["digest"], settings=network, told=told)
     learnt = learn_inspector(good, bad, cells=cells, settings=settings, network=training, told=told)
     held = _Held(learnt)
-    rejects = set_threshold(held.good_part_scores(), rate=false_reject_rate)
-    reviews = set_threshold(
-        held.good_part_scores(), rate=min(REVIEW_TIMES * false_reject_rate, 0.5)
-    )
+    scores = held.good_part_scores()
+    rejects = set_threshold(scores, rate=false_reject_rate)
+    reviews = set_threshold(scores, rate=min(REVIEW_TIMES * false_reject_rate, 0.5))
     inspector = learnt.inspector.with_thresholds(
         reject_from=rejects.score,
         review_from=min(reviews.score, rejects.score),
@@ -158,7 +157,7 @@ def train_inspector(
         "settings": asdict(settings),
         "features": {"source": backbone.source, "licence": backbone.licence},
         **({} if training is None else {"network": training.facts}),
-        "threshold": _said_threshold(rejects, inspector, held.good_part_scores()),
+        "threshold": _said_threshold(rejects, inspector, scores),
         "figures": held.figures(settings.seed),
         "randomised_map_correlation": held.randomised_map_correlation(settings.seed),
         "place_rule": {
@@ -202,13 +201,12 @@ class _Held:
 
     def __init__(self, learnt: Learnt) -> None:
         self._learnt = learnt
-        self._good = [one.inspected() for one in learnt.held_good]
-        self._bad = [one.inspected() for one in learnt.held_bad]
+        self._score = np.array([one.score() for one in (*learnt.held_good, *learnt.held_bad)])
+        self._part = [one.source.part for one in (*learnt.held_good, *learnt.held_bad)]
 
     def good_part_scores(self) -> Floats:
-        return part_scores(
-            [one.score for one in self._good], [one.source.part for one in self._learnt.held_good]
-        )
+        good = len(self._learnt.held_good)
+        return part_scores(self._score[:good].tolist(), self._part[:good])
 
     def mark_from(self) -> float:
         """Log-odds from which a pixel of a picture that is not accepted is marked.
@@ -248,13 +246,12 @@ class _Held:
 
     def figures(self, seed: int) -> dict[str, Any]:
         """Image AUROC on pictures held back, where there are bad ones."""
-        if not self._bad:
+        if not self._learnt.held_bad:
             return {}
-        score = np.array([one.score for one in (*self._good, *self._bad)])
-        is_bad = np.arange(len(score)) >= len(self._good)
-        held = (*self._learnt.held_good, *self._learnt.held_bad)
-        parts = [one.source.part for one in held]
-        found = by_part(lambda chosen: auroc(score[chosen], is_bad[chosen]), parts, seed=seed)
+        is_bad = np.arange(len(self._score)) >= len(self._learnt.held_good)
+        found = by_part(
+            lambda chosen: auroc(self._score[chosen], is_bad[chosen]), self._part, seed=seed
+        )
         return {"held_back_image_auroc": asdict(found)}
 
 

@@ -111,9 +111,14 @@ class Inspector:
         distance, odds = self._deviations(maps)
         return np.array((_largest(distance), odds.max()), np.float64)
 
+    def reasons_of(self, maps: CellMaps) -> Floats:
+        """float64[2] in the order of ``REASONS``; their sum is the score."""
+        deviations = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1]
+        return np.asarray(deviations * _COUNT)
+
     def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
         """What follows from the maps of a picture."""
-        reasons = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1] * _COUNT
+        reasons = self.reasons_of(maps)
         score = float(reasons.sum())
         odds = self.pixel_odds(maps, height_px=height_px, width_px=width_px)
         is_accepted = self.disposition(score) == "accept"

@@ -18,7 +18,6 @@ from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector import (
     REASONS,
     CellMaps,
-    Inspected,
     Inspector,
     cell_maps,
 )
@@ -117,9 +116,9 @@ class Held:
     height_px: int
     width_px: int
 
-    def inspected(self) -> Inspected:
-        """What that inspector says of the picture."""
-        return self.inspector.judge(self.maps, height_px=self.height_px, width_px=self.width_px)
+    def score(self) -> float:
+        """That inspector's, of the picture."""
+        return float(self.inspector.reasons_of(self.maps).sum())
 
     def pixel_odds(self) -> Floats:
         """float32[height_px, width_px]: log-odds of a defect of each pixel."""

@@ -21,8 +21,6 @@ REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT")
 farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell. Those
 of a segmentation network are held against those at that place of good parts first: it finds borders
 odd."""
-_COUNT = np.array((0.25, 1.0))
-"""The memory counts with this share of its deviations: any stain of a new part is odd to it."""
 _LARGEST_SHARE = 0.02
 _COLD_ODDS = 8.0
 """Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
@@ -113,8 +111,7 @@ class Inspector:
 
     def reasons_of(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``; their sum is the score."""
-        deviations = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1]
-        return np.asarray(deviations * _COUNT)
+        return np.asarray((self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1])
 
     def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
         """What follows from the maps of a picture."""

@@ -37,12 +37,11 @@ def explain_foreground(
 
     def best_gain(x: int, y: int) -> tuple[float, float]:
         best = (0.0, 0.0)
-        for size in sizes:
+        for size in sizes if height_px[y, x] >= least[0] else ():
             tall = float(height_px[y, x]) * size
-            if tall >= least[0]:
-                enough = least[1] + shape.ODD_SIZE_COST * abs(size - 1.0)
-                gain = (shown(x, y, tall) - enough) * shape.AREA_SHARE * tall * tall
-                best = max(best, (gain, tall), key=lambda both: both[0])
+            enough = least[1] + shape.ODD_SIZE_COST * abs(size - 1.0)
+            gain = (shown(x, y, tall) - enough) * shape.AREA_SHARE * tall * tall
+            best = max(best, (gain, tall), key=lambda both: both[0])
         return best
 
     def shown(x: float, y: float, tall: float) -> float:
@@ -167,3 +166,63 @@ def contour_contrast(
         change = np.abs(pixels[down] - pixels[up]) + np.abs(pixels[right] - pixels[left])
         for i in range(len(contrast)):
             contrast[i, column] = change[(own == i) & ~is_inside].sum()
+
+
+def keep_in_sight(
+    labels: npt.NDArray[np.uint8],
+    height_px: npt.NDArray[np.float32],
+    least_px: float,
+    before: Table,
+    people: Table,
+    found: int,
+) -> int:
+    """Whoever was there before and is none of those found stays where most speaks for them.
+
+    Each of those found is the nearest of those before, in heights, if near enough; then each of the
+    others, in order, is tried at every place within their reach, and kept if more evidence than
+    cost is left there.
+    """
+    rows, width = height_px.shape
+    worth = np.array([0, shape.SHADOW_WORTH, shape.FULL_WORTH, 0])
+    empty = np.where(labels == BACKGROUND, shape.FULL_WORTH, 0)
+    left_over = labels.copy()
+
+    def claim(x: float, y: float, tall: float) -> None:
+        claimed = left_over[
+            max(0, int(y - shape.CLAIM_ABOVE * tall)) : int(y + shape.CLAIM_BELOW * tall) + 1,
+            max(0, int(x - shape.CLAIM_HALF * tall)) : int(x + shape.CLAIM_HALF * tall) + 1,
+        ]
+        claimed[claimed != BACKGROUND] = shape.CLAIMED
+
+    def shown(x: int, y: int, tall: float) -> float:
+        inside = _silhouette(x, y, tall)
+        evidence = sum(worth[left_over[part]].sum() for part in inside)
+        if evidence == 0:
+            return 0.0
+        cost = shape.BACKGROUND_COST * sum(empty[part].sum() for part in inside)
+        return float((evidence - cost) / (shape.FULL_WORTH * shape.AREA_SHARE * tall * tall))
+
+    gone = list(range(len(before)))
+    for x, y, tall, _ in people[:found]:
+        claim(x, y, tall)
+        gaps = [np.hypot(x - before[k, 0], y - before[k, 1]) / before[k, 2] for k in gone]
+        if gaps and min(gaps) < shape.SAME_PERSON:
+            del gone[int(np.argmin(gaps))]
+    for k in gone:
+        x0, y0, was_px = int(before[k, 0]), int(before[k, 1]), before[k, 2]
+        is_looked_for = 0 <= x0 < width and 1 <= y0 < rows and height_px[y0, x0] >= least_px
+        if found == len(people) or not is_looked_for:
+            continue
+        reach = max(1, int(was_px / shape.STEPS_PER_HEIGHT))
+        size = was_px / float(height_px[y0, x0])
+        best = (0.0, 0, 0, 0.0)
+        for y in range(max(1, y0 - reach), min(rows, y0 + reach + 1)):
+            for x in range(max(0, x0 - reach), min(width, x0 + reach + 1)):
+                tall = size * float(height_px[y, x])
+                if height_px[y, x] >= least_px:
+                    best = max(best, (shown(x, y, tall), x, y, tall), key=lambda one: one[0])
+        if best[0] > 0:
+            people[found] = *best[1:], best[0]
+            found += 1
+            claim(*best[1:])
+    return found

@@ -87,6 +87,19 @@ def test_a_shadow_on_the_ground_is_not_part_of_a_person():
     assert seen.box_px[0, 2] < 96
 
 
+def test_who_steps_behind_a_sign_is_seen_for_as_long_as_a_third_of_them_shows():
+    picture = yard()
+    sign = (slice(62, 94), slice(76, 104))
+    picture[sign] = (60, 160, 160)
+    detector = detector_that_knows(picture)
+    found = []
+    for step in range(30):
+        seen = with_person(picture, foot=(62 + min(step, 18), 100), tall_px=TALL_PX)
+        seen[sign] = picture[sign]
+        found.append(len(detector.detect(frame(noisy(seen, 10 + step), 10 + step))))
+    assert set(found) == {1}
+
+
 def test_who_stands_still_is_seen_for_as_long_as_they_stand():
     picture = yard()
     standing = with_person(picture, foot=(80, 100), tall_px=TALL_PX)

@@ -4,7 +4,12 @@ import pytest
 from perceive.detect import reference_placement
 from perceive.detect.detect_cases import HEIGHT_PX, WIDTH_PX, with_person
 from sightline.perceive.detect import regions
-from sightline.perceive.detect.people import explain_foreground, measure_people, person_boxes
+from sightline.perceive.detect.people import (
+    explain_foreground,
+    keep_in_sight,
+    measure_people,
+    person_boxes,
+)
 from sightline.perceive.detect.regions import clean, connected_blobs
 
 SIZES = np.array([1.45, 1.7, 1.9]) / 1.7
@@ -50,6 +55,25 @@ def test_placing_agrees_with_its_specification_to_the_bit(seed):
     found = explain_foreground(labels, height_px, SIZES, least, fast)
     assert found == reference_placement.explain_foreground(labels, height_px, SIZES, least, plain)
     assert found > 0
+    assert np.array_equal(fast, plain)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_keeping_agrees_with_its_specification_to_the_bit(seed):
+    labels = random_labels(seed)
+    height_px = np.ascontiguousarray(
+        np.linspace(8, 34, labels.shape[0] + 6)[:, None].repeat(labels.shape[1], axis=1), np.float32
+    )
+    rng = np.random.default_rng(seed)
+    before = np.column_stack([rng.integers(0, 64, 12), rng.integers(1, 50, 12)]).astype(float)
+    tall = height_px[before[:, 1].astype(int), 0] * rng.choice([0.9, 1.0, 1.1], 12)
+    before = np.column_stack([before, tall])
+    fast = np.zeros((16, 4))
+    found = explain_foreground(labels, height_px, SIZES, np.array([12.0, 0.5]), fast)
+    plain = fast.copy()
+    kept = keep_in_sight(labels, height_px, 12.0, before, fast, found)
+    assert kept == reference_placement.keep_in_sight(labels, height_px, 12.0, before, plain, found)
+    assert kept > found
     assert np.array_equal(fast, plain)
 
 
@@ -170,3 +194,41 @@ def test_stray_pixels_do_not_move_a_box():
         measure_people(labels, labels, people, owner, extent)
         boxes.append(person_boxes(people, extent))
     assert np.array_equal(*boxes)
+
+
+def half_hidden(labels):
+    """A sign before all but the head, one side and the shoes."""
+    hidden = labels.copy()
+    hidden[62:94, 76:100] = 0
+    return hidden
+
+
+def test_who_steps_behind_a_sign_is_kept_by_what_still_shows_of_them():
+    labels = half_hidden(labels_of(((80, 100), 50)))
+    assert len(explain(labels, heights(50))) == 0
+    people = np.zeros((4, 4))
+    before = np.array([[81.0, 99.0, 50.0]])
+    assert keep_in_sight(labels, heights(50), 12.0, before, people, 0) == 1
+    assert people[0, :3] == pytest.approx([80, 100, 50], abs=4)
+    assert 0 < people[0, 3] < LEAST[1]
+
+
+def test_nobody_is_kept_where_nothing_shows():
+    labels = np.zeros((HEIGHT_PX, WIDTH_PX), np.uint8)
+    labels[60:64, 78:82] = 2
+    before = np.array([[81.0, 99.0, 50.0]])
+    assert keep_in_sight(labels, heights(50), 12.0, before, np.zeros((4, 4)), 0) == 0
+
+
+def test_who_is_found_again_is_not_kept_as_well():
+    labels = labels_of(((80, 100), 50))
+    people = np.zeros((4, 4))
+    found = explain_foreground(labels, heights(50), SIZES, LEAST, people)
+    before = np.array([[84.0, 99.0, 50.0]])
+    assert keep_in_sight(labels, heights(50), 12.0, before, people, found) == found == 1
+
+
+def test_where_the_usual_height_is_too_small_nobody_is_taken_for_taller():
+    labels = labels_of(((80, 100), 24))
+    assert len(explain(labels, heights(24), least=np.array([24.0, 0.3]))) == 1
+    assert len(explain(labels, heights(24), least=np.array([26.0, 0.3]))) == 0

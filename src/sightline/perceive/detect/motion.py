@@ -42,6 +42,7 @@ from sightline.perceive.detect.people import (
     RowPersonSize,
     explain_foreground,
     height_map,
+    keep_in_sight,
     may_be_parts,
     measure_people,
     person_boxes,
@@ -80,9 +81,11 @@ class MotionSettings:
         background: of the background model.
         work_px: larger images are made smaller to about this many pixels.
         person_heights_m: heights tried; children below 1.2 m want one more.
-        least_height_px: smaller people are not looked for, px of the work image. Johnson (1958)
-            asks for 8 pixels across to tell a person from something else, 0.3 of the height.
-        least_visible: a person must show this share of its silhouette, 0 to 1.
+        least_height_px: where people of usual height are smaller nobody is looked for, px of the
+            work image. Johnson (1958) asks for 8 pixels across to tell a person from something
+            else, 0.3 of the height.
+        least_visible: a person must show this share of its silhouette, 0 to 1, to be found; who was
+            found in the picture before, only more than speaks against them.
         least_blob_share: without person sizes, smaller regions are noise; share of the image.
         ghost_contrast: an object is a ghost if the background's contrast along its contour is
             more than this many times the image's.
@@ -158,7 +161,7 @@ class MotionReport:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 7
+PROGRAM = 8
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -230,12 +233,15 @@ class _Objects:
         score: float64[n], 0 to 1.
         extent: float64[n, 5], left, top, right, bottom and number of the pixels it was seen by.
         owner: int32[h, w], number of the object that a pixel belongs to, -1 for none.
+        person: float64[n, 3], x, y of the foot and height of who was placed; NaN for regions and
+            for what may be a part of somebody else.
     """
 
     box: FloatArray
     score: FloatArray
     extent: FloatArray
     owner: OwnerImage
+    person: FloatArray
 
 
 class MotionDetector:
@@ -314,6 +320,8 @@ class MotionDetector:
         self._changed_ns = -1
         self._dark_ns = -1
         """Since when the view has been too dark; -1: it is not."""
+        self._before = np.empty((0, 3))
+        """Who was reported of the last picture: x, y of the foot and height, in work px."""
         self._newest = np.empty((0, 0, 3), np.uint8)
         """The work image of the newest frame."""
         self._newest_ns = self._empty_ns = -1
@@ -438,6 +446,7 @@ class MotionDetector:
             lights=int(is_light.sum()),
         )
         is_said = ~(is_ghost | is_light)
+        self._before = found.person[is_said & np.isfinite(found.person[:, 0])]
         return self._admit(frame, found.box[is_said], found.score[is_said], doubt)
 
     def reset(self) -> None:
@@ -472,7 +481,12 @@ class MotionDetector:
             **self._view.plain(),
             "known": None if self._known is None else self._known.plain(),
         }
-        arrays = {"care": self._care.copy(), "newest": self._newest, **self._view.arrays()}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "care": self._care.copy(),
+            "newest": self._newest,
+            "before": self._before,
+            **self._view.arrays(),
+        }
         if self._known is not None:
             arrays |= {f"known_{name}": array for name, array in self._known.arrays().items()}
         return plain, arrays
@@ -496,6 +510,7 @@ class MotionDetector:
             self._dark_ns = int(plain["dark_ns"])
             self._newest = np.array(arrays["newest"], np.uint8)
             self._advised = [float(one) for one in plain["advised"]]
+            before = np.array(arrays["before"], np.float64).reshape(-1, 3)
             care = np.array(arrays["care"], np.uint8)
             self._view.restore(plain, arrays)
             self._known = None
@@ -514,7 +529,7 @@ class MotionDetector:
         self._prepare((width_px, height_px))
         if care.shape != self._care.shape or self._view.background.shape != care.shape:
             raise _unusable(f"arrays for {list(care.shape)}")
-        self._care = care
+        self._care, self._before = care, before
         self._use_learnt()
         self._report = MotionReport(condition=SceneCondition.STARTED)
 
@@ -685,7 +700,7 @@ class MotionDetector:
         most = self._settings.most_objects
         if self._learnt_heights is None:
             return self._objects_by_given(cleaned, labels, most=most)
-        first = self._people(cleaned, labels, self._learnt_heights, most=most)
+        first = self._people(cleaned, labels, self._learnt_heights, self._before, most=most)
         is_explained = first.owner >= 0
         rest = self._objects_by_given(
             np.where(is_explained, np.uint8(CLAIMED), cleaned),
@@ -697,12 +712,16 @@ class MotionDetector:
             score=np.concatenate([first.score, rest.score]),
             extent=np.concatenate([first.extent, rest.extent]),
             owner=np.where(rest.owner >= 0, rest.owner + np.int32(len(first.score)), first.owner),
+            # Nobody is kept who has not the size that was learnt.
+            person=np.concatenate([first.person, np.full_like(rest.person, np.nan)]),
         )
 
     def _objects_by_given(self, cleaned: LabelImage, labels: LabelImage, *, most: int) -> _Objects:
         """People of the size given, or regions where none was."""
         if self._size is not None:
-            return self._people(cleaned, labels, self._heights, most=most)
+            # Once a size was learnt those of the picture before were looked for by it.
+            before = self._before if self._learnt_heights is None else np.empty((0, 3))
+            return self._people(cleaned, labels, self._heights, before, most=most)
         least_px, learnt = self._least_px(labels), self._learnt_heights
         if learnt is None:
             extent, owner = connected_blobs(cleaned, least_px=least_px, most=most)
@@ -714,7 +733,13 @@ class MotionDetector:
             )
             box = self._completed(extent, learnt[:, 0])
         area_px = extent[:, 4]
-        return _Objects(box=box, score=area_px / (area_px + least_px), extent=extent, owner=owner)
+        return _Objects(
+            box=box,
+            score=area_px / (area_px + least_px),
+            extent=extent,
+            owner=owner,
+            person=np.full((len(box), 3), np.nan),
+        )
 
     def _completed(
         self, extent: FloatArray, tall_px: npt.NDArray[np.float32]
@@ -739,6 +764,7 @@ class MotionDetector:
         cleaned: LabelImage,
         labels: LabelImage,
         heights: npt.NDArray[np.float32],
+        before: FloatArray,
         *,
         most: int,
     ) -> _Objects:
@@ -746,12 +772,27 @@ class MotionDetector:
         sizes = np.array(sorted(self._settings.person_heights_m)) / REFERENCE_HEIGHT_M
         least = np.array([self._settings.least_height_px, self._settings.least_visible])
         found = explain_foreground(cleaned, heights, sizes, least, people)
-        people = people[:found]
-        owner, extent = np.empty(labels.shape, np.int32), np.empty((found, 5))
+        kept = keep_in_sight(cleaned, heights, float(least[0]), before, people, found)
+        people = people[:kept]
+        owner, extent = np.empty(labels.shape, np.int32), np.empty((kept, 5))
         measure_people(cleaned, labels, people, owner, extent)
+        is_needless = may_be_parts(people, extent) & (np.arange(kept) >= found)
+        if is_needless.any():  # somebody taller who is found now explains them
+            people = np.ascontiguousarray(people[~is_needless])
+            extent = np.empty((len(people), 5))
+            measure_people(cleaned, labels, people, owner, extent)
         score = np.clip(people[:, 3], 0.0, 1.0)
-        score[may_be_parts(people, extent)] *= PART_SCORE
-        return _Objects(box=person_boxes(people, extent), score=score, extent=extent, owner=owner)
+        is_part = may_be_parts(people, extent)
+        score[is_part] *= PART_SCORE
+        # An arm is no reason to look for somebody where it was.
+        person = np.where(is_part[:, None], np.nan, people[:, :3])
+        return _Objects(
+            box=person_boxes(people, extent),
+            score=score,
+            extent=extent,
+            owner=owner,
+            person=person,
+        )
 
     def _least_px(self, labels: LabelImage) -> int:
         return max(1, round(self._settings.least_blob_share * labels.size))
@@ -801,6 +842,7 @@ class MotionDetector:
         return replace(seen, doubt=doubt, advice=advice)
 
     def _nothing(self, frame: Frame, doubt: Doubt) -> Detections:
+        self._before = np.empty((0, 3))
         return self._admit(frame, np.empty((0, 4)), np.empty(0), doubt)
 
 

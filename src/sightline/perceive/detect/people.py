@@ -193,11 +193,15 @@ CLAIM_HALF, CLAIM_ABOVE, CLAIM_BELOW = 0.2, 1.08, 0.06
 """An accepted person takes the foreground this far around, in heights; others may not use it."""
 STEPS_PER_HEIGHT = 12
 """Places tried per height of a person: half a shoulder's width. The best is refined to a pixel."""
+SAME_PERSON = 0.35
+"""From one picture to the next nobody moves further than this, in heights, as far as somebody who
+is found again is the same one."""
 
 _LABELS = types.Array(types.uint8, 2, "C", readonly=True)
 _F4_2D = types.Array(types.float32, 2, "C", readonly=True)
 _F8 = types.Array(types.float64, 1, "C", readonly=True)
 _PEOPLE = types.Array(types.float64, 2, "C")
+_SEEN = types.Array(types.float64, 2, "C", readonly=True)
 
 
 @inner_loop
@@ -259,10 +263,11 @@ def _best_gain(  # noqa: PLR0917 - numba takes no keyword-only arguments
 ) -> tuple[float, float]:
     """Gain in pixels of the best size of a person at (x, y), and its height in px."""
     best, best_tall = 0.0, 0.0
+    usual = float(height_px[y, x])
+    if usual < least[0]:
+        return best, best_tall
     for size in sizes:
-        tall = float(height_px[y, x]) * size
-        if tall < least[0]:
-            continue
+        tall = usual * size
         shown = _visible(free, empty, float(x), float(y), tall)
         enough = least[1] + ODD_SIZE_COST * abs(size - 1.0)
         gain = (shown - enough) * AREA_SHARE * tall * tall
@@ -306,8 +311,8 @@ def _places(
         stride = max(1, int(height_px[y, width // 2] / STEPS_PER_HEIGHT))
         for x in range(0, width, stride):
             tall = float(height_px[y, x])
-            most = tall * sizes[-1]
-            if most >= least[0]:
+            if tall >= least[0]:
+                most = tall * sizes[-1]
                 half = TORSO_HALF * most
                 if _count(free, x - half, y - most, x + half, float(y)) >= enough * tall * tall:
                     place_x[places] = x
@@ -337,8 +342,9 @@ def explain_foreground(
         height_px: float32[h + below + 1, w], height of a person of size 1 whose feet are at the
             upper edge of that row.
         sizes: float64[s], sizes tried, ascending.
-        least: float64[2], least height of a person in px, and least share of its silhouette that
-            it must show, after costs.
+        least: float64[2], height in px of a person of size 1 below which nobody of any size is
+            looked for in a place: were the tall still looked for, everybody there would be taken
+            for tall; and least share of its silhouette that a person must show, after costs.
         people: float64[most, 4], filled with x, y of the foot, height in px, and visible share
             (foreground less costs).
 
@@ -392,6 +398,78 @@ def explain_foreground(
                 gain[i] = _best_gain(free, empty, place_x[i], place_y[i], height_px, sizes, least)[
                     0
                 ]
+    return found
+
+
+@kernel(_LABELS, _F4_2D, types.float64, _SEEN, _PEOPLE, types.int64)
+def keep_in_sight(  # noqa: PLR0917 - numba takes no keyword-only arguments
+    labels: npt.NDArray[np.uint8],
+    height_px: npt.NDArray[np.float32],
+    least_px: float,
+    before: npt.NDArray[np.float64],
+    people: npt.NDArray[np.float64],
+    found: int,
+) -> int:
+    """Look for those again who were seen in the picture before and are not found in this one.
+
+    To begin with somebody takes good evidence. To go on with them it is enough that more speaks for
+    them than against, where they were and as tall as they were: who steps behind a sign has not
+    gone while an arm and the legs show. (Canny 1986 follows edges by two thresholds likewise.)
+
+    Args:
+        labels, height_px: as of :func:`explain_foreground`.
+        least_px: height of a person of size 1 below which nobody is looked for.
+        before: float64[k, 3], x, y of the foot and height in px of the picture before.
+        people: float64[most, 4], the first ``found`` filled; those who are kept are added.
+        found: how many.
+
+    Returns:
+        Number of people, those who are kept among them.
+    """
+    is_gone = np.ones(len(before), np.bool_)
+    for i in range(found):
+        nearest, least = -1, SAME_PERSON
+        for k in range(len(before)):
+            aside, down = people[i, 0] - before[k, 0], people[i, 1] - before[k, 1]
+            gap = np.sqrt(aside * aside + down * down) / before[k, 2]
+            if is_gone[k] and gap < least:
+                nearest, least = k, gap
+        if nearest >= 0:
+            is_gone[nearest] = False
+    if not is_gone.any():
+        return found
+    height, width = labels.shape
+    free = np.zeros((height + 1, width + 1), np.int32)
+    empty = np.zeros((height + 1, width + 1), np.int32)
+    left_over = labels.copy()
+    evidence = np.array([0, SHADOW_WORTH, FULL_WORTH, 0], np.int32)
+    _add_up(left_over, np.array([FULL_WORTH, 0, 0, 0], np.int32), empty, 0)
+    for i in range(found):
+        _claim(left_over, people[i, 0], people[i, 1], people[i, 2])
+    _add_up(left_over, evidence, free, 0)
+    rows = height_px.shape[0]
+    for k in range(len(before)):
+        x0, y0, was_px = int(before[k, 0]), int(before[k, 1]), before[k, 2]
+        is_looked_for = is_gone[k] and 0 <= x0 < width and 1 <= y0 < rows
+        if found == len(people) or not is_looked_for or height_px[y0, x0] < least_px:
+            continue
+        size = was_px / float(height_px[y0, x0])
+        reach = max(1, int(was_px / STEPS_PER_HEIGHT))
+        best, best_x, best_y, best_tall = 0.0, 0.0, 0.0, 0.0
+        for y in range(max(1, y0 - reach), min(rows, y0 + reach + 1)):
+            for x in range(max(0, x0 - reach), min(width, x0 + reach + 1)):
+                if height_px[y, x] < least_px:
+                    continue
+                tall = size * float(height_px[y, x])
+                shown = _visible(free, empty, float(x), float(y), tall)
+                if shown > best:
+                    best, best_x, best_y, best_tall = shown, float(x), float(y), tall
+        if best > 0:
+            people[found, 0], people[found, 1] = best_x, best_y
+            people[found, 2], people[found, 3] = best_tall, best
+            found += 1
+            _claim(left_over, best_x, best_y, best_tall)
+            _add_up(left_over, evidence, free, max(0, int(best_y - CLAIM_ABOVE * best_tall)))
     return found
 
 

@@ -157,7 +157,7 @@ def typed(line, decision_id, number):
         words = ["east=yard.mp4" if word == "yard=yard.mp4" else word for word in words]
     if words[0] in ("render",) or words[:3] == ["lab", "evaluate", "site"]:
         words = ["runs/yard" if word == "RUN" else word for word in words]
-    if words[0] == "run":
+    if words[0] in ("run", "live"):
         words[words.index("--out") + 1] = f"out-{number}"
     if words[0] == "render":
         words[words.index("-o") + 1] = f"out-{number}.mp4"

@@ -179,8 +179,8 @@ def keep_in_sight(
     """Whoever was there before and is none of those found stays where most speaks for them.
 
     Each of those found is the nearest of those before, in heights, if near enough; then each of the
-    others, in order, is tried at every place within their reach, and kept if more evidence than
-    cost is left there.
+    others who was at no side is tried, in order, at every place within their reach, and kept if
+    more evidence than cost is left there.
     """
     rows, width = height_px.shape
     worth = np.array([0, shape.SHADOW_WORTH, shape.FULL_WORTH, 0])
@@ -210,7 +210,9 @@ def keep_in_sight(
             del gone[int(np.argmin(gaps))]
     for k in gone:
         x0, y0, was_px = int(before[k, 0]), int(before[k, 1]), before[k, 2]
-        is_looked_for = 0 <= x0 < width and 1 <= y0 < rows and height_px[y0, x0] >= least_px
+        half = int(shape.AT_SIDE * was_px)
+        is_inside = half <= x0 < width - half and 1 <= y0 < rows
+        is_looked_for = is_inside and height_px[y0, x0] >= least_px
         if found == len(people) or not is_looked_for:
             continue
         reach = max(1, int(was_px / shape.STEPS_PER_HEIGHT))

@@ -65,7 +65,7 @@ def test_keeping_agrees_with_its_specification_to_the_bit(seed):
         np.linspace(8, 34, labels.shape[0] + 6)[:, None].repeat(labels.shape[1], axis=1), np.float32
     )
     rng = np.random.default_rng(seed)
-    before = np.column_stack([rng.integers(0, 64, 12), rng.integers(1, 50, 12)]).astype(float)
+    before = np.column_stack([rng.integers(4, 60, 12), rng.integers(1, 50, 12)]).astype(float)
     tall = height_px[before[:, 1].astype(int), 0] * rng.choice([0.9, 1.0, 1.1], 12)
     before = np.column_stack([before, tall])
     fast = np.zeros((16, 4))
@@ -211,6 +211,14 @@ def test_who_steps_behind_a_sign_is_kept_by_what_still_shows_of_them():
     assert keep_in_sight(labels, heights(50), 12.0, before, people, 0) == 1
     assert people[0, :3] == pytest.approx([80, 100, 50], abs=4)
     assert 0 < people[0, 3] < LEAST[1]
+
+
+@pytest.mark.parametrize(("x_px", "is_kept"), [(WIDTH_PX - 13, True), (WIDTH_PX - 12, False)])
+def test_who_leaves_by_a_side_is_not_kept_by_what_still_shows_of_them(x_px, is_kept):
+    labels = labels_of(((x_px, 100), 50))
+    before = np.array([[x_px, 100.0, 50.0]])
+    kept = keep_in_sight(labels, heights(50), 12.0, before, np.zeros((4, 4)), 0)
+    assert kept == is_kept
 
 
 def test_nobody_is_kept_where_nothing_shows():

@@ -161,7 +161,7 @@ class MotionReport:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 8
+PROGRAM = 9
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -437,7 +437,9 @@ class MotionDetector:
         is_ghost = self._ghosts(image, owner, len(extent))
         agreement = texture_agreement(image, background.picture, owner, extent)
         is_light = ~is_ghost & (agreement >= self._settings.light_agreement)
-        self._remember(extent, owner, is_ghost, is_light)
+        # Whoever is only kept, by weak evidence, does not keep the background from being learnt.
+        is_weak = np.isfinite(found.person[:, 0]) & (found.score < self._settings.least_visible)
+        self._remember(extent, owner, is_ghost, is_light | is_weak)
         self._report = MotionReport(
             condition=SceneCondition.STEADY,
             gain=gain,

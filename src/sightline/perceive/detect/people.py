@@ -196,6 +196,8 @@ STEPS_PER_HEIGHT = 12
 SAME_PERSON = 0.35
 """From one picture to the next nobody moves further than this, in heights, as far as somebody who
 is found again is the same one."""
+AT_SIDE = 0.25
+"""A foot nearer to a side of the picture than this, in heights: an arm may be outside."""
 
 _LABELS = types.Array(types.uint8, 2, "C", readonly=True)
 _F4_2D = types.Array(types.float32, 2, "C", readonly=True)
@@ -415,6 +417,7 @@ def keep_in_sight(  # noqa: PLR0917 - numba takes no keyword-only arguments
     To begin with somebody takes good evidence. To go on with them it is enough that more speaks for
     them than against, where they were and as tall as they were: who steps behind a sign has not
     gone while an arm and the legs show. (Canny 1986 follows edges by two thresholds likewise.)
+    Who was at a side of the picture has left it: what is still seen of them is not gone on with.
 
     Args:
         labels, height_px: as of :func:`explain_foreground`.
@@ -450,7 +453,8 @@ def keep_in_sight(  # noqa: PLR0917 - numba takes no keyword-only arguments
     rows = height_px.shape[0]
     for k in range(len(before)):
         x0, y0, was_px = int(before[k, 0]), int(before[k, 1]), before[k, 2]
-        is_looked_for = is_gone[k] and 0 <= x0 < width and 1 <= y0 < rows
+        half = int(AT_SIDE * was_px)
+        is_looked_for = is_gone[k] and half <= x0 < width - half and 1 <= y0 < rows
         if found == len(people) or not is_looked_for or height_px[y0, x0] < least_px:
             continue
         size = was_px / float(height_px[y0, x0])

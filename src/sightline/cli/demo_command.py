@@ -29,8 +29,8 @@ from sightline.sense import open_source
 
 _SHOWN = 14
 _TICK_S = 60.0
-_HIDDEN_SD = 8.0
-"""Of the noise: some 1.1 degrees."""
+_HIDDEN_SD = 60.0
+"""Of the noise: some 230 rpm, inside of all that the wheel does in an orbit."""
 
 
 def demo(
@@ -126,7 +126,7 @@ def with_hidden_fault(scene: TelemetryScene) -> TelemetryScene:
     hidden = Fault(
         kind=FaultKind.STEP,
         subject=scene.satellite_name(number),
-        channel="temperature_c",
+        channel="wheel_speed_rpm",
         start_s=0.3 * scene.duration_s,
         end_s=0.9 * scene.duration_s,
         magnitude=_HIDDEN_SD,

@@ -36,3 +36,17 @@ def test_what_goes_one_way_is_no_swing_and_what_goes_both_is(what, is_swing):
 def test_a_step_that_stays_is_seen_the_better_the_longer_it_stays():
     step = NOISE + np.where(np.arange(300) >= 250, 4.0, 0.0)
     assert greatest("step", step) > 4.0 * greatest("step", step[:254])
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_seen"), [(slice(240, 244), True), (slice(240, 243), False)], ids=["four", "three"]
+)
+def test_what_is_far_off_for_four_rows_is_seen_however_far_it_is(rows, is_seen):
+    off = NOISE.copy()
+    off[rows] += 60.0
+    assert (greatest("far", off) > 3000.0) == is_seen
+
+
+def test_rows_far_off_on_both_sides_are_not_far_off():
+    off = NOISE + np.where(np.arange(300) % 2, 60.0, -60.0)
+    assert greatest("far", off) == 0.0

@@ -1,4 +1,4 @@
-"""Tests of what an expectation leaves: a step, a level, a swing; and of standing still.
+"""Tests of what an expectation leaves: far off, a step, a level, a swing; and of standing still.
 
 What is left comes in its usual size. Each statistic is 0 or more, grows with the evidence, is known
 at the sample at which it stands, and looks back over its ``reach``. How great it gets on healthy
@@ -26,6 +26,7 @@ _PULLED_IN = 10.0
 _STEP_MOST_S = 5400.0
 _STEP_MOST_ROWS = 256
 _LEVELS_S = (1800.0, 7200.0, 21_600.0)
+_FAR_ROWS = 4
 _SWING_MOST_S = 120.0
 _SWINGS = 24
 _CALM_SHARE = 0.3
@@ -40,7 +41,7 @@ class ResidualTest:
     """One test.
 
     Attributes:
-        name: ``step``, ``level`` or ``swing``.
+        name: ``step``, ``level``, ``far`` or ``swing``.
         width: rows of its window.
         reach: rows that it looks back over.
     """
@@ -58,9 +59,10 @@ class ResidualTest:
     def reserve(self) -> float:
         """A level is so many times the greatest of healthy days, at the usual budget.
 
-        What an expectation leaves for long has a thick tail, a quantile of many rows a thin one.
+        What an expectation leaves for long has a thick tail, a quantile of many rows a thin one;
+        what is far off for a few rows has the thickest, and is told when nobody would ask why.
         """
-        return {"step": 30.0, "level": 60.0, "swing": 6.0}[self.name]
+        return {"step": 30.0, "level": 60.0, "far": 150.0, "swing": 9.0}[self.name]
 
     @property
     def is_new(self) -> bool:
@@ -82,6 +84,7 @@ def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
     for width_s in _LEVELS_S:
         rows = max(round(width_s / step_s), 8)
         tests.append(ResidualTest(name="level", width=rows, reach=rows))
+    tests.append(ResidualTest(name="far", width=_FAR_ROWS, reach=_FAR_ROWS))
     width = 1
     while width * step_s <= _SWING_MOST_S or width == 1:
         tests.append(
@@ -150,6 +153,8 @@ def statistics(
                 yield test, squares_along(news, step_trace(own_weights, w), begin=begin)
             case "level":
                 yield test, sums.mean(w) ** 2
+            case "far":
+                yield test, _least_on_one_side(left, w) ** 2
             case _:
                 # What goes on in one direction is no swing: means next to each other differ by it.
                 moves = Sums(news, share)
@@ -158,6 +163,24 @@ def statistics(
                     test,
                     spread_squares(turn, apart=w, count=_SWINGS, share=_CALM_SHARE, begin=begin),
                 )
+
+
+def _least_on_one_side(left: FloatArray, rows: int) -> FloatArray:
+    """float64[n, c]: how far off the least of the last rows is; 0 where not all are on one side.
+
+    Nothing is pulled in: one row that is far out is none of four, and how far four are is told.
+
+    >>> left = np.array([[1.0], [70.0], [60.0], [-80.0], [-90.0], [np.nan]])
+    >>> _least_on_one_side(left, 2).ravel().tolist()
+    [nan, 1.0, 60.0, 0.0, 80.0, nan]
+    """
+    above, below = left.copy(), -left
+    above[: rows - 1] = np.nan
+    for back in range(1, rows):
+        above[back:] = np.minimum(above[back:], left[:-back])
+        below[back:] = np.minimum(below[back:], -left[:-back])
+    found: FloatArray = np.maximum(np.maximum(above, below), 0.0)
+    return found
 
 
 def equal_run(values: FloatArray) -> IntArray:

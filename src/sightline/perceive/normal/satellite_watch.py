@@ -48,7 +48,7 @@ from sightline.perceive.normal.tail_levels import levels_above
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
-WATCH_STATE_VERSION = 3
+WATCH_STATE_VERSION = 4
 """Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
@@ -1008,7 +1008,7 @@ class _BlockView:
         _, left, new = self.model.expect(self.time_s, usable, self.commands)
         own = left[alert.family][:, [c]]
         share = np.maximum(np.isfinite(own[: self.offset]).mean(axis=0), 0.02)
-        if test.name in ("step", "level"):
+        if test.name in ("step", "level", "far"):
             width = max(test.width, 8) if test.name == "step" else test.width
             mean = Sums(np.clip(own, -50, 50), share).mean(width)[rows, 0]
             return np.asarray((mean - alert.base) * np.sign(alert.moved) < 0.5 * abs(alert.moved))

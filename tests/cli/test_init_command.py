@@ -182,7 +182,41 @@ def test_units_are_written_as_they_are_read(tmp_path):
     assert "°C" in (tmp_path / "mine" / "t.contract.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("stream", ["-", "nats://127.0.0.1:4222/ROWS"])
-def test_of_a_stream_of_rows_some_are_asked_for_in_a_file(stream, tmp_path):
+def test_of_rows_of_a_broker_some_are_asked_for_in_a_file(tmp_path):
     with pytest.raises(UsageError, match="some minutes of its rows into a file"):
-        init(stream, "-o", tmp_path)
+        init("nats://127.0.0.1:4222/ROWS", "-o", tmp_path)
+
+
+def piped(text, *words):
+    arguments = ["init", "-", *map(str, words)]
+    return CliRunner().invoke(app_for(arguments), arguments, input=text, catch_exceptions=False)
+
+
+def test_rows_on_standard_input_are_described_like_a_file(table, tmp_path):
+    said = piped(table.read_text(), "-o", tmp_path / "mine").output
+    assert "--source rows=-" in said
+    report, _ = run_it(tmp_path, "rows", table)
+    assert report.accounts.quarantined == {}
+
+
+def test_rows_without_a_key_are_one_series_on_standard_input_too(tmp_path):
+    text = "\n".join(["time,v", *(f"2026-01-01T00:00:{i % 60:02d}Z,{i % 7}" for i in range(60))])
+    piped(text, "-o", tmp_path / "mine")
+    arguments = ["run", str(tmp_path / "mine" / "rows.yaml"), "--source", "rows=-"]
+    arguments += ["--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app_for(arguments), arguments, input=text)
+    assert done.exit_code == 0, done.output
+    assert notebook.decisions(tmp_path / "run").is_empty()
+
+
+def test_more_rows_on_standard_input_than_are_looked_at_end_with_a_whole_line(
+    table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("sightline.cli.init_command._MOST_PIPED_BYTES", 30_000)
+    said = piped(table.read_text(), "-o", tmp_path / "mine").output
+    assert "refused   no row" in said
+
+
+def test_nothing_on_standard_input_is_an_error(tmp_path):
+    with pytest.raises(SourceError):
+        piped("", "-o", tmp_path / "mine")

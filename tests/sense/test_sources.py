@@ -194,6 +194,13 @@ def test_standard_input_may_be_csv_with_a_header() -> None:
     assert sum(c.rejected.height for c in got) == 0
 
 
+def test_rows_of_standard_input_have_the_column_that_tells_where_they_are_from() -> None:
+    stream = Trickle(b"k;t;x\n" + b"a;2026-01-01T00:00:00Z;1\n" * 3)
+    contract = Contract.model_validate({**PLAIN, "origin_column": "file"})
+    got = chunks(open_source("s", "-", contract, stdin=stream))
+    assert {n for c in got if c.frame.height for n in c.frame["file"]} == {"stdin"}
+
+
 def test_standard_input_of_neither_form_is_refused_line_by_line() -> None:
     stream = Trickle(b"no header, and no JSON\n" * 3)
     got = chunks(open_source("s", "-", Contract.model_validate(PLAIN), stdin=stream))

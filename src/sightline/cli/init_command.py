@@ -6,9 +6,11 @@ import json
 import math
 import re
 import shlex
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import polars as pl
 import typer
@@ -44,6 +46,8 @@ _TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _TOLD = (ROW, "reason", "detail")
 _MOST_ROWS = 20_000_000
 """Of a table that is looked at as a whole; of a longer one give a part."""
+_MOST_PIPED_BYTES = 64 << 20
+"""Of rows on standard input: what comes after them is not looked at."""
 _NICE_S = (
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
     21600, 43200, 86400,
@@ -63,8 +67,9 @@ def init(
         str,
         typer.Argument(
             metavar="FILE|CAMERA|gateway|site",
-            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), a video, an address "
-            "rtsp://…; or gateway or site: an application with made-up input.",
+            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), - for rows on standard "
+            "input, a video, an address rtsp://…; or gateway or site: an application with made-up "
+            "input.",
         ),
     ],
     out: Annotated[
@@ -113,7 +118,7 @@ def init(
         return
     scheme = scheme_of(location)
     is_live = scheme in LIVE
-    if not is_live and scheme != "file":
+    if not is_live and scheme not in ("file", "stdin"):
         raise UsageError(
             expected="a file, or the address of a camera",
             got=location,
@@ -121,33 +126,57 @@ def init(
             action="write some minutes of its rows into a file and give that one; `sightline live` "
             "then takes the rows as they come",
         )
-    title = _name(name or ("camera" if is_live else Path(location).name))
+    title = _name(
+        name or ("camera" if is_live else "rows" if location == "-" else Path(location).name)
+    )
     if is_live or location.lower().endswith(VIDEOS):
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         seen = None if model is None else look_at_model(model, names)
         lines = _from_camera(location, out, title, is_live=is_live, model=seen)
     else:
         ReadingOptions(time_format=time_format)  # refuses what is none
-        lines = _from_table(Path(location), out, title, time=time, key=key, form=time_format)
+        with tempfile.TemporaryDirectory(prefix="sightline-init-") as folder:
+            file = Path(location)
+            if location == "-":
+                file = Path(folder) / "rows.csv"
+                file.write_bytes(_piped(sys.stdin.buffer))
+            lines = _from_table(
+                file, out, title, told=Path(location), time=time, key=key, form=time_format
+            )
     for line in lines:
         console.print(line, markup=False)
 
 
+def _piped(stream: BinaryIO) -> bytes:
+    """Whole lines of standard input, until it ends or there are enough."""
+    rows = stream.read(_MOST_PIPED_BYTES + 1)
+    if len(rows) <= _MOST_PIPED_BYTES:
+        return rows
+    return rows[: rows.rfind(b"\n", 0, _MOST_PIPED_BYTES) + 1]
+
+
 def _from_table(
-    file: Path, out: Path, title: str, *, time: str | None, key: list[str] | None, form: str | None
+    file: Path,
+    out: Path,
+    title: str,
+    *,
+    told: Path,
+    time: str | None,
+    key: list[str] | None,
+    form: str | None,
 ) -> Iterator[str]:
     contract_file, pipeline_file = out / f"{title}.contract.yaml", out / f"{title}.yaml"
     _check_vacant(contract_file, pipeline_file)
-    with working(f"reading {file.name}", total=rows_of(file)) as note:
+    with working(f"reading {told.name}", total=rows_of(file)) as note:
         table, unread = _read(file, note)
-        found = describe_table(table, where=str(file), time=time, key=key, time_format=form)
+        found = describe_table(table, where=str(told), time=time, key=key, time_format=form)
     out.mkdir(parents=True, exist_ok=True)
-    contract_file.write_text("\n".join(_contract(found, title, file)) + "\n", encoding="utf-8")
+    contract_file.write_text("\n".join(_contract(found, title, told)) + "\n", encoding="utf-8")
     pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
     load_plan(pipeline_file)
     refused = pl.concat([unread, _refused(load_contract(contract_file), table, file)])
     rows = len(table) + len(unread)
-    return _said(found, refused, rows, contract_file, pipeline_file, title, file)
+    return _said(found, refused, rows, contract_file, pipeline_file, title, told)
 
 
 def _from_camera(

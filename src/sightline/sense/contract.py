@@ -401,7 +401,8 @@ class Contract(Form):
     """Columns that the contract does not name: passed over, or each row refused."""
     origin_column: Column | None = None
     """Text column the reader adds to files of one series each: the path in the source's
-    directory, without its suffixes (``valve1/0``). It replaces a column of that name."""
+    directory, without its suffixes (``valve1/0``); of standard input ``stdin``. It replaces a
+    column of that name."""
     archive: Archive | None = None
     """How rows lie in a NumPy archive; only for `.npz`."""
     tile: TileColumn | None = None

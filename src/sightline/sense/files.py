@@ -351,11 +351,8 @@ class FileSource(Source):
     def _chunks(self, origin: str, path: Path) -> Iterator[Chunk]:
         column, rows = self.contract.origin_column, 0
         for chunk in self._read(origin, path):
-            frame = chunk.frame
-            rows += frame.height + chunk.rejected.height
-            if column is not None and frame.height:
-                frame = frame.with_columns(pl.lit(_without_suffix(origin)).alias(column))
-            yield replace(chunk, frame=frame, position=rows)
+            rows += chunk.frame.height + chunk.rejected.height
+            yield replace(_with_origin(chunk, column, _without_suffix(origin)), position=rows)
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         name, limits = path.name.lower(), self.limits
@@ -406,9 +403,19 @@ class StandardInput(Source):
         return [Stream(origin="stdin", chunks=self._chunks)]
 
     def _chunks(self) -> Iterator[Chunk]:
-        return read_text_stream(
+        chunks = read_text_stream(
             self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
         )
+        column = self.contract.origin_column
+        for chunk in chunks:
+            yield _with_origin(chunk, column, "stdin")
+
+
+def _with_origin(chunk: Chunk, column: str | None, origin: str) -> Chunk:
+    """The chunk with the column that tells where its rows are from, where there is to be one."""
+    if column is None or not chunk.frame.height:
+        return chunk
+    return replace(chunk, frame=chunk.frame.with_columns(pl.lit(origin).alias(column)))
 
 
 def _without_suffix(origin: str) -> str:

@@ -220,3 +220,29 @@ def test_more_rows_on_standard_input_than_are_looked_at_end_with_a_whole_line(
 def test_nothing_on_standard_input_is_an_error(tmp_path):
     with pytest.raises(SourceError):
         piped("", "-o", tmp_path / "mine")
+
+
+def test_rows_in_json_lines_with_objects_run_too(tmp_path):
+    path = tmp_path / "pump.jsonl"
+    path.write_text(
+        "".join(
+            f'{{"at": "2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z", "id": "p/1", '
+            f'"read": {{"flow_lps": {3 + i % 2}}}}}\n'
+            for i in range(600)
+        )
+    )
+    init(path, "-o", tmp_path / "mine", "--name", "pump")
+    report, _ = run_it(tmp_path, "pump", path)
+    assert (report.accounts.decided, report.accounts.quarantined) == (600, {})
+
+
+def test_a_table_with_date_and_time_of_day_apart_runs_too(tmp_path):
+    path = tmp_path / "log.tsv"
+    lines = [
+        f"0{1 + i // 1440}.03.2026\t{i // 60 % 24:02d}:{i % 60:02d}\t{20 + i % 3}"
+        for i in range(3000)
+    ]
+    path.write_text("\n".join(["Date\tTime\tTemp degC", *lines]) + "\n")
+    assert "time      Date and Time" in init(path, "-o", tmp_path / "mine", "--name", "log")
+    report, _ = run_it(tmp_path, "log", path)
+    assert (report.accounts.decided, report.accounts.quarantined) == (3000, {})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
 from typing import Any
 
@@ -236,3 +237,39 @@ def test_a_column_of_any_type_in_any_place_loses_no_row(column: pl.Series) -> No
     for name in ("satellite", "time", "sequence", "snr_db", "mode"):
         admission = admit(contract(), rows().with_columns(column.alias(name)))
         assert admission.signals.height + admission.refused.height == 2
+
+
+def dated(**changes: Any) -> Contract:
+    return contract(event_time={"column": "date", "clock": "clock", **changes})
+
+
+def dated_rows(**columns: Any) -> pl.DataFrame:
+    return rows(_received_ns=[None, None], **columns)
+
+
+def test_a_date_and_a_time_of_day_are_one_time() -> None:
+    raw = dated_rows(date=["2026-01-01", "2026-01-01"], clock=["00:00:01", "00:00:02.5"])
+    (one, two) = admit(dated(), raw).signals["_time_ns"]
+    assert two - one == 1_500_000_000
+
+
+def test_typed_dates_and_times_of_day_are_read_too() -> None:
+    raw = dated_rows(
+        date=[dt.date(1970, 1, 1), dt.date(1970, 1, 2)], clock=[dt.time(0, 0, 1), dt.time(0, 0, 2)]
+    )
+    assert admit(dated(), raw).signals["_time_ns"].to_list() == [10**9, 86_402 * 10**9]
+
+
+def test_a_row_without_its_time_of_day_is_refused() -> None:
+    raw = dated_rows(date=["2026-01-01", "2026-01-01"], clock=["00:00:01", None])
+    assert reasons(raw, event_time={"column": "date", "clock": "clock"}) == [
+        ("TIME_UNREADABLE", "date")
+    ]
+
+
+def test_rows_of_one_date_are_no_duplicates_of_each_other() -> None:
+    assert {"date", "clock"} <= {*dated().duplicate_columns}
+
+
+def test_a_contract_without_a_time_of_day_keeps_its_digest() -> None:
+    assert "clock" not in contract().model_dump(mode="json")["event_time"]

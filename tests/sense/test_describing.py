@@ -165,3 +165,27 @@ def test_a_comma_is_what_the_other_columns_of_the_file_say():
 def test_a_comma_stays_in_doubt_beside_numbers_with_points():
     found = describe(table(pressure=["4,201"] * 400, temp=["55,3"] * 400))
     assert [column for column, _ in found.unused] == ["pressure"]
+
+
+def dated(frame):
+    """The same rows with date and time of day in columns of their own."""
+    time = pl.col("time").str.to_datetime(time_zone="UTC")
+    return frame.with_columns(
+        time.dt.strftime("%d.%m.%Y").alias("Datum"), time.dt.strftime("%H:%M:%S").alias("Uhrzeit")
+    ).drop("time")
+
+
+def test_dates_with_the_time_of_day_in_another_column_are_one_time():
+    found = describe(dated(table(n=2000)))
+    assert (found.time, found.clock, found.time_format) == ("Datum", "Uhrzeit", "day-first")
+    assert (found.key, found.period_s) == (("satellite",), 10.0)
+
+
+def test_date_and_time_of_day_may_be_named():
+    found = describe(dated(table(n=2000)), time="Datum+Uhrzeit")
+    assert (found.time, found.clock, found.period_s) == ("Datum", "Uhrzeit", 10.0)
+
+
+def test_a_time_of_day_beside_whole_times_is_no_part_of_them():
+    frame = table().with_columns(pl.lit("08:00:00").alias("shift_begins"))
+    assert describe(frame).clock is None

@@ -17,6 +17,7 @@ from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.sense import Contract, MemorySource, open_source
+from sightline.sense.files import read_table
 from sightline.sense.source import Chunk, Source
 
 PLAIN: dict[str, Any] = {
@@ -160,6 +161,22 @@ def test_a_nested_value_is_told_with_its_field_and_line(tmp_path: Path) -> None:
         (1, "SCHEMA", "k"),
         (2, "LINE_UNREADABLE", ""),
     ]
+
+
+def test_what_is_in_an_object_is_a_column_named_with_points(tmp_path: Path) -> None:
+    lines = [{"k": "a", "in": {"bus": {"x": 1.5}, "y": "up"}}, {"k": "b", "in": {"y": "down"}}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (got,) = read_table(write(tmp_path / "a.jsonl", text), origin="a.jsonl", limits=DEFAULT_LIMITS)
+    assert got.frame.select("k", "in.bus.x", "in.y").rows() == [
+        ("a", "1.5", "up"),
+        ("b", None, "down"),
+    ]
+
+
+def test_a_name_with_a_point_is_that_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", '{"bus.x": 1, "k": "a"}\n')
+    (got,) = read_table(path, origin="a.jsonl", limits=DEFAULT_LIMITS)
+    assert got.frame["bus.x"].to_list() == ["1"]
 
 
 def test_an_extra_name_is_seen_anywhere_when_the_contract_refuses_extra_names(

@@ -48,6 +48,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "Contract.key": "[satellite]",
         "group": "region",
         "event_time": "{column: time, format: iso8601}",
+        "EventTime.clock": "time_of_day",
         "receipt_time": "{column: received, format: unix_ns}",
         "sequence": "{column: counter}",
         "duplicate_key": "[satellite, time]",

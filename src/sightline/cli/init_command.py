@@ -36,13 +36,10 @@ from sightline.runtime import load_plan
 from sightline.sense.admission import Admitter
 from sightline.sense.contract import Contract, load_contract
 from sightline.sense.describing import DescribedField, DescribedTable, describe_table
-from sightline.sense.files import read_parquet
+from sightline.sense.files import TABLES, read_table
 from sightline.sense.opening import scheme_of
 from sightline.sense.refused_rows import no_rejections
-from sightline.sense.source import Chunk
-from sightline.sense.text_files import read_csv
 
-_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 _TOLD = (ROW, "reason", "detail")
 _MOST_ROWS = 20_000_000
 """Of a table that is looked at as a whole; of a longer one give a part."""
@@ -67,9 +64,9 @@ def init(
         str,
         typer.Argument(
             metavar="FILE|CAMERA|gateway|site",
-            help="A table (.csv, .tsv, .txt, each also .gz, or .parquet), - for rows on standard "
-            "input, a video, an address rtsp://…; or gateway or site: an application with made-up "
-            "input.",
+            help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), - for rows on "
+            "standard input, a video, an address rtsp://…; or gateway or site: an application with "
+            "made-up input.",
         ),
     ],
     out: Annotated[
@@ -80,7 +77,11 @@ def init(
         str | None, typer.Option(help="Of the pipeline; otherwise the name of the file.")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of times, if it is not found.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of times, if it is not found; DATE+CLOCK where they stand in two.",
+        ),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -138,8 +139,10 @@ def init(
         with tempfile.TemporaryDirectory(prefix="sightline-init-") as folder:
             file = Path(location)
             if location == "-":
-                file = Path(folder) / "rows.csv"
-                file.write_bytes(_piped(sys.stdin.buffer))
+                rows = _piped(sys.stdin.buffer)
+                is_json = rows.lstrip().startswith(b"{")
+                file = Path(folder) / ("rows.jsonl" if is_json else "rows.csv")
+                file.write_bytes(rows)
             lines = _from_table(
                 file, out, title, told=Path(location), time=time, key=key, form=time_format
             )
@@ -216,17 +219,14 @@ def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.Dat
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
         raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
-    if lower.endswith(_TEXT):
-        chunks: Iterator[Chunk] = read_csv(path, origin=path.name, limits=DEFAULT_LIMITS)
-    elif lower.endswith(".parquet"):
-        chunks = read_parquet(path, origin=path.name, limits=DEFAULT_LIMITS)
-    else:
+    if not lower.endswith(TABLES):
         raise UsageError(
-            expected="a table .csv, .tsv, .txt or .parquet",
+            expected="a table .csv, .tsv, .txt, .jsonl or .parquet",
             got=path.name,
             where="FILE",
             action="convert it, or rename it if that is what it is",
         )
+    chunks = read_table(path, origin=path.name, limits=DEFAULT_LIMITS)
     frames, unread, rows = [], [no_rejections().select(_TOLD)], 0
     for chunk in chunks:
         unread.append(chunk.rejected.select(_TOLD))
@@ -314,6 +314,8 @@ def _event_time(found: DescribedTable) -> Iterator[str]:
         yield '  assumed: {start: "2026-01-01T00:00:00Z", period_s: 1}'
         return
     yield f"  column: {_text(found.time)}"
+    if found.clock is not None:
+        yield f"  clock: {_text(found.clock)}  # the time of day"
     if found.time_format != "iso8601":
         yield f"  format: {_text(found.time_format)}"
     if found.unread_times:
@@ -513,7 +515,8 @@ def _said(
         yield "time      no column of times was found: one row a second is assumed (--time COLUMN)"
     else:
         span = f"{utc(found.first_ns)} to {utc(found.last_ns)}"
-        yield f"time      {found.time}, {found.time_words}: {span}"
+        columns = " and ".join(name for name in (found.time, found.clock) if name is not None)
+        yield f"time      {columns}, {found.time_words}: {span}"
     if math.isfinite(found.period_s):
         late = f"at most {_number(found.late_s)} s late"
         yield f"rate      a row each {_number(found.period_s)} s of a key, {late}"

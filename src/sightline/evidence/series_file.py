@@ -26,9 +26,9 @@ from sightline.records.signals import NS_PER_S, ORIGIN, ROW
 from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.admission import plain_name
 from sightline.sense.contract import TimeFormat
-from sightline.sense.files import column_names, read_parquet
+from sightline.sense.field_values import with_clock
+from sightline.sense.files import TABLES, column_names, read_table
 from sightline.sense.source import Chunk
-from sightline.sense.text_files import read_csv
 from sightline.sense.written_numbers import Decimal, read_numbers
 from sightline.sense.written_times import TIME_FORMS, WrittenTimes, read_times
 
@@ -183,7 +183,7 @@ def read_series(
     key: str | None = None,
     options: ReadingOptions = _NO_OPTIONS,
 ) -> SeriesFile:
-    """Read ``.csv``, ``.tsv``, ``.txt`` (each also with ``.gz``), ``.parquet`` or ``.npz``.
+    """Read a table, one of :data:`.TABLES`, or ``.npz``.
 
     Args:
         path: of the file.
@@ -376,12 +376,13 @@ def _time_columns(time: str | None) -> list[str]:
 def _time_column(table: pl.DataFrame, time: str, where: str) -> pl.Series:
     if time in table.columns:
         return _as_text_where_words(table[time])
-    parts = time.split("+")
+    date, *clocks = parts = time.split("+")
     for part in parts:
-        _check_column(table, part if len(parts) > 1 else time, where)
-    words = [pl.col(part).cast(pl.String, strict=False).str.strip_chars() for part in parts]
-    joined = pl.concat_str(words, separator=" ").alias(time)
-    return table.select(joined).to_series()
+        _check_column(table, part if clocks else time, where)
+    written = table[date]
+    for clock in clocks:
+        written = with_clock(written, table[clock])
+    return written.alias(time)
 
 
 def _as_text_where_words(column: pl.Series) -> pl.Series:
@@ -582,8 +583,6 @@ def _order_notes(
 
 # --- the files ------------------------------------------------------------------------------------
 
-_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
-
 
 def _read(
     path: Path, columns: Sequence[str], options: ReadingOptions
@@ -592,33 +591,24 @@ def _read(
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
         raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
-    if name.endswith(_TEXT):
-        return _text(path, columns, options)
-    if name.endswith(".parquet"):
-        chunks = read_parquet(path, origin=path.name, limits=DEFAULT_LIMITS, columns=columns)
+    if name.endswith(TABLES):
+        chunks = read_table(
+            path,
+            origin=path.name,
+            limits=DEFAULT_LIMITS,
+            wanted=[name for name in dict.fromkeys(columns) if "+" not in name],
+            header_line=options.header_line,
+            columns=columns,
+        )
         return _gathered(path, chunks, columns)
     if name.endswith(".npz"):
         return _archive(path, columns), []
     raise UsageError(
-        expected="a file .csv, .tsv, .txt, .parquet or .npz",
+        expected="a file .csv, .tsv, .txt, .jsonl, .parquet or .npz",
         got=path.name,
         where=str(path),
         action="convert it, or rename it if that is what it is",
     )
-
-
-def _text(
-    path: Path, columns: Sequence[str], options: ReadingOptions
-) -> tuple[pl.DataFrame, list[Unread]]:
-    wanted = [name for name in dict.fromkeys(columns) if "+" not in name]
-    chunks = read_csv(
-        path,
-        origin=path.name,
-        limits=DEFAULT_LIMITS,
-        wanted=wanted,
-        header_line=options.header_line,
-    )
-    return _gathered(path, chunks, columns)
 
 
 def _gathered(

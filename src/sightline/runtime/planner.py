@@ -274,8 +274,7 @@ class Planner:
                 "timing.watermark_by among the key columns (a key must not change its clock)",
                 ", ".join(contract.watermark_columns),
             )
-        time = contract.event_time.column
-        natural = {*contract.key, *([time] if time else [])}
+        natural = {*contract.key, *contract.event_time.columns}
         sequence = {contract.sequence.column} if contract.sequence else set()
         if set(contract.duplicate_columns) - sequence != natural:
             self.fail(

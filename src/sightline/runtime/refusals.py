@@ -24,6 +24,7 @@ from sightline.runtime.engine.frame_shell import FrameTally
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.sense import Contract
+from sightline.sense.admission import written_event_time
 from sightline.sense.describing import describe_table
 from sightline.sense.field_values import parse_times
 from sightline.sense.frames import FrameReason
@@ -323,12 +324,11 @@ def main_refusal(
 
 def _is_newest_first(contract: Contract, refused: pl.DataFrame) -> bool:
     """Whether the times of refused rows go back from row to row: a table sorted the other way."""
-    column = contract.event_time.column
     rows = refused.filter(pl.col(ORIGIN) == refused[ORIGIN][0]).sort(ROW)["raw"].head(_LOOKED_AT)
-    table = _as_they_came(rows)
-    if column not in table.columns:
+    written = written_event_time(contract, _as_they_came(rows))
+    if written is None:
         return False
-    steps = parse_times(table[column], contract.event_time.format).ns.diff().drop_nulls()
+    steps = parse_times(written, contract.event_time.format).ns.diff().drop_nulls()
     return len(steps) >= _LEAST_STEPS and int((steps <= 0).sum()) > _MOST_BACK * len(steps)
 
 
@@ -342,7 +342,7 @@ def _change(
     dotted, column = part, first["field"]
     if part == "fields":
         names = [n for n, f in contract.fields.items() if column in (n, f.column or n)]
-        at_time = column == contract.event_time.column
+        at_time = column in contract.event_time.columns
         dotted = f"fields.{names[0]}" if names else "event_time" if at_time else "key"
     try:
         line = line_of(file.read_text(encoding="utf-8"), dotted)
@@ -358,7 +358,8 @@ def _to_write(contract: Contract, refused: pl.DataFrame, first: Mapping[str, str
     if column not in table.columns:
         return _other_name(contract, column, table.columns) if table.columns else ""
     try:
-        found = describe_table(table, where=first["source"], time=at, key=())
+        time = "+".join(contract.event_time.columns) or None
+        found = describe_table(table, where=first["source"], time=time, key=())
     except UsageError:  # they do not tell: ambiguous, or of several forms
         return ""
     if column == at:
@@ -393,7 +394,7 @@ def _as_they_came(raw: pl.Series) -> pl.DataFrame:
 def _other_name(contract: Contract, column: str, columns: Sequence[str]) -> str:
     """The column that is likely meant by one that the rows do not have."""
     taken = {f.column or name for name, f in contract.fields.items()}
-    taken |= {*contract.key, contract.event_time.column or ""}
+    taken |= {*contract.key, *contract.event_time.columns}
     free = [name for name in columns if name not in taken]
     near = difflib.get_close_matches(column, free, n=1, cutoff=0.0 if len(free) == 1 else 0.5)
     if not near:

@@ -53,6 +53,7 @@ from sightline.sense.field_values import (
     read_text,
     rows_outside,
     rows_where,
+    with_clock,
 )
 from sightline.sense.refused_rows import no_rejections, refuse
 
@@ -122,8 +123,9 @@ def _needed(contract: Contract) -> set[str]:
     needed = {*contract.key}
     if contract.tile is not None:
         needed |= {contract.tile.lon, contract.tile.lat}
-    for form in (contract.event_time, contract.receipt_time, contract.sequence):
-        if form is not None and form.column is not None:
+    needed |= {*contract.event_time.columns}
+    for form in (contract.receipt_time, contract.sequence):
+        if form is not None:
             needed.add(form.column)
     if contract.group is not None:
         needed.add(contract.group)
@@ -370,9 +372,20 @@ def _event_times(contract: Contract, raw: pl.DataFrame) -> ParsedTimes | None:
             raw[ROW], start_ns=form.assumed.start_ns, period_ns=form.assumed.period_ns
         )
         return ParsedTimes(ns=ns, zone_missing=None)
-    if form.column not in raw.columns:
+    column = written_event_time(contract, raw)
+    return None if column is None else parse_times(column, form.format)
+
+
+def written_event_time(contract: Contract, raw: pl.DataFrame) -> pl.Series | None:
+    """The event time of each row as it stands there; date and time of day with a blank between.
+
+    None where the rows do not have its columns, or the contract names none.
+    """
+    names = contract.event_time.columns
+    if not names or not {*names} <= {*raw.columns}:
         return None
-    return parse_times(raw.get_column(form.column), form.format)
+    date = raw.get_column(names[0])
+    return date if len(names) == 1 else with_clock(date, raw.get_column(names[1]))
 
 
 class _Places:
@@ -439,8 +452,9 @@ class _Places:
         form = self._contract.event_time
         times = _event_times(self._contract, raw)
         assert times is not None  # a missing column has failed the whole batch before
-        name = form.column or ROW
-        ns, found = times.ns, raw.get_column(name)
+        written = written_event_time(self._contract, raw)
+        found = raw.get_column(ROW) if written is None else written
+        ns, name = times.ns, form.column or ROW
         if ns.null_count():
             unread = ns.is_null().to_numpy()
             checks.fail(unread, RefusalReason.TIME_UNREADABLE, name, self._time_expected, found)

@@ -20,7 +20,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 
@@ -158,6 +160,8 @@ class EventTime(Form):
 
     column: Column | None = None
     """Column with the event time."""
+    clock: Column | None = None
+    """Column with the time of day, where ``column`` has only the date."""
     assumed: AssumedTime | None = None
     """The event time of rows that carry none."""
     format: TimeFormat = "iso8601"
@@ -170,6 +174,11 @@ class EventTime(Form):
     """End of the believable times, exclusive; a later one is refused."""
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """What is read of a row for its time: nothing, a column, or date and time of day."""
+        return tuple(name for name in (self.column, self.clock) if name is not None)
+
+    @property
     def earliest_ns(self) -> int:
         """Inclusive, UTC ns."""
         return utc_ns(self.earliest)
@@ -179,10 +188,19 @@ class EventTime(Form):
         """Exclusive, UTC ns."""
         return utc_ns(self.latest)
 
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = dump(self)
+        if self.clock is None:  # digests are what they were before there was one
+            plain.pop("clock", None)
+        return plain
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.column is None) == (self.assumed is None):
             raise ValueError("exactly one of `column` and `assumed`")
+        if self.clock is not None and self.clock == (self.column or self.clock):
+            raise ValueError("`clock`: another column than `column`, which has the date")
         if self.earliest_ns < 0:
             raise ValueError("`earliest` at or after 1970-01-01T00:00:00Z")
         if self.latest_ns > utc_ns("2262-01-01T00:00:00Z"):
@@ -441,13 +459,12 @@ class Contract(Form):
         """Columns that make two rows duplicates; the assumed time needs no column."""
         if self.duplicate_key is not None:
             return self.duplicate_key
-        time = self.event_time.column
-        return self.key if time is None or time in self.key else (*self.key, time)
+        return tuple(dict.fromkeys((*self.key, *self.event_time.columns)))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every source column the contract reads, without repeats, in a stable order."""
-        named = [*self.key, self.group, self.event_time.column]
+        named = [*self.key, self.group, *self.event_time.columns]
         named += [self.receipt_time.column] if self.receipt_time else []
         named += [self.sequence.column] if self.sequence else []
         for name, form in self.fields.items():
@@ -492,8 +509,8 @@ class Contract(Form):
     def _check_duplicate_key(self) -> None:
         if self.duplicate_key is None:
             return
-        needed = dict.fromkeys([*self.key, self.event_time.column])
-        missing = [n for n in needed if n is not None and n not in self.duplicate_key]
+        needed = dict.fromkeys([*self.key, *self.event_time.columns])
+        missing = [n for n in needed if n not in self.duplicate_key]
         if missing:
             raise ValueError(
                 f"`duplicate_key` with {', '.join(missing)}: duplicates must share key and event "

@@ -21,6 +21,7 @@ from sightline.errors import UsageError
 from sightline.records.signals import NS_PER_S, ORIGIN, ROW
 from sightline.records.windows import IntArray
 from sightline.sense.contract import TimeFormat
+from sightline.sense.field_values import with_clock
 from sightline.sense.written_numbers import Decimal, WrittenNumbers, read_numbers, says_missing
 from sightline.sense.written_times import WrittenTimes, read_times
 
@@ -36,6 +37,9 @@ _KEY_NAME = re.compile(
 _SEQUENCE_NAME = re.compile(
     r"^(seq|seq_?(no|num|nr)|sequence|sequence_?(no|number)|packet_?(seq|counter))$"
 )
+_CLOCK = r"^\d{1,2}:\d\d(:\d\d([.,]\d{1,9})?)?( ?[AaPp]\.?[Mm]\.?)?$"
+"""A time of day; of a table without dates it is none of the event."""
+_DAY_NS = 86_400 * NS_PER_S
 _UNIT_IN_NAME = re.compile(r"^(?P<name>.*?)\s*[\[(](?P<unit>[^\[\]()]{1,32})[\])]$")
 _UNITS: Mapping[str, str] = MappingProxyType(
     {
@@ -101,6 +105,7 @@ class DescribedTable:
     Attributes:
         rows: how many.
         time: the column of event times; None: it has none, and rows are in order.
+        clock: the column of the time of day, where ``time`` has only dates.
         time_format: how they are written.
         time_words: the same for a person.
         unread_times: rows whose time cannot be read.
@@ -120,6 +125,7 @@ class DescribedTable:
 
     rows: int
     time: str | None
+    clock: str | None
     time_format: TimeFormat
     time_words: str
     unread_times: int
@@ -150,7 +156,8 @@ def describe_table(
     Args:
         table: the source's own columns, text or typed, in the order of their rows.
         where: names it in errors.
-        time: the column of event times; None: the table tells.
+        time: the column of event times, or ``DATE+CLOCK`` where they stand in two; None: the table
+            tells.
         key: the columns that tell series apart; None: the table tells.
         time_format: how the times are written; None: the column tells.
 
@@ -165,7 +172,10 @@ def describe_table(
     ('time', ('sat',), 'V', 10.0)
     """
     table = table.drop([name for name in (ORIGIN, ROW) if name in table.columns])
-    for named in (*([] if time is None else [time]), *(key or ())):
+    clock: str | None = None
+    if time is not None and time not in table.columns and "+" in time:
+        time, _, clock = time.partition("+")
+    for named in (*(name for name in (time, clock) if name is not None), *(key or ())):
         if named not in table.columns:
             raise UsageError(
                 expected=f"a column of the table: {', '.join(table.columns)}",
@@ -177,12 +187,12 @@ def describe_table(
         raise UsageError(
             expected="a table with rows", got="none", where=where, action="give another file"
         )
-    at, times = _find_time(table, time, time_format, where=where)
+    at, clock, times = _find_time(table, time, clock, time_format, where=where)
     time_ns = np.zeros(table.height, np.int64) if times is None else _filled(times)
     is_timed = (
         np.ones(table.height, np.bool_) if times is None else times.ns.is_not_null().to_numpy()
     )
-    rest = [name for name in table.columns if name != at]
+    rest = [name for name in table.columns if name not in (at, clock)]
     key = (
         tuple(key)
         if key is not None
@@ -207,6 +217,7 @@ def describe_table(
     return DescribedTable(
         rows=table.height,
         time=at,
+        clock=clock,
         time_format="iso8601" if times is None else times.time_format,
         time_words="rows in order" if times is None else times.form,
         unread_times=int((~is_timed).sum()),
@@ -231,10 +242,17 @@ def describe_table(
 
 
 def _find_time(
-    table: pl.DataFrame, time: str | None, time_format: TimeFormat | None, *, where: str
-) -> tuple[str | None, WrittenTimes | None]:
+    table: pl.DataFrame,
+    time: str | None,
+    clock: str | None,
+    time_format: TimeFormat | None,
+    *,
+    where: str,
+) -> tuple[str | None, str | None, WrittenTimes | None]:
+    """The column of times or dates, the one of times of day beside dates, and what both say."""
     if time is not None:
-        return time, _unambiguous(read_times(table[time], time_format=time_format), time, where)
+        written = table[time] if clock is None else with_clock(table[time], table[clock])
+        return time, clock, _unambiguous(read_times(written, time_format=time_format), time, where)
     best: tuple[tuple[int, float], str, WrittenTimes] | None = None
     for name in table.columns:
         plain = name.lower()
@@ -255,7 +273,27 @@ def _find_time(
         rank = (2 * is_named + is_typed, read)
         if read >= _LEAST_READ / 2 and (best is None or rank > best[0]):
             best = (rank, name, times)
-    return (None, None) if best is None else (best[1], best[2])
+    if best is None:
+        return None, None, None
+    _, date, times = best
+    clock = _clock_beside(table, date, times)
+    if clock is None:
+        return date, None, times
+    return _find_time(table, date, clock, time_format, where=where)
+
+
+def _clock_beside(table: pl.DataFrame, date: str, times: WrittenTimes) -> str | None:
+    """The column of times of day, where ``date`` holds only midnights."""
+    if (times.ns.drop_nulls() % _DAY_NS != 0).any():
+        return None
+    return next((name for name in table.columns if name != date and _is_clock(table[name])), None)
+
+
+def _is_clock(column: pl.Series) -> bool:
+    if column.dtype == pl.String:
+        text = column.drop_nulls().str.strip_chars()
+        return float(text.str.contains(_CLOCK).sum()) >= _LEAST_READ * max(len(text), 1)
+    return column.dtype == pl.Time
 
 
 def _is_plain_number(column: pl.Series) -> bool:

@@ -308,6 +308,20 @@ def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     return ParsedTimes(ns=_nothing(column, pl.Int64()), zone_missing=None)
 
 
+def with_clock(date: pl.Series, clock: pl.Series) -> pl.Series:
+    """String[n]: the date and the time of day of each row, text or typed, with a blank between.
+
+    Null where either is. Named like ``date``.
+
+    >>> with_clock(pl.Series("Date", ["03.01.2026"]), pl.Series(["7:30:00"])).to_list()
+    ['03.01.2026 7:30:00']
+    """
+    if isinstance(date.dtype, pl.Datetime):
+        date = date.dt.date()
+    words = [c.cast(pl.String, strict=False).str.strip_chars() for c in (date, clock)]
+    return pl.select(pl.concat_str(words, separator=" ")).to_series().alias(date.name)
+
+
 def assumed_times(row: pl.Series, *, start_ns: int, period_ns: int) -> pl.Series:
     """Int64[n]: ``start_ns + row * period_ns``, saturating."""
     offset = _times(row, period_ns)

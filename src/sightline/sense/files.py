@@ -43,6 +43,43 @@ from sightline.sense.text_files import read_csv, read_json_lines, read_text_stre
 
 _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"
+_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_TEXT = (".txt", ".txt.gz")
+_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_PARQUET = (".parquet",)
+TABLES = _CSV + _TEXT + _JSON_LINES + _PARQUET
+"""How the names of files of rows end, in small letters."""
+
+
+def read_table(
+    path: Path,
+    *,
+    origin: str,
+    limits: Limits,
+    contract: Contract | None = None,
+    wanted: Sequence[str] = (),
+    header_line: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Chunk]:
+    """Read a file of rows by its suffix, one of :data:`TABLES`, in chunks of ``limits.chunk_rows``.
+
+    Args:
+        path: of the file.
+        origin: its name.
+        limits: bounds of lines and chunks.
+        contract: its columns are those wanted, and those always there in JSON lines.
+        wanted: columns by which the header of a text file is known; without a contract.
+        header_line: which line of a text file is the header, from 1; None: it is looked for.
+        columns: the only ones to read of a Parquet file; None: all.
+    """
+    name = path.name.lower()
+    if name.endswith(_JSON_LINES):
+        return read_json_lines(path, origin=origin, contract=contract, limits=limits)
+    if name.endswith(_PARQUET):
+        return read_parquet(path, origin=origin, limits=limits, columns=columns)
+    if contract is not None:
+        wanted = contract.needed_columns
+    return read_csv(path, origin=origin, limits=limits, wanted=wanted, header_line=header_line)
 
 
 def read_parquet(
@@ -275,11 +312,7 @@ def _array_frame(values: FloatArray, name: str, stem: str, archive: Archive) -> 
 
 # --- the sources ----------------------------------------------------------------------------------
 
-_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-_TEXT = (".txt", ".txt.gz")
 """Read as CSV where the location is such a file; in a folder it may be anything."""
-_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
-_PARQUET = (".parquet",)
 _ARCHIVE = (".npz",)
 
 
@@ -355,16 +388,10 @@ class FileSource(Source):
             yield replace(_with_origin(chunk, column, _without_suffix(origin)), position=rows)
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
-        name, limits = path.name.lower(), self.limits
-        if name.endswith((*_CSV, *_TEXT)):
-            wanted = self.contract.needed_columns
-            return read_csv(path, origin=origin, limits=limits, wanted=wanted)
-        if name.endswith(_JSON_LINES):
-            return read_json_lines(path, origin=origin, contract=self.contract, limits=limits)
-        if name.endswith(_PARQUET):
-            return read_parquet(path, origin=origin, limits=limits)
-        assert self.contract.archive is not None  # no other file was let in
-        return read_numpy_archive(path, origin=origin, archive=self.contract.archive, limits=limits)
+        archive, limits = self.contract.archive, self.limits
+        if archive is not None:
+            return read_numpy_archive(path, origin=origin, archive=archive, limits=limits)
+        return read_table(path, origin=origin, limits=limits, contract=self.contract)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -690,12 +690,17 @@ def _is_whole(block: LineBlock, header: _Header) -> tuple[BoolArray, BoolArray]:
 
 _SAMPLE_LINES = 1000
 """Lines per block in which names beyond the contract's are looked for; all if it refuses them."""
+_MOST_DEEP = 8
+"""Objects within objects of which the values become columns."""
 
 
 def read_json_lines(
-    path: Path, *, origin: str, contract: Contract, limits: Limits
+    path: Path, *, origin: str, contract: Contract | None, limits: Limits
 ) -> Iterator[Chunk]:
-    """Read a file of JSON lines (``.gz`` too) in chunks of at most ``limits.chunk_rows``."""
+    """Read a file of JSON lines (``.gz`` too) in chunks of at most ``limits.chunk_rows``.
+
+    Without a contract the columns are those of the first lines of each block.
+    """
     try:
         stream = open_bytes(path)
     except OSError as error:
@@ -777,12 +782,17 @@ def _json_chunks(
 
 
 class JsonParser:
-    """Remembers the names met so far, so that the chunks of a stream look alike."""
+    """Remembers the names met so far, so that the chunks of a stream look alike.
 
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
-        self._met: dict[str, None] = {}
-        self._sample = None if contract.extra_columns == "refuse" else _SAMPLE_LINES
+    A value inside an object is a column of its own, named with points: ``readings.bus.voltage_v``.
+    """
+
+    def __init__(self, contract: Contract | None) -> None:
+        self._columns = () if contract is None else contract.columns
+        self._met: dict[str, tuple[str, ...]] = {}
+        """Name of a column to the names that lead to it from the outside in."""
+        is_closed = contract is not None and contract.extra_columns == "refuse"
+        self._sample = None if is_closed else _SAMPLE_LINES
 
     def parse(self, block: LineBlock) -> tuple[list[pl.DataFrame], BoolArray, dict[int, str]]:
         """Frames, bool[n] which lines they hold, and nested values: line index to field."""
@@ -807,17 +817,22 @@ class JsonParser:
             sample = pl.read_ndjson(block.slice(0, count), infer_schema_length=None)
         except pl.exceptions.PolarsError:
             return  # a bad line among them: the caller comes back without it
-        self._met.update(dict.fromkeys(n for n in sample.columns if n not in RESERVED_COLUMNS))
+        for name, dtype in sample.schema.items():
+            for path in _leaves((name,), dtype):
+                if ".".join(path) not in RESERVED_COLUMNS:
+                    self._met.setdefault(".".join(path), path)
 
     def _read(self, data: bytes) -> pl.DataFrame | None:
         plain = {plain_name(name) for name in self._met}
         # Where the name comes with a unit, the bare column must not appear beside it as null.
-        wanted = [n for n in self._contract.columns if n in self._met or n not in plain]
-        schema = dict.fromkeys([*self._met, *wanted], pl.String())
+        wanted = [n for n in self._columns if n in self._met or n not in plain]
+        paths = {name: self._met.get(name, (name,)) for name in (*self._met, *wanted)}
+        schema = dict.fromkeys((path[0] for path in paths.values()), pl.String())
         try:
-            return pl.read_ndjson(data, schema=schema)
+            frame = pl.read_ndjson(data, schema=schema)
         except pl.exceptions.PolarsError:
             return None
+        return frame.select(_inside(path).alias(name) for name, path in paths.items())
 
     def _nested(
         self, block: LineBlock, frames: list[pl.DataFrame], is_read: BoolArray
@@ -825,7 +840,7 @@ class JsonParser:
         """Lines with an object or a list in one of the contract's columns."""
         found: dict[int, str] = {}
         index = np.flatnonzero(is_read)
-        for name in self._contract.columns:
+        for name in self._columns:
             at = 0
             for frame in frames:
                 if name in frame.columns:
@@ -838,6 +853,22 @@ class JsonParser:
                             found.setdefault(line, name)
                 at += frame.height
         return found
+
+
+def _leaves(path: tuple[str, ...], dtype: Any) -> Iterator[tuple[str, ...]]:
+    """The values that an object comes to; what is too deep, or has quotes in a name, stays text."""
+    inner = dtype.fields if isinstance(dtype, pl.Struct) else []
+    if not inner or len(path) == _MOST_DEEP or any("'" in f.name for f in inner):
+        yield path
+        return
+    for field in inner:
+        yield from _leaves((*path, field.name), field.dtype)
+
+
+def _inside(path: tuple[str, ...]) -> pl.Expr:
+    if len(path) == 1:
+        return pl.col(path[0])
+    return pl.col(path[0]).str.json_path_match("$" + "".join(f"['{name}']" for name in path[1:]))
 
 
 def _is_object(block: LineBlock) -> BoolArray:

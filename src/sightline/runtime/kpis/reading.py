@@ -234,9 +234,12 @@ class KpiFiles:
         }
 
     def _time_column(self, names: Sequence[str]) -> str:
-        """Its name in a file; ``""`` where rows carry no time."""
-        renaming, wanted = self._renaming(names), self._kpis.contract.event_time.column
-        return next((n for n in names if renaming.get(n, n) == wanted), "")
+        """Its name in a file; ``""`` where no single column has the time of a row."""
+        form = self._kpis.contract.event_time
+        if form.clock is not None:
+            return ""
+        renaming = self._renaming(names)
+        return next((n for n in names if renaming.get(n, n) == form.column), "")
 
     def _span_ns(self, group: Any, column: str) -> tuple[int, int] | None:
         """First and last time of a row group by its statistics; None: it does not say."""

@@ -218,7 +218,10 @@ def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.Dat
     lower = path.name.lower()
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
-        raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
+        action = "check the path"
+        if path.is_dir():
+            action = "give one of its files; `sightline run … --source NAME=FOLDER` reads all of them"
+        raise SourceError(expected="a file", got=got, where=str(path), action=action)
     if not lower.endswith(TABLES):
         raise UsageError(
             expected="a table .csv, .tsv, .txt, .jsonl or .parquet",

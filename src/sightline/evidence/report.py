@@ -57,19 +57,22 @@ def write_report(
     decisions = run.decisions(limits=limits)
     standing = final_revisions(decisions)
     listed = sorted(standing, key=lambda d: d.event_ns, reverse=True)[: limits.report_rows]
+    # Where the data went, then what was decided and why; times and digests are for whoever asks.
+    went, *numbers = (_section(section) for section in run_sections(found))
     sections = [
         f"<h1>{markup(found.name)}</h1>",
         f'<p class="soft">{markup(found.description)} Pipeline {found.digest}, '
         f"{found.partitions} partitions, "
         f"{lasted(round(found.span_s * NS_PER_S))} of event time.</p>",
         _cards(found, standing, latency_s or {}),
-        *(_section(section) for section in run_sections(found)),
+        went,
         _refused(run),
         "<h2>When what was raised</h2>",
         _timeline(standing, found.end_ns),
         "<h2>Decisions</h2>",
         _decisions(standing, listed),
         _accounts(run, everything, standing, listed, limits),
+        *numbers,
     ]
     write_text(out, page(f"{found.name} run", "".join(sections)))
     return out
@@ -121,9 +124,12 @@ def _cards(found: RunAccount, standing: Sequence[Decision], latency_s: Mapping[s
             ("over the budget", f"{late:,}" if times.step_s.get("count") else NO_DATA),
         ]
     else:
+        if latency_s:
+            cards += [
+                ("latency p50 / p99", _pair(latency_s)),
+                ("latency worst", _milliseconds(latency_s.get("worst"))),
+            ]
         cards += [
-            ("latency p50 / p99", _pair(latency_s)),
-            ("latency worst", _milliseconds(latency_s.get("worst"))),
             ("core step p50 / p99", _pair(times.step_s)),
             ("deadlines missed", f"{sum(times.missed.values()):,}"),
         ]

@@ -220,7 +220,7 @@ def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.Dat
         got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
         action = "check the path"
         if path.is_dir():
-            action = "give one of its files; `sightline run … --source NAME=FOLDER` reads all of them"
+            action = "give one of its files; `sightline run … --source NAME=FOLDER` reads them all"
         raise SourceError(expected="a file", got=got, where=str(path), action=action)
     if not lower.endswith(TABLES):
         raise UsageError(

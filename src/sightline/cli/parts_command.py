@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.console import Json, Terminal, print_json, utc
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.cli.output_files import check_outputs
 from sightline.cli.runs import Plugins, Run, open_run
 from sightline.errors import UsageError
+from sightline.evidence.part_account import part_lines
 from sightline.evidence.parts_account import (
-    KnownPart,
     find_parts,
     known_parts,
     parts_frame,
@@ -65,7 +64,7 @@ def parts(
             print_json([part.as_mapping() for part in known])
             return
         for part in known:
-            for line in _lines(part):
+            for line in part_lines(part):
                 console.print(line)
     elif as_json:
         print_json(parts_sums(notes, run))
@@ -74,39 +73,6 @@ def parts(
             console.print(line)
     if out is not None:
         console.print(f"table        {out}")
-
-
-def _lines(part: KnownPart) -> list[str]:
-    """All that is known of one part."""
-    record = part.record
-    lines = [
-        f"part         {record.part_id}  serial {record.serial or '-'}  "
-        f"part number {record.part_number or '-'}  recipe {record.recipe or '-'}",
-        f"born         {utc(record.born_ns)}",
-        f"decided      {utc(record.decided_ns)}  {record.disposition} ({record.mode})"
-        f"{', while the line was held' if record.is_held else ''}",
-    ]
-    for reason in record.reasons:
-        limit = "" if math.isnan(reason.threshold) else f" (threshold {reason.threshold:.4g})"
-        lines.append(
-            f"  because    {reason.code}  {reason.measure} {reason.value:.4g} {reason.unit}{limit}"
-        )
-    for one in record.pictures:
-        seen = f"score {one.score:.3f}" if not one.code else one.code
-        lines.append(
-            f"  picture    {one.station}  {one.camera}:{one.index}  {seen}  digest {one.digest}"
-        )
-    for value in record.process:
-        lines.append(f"  measured   {value.name} {value.value:.4g} {value.unit}")
-    for name, cost in record.costs.items():
-        lines.append(f"  would cost {name} {cost:.4g}")
-    lines.append(f"  by         pipeline {record.pipeline}, {_named(record.versions)}")
-    for review in part.reviews:
-        kind = f" ({review.kind})" if review.kind else ""
-        lines.append(
-            f"reviewed     {utc(review.given_ns)}  {review.verdict}{kind} by {review.reviewer}"
-        )
-    return lines
 
 
 def _named(counts: Any) -> str:

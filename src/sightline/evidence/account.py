@@ -29,6 +29,7 @@ from sightline.evidence.circumstances import (
     may_hold,
 )
 from sightline.evidence.novelty_account import NoveltyAccount, novelty_account
+from sightline.evidence.part_account import PartFacts, part_facts
 from sightline.evidence.rows_account import (
     DecisionSubject,
     ShownRows,
@@ -141,6 +142,7 @@ class Facts:
         settings: of the deciding stage; empty where the decision is of none.
         rows: of a decision on rows; else None.
         cameras: of a decision on pictures, and of a command; else None.
+        part: that a decision of a line is about; else None.
         circumstances: what else happened.
         other: of a decision that raises something what ended it, of one that ends something what
             raised it, of a command the next one to another level; None where the log has none.
@@ -156,6 +158,7 @@ class Facts:
     settings: Mapping[str, Any]
     rows: RowsFacts | None
     cameras: CameraFacts | None
+    part: PartFacts | None
     circumstances: Circumstances
     other: Decision | ActuatorCommand | None
     alerts: tuple[str, ...]
@@ -212,6 +215,8 @@ class Facts:
             plain |= self.rows.as_mapping()
         if self.cameras is not None:
             plain |= self.cameras.as_mapping(self.said.at_ns)
+        if self.part is not None:
+            plain |= self.part.as_mapping()
         return plain
 
 
@@ -304,6 +309,9 @@ def explain_said(
             ),
         )
     cameras = None if moment is None else moment.found(everything)
+    part = None
+    if decision is not None and cameras is not None:
+        part = part_facts(run, decision, cameras.versions, is_quick=is_quick, limits=limits)
     stage = None if decision is None else plan.stage(decision.kind)
     return Facts(
         said=said,
@@ -312,6 +320,7 @@ def explain_said(
         settings={} if stage is None else stage.settings.model_dump(mode="json"),
         rows=found_rows,
         cameras=cameras,
+        part=part,
         circumstances=seen.found(decision, everything.decisions),
         other=_other(everything, said),
         alerts=tuple(alerts.found),
@@ -350,6 +359,7 @@ def picture_facts(
                 settings={},
                 rows=RowsFacts(about=about, shown=shown, tried=NOT_TRIED, novelty=None),
                 cameras=None,
+                part=None,
                 circumstances=nothing,
                 other=None,
                 alerts=(),

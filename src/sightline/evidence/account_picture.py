@@ -35,6 +35,7 @@ from sightline.evidence.figures import (
     tidy,
 )
 from sightline.evidence.pages import svg_start
+from sightline.evidence.part_account import draw_part
 from sightline.evidence.site_subjects import SitePlan
 from sightline.evidence.words import figure, moment
 from sightline.limits import DEFAULT_LIMITS, Limits
@@ -261,6 +262,10 @@ def draw_cameras(
     Raises:
         UsageError, LogError, StorageError: as ``drawing.render_still``.
     """
+    part = None if facts.part is None else draw_part(facts.part)
+    if part is not None:
+        write_png(out, part)
+        return DrawnAccount(path=out, at_s=_cameras(facts).run_s, has_picture=True)
     scene = RunPictures(run, {}, limits=limits).shown(_scene(run, facts, limits))
     has_picture = any(camera.picture is not None for camera in scene.cameras)
     image = None if has_picture else _ground(run, scene, _camera(facts))

@@ -14,6 +14,7 @@ from sightline.evidence.camera_account import CameraFacts, Concern, FrameSeen, M
 from sightline.evidence.circumstances import Circumstances
 from sightline.evidence.counterfactual import Counterfactual
 from sightline.evidence.novelty_account import novelty_title
+from sightline.evidence.part_account import PartFacts, part_lines
 from sightline.evidence.site_subjects import COMMAND_KIND
 from sightline.evidence.track_paths import TrackPath
 from sightline.evidence.tried import put_off_words
@@ -53,6 +54,9 @@ def account_lines(facts: Facts) -> list[str]:
 def _lines(facts: Facts) -> Iterator[str]:
     yield headline(facts)
     yield from _identity(facts)
+    if facts.cameras is not None and facts.part is not None:
+        yield from _part_lines(facts, facts.cameras, facts.part)
+        return
     if facts.cameras is not None:
         yield from _camera_lines(facts, facts.cameras)
         return
@@ -312,10 +316,27 @@ def _camera_lines(facts: Facts, found: CameraFacts) -> Iterator[str]:
             yield f"  {decision.kind} {decision.subject} ({decision.decision_id[:8]})"
         if len(found.standing) > _SHOWN_STANDING:
             yield f"  and {len(found.standing) - _SHOWN_STANDING} more"
+    yield from _further(facts, found)
+
+
+def _part_lines(facts: Facts, found: CameraFacts, about: PartFacts) -> Iterator[str]:
+    yield from ("", "why")
+    yield from _why(facts)
+    yield from ("", "the part")
+    pictures = {one.picture.station: one for one in about.pictures}
+    yield from (f"  {line}" for line in part_lines(about.part, pictures))
+    for text in facts.alerts:
+        yield f"  alert desk: {text}"
+    yield from _further(facts, found)
+
+
+def _further(facts: Facts, found: CameraFacts) -> Iterator[str]:
+    """What an account of pictures ends with."""
     yield from ("", f"what else happened in the {_around_s(facts):g} s before and after")
     yield from _circumstances(facts.circumstances)
-    yield from ("", "what the frame took")
-    yield from _measured(found)
+    if facts.part is None:
+        yield from ("", "what the frame took")
+        yield from _measured(found)
     yield from ("", "versions")
     yield from (f"  {name:28} {version}" for name, version in facts.versions.items())
     yield from ("", "checked")

@@ -44,7 +44,7 @@ class InspectorLooking:
     """An inspector, as something that looks at frames."""
 
     def __init__(self, model: InspectorModel) -> None:
-        self._model = model
+        self.model = model
         self.version = f"inspection@{model.artefact.digest[:16]}"
 
     def look(self, frames: Sequence[Frame]) -> list[Mapping[str, float]]:
@@ -52,12 +52,12 @@ class InspectorLooking:
         return [self._look(frame) for frame in frames]
 
     def _look(self, frame: Frame) -> Mapping[str, float]:
-        inspector = self._model.inspector
+        inspector = self.model.inspector
         thresholds = {"reject_from": inspector.reject_from, "review_from": inspector.review_from}
-        breach = self._model.artefact.contract.breach(frame.pixels)
+        breach = self.model.artefact.contract.breach(frame.pixels)
         if breach is not None:
             return {"score": 0.0, "breach": float(BREACHES.index(breach[0])), **thresholds}
-        found = self._model.inspect(frame.pixels)
+        found = self.model.inspect(frame.pixels)
         reasons = dict(zip(REASONS, found.reasons.tolist(), strict=True))
         box = found.boxes[0].tolist()[:4] if len(found.boxes) else [0.0] * 4
         return {

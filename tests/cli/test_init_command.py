@@ -246,3 +246,36 @@ def test_a_table_with_date_and_time_of_day_apart_runs_too(tmp_path):
     assert "time      Date and Time" in init(path, "-o", tmp_path / "mine", "--name", "log")
     report, _ = run_it(tmp_path, "log", path)
     assert (report.accounts.decided, report.accounts.quarantined) == (3000, {})
+
+
+def files_of(folder, *, names, start_days) -> Path:
+    """A file of a day for each name, beginning so many days into the year."""
+    folder.mkdir()
+    for name, day in zip(names, start_days, strict=True):
+        rows = [
+            f"2026-01-{day + 1:02d}T{i // 60:02d}:{i % 60:02d}:00Z,{20 + i % 3}"
+            for i in range(1440)
+        ]
+        (folder / f"{name}.csv").write_text("\n".join(["time,temp_c", *rows]) + "\n")
+    return folder
+
+
+def test_a_folder_with_a_file_a_day_is_one_series(tmp_path):
+    folder = files_of(tmp_path / "pump", names=("a", "b", "c"), start_days=(0, 1, 2))
+    init(folder, "-o", tmp_path / "mine")
+    report, decisions = run_it(tmp_path, "pump", folder)
+    assert report.accounts.decided == 3 * 1440
+    assert decisions.height == 0  # no file that ends is a silent sensor
+
+
+def test_a_folder_with_a_file_of_each_device_has_as_many_series(tmp_path):
+    folder = files_of(tmp_path / "pumps", names=("north", "south"), start_days=(0, 0))
+    assert "2 series by file" in init(folder, "-o", tmp_path / "mine")
+    report, _ = run_it(tmp_path, "pumps", folder)
+    assert (report.accounts.decided, report.accounts.superseded) == (2 * 1440, 0)
+
+
+def test_a_folder_without_tables_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="a folder with some"):
+        init(tmp_path / "empty", "-o", tmp_path / "mine")

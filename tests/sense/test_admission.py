@@ -273,3 +273,13 @@ def test_rows_of_one_date_are_no_duplicates_of_each_other() -> None:
 
 def test_a_contract_without_a_time_of_day_keeps_its_digest() -> None:
     assert "clock" not in contract().model_dump(mode="json")["event_time"]
+
+
+def test_constants_are_columns_of_every_row() -> None:
+    told = contract(key=["plant", "satellite"], constants={"plant": "north"})
+    assert admit(told, rows()).signals["_key"].to_list() == ["north/sat-001"] * 2
+
+
+def test_constants_are_no_extra_columns() -> None:
+    told = contract(constants={"plant": "north"}, extra_columns="refuse")
+    assert admit(told, rows()).refused.height == 0

@@ -57,6 +57,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "Contract.silence": "{timeout_s: 60}",
         "known_keys": "[sat-1, sat-2]",
         "origin_column": "file",
+        "constants": "{plant: north}",
         "tile": "{zoom: 9, lon: lon, lat: lat}",
         "zoom": "9",
         "lon": "lon",

@@ -36,10 +36,12 @@ from sightline.runtime import load_plan
 from sightline.sense.admission import Admitter
 from sightline.sense.contract import Contract, load_contract
 from sightline.sense.describing import DescribedField, DescribedTable, describe_table
-from sightline.sense.files import TABLES, read_table
+from sightline.sense.files import TABLES, read_table, tables_of, without_suffix
 from sightline.sense.opening import scheme_of
 from sightline.sense.refused_rows import no_rejections
 
+_FILE = "file"
+"""Column that says of which file of a folder a row is."""
 _TOLD = (ROW, "reason", "detail")
 _MOST_ROWS = 20_000_000
 """Of a table that is looked at as a whole; of a longer one give a part."""
@@ -64,9 +66,9 @@ def init(
         str,
         typer.Argument(
             metavar="FILE|CAMERA|gateway|site",
-            help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), - for rows on "
-            "standard input, a video, an address rtsp://…; or gateway or site: an application with "
-            "made-up input.",
+            help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), a folder of them, "
+            "- for rows on standard input, a video, an address rtsp://…; or gateway or site: an "
+            "application with made-up input.",
         ),
     ],
     out: Annotated[
@@ -174,7 +176,8 @@ def _from_table(
         table, unread = _read(file, note)
         found = describe_table(table, where=str(told), time=time, key=key, time_format=form)
     out.mkdir(parents=True, exist_ok=True)
-    contract_file.write_text("\n".join(_contract(found, title, told)) + "\n", encoding="utf-8")
+    lines = _contract(found, title, told, is_folder=file.is_dir())
+    contract_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     pipeline_file.write_text("\n".join(_pipeline(found, title)) + "\n", encoding="utf-8")
     load_plan(pipeline_file)
     refused = pl.concat([unread, _refused(load_contract(contract_file), table, file)])
@@ -214,36 +217,42 @@ def _check_vacant(*files: Path) -> None:
 
 
 def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The table, and what could not be read of it: row, reason and detail."""
-    lower = path.name.lower()
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "no plain file" if path.exists() else "nothing"
-        action = "check the path"
-        if path.is_dir():
-            action = "give one of its files; `sightline run … --source NAME=FOLDER` reads them all"
-        raise SourceError(expected="a file", got=got, where=str(path), action=action)
-    if not lower.endswith(TABLES):
+    """The table, or those of a folder, and what could not be read: row, reason and detail.
+
+    Those of a folder have a column that says of which file a row is.
+    """
+    if path.is_dir():
+        files = tables_of(path, limits=DEFAULT_LIMITS)
+    elif path.is_file():
+        files = ((path.name, path),) if path.name.lower().endswith(TABLES) else ()
+    else:
+        got = "no plain file" if path.exists() else "nothing"
+        raise SourceError(expected="a file", got=got, where=str(path), action="check the path")
+    if not files:
         raise UsageError(
-            expected="a table .csv, .tsv, .txt, .jsonl or .parquet",
+            expected="a table .csv, .tsv, .txt, .jsonl or .parquet, or a folder with some",
             got=path.name,
             where="FILE",
             action="convert it, or rename it if that is what it is",
         )
-    chunks = read_table(path, origin=path.name, limits=DEFAULT_LIMITS)
     frames, unread, rows = [], [no_rejections().select(_TOLD)], 0
-    for chunk in chunks:
-        unread.append(chunk.rejected.select(_TOLD))
-        if chunk.frame.height:
-            frames.append(chunk.frame)
-        rows += chunk.frame.height
-        note(rows)
-        if rows > _MOST_ROWS:
-            raise SourceError(
-                expected=f"at most {_MOST_ROWS:,} rows",
-                got="more",
-                where=str(path),
-                action="give a part of it: what is written fits the whole",
-            )
+    for origin, file in files:
+        for chunk in read_table(file, origin=origin, limits=DEFAULT_LIMITS):
+            unread.append(chunk.rejected.select(_TOLD))
+            frame = chunk.frame
+            if path.is_dir() and _FILE not in frame.columns:
+                frame = frame.with_columns(pl.lit(without_suffix(origin)).alias(_FILE))
+            if frame.height:
+                frames.append(frame)
+            rows += frame.height
+            note(rows)
+            if rows > _MOST_ROWS:
+                raise SourceError(
+                    expected=f"at most {_MOST_ROWS:,} rows",
+                    got="more",
+                    where=str(path),
+                    action="give a part of it: what is written fits the whole",
+                )
     bad = pl.concat(unread)
     if not frames:
         raise SourceError(
@@ -252,12 +261,20 @@ def _read(path: Path, note: Callable[[int], None]) -> tuple[pl.DataFrame, pl.Dat
             where=str(path),
             action="see whether it is what its name says, or give another file",
         )
-    return pl.concat(frames), bad
+    try:
+        return pl.concat(frames, how="diagonal"), bad
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(
+            expected="files of which a column is of one type in all",
+            got=str(error).splitlines()[0],
+            where=str(path),
+            action="give one of the files, or a folder with those that belong together",
+        ) from error
 
 
 def _refused(contract: Contract, table: pl.DataFrame, path: Path) -> pl.DataFrame:
     """The rows that the contract refuses: row, reason and detail of each."""
-    if contract.origin_column is not None:
+    if contract.origin_column is not None and contract.origin_column not in table.columns:
         table = table.with_columns(pl.lit(path.stem).alias(contract.origin_column))
     return Admitter(contract).admit(table).refused.select(_TOLD)
 
@@ -276,11 +293,16 @@ def _name(text: str) -> str:
 # --- what is written ------------------------------------------------------------------------------
 
 
-def _contract(found: DescribedTable, title: str, file: Path) -> Iterator[str]:
+def _contract(found: DescribedTable, title: str, file: Path, *, is_folder: bool) -> Iterator[str]:
     yield f"# What a row of {_one_line(file.name)} is, by the file itself. Change what is not so."
     yield f"contract: {title}"
     if found.key:
         yield f"key: {_list(found.key)}  # tells {found.keys:,} series apart"
+        if is_folder and _FILE in found.key:
+            yield f"origin_column: {_FILE}  # its name tells whose rows a file has"
+    elif is_folder:
+        yield "key: [series]  # no column tells series apart, and no two files have the same times:"
+        yield f"constants: {{series: {title}}}  # all files are one series"
     else:
         yield "key: [file]  # no column tells series apart: each file is one"
         yield "origin_column: file"
@@ -292,6 +314,8 @@ def _contract(found: DescribedTable, title: str, file: Path) -> Iterator[str]:
     for field in found.fields:
         yield from _field(field)
     for column, why in found.unused:
+        if is_folder and column == _FILE:
+            continue
         yield f"  # {_one_line(column)}: not used; {_one_line(why)}"
     yield "timing:"
     yield (
@@ -512,7 +536,7 @@ def _said(
     title: str,
     file: Path,
 ) -> Iterator[str]:
-    by = ", ".join(found.key) or "file"
+    by = ", ".join(found.key) or ("folder" if file.is_dir() else "file")
     yield f"rows      {found.rows:,}, {len(found.fields)} fields, {found.keys:,} series by {by}"
     if found.time is None:
         yield "time      no column of times was found: one row a second is assumed (--time COLUMN)"
@@ -526,6 +550,8 @@ def _said(
     if found.repeated:
         yield f"repeated  {found.repeated:,} rows have the time and key of another: the last wins"
     for column, why in found.unused:
+        if file.is_dir() and column == _FILE:
+            continue
         yield f"unused    {_one_line(column)}: {_one_line(why)}"
     if refused.height:
         yield f"refused   {refused.height:,} of {rows:,} rows would be refused:"

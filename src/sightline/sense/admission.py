@@ -85,7 +85,7 @@ def find_columns(contract: Contract, names: Sequence[str]) -> SourceColumns:
     of_field: dict[str, str | None] = {}
     units: dict[str, str] = {}
     with_unit = _names_with_unit(names)
-    used = {n for n in contract.columns if n in names}
+    used = {n for n in contract.columns if n in names} | contract.made_columns
     problem: tuple[str, str, str] | None = None
     for field, form in contract.fields.items():
         wanted = form.column or field
@@ -120,7 +120,7 @@ def plain_name(name: str) -> str:
 
 def _needed(contract: Contract) -> set[str]:
     """Columns that every batch must have, apart from fields."""
-    needed = {*contract.key}
+    needed = {*contract.key} - {*contract.constants}
     if contract.tile is not None:
         needed |= {contract.tile.lon, contract.tile.lat}
     needed |= {*contract.event_time.columns}
@@ -284,6 +284,8 @@ class Admitter:
 
     def admit(self, raw: pl.DataFrame) -> Admission:
         """As :func:`admit`."""
+        if self._contract.constants:
+            raw = raw.with_columns(**{n: pl.lit(v) for n, v in self._contract.constants.items()})
         if self._contract.tile is not None:
             raw = _with_tiles(raw, self._contract.tile)
         checks = RowChecks(raw)

@@ -421,6 +421,9 @@ class Contract(Form):
     """Text column the reader adds to files of one series each: the path in the source's
     directory, without its suffixes (``valve1/0``); of standard input ``stdin``. It replaces a
     column of that name."""
+    constants: Annotated[dict[Column, str], Field(max_length=20)] = {}
+    """Text columns that every row has alike, and what they say, for keys that no column tells.
+    They replace columns of their names."""
     archive: Archive | None = None
     """How rows lie in a NumPy archive; only for `.npz`."""
     tile: TileColumn | None = None
@@ -471,8 +474,15 @@ class Contract(Form):
             named += [form.column or name, form.unit_column]
         tile = self.tile
         if tile is not None:
-            named = [name for name in (*named, tile.lon, tile.lat) if name != tile.column]
-        return tuple(dict.fromkeys(name for name in named if name is not None))
+            named = [*named, tile.lon, tile.lat]
+        made = self.made_columns
+        return tuple(dict.fromkeys(n for n in named if n is not None and n not in made))
+
+    @property
+    def made_columns(self) -> frozenset[str]:
+        """Columns that admission adds to the rows."""
+        tile = frozenset() if self.tile is None else frozenset([self.tile.column])
+        return tile | frozenset(self.constants)
 
     @property
     def needed_columns(self) -> tuple[str, ...]:
@@ -483,7 +493,8 @@ class Contract(Form):
     @property
     def digest(self) -> str:
         """16 hex digits over everything that can change a row's fate; the description cannot."""
-        absent = {"tile"} if self.tile is None else set()  # one without it is what it was before
+        # A contract without them is what it was before there were any.
+        absent = {name for name in ("tile", "constants") if not getattr(self, name)}
         plain = self.model_dump(mode="json", exclude={"description", *absent})
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

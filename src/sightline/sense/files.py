@@ -47,6 +47,7 @@ _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _TEXT = (".txt", ".txt.gz")
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _PARQUET = (".parquet",)
+_OF_A_FOLDER = _CSV + _JSON_LINES + _PARQUET
 TABLES = _CSV + _TEXT + _JSON_LINES + _PARQUET
 """How the names of files of rows end, in small letters."""
 
@@ -349,18 +350,9 @@ class FileSource(Source):
     ) -> FileSource:
         """A file, or a directory that is read recursively, in sorted order."""
         limits, where = surroundings.limits, f"source {name}, {location}"
-        suffixes = _CSV + _JSON_LINES + _PARQUET if contract.archive is None else _ARCHIVE
+        suffixes = _OF_A_FOLDER if contract.archive is None else _ARCHIVE
         root = path_of(location)
-        found = _files(root, where=where, limits=limits)
-        # Other systems leave hidden files of the same names beside those that they copy: ._day.csv
-        files = tuple(
-            (origin, path)
-            for origin, path in found
-            if path.name.lower().endswith((*suffixes, *_TEXT) if path == root else suffixes)
-            and (path == root or not path.name.startswith("."))
-        )
-        taken = {origin for origin, _ in files}
-        ignored = tuple(origin for origin, _ in found if origin not in taken)
+        files, ignored = _files_of(root, suffixes, where=where, limits=limits)
         if not files:
             raise SourceError(
                 expected=f"a file that ends in {', '.join(suffixes)}",
@@ -385,7 +377,7 @@ class FileSource(Source):
         column, rows = self.contract.origin_column, 0
         for chunk in self._read(origin, path):
             rows += chunk.frame.height + chunk.rejected.height
-            yield replace(_with_origin(chunk, column, _without_suffix(origin)), position=rows)
+            yield replace(_with_origin(chunk, column, without_suffix(origin)), position=rows)
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         archive, limits = self.contract.archive, self.limits
@@ -445,11 +437,37 @@ def _with_origin(chunk: Chunk, column: str | None, origin: str) -> Chunk:
     return replace(chunk, frame=chunk.frame.with_columns(pl.lit(origin).alias(column)))
 
 
-def _without_suffix(origin: str) -> str:
+def without_suffix(origin: str) -> str:
+    """The origin of rows as `origin_column` says it."""
     for suffix in _CSV + _TEXT + _JSON_LINES + _PARQUET + _ARCHIVE:
         if origin.lower().endswith(suffix):
             return origin[: -len(suffix)]
     return origin
+
+
+def tables_of(folder: Path, *, limits: Limits) -> tuple[tuple[str, Path], ...]:
+    """(origin, path) of each file of a folder that a run reads, sorted by origin.
+
+    Raises:
+        SourceError: it is no folder, or has too many files.
+    """
+    return _files_of(folder, _OF_A_FOLDER, where=str(folder), limits=limits)[0]
+
+
+def _files_of(
+    root: Path, suffixes: tuple[str, ...], *, where: str, limits: Limits
+) -> tuple[tuple[tuple[str, Path], ...], tuple[str, ...]]:
+    """What is read, and the origins of what is not."""
+    found = _files(root, where=where, limits=limits)
+    # Other systems leave hidden files of the same names beside those that they copy: ._day.csv
+    files = tuple(
+        (origin, path)
+        for origin, path in found
+        if path.name.lower().endswith((*suffixes, *_TEXT) if path == root else suffixes)
+        and (path == root or not path.name.startswith("."))
+    )
+    taken = {origin for origin, _ in files}
+    return files, tuple(origin for origin, _ in found if origin not in taken)
 
 
 def _files(root: Path, *, where: str, limits: Limits) -> list[tuple[str, Path]]:

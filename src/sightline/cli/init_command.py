@@ -66,9 +66,9 @@ def init(
         str,
         typer.Argument(
             metavar="FILE|CAMERA|gateway|site",
-            help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), a folder of them, "
-            "- for rows on standard input, a video, an address rtsp://…; or gateway or site: an "
-            "application with made-up input.",
+            help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), a folder of "
+            "them, - for rows on standard input, a video, an address rtsp://…; or gateway or site: "
+            "an application with made-up input.",
         ),
     ],
     out: Annotated[

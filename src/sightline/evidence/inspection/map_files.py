@@ -15,7 +15,8 @@ from sightline.perceive.inspection.floats import Floats
 from sightline.records.frames import Image
 
 _LEVELS = 65535
-_BLEND = 0.55
+_FAINTEST, _STRONGEST = 0.25, 0.6
+"""How red a pixel is that is just marked, and one of twice that heat and more."""
 
 
 def write_map(folder: Path, name: str, heat: Floats) -> Path:
@@ -43,9 +44,17 @@ def write_png(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.generi
 
 
 def heat_picture(picture: Image, heat: Floats, boxes: Floats) -> Image:
-    """uint8[h, w, 3]: the picture, red where it is hot, with boxes."""
+    """uint8[h, w, 3]: the picture, red where it is marked (heat of 1 and more), with boxes.
+
+    What is below the mark is left as it is, so that an accepted picture looks as it was taken.
+
+    >>> heat = np.array([[0.999, 1.0, 2.0]], np.float32)
+    >>> heat_picture(np.zeros((1, 3), np.uint8), heat, np.zeros((0, 5)))[0, :, 2].tolist()
+    [0, 63, 153]
+    """
     plain = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-    share = np.clip(heat / 2, 0, 1)[:, :, None] * _BLEND
+    above = np.clip(heat - 1, 0, 1) * (_STRONGEST - _FAINTEST)
+    share = np.where(heat >= 1, _FAINTEST + above, 0)[:, :, None]
     red = np.zeros_like(plain)
     red[:, :, 2] = 255
     mixed = np.asarray(plain * (1 - share) + red * share, np.uint8)

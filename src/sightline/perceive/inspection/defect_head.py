@@ -60,10 +60,15 @@ class DefectHead:
 
     def of_rows(self, seen: Floats) -> Floats:
         """float32[n, k]: log-odds of each kind for rows [n, d]."""
-        last = (seen - self.mean) / self.scale
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            last = np.maximum(last @ weight + bias, 0.0)
-        return np.asarray(last @ self.weights[-1] + self.biases[-1])
+        first = self.weights[0] / self.scale[:, None]  # rows are many; scale weights
+        weights = (first, *self.weights[1:])
+        biases = (self.biases[0] - self.mean @ first, *self.biases[1:])
+        last = seen
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            last = last @ weight
+            last += bias
+            np.maximum(last, 0.0, out=last)
+        return np.asarray(last @ weights[-1] + biases[-1])
 
 
 def learn_head(

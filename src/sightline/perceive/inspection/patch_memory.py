@@ -42,9 +42,9 @@ class PatchMemory:
         flat = (cells.reshape(-1, cells.shape[2]) - self.mean) / self.scale
         own = np.einsum("ij,ij->i", flat, flat)
         theirs = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        square = flat @ (-2 * self.vectors.T)
-        square += theirs
-        distance: Floats = np.sqrt(np.maximum(own + square.min(axis=1), 0.0))
+        alike = flat @ self.vectors.T
+        alike -= theirs / 2
+        distance: Floats = np.sqrt(np.maximum(own - 2 * alike.max(axis=1), 0.0))
         return distance.reshape(cells.shape[:2])
 
     def strangeness(self, cells: Floats) -> Floats:

@@ -93,6 +93,12 @@ def test_a_deeply_nested_payload_is_refused():
     assert CommandReceiver("saw").take(payload, now_ns=0) is Reception.REFUSED
 
 
+def test_a_command_that_says_a_thing_twice_is_refused():
+    payload = command(level=CommandLevel.NONE).canonical_bytes()
+    twice = payload.replace(b'"level":"none"', b'"level":"stop","level":"none"')
+    assert CommandReceiver("saw").take(twice, now_ns=0) is Reception.REFUSED
+
+
 def test_a_lost_controller_stops_the_machine_at_once():
     saw = CommandReceiver("saw")
     take(saw, command(level=CommandLevel.NONE))

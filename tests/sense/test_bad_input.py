@@ -182,6 +182,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "json-bare-nan": lambda: json_line(json.dumps(good_row(1) | {"snr_db": float("nan")})),
     "json-not-an-object": lambda: json_line("[1, 2]"),
     "json-two-objects": lambda: json_line(json.dumps(good_row(1)) * 2),
+    "json-twice-a-field": lambda: json_line(json.dumps(good_row(1))[:-1] + ', "snr_db": 1.0}'),
     "json-nested": lambda: json_row(snr_db={"value": 12.5}),
     "json-nested-key": lambda: json_row(satellite={"id": "sat-001"}),
     "json-mixed-types": lambda: json_row(snr_db=12.5, sequence=1, bad=0),

@@ -366,6 +366,7 @@ class Verdict:
         needless_s: time at STOP though nobody is in the pit.
         empty_s: time in which nobody is.
         seconds: of the scene.
+        needless_by_s: the needless time by the first reason of the command then in force.
     """
 
     kind: str
@@ -374,6 +375,7 @@ class Verdict:
     needless_s: float
     empty_s: float
     seconds: float
+    needless_by_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_false_calm(self):
@@ -398,6 +400,7 @@ def judge(scene, out):
     ]
     signs = [d for d in run.decisions() if d.kind.startswith(("camera_", "detector_"))]
     step_s, calm_s, longest_s, needless_s, empty_s = 0.05, 0.0, 0.0, 0.0, 0.0
+    by_s = {}
     for at_s in np.arange(0.0, scene.seconds, step_s):
         at_ns = round(at_s * NS_PER_S)
         before = [c for c in commands if c.issued_ns <= at_ns]
@@ -412,7 +415,10 @@ def judge(scene, out):
         calm_s = calm_s + step_s if is_taken and is_calm else 0.0
         longest_s = max(longest_s, calm_s)
         empty_s += 0.0 if is_taken else step_s
-        needless_s += step_s if level is CommandLevel.STOP and not is_taken else 0.0
+        if level is CommandLevel.STOP and not is_taken:
+            needless_s += step_s
+            why = before[-1].reasons[0].code if is_valid else "NO_COMMAND"
+            by_s[why] = by_s.get(why, 0.0) + step_s
     return Verdict(
         kind=scene.kind,
         seed=scene.seed,
@@ -420,11 +426,12 @@ def judge(scene, out):
         needless_s=needless_s,
         empty_s=empty_s,
         seconds=scene.seconds,
+        needless_by_s={why: round(s, 2) for why, s in by_s.items()},
     )
 
 
 def shares(verdicts):
-    """Lines: by kind, scenes, false calm, and the share of the empty time at a needless STOP."""
+    """Lines: by kind, scenes, false calm, the share of the empty time at a needless STOP, and why."""
     for kind in [*KINDS, "all"]:
         of = [v for v in verdicts if kind in (v.kind, "all")]
         if of:
@@ -435,3 +442,9 @@ def shares(verdicts):
                 f"{kind:16} {len(of):5} scenes  false calm {len(wrong):4}  "
                 f"needless STOP {needless:6.1%} of the time with nobody in the pit"
             )
+    empty_s = sum(v.empty_s for v in verdicts)
+    by_s = {}
+    for why, seconds in (item for v in verdicts for item in v.needless_by_s.items()):
+        by_s[why] = by_s.get(why, 0.0) + seconds
+    for why, seconds in sorted(by_s.items(), key=lambda item: -item[1]):
+        yield f"  of it {why:18} {seconds / empty_s:6.1%}"

@@ -116,7 +116,7 @@ class CommandReceiver:
         now_ns = self._at(now_ns)
         try:
             command, order = self._read(payload)
-        except (ValueError, KeyError, TypeError, RecursionError, UsageError):
+        except (ValueError, KeyError, TypeError, UsageError):
             return Reception.REFUSED
         if command.machine != self.machine:
             return Reception.REFUSED

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from typing import NamedTuple
 
 from sightline.errors import StorageError, UsageError
 from sightline.records.command import ActuatorCommand
-from sightline.records.plain_json import canonical_json
+from sightline.records.plain_json import canonical_json, read_json
 
 KEY = "SIGHTLINE_COMMAND_KEY"
 """Environment variable with the key of all machines, in hexadecimal."""
@@ -158,9 +157,9 @@ def verified(payload: bytes, key: CommandKey) -> SignedCommand:
     """Read a signed command.
 
     Raises:
-        ValueError, TypeError, KeyError, RecursionError, UsageError: it is none, or not of this key.
+        ValueError, TypeError, KeyError, UsageError: it is none, or not of this key.
     """
-    plain = json.loads(payload)
+    plain = read_json(payload)
     if not isinstance(plain, dict) or set(plain) != {"command", "counter", "mac"}:
         raise ValueError("no signed command")
     text, numbers, mac = plain["command"], plain["counter"], plain["mac"]

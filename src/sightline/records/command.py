@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +9,7 @@ from typing import Any
 
 from sightline.errors import UsageError
 from sightline.records.decision import Mode, Reason
-from sightline.records.plain_json import canonical_json
+from sightline.records.plain_json import canonical_json, read_json
 
 
 class CommandLevel(StrEnum):
@@ -132,7 +131,7 @@ class ActuatorCommand:
         Raises:
             KeyError, ValueError, TypeError, UsageError: if ``payload`` holds no command.
         """
-        plain = json.loads(payload)
+        plain = read_json(payload)
         if not isinstance(plain, dict):
             raise TypeError("no JSON object")
         return cls.from_mapping(plain)

@@ -37,12 +37,31 @@ def read_json(payload: bytes | str) -> Any:
     """JSON that somebody else may have written.
 
     Raises:
-        ValueError: it is none, or lies deeper in itself than can be read.
+        ValueError: it is none, an object has a key twice, or it lies deeper in itself than can be
+            read.
+
+    >>> read_json('{"head": 1, "head": 2}')
+    Traceback (most recent call last):
+        ...
+    ValueError: 'head' twice
     """
     try:
-        return json.loads(payload)
+        return json.loads(payload, object_pairs_hook=keys_once)
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
+
+
+def keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON: two readers might take another one of two values.
+
+    Raises:
+        ValueError: it has a key twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in found if names.count(key) > 1)!r} twice")
+    return found
 
 
 def number_or_null(value: float) -> float | None:

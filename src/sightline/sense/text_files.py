@@ -96,7 +96,11 @@ class LineBlock:
 
     def line(self, i: int) -> str:
         """The i-th good line without its end."""
-        return self.data[self.start[i] : self.stop[i]].rstrip(b"\r\n").decode()
+        return self.bytes_of(i).rstrip(b"\r\n").decode()
+
+    def bytes_of(self, i: int) -> bytes:
+        """The i-th good line as it stands in ``data``."""
+        return self.data[self.start[i] : self.stop[i]]
 
     def slice(self, first: int, stop: int) -> bytes:
         """Bytes of the good lines ``first`` to ``stop``, the latter excluded."""
@@ -374,7 +378,7 @@ def chunk_of_lines(
     *,
     origin: str,
     expected: str,
-    nested: Mapping[int, str] | None = None,
+    unfit: Mapping[int, tuple[str, str]] | None = None,
     limits: Limits,
 ) -> Chunk:
     """A chunk that accounts for every line of ``block``.
@@ -385,8 +389,8 @@ def chunk_of_lines(
         is_read: which lines were parsed; the others become LINE_UNREADABLE.
         origin: name of the file.
         expected: what a line should have been, for a person.
-        nested: lines among the parsed ones that hold an object or a list where a value should
-            be, with the field; they become SCHEMA.
+        unfit: lines among the parsed ones that hold no plain value where one should be, with the
+            field and what it holds; they become SCHEMA.
         limits: bounds the copies of lines.
     """
     parts = [
@@ -416,21 +420,21 @@ def chunk_of_lines(
     if frames:
         frame = frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal")
         frame = placed(frame, origin=origin, rows=pl.Series(row))
-    if nested:
+    if unfit:
         parts += [
             rejected(
                 origin=origin,
                 rows=[int(block.row[i])],
                 reason=RefusalReason.SCHEMA,
                 field=field,
-                detail="expected a plain value, got an object or a list",
+                detail=f"expected a plain value, got {got}",
                 raw=[block.line(i)],
                 limits=limits,
             )
-            for i, field in nested.items()
+            for i, (field, got) in unfit.items()
         ]
         is_plain = np.ones(len(block), np.bool_)
-        is_plain[list(nested)] = False
+        is_plain[list(unfit)] = False
         frame = frame.filter(pl.Series(is_plain[is_read]))
     told = pl.concat(parts).sort("_row", maintain_order=True) if parts else no_rejections()
     return Chunk(origin=origin, frame=frame, rejected=told)
@@ -767,14 +771,14 @@ def _json_chunks(
             yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
             return
         rows += len(block) + len(block.bad)
-        frames, is_read, nested = parser.parse(block)
+        frames, is_read, unfit = parser.parse(block)
         yield chunk_of_lines(
             block,
             frames,
             is_read,
             origin=origin,
             expected="one JSON object",
-            nested=nested,
+            unfit=unfit,
             limits=limits,
         )
     if not rows:
@@ -794,8 +798,12 @@ class JsonParser:
         is_closed = contract is not None and contract.extra_columns == "refuse"
         self._sample = None if is_closed else _SAMPLE_LINES
 
-    def parse(self, block: LineBlock) -> tuple[list[pl.DataFrame], BoolArray, dict[int, str]]:
-        """Frames, bool[n] which lines they hold, and nested values: line index to field."""
+    def parse(
+        self, block: LineBlock
+    ) -> tuple[list[pl.DataFrame], BoolArray, dict[int, tuple[str, str]]]:
+        """Frames, bool[n] which lines they hold, and what is unfit among them: line index to the
+        field and what it holds.
+        """
         if not len(block):
             return [], np.ones(0, np.bool_), {}
         self._learn(block)
@@ -809,7 +817,7 @@ class JsonParser:
             self._learn(objects)
             frames, is_accepted = parse_lines(objects, self._read)
             is_read[is_read] = is_accepted
-        return frames, is_read, self._nested(block, frames, is_read)
+        return frames, is_read, self._unfit(block, frames, is_read)
 
     def _learn(self, block: LineBlock) -> None:
         count = len(block) if self._sample is None else min(len(block), self._sample)
@@ -834,11 +842,11 @@ class JsonParser:
             return None
         return frame.select(_inside(path).alias(name) for name, path in paths.items())
 
-    def _nested(
+    def _unfit(
         self, block: LineBlock, frames: list[pl.DataFrame], is_read: BoolArray
-    ) -> dict[int, str]:
-        """Lines with an object or a list in one of the contract's columns."""
-        found: dict[int, str] = {}
+    ) -> dict[int, tuple[str, str]]:
+        """Lines with an object, a list, or two values in one of the contract's columns."""
+        found: dict[int, tuple[str, str]] = {}
         index = np.flatnonzero(is_read)
         for name in self._columns:
             at = 0
@@ -850,9 +858,30 @@ class JsonParser:
                         line = int(index[at + i])
                         # Only the line itself tells an object from a text that looks like one.
                         if isinstance(json.loads(block.line(line)).get(name), dict | list):
-                            found.setdefault(line, name)
+                            found.setdefault(line, (name, "an object or a list"))
                 at += frame.height
+        for name in self._columns or self._met:
+            for i in self._lines_with_two(block, frames, name, index):
+                found.setdefault(i, (name, "two"))
         return found
+
+    def _lines_with_two(
+        self, block: LineBlock, frames: list[pl.DataFrame], name: str, index: IntArray
+    ) -> Iterator[int]:
+        """Lines of ``index`` that give a column twice: nobody can tell which value is meant."""
+        last = self._met.get(name, (name,))[-1]
+        values = sum(
+            len(frame) - frame[column].null_count()
+            for frame in frames
+            for column in frame.columns
+            if self._met.get(column, (column,))[-1] == last
+        )
+        key = json.dumps(last, ensure_ascii=False).encode()
+        if block.data.count(key) <= values:  # each is a value of its own line
+            return
+        for i in map(int, index):
+            if block.bytes_of(i).count(key) > 1 and _gives_twice(block.line(i), last):
+                yield i
 
 
 def _leaves(path: tuple[str, ...], dtype: Any) -> Iterator[tuple[str, ...]]:
@@ -869,6 +898,18 @@ def _inside(path: tuple[str, ...]) -> pl.Expr:
     if len(path) == 1:
         return pl.col(path[0])
     return pl.col(path[0]).str.json_path_match("$" + "".join(f"['{name}']" for name in path[1:]))
+
+
+def _gives_twice(line: str, name: str) -> bool:
+    """Whether an object of a line has a name more than once."""
+    is_twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal is_twice
+        is_twice |= [key for key, _ in pairs].count(name) > 1
+
+    json.loads(line, object_pairs_hook=look)
+    return is_twice
 
 
 def _is_object(block: LineBlock) -> BoolArray:

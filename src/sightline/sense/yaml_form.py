@@ -22,6 +22,7 @@ import yaml
 
 from sightline.errors import ContractError, SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
+from sightline.records.plain_json import keys_once
 from sightline.sense.form_faults import Fault, faults_of, fields_in
 
 AnyForm = TypeVar("AnyForm", bound=pydantic.BaseModel)
@@ -161,7 +162,7 @@ check the JSON
     try:
         plain = json.loads(
             text,
-            object_pairs_hook=_once,
+            object_pairs_hook=keys_once,
             parse_constant=_not_finite,
             parse_float=_finite_number,
             parse_int=_short_number,
@@ -180,15 +181,6 @@ check the JSON
             action="check the JSON",
         ) from error
     raise _too_deep(where, kind_of_error, limits)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{key!r} twice")
-        found[key] = value
-    return found
 
 
 def _not_finite(text: str) -> NoReturn:

@@ -390,3 +390,59 @@ def test_text_that_is_a_table_reads_as_the_same_table_of_types(tmp_path: Path) -
     text, typed = read(path), read(tmp_path / "table.parquet")
     assert times(text) == times(typed)
     assert text.series[0].values.tolist() == typed.series[0].values.tolist()
+
+
+# --- values and times that are not what they look like --------------------------------------------
+
+
+def rows_with(folder: Path, at: dict[int, str]) -> Path:
+    return csv(
+        folder, *(f"{START_S + 60 * i},{at.get(i, f'{20 + i / 10:.1f}')},ok" for i in range(ROWS))
+    )
+
+
+def test_a_value_beyond_any_measurement_is_none_and_is_told(tmp_path: Path) -> None:
+    found = read(rows_with(tmp_path, {3: "1e300", 4: "-1.7e308"}))
+    assert np.isnan(found.series[0].values[3:5]).all()
+    assert any("2 values beyond any measurement" in str(note) for note in found.unread)
+
+
+def test_nines_far_from_all_others_are_no_value_and_are_told(tmp_path: Path) -> None:
+    found = read(rows_with(tmp_path, {3: "-9999", 9: "-9999.0"}))
+    assert np.isnan(found.series[0].values[[3, 9]]).all()
+    assert any("2 values are -9999 and count as none" in note for note in found.notes)
+
+
+def test_nines_stand_where_the_user_says_what_is_missing(tmp_path: Path) -> None:
+    found = read(rows_with(tmp_path, {3: "-9999"}), missing=("NA",))
+    assert found.series[0].values[3] == -9999.0
+
+
+def test_values_whose_differences_vanish_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="smaller unit"):
+        read(csv(tmp_path, *(f"{START_S + 60 * i},{i}e-310,ok" for i in range(ROWS))))
+
+
+@pytest.mark.parametrize(
+    ("day", "form"),
+    [(2460372.75, "julian_days"), (60372.25, "mjd_days"), (739314.25, "matlab_days")],
+)
+def test_days_that_may_be_seconds_are_read_with_the_option_that_the_error_names(
+    tmp_path: Path, day: float, form: str
+) -> None:
+    path = csv(tmp_path, *(f"{day + i / 1440:.6f},{i},ok" for i in range(ROWS)))
+    with pytest.raises(UsageError, match=form):
+        read(path)
+    found = times(read(path, time_format=form))
+    assert abs(found[0] - 1_709_445_600 * 10**9) < 10**8  # 2024-03-03 06:00
+    assert abs(found[1] - found[0] - 60 * 10**9) < 10**8
+
+
+def test_seconds_since_1900_are_not_read_as_times_of_2094(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unbelievable"):
+        read(csv(tmp_path, *(f"{START_S + 2_208_988_800 + 60 * i},{i},ok" for i in range(ROWS))))
+
+
+def test_digits_of_another_script_are_no_time(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="times not read"):
+        read(csv(tmp_path, *(f"٢٠٢٤-٠٣-٠٣ ٠٦:{i:02d}:٠٠,{i},ok" for i in range(ROWS))))

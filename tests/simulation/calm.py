@@ -431,7 +431,7 @@ def judge(scene, out):
 
 
 def shares(verdicts):
-    """Lines: by kind, scenes, false calm, the share of the empty time at a needless STOP, and why."""
+    """Lines: by kind, scenes, false calm, and the share of the empty time at a needless STOP."""
     for kind in [*KINDS, "all"]:
         of = [v for v in verdicts if kind in (v.kind, "all")]
         if of:

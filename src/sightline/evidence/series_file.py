@@ -21,6 +21,8 @@ import polars as pl
 
 from sightline.errors import SightlineError, SourceError, UsageError
 from sightline.limits import DEFAULT_LIMITS
+from sightline.perceive.normal.features import GREATEST
+from sightline.perceive.normal.settings import LEAST_SPREAD
 from sightline.records.refusal import RefusalReason
 from sightline.records.signals import NS_PER_S, ORIGIN, ROW
 from sightline.records.windows import FloatArray, IntArray
@@ -29,7 +31,7 @@ from sightline.sense.contract import TimeFormat
 from sightline.sense.field_values import with_clock
 from sightline.sense.files import TABLES, column_names, read_table
 from sightline.sense.source import Chunk
-from sightline.sense.written_numbers import Decimal, read_numbers
+from sightline.sense.written_numbers import Decimal, read_numbers, stand_in_of
 from sightline.sense.written_times import TIME_FORMS, WrittenTimes, read_times
 
 BoolArray = npt.NDArray[np.bool_]
@@ -38,6 +40,7 @@ MAX_ROWS = 50_000_000
 """Rows of one file; more is a SourceError before they are read into memory."""
 MAX_SERIES = 10_000
 """Keys in one file; more is a SourceError."""
+_LEAST_RANGE = 1e3 * LEAST_SPREAD  # of values: smaller differences count as none
 _MOST_UNREAD = 0.5  # share of lines, times or values beyond which a table counts as unread
 _SHOWN_CHARS = 60
 
@@ -433,28 +436,46 @@ def _values(
         missing, unread = np.isnan(values), np.zeros(len(values), np.bool_)
     else:
         raise _no_numbers(f"{column.dtype}", where)
-    values = values.copy()
+    as_read, values = values, values.copy()
     for number in _numbers_among(options.missing):
         is_sentinel = values == number
         missing, values[is_sentinel] = missing | is_sentinel, np.nan
-    infinite = np.isinf(values)
-    values[infinite] = np.nan
+    absurd = np.abs(values) > GREATEST
+    values[absurd] = np.nan
+    stand_in = None if options.missing else stand_in_of(values)
+    if stand_in is not None:
+        is_stand_in = values == stand_in
+        missing, values[is_stand_in] = missing | is_stand_in, np.nan
+        notes = (
+            *notes,
+            f"{int(is_stand_in.sum())} values are {stand_in:g} and count as none, being far from "
+            "all others; where they are measured, --missing NA lets them stand",
+        )
     reason = "are no number" if unread.sum() != 1 else "is no number"
     if is_ambiguous:
         reason = "may be either of two numbers: --decimal tells which"
     bad = [
         *_unread("value", reason, unread, column, row),
-        *_unread("value", "without a finite size", infinite, column, row),
+        *_unread("value", "beyond any measurement", absurd & ~np.isinf(as_read), column, row),
+        *_unread("value", "without a finite size", np.isinf(as_read), column, row),
     ]
     if missing.any() and not missing.all():
         first = row[np.flatnonzero(missing)[0]]
         none = f"{int(missing.sum())} of {len(column)} rows have no {column.name!r}"
         notes = (*notes, f"{none}, first row {first}")
-    n_bad = int((unread | infinite).sum())
+    n_bad = int((unread | absurd).sum())
     if n_bad > _MOST_UNREAD * int((~missing).sum()) or missing.all():
         if not n_bad:
             raise _no_numbers(f"{len(column)} cells without a value", where)
         raise _no_numbers("; ".join(map(str, bad)), where, is_ambiguous=is_ambiguous)
+    spread = float(np.nanmax(values) - np.nanmin(values))
+    if 0 < spread < _LEAST_RANGE:
+        raise UsageError(
+            expected=f"numbers that differ by {_LEAST_RANGE:g} or more",
+            got=f"{spread:.3g} between the least and the greatest",
+            where=where,
+            action="give the values in a smaller unit",
+        )
     return values, bad, list(notes)
 
 

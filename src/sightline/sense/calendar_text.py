@@ -30,42 +30,43 @@ _MONTHS = {
     )
 }
 
-_FRACTION = r"(?:[.,](?P<f>\d{1,9})\d*)?"
+# [0-9], not \d: that fits digits of every script, and only these are read as numbers.
+_FRACTION = r"(?:[.,](?P<f>[0-9]{1,9})[0-9]*)?"
 _CLOCK = (
-    rf"(?P<h>\d{{1,2}})(?::(?P<mi>\d{{2}})(?::(?P<s>\d{{2}}){_FRACTION})?)?"
+    rf"(?P<h>[0-9]{{1,2}})(?::(?P<mi>[0-9]{{2}})(?::(?P<s>[0-9]{{2}}){_FRACTION})?)?"
     r"(?: ?(?P<ap>[AaPp])\.?[Mm]\.?)?"
 )
-_BASIC_CLOCK = rf"(?P<h>\d{{2}})(?:(?P<mi>\d{{2}})(?:(?P<s>\d{{2}}){_FRACTION})?)?"
-_ZONE = r"(?: ?(?P<z>[Zz]|(?i:UTC|GMT)|(?i:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?))?"
+_BASIC_CLOCK = rf"(?P<h>[0-9]{{2}})(?:(?P<mi>[0-9]{{2}})(?:(?P<s>[0-9]{{2}}){_FRACTION})?)?"
+_ZONE = r"(?: ?(?P<z>[Zz]|(?i:UTC|GMT)|(?i:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?))?"
 _T = "(?:[Tt ]|, ?| {2,})"
 _WEEKDAY = r"(?:[A-Za-z]{3,9},? )?"
 _NAME = r"(?P<mon>[A-Za-z]{3,9})\.?"
 
 _ISO = (
-    rf"^(?P<y>\d{{4}})-(?P<m>\d{{2}})-(?P<d>\d{{2}})(?:[T ]{_CLOCK}{_ZONE})?$",
-    rf"^(?P<y>\d{{4}})-(?P<doy>\d{{3}})(?:[T ]{_CLOCK}{_ZONE})?$",
-    rf"^(?P<y>\d{{4}})-W(?P<w>\d{{2}})(?:-(?P<wd>\d))?(?:[T ]{_CLOCK}{_ZONE})?$",
-    rf"^(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})T{_BASIC_CLOCK}{_ZONE}$",
-    rf"^(?P<y>\d{{4}})(?P<doy>\d{{3}})T{_BASIC_CLOCK}{_ZONE}$",
-    rf"^(?P<y>\d{{4}})W(?P<w>\d{{2}})(?P<wd>\d)?(?:T{_BASIC_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})-(?P<m>[0-9]{{2}})-(?P<d>[0-9]{{2}})(?:[T ]{_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})-(?P<doy>[0-9]{{3}})(?:[T ]{_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})-W(?P<w>[0-9]{{2}})(?:-(?P<wd>[0-9]))?(?:[T ]{_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})T{_BASIC_CLOCK}{_ZONE}$",
+    rf"^(?P<y>[0-9]{{4}})(?P<doy>[0-9]{{3}})T{_BASIC_CLOCK}{_ZONE}$",
+    rf"^(?P<y>[0-9]{{4}})W(?P<w>[0-9]{{2}})(?P<wd>[0-9])?(?:T{_BASIC_CLOCK}{_ZONE})?$",
 )
 _CUSTOMARY = (
-    rf"^(?P<y>\d{{4}})[-/.:](?P<m>\d{{1,2}})[-/.:](?P<d>\d{{1,2}})(?:(?:{_T}|:){_CLOCK}{_ZONE})?$",
-    rf"^(?P<y>\d{{4}})[-/:](?P<doy>\d{{3}})(?:(?:{_T}|[:/]){_CLOCK}{_ZONE})?$",
-    rf"^(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})[ _-]{_CLOCK}{_ZONE}$",
-    rf"^(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})[ _-]{_BASIC_CLOCK}{_ZONE}$",
-    rf"^{_WEEKDAY}(?P<d>\d{{1,2}})(?:st|nd|rd|th)?[-/ .]{_NAME},?[-/ ](?P<y>\d{{4}}|\d{{2}})"
-    rf"(?:(?:{_T}|:){_CLOCK}{_ZONE})?$",
-    rf"^{_WEEKDAY}{_NAME} +(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,? +(?P<y>\d{{4}})"
+    rf"^(?P<y>[0-9]{{4}})[-/.:](?P<m>[0-9]{{1,2}})[-/.:](?P<d>[0-9]{{1,2}})(?:(?:{_T}|:){_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})[-/:](?P<doy>[0-9]{{3}})(?:(?:{_T}|[:/]){_CLOCK}{_ZONE})?$",
+    rf"^(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})[ _-]{_CLOCK}{_ZONE}$",
+    rf"^(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})[ _-]{_BASIC_CLOCK}{_ZONE}$",
+    rf"^{_WEEKDAY}(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?[-/ .]{_NAME},?[-/ ]"
+    rf"(?P<y>[0-9]{{4}}|[0-9]{{2}})(?:(?:{_T}|:){_CLOCK}{_ZONE})?$",
+    rf"^{_WEEKDAY}{_NAME} +(?P<d>[0-9]{{1,2}})(?:st|nd|rd|th)?,? +(?P<y>[0-9]{{4}})"
     rf"(?:{_T}{_CLOCK}{_ZONE})?$",
-    rf"^{_WEEKDAY}{_NAME} +(?P<d>\d{{1,2}}) +{_CLOCK}{_ZONE} +(?P<y>\d{{4}})$",
+    rf"^{_WEEKDAY}{_NAME} +(?P<d>[0-9]{{1,2}}) +{_CLOCK}{_ZONE} +(?P<y>[0-9]{{4}})$",
 )
 _COMPACT = (
-    rf"^(?P<y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}})(?:{_BASIC_CLOCK})?$",
-    r"^(?P<y>\d{4})(?P<doy>\d{3})$",
+    rf"^(?P<y>[0-9]{{4}})(?P<m>[0-9]{{2}})(?P<d>[0-9]{{2}})(?:{_BASIC_CLOCK})?$",
+    r"^(?P<y>[0-9]{4})(?P<doy>[0-9]{3})$",
 )
 _THREE_NUMBERS = (
-    r"^(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})[-/.](?P<c>\d{4}|\d{2})"
+    r"^(?P<a>[0-9]{1,2})(?P<sep>[-/.])(?P<b>[0-9]{1,2})[-/.](?P<c>[0-9]{4}|[0-9]{2})"
     rf"(?:{_T}{_CLOCK}{_ZONE})?$"
 )
 
@@ -236,7 +237,9 @@ def _clocks(parts: pl.DataFrame) -> tuple[IntArray, BoolArray]:
 
 
 def _offset_s(zone: pl.Series) -> tuple[IntArray, BoolArray]:
-    parts = zone.str.extract_groups(r"(?P<sign>[+-])(?P<h>\d{1,2}):?(?P<m>\d{2})?$").struct.unnest()
+    parts = zone.str.extract_groups(
+        r"(?P<sign>[+-])(?P<h>[0-9]{1,2}):?(?P<m>[0-9]{2})?$"
+    ).struct.unnest()
     hours, minutes = (parts[p].cast(pl.Int64).fill_null(0).to_numpy() for p in ("h", "m"))
     sign = np.where((parts["sign"] == "-").fill_null(False).to_numpy(), -1, 1)
     return sign * (hours * 3600 + minutes * 60), zone.is_not_null().to_numpy()

@@ -105,6 +105,9 @@ TimeForm = Literal[
     "unix_us",
     "unix_ns",
     "excel_days",
+    "julian_days",
+    "mjd_days",
+    "matlab_days",
     "filetime",
     "compact",
     "day-first",
@@ -112,8 +115,9 @@ TimeForm = Literal[
     "year-first",
 ]
 """How times are written: ISO 8601; a number since 1970; days since 1899-12-30, as spreadsheets
-count; 100 ns since 1601, as Windows counts; digits alone, YYYYMMDDhhmmss or less; dates of people,
-with the day, the month or the year as the first of three numbers."""
+count; Julian days and modified ones; days as MATLAB counts; 100 ns since 1601, as Windows counts;
+digits alone, YYYYMMDDhhmmss or less; dates of people, with the day, the month or the year as the
+first of three numbers."""
 
 
 def _is_pattern(text: str) -> str:

@@ -299,7 +299,7 @@ def parse_times(column: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     if dtype.is_numeric():
         if time_format in _UNIT_NS:
             return _unix_numbers(column, time_format)
-        if time_format in ("excel_days", "filetime"):
+        if time_format == "filetime" or time_format in _EPOCH_DAYS:
             return ParsedTimes(ns=_counted_times(column, time_format), zone_missing=None)
         if time_format == "compact":
             # A float of this size holds its digits exactly.
@@ -333,7 +333,7 @@ def _text_times(text: pl.Series, time_format: TimeFormat) -> ParsedTimes:
     match time_format:
         case "iso8601":
             return _all_iso(text)
-        case "excel_days" | "filetime":
+        case counted if counted == "filetime" or counted in _EPOCH_DAYS:
             return ParsedTimes(ns=_counted_times(text, time_format), zone_missing=None)
         case "compact":
             return _with_zones(read_compact(text))
@@ -351,17 +351,23 @@ def _with_zones(read: CalendarTimes) -> ParsedTimes:
     return ParsedTimes(ns=read.ns, zone_missing=pl.Series(read.zoneless))
 
 
-_EXCEL_EPOCH_DAYS = 25_569  # 1970-01-01, counted from 1899-12-30
+_EPOCH_DAYS: dict[str, float] = {
+    "excel_days": 25_569,  # from 1899-12-30
+    "julian_days": 2_440_587.5,  # from noon of 4714-11-24 BC
+    "mjd_days": 40_587,  # from 1858-11-17
+    "matlab_days": 719_529,  # from the year 0
+}
+"""1970-01-01 in days of each count."""
 _FILETIME_EPOCH = 116_444_736_000_000_000  # 1970-01-01 in 100 ns since 1601
 
 
 def _counted_times(column: pl.Series, time_format: TimeFormat) -> pl.Series:
-    """Int64[n] of days as spreadsheets count, to the ms that they hold, or of Windows' 100 ns."""
+    """Int64[n] of counted days, to the ms that they hold, or of Windows' 100 ns."""
     if time_format == "filetime":
         ticks = column.cast(pl.Int64, strict=False)
         return _times(ticks.clip(lower_bound=-_FILETIME_EPOCH) - _FILETIME_EPOCH, 100)
     days = column.cast(pl.Float64, strict=False)
-    ms = ((days - _EXCEL_EPOCH_DAYS) * 86_400_000).round()
+    ms = ((days - _EPOCH_DAYS[time_format]) * 86_400_000).round()
     return _float_times(ms, 1_000_000)
 
 

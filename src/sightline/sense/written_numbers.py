@@ -24,6 +24,8 @@ MISSING = frozenset(
 )
 """Texts that say that there is no value, in small letters."""
 
+_LEAST_NINES, _FAR_NINES = 99.9, 10.0
+"""Numbers of nines from here on stand for no value where they are so many times the others."""
 _BLANKS = "\u00a0\u2007\u2009\u202f"
 _GROUPED = rf"^[+-]?\d{{1,3}}(?:[ '’{_BLANKS}]\d{{3}})+(?:[.,]\d*)?$"
 _GROUP_MARKS = rf"[ '’{_BLANKS}]"
@@ -127,6 +129,29 @@ def read_numbers(
         is_ambiguous=is_ambiguous,
         notes=tuple(notes),
     )
+
+
+def stand_in_of(values: FloatArray) -> float | None:
+    """A number of nines alone that stands for no value, such as -9999; None where there is none.
+
+    It must be ten times as large as all others, which a measurement that happens to be so is not.
+
+    Args:
+        values: float64[n]; NaN is passed over.
+
+    >>> stand_in_of(np.array([20.5, -9999.0, 21.0, -9999.0]))
+    -9999.0
+    >>> stand_in_of(np.array([500.0, 999.0, 12.0])) is None
+    True
+    """
+    sizes = np.abs(values[np.isfinite(values)])
+    if len(sizes) == 0 or sizes.max() < _LEAST_NINES:
+        return None
+    at = int(np.nanargmax(np.abs(values)))
+    others = sizes[sizes != sizes.max()]
+    is_nines = set(f"{float(sizes.max()):.10g}".replace(".", "")) == {"9"}
+    is_far = len(others) > 0 and sizes.max() >= _FAR_NINES * others.max()
+    return float(values[at]) if is_nines and is_far else None
 
 
 def _without_unit(plain: pl.Series) -> tuple[pl.Series, str | None]:

@@ -26,7 +26,11 @@ _FORM_BELIEVABLE_NS: dict[str, tuple[int, int]] = {
     # Later numbers may be hours of a test; earlier ns are ticks of .NET of this century.
     "excel_days": (utc_ns("1990-01-01T00:00:00Z"), utc_ns("2050-01-01T00:00:00Z")),
     "unix_ns": (utc_ns("1991-01-01T00:00:00Z"), _BELIEVABLE_NS[1]),
+    # Later ones are seconds since 1900, as NTP counts, of this century.
+    "unix_s": (_BELIEVABLE_NS[0], utc_ns("2069-01-01T00:00:00Z")),
 }
+_DAY_FORMS: tuple[TimeForm, ...] = ("julian_days", "mjd_days", "matlab_days")
+"""Counts of days that are as well seconds of a test: which of the two, the user says."""
 _NUMBER_FORMS: tuple[TimeForm, ...] = (
     "unix_s",
     "unix_ms",
@@ -36,7 +40,7 @@ _NUMBER_FORMS: tuple[TimeForm, ...] = (
     "excel_days",
     "compact",
 )
-_CENTURY_S = 3.2e9
+_CENTURY_S = 3.1e9
 _LEAST_SHARE = 0.5
 _LEAST_EXCEL_SHARE = 0.9  # 40,000 is a day of 2009, and a second of a test that ran half a day
 
@@ -47,6 +51,9 @@ _WORDS: dict[str, str] = {
     "unix_us": "microseconds since 1970",
     "unix_ns": "nanoseconds since 1970",
     "excel_days": "days as spreadsheets count",
+    "julian_days": "Julian days",
+    "mjd_days": "modified Julian days",
+    "matlab_days": "days as MATLAB counts",
     "filetime": "100 ns since 1601",
     "compact": "digits YYYYMMDDhhmmss",
     "day-first": "dates with the day first",
@@ -218,6 +225,9 @@ def _of_numbers(column: pl.Series) -> _Reading:
         seconds = parse_times(column, "unix_s")
         is_near = (finite.abs() < _CENTURY_S).fill_null(False).to_numpy()
         if is_near.sum() > _LEAST_SHARE * len(is_near):
+            days = _maybe_days(column, finite, seconds)
+            if days is not None:
+                return days
             return _Reading(
                 seconds,
                 _WORDS["unix_s"],
@@ -237,6 +247,26 @@ def _of_numbers(column: pl.Series) -> _Reading:
             ambiguous=(example, shown[0], shown[1], (form, rival)),
         )
     return _Reading(times, _WORDS[form], unbelievable=~is_believable & is_number)
+
+
+def _maybe_days(column: pl.Series, finite: pl.Series, seconds: ParsedTimes) -> _Reading | None:
+    """Small numbers that are days of some calendar as well as seconds of a test."""
+    if (finite.round() == finite).all():
+        return None  # whole ones are seconds: a row a day has a date
+    low, high = _FORM_BELIEVABLE_NS["excel_days"]
+    for form in _DAY_FORMS:
+        ns = parse_times(column, form).ns
+        is_believable = ((ns >= low) & (ns < high)).fill_null(False)
+        if is_believable.sum() > _LEAST_EXCEL_SHARE * finite.count():
+            at = int(is_believable.arg_max() or 0)
+            day = str(np.datetime64(int(ns[at]), "ns"))[:19]
+            return _Reading(
+                seconds,
+                "numbers",
+                unbelievable=np.ones(len(column), np.bool_),
+                ambiguous=(str(column[at]), "a second of a test", day, ("unix_s", form)),
+            )
+    return None
 
 
 def _finite(column: pl.Series) -> pl.Series:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import dataclass
 from dataclasses import replace
 
 import numpy as np
@@ -97,6 +98,36 @@ def test_the_fallback_answers_for_a_detector_that_does_not(primary, status):
     outcome = ask(deadline(primary, Seeing(0.1)))
     assert (outcome.status, outcome.mode) == (status, Mode.FALLBACK)
     assert outcome.answer.score.tolist() == [0.1]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A detector that gives this box, of this class."""
+
+    box_px: tuple[float, float, float, float]
+    class_id: int = 0
+
+    def look(self, frames):
+        return [
+            Detections.of(
+                f.stream, f.capture_ns, box_px=[self.box_px], score=[0.9], class_id=[self.class_id]
+            )
+            for f in frames
+        ]
+
+
+@pytest.mark.parametrize(
+    "primary",
+    [Boxes((3, 2, 1, 4)), Boxes((1, 4, 3, 2)), Boxes((40, 40, 60, 60)), Boxes((1, 2, 3, 4), 7)],
+    ids=["right before left", "upside down", "outside the picture", "a class without a name"],
+)
+def test_boxes_that_cannot_be_are_no_answer(primary):
+    assert ask(deadline(primary, Seeing(0.1))).status is OutcomeStatus.NAN
+
+
+def test_a_box_that_reaches_beyond_the_picture_ends_at_its_edge():
+    outcome = ask(deadline(Boxes((1, -1e300, 3, 1e300))))
+    assert outcome.answer.box_px.tolist() == [[1, 0, 3, 4]]
 
 
 @pytest.mark.parametrize("fallback", [None, Broken(), Seeing(float("inf"))])

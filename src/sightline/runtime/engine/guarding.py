@@ -347,9 +347,30 @@ def _usable(
         return None, f"no detections but {type(found).__name__}"
     if (found.stream, found.capture_ns) != (frame.stream, frame.capture_ns):
         return None, "detections of another frame"
+    wrong = _wrong_boxes(found, frame)
+    if wrong:
+        return None, wrong
+    size = np.array([frame.width_px, frame.height_px] * 2, np.float64)
+    within = np.clip(found.box_px, 0.0, size)
+    # Where somebody's feet are below the picture they stand at its edge, as far as anybody knows.
+    return (found if (within == found.box_px).all() else replace(found, box_px=within)), ""
+
+
+def _wrong_boxes(found: Detections, frame: Frame) -> str:
+    """What about the boxes cannot be, so that nothing is known from them; empty if all can be."""
     if not (np.isfinite(found.box_px).all() and np.isfinite(found.score).all()):
-        return None, "boxes or scores that are not finite"
-    return found, ""
+        return "boxes or scores that are not finite"
+    left, top, right, bottom = found.box_px.T
+    if ((right < left) | (bottom < top)).any():
+        return "boxes whose right or lower edge comes first"
+    names = len(found.class_names)
+    if len(found) and not 0 <= found.class_id.min() <= found.class_id.max() < names:
+        return f"classes beyond the {names} with a name"
+    has_area = (right > left) & (bottom > top)
+    is_outside = (right <= 0) | (bottom <= 0) | (left >= frame.width_px) | (top >= frame.height_px)
+    if has_area.any() and (is_outside | ~has_area).all():
+        return f"boxes outside the picture of {frame.width_px} x {frame.height_px} px"
+    return ""
 
 
 def _usable_readings(

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest

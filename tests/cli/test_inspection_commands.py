@@ -65,6 +65,15 @@ def test_the_card_says_that_too_few_good_parts_were_given(model):
     assert threshold["false_reject_rate_bound"] > threshold["false_reject_rate_asked"]
 
 
+def test_the_card_names_the_good_part_that_holds_the_threshold_up(data, tmp_path):
+    shutil.copytree(data / "good", tmp_path / "parts" / "good")
+    write(tmp_path / "parts" / "good" / "holed.png", holed(100))  # a person took it for good
+    oddest = train(tmp_path / "parts", tmp_path / "model")["oddest_good_parts"]
+    assert len(oddest) == 5
+    assert oddest[0]["image"] == "good/holed.png"
+    assert oddest[0]["score"] > oddest[1]["score"] + 1
+
+
 def test_two_trainings_with_one_seed_give_one_digest(data, model, tmp_path):
     assert train(data, tmp_path / "again")["digest"] == model[1]["digest"]
 

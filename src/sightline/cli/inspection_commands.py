@@ -271,6 +271,9 @@ def _show_card(card: dict[str, Any], *, took_s: float, as_json: bool) -> None:
         if name not in card:
             continue
         console.print(f"{name:9} {_shown(card[name])}")
+    if oddest := card.get("oddest_good_parts"):
+        said = ", ".join(f"{one['image']} {one['score']:.2f}" for one in oddest)
+        console.print(f"oddest    {said} (good parts that hold the threshold up: are they good?)")
     for note in card["notes"]:
         console.print(f"note: {note}")
     console.print(f"took      {took_s:.1f} s")

@@ -51,6 +51,8 @@ _HANDCRAFTED_COST = (
 _MOST_MARK_ODDS = 20.0
 _MAPS = 12
 """Pictures whose heat maps are compared with those of an inspector that has learnt nothing."""
+_ODDEST = 5
+"""Good parts that are named because they score highest: they hold the threshold up."""
 _EXPECTED_REFUSED = 0.2
 """If more of the pictures cannot be read than this, the folder is a wrong one."""
 
@@ -158,6 +160,7 @@ def train_inspector(
         "features": {"source": backbone.source, "licence": backbone.licence},
         **({} if training is None else {"network": training.facts}),
         "threshold": _said_threshold(rejects, inspector, scores),
+        "oddest_good_parts": held.oddest_good_parts(),
         "figures": held.figures(settings.seed),
         "randomised_map_correlation": held.randomised_map_correlation(settings.seed),
         "place_rule": {
@@ -207,6 +210,17 @@ class _Held:
     def good_part_scores(self) -> Floats:
         good = len(self._learnt.held_good)
         return part_scores(self._score[:good].tolist(), self._part[:good])
+
+    def oddest_good_parts(self) -> list[dict[str, Any]]:
+        """The good parts that score highest, each with its picture that does, highest first.
+
+        They hold the threshold up. A person looks whether they are good at all.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for i in np.argsort(-self._score[: len(self._learnt.held_good)], kind="stable").tolist():
+            one = {"image": self._learnt.held_good[i].source.name, "part": self._part[i]}
+            found.setdefault(self._part[i], one | {"score": round(float(self._score[i]), 6)})
+        return list(found.values())[:_ODDEST]
 
     def mark_from(self) -> float:
         """Log-odds from which a pixel of a picture that is not accepted is marked.

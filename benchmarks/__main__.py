@@ -57,11 +57,14 @@ def windows(
 def pipeline(
     as_json: Json = False,
     rows: Annotated[int, typer.Option(min=10_000, help="Rows of telemetry.")] = 6_000_000,
+    on_ray: Annotated[
+        bool, typer.Option("--on-ray", help="Two actors of Ray beside two processes instead.")
+    ] = False,
 ) -> None:
     """The whole pipeline from contract to ledger on one core."""
-    from benchmarks.pipeline import bench_pipeline
+    from benchmarks.pipeline import bench_pipeline, bench_ray
 
-    _show(bench_pipeline(rows=rows), as_json=as_json)
+    _show((bench_ray if on_ray else bench_pipeline)(rows=rows), as_json=as_json)
 
 
 @app.command()

@@ -22,6 +22,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
+from sightline.runtime.engine.ray_workers import RayCluster
 from sightline.sense import open_source
 from sightline.sense.contract import parse_contract
 
@@ -158,10 +159,45 @@ def _once(rows: int) -> dict[str, object]:
         }
 
 
-def _run(plan: Any, path: Path, out: Path) -> tuple[dict[str, Any], float]:
+def bench_ray(*, rows: int) -> dict[str, object]:
+    """The same run on two workers of this machine and on two actors of Ray, in turn, twice.
+
+    What Ray takes besides is told per million rows, from the quicker run of each; joining or
+    starting the cluster is told apart.
+    """
+    form = Pipeline.model_validate({**PIPELINE, "partitions": 4})
+    plan = make_plan(form, {"telemetry": parse_contract(CONTRACT, where="bench")})
+    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
+        path = Path(folder) / "telemetry.parquet"
+        written = _write(path, rows, np.random.default_rng(1))
+        started_s = time.perf_counter()
+        RayCluster.joined()
+        join_s = time.perf_counter() - started_s
+        walls: dict[str, list[float]] = {"processes": [], "ray": []}
+        digests = set()
+        for turn in range(2):
+            for where, times_s in walls.items():
+                options = RunOptions(workers=2, on="ray" if where == "ray" else "processes")
+                report, wall_s = _run(plan, path, Path(folder) / f"{where}{turn}", options)
+                times_s.append(wall_s)
+                digests.add(report["digest"])
+    local_s, ray_s = min(walls["processes"]), min(walls["ray"])
+    return {
+        "rows": written,
+        "join_s": round(join_s, 2),
+        "on_processes_s": round(local_s, 2),
+        "on_ray_s": round(ray_s, 2),
+        "overhead_s_per_million_rows": round((ray_s - local_s) / written * 1e6, 3),
+        "equal_digests": len(digests) == 1,
+    }
+
+
+def _run(
+    plan: Any, path: Path, out: Path, options: RunOptions | None = None
+) -> tuple[dict[str, Any], float]:
     source = open_source("telemetry", str(path), plan.contracts["telemetry"])
     started_s = time.perf_counter()
-    report = run_pipeline(plan, {"telemetry": source}, out, options=RunOptions())
+    report = run_pipeline(plan, {"telemetry": source}, out, options=options or RunOptions())
     return report.as_mapping(), time.perf_counter() - started_s
 
 

@@ -9,6 +9,9 @@ Exit codes of the command line are the ``exit_code`` of the class.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -99,6 +102,30 @@ class StorageError(SightlineError):
     """The disk is full or refuses to write."""
 
     exit_code = 8
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """What is done inside writes to ``place``, a file or folder that the user named.
+
+    Raises:
+        StorageError: in place of the OSError of a disk that refuses.
+
+    >>> with writing(Path("/nowhere/x.txt")):
+    ...     Path("/nowhere/x.txt").write_text("")
+    Traceback (most recent call last):
+    sightline.errors.StorageError: /nowhere/x.txt: expected a place that can be written, got No \
+such file or directory; check the folder, its permissions and the free space
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            expected="a place that can be written",
+            got=error.strerror or str(error) or type(error).__name__,
+            where=str(place),
+            action="check the folder, its permissions and the free space",
+        ) from error
 
 
 class WorkerError(SightlineError):

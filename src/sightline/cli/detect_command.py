@@ -13,7 +13,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.series_detection import (
     DetectedSeries,
     detect_series,
@@ -204,15 +204,8 @@ def detect(
         if rank is None and at_ns is None and events > len(alerts):
             notes.append(f"{events - len(alerts)} weaker events were not explained")
     if out is not None:
-        try:
+        with writing(out):
             write_detections(out, found)
-        except OSError as error:
-            raise StorageError(
-                expected="a file that can be written",
-                got=str(error),
-                where=str(out),
-                action="choose another place",
-            ) from error
     if plot is not None and found:
         left_out = draw_detections(plot, found, title=f"{path.name}, {value}")
         if left_out:

@@ -9,7 +9,7 @@ import typer
 
 from sightline.cli.console import Terminal, print_json
 from sightline.cli.runs import open_run
-from sightline.errors import UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.learnt_model import learnt_channels
 
 
@@ -37,15 +37,8 @@ def model(
                 where="sightline model -o",
                 action="name the satellite and the channel",
             )
-        try:
+        with writing(picture):
             picture.write_text(found[0].svg(), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                expected="a file that can be written",
-                got=str(error),
-                where=str(picture),
-                action="choose another place",
-            ) from error
     if as_json:
         print_json([one.as_mapping() for one in found])
         return

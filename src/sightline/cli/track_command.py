@@ -14,7 +14,7 @@ import typer
 
 from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
-from sightline.errors import RefusedError, SourceError, StorageError, UsageError
+from sightline.errors import RefusedError, SourceError, UsageError, writing
 from sightline.perceive.tracking import Tracker
 from sightline.records import Detections, Tracks
 from sightline.records.signals import NS_PER_S
@@ -106,15 +106,8 @@ def track(
         )  # fmt: skip
         last = clock.pop("frames")
         followed = follow(tracker, frames, times=times, last=last)
-    try:
+    with writing(out):
         rows = write_tracks(out, followed.tracks, max_unseen_s=max_unseen)
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=str(error),
-            where=str(out),
-            action="check folder, permissions and space",
-        ) from error
     summary = {
         "detections_file": str(detections),
         "tracks_file": str(out),

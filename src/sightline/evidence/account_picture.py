@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.account import Facts, RowsFacts
 from sightline.evidence.account_drawing import draw_rows_svg
 from sightline.evidence.account_text import headline
@@ -119,15 +119,8 @@ def write_text(out: Path, text: str) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    try:
+    with writing(out):
         out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=error.strerror or type(error).__name__,
-            where=str(out),
-            action="check the folder and the free space",
-        ) from error
 
 
 def draw_rows_png(path: Path, facts: Facts) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.words import is_dated, moment
 from sightline.records.shown_text import one_line
 from sightline.records.signals import NS_PER_S
@@ -43,15 +43,8 @@ def save(drawn: Any, path: Path, *, title: str) -> None:
         StorageError: the file cannot be written.
     """
     drawn.suptitle(plain_text(title), fontsize=10, x=0.01, ha="left")
-    try:
+    with writing(path):
         drawn.savefig(path, metadata={"Software": None})
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=str(error),
-            where=str(path),
-            action="choose another place",
-        ) from error
 
 
 def tidy(axis: Any, label: str) -> None:

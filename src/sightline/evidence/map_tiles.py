@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import polars as pl
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.perceive.tiles import TileMaxima
 
@@ -24,7 +24,7 @@ def write_tiles(out: Path, found: TileMaxima, *, limits: Limits = DEFAULT_LIMITS
         StorageError: the file cannot be written.
         UsageError: a picture of tiles that lie further apart than ``tile_picture_px``.
     """
-    try:
+    with writing(out):
         match out.suffix.lower():
             case ".geojson":
                 out.write_text(json.dumps(_geojson(found.as_frame()), allow_nan=False) + "\n")
@@ -34,13 +34,6 @@ def write_tiles(out: Path, found: TileMaxima, *, limits: Limits = DEFAULT_LIMITS
                 found.as_frame().write_parquet(out)
             case _:
                 out.write_bytes(_picture(found, limits))
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=error.strerror or str(error),
-            where=str(out),
-            action="see whether its folder is there and the disk has room",
-        ) from error
 
 
 def _geojson(frame: pl.DataFrame) -> dict[str, object]:

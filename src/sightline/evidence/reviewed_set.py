@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.parts_account import KnownPart
 from sightline.records.frames import Image
 from sightline.records.part import PartPicture, PartReview
@@ -213,16 +213,9 @@ def _written(path: Path, picture: Image) -> dict[str, Any]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    except OSError as error:
-        raise StorageError(
-            expected="a folder that can be written to",
-            got=error.strerror or type(error).__name__,
-            where=str(path),
-            action="check its permissions and the free space",
-        ) from error
 
 
 def mask_facts(mask: Image) -> Mapping[str, Any]:

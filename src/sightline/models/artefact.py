@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import UsageError, writing
 from sightline.records.plain_json import canonical_json, read_json
 
 CARD = "card.json"
@@ -132,7 +132,7 @@ def save_artefact(
             "input": asdict(contract),
         }
     )
-    try:
+    with writing(folder):
         if folder.exists() and any(folder.iterdir()) and not (folder / CARD).is_file():
             raise UsageError(
                 expected="a new folder, an empty one, or one of a model",
@@ -145,13 +145,6 @@ def save_artefact(
         for name, data in files.items():
             (folder / name).write_bytes(data)
         (folder / CARD).write_bytes(whole)
-    except OSError as error:
-        raise StorageError(
-            expected="a folder that can be written",
-            got=str(error),
-            where=str(folder),
-            action="check folder, permissions and space",
-        ) from error
     return hashlib.sha256(whole).hexdigest()
 
 

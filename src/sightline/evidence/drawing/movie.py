@@ -11,7 +11,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from sightline.errors import StorageError, UsageError
+from sightline.errors import StorageError, UsageError, writing
 from sightline.records.frames import Image
 
 _TICKS_PER_S = 90_000  # the clock of MPEG
@@ -54,16 +54,10 @@ def movie(path: Path, *, size_px: tuple[int, int], rate_hz: float) -> Iterator[M
         )
     unfinished = path.with_name(f"{path.stem}.unfinished.mp4")
     try:
-        with _writer(unfinished, size_px, rate_hz) as writer:
-            yield writer
-        unfinished.replace(path)
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=error.strerror or type(error).__name__,
-            where=str(path),
-            action="check the folder and the free space",
-        ) from error
+        with writing(path):
+            with _writer(unfinished, size_px, rate_hz) as writer:
+                yield writer
+            unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from sightline.errors import SourceError, StorageError, UsageError
+from sightline.errors import SourceError, UsageError, writing
 from sightline.evidence.drawing.composition import SiteLayout, draw_site
 from sightline.evidence.drawing.movie import movie
 from sightline.evidence.drawing.scenes import NOT_KEPT, CameraScene, SiteScene, run_scenes
@@ -178,15 +178,8 @@ def write_png(path: Path, image: Image) -> None:
     """
     is_done, data = cv2.imencode(".png", image, _PNG_SMALL)
     assert is_done
-    try:
+    with writing(path):
         path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise StorageError(
-            expected="a file that can be written",
-            got=error.strerror or type(error).__name__,
-            where=str(path),
-            action="check the folder and the free space",
-        ) from error
 
 
 def _outside(run: RunDirectory, at_s: float, end: str) -> UsageError:

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 import sightline
-from sightline.errors import SourceError, UsageError
-from sightline.evidence.inspection.map_files import write_png, writing
+from sightline.errors import SourceError, UsageError, writing
+from sightline.evidence.inspection.map_files import write_png
 from sightline.evidence.inspection.scores import Interval, by_part
 from sightline.models import InputContract, ModelArtefact, load_artefact, save_artefact
 from sightline.perceive.inspection.floats import Floats

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sightline.errors import UsageError
+from sightline.errors import UsageError, writing
 from sightline.evidence.bounds import binomial_lower, binomial_upper
-from sightline.evidence.inspection.map_files import write_map, writing
+from sightline.evidence.inspection.map_files import write_map
 from sightline.evidence.inspection.scores import (
     Bools,
     Interval,

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sightline.errors import SourceError
-from sightline.evidence.inspection.map_files import heat_picture, write_map, write_png, writing
+from sightline.errors import SourceError, writing
+from sightline.evidence.inspection.map_files import heat_picture, write_map, write_png
 from sightline.evidence.inspection.picture_account import (
     PictureAccount,
     account_of,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from sightline.errors import StorageError
+from sightline.errors import writing
 from sightline.evidence.inspection.scores import HEAT_TOP
 from sightline.perceive.inspection.floats import Floats
 from sightline.records.frames import Image
@@ -61,21 +59,3 @@ def heat_picture(picture: Image, heat: Floats, boxes: Floats) -> Image:
     for x1, y1, x2, y2 in boxes[:, :4].round().astype(int).tolist():
         cv2.rectangle(mixed, (x1, y1), (x2 - 1, y2 - 1), (0, 220, 255), 1)
     return mixed
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say of a disk that refuses what is to be done.
-
-    Raises:
-        StorageError: instead of the OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            expected="a place that can be written",
-            got=str(error),
-            where=str(path),
-            action="check folder, permissions and space",
-        ) from error

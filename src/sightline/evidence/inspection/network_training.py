@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import sightline
-from sightline.errors import InvariantViolation, UsageError
-from sightline.evidence.inspection.map_files import writing
+from sightline.errors import InvariantViolation, UsageError, writing
 from sightline.models.artefact import pack_arrays, unpack_arrays
 from sightline.models.backbone import DECODER, export_network, find_weights, folded
 from sightline.perceive.inspection.cells import ODDS_PX, PAD_PX, BackboneCells, Cells

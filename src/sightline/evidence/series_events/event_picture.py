@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.errors import StorageError
+from sightline.errors import writing
 from sightline.evidence.figures import (
     GOOD,
     INK,
@@ -224,7 +224,7 @@ def write_series_alerts(
         UsageError: a picture cannot be drawn, see :func:`.draw_series_alert`.
     """
     written = []
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for alert in alerts:
             path = folder / f"event-{alert.rank}.json"
@@ -232,11 +232,4 @@ def write_series_alerts(
             path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", "utf-8")
             written += [path, path.with_suffix(".png")]
             draw_series_alert(path.with_suffix(".png"), alert, value=value)
-    except OSError as error:
-        raise StorageError(
-            expected="a folder that can be written",
-            got=error.strerror or type(error).__name__,
-            where=str(folder),
-            action="check the folder and the free space",
-        ) from error
     return written

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import LogError, SightlineError, StorageError, UsageError
+from sightline.errors import LogError, SightlineError, UsageError, writing
 from sightline.limits import Limits
 from sightline.runtime.engine.operator_inputs import in_ns
 from sightline.sense.yaml_form import read_json
@@ -44,13 +44,11 @@ class ControlInbox:
         self._folder = run / "controls"
         self._check = check
         self._taken: list[Path] = []
-        try:
+        with writing(self._folder):
             _check_own(self._folder)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             (self._folder / _OPEN).unlink(missing_ok=True)
             (self._folder / _OPEN).touch(mode=0o600, exist_ok=False)
-        except OSError as error:
-            raise _unwritable(self._folder, error) from error
 
     def take(self) -> list[dict[str, Any]]:
         """The inputs that have come, in order of their names; those taken before are left out."""
@@ -124,7 +122,7 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
         )
     _check_own(folder)
     path, unfinished = folder / f"{name}.json", folder / f".{name}.tmp"
-    try:
+    with writing(folder):
         unfinished.unlink(missing_ok=True)
         with unfinished.open("x", encoding="utf-8") as file:
             unfinished.chmod(0o600)
@@ -132,8 +130,6 @@ def give_control(run: Path, control: Mapping[str, Any], *, name: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     return path
 
 
@@ -151,12 +147,3 @@ def _check_own(folder: Path) -> None:
             where=str(folder),
             action="delete it: it is made again",
         )
-
-
-def _unwritable(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        expected="a folder that can be written to",
-        got=error.strerror or type(error).__name__,
-        where=str(folder),
-        action="check its permissions and the free space",
-    )

@@ -271,7 +271,7 @@ def test_a_dead_receiver_costs_one_attempt_and_not_one_per_subject(
 def test_an_alert_that_may_be_taken_later_is_never_given_up(
     ledger: Ledger, clock: SimulatedClock
 ) -> None:
-    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(999)]))
+    sink = SimulatedSink(planned(decision(), *[refused() for _ in range(99)]))
     apply_all(ledger, [decision()], sinks=["a"])
     report = dispatcher(ledger, clock, a=sink).drain(clock.after_s(36_000))
     assert (report.delivered, report.pending, report.failed) == (1, 0, 0)

@@ -90,20 +90,26 @@ def fleet(n=N, jump=(200, 230)):
 
 def scores_of(rows, *, stage="unlike", plan=None, limits=Limits()):
     """Final score of each window, by subject, as a core over all of ``rows`` in one partition."""
-    written: dict[tuple[str, int], float] = {}
+    core, (written,) = scores_of_stages(rows, [stage], plan=plan, limits=limits)
+    return core, written
+
+
+def scores_of_stages(rows, stages, *, plan=None, limits=Limits()):
+    """The same of several stages, from one run."""
+    written: dict[str, dict[tuple[str, int], float]] = {stage: {} for stage in stages}
 
     def observe(wrote):
-        if wrote.stage == stage:
+        if wrote.stage in written:
             for subject, start_ns, value in zip(
                 wrote.subjects, wrote.start_ns.tolist(), wrote.values[:, 0].tolist(), strict=True
             ):
-                written[subject, (start_ns - START_NS) // NS_PER_S] = value
+                written[wrote.stage][subject, (start_ns - START_NS) // NS_PER_S] = value
 
     plan = plan or learning_plan(partitions=1)
     core = PartitionCore(plan, partition=0, limits=limits, observe=observe)
     for entry in logged(plan, rows, limits=limits):
         core.step(entry)
-    return core, written
+    return core, tuple(written.values())
 
 
 def logged(plan, rows, *, limits=Limits()):

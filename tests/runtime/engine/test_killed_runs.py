@@ -27,13 +27,29 @@ def uninterrupted(tmp_path_factory):
     return run_to_the_end(tmp_path_factory.mktemp("uninterrupted") / "run")
 
 
-@pytest.mark.parametrize(
-    ("options", "kills", "seed"), [((), 2, 1), (("--durable", "--reference"), 1, 2)]
-)
-def test_a_killed_run_comes_to_the_same_end(tmp_path, uninterrupted, options, kills, seed):
-    out = tmp_path / "run"
-    rng = np.random.default_rng(seed)
-    assert kill_at_random(out, *options, rng=rng, kills=kills) == kills
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Folder of a run that was killed twice and brought to its end, and that end."""
+    out = tmp_path_factory.mktemp("killed") / "run"
+    assert kill_at_random(out, rng=np.random.default_rng(1), kills=2) == 2
+    return out, run_to_the_end(out)
+
+
+def test_a_killed_run_comes_to_the_same_end(killed, uninterrupted):
+    assert killed[1] == uninterrupted
+
+
+def test_the_log_of_a_killed_run_replays_to_the_same_bytes(killed, uninterrupted):
+    verdict = replay_run(RunDirectory.open(killed[0]))
+    assert verdict, str(verdict.difference)
+    assert verdict.digest == uninterrupted["digest"]
+
+
+def test_a_killed_run_over_files_beside_its_durable_log_comes_to_the_same_end(
+    tmp_path, uninterrupted
+):
+    out, options = tmp_path / "run", ("--durable", "--reference")
+    assert kill_at_random(out, *options, rng=np.random.default_rng(2), kills=1) == 1
     assert run_to_the_end(out, *options) == uninterrupted
 
 
@@ -46,15 +62,6 @@ def test_a_killed_run_of_a_camera_and_rows_comes_to_the_same_end(tmp_path):
     verdict = replay_run(RunDirectory.open(out, plugins=["simulation.own_stages"]))
     assert verdict, str(verdict.difference)
     assert verdict.digest == whole["digest"]
-
-
-def test_the_log_of_a_killed_run_replays_to_the_same_bytes(tmp_path, uninterrupted):
-    out = tmp_path / "run"
-    kill_at_random(out, rng=np.random.default_rng(3), kills=1)
-    run_to_the_end(out)
-    verdict = replay_run(RunDirectory.open(out))
-    assert verdict, str(verdict.difference)
-    assert verdict.digest == uninterrupted["digest"]
 
 
 def test_a_run_whose_worker_is_killed_ends_with_its_own_exit_code_and_goes_on(

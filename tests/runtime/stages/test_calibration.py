@@ -9,7 +9,7 @@ from sightline.perceive.normal import CalibrationBank, CalibrationSettings
 from sightline.records.decision import final_revisions
 from sightline.runtime import make_plan
 from simulation.engine import SimulatedEngine
-from simulation.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of
+from simulation.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of_stages
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
 
@@ -37,8 +37,7 @@ def rows():
 
 def test_each_series_is_as_rare_as_its_own_scores_say():
     one = plan(partitions=1)
-    _, scores = scores_of(rows(), plan=one)
-    _, rarities = scores_of(rows(), stage="rare", plan=one)
+    _, (scores, rarities) = scores_of_stages(rows(), ["unlike", "rare"], plan=one)
     settings = CalibrationSettings(
         block_rows=BLOCK, least_blocks=BLOCKS, confirm_blocks=BLOCKS, kept_blocks=200
     )
@@ -53,8 +52,7 @@ def test_blocks_are_of_windows_with_data():
     one = plan(partitions=1)
     gone = list(range(300, 340))
     left = rows().filter(~((pl.col("time_ns") - START_NS) // NS_PER_S).is_in(gone))
-    _, scores = scores_of(left, plan=one)
-    _, rarities = scores_of(left, stage="rare", plan=one)
+    _, (scores, rarities) = scores_of_stages(left, ["unlike", "rare"], plan=one)
     settings = CalibrationSettings(
         block_rows=BLOCK, least_blocks=BLOCKS, confirm_blocks=BLOCKS, kept_blocks=200
     )

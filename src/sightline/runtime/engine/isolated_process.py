@@ -15,13 +15,12 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
 from sightline.errors import SightlineError
 from sightline.limits import DEFAULT_LIMITS, Limits
-from sightline.runtime.engine.answerers import Answering, built_answerer
 from sightline.runtime.engine.exchange import (
     SharedPictures,
     encode_failure,
@@ -29,10 +28,13 @@ from sightline.runtime.engine.exchange import (
     read_asked,
 )
 
+if TYPE_CHECKING:
+    from sightline.runtime.engine.answerers import Answering
+
 HELLO = b"hello"
 """First message of the process: it has imported what it needs, and waits for what to build."""
 
-Build = Callable[[Mapping[str, Any]], Answering]
+Build = Callable[[Mapping[str, Any]], "Answering"]
 
 
 def serve(
@@ -102,5 +104,7 @@ def _as_mapping(error: Exception) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    from sightline.runtime.engine.answerers import built_answerer
+
     cv2.setNumThreads(1)  # further threads are set in the environment, before any import
     serve(int(sys.argv[1]), int(sys.argv[2]), build=built_answerer)

@@ -14,7 +14,7 @@ from benchmarks.safety.scene_drawing import SceneConfig, draw_clear, draw_confli
 from benchmarks.safety.trial import Deployment, Moment, Trial, run_trial
 from benchmarks.safety.trial_picture import SIZE_PX, Story, draw_moment
 from sightline.errors import StorageError, UsageError
-from sightline.evidence.drawing.movie import movie
+from sightline.evidence.drawing.rendering import movie
 
 MAX_MOVIES = 20
 """Videos of one evaluation; of more lost or falsely stopped trials the first are drawn."""

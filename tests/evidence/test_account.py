@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from sightline.cli.main import app_for
 from sightline.evidence import account_lines, draw_account, explain
 from sightline.evidence.rows_account import decision_subject
-from sightline.evidence.trial import MAX_RUNS
-from sightline.evidence.tried import try_decision
+from sightline.evidence.trial import MAX_RUNS, try_decision
 from sightline.records.decision import final_revisions
 from sightline.runtime import Pipeline, RunDirectory, RunOptions, make_plan, run_pipeline
 from sightline.sense import MemorySource

@@ -7,8 +7,12 @@ import pytest
 from scipy.stats import norm
 
 from sightline.errors import UsageError
-from sightline.evidence.detection_drawing import draw_detection
-from sightline.evidence.detection_probability import false_calls, fit_hit_miss, fit_signal
+from sightline.evidence.detection_probability import (
+    draw_detection,
+    false_calls,
+    fit_hit_miss,
+    fit_signal,
+)
 
 SLOPE = 3.5
 A90 = math.exp(math.log(9) / SLOPE)

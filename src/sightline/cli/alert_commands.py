@@ -16,7 +16,7 @@ from sightline.decide.alerting.actions import operator_action
 from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.giving import give_to_desk, parse_until
+from sightline.runtime.alerting.controls import give_to_desk, parse_until
 
 app = typer.Typer(
     help="Answer the alarms of a run that goes on: acknowledge, reset, shelve, mask.",

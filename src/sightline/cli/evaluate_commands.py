@@ -21,7 +21,7 @@ from sightline.evidence.fleet_evaluation import (
 )
 from sightline.evidence.site_scores import camera_of, score_site
 from sightline.evidence.tracking import ScoringRules, score_tracks
-from sightline.evidence.tracking.rules import chosen_frames, left_out_notes
+from sightline.evidence.tracking.overlaps import chosen_frames, left_out_notes
 from sightline.perceive.normal.satellite_watch import FALSE_ALERTS_PER_DAY, LEARN_DAYS
 from sightline.sense.frames.mot_files import MotTable, read_tracks, read_truth
 

@@ -17,9 +17,9 @@ from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.unreadable_files import why_unreadable
+from sightline.sense.frames.usual_view import view_print
 from sightline.sense.frames.video_file import best_reader
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
-from sightline.sense.frames.view_print import view_print
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 LIVE = ("rtsp", "rtsps", "http", "https")

@@ -14,9 +14,8 @@ from sightline.act.kpi_ledger import KpiLedger
 from sightline.cli.console import Terminal, print_json, utc
 from sightline.errors import UsageError
 from sightline.runtime.kpis.form import load_kpis
-from sightline.runtime.kpis.job import EVER_NS, run_kpis
+from sightline.runtime.kpis.job import EVER_NS, KpiReport, run_kpis
 from sightline.runtime.kpis.plan import Status
-from sightline.runtime.kpis.report import KpiReport
 from sightline.sense.contract import utc_ns
 from sightline.sense.objects import open_folder
 

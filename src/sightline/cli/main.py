@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "check": ("pipeline_commands:check", "Find all that is wrong with a pipeline file."),
         "doctor": ("doctor_command:doctor", "Find what would keep a run from working here."),
         "run": ("run_command:run", "Run a pipeline over rows, cameras, or both."),
-        "live": ("live_command:live", "Run a pipeline on what comes, as it comes."),
+        "live": ("run_command:live", "Run a pipeline on what comes, as it comes."),
         "detect": ("detect_command:detect", "Find what is unlike the past in a file."),
         "publish": ("publish_command:publish", "Put the rows of a file on a broker."),
         "batch": ("batch_command:app", "Jobs over many files, for a container."),

@@ -16,9 +16,9 @@ from sightline.cli.output_files import check_outputs
 from sightline.cli.runs import open_run
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.account_picture import write_text
-from sightline.evidence.detection_drawing import draw_detection
 from sightline.evidence.detection_probability import (
     Detection,
+    draw_detection,
     false_calls,
     fit_hit_miss,
     fit_signal,

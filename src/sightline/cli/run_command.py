@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import shlex
@@ -424,3 +425,23 @@ def _control(line: bytes) -> Mapping[str, Any]:
         return in_ns(plain) if isinstance(plain, dict) else {}
     except (UsageError, ValueError):
         return {}
+
+
+# --- sightline live -------------------------------------------------------------------------------
+
+_OF_RUN = inspect.signature(run, eval_str=True)
+
+
+def live(**options: Any) -> None:
+    """Run a pipeline on rows and pictures as they come; the same as run --live.
+
+    Ctrl-C or SIGTERM ends the run after what has come is in the log; --resume goes on with it.
+    """
+    run(**options, live=True)
+
+
+# Typer reads the options of a command from its signature: these are those of `run`, but one.
+live.__annotations__ = {name: one.annotation for name, one in _OF_RUN.parameters.items()}
+live.__signature__ = _OF_RUN.replace(  # type: ignore[attr-defined]
+    parameters=[one for name, one in _OF_RUN.parameters.items() if name != "live"]
+)

@@ -13,7 +13,7 @@ from sightline.decide.alerting.actions import (
 )
 from sightline.errors import SightlineError, UsageError
 from sightline.limits import Limits
-from sightline.runtime.alerting.giving import parse_until
+from sightline.runtime.alerting.controls import parse_until
 from sightline.sense.yaml_form import read_json
 
 _HIDING = frozenset({"shelve", "mask"})

@@ -25,8 +25,7 @@ from sightline.evidence.report import account_sections
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.shown_text import markup
 from sightline.runtime import RunDirectory
-from sightline.runtime.alerting.controls import takes_controls
-from sightline.runtime.alerting.giving import give_to_desk
+from sightline.runtime.alerting.controls import give_to_desk, takes_controls
 
 REVIEW_LINK = '<p><a href="/review">Review parts</a></p>'
 

@@ -38,7 +38,7 @@ from sightline.evidence.rows_account import (
 )
 from sightline.evidence.said import Said, SaidLog, ledger_has
 from sightline.evidence.site_subjects import PAIR_KINDS, subject_of
-from sightline.evidence.tried import NOT_TRIED, TriedDecision, try_decision
+from sightline.evidence.trial import NOT_TRIED, TriedDecision, try_decision
 from sightline.evidence.words import moment, number
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import read_entries

@@ -17,7 +17,7 @@ from sightline.evidence.novelty_account import novelty_title
 from sightline.evidence.part_account import PartFacts, part_lines
 from sightline.evidence.site_subjects import COMMAND_KIND
 from sightline.evidence.track_paths import TrackPath
-from sightline.evidence.tried import put_off_words
+from sightline.evidence.trial import put_off_words
 from sightline.evidence.words import (
     counts_words,
     figure,

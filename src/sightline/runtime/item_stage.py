@@ -45,7 +45,7 @@ class CameraPlan:
         geometry: camera model for pictures of the contract's size; None: nothing is known in
             metres.
         starts_empty: whether somebody has seen to it that nobody is in view when a run starts.
-        view: print of what it shows (:mod:`sightline.sense.frames.view_print`); None: unknown.
+        view: print of what it shows (:mod:`sightline.sense.frames.usual_view`); None: unknown.
     """
 
     name: str

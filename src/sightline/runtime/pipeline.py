@@ -30,7 +30,7 @@ from sightline.runtime.settings import DetectorSettings, Form, Grid, Name, Stage
 from sightline.runtime.site import expanded
 from sightline.runtime.stage import AnyStage
 from sightline.sense.form_faults import FieldsAt, Place, faults_of, fields_in
-from sightline.sense.frames.view_print import ViewPrint
+from sightline.sense.frames.usual_view import ViewPrint
 from sightline.sense.yaml_form import error_of, read_yaml
 
 BUILT_IN_STAGES: Mapping[str, str] = {

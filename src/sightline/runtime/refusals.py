@@ -28,7 +28,7 @@ from sightline.sense.admission import written_event_time
 from sightline.sense.describing import describe_table
 from sightline.sense.field_values import parse_times
 from sightline.sense.frames import FrameReason
-from sightline.sense.frames.view_print import likeness
+from sightline.sense.frames.usual_view import likeness
 from sightline.sense.yaml_form import line_of
 
 _ENOUGH = 50

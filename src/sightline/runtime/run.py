@@ -25,7 +25,7 @@ from sightline.records import Accounts
 from sightline.records.decision import decisions_digest, final_revisions
 from sightline.runtime.alerting.controls import ControlInbox
 from sightline.runtime.engine.answerers import isolated_scorers, lookers
-from sightline.runtime.engine.camera_trouble import CameraTrouble
+from sightline.runtime.engine.camera_inbox import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.frame_shell import FrameTally

@@ -25,7 +25,7 @@ from sightline.errors import PipelineError
 from sightline.perceive.tracking import TrackerSettings
 from sightline.runtime.settings import Breaker, Form, Name
 from sightline.sense.form_faults import Place
-from sightline.sense.frames.view_print import ViewPrint
+from sightline.sense.frames.usual_view import ViewPrint
 from sightline.sense.yaml_form import refusal
 
 _SITE_TICK_S = 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.errors import StorageError
-from sightline.evidence.drawing.movie import movie
+from sightline.evidence.drawing.rendering import movie
 
 PICTURE = np.zeros((48, 64, 3), np.uint8)
 

@@ -14,10 +14,9 @@ from sightline.evidence.drawing import (
     render_video,
     run_scenes,
 )
-from sightline.evidence.drawing import movie as movie_module
-from sightline.evidence.drawing.movie import FixedRateMovie, movie
+from sightline.evidence.drawing import rendering
 from sightline.evidence.drawing.palette import LEVELS, NO_PICTURE
-from sightline.evidence.drawing.rendering import RunPictures, scene_at
+from sightline.evidence.drawing.rendering import FixedRateMovie, RunPictures, movie, scene_at
 from sightline.records import Frame
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode
@@ -146,9 +145,9 @@ def test_a_video_has_the_frames_of_the_run_at_their_times(stopped, tmp_path):
 
 def test_without_pyav_opencv_writes_as_many_frames(stopped, tmp_path, monkeypatch):
     def opencv(path, size_px, rate_hz):
-        return movie_module.closing(FixedRateMovie(path, size_px, rate_hz))
+        return rendering.closing(FixedRateMovie(path, size_px, rate_hz))
 
-    monkeypatch.setattr(movie_module, "_writer", opencv)
+    monkeypatch.setattr(rendering, "_writer", opencv)
     with movie(tmp_path / "a.mp4", size_px=(64, 48), rate_hz=5.0) as file:
         for level in range(7):
             file.add(np.full((48, 64, 3), 30 * level, np.uint8), level / 5)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sense.frames.frame_cases import faults_of, frames_of
 from sightline.sense.frames import ImageDirectory, VideoFile
+from sightline.sense.frames.av_video import turned, turning_of
 from sightline.sense.frames.image_files import RateTimes
-from sightline.sense.frames.turning import turned, turning_of
 from sightline.sense.frames.video_file import read_with_opencv
 from sightline.sense.frames.video_parts import PacketTape
 

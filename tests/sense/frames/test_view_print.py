@@ -6,7 +6,7 @@ import pytest
 
 from sightline.runtime.pipeline import CameraForm
 from sightline.sense.frames.simulated_camera import SimulatedScene, SimulatedThing
-from sightline.sense.frames.view_print import likeness, view_print
+from sightline.sense.frames.usual_view import likeness, view_print
 
 ALIKE, APART = 0.5, 0.25
 PLACES = range(4)

@@ -17,9 +17,8 @@ from sightline.decide.alerting.alert import (
     digest_rows,
 )
 from sightline.decide.alerting.grouping import common_causes
-from sightline.decide.alerting.placed import PlacedAlerts
 from sightline.decide.alerting.rules import AlertingRules
-from sightline.decide.alerting.state import AlertingState, Standing
+from sightline.decide.alerting.state import AlertingState, PlacedAlerts, Standing
 from sightline.decide.alerting.storm import is_digest_due, offer, settle
 
 

@@ -25,7 +25,7 @@ from sightline.runtime import RunDirectory
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.loop import CAPTURE_TO_COMMAND
 from sightline.runtime.item_stage import CameraPlan
-from sightline.runtime.stages.levels import DEFAULT_LEVELS
+from sightline.runtime.stages.meanings import DEFAULT_LEVELS
 from sightline.runtime.stages.zones import CameraView
 
 NOT_KEPT = "picture not kept"

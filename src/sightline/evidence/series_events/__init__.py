@@ -4,9 +4,9 @@ from sightline.evidence.series_events.event_account import (
     MAX_ALERTS,
     SeriesAlert,
     explain_events,
+    series_alert_lines,
 )
 from sightline.evidence.series_events.event_picture import write_series_alerts
-from sightline.evidence.series_events.event_text import series_alert_lines
 
 __all__ = [
     "MAX_ALERTS",

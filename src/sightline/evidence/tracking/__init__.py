@@ -1,6 +1,6 @@
 """Scoring tracks against truth: HOTA, CLEAR MOT and ID measures from their definitions."""
 
-from sightline.evidence.tracking.rules import ScoringRules
+from sightline.evidence.tracking.overlaps import ScoringRules
 from sightline.evidence.tracking.scoring import TrackingScore, score_tracks
 
 __all__ = [

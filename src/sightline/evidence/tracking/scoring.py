@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from sightline.errors import UsageError
-from sightline.evidence.tracking.clear_mot import ClearCounts, clear_counts
-from sightline.evidence.tracking.hota import HotaTerms, hota_terms
-from sightline.evidence.tracking.identity import IdentityCounts, identity_counts
-from sightline.evidence.tracking.overlaps import Overlaps
-from sightline.evidence.tracking.rules import ScoringRules, chosen_frames, scored_boxes
-from sightline.records.windows import FloatArray
+from sightline.evidence.tracking.overlaps import (
+    EPSILON,
+    FrameOverlaps,
+    Overlaps,
+    ScoringRules,
+    chosen_frames,
+    scored_boxes,
+)
+from sightline.records.windows import FloatArray, IntArray
 from sightline.sense.frames.mot_files import MotTable
 
 
@@ -196,3 +200,282 @@ def _mean(values: FloatArray) -> float:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
+
+
+# --- CLEAR MOT ------------------------------------------------------------------------------------
+# CLEAR MOT: matches that are kept while they hold, and what is missed, invented or swapped.
+#
+# Bernardin & Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT
+# Metrics", EURASIP JIVP 2008; MT and ML: Li, Huang & Nevatia, "Learning to Associate", CVPR 2009.
+# Where those leave a choice, that of MOTChallenge's own scorer is taken, so that numbers compare:
+#
+# - A frame without boxes on one side changes nothing but the counts of false or missed boxes: the
+#   matches before it count as the previous ones after it.
+# - A fragmentation is every start of a tracked stretch but the first. So also where the *truth* was
+#   absent in between, and not where a whole frame had no boxes on one side.
+# - A switch compares with the last track that the identity was ever matched to.
+
+MOSTLY_TRACKED_ABOVE = 0.8
+MOSTLY_LOST_BELOW = 0.2
+_KEEP = 1000.0  # no swap of up to 1000 boxes gains as much overlap
+_NOBODY = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearCounts:
+    """Sums over frames; sequences add up.
+
+    Attributes:
+        tp: boxes of truth matched with a track's box.
+        fp: boxes of tracks without a match.
+        fn: boxes of truth without a match.
+        switches: matches of an identity with another track than its last.
+        fragmentations: interruptions of a tracked identity that is tracked again.
+        mostly_tracked: identities matched in more than 80 % of their boxes.
+        partly_tracked: the rest.
+        mostly_lost: identities matched in less than 20 %.
+        iou_sum: sum of the overlaps of the matches.
+    """
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    switches: int = 0
+    fragmentations: int = 0
+    mostly_tracked: int = 0
+    partly_tracked: int = 0
+    mostly_lost: int = 0
+    iou_sum: float = 0.0
+
+
+def clear_counts(overlaps: Overlaps, *, min_iou: float = 0.5) -> ClearCounts:
+    """Count matches and errors.
+
+    In each frame (the paper's mapping procedure) matches of the frame before are kept where the two
+    boxes still overlap by ``min_iou``; the others are matched one to one so that the sum of
+    overlaps is greatest, and no pair below ``min_iou`` is a match.
+    """
+    identities = len(overlaps.truth_boxes)
+    last_ever = np.full(identities, _NOBODY, np.int64)
+    last_frame = np.full(identities, _NOBODY, np.int64)
+    matched = np.zeros(identities, np.int64)
+    stretches = np.zeros(identities, np.int64)
+    switches, iou_sum = 0, 0.0
+    for frame in overlaps.frames:
+        truth, track, iou = _matches(frame, last_frame, min_iou)
+        switches += int(((last_ever[truth] != track) & (last_ever[truth] != _NOBODY)).sum())
+        iou_sum += float(iou.sum())
+        matched[truth] += 1
+        stretches[truth] += last_frame[truth] == _NOBODY
+        last_ever[truth] = track
+        last_frame[:] = _NOBODY
+        last_frame[truth] = track
+    share = matched / overlaps.truth_boxes
+    tp = int(matched.sum())
+    mostly_tracked = int((share > MOSTLY_TRACKED_ABOVE).sum())
+    mostly_lost = int((share < MOSTLY_LOST_BELOW).sum())
+    return ClearCounts(
+        tp=tp,
+        fp=overlaps.track_total - tp,
+        fn=overlaps.truth_total - tp,
+        switches=switches,
+        fragmentations=int(np.clip(stretches - 1, 0, None).sum()),
+        mostly_tracked=mostly_tracked,
+        partly_tracked=identities - mostly_tracked - mostly_lost,
+        mostly_lost=mostly_lost,
+        iou_sum=iou_sum,
+    )
+
+
+def _matches(
+    frame: FrameOverlaps, last_frame: IntArray, min_iou: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Identities of both sides and overlap of each match."""
+    iou = frame.iou()
+    is_kept = last_frame[frame.truth][:, None] == frame.track[None, :]
+    value = np.where(iou < min_iou - EPSILON, 0.0, iou + _KEEP * is_kept)
+    row, column = linear_sum_assignment(value, maximize=True)
+    is_match = value[row, column] > EPSILON
+    row, column = row[is_match], column[is_match]
+    return frame.truth[row], frame.track[column], iou[row, column]
+
+
+# --- HOTA -----------------------------------------------------------------------------------------
+# HOTA: detection and association weighed alike, over all demands on localisation.
+#
+# Luiten, Osep, Dendorfer, Torr, Geiger, Leal-Taixé & Leibe, "HOTA: A Higher Order Metric for
+# Evaluating Multi-Object Tracking", IJCV 129 (2021). With a match c of identity i and track k,
+# TPA(c) are the matches of i with k, FNA(c) the other boxes of i and FPA(c) the other boxes of k:
+#
+#     A(c)   = |TPA(c)| / (|TPA(c)| + |FNA(c)| + |FPA(c)|)
+#     AssA_α = mean of A(c) over the matches whose overlap is at least α
+#     DetA_α = |TP| / (|TP| + |FN| + |FP|)
+#     HOTA_α = √(DetA_α · AssA_α) = √(Σ A(c) / (|TP| + |FN| + |FP|))
+#     HOTA   = mean of HOTA_α over α = 0.05, 0.10, …, 0.95
+
+ALPHAS: tuple[float, ...] = tuple(np.arange(0.05, 0.99, 0.05).tolist())
+"""Thresholds of intersection over union, 0.05 to 0.95: the integral over α as a sum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HotaTerms:
+    """The terms of HOTA at each of the 19 thresholds; see :func:`combined_terms` for sequences.
+
+    Where nothing is matched at a threshold, the association terms are 0 and the localisation is 1
+    there, as in the scorer of MOTChallenge; the means over thresholds contain those values.
+
+    Attributes:
+        tp: int64[19], matches.
+        fn: int64[19], boxes of truth without a match.
+        fp: int64[19], boxes of tracks without a match.
+        ass_a: float64[19], association accuracy, the mean of A(c).
+        ass_re: float64[19], association recall, the mean of |TPA| / (|TPA| + |FNA|).
+        ass_pr: float64[19], association precision, the mean of |TPA| / (|TPA| + |FPA|).
+        loc_a: float64[19], localisation accuracy, the mean overlap of the matches.
+    """
+
+    tp: IntArray
+    fn: IntArray
+    fp: IntArray
+    ass_a: FloatArray
+    ass_re: FloatArray
+    ass_pr: FloatArray
+    loc_a: FloatArray
+
+    @property
+    def det_a(self) -> FloatArray:
+        """float64[19], detection accuracy |TP| / (|TP| + |FN| + |FP|)."""
+        return _share_of(self.tp, self.tp + self.fn + self.fp)
+
+    @property
+    def det_re(self) -> FloatArray:
+        """float64[19], detection recall |TP| / (|TP| + |FN|)."""
+        return _share_of(self.tp, self.tp + self.fn)
+
+    @property
+    def det_pr(self) -> FloatArray:
+        """float64[19], detection precision |TP| / (|TP| + |FP|)."""
+        return _share_of(self.tp, self.tp + self.fp)
+
+    @property
+    def hota(self) -> FloatArray:
+        """float64[19], geometric mean of detection and association accuracy."""
+        found: FloatArray = np.sqrt(self.det_a * self.ass_a)
+        return found
+
+
+def hota_terms(overlaps: Overlaps) -> HotaTerms:
+    """Match each frame once, for all thresholds, and count.
+
+    The matching is the one-to-one assignment that is meant to give the highest HOTA. It maximises
+    the sum of overlap times alignment, where the alignment of an identity and a track is a Jaccard
+    index over the whole sequence: how often the two could be matched, each chance weighed by how
+    exclusive it is, over all their boxes.
+
+    Memory: float64[identities, tracks].
+    """
+    alignment = _alignment(overlaps)
+    pairs: list[IntArray] = [np.empty(0, np.int64)]
+    ious: list[FloatArray] = [np.empty(0)]
+    for frame in overlaps.frames:
+        iou = frame.iou()
+        score = alignment[frame.truth[:, None], frame.track[None, :]] * iou
+        row, column = linear_sum_assignment(score, maximize=True)
+        pairs.append(frame.truth[row] * len(overlaps.track_boxes) + frame.track[column])
+        ious.append(iou[row, column])
+    pair, matched_iou = np.concatenate(pairs), np.concatenate(ious)
+    is_match = matched_iou[None, :] >= np.array(ALPHAS)[:, None] - EPSILON
+    tp = is_match.sum(axis=1, dtype=np.int64)
+    association = np.array([_association(overlaps, pair[chosen]) for chosen in is_match])
+    return HotaTerms(
+        tp=tp,
+        fn=overlaps.truth_total - tp,
+        fp=overlaps.track_total - tp,
+        ass_a=association[:, 0],
+        ass_re=association[:, 1],
+        ass_pr=association[:, 2],
+        loc_a=np.where(tp > 0, (is_match * matched_iou).sum(axis=1) / np.maximum(tp, 1), 1.0),
+    )
+
+
+def _alignment(overlaps: Overlaps) -> FloatArray:
+    """float64[identities, tracks]: alignment of an identity with a track over the sequence."""
+    shared = np.zeros((len(overlaps.truth_boxes), len(overlaps.track_boxes)))
+    for frame in overlaps.frames:
+        iou = frame.iou()
+        rivals = iou.sum(axis=0)[None, :] + iou.sum(axis=1)[:, None] - iou
+        at = frame.pair_truth, frame.pair_track
+        shared[frame.truth[at[0]], frame.track[at[1]]] += iou[at] / rivals[at]
+    union = overlaps.truth_boxes[:, None] + overlaps.track_boxes[None, :] - shared
+    found: FloatArray = shared / union
+    return found
+
+
+def _association(overlaps: Overlaps, pair: IntArray) -> tuple[float, float, float]:
+    """Mean over matches of A = TPA / (TPA + FNA + FPA) and its recall and precision.
+
+    All matches of one identity with one track (``pair``: identity * tracks + track) have the same
+    TPA (their number), FNA (other boxes of the identity) and FPA (other boxes of the track).
+    """
+    if not len(pair):
+        return 0.0, 0.0, 0.0
+    kind, tpa = np.unique(pair, return_counts=True)
+    truth, track = np.divmod(kind, len(overlaps.track_boxes))
+    of_truth, of_track = overlaps.truth_boxes[truth], overlaps.track_boxes[track]
+    return (
+        float((tpa * (tpa / (of_truth + of_track - tpa))).sum() / len(pair)),
+        float((tpa * (tpa / of_truth)).sum() / len(pair)),
+        float((tpa * (tpa / of_track)).sum() / len(pair)),
+    )
+
+
+def _share_of(part: IntArray, whole: IntArray) -> FloatArray:
+    """NaN where there is nothing to have a share in."""
+    found: FloatArray = np.full(len(part), np.nan)
+    np.divide(part, whole, out=found, where=whole > 0)
+    return found
+
+
+# --- ID measures ----------------------------------------------------------------------------------
+# ID measures: how much of each identity is one track, by the best one-to-one assignment.
+#
+# Ristani, Solera, Zou, Cucchiara & Tomasi, "Performance Measures and a Data Set for Multi-Target,
+# Multi-Camera Tracking", ECCV workshops 2016:
+#
+#     IDP = IDTP / (IDTP + IDFP),  IDR = IDTP / (IDTP + IDFN),
+#     IDF1 = 2 IDTP / (2 IDTP + IDFP + IDFN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityCounts:
+    """Sums over frames; sequences add up.
+
+    Attributes:
+        idtp: boxes of truth covered by the track that its identity is assigned to.
+        idfp: boxes of tracks that cover nothing of the identity assigned to them.
+        idfn: boxes of truth that the assigned track does not cover.
+    """
+
+    idtp: int = 0
+    idfp: int = 0
+    idfn: int = 0
+
+
+def identity_counts(overlaps: Overlaps, *, min_iou: float = 0.5) -> IdentityCounts:
+    """Assign tracks to identities for the whole sequence and count.
+
+    The paper's minimum-cost matching of identities and tracks pays for every box that is missed
+    or false. As IDFN = boxes of truth - IDTP and IDFP = boxes of tracks - IDTP, the least cost is
+    the greatest IDTP: the assignment maximises the number of boxes that overlap by ``min_iou``.
+
+    Memory: float64[identities, tracks].
+    """
+    together = np.zeros((len(overlaps.truth_boxes), len(overlaps.track_boxes)))
+    for frame in overlaps.frames:
+        near = frame.pair_iou >= min_iou
+        together[frame.truth[frame.pair_truth[near]], frame.track[frame.pair_track[near]]] += 1
+    row, column = linear_sum_assignment(together, maximize=True)
+    idtp = int(together[row, column].sum())
+    return IdentityCounts(
+        idtp=idtp, idfp=overlaps.track_total - idtp, idfn=overlaps.truth_total - idtp
+    )

@@ -22,8 +22,8 @@ from sightline.runtime.stages.zones import CameraView
 from sightline.sense.frames import CameraHealth, FrameContract, FrameFault
 from sightline.sense.frames.health import HealthSignal, RateWatch, contract_breaches
 from sightline.sense.frames.reasons import MEASURES, FrameReason
+from sightline.sense.frames.usual_view import view_print
 from sightline.sense.frames.video_parts import PacketTape
-from sightline.sense.frames.view_print import view_print
 
 _DIGEST_HEX = 32
 _PRINTED = frozenset({1, 25, 250})

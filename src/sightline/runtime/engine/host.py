@@ -19,7 +19,13 @@ from sightline.recorder import Storage, read_entries
 from sightline.recorder.chain import ChainHead, LogOrigin
 from sightline.records import Entry, EntryKind, Frame
 from sightline.records.plain_json import plain_json
-from sightline.runtime.engine.batches import checked_frame, encode_frame, frame_digest
+from sightline.runtime.engine.batches import (
+    checked_frame,
+    encode_frame,
+    entries_by_epoch,
+    frame_digest,
+    take_referenced,
+)
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.frame_shell import FrameShell, FrameTally
 from sightline.runtime.engine.guard import Request
@@ -29,7 +35,6 @@ from sightline.runtime.engine.heads import heads_payload, newest_heads
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.logged_core import Committed, Core, HostClocks, Input, LoggedCore
 from sightline.runtime.engine.outputs import StepOutput
-from sightline.runtime.engine.references import entries_by_epoch, take_referenced
 from sightline.runtime.engine.row_counts import SUPERSEDED
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.stepping import step_logged

@@ -18,7 +18,7 @@ from sightline.limits import Limits
 from sightline.records import Frame
 from sightline.records.command import ActuatorCommand
 from sightline.records.signals import NS_PER_S, RECEIVED_NS
-from sightline.runtime.engine.camera_trouble import CameraTrouble
+from sightline.runtime.engine.camera_inbox import CameraTrouble
 from sightline.runtime.engine.driving import EpochDriver
 from sightline.runtime.engine.feeds import Part
 from sightline.runtime.engine.frame_shell import FrameTally

@@ -24,13 +24,13 @@ from sightline.records.decision import decisions_digest, final_revisions
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.part import note_bytes
 from sightline.records.plain_json import plain_json
+from sightline.runtime.engine.batches import take_referenced
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.fan_in import FanInCore
 from sightline.runtime.engine.guard import ArraysRequest, Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.outputs import StageRows, StepOutput
-from sightline.runtime.engine.references import take_referenced
 from sightline.runtime.engine.stepping import restore_logged, step_logged
 from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory

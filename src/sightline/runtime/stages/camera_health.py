@@ -23,12 +23,13 @@ from sightline.runtime.item_stage import (
 )
 from sightline.runtime.settings import ItemSettings
 from sightline.runtime.stages.detect import LONG_S, Looked, doubt_reason
-from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
 from sightline.runtime.stages.meanings import (
     ALL_LEFT_ASIDE,
+    DEFAULT_LEVELS,
     FALLBACK,
     FINDS_NOTHING,
     NO_FRAMES,
+    SEVERITY,
     meaning,
 )
 

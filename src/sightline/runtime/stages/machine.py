@@ -45,8 +45,7 @@ from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, Item
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.camera_health import CameraHealthStage
 from sightline.runtime.stages.detect import VIEW_IS_EMPTY, doubt_reason
-from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
-from sightline.runtime.stages.meanings import CALM, meaning
+from sightline.runtime.stages.meanings import CALM, DEFAULT_LEVELS, SEVERITY, meaning
 from sightline.runtime.stages.zones import (
     CameraView,
     ZonesStage,

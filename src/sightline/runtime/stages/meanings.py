@@ -14,6 +14,8 @@ from sightline.decide.actuation import (
     STALE_SIGHT,
     WAITS_FOR_RESET,
 )
+from sightline.records.command import CommandLevel
+from sightline.records.decision import Severity
 from sightline.records.detections import DoubtCode
 from sightline.runtime.engine.headers import CLOCK_SKEW
 from sightline.sense.frames import FrameReason
@@ -87,3 +89,47 @@ def meaning(code: str) -> str:
     if code.startswith(FALLBACK):
         return "the detector did not answer in time, or not usably"
     return _MEANINGS.get(code, "")
+
+
+# --- what each reason asks of a machine -----------------------------------------------------------
+
+_STOP, _SLOW, _WARN = CommandLevel.STOP, CommandLevel.SLOW, CommandLevel.WARN
+DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
+    {
+        RiskCode.IN_FORBIDDEN_ZONE: _STOP,
+        RiskCode.LOST_IN_ZONE: _STOP,
+        RiskCode.ZONE_OCCUPANCY: _WARN,
+        RiskCode.DWELL: _WARN,
+        RiskCode.OVERSPEED: _SLOW,
+        RiskCode.TOO_CLOSE: _STOP,
+        RiskCode.IN_STOPPING_PATH: _STOP,
+        RiskCode.COLLISION_COURSE: _STOP,
+        RiskCode.APPROACHING: _SLOW,
+        RiskCode.LOST_NEAR_MACHINE: _STOP,
+        RiskCode.UNLOCATED: _STOP,
+        # A picture that shows nothing, or something else than the calibrated view, is no sight.
+        FrameReason.FROZEN: _STOP,
+        FrameReason.BLACK: _STOP,
+        FrameReason.OVER_EXPOSED: _STOP,
+        FrameReason.COVERED: _STOP,
+        FrameReason.MOVED: _STOP,
+        FrameReason.BLURRED: _SLOW,
+        FrameReason.SHIFTED: _SLOW,
+        FrameReason.RATE_LOW: _WARN,
+        # That nobody is reported means nothing, or not enough.
+        DoubtCode.VIEW_UNPROVEN: _STOP,
+        DoubtCode.VIEW_CHANGED: _STOP,
+        DoubtCode.VIEW_DARK: _STOP,
+        DoubtCode.AT_BOUND: _STOP,
+    }
+)
+"""What each reason asks for where a machine says nothing else; any other asks for STOP."""
+SEVERITY: Mapping[CommandLevel, Severity] = MappingProxyType(
+    {
+        CommandLevel.NONE: Severity.INFO,
+        CommandLevel.WARN: Severity.WARNING,
+        CommandLevel.SLOW: Severity.WARNING,
+        CommandLevel.STOP: Severity.CRITICAL,
+    }
+)
+"""How grave what asks for a level is."""

@@ -35,8 +35,7 @@ from sightline.runtime.item_stage import (
 )
 from sightline.runtime.settings import Form, ItemSettings, Name
 from sightline.runtime.stages.detect import VIEW_IS_EMPTY
-from sightline.runtime.stages.levels import DEFAULT_LEVELS, SEVERITY
-from sightline.runtime.stages.meanings import meaning
+from sightline.runtime.stages.meanings import DEFAULT_LEVELS, SEVERITY, meaning
 from sightline.runtime.stages.track import (
     Sight,
     doubt_from_mapping,

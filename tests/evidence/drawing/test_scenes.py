@@ -12,9 +12,9 @@ from sightline.evidence.drawing import (
     draw_site,
     render_still,
     render_video,
+    rendering,
     run_scenes,
 )
-from sightline.evidence.drawing import rendering
 from sightline.evidence.drawing.palette import LEVELS, NO_PICTURE
 from sightline.evidence.drawing.rendering import FixedRateMovie, RunPictures, movie, scene_at
 from sightline.records import Frame

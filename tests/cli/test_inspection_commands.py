@@ -16,9 +16,11 @@ from perceive.inspection.surface_cases import holed, mask_of_hole, surface
 from sightline.act.batch_ledger import BatchLedger
 from sightline.cli.main import app_for
 from sightline.errors import SourceError, UsageError
+from sightline.evidence.inspection.evaluation import evaluate_model
 from sightline.evidence.inspection.inspecting import look_at
 from sightline.evidence.inspection.picture_account import maps_note
 from sightline.perceive.inspection.inspector_model import load_inspector
+from sightline.sense.frames.part_pictures import find_part_pictures
 
 
 def run(*arguments):
@@ -107,6 +109,17 @@ def test_an_evaluation_has_figures_with_intervals(data, model):
     assert found["image"]["auroc"]["low"] <= found["image"]["auroc"]["value"] <= 1
     assert found["per_class"]["hole"]["auroc"]["value"] > 0.9
     assert set(found["pixel"]) == {"pixel_ap", "pixel_f1", "pixel_f1_best", "pro"}
+
+
+def test_an_evaluation_counts_what_a_person_looks_at_beside_what_is_rejected(data, model):
+    found = load_inspector(model[0])
+    pictures = find_part_pictures(data)
+    no_one = found.inspector.with_thresholds(reject_from=1e9, review_from=-1e9, mark_from=0.0)
+    figures = evaluate_model(replace(found, inspector=no_one), pictures).as_mapping()
+    assert figures["image"]["recall"]["value"] == 0
+    assert figures["image"]["not_accepted"]["value"] == 1
+    assert figures["false_rejects"]["rejected"] == 0
+    assert figures["false_rejects"]["not_accepted"] == figures["false_rejects"]["good_parts"]
 
 
 def test_predictions_are_a_table_boxes_and_maps_of_16_bits(data, model, tmp_path):

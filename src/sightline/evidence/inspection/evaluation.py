@@ -44,7 +44,9 @@ class Evaluation:
         boxes: of each picture, float32[k, 5].
         refused: pictures that were not looked at, by code.
         image, per_class, pixel: figures by name; those of a class are against all good pictures.
-        rejects: false-reject rate of good parts, with exact bounds.
+            Of bad pictures ``recall`` is the share rejected, ``not_accepted`` with those reviewed.
+        rejects: false-reject rate of good parts, with exact bounds, and how many are not accepted
+            (rejected or reviewed).
     """
 
     model: str
@@ -138,6 +140,7 @@ def evaluate_model(
     said = _Said(
         score=score,
         alarm=score >= model.inspector.reject_from,
+        looked_at=score >= model.inspector.review_from,
         is_bad=np.array([not one.is_good for one in looked]),
         parts=tuple(one.part for one in looked),
     )
@@ -168,6 +171,7 @@ class _Said:
 
     score: Floats
     alarm: Bools
+    looked_at: Bools
     is_bad: Bools
     parts: tuple[str, ...]
 
@@ -177,7 +181,8 @@ class _Said:
             "ap": lambda chosen: average_precision(self.score[chosen], self.is_bad[chosen]),
             "f1": self._f1,
             "f1_best": lambda chosen: best_f1(self.score[chosen], self.is_bad[chosen]),
-            "recall": self._recall,
+            "recall": lambda chosen: self._share_of_bad(self.alarm, chosen),
+            "not_accepted": lambda chosen: self._share_of_bad(self.looked_at, chosen),
         }
         return {name: by_part(figure, self.parts, seed=seed) for name, figure in wanted.items()}
 
@@ -185,13 +190,14 @@ class _Said:
         return _Said(
             score=self.score[kept],
             alarm=self.alarm[kept],
+            looked_at=self.looked_at[kept],
             is_bad=self.is_bad[kept],
             parts=tuple(self.parts[i] for i in kept),
         )
 
-    def _recall(self, chosen: IntArray) -> float:
+    def _share_of_bad(self, said: Bools, chosen: IntArray) -> float:
         bad = self.is_bad[chosen]
-        return float(self.alarm[chosen][bad].mean()) if bad.any() else float("nan")
+        return float(said[chosen][bad].mean()) if bad.any() else float("nan")
 
     def _f1(self, chosen: IntArray) -> float:
         hits = (self.alarm[chosen] & self.is_bad[chosen]).sum()
@@ -204,10 +210,12 @@ def _rejects(score: Floats, parts: Sequence[str], model: InspectorModel) -> dict
         return {}
     of_parts = part_scores(score.tolist(), parts)
     rejected = int((of_parts >= model.inspector.reject_from).sum())
+    not_accepted = int((of_parts >= model.inspector.review_from).sum())
     stated = model.artefact.card["threshold"]
     return {
         "good_parts": len(of_parts),
         "rejected": rejected,
+        "not_accepted": not_accepted,
         "rate": rejected / len(of_parts),
         "low": binomial_lower(rejected, len(of_parts), confidence=0.975),
         "high": binomial_upper(rejected, len(of_parts), confidence=0.975),

@@ -43,7 +43,14 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from benchmarks.servers import Server, nats_server, own, postgres_server, rabbitmq_server
+from benchmarks.servers import (
+    Server,
+    ended_in_order,
+    nats_server,
+    own,
+    postgres_server,
+    rabbitmq_server,
+)
 from sightline.act.kpi_ledger import KpiLedger
 from sightline.act.ledger_database import ledger_engine
 from sightline.brokers.address import BrokerAddress
@@ -112,6 +119,8 @@ class _Trial:
 
     folder: Path
     servers: Mapping[str, Server]
+    ending: contextlib.ExitStack
+    """Ends what the trial has started, however it ends."""
     chance: np.random.Generator
     say: Callable[[str], None]
     recovery_s: dict[str, list[float]] = field(default_factory=dict)
@@ -173,7 +182,7 @@ def disturb(
         UsageError: a server is not installed.
     """
     satellites = max(records // (len(SOURCES) * _SECONDS), 10)
-    with contextlib.ExitStack() as stack:
+    with ended_in_order(), contextlib.ExitStack() as stack:
         if folder is None:
             made = stack.enter_context(tempfile.TemporaryDirectory())
         else:
@@ -186,7 +195,7 @@ def disturb(
                 ("postgresql", postgres_server),
             )
         }
-        trial = _Trial(Path(made), servers, np.random.default_rng(seed), progress)
+        trial = _Trial(Path(made), servers, stack, np.random.default_rng(seed), progress)
         _write_files(trial.folder, satellites)
         progress("undisturbed run over the same rows in files")
         undisturbed = _undisturbed(trial.folder)
@@ -647,8 +656,10 @@ def _kpi_command(trial: _Trial, files: Path, url: str) -> list[str]:
 
 def _kpi_job(trial: _Trial, files: Path) -> subprocess.Popen[bytes]:
     with (trial.folder / "said.txt").open("ab") as said:
-        return subprocess.Popen(_kpi_command(trial, files, trial.ledger("kpis")),
-                                stdout=subprocess.DEVNULL, stderr=said)  # fmt: skip
+        job = subprocess.Popen(_kpi_command(trial, files, trial.ledger("kpis")),
+                               stdout=subprocess.DEVNULL, stderr=said)  # fmt: skip
+    trial.ending.callback(job.kill)
+    return job
 
 
 def _kpi_digest(url: str) -> tuple[int, str]:

@@ -139,6 +139,24 @@ def program(*names: str, beside: Sequence[str] = ()) -> str:
 
 
 @contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """SIGTERM leaves this block like an error, so that what was started in it is ended.
+
+    Servers have sessions of their own: nothing else would end them. For the main thread alone.
+    """
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: the second would interrupt the ending
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
 def own(server: Server) -> Iterator[Server]:
     """A server while it is needed."""
     try:

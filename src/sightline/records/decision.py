@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -133,6 +133,8 @@ class Decision:
     reasons: tuple[Reason, ...]
     mode: Mode
     trace_id: str
+    # Log and ledger both store them; made once, they cost half of what the ledger costs in all.
+    _canonical: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain JSON-ready mapping; NaN becomes null because JSON has none."""
@@ -159,7 +161,9 @@ class Decision:
 
     def canonical_bytes(self) -> bytes:
         """The bytes that replay must reproduce: UTF-8 JSON, sorted keys, shortest floats."""
-        return canonical_json(self.as_mapping())
+        if not self._canonical:
+            object.__setattr__(self, "_canonical", canonical_json(self.as_mapping()))
+        return self._canonical
 
     def content_bytes(self) -> bytes:
         """Canonical bytes without revision and status: equal content means nothing to revise."""

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from sightline.records.signals import QUARANTINE_SCHEMA, SIGNAL_SCHEMA
 from sightline.sense import Contract, admit
-from sightline.sense.admission import event_time_ns, receipt_time_ns
+from sightline.sense.admission import (
+    Admitter,
+    Batch,
+    Share,
+    event_time_ns,
+    receipt_time_ns,
+)
 
 PLAIN: dict[str, Any] = {
     "contract": "telemetry",
@@ -219,6 +225,26 @@ def test_every_row_comes_out_once(cells: list[tuple[str | None, ...]]) -> None:
     assert admission.refused["_row"].is_sorted()
     assert admission.signals["_time_ns"].null_count() == 0
     assert admission.signals["snr_db"].is_infinite().sum() == 0
+
+
+@settings(max_examples=50, derandomize=True)
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=30), st.data())
+def test_a_share_of_a_batch_is_admitted_as_it_would_be_alone(
+    cells: list[tuple[str | None, ...]], data: st.DataObject
+) -> None:
+    names = ("satellite", "time", "sequence", "snr_db", "mode")
+    columns = {
+        name: pl.Series(column, dtype=pl.String)
+        for name, column in zip(names, zip(*cells, strict=True), strict=True)
+    }
+    batch, admitter = Batch(rows(len(cells), **columns)), Admitter(contract())
+    cut = data.draw(st.integers(0, len(cells)))
+    for share in (Share(batch, 0, cut), Share(batch, cut, len(cells))):
+        shared, alone = share.admission(admitter), admit(contract(), share.rows)
+        assert shared.signals.equals(alone.signals)
+        assert shared.refused.equals(alone.refused)
+        kept = [None if one.kept is None else one.kept.tolist() for one in (shared, alone)]
+        assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from sightline.records import Decision, EntryKind
 from sightline.records.entry import CORE_INPUTS
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import RunDirectory
-from sightline.runtime.engine.batches import decode_frame
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.runtime.engine.outputs import StageRows
@@ -236,10 +235,7 @@ def _gather(
     for entry in read_entries(run.storage, name, until=until, kinds=CORE_INPUTS, limits=limits):
         if entry.kind is EntryKind.INPUT_REFERENCE:
             return False
-        if entry.kind is EntryKind.INPUT:
-            core.step_rows(entry.name, decode_frame(entry.payload))
-        else:
-            core.step(entry)
+        core.step(entry)
     return True
 
 

@@ -43,6 +43,7 @@ from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.replay import fresh_core
 from sightline.runtime.stage import Stage
 from sightline.sense import admit
+from sightline.sense.admission import Share
 
 MAX_RUNS = 48
 """Times the core is run for one trial; at the bound the search ends and says so."""
@@ -286,7 +287,7 @@ class PipelineTrial:
     ) -> None:
         entry = fed.entry
         if fed.frame is not None:
-            output = core.step_rows(entry.name, self._clipped(fed, clip))
+            output = core.step_rows(entry.name, Share.of(self._clipped(fed, clip)))
         elif entry.kind is EntryKind.OUTCOME and clip is not None:
             output = core.step(_answered(self._run.plan, entry, asked))
         else:

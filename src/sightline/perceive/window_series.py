@@ -152,21 +152,18 @@ class WindowSeries:
             settled_ns: int64[key ids], windows ending at or before this are settled.
             lookback: settled rows kept per key, at least 1.
         """
-        if not len(self):
+        if len(self) <= lookback:
             return
-        everything = np.arange(len(self))
+        # The settled rows of a key come first: a row goes if the one `lookback` rows on is of the
+        # same key, and settled.
+        ahead = np.arange(lookback, len(self))
         key = self.code >> _WINDOW_BITS
-        settled = self.end_ns(everything) <= settled_ns[key]
-        # The settled rows of a key come first; a row goes if `lookback` rows on is settled too.
-        ahead = everything + lookback
-        inside = ahead < len(self)
-        gone = np.zeros(len(self), np.bool_)
-        gone[inside] = (
-            settled[inside] & settled[ahead[inside]] & (key[inside] == key[ahead[inside]])
-        )
+        gone = key[:-lookback] == key[lookback:]
+        gone &= self.end_ns(ahead) <= settled_ns[key[lookback:]]
         if gone.any():
-            self.code = self.code[~gone]
-            self.values = self.values[~gone]
+            kept = np.append(~gone, np.ones(lookback, np.bool_))
+            self.code = self.code[kept]
+            self.values = self.values[kept]
 
     def snapshot(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """Arrays that :meth:`restore` takes back."""

@@ -239,6 +239,18 @@ class Admission:
     refused: pl.DataFrame
     kept: BoolArray | None = None
 
+    def of_rows(self, start: int, stop: int) -> Admission:
+        """What became of the rows ``start`` to ``stop`` (exclusive) of the batch, by place."""
+        if self.kept is None:
+            return Admission(signals=self.signals.slice(start, stop - start), refused=self.refused)
+        before, kept = int(self.kept[:start].sum()), self.kept[start:stop]
+        count = int(kept.sum())
+        return Admission(
+            signals=self.signals.slice(before, count),
+            refused=self.refused.slice(start - before, stop - start - count),
+            kept=None if count == stop - start else kept,
+        )
+
 
 def admit(contract: Contract, raw: pl.DataFrame, *, limits: Limits = DEFAULT_LIMITS) -> Admission:
     """Check every row of ``raw`` against ``contract``. Never raises on bad data.
@@ -317,6 +329,56 @@ class Admitter:
         if self._layout is None or self._layout[0] != names:
             self._layout = (names, find_columns(self._contract, names))
         return self._layout[1]
+
+
+class Batch:
+    """Rows of one source that came together: checked once, however many partitions they are for.
+
+    What becomes of a row depends on that row alone, so it does not matter who checks it, nor with
+    which others: a partition that has only its own share, in a worker or from its log, gets
+    the same of it.
+
+    Args:
+        rows: as :func:`admit` takes them.
+    """
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self.rows = rows
+        self._admission: Admission | None = None
+
+    def admission(self, admitter: Admitter) -> Admission:
+        """What became of them; by whichever admitter of the source is asked first."""
+        if self._admission is None:
+            self._admission = admitter.admit(self.rows)
+        return self._admission
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The rows ``start`` to ``stop`` (exclusive) of a batch: those of one partition."""
+
+    batch: Batch
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Share:
+        """Rows that are a batch of their own."""
+        return cls(Batch(rows), 0, rows.height)
+
+    @property
+    def height(self) -> int:
+        """How many they are."""
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The raw rows."""
+        return self.batch.rows.slice(self.start, self.height)
+
+    def admission(self, admitter: Admitter) -> Admission:
+        """What became of them."""
+        return self.batch.admission(admitter).of_rows(self.start, self.stop)
 
 
 def _with_tiles(raw: pl.DataFrame, form: TileColumn) -> pl.DataFrame:

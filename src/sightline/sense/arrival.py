@@ -27,11 +27,11 @@ import polars as pl
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import RECEIVED_NS
 from sightline.records.windows import IntArray
-from sightline.sense.admission import event_time_ns, receipt_time_ns
+from sightline.sense.admission import Batch, Share, event_time_ns, receipt_time_ns
 from sightline.sense.clock_excursions import StampedRows, Verdict, has_fallen, judge_stamps
 from sightline.sense.contract import Contract
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
-from sightline.sense.field_values import FEW_ROWS, rows_where
+from sightline.sense.field_values import FEW_ROWS, rows_at
 from sightline.sense.source import Chunk, Position, Source, Stream
 
 BoolArray = npt.NDArray[np.bool_]
@@ -461,26 +461,25 @@ class Router:
         self._partitions = partitions
         self._known: dict[str | None, int] = {None: 0}
 
-    def route(self, source: str, frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
-        """Split ``frame`` by partition, keeping the order of rows; ascending, none empty."""
+    def route(self, source: str, frame: pl.DataFrame) -> list[tuple[int, Share]]:
+        """Split ``frame`` by partition, keeping the order of rows; ascending, none empty.
+
+        Gathered once and cut, so that all partitions share one batch.
+        """
         if self._partitions == 1:
-            return [(0, frame)]
+            return [(0, Share.of(frame))]
         columns = self._contracts[source].watermark_columns
         if any(c not in frame.columns for c in columns):
-            return [(0, frame)]
+            return [(0, Share.of(frame))]
         parts = [frame[c].cast(pl.String, strict=False) for c in columns]
         partition = self._of_few(parts) if frame.height <= FEW_ROWS else self._of_many(parts)
-        present = np.unique(partition).tolist()
-        if len(present) == 1:
-            return [(present[0], frame)]
-        if frame.height > FEW_ROWS:
-            return [(p, rows_where(frame, partition == p)) for p in present]
-        # Of few rows each call costs more than the rows: gathered once, and cut.
-        order = np.argsort(partition, kind="stable")
-        gathered = frame[pl.Series(order.astype(np.uint32))]
-        ends = np.cumsum(np.bincount(partition)).tolist()
-        counts = np.bincount(partition).tolist()
-        return [(p, gathered.slice(ends[p] - counts[p], counts[p])) for p in present]
+        counts = np.bincount(partition)
+        present = np.flatnonzero(counts).tolist()
+        if len(present) > 1:
+            frame = rows_at(frame, np.argsort(partition, kind="stable"))
+        batch = Batch(frame)
+        ends = np.cumsum(counts).tolist()
+        return [(p, Share(batch, ends[p - 1] if p else 0, ends[p])) for p in present]
 
     def _of_few(self, parts: list[pl.Series]) -> npt.NDArray[np.int32]:
         """int32[n]: partition of each row, by the parts of its key."""

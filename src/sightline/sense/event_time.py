@@ -107,13 +107,18 @@ class StreamClock:
         by_watermark = self.watermark_ns - self.bounds.revision_allowance_ns
         return np.maximum(by_watermark, self.tick_ns - self.bounds.max_backlog_ns)
 
-    def is_late(self, group: npt.NDArray[np.integer], time_ns: IntArray) -> BoolArray:
-        """bool[n]: rows behind their own group's watermark by more than the allowance."""
-        limit = self.watermark_ns - self.bounds.revision_allowance_ns
-        if not len(time_ns) or time_ns.min() >= limit.max():  # the common case: a look, no copy
-            return np.zeros(len(time_ns), np.bool_)
-        late: BoolArray = time_ns < limit[group]
-        return late
+    def punctual(self, group: npt.NDArray[np.integer], time_ns: IntArray) -> BoolArray | None:
+        """bool[n]: rows that are neither too old nor late; None when that is all of them.
+
+        Late are those behind their own group's watermark by more than the allowance.
+        """
+        oldest_ns = self.tick_ns - self.bounds.max_backlog_ns
+        allowed_ns = self.bounds.out_of_order_ns + self.bounds.revision_allowance_ns
+        # The common case: two looks, no copy.
+        if not len(time_ns) or time_ns.min() >= max(oldest_ns, self.newest_ns.max() - allowed_ns):
+            return None
+        found: BoolArray = time_ns >= np.maximum(self.newest_ns - allowed_ns, oldest_ns)[group]
+        return None if found.all() else found
 
     def is_beyond_backlog(self, time_ns: IntArray) -> BoolArray:
         """bool[n]: rows older than ``max_backlog_s`` against the last tick."""

@@ -33,6 +33,16 @@ def rows_where(frame: pl.DataFrame, wanted: npt.NDArray[np.bool_]) -> pl.DataFra
     return pl.DataFrame([column.filter(mask) for column in frame.get_columns()])
 
 
+def rows_at(frame: pl.DataFrame, places: npt.NDArray[np.intp]) -> pl.DataFrame:
+    """The rows of ``frame`` at ``places`` (int[n]), in that order."""
+    at = pl.Series(places.astype(np.uint32))
+    if frame.height > FEW_ROWS:
+        return frame[at]
+    # The threads that Polars would wake for many rows may be a long time in coming.
+    columns = [column[at] for column in frame.get_columns()]
+    return columns[0].to_frame().hstack(columns[1:])
+
+
 def rows_outside(column: pl.Series, known: frozenset[str]) -> npt.NDArray[np.bool_] | None:
     """bool[n], rows whose text is not in ``known``; None when there is none. Nulls are inside."""
     if len(column) <= FEW_ROWS and known.issuperset(set(column.to_list()) - {None}):

@@ -9,6 +9,7 @@ import pytest
 from sightline.limits import Limits
 from sightline.runtime import Pipeline, make_plan
 from sightline.runtime.engine.core import PartitionCore
+from sightline.sense.admission import Share
 from sightline.sense.contract import parse_contract
 from simulation.stepping import epochs_of
 
@@ -61,7 +62,7 @@ def run(*batches, limits=None):
     core._observe = seen.append
     for epoch, tick in epochs_of(plan, pl.concat(batches), source="s"):
         for name, rows in epoch.batches:
-            core.step_rows(name, rows)
+            core.step_rows(name, Share.of(rows))
         core.step(tick)
     return core.accounts(), seen
 

@@ -13,6 +13,7 @@ from sightline.recorder.checkpoint import pack_state, unpack_state
 from sightline.runtime import make_plan
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.pipeline import parse_pipeline
+from sightline.sense.admission import Share
 from sightline.sense.contract import parse_contract
 from simulation import own_stages
 from simulation.schedules import NS_PER_S
@@ -76,7 +77,7 @@ def final_values(rows, *, restored_at=None):
             core = PartitionCore(PLAN, partition=0, observe=observe)
             core.restore(state)
         for name, batch in epoch.batches:
-            core.step_rows(name, batch)
+            core.step_rows(name, Share.of(batch))
         core.step(tick)
     accounts = core.accounts()
     assert (accounts.decided, accounts.quarantined) == (rows.height, {})

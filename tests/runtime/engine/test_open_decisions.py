@@ -7,6 +7,7 @@ from sightline.recorder.checkpoint import pack_state, unpack_state
 from sightline.runtime import run_pipeline
 from sightline.runtime.engine.core import PartitionCore
 from sightline.sense import MemorySource
+from sightline.sense.admission import Share
 from simulation.schedules import NS_PER_S
 from simulation.small_runs import readings
 from simulation.small_world import CONTRACT, SENSORS, START_NS, small_plan
@@ -39,7 +40,7 @@ def decided(given, *, most, is_restored=False):
             core = PartitionCore(PLAN, partition=0, limits=limits)
             core.restore(state)
         for name, batch in epoch.batches:
-            core.step_rows(name, batch)
+            core.step_rows(name, Share.of(batch))
         said += core.step(tick).decisions
         held = max(held, len(core.issued))
     return held, [d for d in said if d.kind == "high"], core

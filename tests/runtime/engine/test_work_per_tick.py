@@ -8,6 +8,7 @@ import pytest
 from sightline.runtime import make_plan
 from sightline.runtime.engine.core import PartitionCore
 from sightline.runtime.engine.stream import Names
+from sightline.sense.admission import Share
 from simulation.small_runs import readings
 from simulation.small_world import small_plan
 from simulation.stepping import epochs_of
@@ -36,7 +37,7 @@ def ticks(keys):
     core = PartitionCore(PLAN, partition=0)
     for epoch, tick in epochs_of(PLAN, rows):
         for name, batch in epoch.batches:
-            core.step_rows(name, batch)
+            core.step_rows(name, Share.of(batch))
         yield core, tick
 
 

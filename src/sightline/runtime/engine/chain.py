@@ -82,13 +82,13 @@ class ChainState:
 
     def close(self) -> Changed | None:
         """Close what is complete and redo what changed; None when nothing did."""
-        tables = self.closing.tables()
+        tables, again = self.closing.tables(), self._again()
+        if not tables and not len(again):
+            return None
         rows = np.empty(0, np.int64)
         if tables:
             rows = np.sort(self.series.upsert(_concatenate(tables, self.chain)))
-        code = np.sort(np.concatenate([self.series.code[rows], self._again()]))
-        if not len(code):
-            return None
+        code = np.sort(np.concatenate([self.series.code[rows], again]))
         key = code >> _CODE_BITS
         is_first = np.ones(len(code), np.bool_)
         is_first[1:] = key[1:] != key[:-1]

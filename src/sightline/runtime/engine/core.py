@@ -37,6 +37,7 @@ from sightline.runtime.engine.stream import StreamState
 from sightline.runtime.engine.summary import PresenceSummary, Summary
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Step, SubjectTransitions, Watch, WatchStage
+from sightline.sense.admission import Share
 from sightline.sense.event_time import NEVER_NS
 from sightline.sense.source import Position
 
@@ -157,19 +158,19 @@ class PartitionCore:
             )
         return handler(self, entry)
 
-    def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput:
-        """Apply an INPUT entry whose rows the caller already has as a frame."""
-        refused, received, dropped = self._feed(source, raw)
+    def step_rows(self, source: str, share: Share) -> StepOutput:
+        """Apply an INPUT entry whose rows the caller already has."""
+        refused, received, dropped = self._feed(source, share)
         self._counts.received += received
         self._counts.refuse(refused)
         self._counts.drop("BUFFER_FULL", dropped)
         return StepOutput(refused=[(source, refused)] if refused.height else [])
 
-    def _feed(self, source: str, raw: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+    def _feed(self, source: str, share: Share) -> tuple[pl.DataFrame, int, int]:
         """Give rows to a stream and its chains: refused rows, rows received, rows dropped."""
         stream = self.streams[source]
         with self._timer.span(source):
-            fed = stream.feed(raw)
+            fed = stream.feed(share)
         if self._new_keys is not None:
             self._new_keys.note(source, fed.rows)
         if fed.rows is not None:
@@ -181,7 +182,7 @@ class PartitionCore:
         return fed.refused, fed.received, fed.dropped
 
     def _on_input(self, entry: Entry) -> StepOutput:
-        return self.step_rows(entry.name, decode_frame(entry.payload))
+        return self.step_rows(entry.name, Share.of(decode_frame(entry.payload)))
 
     def _on_rejected(self, entry: Entry) -> StepOutput:
         refused = decode_frame(entry.payload)
@@ -237,7 +238,7 @@ class PartitionCore:
                 self.items.on_tick(self.tick_ns, output, is_final=self._is_finished), output
             )
             for stage, rows in self.items.take_rows():
-                refused, _, dropped = self._feed(stage, rows)
+                refused, _, dropped = self._feed(stage, Share.of(rows))
                 # Rows that items have measured are accounted for where they are lost.
                 self._counts.received += refused.height + dropped
                 self._counts.refuse(refused)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from sightline.recorder.chain import ChainHead
 from sightline.records.signals import ORIGIN, ROW
 from sightline.runtime.engine.host import PartitionHost
@@ -14,6 +12,7 @@ from sightline.runtime.engine.hosting import FAN_IN, Hosting, LocalHosting, Part
 from sightline.runtime.engine.logged_core import Committed
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
+from sightline.sense.admission import Share
 from sightline.sense.arrival import Epoch, Router
 from sightline.sense.source import Position
 
@@ -141,10 +140,10 @@ class EpochDriver:
 
     def feed(self, epoch: Epoch) -> None:
         """Give each key partition its share of an epoch."""
-        parts: dict[int, list[tuple[str, pl.DataFrame]]] = {p: [] for p in range(self._partitions)}
+        parts: dict[int, list[tuple[str, Share]]] = {p: [] for p in range(self._partitions)}
         for source, frame in epoch.batches:
             for partition, share in self._router.route(source, frame):
-                fresh = self._known.without(partition, source, share)
+                fresh = self._fresh(partition, source, share)
                 if fresh.height:
                     parts[partition].append((source, fresh))
         rejected = tuple((s, self._known.without(0, s, frame)) for s, frame in epoch.rejected)
@@ -166,6 +165,12 @@ class EpochDriver:
             )
         if positions:
             self._known.reached(positions)
+
+    def _fresh(self, partition: int, source: str, share: Share) -> Share:
+        """The rows of a share that its partition does not know yet."""
+        rows = share.rows
+        fresh = self._known.without(partition, source, rows)
+        return share if fresh is rows else Share.of(fresh)
 
     def commit(self, *, at_once: Callable[[list[Committed]], None]) -> list[Committed]:
         """Commit the key partitions, then what the fan-in makes of their summaries.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
 from sightline.errors import LogError
@@ -33,6 +32,7 @@ from sightline.runtime.engine.stream import Names
 from sightline.runtime.engine.summary import PresenceSummary, Summary
 from sightline.runtime.plan import Plan
 from sightline.runtime.stage import Step, Watch, WatchStage
+from sightline.sense.admission import Share
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 
 FAN_IN_STATE_VERSION = 3
@@ -359,11 +359,11 @@ class FanInCore:
             self.desk.restore(core["desk"])
         self._wider = self._index_wider(self._wider_kinds)
 
-    def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput:
+    def step_rows(self, source: str, share: Share) -> StepOutput:
         """The fan-in takes no rows."""
         raise LogError(
             expected="summaries",
-            got=f"{raw.height} rows of {source}",
+            got=f"{share.height} rows of {source}",
             where="fan-in",
             action="run `sightline verify` on the run",
         )

@@ -39,6 +39,7 @@ from sightline.runtime.engine.row_counts import SUPERSEDED
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.stepping import step_logged
 from sightline.runtime.engine.summary import Summary
+from sightline.sense.admission import Share
 from sightline.sense.frames import FrameFault
 from sightline.sense.source import Position
 
@@ -51,7 +52,7 @@ STOPPED = "STOPPED"
 class HostedCore(Core, Protocol):
     """What a host needs of a core; key partitions and the fan-in both have it."""
 
-    def step_rows(self, source: str, raw: pl.DataFrame) -> StepOutput: ...
+    def step_rows(self, source: str, share: Share) -> StepOutput: ...
 
 
 class PartitionHost:
@@ -173,12 +174,13 @@ class PartitionHost:
         assert isinstance(self.core, PartitionCore)
         return self.core.items
 
-    def _catch_up_epoch(self, number: int, batches: Sequence[tuple[str, pl.DataFrame]]) -> None:
+    def _catch_up_epoch(self, number: int, batches: Sequence[tuple[str, Share]]) -> None:
         """Apply a committed epoch whose rows had to be read again from a durable source."""
-        waiting = list(batches)
+        waiting = [(source, share.rows) for source, share in batches]
         for entry in self._catch_up.pop(number):
             if entry.kind is EntryKind.INPUT_REFERENCE:
-                self.core.step_rows(entry.name, take_referenced(entry, waiting, self.name))
+                rows = take_referenced(entry, waiting, self.name)
+                self.core.step_rows(entry.name, Share.of(rows))
             else:
                 self.core.step(entry)
 
@@ -204,7 +206,7 @@ class PartitionHost:
         tick_ns: int,
         is_complete: bool,
         is_final: bool,
-        batches: Sequence[tuple[str, pl.DataFrame]],
+        batches: Sequence[tuple[str, Share]],
         rejected: Sequence[tuple[str, pl.DataFrame]],
         superseded: Sequence[tuple[str, int]] = (),
         positions: Mapping[str, Mapping[str, Position]] = MappingProxyType({}),
@@ -238,7 +240,8 @@ class PartitionHost:
             self.feed_drop(source, cause=SUPERSEDED, rows=rows)
         for source, frame in rejected:
             self._logged.apply(EntryKind.REJECTED, source, encode_frame(frame))
-        for source, frame in batches:
+        for source, share in batches:
+            frame = share.rows
             if source in self._references:
                 reference = {"epoch": number, "rows": frame.height, "digest": frame_digest(frame)}
                 self._logged.append(EntryKind.INPUT_REFERENCE, source, plain_json(reference))
@@ -246,7 +249,7 @@ class PartitionHost:
                 where = f"partition {self.name}, source {source}, epoch {number}"
                 payload = checked_frame(frame, limits=self._limits, where=where)
                 self._logged.append(EntryKind.INPUT, source, payload)
-            self._logged.take(self.core.step_rows(source, frame))
+            self._logged.take(self.core.step_rows(source, share))
         if not is_complete:
             return
         tick: dict[str, Any] = {"epoch": number, "tick_ns": tick_ns, "final": is_final}

@@ -24,6 +24,7 @@ from sightline.runtime.engine.logged_core import Committed, HostClocks
 from sightline.runtime.engine.stage_timer import MeasuredStages
 from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
+from sightline.sense.admission import Share
 from sightline.sense.frames.video_parts import PacketTape
 from sightline.sense.source import Position
 
@@ -47,7 +48,7 @@ class PartitionEpoch:
     tick_ns: int
     is_complete: bool
     is_final: bool
-    batches: tuple[tuple[str, pl.DataFrame], ...]
+    batches: tuple[tuple[str, Share], ...]
     rejected: tuple[tuple[str, pl.DataFrame], ...]
     superseded: tuple[tuple[str, int], ...] = ()
     positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from sightline.runtime.plan import Plan
 from sightline.runtime.run_directory import RunDirectory
 from sightline.runtime.stage import Stage
 from sightline.sense import Source
+from sightline.sense.admission import Share
 from sightline.sense.arrival import Router, epochs
 
 _COMPARED = {
@@ -205,7 +206,7 @@ def replay_partition(
                 yield changed
                 return
         if entry.kind is EntryKind.INPUT_REFERENCE:
-            output = core.step_rows(entry.name, rows.take(entry))
+            output = core.step_rows(entry.name, Share.of(rows.take(entry)))
         else:
             output = step_logged(core, entry, partition=name)
         asked.update(_kept_requests(output) if rerun_models else {})
@@ -378,7 +379,7 @@ class _RowsAgain:
             yield (
                 epoch.number,
                 [
-                    (source, share)
+                    (source, share.rows)
                     for source, frame in epoch.batches
                     for p, share in router.route(source, frame)
                     if p == partition

@@ -17,7 +17,7 @@ from sightline.records.refusal import RefusalReason
 from sightline.records.signals import GROUP, KEY, SEQUENCE, TIME_NS
 from sightline.records.windows import FloatArray, IdArray, IntArray
 from sightline.sense import Contract, refuse
-from sightline.sense.admission import Admitter
+from sightline.sense.admission import Admitter, Share
 from sightline.sense.event_time import StreamClock, TimeBounds
 from sightline.sense.field_values import rows_where
 
@@ -116,15 +116,15 @@ class StreamState:
         self._clock_parts = _clock_parts(contract)
         self.fields = tuple(n for n, f in contract.fields.items() if f.type != "text")
 
-    def feed(self, raw: pl.DataFrame) -> Fed:
-        """Admit a batch of raw rows and keep what is punctual enough."""
-        admission = self._admitter.admit(raw)
+    def feed(self, share: Share) -> Fed:
+        """Admit raw rows and keep what is punctual enough."""
+        admission = share.admission(self._admitter)
         refused = [admission.refused]
         signals = admission.signals
         key = self.keys.encode(signals.get_column(KEY), most=self.limits.max_keys)
         self._resize()
         time_ns: IntArray = signals.get_column(TIME_NS).to_numpy()
-        at_hand = _BatchRows(admission.kept, raw)
+        at_hand = _RowsAtHand(admission.kept, share)
         unknown = key == _UNKNOWN
         if unknown.any():
             detail = f"at most {self.limits.max_keys} keys per partition"
@@ -140,12 +140,11 @@ class StreamState:
             signals, key, time_ns = rows_where(signals, ~unknown), key[~unknown], time_ns[~unknown]
             at_hand.keep(~unknown)
         clock_group = self.clock_group[key]
-        too_old = self.clock.is_beyond_backlog(time_ns)
-        late = ~too_old & self.clock.is_late(clock_group, time_ns)
-        unpunctual = late | too_old
-        if unpunctual.any():
+        punctual = self.clock.punctual(clock_group, time_ns)
+        if punctual is not None:
+            too_old = self.clock.is_beyond_backlog(time_ns)
             for mask, reason, detail in (
-                (late, RefusalReason.LATE_BEYOND_ALLOWANCE, self._late_detail()),
+                (~punctual & ~too_old, RefusalReason.LATE_BEYOND_ALLOWANCE, self._late_detail()),
                 (too_old, RefusalReason.LATE_BEYOND_BACKLOG, self._backlog_detail()),
             ):
                 if mask.any():
@@ -158,7 +157,6 @@ class StreamState:
                             limits=self.limits,
                         )
                     )
-            punctual = ~unpunctual
             signals = rows_where(signals, punctual)
             key, time_ns, clock_group = key[punctual], time_ns[punctual], clock_group[punctual]
         room = max(self.limits.max_open_rows - len(self.store), 0)
@@ -176,7 +174,7 @@ class StreamState:
         )
         self.store.append(rows)
         return Fed(
-            received=raw.height,
+            received=share.height,
             refused=pl.concat(refused) if len(refused) > 1 else refused[0],
             dropped=dropped,
             rows=rows if len(rows) else None,
@@ -278,28 +276,28 @@ def _clock_parts(contract: Contract) -> tuple[int, ...] | None:
     return None if parts == tuple(range(len(contract.key))) else parts
 
 
-class _BatchRows:
-    """Where the rows still at hand are in the batch, so that they can be quarantined as given.
+class _RowsAtHand:
+    """Which rows of a share are still at hand, so that they can be quarantined as given.
 
     Worked out only when one of them is refused.
     """
 
-    def __init__(self, kept: BoolArray | None, raw: pl.DataFrame) -> None:
-        self._raw = raw
+    def __init__(self, kept: BoolArray | None, share: Share) -> None:
+        self._share = share
         self._kept = kept
 
     def raw_where(self, mask: BoolArray) -> pl.DataFrame:
         """The raw rows of those at hand where ``mask`` is true."""
-        return rows_where(self._raw, self._in_batch(mask))
+        return rows_where(self._share.rows, self._in_share(mask))
 
     def keep(self, mask: BoolArray) -> None:
         """Go on with those at hand where ``mask`` is true."""
-        self._kept = self._in_batch(mask)
+        self._kept = self._in_share(mask)
 
-    def _in_batch(self, mask: BoolArray) -> BoolArray:
+    def _in_share(self, mask: BoolArray) -> BoolArray:
         if self._kept is None:
             return mask
-        found = np.zeros(self._raw.height, np.bool_)
+        found = np.zeros(len(self._kept), np.bool_)
         found[np.flatnonzero(self._kept)[mask]] = True
         return found
 

@@ -43,6 +43,7 @@ from sightline.runtime.engine.summary import Summary
 from sightline.runtime.plan import Plan
 from sightline.runtime.planner import plan_of_recipe, plan_recipe
 from sightline.runtime.run_lock import WriteFence
+from sightline.sense.admission import Share
 from sightline.sense.source import Position
 
 _PROGRAM = """
@@ -96,7 +97,8 @@ def _pack_epoch(partition: int, epoch: PartitionEpoch) -> bytes:
         "superseded": list(epoch.superseded),
         "positions": {name: dict(streams) for name, streams in epoch.positions.items()},
     }
-    return pack(head, (encode_frame(frame) for _, frame in (*epoch.batches, *epoch.rejected)))
+    frames = [*(share.rows for _, share in epoch.batches), *(frame for _, frame in epoch.rejected)]
+    return pack(head, map(encode_frame, frames))
 
 
 def _unpack_epoch(head: Mapping[str, Any], blobs: Sequence[bytes]) -> PartitionEpoch:
@@ -107,7 +109,7 @@ def _unpack_epoch(head: Mapping[str, Any], blobs: Sequence[bytes]) -> PartitionE
         tick_ns=head["tick_ns"],
         is_complete=head["is_complete"],
         is_final=head["is_final"],
-        batches=tuple(zip(head["batches"], frames[:rows], strict=True)),
+        batches=tuple(zip(head["batches"], map(Share.of, frames[:rows]), strict=True)),
         rejected=tuple(zip(head["rejected"], frames[rows:], strict=True)),
         superseded=tuple((source, rows) for source, rows in head["superseded"]),
         positions=head["positions"],

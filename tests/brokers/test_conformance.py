@@ -178,13 +178,32 @@ def test_what_cannot_be_read_goes_to_quarantine_and_to_the_dead_letters(broker: 
     assert bodies == [line(0), b"no object", arrow(0, 2)[:60], b""]
 
 
+def test_the_name_of_a_stream_can_become_a_column(broker: Case) -> None:
+    address = broker.address()
+    broker.publish(address, [line(0)])
+    contract = CONTRACT.model_copy(update={"origin_column": "link"})
+    source = opened(address)
+    (stream,) = source.streams()
+    inbox = Inbox("t", policy="block", max_rows=10)
+    readers = LiveReaders([(source, contract, inbox)], wall_ns=time.time_ns)
+    readers.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not (taken := inbox.take().chunks) and time.monotonic() < deadline:
+            time.sleep(0.001)
+    finally:
+        source.close()
+        readers.stop(2.0)
+    assert [chunk.frame["link"].to_list() for chunk, _ in taken] == [[stream.origin]]
+
+
 def test_a_full_inbox_stops_the_reading_and_loses_nothing(broker: Case) -> None:
     address = broker.address()
     broker.publish(address, [line(n) for n in range(60)])
     limits = Limits(broker_waiting_bytes=1000, max_message_bytes=400)
     source = opened(address, limits=limits)
     inbox = Inbox("t", policy="block", max_rows=10)
-    readers = LiveReaders([(source, inbox)], wall_ns=time.time_ns)
+    readers = LiveReaders([(source, CONTRACT, inbox)], wall_ns=time.time_ns)
     readers.start()
     found: list[float] = []
     try:

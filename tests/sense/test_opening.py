@@ -238,7 +238,7 @@ def test_a_live_epoch_says_how_far_it_has_taken(policy, tmp_path):
     spill = SpillFolder(DirectoryStorage(tmp_path), "belt") if policy == "spill" else None
     inbox = Inbox("belt", policy=policy, max_rows=3, spill=spill)
     source = memory([1], [2], [3]) if policy == "block" else memory([1, 2], [3, 4], [5])
-    readers = LiveReaders([(source, inbox)], wall_ns=lambda: 10)
+    readers = LiveReaders([(source, CONTRACT, inbox)], wall_ns=lambda: 10)
     readers.start()
     inbox.wait(10)
     (epoch,) = live_epochs(

@@ -17,6 +17,7 @@ from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import QUARANTINE_SCHEMA
 from sightline.sense import Contract, MemorySource, open_source
+from sightline.sense.arrival import epochs
 from sightline.sense.files import read_table
 from sightline.sense.source import Chunk, Source
 
@@ -44,6 +45,11 @@ def opened(path: Path, limits: Limits = DEFAULT_LIMITS, **changes: Any) -> Sourc
 
 def chunks(source: Source) -> list[Chunk]:
     return [chunk for stream in source.streams() for chunk in stream.chunks()]
+
+
+def arriving(source: Source, contract: Contract) -> pl.DataFrame:
+    taken = epochs([(source, contract)], tick_ns=10**18)
+    return pl.concat([rows for epoch in taken for _, rows in epoch.batches])
 
 
 def frame(source: Source) -> pl.DataFrame:
@@ -95,8 +101,9 @@ def test_the_fingerprint_is_size_and_digest_of_the_content(tmp_path: Path) -> No
 
 def test_the_path_can_become_a_column(tmp_path: Path) -> None:
     write(tmp_path / "valve1" / "0.csv.gz", gzip.compress(b"t,x\nb,1\n"))
-    source = opened(tmp_path, key=["run"], origin_column="run")
-    assert frame(source)["run"].to_list() == ["valve1/0"]
+    contract = Contract.model_validate({**PLAIN, "key": ["run"], "origin_column": "run"})
+    source = open_source("s", str(tmp_path), contract)
+    assert arriving(source, contract)["run"].to_list() == ["valve1/0"]
 
 
 # --- CSV ---------------------------------------------------------------------------------------
@@ -214,8 +221,8 @@ def test_standard_input_may_be_csv_with_a_header() -> None:
 def test_rows_of_standard_input_have_the_column_that_tells_where_they_are_from() -> None:
     stream = Trickle(b"k;t;x\n" + b"a;2026-01-01T00:00:00Z;1\n" * 3)
     contract = Contract.model_validate({**PLAIN, "origin_column": "file"})
-    got = chunks(open_source("s", "-", contract, stdin=stream))
-    assert {n for c in got if c.frame.height for n in c.frame["file"]} == {"stdin"}
+    source = open_source("s", "-", contract, stdin=stream)
+    assert arriving(source, contract)["file"].to_list() == ["stdin"] * 3
 
 
 def test_standard_input_of_neither_form_is_refused_line_by_line() -> None:

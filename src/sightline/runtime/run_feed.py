@@ -135,7 +135,9 @@ def _live_inboxes(
         )
         for name, form in plan.pipeline.tables.items()
     }
-    readers = LiveReaders([(sources[n], inboxes[n]) for n in inboxes], wall_ns=wall_ns)
+    readers = LiveReaders(
+        [(sources[n], plan.contracts[n], inboxes[n]) for n in inboxes], wall_ns=wall_ns
+    )
     readers.start()
     try:
         yield list(inboxes.values())

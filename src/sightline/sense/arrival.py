@@ -182,7 +182,7 @@ class _Cursor:
         self.source = source
         self.origin = stream.origin
         self._contract = contract
-        self._chunks = iter(stream.chunks())
+        self._chunks = iter(stream.with_origin(contract.origin_column).chunks())
         self._limits = limits
         self._frame: pl.DataFrame | None = None
         self._arrival: IntArray = np.empty(0, np.int64)

@@ -422,9 +422,10 @@ class Contract(Form):
     extra_columns: Literal["ignore", "refuse"] = "ignore"
     """Columns that the contract does not name: passed over, or each row refused."""
     origin_column: Column | None = None
-    """Text column the reader adds to files of one series each: the path in the source's
-    directory, without its suffixes (``valve1/0``); of standard input ``stdin``. It replaces a
-    column of that name."""
+    """Text column that is added where each stream of a source is one series: of a file the path in
+    the source's directory, without its suffixes (``valve1/0``), of standard input ``stdin``, of a
+    broker the name of the stream, topic and partition, or queue. It replaces a column of that
+    name."""
     constants: Annotated[dict[Column, str], Field(max_length=20)] = {}
     """Text columns that every row has alike, and what they say, for keys that no column tells.
     They replace columns of their names."""

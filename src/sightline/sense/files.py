@@ -366,7 +366,11 @@ class FileSource(Source):
 
     def streams(self) -> list[Stream]:
         return [
-            Stream(origin=o, chunks=lambda o=o, p=p: self._chunks(o, p))  # type: ignore[misc]
+            Stream(
+                origin=o,
+                chunks=lambda o=o, p=p: self._chunks(o, p),  # type: ignore[misc]
+                series=without_suffix(o),
+            )
             for o, p in self.files
         ]
 
@@ -374,10 +378,10 @@ class FileSource(Source):
         return [file_identity(origin, path) for origin, path in self.files]
 
     def _chunks(self, origin: str, path: Path) -> Iterator[Chunk]:
-        column, rows = self.contract.origin_column, 0
+        rows = 0
         for chunk in self._read(origin, path):
             rows += chunk.frame.height + chunk.rejected.height
-            yield replace(_with_origin(chunk, column, without_suffix(origin)), position=rows)
+            yield replace(chunk, position=rows)
 
     def _read(self, origin: str, path: Path) -> Iterator[Chunk]:
         archive, limits = self.contract.archive, self.limits
@@ -422,19 +426,9 @@ class StandardInput(Source):
         return [Stream(origin="stdin", chunks=self._chunks)]
 
     def _chunks(self) -> Iterator[Chunk]:
-        chunks = read_text_stream(
+        return read_text_stream(
             self.stdin, origin="stdin", contract=self.contract, limits=self.limits, is_live=True
         )
-        column = self.contract.origin_column
-        for chunk in chunks:
-            yield _with_origin(chunk, column, "stdin")
-
-
-def _with_origin(chunk: Chunk, column: str | None, origin: str) -> Chunk:
-    """The chunk with the column that tells where its rows are from, where there is to be one."""
-    if column is None or not chunk.frame.height:
-        return chunk
-    return replace(chunk, frame=chunk.frame.with_columns(pl.lit(origin).alias(column)))
 
 
 def without_suffix(origin: str) -> str:

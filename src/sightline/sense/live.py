@@ -15,6 +15,7 @@ import polars as pl
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records.signals import NS_PER_S, RECEIVED_NS
 from sightline.sense.arrival import Epoch, join_batches
+from sightline.sense.contract import Contract
 from sightline.sense.inbox import Inbox
 from sightline.sense.source import Position, Source, Stream
 
@@ -23,17 +24,20 @@ class LiveReaders:
     """Threads that read live sources into their inboxes.
 
     Args:
-        sources: (source, its inbox).
+        sources: (source, contract of its rows, its inbox).
         wall_ns: stamps the receipt.
     """
 
     def __init__(
-        self, sources: Sequence[tuple[Source, Inbox]], *, wall_ns: Callable[[], int]
+        self, sources: Sequence[tuple[Source, Contract, Inbox]], *, wall_ns: Callable[[], int]
     ) -> None:
         self._wall_ns = wall_ns
         self._lock = threading.Lock()
-        self._inboxes = [inbox for _, inbox in sources]
-        self._open: Mapping[str, list[Stream]] = {s.name: s.streams() for s, _ in sources}
+        self._inboxes = [inbox for _, _, inbox in sources]
+        self._open: Mapping[str, list[Stream]] = {
+            source.name: [one.with_origin(contract.origin_column) for one in source.streams()]
+            for source, contract, _ in sources
+        }
         # Daemons: a read that never returns must not keep the interpreter from ending.
         self._threads = [
             threading.Thread(
@@ -42,7 +46,7 @@ class LiveReaders:
                 name=f"reader {source.name} {stream.origin}",
                 daemon=True,
             )
-            for source, inbox in sources
+            for source, _, inbox in sources
             for stream in self._open[source.name]
         ]
 

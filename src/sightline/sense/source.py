@@ -12,7 +12,7 @@ import hashlib
 import io
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, ClassVar, Literal
@@ -59,10 +59,31 @@ class Stream:
         origin: its name; the ``origin`` of its chunks.
         chunks: starts reading from the beginning; any number of times on a durable source. A
             chunk is given as soon as it is there: whoever waits for more rows holds up the run.
+        series: what a contract's ``origin_column`` holds of its rows; ``""`` for the origin.
     """
 
     origin: str
     chunks: Callable[[], Iterator[Chunk]]
+    series: str = ""
+
+    def with_origin(self, column: str | None) -> Stream:
+        """The same rows, with a column that tells of which series they are, if there is to be one.
+
+        >>> rows = chunk_of(pl.DataFrame({"x": [1.0]}), origin="wire", first_row=0)
+        >>> wire = Stream(origin="wire", chunks=lambda: iter([rows]))
+        >>> [chunk.frame["line"].item() for chunk in wire.with_origin("line").chunks()]
+        ['wire']
+        """
+        if column is None:
+            return self
+        told = pl.lit(self.series or self.origin).alias(column)
+
+        def chunks() -> Iterator[Chunk]:
+            for chunk in self.chunks():
+                has_rows = chunk.frame.height
+                yield replace(chunk, frame=chunk.frame.with_columns(told)) if has_rows else chunk
+
+        return replace(self, chunks=chunks)
 
 
 class SourceOptions(Form):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from sightline.recorder.chain import ChainHead
 from sightline.records.signals import ORIGIN, ROW
 from sightline.runtime.engine.host import PartitionHost

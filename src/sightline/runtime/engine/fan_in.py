@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sightline.decide import Episode, InhibitionRule, IssuedDecisions, episodes, released
 from sightline.errors import LogError

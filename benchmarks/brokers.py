@@ -429,7 +429,7 @@ def _bench_ledger(url: str, count: int = 20_000) -> dict[str, Any]:
     address = f"{url}?schema={schema}"
     best = {"ledger": float("inf"), "copy": float("inf")}
     try:
-        for turn in range(3):
+        for turn in range(7):
             with Ledger.open(address) as ledger:
                 began_s = time.perf_counter()
                 ledger.apply(

@@ -18,6 +18,7 @@ from sightline.errors import UsageError
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Reason
 from sightline.records.holding import so_since
+from sightline.records.plain_json import plain_fields
 from sightline.records.signals import NS_PER_S
 
 
@@ -242,19 +243,7 @@ class ActuationState:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready mapping; NaN becomes null."""
-        return {
-            "format": FORMAT,
-            "level": str(self.level),
-            "event_ns": self.event_ns,
-            "newest_capture_ns": self.newest_capture_ns,
-            "episode_ns": self.episode_ns,
-            "reasons": [reason.as_mapping() for reason in self.reasons],
-            "calm_since_ns": self.calm_since_ns,
-            "calm_level": str(self.calm_level),
-            "calm_reasons": [reason.as_mapping() for reason in self.calm_reasons],
-            "is_reset_down": self.is_reset_down,
-            "last_command": self.last_command.as_mapping() if self.last_command else None,
-        }
+        return {"format": FORMAT, **plain_fields(self)}
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> ActuationState:

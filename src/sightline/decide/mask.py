@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sightline.records import Decision
+from sightline.records.plain_json import plain_fields
 
 ANY = "*"
 
@@ -48,12 +49,7 @@ class Mask:
         )
 
     def as_mapping(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "subject": self.subject,
-            "from_ns": self.from_ns,
-            "until_ns": self.until_ns,
-        }
+        return plain_fields(self)
 
     def hides(self, *, subject: str, kind: str, at_ns: int) -> bool:
         """Whether what happens to ``subject`` at ``at_ns`` is covered.

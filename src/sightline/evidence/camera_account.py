@@ -23,6 +23,7 @@ from sightline.perceive.tracking.tracker import FORMAT as TRACKER_FORMAT
 from sightline.records import Decision, Detections, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.entry import CORE_INPUTS
+from sightline.records.plain_json import plain_fields
 from sightline.records.readings import Readings
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import Plan, RunDirectory
@@ -170,13 +171,7 @@ class Measured:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "frames": self.frames,
-            "step_s": self.step_s,
-            "stage_s": dict(self.stage_s),
-            "budget_s": self.budget_s,
-            "missed": [dict(one) for one in self.missed],
-        }
+        return plain_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from sightline.recorder import read_entries
 from sightline.records import Accounts, Decision, Entry, EntryKind
 from sightline.records.command import ActuatorCommand, CommandLevel
 from sightline.records.decision import Mode, Transition, decisions_digest, final_revisions
+from sightline.records.plain_json import plain_fields
 from sightline.records.signals import NS_PER_S
 from sightline.runtime import RunDirectory
 from sightline.runtime.alerting.said import AlertingSaid
@@ -123,12 +124,7 @@ class ReplayCheck:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "verdict": self.verdict,
-            "compared": self.compared,
-            "began_after": self.began_after,
-            "difference": self.difference,
-        }
+        return {"verdict": self.verdict, **plain_fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,22 +199,13 @@ class RunAccount:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        a = self.accounts
         return {
             "pipeline": f"{self.name} {self.digest}",
             "digest": self.decisions_digest,
             "final_digest": self.final_digest,
             "span_s": self.span_s,
             "finished": self.is_finished,
-            "accounts": {
-                "received": a.received,
-                "decided": a.decided,
-                "superseded": a.superseded,
-                "dropped": dict(a.dropped),
-                "quarantined": dict(a.quarantined),
-                "in_flight": a.in_flight,
-                "balanced": a.is_balanced,
-            },
+            "accounts": self.accounts.as_mapping(),
             "cameras": {c.name: _camera_mapping(c) for c in self.cameras},
             "machines": {m.name: _machine_mapping(m) for m in self.machines},
             "decisions": dict(self.by_status),

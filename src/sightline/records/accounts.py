@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.errors import InvariantViolation
+from sightline.records.plain_json import plain_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ class Accounts:
         if any(type(count) is not int for count in counts):
             raise ValueError("counts that are no whole numbers")
         return found
+
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready: its fields, and whether they are balanced."""
+        return {**plain_fields(self), "balanced": self.is_balanced}
 
     @property
     def accounted(self) -> int:

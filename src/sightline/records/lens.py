@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sightline.errors import UsageError
+from sightline.records.plain_json import plain_fields
 from sightline.records.windows import FloatArray
 
 Distortion = Literal["none", "brown", "tsai"]
@@ -123,12 +124,7 @@ class Lens:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "focal_px": list(self.focal_px),
-            "centre_px": list(self.centre_px),
-            "distortion": self.distortion,
-            "coefficients": list(self.coefficients),
-        }
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Lens:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sightline.errors import LogError
 from sightline.records.decision import Mode, Reason
-from sightline.records.plain_json import canonical_json, null_or_number, number_or_null, read_json
+from sightline.records.plain_json import (
+    canonical_json,
+    null_or_number,
+    plain_fields,
+    read_json,
+)
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in px of the picture."""
@@ -63,9 +68,7 @@ class PartPicture:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
-        plain = asdict(self)
-        plain["box_px"] = list(self.box_px)
-        return plain | {name: number_or_null(plain[name]) for name in _PICTURE_NUMBERS}
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> PartPicture:
@@ -96,7 +99,7 @@ class ProcessValue:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
-        return asdict(self) | {"value": number_or_null(self.value)}
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> ProcessValue:
@@ -151,24 +154,7 @@ class PartRecord:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
-        return {
-            "part_id": self.part_id,
-            "serial": self.serial,
-            "part_number": self.part_number,
-            "recipe": self.recipe,
-            "born_ns": self.born_ns,
-            "decided_ns": self.decided_ns,
-            "disposition": str(self.disposition),
-            "mode": str(self.mode),
-            "is_held": self.is_held,
-            "reasons": [one.as_mapping() for one in self.reasons],
-            "pictures": [one.as_mapping() for one in self.pictures],
-            "process": [one.as_mapping() for one in self.process],
-            "probability": number_or_null(self.probability),
-            "costs": dict(self.costs),
-            "pipeline": self.pipeline,
-            "versions": dict(self.versions),
-        }
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> PartRecord:
@@ -219,7 +205,7 @@ class PartReview:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self) | {"box_px": list(self.box_px)}
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> PartReview:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 # Made once: making an encoder takes longer than encoding a header of a frame.
@@ -72,3 +74,34 @@ def number_or_null(value: float) -> float | None:
 def null_or_number(value: float | None) -> float:
     """Inverse of :func:`number_or_null`; null is NaN."""
     return math.nan if value is None else float(value)
+
+
+def plain_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, and what lies in them, as JSON has it.
+
+    NaN and infinity become null, members of enumerations of texts their text.
+
+    Raises:
+        TypeError: something in it that is no dataclass and that JSON does not have.
+
+    >>> from sightline.records.decision import Reason
+    >>> plain_fields(Reason(code="DWELL", measure="dwell", value=9.0, threshold=math.nan, unit="s",
+    ...                     version="1"))["threshold"] is None
+    True
+    """
+    return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return str(value)
+        case float():
+            return number_or_null(value)
+        case None | int():
+            return value
+        case Mapping():
+            return {str(name): _plain(one) for name, one in value.items()}
+        case tuple() | list():
+            return [_plain(one) for one in value]
+    return plain_fields(value)

@@ -136,19 +136,10 @@ class RunReport:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form."""
-        a = self.accounts
         return {
             "run": str(self.path),
             "pipeline": self.pipeline,
-            "accounts": {
-                "received": a.received,
-                "decided": a.decided,
-                "superseded": a.superseded,
-                "dropped": dict(a.dropped),
-                "quarantined": dict(a.quarantined),
-                "in_flight": a.in_flight,
-                "balanced": a.is_balanced,
-            },
+            "accounts": self.accounts.as_mapping(),
             "decisions": dict(self.decisions),
             "digest": self.digest,
             "final_digest": self.final_digest,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sightline.records import Decision
 from sightline.records.decision import Severity
-from sightline.records.plain_json import number_or_null
+from sightline.records.plain_json import number_or_null, plain_fields
 
 SEVERITY_RANK: Mapping[Severity, int] = {
     Severity.INFO: 0,
@@ -114,17 +114,7 @@ class Alert:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
-        return {
-            "alert_id": self.alert_id,
-            "subject": self.subject,
-            "code": self.code,
-            "kind": self.kind,
-            "event_ns": self.event_ns,
-            "severity": str(self.severity),
-            "score": self.score if math.isfinite(self.score) else None,
-            "attributes": [list(pair) for pair in self.attributes],
-            "measured": [one.as_list() for one in self.measured],
-        }
+        return plain_fields(self) | {"measured": [one.as_list() for one in self.measured]}
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Alert:
@@ -190,15 +180,7 @@ class Disposition:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "alert_id": self.alert_id,
-            "fate": str(self.fate),
-            "before": None if self.before is None else str(self.before),
-            "cause": self.cause,
-            "reason": self.reason,
-            "held_by": self.held_by,
-            "at_ns": self.at_ns,
-        }
+        return plain_fields(self)
 
 
 class MessageKind(StrEnum):
@@ -237,15 +219,7 @@ class DigestRow:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "group": self.group,
-            "code": self.code,
-            "severity": str(self.severity),
-            "count": self.count,
-            "first_ns": self.first_ns,
-            "last_ns": self.last_ns,
-            "named": list(self.named),
-        }
+        return plain_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,26 +264,7 @@ class Message:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready; NaN becomes null."""
-        return {
-            "message_id": self.message_id,
-            "kind": str(self.kind),
-            "at_ns": self.at_ns,
-            "subject": self.subject,
-            "code": self.code,
-            "severity": str(self.severity),
-            "count": self.count,
-            "named": list(self.named),
-            "subjects": list(self.subjects),
-            "update_of": self.update_of,
-            "tail": self.tail if math.isfinite(self.tail) else None,
-            "rows": [row.as_mapping() for row in self.rows],
-            "since_ns": self.since_ns,
-            "until_ns": self.until_ns,
-            "measured": [
-                dict(zip(("measure", "value", "threshold", "unit"), one.as_list(), strict=True))
-                for one in self.measured
-            ],
-        }
+        return plain_fields(self)
 
 
 def digest_rows(held: Iterable[tuple[str, Alert]], max_named: int) -> tuple[DigestRow, ...]:

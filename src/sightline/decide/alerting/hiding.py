@@ -7,13 +7,14 @@ and the alert gets a state and a reason instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from sightline.decide.alerting.alert import Alert
 from sightline.decide.alerting.points import AlarmEvent, AlarmState
 from sightline.decide.mask import ANY, Mask
+from sightline.records.plain_json import plain_fields
 
 
 class ActionKind(StrEnum):
@@ -60,7 +61,7 @@ class OperatorAction:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready form, for the log."""
-        return {**asdict(self), "kind": str(self.kind)}
+        return plain_fields(self)
 
 
 HIDING_STATE: Mapping[ActionKind, AlarmState] = {
@@ -121,12 +122,7 @@ class Hiding:
         return replace(self, mask=replace(self.mask, until_ns=until_ns))
 
     def as_mapping(self) -> dict[str, Any]:
-        return {
-            "mask": self.mask.as_mapping(),
-            "state": str(self.state),
-            "reason": self.reason,
-            "operator": self.operator,
-        }
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Hiding:

@@ -24,6 +24,7 @@ from typing import Any
 
 from sightline.decide.alerting.alert import Alert, Disposition, Fate
 from sightline.decide.alerting.rules import AlertingRules
+from sightline.records.plain_json import plain_fields
 
 
 class AlarmState(StrEnum):
@@ -166,15 +167,7 @@ class StateChange:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "subject": self.subject,
-            "code": self.code,
-            "before": str(self.before),
-            "after": str(self.after),
-            "event": str(self.event),
-            "at_ns": self.at_ns,
-            "operator": self.operator,
-        }
+        return plain_fields(self)
 
 
 PointKey = tuple[str, str]

@@ -12,6 +12,7 @@ from sightline.decide.alerting.hiding import Hiding, OperatorAction
 from sightline.decide.alerting.points import AlarmState, Point, StateChange
 from sightline.decide.alerting.storm import StormState
 from sightline.errors import UsageError
+from sightline.records.plain_json import plain_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,7 @@ class Placed:
 
     def as_mapping(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {
-            "alert": self.alert.as_mapping(),
-            "fate": str(self.fate),
-            "held_by": self.held_by,
-            "touched_ns": self.touched_ns,
-        }
+        return plain_fields(self) | {"alert": self.alert.as_mapping()}
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Placed:
@@ -184,17 +180,7 @@ class AlertingState:
             "format": FORMAT,
             "through_ns": self.through_ns,
             "points": [
-                {
-                    "state": str(p.state),
-                    "is_active": p.is_active,
-                    "is_latched": p.is_latched,
-                    "alert": p.alert.as_mapping(),
-                    "fate": str(p.fate),
-                    "since_ns": p.since_ns,
-                    "count": p.count,
-                    "answered_by": p.answered_by,
-                    "answered_ns": p.answered_ns,
-                }
+                plain_fields(p) | {"alert": p.alert.as_mapping()}
                 for _, p in sorted(self.points.items())
             ],
             "hidings": [hiding.as_mapping() for hiding in self.hidings],

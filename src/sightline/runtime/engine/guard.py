@@ -22,7 +22,7 @@ from sightline.errors import LogError
 from sightline.records import Detections, Entry
 from sightline.records.decision import Mode
 from sightline.records.detections import Doubt, DoubtCode
-from sightline.records.plain_json import plain_json
+from sightline.records.plain_json import plain_fields, plain_json
 from sightline.records.readings import Arrays, Readings
 from sightline.runtime.settings import Breaker
 
@@ -343,12 +343,7 @@ class BreakerState:
         return replace(self, waited_ticks=waited)
 
     def as_mapping(self) -> dict[str, Any]:
-        return {
-            "phase": str(self.phase),
-            "failures": self.failures,
-            "successes": self.successes,
-            "waited_ticks": self.waited_ticks,
-        }
+        return plain_fields(self)
 
     @classmethod
     def from_mapping(cls, plain: dict[str, Any]) -> BreakerState:

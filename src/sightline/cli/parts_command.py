@@ -92,11 +92,16 @@ def _sum_lines(sums: dict[str, Any]) -> list[str]:
     if sums["held"]:
         lines.append(f"held         {sums['held']:,} parts were decided while the line was held")
     for row in sums["thresholds"]:
+        if not row["counts"]:
+            continue
         score = "" if row["from_score"] is None else f", score {row['from_score']:.3f}"
-        counts = "" if row["counts"] else "  (no odds given: the inspector's thresholds decide)"
         lines.append(
             f"threshold    {row['disposition']} from probability {row['from_probability']:.4f}"
-            f"{score}  part {row['part_number']}, {row['station']}{counts}"
+            f"{score}  part {row['part_number']}, {row['station']}"
+        )
+    if not all(row["counts"] for row in sums["thresholds"]):
+        lines.append(
+            "threshold    the inspector's own, where a rule gives no odds (odds_offset, odds_slope)"
         )
     if sums["odds"] is not None:
         offset, slope = sums["odds"]["offset"], sums["odds"]["slope"]

@@ -78,3 +78,12 @@ def test_another_inspector_by_now_is_said_and_not_asked(line, refused, tmp_path)
         shutil.copytree(tmp_path / "moved" / "line" / "inspector", line / "line" / "inspector")
     assert "not looked at again" in said
     assert "rejected from" in said
+
+
+def test_a_report_shows_the_parts_and_their_own_pictures(line, tmp_path):
+    command("report", line / "run", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Parts</h2>" in page
+    assert "pictures of line-1/" in page
+    assert "the site at part_" not in page
+    assert "not over by the end" not in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from sightline.evidence.parts_account import (
     known_parts,
     parts_frame,
     parts_sums,
+    sum_rows,
 )
 from sightline.evidence.tables import for_spreadsheets
 
@@ -69,44 +70,7 @@ def parts(
     elif as_json:
         print_json(parts_sums(notes, run))
     else:
-        for line in _sum_lines(parts_sums(notes, run)):
-            console.print(line)
+        for name, text in sum_rows(parts_sums(notes, run)):
+            console.print(f"{name:12} {text}")
     if out is not None:
         console.print(f"table        {out}")
-
-
-def _named(counts: Any) -> str:
-    return ", ".join(f"{name} {value}" for name, value in counts.items()) or "none"
-
-
-def _sum_lines(sums: dict[str, Any]) -> list[str]:
-    wait = sums["wait_s"]
-    shown = "  ".join(f"{n} {v:.3f} s" for n, v in wait.items() if v is not None) or "no picture"
-    lines = [
-        f"parts        {sums['parts']:,}: {_named(sums['dispositions'])}",
-        f"how          {_named(sums['modes'])}",
-        f"reasons      {_named(sums['reasons'])}",
-        f"wait         {shown}  (event time, last picture to decision)",
-        f"reviewed     {sums['reviewed']:,}, of which {sums['corrected']:,} are seen otherwise",
-    ]
-    if sums["held"]:
-        lines.append(f"held         {sums['held']:,} parts were decided while the line was held")
-    for row in sums["thresholds"]:
-        if not row["counts"]:
-            continue
-        score = "" if row["from_score"] is None else f", score {row['from_score']:.3f}"
-        lines.append(
-            f"threshold    {row['disposition']} from probability {row['from_probability']:.4f}"
-            f"{score}  part {row['part_number']}, {row['station']}"
-        )
-    if not all(row["counts"] for row in sums["thresholds"]):
-        lines.append(
-            "threshold    the inspector's own, where a rule gives no odds (odds_offset, odds_slope)"
-        )
-    if sums["odds"] is not None:
-        offset, slope = sums["odds"]["offset"], sums["odds"]["slope"]
-        lines.append(
-            f"odds         of reviewed parts: odds_offset: {offset:.4f}, odds_slope: {slope:.4f}"
-        )
-    lines.append(f"digest       {sums['digest']}")
-    return lines

@@ -29,7 +29,7 @@ from sightline.evidence.circumstances import (
     may_hold,
 )
 from sightline.evidence.novelty_account import NoveltyAccount, novelty_account
-from sightline.evidence.part_account import PartFacts, part_facts
+from sightline.evidence.part_account import Again, PartFacts, SeenParts
 from sightline.evidence.rows_account import (
     DecisionSubject,
     ShownRows,
@@ -311,7 +311,9 @@ def explain_said(
     cameras = None if moment is None else moment.found(everything)
     part = None
     if decision is not None and cameras is not None:
-        part = part_facts(run, decision, cameras.versions, is_quick=is_quick, limits=limits)
+        again: Again = "no" if is_quick else "account"
+        seen_parts = SeenParts(run, limits=limits)
+        part = seen_parts.facts(decision, again=again, versions=cameras.versions)
     stage = None if decision is None else plan.stage(decision.kind)
     return Facts(
         said=said,

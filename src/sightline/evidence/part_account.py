@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -39,6 +40,9 @@ from sightline.runtime.inspector import InspectorLooking
 from sightline.runtime.stages.inspect import InspectStage
 from sightline.runtime.stages.parts import PartsStage
 
+Again = Literal["no", "heat", "account"]
+NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
+_NOT_AGAIN = "not looked at again"
 _SIDE_PX = 360
 """Longest side of a picture as drawn; what is beside it takes as much room as it needs."""
 _LINE_PX = 22
@@ -85,81 +89,95 @@ class PartFacts:
         return {"part": self.part.as_mapping(), "looked_at_again": looked}
 
 
-def part_facts(
-    run: RunDirectory,
-    decision: Decision,
-    versions: Mapping[str, str],
-    *,
-    is_quick: bool,
-    limits: Limits = DEFAULT_LIMITS,
-) -> PartFacts | None:
-    """What is known of the part that a decision is about; None where it is about no part.
+class SeenParts:
+    """The parts of a run, for their accounts: the log is read once, each inspector opened once.
 
     Args:
-        run: it was decided in.
-        decision: that was made.
-        versions: of those who looked at pictures, by ``model STAGE/CAMERA/…``.
-        is_quick: look at no picture again.
+        run: they were decided in; it may have none.
         limits: bounds for reading the log.
 
     Raises:
         LogError: the log is damaged.
     """
-    if not any(isinstance(item.stage, PartsStage) for item in run.plan.items):
-        return None
-    parts = known_parts(run.parts(limits=limits))
-    part = next((p for p in parts if p.record.part_id == decision.subject), None)
-    if part is None:
-        return None
-    kept = PartPixels(run, limits=limits)
-    kept.read_on()
-    pictures = []
-    for one in part.record.pictures:
-        pixels = kept.pixels(one)
-        if is_quick or pixels is None or one.code:
-            note = "" if pixels is not None else "the log does not keep its pixels"
-            pictures.append(PictureFacts(picture=one, pixels=pixels, note=note))
-        else:
-            is_accepted = part.record.disposition is Disposition.ACCEPT
-            pictures.append(_again(run, one, pixels, versions, is_accepted=is_accepted))
-    return PartFacts(part=part, pictures=tuple(pictures))
 
+    def __init__(self, run: RunDirectory, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._run = run
+        self._looking: dict[tuple[str, str], InspectorLooking | str] = {}
+        self._kept = PartPixels(run, limits=limits)
+        has_line = any(isinstance(item.stage, PartsStage) for item in run.plan.items)
+        self.notes = run.parts(limits=limits) if has_line else []
+        self._parts = {part.record.part_id: part for part in known_parts(self.notes)}
+        if self._parts:
+            self._kept.read_on()
 
-def _again(
-    run: RunDirectory,
-    one: PartPicture,
-    pixels: Image,
-    versions: Mapping[str, str],
-    *,
-    is_accepted: bool,
-) -> PictureFacts:
-    stage = run.plan.stage(one.station)
-    if not isinstance(stage, InspectStage):
-        return PictureFacts(picture=one, pixels=pixels)
-    try:
-        looking = stage.load(run.plan.cameras[one.camera], str(run.plan.folder))
-    except SightlineError as error:  # the record stands without the inspector
-        note = f"not looked at again: expected {error.expected}, got {error.got}"
-        return PictureFacts(picture=one, pixels=pixels, note=note)
-    assert isinstance(looking, InspectorLooking)
-    then = next(
-        (v for n, v in versions.items() if n.startswith(f"model {one.station}/{one.camera}/")), ""
-    )
-    if then and then != looking.version:
-        note = f"not looked at again: it was {then} that saw it, and {looking.version} is there now"
-        return PictureFacts(picture=one, pixels=pixels, note=note)
-    model = looking.model
-    found = model.inspect(pixels)
-    note = maps_note(model.artefact.card)
-    if not math.isclose(found.score, one.score, rel_tol=1e-6, abs_tol=1e-6):
-        note = f"looked at again it scores {found.score:.4g}; the log says {one.score:.4g}"
-    return PictureFacts(
-        picture=one,
-        pixels=pixels,
-        heat=None if maps_note(model.artefact.card) else found.heat,
-        account=None if is_accepted else account_of(model, pixels, found),
-        note=note,
-    )
+    def __contains__(self, subject: str) -> bool:
+        return subject in self._parts
+
+    def facts(
+        self, decision: Decision, *, again: Again, versions: Mapping[str, str] = NO_VERSIONS
+    ) -> PartFacts | None:
+        """What is known of the part that a decision is about; None where it is about no part.
+
+        Args:
+            decision: of the run.
+            again: look at no picture again, at where it is hot, or also at what would have passed
+                if it was not accepted, which takes some 17 looks more.
+            versions: of those who looked at pictures, by ``model STAGE/CAMERA/…``; empty: whoever
+                comes to the same score is the same.
+
+        Raises:
+            LogError: the log is damaged.
+        """
+        part = self._parts.get(decision.subject)
+        if part is None:
+            return None
+        is_accepted = part.record.disposition is Disposition.ACCEPT
+        how: Again = "heat" if again == "account" and is_accepted else again
+        pictures = tuple(self._picture(one, how, versions) for one in part.record.pictures)
+        return PartFacts(part=part, pictures=pictures)
+
+    def _picture(self, one: PartPicture, how: Again, versions: Mapping[str, str]) -> PictureFacts:
+        pixels = self._kept.pixels(one)
+        if pixels is None:
+            note = "the log does not keep its pixels"
+            return PictureFacts(picture=one, pixels=None, note=note)
+        looking = None if how == "no" or one.code else self._inspector(one)
+        if not isinstance(looking, InspectorLooking):
+            return PictureFacts(picture=one, pixels=pixels, note=looking or "")
+        seat = f"model {one.station}/{one.camera}/"
+        then = next((v for name, v in versions.items() if name.startswith(seat)), looking.version)
+        if then != looking.version:
+            note = f"{_NOT_AGAIN}: {then} has seen it, and {looking.version} is there now"
+            return PictureFacts(picture=one, pixels=pixels, note=note)
+        model = looking.model
+        found = model.inspect(pixels)
+        if not math.isclose(found.score, one.score, rel_tol=1e-6, abs_tol=1e-6):
+            note = f"looked at again it scores {found.score:.4g}; the log says {one.score:.4g}"
+            return PictureFacts(picture=one, pixels=pixels, note=note)
+        note = maps_note(model.artefact.card)
+        return PictureFacts(
+            picture=one,
+            pixels=pixels,
+            heat=None if note else found.heat,
+            account=account_of(model, pixels, found) if how == "account" else None,
+            note=note,
+        )
+
+    def _inspector(self, one: PartPicture) -> InspectorLooking | str:
+        """Who looks at these pictures; or why nobody does, in words."""
+        seat = (one.station, one.camera)
+        if seat not in self._looking:
+            self._looking[seat] = self._opened(one)
+        return self._looking[seat]
+
+    def _opened(self, one: PartPicture) -> InspectorLooking | str:
+        plan, stage = self._run.plan, self._run.plan.stage(one.station)
+        if not isinstance(stage, InspectStage):
+            return ""
+        try:
+            return stage.load(plan.cameras[one.camera], str(plan.folder))
+        except SightlineError as error:  # the record stands without the inspector
+            return f"{_NOT_AGAIN}: expected {error.expected}, got {error.got}"
 
 
 def part_lines(known: KnownPart, pictures: Mapping[str, PictureFacts] | None = None) -> list[str]:

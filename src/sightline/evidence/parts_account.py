@@ -155,6 +155,40 @@ def parts_sums(notes: Sequence[PartNote], run: RunDirectory) -> dict[str, Any]:
     }
 
 
+def sum_rows(sums: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The summary of :func:`parts_sums` for people: what, and how much."""
+    waits = [f"{name} {value:.3f} s" for name, value in sums["wait_s"].items() if value is not None]
+    rows = [
+        ("parts", f"{sums['parts']:,}: {_counts(sums['dispositions'])}"),
+        ("how", _counts(sums["modes"])),
+        ("reasons", _counts(sums["reasons"])),
+        ("wait", f"{'  '.join(waits) or 'no picture'}  (event time, last picture to decision)"),
+        ("reviewed", f"{sums['reviewed']:,}, of which {sums['corrected']:,} are seen otherwise"),
+    ]
+    if sums["held"]:
+        rows.append(("held", f"{sums['held']:,} parts were decided while the line was held"))
+    for row in sums["thresholds"]:
+        if row["counts"]:
+            score = "" if row["from_score"] is None else f", score {row['from_score']:.3f}"
+            text = (
+                f"{row['disposition']} from probability {row['from_probability']:.4f}{score}  "
+                f"part {row['part_number']}, {row['station']}"
+            )
+            rows.append(("threshold", text))
+    if not all(row["counts"] for row in sums["thresholds"]):
+        text = "the inspector's own, where a rule gives no odds (odds_offset, odds_slope)"
+        rows.append(("threshold", text))
+    if sums["odds"] is not None:
+        offset, slope = sums["odds"]["offset"], sums["odds"]["slope"]
+        text = f"of reviewed parts: odds_offset: {offset:.4f}, odds_slope: {slope:.4f}"
+        rows.append(("odds", text))
+    return [*rows, ("digest", sums["digest"])]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in counts.items()) or "none"
+
+
 def hits_and_misses(parts: Sequence[KnownPart]) -> tuple[FloatArray, FloatArray]:
     """What reviews say of what the line found, for the probability of detection.
 

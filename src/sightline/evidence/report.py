@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
+
 from sightline.evidence.account import Facts, explaining_stage, picture_facts
 from sightline.evidence.account_drawing import draw_rows_svg
 from sightline.evidence.account_picture import draw_account, draw_moments, write_text
 from sightline.evidence.account_text import account_lines, headline
 from sightline.evidence.log_replay import ReplayDiffers
 from sightline.evidence.pages import page, scrolled, svg_start, table
+from sightline.evidence.part_account import SeenParts, draw_part
+from sightline.evidence.parts_account import parts_sums, sum_rows
 from sightline.evidence.run_account import RunAccount
 from sightline.evidence.run_sections import NO_DATA, Section, run_sections
 from sightline.evidence.said import SaidLog
@@ -59,6 +63,8 @@ def write_report(
     listed = sorted(standing, key=lambda d: d.event_ns, reverse=True)[: limits.report_rows]
     # Where the data went, then what was decided and why; times and digests are for whoever asks.
     went, *numbers = (_section(section) for section in run_sections(found))
+    parts = SeenParts(run, limits=limits)
+    states = [decision for decision in standing if decision.subject not in parts]
     sections = [
         f"<h1>{markup(found.name)}</h1>",
         f'<p class="soft">{markup(found.description)} Pipeline {found.digest}, '
@@ -67,11 +73,11 @@ def write_report(
         _cards(found, standing, latency_s or {}),
         went,
         _refused(run),
-        "<h2>When what was raised</h2>",
-        _timeline(standing, found.end_ns),
+        _parts(run, parts),
+        "" if parts.notes and not states else _timeline(states, found.end_ns),
         "<h2>Decisions</h2>",
         _decisions(standing, listed),
-        _accounts(run, everything, standing, listed, limits),
+        _accounts(run, everything, parts, standing=standing, listed=listed, limits=limits),
         *numbers,
     ]
     write_text(out, page(f"{found.name} run", "".join(sections)))
@@ -119,7 +125,7 @@ def _cards(found: RunAccount, standing: Sequence[Decision], latency_s: Mapping[s
         stopped = sum(machine.changes[CommandLevel.STOP] for machine in found.machines)
         late = times.missed.get(CAPTURE_TO_COMMAND, 0)
         cards += [
-            ("stops", f"{stopped:,}" if found.machines else "no machine"),
+            *([("stops", f"{stopped:,}")] if found.machines else []),
             ("frame to said p50 / p99", _pair(times.step_s)),
             ("over the budget", f"{late:,}" if times.step_s.get("count") else NO_DATA),
         ]
@@ -174,10 +180,18 @@ def _refused(run: RunDirectory) -> str:
     return f"<p>{shown}</p>" if shown else ""
 
 
+def _parts(run: RunDirectory, parts: SeenParts) -> str:
+    if not parts.notes:
+        return ""
+    rows = tuple(sum_rows(parts_sums(parts.notes, run)))
+    return _section(Section(title="parts", heads=(), rows=rows))
+
+
 def _timeline(standing: Sequence[Decision], log_end_ns: int) -> str:
     """One lane per kind and subject, a bar from raised to cleared."""
+    title = "<h2>When what was raised</h2>"
     if not standing:
-        return '<p class="soft">Nothing was raised.</p>'
+        return f'{title}<p class="soft">Nothing was raised.</p>'
     lanes: dict[tuple[str, str], list[Decision]] = {}
     for decision in standing:
         lanes.setdefault((decision.kind, decision.subject), []).append(decision)
@@ -219,12 +233,14 @@ def _timeline(standing: Sequence[Decision], log_end_ns: int) -> str:
         ]
     more = len(lanes) - len(shown)
     note = f'<p class="soft">and {more} more</p>' if more > 0 else ""
-    return scrolled("What was raised when", "".join(parts) + "</svg>") + note
+    return title + scrolled("What was raised when", "".join(parts) + "</svg>") + note
 
 
 def _accounts(
     run: RunDirectory,
     everything: SaidLog,
+    parts: SeenParts,
+    *,
     standing: Sequence[Decision],
     listed: Sequence[Decision],
     limits: Limits,
@@ -233,42 +249,50 @@ def _accounts(
     alerts = [d for d in listed if d.transition is Transition.RAISED]
     if not alerts:
         return ""
-    pictures = _pictures(run, everything, alerts, limits)
+    pictures = _pictures(run, everything, parts, alerts, limits)
     ended = _ends(standing)
-    blocks = "".join(
-        _account(run, alert, ended.get(alert.decision_id), pictures.get(alert.decision_id, ""))
-        for alert in _worst_first(alerts)
-    )
-    return f"<h2>Why</h2>{blocks}"
+    blocks = []
+    for alert in _worst_first(alerts):
+        end = ended.get(alert.decision_id)
+        over = "not over by the end of the log"
+        if end is not None:
+            over = f"over {when(end.event_ns)}, after {lasted(end.event_ns - alert.event_ns)}"
+        lasts = "" if alert.subject in parts else f"; {over}"
+        blocks.append(_account(run, alert, lasts, pictures.get(alert.decision_id, "")))
+    return f"<h2>Why</h2>{''.join(blocks)}"
 
 
-def _account(run: RunDirectory, alert: Decision, end: Decision | None, picture: str) -> str:
+def _account(run: RunDirectory, alert: Decision, lasts: str, picture: str) -> str:
     reasons = []
     for reason in alert.reasons:
         stage = explaining_stage(run.plan, alert, reason)
         meaning = "" if stage is None else f": {stage.explain(reason).rstrip('.')}"
         reasons.append(f"<li>{markup(f'{reason_words(reason)}{meaning}')}</li>")
-    over = "not over by the end of the log"
-    if end is not None:
-        over = f"over {when(end.event_ns)}, after {lasted(end.event_ns - alert.event_ns)}"
     mode = "" if alert.mode is Mode.PRIMARY else f", {alert.mode}"
     return (
         f'<section class="account" id="{_anchor(alert)}"><h3><span class="{alert.severity}">'
         f"{alert.severity}</span> {markup(alert.kind)} {markup(alert.subject)}</h3>"
-        f"<p>{when(alert.event_ns)}; {over}{mode}.</p><ul>{''.join(reasons)}</ul>{picture}"
+        f"<p>{when(alert.event_ns)}{lasts}{mode}.</p><ul>{''.join(reasons)}</ul>{picture}"
         f'<p class="soft">More: <code>sightline explain {markup(run.path.name)} '
         f"{alert.decision_id[:12]}</code></p></section>"
     )
 
 
 def _pictures(
-    run: RunDirectory, everything: SaidLog, alerts: Sequence[Decision], limits: Limits
+    run: RunDirectory,
+    everything: SaidLog,
+    parts: SeenParts,
+    alerts: Sequence[Decision],
+    limits: Limits,
 ) -> dict[str, str]:
-    """By id, pictures of the worst alerts: of rows their rows, of cameras the site."""
+    """By id, pictures of the worst alerts: of rows their rows, of parts their own, of cameras the
+    site.
+    """
     on_rows = run.plan.deciding_steps()
     last = {one.said_id: one for one in everything.said}
     of_rows = [d for d in alerts if d.kind in on_rows and d.decision_id in last]
-    of_cameras = [d for d in alerts if d.kind not in on_rows] if run.plan.cameras else []
+    of_parts = [d for d in alerts if d.subject in parts]
+    of_cameras = [d for d in alerts if d.kind not in on_rows and d.subject not in parts]
     found = {}
     worst = [last[d.decision_id] for d in _worst_first(of_rows)[: limits.report_pictures]]
     for facts in picture_facts(run, worst, limits=limits):
@@ -276,7 +300,13 @@ def _pictures(
         found[one.decision_id] = scrolled(
             f"rows of {one.kind} {one.subject}, {when(one.event_ns)}", draw_rows_svg(facts)
         )
-    shown = _worst_first(of_cameras)[: limits.report_pictures]
+    for one in _worst_first(of_parts)[: limits.report_pictures]:
+        about = parts.facts(one, again="heat")
+        drawn_part = None if about is None else draw_part(about)
+        if drawn_part is not None:
+            data = cv2.imencode(".jpg", drawn_part)[1].tobytes()
+            found[one.decision_id] = _image(f"pictures of {one.subject}", data)
+    shown = _worst_first(of_cameras)[: limits.report_pictures] if run.plan.cameras else []
     try:
         drawn = draw_moments(run, [d.event_ns for d in shown], limits=limits)
     except ReplayDiffers:  # the report says so already, and pictures of it would mislead
@@ -284,11 +314,13 @@ def _pictures(
     for alert, picture in zip(shown, drawn, strict=False):
         if picture is not None:
             words = f"the site at {alert.kind} {alert.subject}, {when(alert.event_ns)}"
-            found[alert.decision_id] = (
-                f'<img alt="{markup(words)}" src="data:image/jpeg;base64,'
-                f'{base64.b64encode(picture).decode()}">'
-            )
+            found[alert.decision_id] = _image(words, picture)
     return found
+
+
+def _image(words: str, jpeg: bytes) -> str:
+    data = base64.b64encode(jpeg).decode()
+    return f'<img alt="{markup(words)}" src="data:image/jpeg;base64,{data}">'
 
 
 def _worst_first(alerts: Sequence[Decision]) -> list[Decision]:

@@ -713,6 +713,8 @@ def surfaces(
         int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
     ] = 0,
     labels: Annotated[str, typer.Option(help="none or masks.")] = "none",
+    head: Annotated[str, typer.Option(help="cells or network.")] = "cells",
+    minutes: Annotated[float, typer.Option(help="Most time of learning a network.")] = 10.0,
     model: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Keep the inspector here.")
     ] = None,
@@ -727,6 +729,8 @@ def surfaces(
         part=part,
         part_gap=part_gap,
         labels=labels,
+        is_network=head == "network",
+        minutes=minutes,
         model=model,
         progress=_say,
     )

@@ -22,10 +22,15 @@ import numpy as np
 
 from sightline.evidence.inspection.evaluation import evaluate_model
 from sightline.evidence.inspection.threshold import part_scores
-from sightline.evidence.inspection.training import open_backbone, train_inspector
+from sightline.evidence.inspection.training import (
+    NETWORK_SHARE,
+    open_backbone,
+    train_inspector,
+)
 from sightline.perceive.inspection import InspectionSettings
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.inspector_model import InspectorModel, load_inspector
+from sightline.perceive.inspection.segmentation import NetworkSettings
 from sightline.runtime.engine.isolated import ONE_THREAD
 from sightline.sense.frames.image_files import decode_image
 from sightline.sense.frames.part_pictures import PartPicture, find_part_pictures, read_picture
@@ -37,6 +42,7 @@ _SIDE_PX = 256
 _TIMED = 200
 _TIMEOUT_S = 600.0
 _CHECKOUT = Path(__file__).parents[1]
+_TOLD_EVERY = 100
 
 
 def quarter_of_parts(pictures: Sequence[PartPicture]) -> dict[str, int]:
@@ -53,6 +59,8 @@ def bench_surfaces(
     part: str | None = None,
     part_gap: int = 0,
     labels: str = "none",
+    is_network: bool = False,
+    minutes: float = 10.0,
     model: Path | None = None,
     progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
@@ -63,6 +71,8 @@ def bench_surfaces(
         quarter: that is not learnt from, 0 to 3.
         part, part_gap: which picture shows which part, as in ``sightline train inspection``.
         labels: ``masks`` also learns from the marked defects of the other quarters.
+        is_network: with a segmentation network, as ``--head network`` of the command.
+        minutes: that learning a network may take, as of the command.
         model: where the inspector is written; None: it is not kept.
         progress: told what is being done.
     """
@@ -80,6 +90,9 @@ def bench_surfaces(
             backbone=open_backbone("wheel"),
             settings=InspectionSettings(),
             labels=labels,
+            network=NetworkSettings() if is_network else None,
+            told=lambda done, of: progress(f"{done} of {of}") if done % _TOLD_EVERY == 0 else None,
+            spent=lambda: (time.perf_counter() - began_s) / (60 * minutes * NETWORK_SHARE),
         )
         took = {
             "wall_s": round(time.perf_counter() - began_s, 1),

@@ -19,6 +19,7 @@ from sightline.evidence.inspection.evaluation import evaluate_model, write_predi
 from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
 from sightline.evidence.inspection.training import (
     LABELS,
+    NETWORK_SHARE,
     Backbone,
     open_backbone,
     train_inspector,
@@ -95,11 +96,11 @@ def train_inspection(
         ),
     ] = "cells",
     steps: Annotated[
-        int, typer.Option(min=20, max=100_000, help="Of learning a network, 8 pieces each.")
+        int, typer.Option(min=20, max=100_000, help="Most, of learning a network: 8 pieces each.")
     ] = NetworkSettings().steps,
     minutes: Annotated[
         float,
-        typer.Option(min=0.1, help="Most time with --head cells; fewer defects are drawn."),
+        typer.Option(min=0.1, help="Most time; fewer defects are drawn, or steps done."),
     ] = 10.0,
     backbone: Annotated[
         str, typer.Option(help="wheel, handcrafted, or an ONNX model of feature maps.")
@@ -156,6 +157,7 @@ def train_inspection(
             false_reject_rate=false_rejects,
             data_licence=licence,
             told=told,
+            spent=lambda: (time.monotonic() - begun_s) / (60 * minutes * NETWORK_SHARE),
         )
     took_s = time.monotonic() - begun_s
     _show_card(card | {"drawn_asked": drawn}, took_s=took_s, as_json=as_json)

@@ -36,7 +36,7 @@ def pictures(tmp_path_factory):
     return find_part_pictures(root)
 
 
-def train(pictures, out, *, settings=NETWORK, told=lambda done, of: None):
+def train(pictures, out, *, settings=NETWORK, **more):
     return train_inspector(
         pictures,
         out,
@@ -44,7 +44,7 @@ def train(pictures, out, *, settings=NETWORK, told=lambda done, of: None):
         settings=SETTINGS,
         network=settings,
         labels="masks",
-        told=told,
+        **more,
     )
 
 
@@ -116,6 +116,24 @@ def test_a_network_is_loaded_and_looks_without_pytorch(whole):
     found = model.inspect(holed(500))
     assert found.heat.shape == (64, 80)
     assert np.isfinite(found.score)
+
+
+def test_a_network_without_marked_defects_is_refused(pictures, tmp_path):
+    with pytest.raises(UsageError, match="--labels masks"):
+        train_inspector(
+            pictures,
+            tmp_path / "m",
+            backbone=open_backbone("wheel"),
+            settings=SETTINGS,
+            network=NETWORK,
+        )
+
+
+@needs_torch
+def test_the_card_says_where_time_ended_the_learning(pictures, tmp_path):
+    card = train(pictures, tmp_path / "m", spent=lambda: 1.0)
+    assert card["network"]["steps"] == 1
+    assert any("after 1 of 4 steps" in note for note in card["notes"])
 
 
 @needs_torch

@@ -26,9 +26,10 @@ def backbone():
 
 
 def learn(backbone, settings=SETTINGS, **more):
-    return learn_network(
+    layers, _ = learn_network(
         GOOD, MARKED, backbone=backbone, decoder=DECODER, settings=settings, **more
     )
+    return layers
 
 
 @pytest.mark.skipif(HAS_TORCH, reason="PyTorch is installed")
@@ -62,6 +63,42 @@ def test_learning_that_goes_on_comes_to_the_layers_of_one_that_was_not_interrupt
     assert [state.step for state in kept] == [2]
     resumed = learn(backbone, state=kept[0])
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+
+
+@needs_torch
+def test_learning_ends_when_its_time_is_over(backbone):
+    _, steps = learn_network(
+        GOOD,
+        MARKED,
+        backbone=backbone,
+        decoder=DECODER,
+        settings=SETTINGS,
+        spent=iter([0.4, 1.1]).__next__,
+    )
+    assert steps == 2
+
+
+@needs_torch
+def test_time_that_an_interrupted_learning_took_counts(backbone):
+    kept = []
+    learn(backbone, keep=kept.append, spent=lambda: 0.3)
+    assert kept[0].spent == 0.3
+    steps = []
+    learn(
+        backbone,
+        state=kept[0],
+        spent=lambda: 0.8,
+        told=lambda done, of: steps.append(done),
+    )
+    assert steps == [3]
+
+
+@needs_torch
+def test_layers_up_to_stride_4_stay_as_they_were(backbone):
+    layers = learn(backbone)
+    changed = {name for name in backbone if not np.array_equal(layers[name], backbone[name])}
+    assert not [name for name in changed if name.startswith(("_conv_stem", "_blocks.2."))]
+    assert "_blocks.3._project_conv.weight" in changed
 
 
 @needs_torch

@@ -48,6 +48,7 @@ class NetworkTraining:
         data: digest of what is learnt from.
         settings: of learning.
         told: how many of how many steps.
+        spent: share of the time for learning that is gone, 1 and more: it is over.
         graph: what was learnt, as ONNX; empty before.
         facts: for the card.
     """
@@ -56,6 +57,7 @@ class NetworkTraining:
     data: str
     settings: NetworkSettings
     told: Told = lambda done, of: None
+    spent: Callable[[], float] = lambda: 0.0
     graph: bytes = b""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -74,7 +76,7 @@ class NetworkTraining:
         weights, _ = find_weights()
         state = self._kept()
         pairs = [(one.read, one.mask) for one in marked if one.mask is not None]
-        layers = learn_network(
+        layers, steps = learn_network(
             [one.read for one in good],
             pairs,
             backbone=folded(weights),
@@ -83,11 +85,13 @@ class NetworkTraining:
             state=state,
             keep=self._keep,
             told=self.told,
+            spent=self.spent,
         )
         self.graph = export_network(layers)
         cells = BackboneCells(self.graph, where="the network", has_odds=True)
         self.facts = {
             "settings": asdict(self.settings),
+            "steps": steps,
             "parity": self._parity(cells, layers, [*marked, *good][:PARITY_PICTURES]),
         }
         return cells
@@ -137,7 +141,7 @@ class NetworkTraining:
             for part in _KEPT
             for name, value in getattr(state, part).items()
         }
-        arrays["step"] = np.array(state.step)
+        arrays["step"], arrays["spent"] = np.array(state.step), np.array(state.spent)
         arrays["key"] = np.frombuffer(bytes.fromhex(self._key()), np.uint8)
         unfinished = self.checkpoint.with_suffix(".unfinished")
         with writing(self.checkpoint):
@@ -164,7 +168,8 @@ class NetworkTraining:
                 }
                 for part in _KEPT
             }
-            return NetworkState(step=int(arrays["step"]), **parts)
+            step, spent = int(arrays["step"]), float(arrays["spent"])
+            return NetworkState(step=step, spent=spent, **parts)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(
                 expected="a checkpoint of a training",

@@ -44,6 +44,8 @@ SIZE_SLACK = 2.0
 REVIEW_TIMES = 3.0
 """A person looks at the share of good parts that may be rejected, times this."""
 LABELS = ("none", "masks")
+NETWORK_SHARE = 0.85
+"""Of the time, after which a network is learnt no further; the rest is for memory and figures."""
 _HANDCRAFTED_COST = (
     "handcrafted features: no learnt weights; textures and faint defects are told apart far worse "
     "than with a backbone"
@@ -104,6 +106,7 @@ def train_inspector(
     false_reject_rate: float = 0.05,
     data_licence: str = "not stated",
     told: Callable[[int, int], None] = lambda done, of: None,
+    spent: Callable[[], float] = lambda: 0.0,
 ) -> dict[str, Any]:
     """Learn an inspector and write it; its card with ``digest``.
 
@@ -118,6 +121,7 @@ def train_inspector(
         false_reject_rate: share of good parts that may be rejected.
         data_licence: of the pictures, for the card.
         told: how many of how many pictures were looked at.
+        spent: share of the time for learning a network that is gone; at 1 it ends.
 
     Raises:
         UsageError: too few good parts, or both grey and coloured pictures.
@@ -132,12 +136,21 @@ def train_inspector(
             where="learning a segmentation network",
             action="leave --backbone and --scale as they are, or give --head cells",
         )
+    if network is not None and labels != "masks":
+        raise UsageError(
+            expected="marked defects",
+            got=f"labels {labels}",
+            where="learning a segmentation network",
+            action="give --labels masks, or --head cells, which is better with good parts alone",
+        )
     good, bad, contract, facts = _material(pictures, labels)
     settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
     cells = backbone.cells(settings.scale)
     training = None
     if network is not None:
-        training = NetworkTraining(out=out, data=facts["digest"], settings=network, told=told)
+        training = NetworkTraining(
+            out=out, data=facts["digest"], settings=network, told=told, spent=spent
+        )
     learnt = learn_inspector(good, bad, cells=cells, settings=settings, network=training, told=told)
     held = _Held(learnt)
     scores = held.good_part_scores()
@@ -166,8 +179,6 @@ def train_inspector(
         "place_rule": {
             "patches_by_place": inspector.patches.is_by_place,
             "patches_explained_by_place": round(inspector.patches.explained, 4),
-            "odds_by_place": inspector.odds.is_by_place,
-            "odds_explained_by_place": round(inspector.odds.explained, 4),
         },
         "notes": [
             *([_HANDCRAFTED_COST] if backbone.graph is None else []),
@@ -181,6 +192,11 @@ def train_inspector(
             ),
         ],
     }
+    if training is not None and network is not None and training.facts["steps"] < network.steps:
+        card["notes"].append(
+            f"time was over after {training.facts['steps']} of {network.steps} steps: another "
+            "training ends elsewhere, and has another digest, unless --steps asks for fewer"
+        )
     if note := maps_note(card):
         card["notes"].append(note)
     graphs = {} if backbone.graph is None else {BACKBONE: backbone.graph}

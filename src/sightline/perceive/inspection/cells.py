@@ -18,6 +18,8 @@ CELL_PX = 8
 """Side of a cell, in pixels of the scaled picture."""
 ODDS_PX = 2
 """Stride of the log-odds that a segmentation network gives."""
+MOST_SUSPICIOUS = 12
+"""Log-odds of a network whose mean says whether a part is bad: of 48 px, a pinhole."""
 PAD_PX = 16
 """Mirrored border that a picture is given: a network pads with zeros, which is no surface."""
 _PROBE_PX = 128

@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.perceive.inspection.cell_head import CellHead
-from sightline.perceive.inspection.cells import CELL_PX, ODDS_PX
+from sightline.perceive.inspection.cells import CELL_PX, MOST_SUSPICIOUS, ODDS_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
 from sightline.perceive.inspection.usual_place import UsualPlace
 
 REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT")
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
-farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell. Those
-of a segmentation network are held against those at that place of good parts first: it finds borders
-odd."""
+farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell; of a
+segmentation network the mean of the most suspicious pixels, which is what it learnt to tell parts
+by. It was shown defects, so beside it distance only counts where it is beyond that of every good
+part that was held back: something that nobody has seen."""
 _LARGEST_SHARE = 0.02
 _COLD_ODDS = 8.0
 """Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
@@ -69,9 +70,10 @@ class Inspector:
 
     Attributes:
         memory: of normal patches.
-        patches, odds: what is usual of distances and log-odds, by place.
+        patches: what is usual of distances, by place.
         head: what defects look like; None where a segmentation network says so.
-        usual: float64[2, 2], median and deviation of each reason over good parts.
+        usual: float64[2, 2], median and deviation of each reason over good parts; of the first,
+            with a network, the greatest in the place of the median.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
@@ -81,7 +83,6 @@ class Inspector:
     memory: PatchMemory
     patches: UsualPlace
     head: CellHead | None
-    odds: UsualPlace
     usual: Floats
     scale: float
     reject_from: float
@@ -106,12 +107,16 @@ class Inspector:
 
     def raw_reasons(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``, before they are held against good parts."""
-        distance, odds = self._deviations(maps)
-        return np.array((_largest(distance), odds.max()), np.float64)
+        distance = self.patches.deviations(maps.strangeness)
+        looks = maps.odds.max() if maps.fine is None else most_suspicious(maps.fine)
+        return np.array((_largest(distance - np.median(distance)), looks), np.float64)
 
     def reasons_of(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``; their sum is the score."""
-        return np.asarray((self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1])
+        reasons = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1]
+        if maps.fine is not None:
+            reasons[0] = max(reasons[0], 0.0)
+        return np.asarray(reasons)
 
     def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
         """What follows from the maps of a picture."""
@@ -140,12 +145,6 @@ class Inspector:
             return self._at_pixels(maps.fine, height_px, width_px, ODDS_PX)
         return self._at_pixels(maps.odds, height_px, width_px, CELL_PX)
 
-    def _deviations(self, maps: CellMaps) -> tuple[Floats, Floats]:
-        """Of each cell: deviation of its distance, and what counts of its log-odds."""
-        distance = self.patches.deviations(maps.strangeness)
-        odds = maps.odds if maps.fine is None else self.odds.deviations(maps.odds)
-        return distance - np.median(distance), odds
-
     def disposition(self, score: float) -> str:
         """``accept``, ``review`` or ``reject``."""
         if score >= self.reject_from:
@@ -167,16 +166,13 @@ class Inspector:
 
     def as_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as arrays by name."""
-        numbers = (
-            *(self.scale, self.reject_from, self.review_from, self.mark_from),
-            *(self.patches.explained, self.odds.explained),
-        )
+        thresholds = (self.reject_from, self.review_from, self.mark_from)
+        numbers = (self.scale, *thresholds, self.patches.explained)
         return {
             "memory_mean": self.memory.mean,
             "memory_scale": self.memory.scale,
             "memory_vectors": self.memory.vectors,
             "patches": np.stack([self.patches.mean, self.patches.spread]),
-            "odds": np.stack([self.odds.mean, self.odds.spread]),
             **({} if self.head is None else self.head.as_arrays()),
             "usual": self.usual,
             "numbers": np.array(numbers, np.float64),
@@ -189,19 +185,15 @@ class Inspector:
         Raises:
             KeyError: an array is missing.
         """
-        scale, reject_from, review_from, mark_from, *explained = arrays["numbers"].tolist()
-        places = [
-            UsualPlace(mean=arrays[n][0], spread=arrays[n][1], explained=e)
-            for n, e in zip(("patches", "odds"), explained, strict=True)
-        ]
+        scale, reject_from, review_from, mark_from, explained = arrays["numbers"].tolist()
+        mean, spread = arrays["patches"]
         return cls(
             memory=PatchMemory(
                 mean=arrays["memory_mean"],
                 scale=arrays["memory_scale"],
                 vectors=arrays["memory_vectors"],
             ),
-            patches=places[0],
-            odds=places[1],
+            patches=UsualPlace(mean=mean, spread=spread, explained=explained),
             head=CellHead.from_arrays(arrays) if "head_mean" in arrays else None,
             usual=arrays["usual"],
             scale=scale,
@@ -229,6 +221,12 @@ def _odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) ->
     whole = np.pad(fine, ((0, max(below, 0)), (0, max(right, 0))), mode="edge")
     blocks = whole[: rows * by, : columns * by].reshape(rows, by, columns, by)
     return np.asarray(blocks.max(axis=(1, 3)))
+
+
+def most_suspicious(fine: Floats) -> float:
+    """The mean of the greatest log-odds of a network, as it learns to tell parts by."""
+    count = min(MOST_SUSPICIOUS, fine.size)
+    return float(np.partition(fine.ravel(), -count)[-count:].mean())
 
 
 def _largest(values: Floats) -> float:

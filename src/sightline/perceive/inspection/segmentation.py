@@ -345,7 +345,7 @@ def _laid_on(ground: Image, piece: Image, mask: Floats) -> Image:
     moved = piece * ((about[0] + 1) / (about[1] + 1))
     share = np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.5), np.float32)
     share = share if piece.ndim == 2 else share[:, :, None]
-    return np.clip(ground * (1 - share) + moved * share, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(ground * (1 - share) + moved * share, 0, 255), np.uint8)
 
 
 def _lit(piece: Image, random: np.random.Generator) -> Image:
@@ -358,7 +358,7 @@ def _lit(piece: Image, random: np.random.Generator) -> Image:
         shade, grain = shade[:, :, None], grain[:, :, None]
     bright = piece * np.exp(shade + np.float32(random.uniform(-0.4, 0.4)))
     curved = 255 * np.clip(bright / 255, 0, 1) ** math.exp(random.uniform(-0.2, 0.2))
-    return np.clip(curved + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(curved + grain, 0, 255), np.uint8)
 
 
 def _fed(piece: Image) -> Floats:

@@ -54,6 +54,13 @@ def levels(out):
     return found
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder and report of a run that nobody stopped."""
+    out, plan = tmp_path_factory.mktemp("whole") / "run", plan_of(yard())
+    return out, run(plan, out, [camera(things=(walker(),))], lookers(plan))
+
+
 def test_a_machine_is_let_go_stopped_for_a_person_and_let_go_again(tmp_path):
     plan = plan_of(yard())
     east = camera(seconds=12, things=(walker(from_s=3, until_s=5, until_x=300),))
@@ -77,12 +84,10 @@ def test_the_time_of_a_stage_is_that_of_a_frame_and_ticks_are_timed_apart(tmp_pa
     assert counts["tick"] > 0
 
 
-def test_a_run_replays_to_the_same_bytes(tmp_path):
-    plan = plan_of(yard())
-    report = run(plan, tmp_path / "run", [camera(things=(walker(),))], lookers(plan))
-    verdict = replay_run(RunDirectory.open(tmp_path / "run"))
+def test_a_run_replays_to_the_same_bytes(whole):
+    verdict = replay_run(RunDirectory.open(whole[0]))
     assert verdict
-    assert verdict.digest == report.digest
+    assert verdict.digest == whole[1].digest
     assert verdict.decisions > 0
 
 
@@ -174,13 +179,12 @@ def test_a_reset_is_needed_and_heeded(tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [3, 17, 60])
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, stop_after):
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, whole, stop_after):
     plan = plan_of(yard())
 
     def east():
         return camera(things=(walker(),))
 
-    whole = run(plan, tmp_path / "whole", [east()], lookers(plan))
     count = iter(range(10_000))
     run(
         plan,
@@ -190,19 +194,18 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path, stop_aft
         is_stopped=lambda: next(count) >= stop_after,
     )
     rest = run(plan, tmp_path / "cut", [east()], lookers(plan), resume=True, checkpoint_epochs=5)
-    assert rest.digest == whole.digest
-    assert rest.accounts == whole.accounts
-    assert commands(tmp_path / "cut") == commands(tmp_path / "whole")
+    assert rest.digest == whole[1].digest
+    assert rest.accounts == whole[1].accounts
+    assert commands(tmp_path / "cut") == commands(whole[0])
     assert replay_run(RunDirectory.open(tmp_path / "cut"))
 
 
-def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped(tmp_path):
+def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped(tmp_path, whole):
     plan = plan_of(yard())
 
     def east():
         return camera(things=(walker(),))
 
-    whole = run(plan, tmp_path / "whole", [east()], lookers(plan))
     for stop_after in (30, 45, 10_000):
         count = iter(range(20_000))
         limit = stop_after
@@ -216,7 +219,7 @@ def test_a_run_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped(tmp_path)
             checkpoint_epochs=7,
         )
     assert (tmp_path / "cut" / "checkpoints").exists()
-    assert last.digest == whole.digest
+    assert last.digest == whole[1].digest
 
 
 def test_a_run_cannot_go_on_with_another_pipeline(tmp_path):

@@ -271,6 +271,7 @@ def test_skab_is_as_good_as_the_best_published():
     assert evaluate_skab(real("skab") / "valve1").score.f1 >= 0.78
 
 
+@pytest.mark.soak  # half a minute of cross-validation
 def test_opssat_is_as_good_as_the_best_published():
     result = evaluate_opssat(real("opssat_features"))
     assert result.unsupervised.average_precision >= 0.78

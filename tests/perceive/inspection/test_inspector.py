@@ -50,6 +50,17 @@ def test_what_is_accepted_has_no_mark_and_what_is_not_has_one(learnt):
         assert len(look(taken, picture).boxes) == 0
 
 
+def test_what_is_far_from_normal_is_marked_where_the_head_knows_no_defect(learnt):
+    blind = replace(learnt.inspector, usual=np.array([[0.0, 1.0], [1e3, 1.0]]))
+    blind = blind.with_thresholds(reject_from=-1e9, review_from=-1e9, mark_from=1e3)
+    found = look(blind, holed(3000))  # the hole is in rows 24 to 40, columns 32 to 48
+    assert found.reasons[0] > found.reasons[1]
+    (x1, y1, x2, y2), row, column = found.boxes[0, :4], *found.peak
+    assert found.heat.max() == 2
+    assert 16 <= y1 <= 8 * row < 8 * row + 8 <= y2 <= 48
+    assert 24 <= x1 <= 8 * column < 8 * column + 8 <= x2 <= 56
+
+
 def test_the_score_is_the_sum_of_its_reasons(learnt):
     found = look(learnt.inspector, holed(3000))
     assert found.score == pytest.approx(found.reasons.sum(), rel=1e-5)

@@ -19,7 +19,7 @@ from sightline.records.frames import Image
 from sightline.records.part import Box
 
 NEAREST = 3
-"""Normal patches that are shown beside the hottest place."""
+"""Normal patches that are shown beside the place that decides."""
 MOST_CORRELATION = 0.5
 """Maps that are more alike to those of an inspector that has learnt nothing show the picture rather
 than what was learnt: they are not shown."""
@@ -27,12 +27,12 @@ than what was learnt: they are not shown."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearPatch:
-    """A normal patch that the hottest place was compared with.
+    """A normal patch that the place that decides was compared with.
 
     Attributes:
         image, sha256: the good picture it is of, by name and digest of its pixels.
         x_px, y_px: corner of its cell there.
-        distance: from the hottest place, in deviations of a feature of the memory's patches.
+        distance: from that place, in deviations of a feature of the memory's patches.
         crop: uint8[24, 24] or [24, 24, 3], the patch with what is around it.
     """
 
@@ -46,10 +46,10 @@ class NearPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureAccount:
-    """What is known of the hottest place of a picture.
+    """What is known of the place of a picture that speaks most for the greater reason.
 
     Attributes:
-        x_px, y_px: corner of the hottest cell.
+        x_px, y_px: corner of its cell.
         near: the nearest normal patches; empty for a model that was learnt without their origins.
         would_pass: what of its mark would have passed.
     """

@@ -25,6 +25,8 @@ part that was held back: something that nobody has seen."""
 _LARGEST_SHARE = 0.02
 _COLD_ODDS = 8.0
 """Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
+_FAR_SHARE = 0.5
+"""Where a distance decides, what is so much of the greatest is marked."""
 _UNMARKED = 0.999
 """The greatest heat of a picture that is accepted."""
 
@@ -37,9 +39,10 @@ class Inspected:
         score: sum of the reasons; that of a usual good part is about 0.
         reasons: float32[2] in the order of ``REASONS``, in deviations from good parts.
         heat: float32[height, width], how much each pixel looks like a defect; 1 and more is marked.
-            A picture that is accepted has no mark, any other has one.
+            A picture that is accepted has no mark, any other has one. Where its distance decides
+            and the head marks nothing, heat is the distance, 1 at half of the greatest.
         boxes: float32[n, 5]: x1, y1, x2, y2 in px and the greatest heat, the hottest first.
-        peak: row and column of the hottest cell.
+        peak: row and column of the cell that speaks most for the greater reason.
     """
 
     score: float
@@ -107,9 +110,8 @@ class Inspector:
 
     def raw_reasons(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``, before they are held against good parts."""
-        distance = self.patches.deviations(maps.strangeness)
         looks = maps.odds.max() if maps.fine is None else most_suspicious(maps.fine)
-        return np.array((_largest(distance - np.median(distance)), looks), np.float64)
+        return np.array((_largest(self._distance(maps)), looks), np.float64)
 
     def reasons_of(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``; their sum is the score."""
@@ -124,10 +126,18 @@ class Inspector:
         score = float(reasons.sum())
         odds = self.pixel_odds(maps, height_px=height_px, width_px=width_px)
         is_accepted = self.disposition(score) == "accept"
-        mark_from = self.mark_from if is_accepted else min(self.mark_from, float(odds.max()))
+        distance = self._distance(maps)
+        is_by_distance = bool(reasons[0] > reasons[1] and distance.max() > 0)
+        decides = distance if is_by_distance else maps.odds
+        mark_from = self.mark_from
+        if not is_accepted and not is_by_distance:
+            mark_from = min(mark_from, float(odds.max()))
         heat = np.maximum(1 + (odds - np.float32(mark_from)) / np.float32(_COLD_ODDS), 0)
         if is_accepted:
             heat = np.minimum(heat, np.float32(_UNMARKED))
+        elif heat.max() < 1:  # what decides is no defect that the head knows
+            far = np.maximum(self._at_pixels(distance, height_px, width_px, CELL_PX), 0)
+            heat = far / (np.float32(_FAR_SHARE) * far.max())
         boxes = marked_boxes(heat, least_px=round(CELL_PX / self.scale))
         if not is_accepted and not len(boxes):
             boxes = marked_boxes(heat, least_px=1)
@@ -136,7 +146,7 @@ class Inspector:
             reasons=reasons.astype(np.float32),
             heat=heat,
             boxes=boxes,
-            peak=divmod(int(maps.odds.argmax()), maps.odds.shape[1]),
+            peak=divmod(int(decides.argmax()), decides.shape[1]),
         )
 
     def pixel_odds(self, maps: CellMaps, *, height_px: int, width_px: int) -> Floats:
@@ -144,6 +154,11 @@ class Inspector:
         if maps.fine is not None:
             return self._at_pixels(maps.fine, height_px, width_px, ODDS_PX)
         return self._at_pixels(maps.odds, height_px, width_px, CELL_PX)
+
+    def _distance(self, maps: CellMaps) -> Floats:
+        """float32[rows, columns]: deviation of each cell's distance beyond that of the picture."""
+        distance = self.patches.deviations(maps.strangeness)
+        return distance - np.median(distance)
 
     def disposition(self, score: float) -> str:
         """``accept``, ``review`` or ``reject``."""

@@ -113,7 +113,6 @@ SHELL = {
     *("sense.files", "sense.text_files", "sense.objects", "sense.broker_source"),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
-    "sense.frames.unreadable_files",
     "sense.frames.part_pictures",
     "sense.frames.board_pairs",
     "sense.frames.b_scans",

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from sightline.console.answering import control_of, waiting_inputs
-from sightline.console.console import Console
+from sightline.console.console import Console, control_of, waiting_inputs
 from sightline.console.following import FollowedRun
 from sightline.errors import UsageError
 from sightline.evidence.account import explain

@@ -16,9 +16,8 @@ from sightline.cli.init_model import SeenModel, model_lines, said_of_model
 from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
-from sightline.sense.frames.unreadable_files import why_unreadable
 from sightline.sense.frames.usual_view import view_print
-from sightline.sense.frames.video_file import best_reader
+from sightline.sense.frames.video_file import best_reader, why_unreadable
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
 
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".ts", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")

@@ -14,9 +14,9 @@ from sightline.apps.gateway.telemetry_scene.ground import (
     simulate_with_past,
     watched_scene,
     write_frames,
+    write_recorded_fleet,
 )
 from sightline.apps.gateway.telemetry_scene.link import LinkConfig
-from sightline.apps.gateway.telemetry_scene.recording import write_recorded_fleet
 from sightline.apps.gateway.telemetry_scene.records import scene_records, scene_truth
 from sightline.apps.gateway.telemetry_scene.scene import (
     SceneBlock,

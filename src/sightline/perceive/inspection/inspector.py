@@ -20,8 +20,7 @@ REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT")
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
 farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell; of a
 segmentation network the mean of the most suspicious pixels, which is what it learnt to tell parts
-by. It was shown defects, so beside it distance only counts where it is beyond that of every good
-part that was held back: something that nobody has seen."""
+by."""
 _LARGEST_SHARE = 0.02
 _COLD_ODDS = 8.0
 """Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
@@ -75,8 +74,7 @@ class Inspector:
         memory: of normal patches.
         patches: what is usual of distances, by place.
         head: what defects look like; None where a segmentation network says so.
-        usual: float64[2, 2], median and deviation of each reason over good parts; of the first,
-            with a network, the greatest in the place of the median.
+        usual: float64[2, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
         review_from: score from which a person looks.
@@ -115,10 +113,7 @@ class Inspector:
 
     def reasons_of(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``; their sum is the score."""
-        reasons = (self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1]
-        if maps.fine is not None:
-            reasons[0] = max(reasons[0], 0.0)
-        return np.asarray(reasons)
+        return np.asarray((self.raw_reasons(maps) - self.usual[:, 0]) / self.usual[:, 1])
 
     def judge(self, maps: CellMaps, *, height_px: int, width_px: int) -> Inspected:
         """What follows from the maps of a picture."""

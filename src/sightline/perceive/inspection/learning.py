@@ -315,8 +315,6 @@ def _strangers(
         )
     table = np.array([inspectors[folds[i]].raw_reasons(maps[i]) for i in range(good)])
     usual = np.stack([np.median(table, axis=0), table.std(axis=0) + 1e-6], axis=1)
-    if maps[0].fine is not None:
-        usual[0, 0] = table[:, 0].max()
     inspectors = [replace(one, usual=usual) for one in inspectors]
     return inspectors[-1], tuple(
         Held(

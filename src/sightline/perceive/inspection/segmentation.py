@@ -39,6 +39,7 @@ _PRIOR_LOG_ODDS = -4.0
 _WARM_SHARE = 0.1
 _DEFECT_WEIGHT = 2.0
 _DICE_SMOOTH = 20.0
+_PICTURE_WEIGHT = 0.3
 _NORM = 5.0
 _GROUND_PX = 16.0
 """Deviation of the blur that says how bright it is about a place."""
@@ -272,7 +273,7 @@ def _loss(torch: Any, odds: Any, truth: Any, counts: Any) -> Any:
     dice = (1 - (2 * both + _DICE_SMOOTH) / (either + _DICE_SMOOTH)).mean()
     most = odds.flatten(1).topk(MOST_SUSPICIOUS).values.mean(1)
     is_bad = (truth.flatten(1).amax(1) > 0).float()
-    return crossed + dice + f.binary_cross_entropy_with_logits(most, is_bad)
+    return crossed + dice + _PICTURE_WEIGHT * f.binary_cross_entropy_with_logits(most, is_bad)
 
 
 def _piece(

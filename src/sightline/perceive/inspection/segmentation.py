@@ -1,7 +1,7 @@
 """A segmentation network: the backbone and a decoder, learnt together in PyTorch, run as ONNX.
 
 The encoder is the backbone up to stride 16, its batch normalisation folded into its convolutions
-and learnt further at a lower rate, except up to stride 4, where there is little to learn and most
+and learnt further at a lower rate, except up to stride 4, where there is little to learn and much
 of the work; the decoder goes back to stride 2 (O. Ronneberger et al., U-Net, MICCAI 2015). The loss
 has three terms: per pixel cross-entropy; per piece the Dice loss, which does not care how few
 pixels are of defects (F. Milletari et al., V-Net, 3DV 2016); and per piece the cross-entropy of its
@@ -34,7 +34,7 @@ _STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1))
 """Blocks and first stride of each stage; the kernels are in the weights."""
 _TAPS = (0, 2, 4, 10)
 _FROZEN = ("_conv_stem", "_blocks.0.", "_blocks.1.", "_blocks.2.")
-"""Layers up to stride 4 stay as they are: a third of the work of learning is saved."""
+"""Layers up to stride 4 stay as they are: a fifth of the work of learning is saved."""
 _PRIOR_LOG_ODDS = -4.0
 _WARM_SHARE = 0.1
 _DEFECT_WEIGHT = 2.0

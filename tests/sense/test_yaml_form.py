@@ -143,6 +143,17 @@ def test_numbers_to_the_base_of_60_are_refused(text):
         read_yaml(text)
 
 
+@pytest.mark.parametrize("text", ["a: 0640", "a: -012", "a: 00_7", "010: a"])
+def test_numbers_to_the_base_of_8_are_refused(text):
+    with pytest.raises(ContractError, match="a number without a leading 0"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["a: 0", "a: 0.5", "a: 0x10", "a: '0640'"])
+def test_a_leading_0_that_counts_nothing_is_read(text):
+    read_yaml(text)
+
+
 @pytest.mark.parametrize(
     "text", [f"a: {'9' * 5_000}", f"a: 0x{'f' * 5_000}", f"a: {'9' * 5_000}.0"]
 )

@@ -108,6 +108,7 @@ def faults_of(
             context=one.get("ctx") or {},
             got=one.get("input"),
             place=_without_kinds(tuple(str(part) for part in one["loc"][skip:]), fields_at),
+            is_key=one["loc"][-1:] == ("[key]",),
         )
         found.setdefault(said.place, []).append(_fault(said, fields_at))
     joined = [_joined(faults) for faults in found.values()]
@@ -125,6 +126,8 @@ class _Said:
     context: Mapping[str, Any]
     got: Any
     place: Place
+    is_key: bool
+    """Whether it is about the name of an entry, not its value."""
 
     @property
     def name(self) -> str:
@@ -215,6 +218,8 @@ def _fault(said: _Said, fields_at: FieldsAt) -> Fault:
         case kind:
             expected = _bound(kind, context) or _kind(kind) or _without_phrase(said.words)
             action = _better(name, expected, got)
+            if said.is_key and not isinstance(got, str):  # the word itself is lost: no is false
+                expected, action = "a name that is text", "put the name in quotes, as it is written"
     return Fault(place=said.place, expected=expected, got=shown, action=action)
 
 

@@ -3,8 +3,9 @@
 Every YAML file of Sightline (contracts, cameras, pipelines, subjects) and every JSON document that
 others wrote (operator inputs, the manifest of a run) is read here. What the formats let pass and
 people never mean is an error: a key that is given twice (the last one would win silently), aliases
-that make a small file a huge value, tags, numbers to the base of 60 (``1:30``), NaN in JSON, halves
-of a character (lone surrogates), levels within levels, and files that are none: a device, a pipe.
+that make a small file a huge value, tags, numbers to the base of 60 (``1:30``) or 8 (``0640``), NaN
+in JSON, halves of a character (lone surrogates), levels within levels, and files that are none: a
+device, a pipe.
 """
 
 from __future__ import annotations
@@ -417,6 +418,14 @@ class _Check:
                     "a plain number",
                     text,
                     f"write {seconds}, if that many seconds are meant; a time or a name in quotes",
+                )
+            plain = text.lstrip("+-").replace("_", "")
+            if node.tag == f"{_TAG}int" and plain[:1] == "0" and plain.isdigit() and int(plain):
+                raise self._error(
+                    node,
+                    "a number without a leading 0, which YAML counts to the base of 8",
+                    text,
+                    f"write {plain.lstrip('0')}, or {int(plain, 8)}; a name in quotes",
                 )
             if len(text) > _MOST_NUMBER_CHARS:
                 raise self._error(

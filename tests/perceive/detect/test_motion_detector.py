@@ -87,6 +87,28 @@ def test_a_shadow_on_the_ground_is_not_part_of_a_person():
     assert seen.box_px[0, 2] < 96
 
 
+def gravel():
+    """A ground of one colour with fine texture."""
+    grains = np.random.default_rng(4).normal(0, 14, yard().shape[:2])
+    return np.clip(110 + grains[:, :, None], 0, 255).repeat(3, axis=2).astype(np.uint8)
+
+
+def test_somebody_as_dark_as_a_shadow_is_seen_by_their_own_texture():
+    ground = gravel()
+    folds = np.random.default_rng(5).normal(0, 12, ground.shape[:2])[:, :, None]
+    clothes = np.clip(80 + folds, 0, 255).repeat(3, axis=2)
+    is_person = with_person(np.zeros_like(ground), foot=(80, 100), tall_px=TALL_PX) > 0
+    seen = frame(np.where(is_person, clothes, ground).astype(np.uint8), 10)
+    assert len(detector_that_knows(ground).detect(seen)) == 1
+
+
+def test_a_shadow_in_the_shape_of_somebody_is_nobody_where_the_ground_shows_through():
+    ground = gravel()
+    is_dark = with_person(np.zeros_like(ground), foot=(80, 100), tall_px=TALL_PX) > 0
+    shaded = np.where(is_dark, ground * 0.7, ground).astype(np.uint8)
+    assert len(detector_that_knows(ground).detect(frame(noisy(shaded, 10), 10))) == 0
+
+
 def test_who_steps_behind_a_sign_is_seen_for_as_long_as_a_third_of_them_shows():
     picture = yard()
     sign = (slice(62, 94), slice(76, 104))

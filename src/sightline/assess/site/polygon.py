@@ -15,6 +15,8 @@ from sightline.records.windows import FloatArray
 
 MAX_VERTICES = 1000
 """Vertices of one polygon; more is a UsageError. Checking costs the square of it."""
+MAX_COORDINATE = 1e9
+"""Furthest a vertex may be from the origin, in m or px; more is a UsageError."""
 _ON_BORDER = 1e-9  # of the polygon's extent: what rounding may move a point that lies on it
 
 
@@ -53,9 +55,13 @@ class Polygon:
             vertices = vertices[:-1]
         if not 3 <= len(vertices) <= MAX_VERTICES:
             raise _refused(f"3 to {MAX_VERTICES} vertices", str(len(vertices)))
-        if not np.isfinite(vertices).all():
-            row = int(np.flatnonzero(~np.isfinite(vertices).all(axis=1))[0])
-            raise _refused("finite coordinates", f"{vertices[row].tolist()} at vertex {row}")
+        is_usable = (np.abs(vertices) <= MAX_COORDINATE).all(axis=1)  # False for NaN
+        if not is_usable.all():
+            row = int(np.flatnonzero(~is_usable)[0])
+            raise _refused(
+                f"finite coordinates, at most {MAX_COORDINATE:g}",
+                f"{vertices[row].tolist()} at vertex {row}",
+            )
         _check_is_simple(vertices)
         vertices.flags.writeable = False
         object.__setattr__(self, "vertices", vertices)

@@ -54,6 +54,7 @@ from sightline.perceive.detect.regions import (
     contour_contrast,
     reduced,
     texture_agreement,
+    without_false_shadows,
 )
 from sightline.records.detections import Detections, Doubt, DoubtCode
 from sightline.records.frames import Frame, Image
@@ -161,7 +162,7 @@ class MotionReport:
 
 # --- the detector ---------------------------------------------------------------------------------
 
-PROGRAM = 9
+PROGRAM = 10
 """Counts changes of the program that change answers; part of the version."""
 
 _MARGIN_PX = 2
@@ -410,8 +411,11 @@ class MotionDetector:
             return self._changed(frame, MotionReport(condition=SceneCondition.CHANGED, gain=gain))
         image = undo_gain(image, background.picture, gain)
         elapsed_s = max(frame.capture_ns - self._last_ns, 0) / NS_PER_S
-        labels = background.observe(
-            image, elapsed_s=elapsed_s, care=self._care, has_colour=has_colour
+        labels = without_false_shadows(
+            image,
+            background.picture,
+            background.observe(image, elapsed_s=elapsed_s, care=self._care, has_colour=has_colour),
+            least_px=self._least_px(self._care),
         )
         if abs(gain - 1.0) <= UNCHANGED:
             background.relight(gain, elapsed_s=elapsed_s, where=self._care == HOLD)

@@ -183,12 +183,18 @@ _FINE_LEVELS = 2.0
 """Standard deviation of fine texture below which there is nothing to compare, in grey levels."""
 
 
+_LEAST_SHADOW_AGREEMENT = 0.3
+"""Below this what is as dark as a shadow is none: the ground's texture does not show in it."""
+_MOST_SHADOWS = 32
+"""Regions of shadow looked at in one picture, the largest."""
+
+
 def texture_agreement(
     image: Image, picture: npt.NDArray[np.float32], owner: OwnerImage, extent: FloatArray
 ) -> FloatArray:
     """float64[n], -1 to 1: how well an object's fine texture agrees with the background's there.
 
-    0 where either has none to speak of.
+    NaN where either has none to speak of.
 
     Args:
         image: uint8[h, w, 3].
@@ -196,7 +202,7 @@ def texture_agreement(
         owner: int32[h, w], number of the object, -1 for none.
         extent: float64[n, 5], left, top, right and bottom of each object first.
     """
-    found = np.zeros(len(extent))
+    found = np.full(len(extent), np.nan)
     height, width = owner.shape
     for i, (left, top, right, bottom) in enumerate(extent[:, :4].astype(np.int64).tolist()):
         rows = slice(max(top - _FINE_PX, 0), min(bottom + _FINE_PX, height))
@@ -211,6 +217,31 @@ def texture_agreement(
             together = float(np.mean((seen - seen.mean()) * (known - known.mean())))
             found[i] = together / (spread[0] * spread[1])
     return found
+
+
+def without_false_shadows(
+    image: Image, picture: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], *, least_px: int
+) -> npt.NDArray[np.uint8]:
+    """The labels, with regions of shadow through which other texture than the ground's shows.
+
+    By colour alone somebody in grey before grey ground is a shadow. But a shadow shows the ground.
+
+    Args:
+        image: uint8[h, w, 3].
+        picture: float32[h, w, 3], the background.
+        labels: uint8[h, w], 0 background, 1 shadow, 2 foreground.
+        least_px: smaller regions are left as they are.
+
+    Returns:
+        ``labels`` itself, or a copy with such regions as foreground.
+    """
+    dark = np.where(labels == SHADOW, np.uint8(FOREGROUND), np.uint8(BACKGROUND))
+    extent, owner = connected_blobs(clean(dark), least_px=least_px, most=_MOST_SHADOWS)
+    if not len(extent):
+        return labels
+    agreement = texture_agreement(image, picture, owner, extent)
+    is_body = np.append(agreement < _LEAST_SHADOW_AGREEMENT, False)  # False for NaN
+    return np.where(is_body[owner] & (labels == SHADOW), np.uint8(FOREGROUND), labels)
 
 
 def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -185,6 +185,9 @@ _FINE_LEVELS = 2.0
 
 _LEAST_SHADOW_AGREEMENT = 0.3
 """Below this what is as dark as a shadow is none: the ground's texture does not show in it."""
+_MOST_BESIDE = 0.3
+"""With more foreground beside it, in shares of its area, it is the shadow, or a part, of whoever is
+seen there."""
 _MOST_SHADOWS = 32
 """Regions of shadow looked at in one picture, the largest."""
 
@@ -240,8 +243,19 @@ def without_false_shadows(
     if not len(extent):
         return labels
     agreement = texture_agreement(image, picture, owner, extent)
-    is_body = np.append(agreement < _LEAST_SHADOW_AGREEMENT, False)  # False for NaN
+    is_alone = _foreground_around(clean(labels), extent) <= _MOST_BESIDE * extent[:, 4]
+    is_body = np.append((agreement < _LEAST_SHADOW_AGREEMENT) & is_alone, False)  # False for NaN
     return np.where(is_body[owner] & (labels == SHADOW), np.uint8(FOREGROUND), labels)
+
+
+def _foreground_around(cleaned: npt.NDArray[np.uint8], extent: FloatArray) -> FloatArray:
+    """float64[n]: pixels of foreground in and around the box of each region."""
+    found = np.zeros(len(extent))
+    for i, (left, top, right, bottom) in enumerate(extent[:, :4].astype(np.int64).tolist()):
+        rows = slice(max(top - _FINE_PX, 0), bottom + _FINE_PX)
+        part = cleaned[rows, max(left - _FINE_PX, 0) : right + _FINE_PX]
+        found[i] = np.count_nonzero(part == FOREGROUND)
+    return found
 
 
 def _fine(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

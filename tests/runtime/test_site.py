@@ -40,7 +40,6 @@ def changed(path, value):
         ("zones.pit.polygon_px", [[1e300, 0], [320, 0], [320, 240]], "finite coordinates"),
         ("machines.saw.zones", ["hole"], "machines.saw.zones"),
         ("machines.saw.cameras", ["west"], "machines.saw.zones"),
-        ("machines.saw.zones", [], "without them nobody who is seen stops it"),
         ("machines.saw.heartbeat_s", 5.0, "stages.saw: expected valid_s above 6.1: heartbeat_s"),
         ("machines.saw.heartbeat_s", 0.05, "stages.saw: expected heartbeat_s"),
         ("machines.saw.max_age_s", 0.01, "stages.saw: expected heartbeat_s and max_age_s"),

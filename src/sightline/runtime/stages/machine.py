@@ -205,10 +205,6 @@ class MachineStage(ItemStage):
                     zone,
                     near=known,
                 )
-        if not form.zones and form.moving is None:
-            planning.fail(
-                "`zones`, or `moving`: without them nobody who is seen stops it", "neither"
-            )
         unknown = sorted(set(form.level_of) - _KNOWN_CODES)
         if unknown:
             planning.fail(

@@ -549,12 +549,12 @@ def test_an_outlet_that_hangs_holds_up_no_other_outlet(
 
     told_to(ledger_url, decision(), sinks=("hangs", "works"))
     works = SimulatedSink()
-    limits = Limits(delivery_timeout_s=0.05, delivery_pass_s=0.05)
+    limits = Limits(delivery_timeout_s=0.4, delivery_pass_s=0.4)
     with AlertDelivery(
         ledger_url, {"hangs": Hanging(), "works": works}, wall_ns=clock.read_ns,
         sleep_s=clock.sleep_s, limits=limits,
     ) as delivery:  # fmt: skip
-        left = delivery.drain(0.05)
+        left = delivery.drain(0.4)
     let_go.set()
     assert (works.taken, list(left)) == ([decision()], ["hangs"])
 

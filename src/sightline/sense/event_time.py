@@ -54,8 +54,8 @@ class StreamClock:
     >>> clock.observe(np.array([0, 0, 1]), np.array([100, 90, 20]))
     >>> clock.watermark_ns.tolist()
     [95, 15]
-    >>> clock.is_late(np.array([0, 0, 1]), np.array([85, 84, 20])).tolist()
-    [False, True, False]
+    >>> clock.punctual(np.array([0, 0, 1]), np.array([85, 84, 20])).tolist()
+    [True, False, True]
     """
 
     def __init__(self, bounds: TimeBounds) -> None:

@@ -119,7 +119,9 @@ machines: {{saw: {{cameras: [east], zones: [pit], valid_s: 8}}}}
         encoding="utf-8",
     )
     out = c.folder / f"{name}_{word}"
-    c.run("sightline", "run", "site.yaml", "--source", f"east={name}.avi", "--out", out)
+    # A film of some minutes takes a busy machine as long as it lasts.
+    source = f"east={name}.avi"
+    c.run("sightline", "run", "site.yaml", "--source", source, "--out", out, timeout_s=400.0)
     storage = RunDirectory.open(out).storage
     entries = read_entries(storage, "p000", kinds={EntryKind.COMMAND})
     return [ActuatorCommand.from_bytes(entry.payload) for entry in entries]

@@ -110,7 +110,13 @@ SHELL = {
     *("sense.yaml_form", "sense.contract", "sense.camera_files", "sense.frames.frame_contract"),
     # sources, and the threads that read them
     *("sense.source", "sense.opening", "sense.inbox", "sense.live"),
-    *("sense.files", "sense.text_files", "sense.objects", "sense.broker_source"),
+    *(
+        "sense.files",
+        "sense.text_files",
+        "sense.json_lines",
+        "sense.objects",
+        "sense.broker_source",
+    ),
     *("sense.frames.video_file", "sense.frames.av_video", "sense.frames.video_parts"),
     *("sense.frames.image_files", "sense.frames.live_camera", "sense.frames.mot_files"),
     "sense.frames.part_pictures",

@@ -1,8 +1,8 @@
 """Sources of rows at a location: a file, a directory of files, or standard input.
 
 Tables in binary files are read here: Parquet row group by row group, and NumPy archives; text in
-:mod:`.text_files`. Bad files and bad lines never raise: they come out beside the rows, in the
-quarantine layout.
+:mod:`.text_files` and :mod:`.json_lines`. Bad files and bad lines never raise: they come out beside
+the rows, in the quarantine layout.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sightline.limits import Limits
 from sightline.records.refusal import RefusalReason
 from sightline.records.windows import FloatArray
 from sightline.sense.contract import Archive, Contract
+from sightline.sense.json_lines import read_json_lines, read_text_stream
 from sightline.sense.source import (
     Chunk,
     Source,
@@ -39,7 +40,7 @@ from sightline.sense.source import (
     path_of,
     rejected_file,
 )
-from sightline.sense.text_files import read_csv, read_json_lines, read_text_stream
+from sightline.sense.text_files import read_csv
 
 _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError)
 _UNIT_KEY = b"unit"

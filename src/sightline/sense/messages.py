@@ -23,9 +23,9 @@ from sightline.records.refusal import RefusalReason
 from sightline.records.signals import ROW
 from sightline.records.windows import IntArray
 from sightline.sense.contract import Contract
+from sightline.sense.json_lines import JsonParser, json_rows
 from sightline.sense.refused_rows import no_rejections, rejected
 from sightline.sense.source import Chunk, name_problem, placed
-from sightline.sense.text_files import JsonParser, json_rows
 
 ROW_BITS = 20
 """A message has fewer than 2^20 rows (``Limits.max_message_rows``)."""

@@ -111,6 +111,32 @@ def test_an_evaluation_has_figures_with_intervals(data, model):
     assert set(found["pixel"]) == {"pixel_ap", "pixel_f1", "pixel_f1_best", "pro"}
 
 
+def test_an_evaluation_says_how_many_pictures_the_model_was_learnt_from(data, model):
+    done = CliRunner().invoke(
+        app_for(("evaluate",)), ("evaluate", "inspection", str(data), "--model", str(model[0]))
+    )
+    assert "learnt from 30 of these 38 pictures" in done.stderr
+
+
+def test_of_train_and_test_folders_the_test_is_kept_for_evaluation(data, tmp_path):
+    parts = tmp_path / "parts"
+    for i, path in enumerate(sorted((data / "good").iterdir())):
+        write(parts / ("test" if i < 5 else "train") / "good" / path.name, surface(i))
+    shutil.copytree(data / "hole", parts / "test" / "hole")
+    assert train(parts, tmp_path / "m")["data"]["pictures"] == 25
+    found = json.loads(
+        run("evaluate", "inspection", str(parts), "--model", str(tmp_path / "m"), "--json")
+    )
+    assert (found["pictures"], found["learnt_from"]) == (13, 0)
+
+
+def test_labels_without_a_marked_picture_are_refused(data, tmp_path):
+    parts = tmp_path / "parts"
+    shutil.copytree(data / "good", parts / "good")
+    with pytest.raises(UsageError, match="pictures of bad parts with their masks"):
+        train(parts, tmp_path / "m", "--labels", "masks")
+
+
 def test_an_evaluation_counts_what_a_person_looks_at_beside_what_is_rejected(data, model):
     found = load_inspector(model[0])
     pictures = find_part_pictures(data)

@@ -131,7 +131,9 @@ def train_inspection(
             )
         _show_card(card, took_s=time.monotonic() - begun_s, as_json=as_json)
         return
-    pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
+    pictures = find_part_pictures(
+        folder, side="train", good=good, part_pattern=part, part_gap=part_gap
+    )
     features = open_backbone(backbone)
     settings = InspectionSettings(scale=scale, simulated_per_picture=drawn, seed=seed)
     used = [one for one in pictures if one.is_good or labels == "masks"]
@@ -161,6 +163,8 @@ def train_inspection(
         )
     took_s = time.monotonic() - begun_s
     _show_card(card | {"drawn_asked": drawn}, took_s=took_s, as_json=as_json)
+    if any(one.name.startswith("train/") for one in pictures) and (folder / "test").is_dir():
+        typer.echo("note: test/ was not learnt from: it is for `evaluate inspection`", err=True)
     if fitting < drawn:
         typer.echo(f"note: {fitting} defects drawn per picture, not {drawn}: --minutes", err=True)
 
@@ -221,11 +225,19 @@ def evaluate_inspection(
                 boards.load_boards(model), pairs, predictions=predictions, told=told
             )
         else:
-            pictures = find_part_pictures(folder, good=good, part_pattern=part, part_gap=part_gap)
+            pictures = find_part_pictures(
+                folder, side="test", good=good, part_pattern=part, part_gap=part_gap
+            )
             found = evaluate_model(load_inspector(model), pictures, maps=predictions, told=told)
             if predictions is not None:
                 write_predictions(predictions, found)
             plain = found.as_mapping()
+            if found.known:
+                typer.echo(
+                    f"note: the model was learnt from {found.known} of these "
+                    f"{len(found.pictures)} pictures: figures of them flatter",
+                    err=True,
+                )
     if as_json:
         print_json(plain)
         return

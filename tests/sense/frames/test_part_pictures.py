@@ -39,17 +39,41 @@ def test_a_png_beside_a_jpeg_is_its_mask(tmp_path):
     ]
 
 
+def parted(root):
+    write(root / "train" / "good" / "000.png")
+    write(root / "test" / "good" / "001.png")
+    write(root / "test" / "cut" / "000.png")
+    write(root / "ground_truth" / "cut" / "000_mask.png")
+    return root
+
+
 def test_train_and_test_folders_are_read(tmp_path):
-    write(tmp_path / "train" / "good" / "000.png")
-    write(tmp_path / "test" / "good" / "001.png")
-    write(tmp_path / "test" / "cut" / "000.png")
-    write(tmp_path / "ground_truth" / "cut" / "000_mask.png")
-    found = find_part_pictures(tmp_path)
+    found = find_part_pictures(parted(tmp_path))
     assert [(p.name, p.is_good, p.mask and p.mask.name) for p in found] == [
         ("train/good/000.png", True, None),
         ("test/cut/000.png", False, "000_mask.png"),
         ("test/good/001.png", True, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("side", "names"),
+    [("train", ["train/good/000.png"]), ("test", ["test/cut/000.png", "test/good/001.png"])],
+)
+def test_of_a_parted_folder_one_side_is_read(tmp_path, side, names):
+    assert [p.name for p in find_part_pictures(parted(tmp_path), side=side)] == names
+
+
+def test_a_side_that_is_not_there_is_said(tmp_path):
+    write(tmp_path / "train" / "good" / "000.png")
+    with pytest.raises(SourceError, match="folders of classes in test"):
+        find_part_pictures(tmp_path, side="test")
+
+
+def test_a_mask_of_two_pictures_of_one_name_is_refused(tmp_path):
+    write(parted(tmp_path) / "train" / "cut" / "000.png")
+    with pytest.raises(SourceError, match="one picture for each mask"):
+        find_part_pictures(tmp_path, side="test")
 
 
 def test_the_pattern_says_which_part_a_picture_shows(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -43,6 +44,8 @@ class Evaluation:
         alarm: bool[n], rejected.
         boxes: of each picture, float32[k, 5].
         refused: pictures that were not looked at, by code.
+        known: of ``pictures``, those that the model was learnt from, pixel by pixel: figures of
+            them flatter.
         image, per_class, pixel: figures by name; those of a class are against all good pictures.
             Of bad pictures ``recall`` is the share rejected, ``not_accepted`` with those reviewed.
         rejects: false-reject rate of good parts, with exact bounds, and how many are not accepted
@@ -55,6 +58,7 @@ class Evaluation:
     alarm: Bools
     boxes: tuple[Floats, ...]
     refused: dict[str, int]
+    known: int
     image: dict[str, Interval]
     per_class: dict[str, dict[str, Interval]]
     pixel: dict[str, Interval]
@@ -68,6 +72,7 @@ class Evaluation:
             "good": sum(one.is_good for one in self.pictures),
             "parts": len({one.part for one in self.pictures}),
             "refused": self.refused,
+            "learnt_from": self.known,
             "image": {name: asdict(one) for name, one in self.image.items()},
             "per_class": {
                 c: {name: asdict(one) for name, one in of.items()}
@@ -105,6 +110,8 @@ def evaluate_model(
     boxes: list[Floats] = []
     marked: list[str] = []
     refused: Counter[str] = Counter()
+    learnt_from = _learnt_from(model)
+    known = 0
     pixels = PixelCounts()
     for done, one in enumerate(pictures, start=1):
         picture = read_picture(one.path)
@@ -116,6 +123,7 @@ def evaluate_model(
             continue
         found = model.inspect(picture)
         looked.append(one)
+        known += hashlib.sha256(picture.tobytes()).hexdigest() in learnt_from
         scores.append(found.score)
         boxes.append(found.boxes)
         height_px, width_px = picture.shape[:2]
@@ -158,11 +166,18 @@ def evaluate_model(
         alarm=said.alarm,
         boxes=tuple(boxes),
         refused=dict(sorted(refused.items())),
+        known=known,
         image=said.figures(seed=seed),
         per_class=per_class,
         pixel=pixels.figures(marked, seed=seed),
         rejects=_rejects(good.score, good.parts, model),
     )
+
+
+def _learnt_from(model: InspectorModel) -> set[str]:
+    """SHA-256 of the pixels of each picture that learning or its thresholds took."""
+    lists = (model.artefact.card.get(name, ()) for name in ("memory_pictures", "marked_pictures"))
+    return {str(digest) for pictures in lists for _, digest in pictures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,7 @@ def train_inspector(
     card: dict[str, Any] = {
         "code": {"sightline": sightline.__version__},
         "memory_pictures": _named(good),
+        "marked_pictures": _named(bad),
         "data": facts | _counts(learnt) | {"licence": data_licence},
         "labels": labels,
         "seed": settings.seed,
@@ -349,6 +350,14 @@ def _material(
             got=f"{colours} coloured of {len(shapes)}",
             where="the pictures to learn from",
             action="convert them to one form",
+        )
+    if labels == "masks" and not bad:
+        raise UsageError(
+            expected="marked defects",
+            got=f"none in {len(wanted)} pictures",
+            where="--labels masks",
+            action="put pictures of bad parts with their masks among those to learn from (of a "
+            "folder with train and test, into train/CLASS), or learn from good parts alone",
         )
     heights, widths = [s[0] for s in shapes] or [1], [s[1] for s in shapes] or [1]
     contract = InputContract(

@@ -1,17 +1,20 @@
 """Pictures of parts in folders: which are good, which part each shows, where its mask is.
 
 Two forms are read. *Classes*: ``DIR/CLASS/picture.jpg`` with a mask ``picture.png`` beside it where
-there is one. *Train and test*: ``DIR/train/good``, ``DIR/test/CLASS`` and
-``DIR/ground_truth/CLASS/picture_mask.png``. The good class is called good, ok, free or normal, or
-ends so (``MT_Free``), or is named.
+there is one. *Train and test*: ``DIR/train/CLASS``, ``DIR/test/CLASS`` and masks in
+``DIR/ground_truth/CLASS/picture_mask.png``; what is learnt from and what is scored are then two
+sets that a person has parted. The good class is called good, ok, free or normal, or ends so
+(``MT_Free``), or is named.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,8 @@ from sightline.records.frames import Image
 from sightline.sense.frames.image_files import IMAGE_SUFFIXES, decode_image
 from sightline.sense.frames.video_parts import Damage
 
+Side = Literal["train", "test"]
+SIDES: tuple[Side, ...] = ("train", "test")
 GOOD = ("good", "ok", "free", "normal")
 """Names of the class of good parts, after the last underscore, in any case."""
 BLACK_BELOW = 8
@@ -66,6 +71,7 @@ class Refused:
 def find_part_pictures(
     root: Path,
     *,
+    side: Side | None = None,
     good: str | None = None,
     part_pattern: str | None = None,
     part_gap: int = 0,
@@ -75,6 +81,8 @@ def find_part_pictures(
 
     Args:
         root: of the data set, in one of the two forms.
+        side: of a folder that is parted into ``train`` and ``test``, the one to read; None: both.
+            Any other folder is read whole.
         good: name of the good class, if it is not called so.
         part_pattern: regular expression whose first group, in the name without its ending, is the
             part; without one each picture is a part.
@@ -84,22 +92,24 @@ def find_part_pictures(
 
     Raises:
         UsageError: the pattern is none, has no group, or does not fit a name.
-        SourceError: there is no folder, no good class, a class without pictures, or a mask without
-            a picture.
+        SourceError: there is no folder, no such side, no good class, a class without pictures, or
+            a mask without a picture.
     """
     if not root.is_dir():
         raise _unusable("a folder of classes", "none", root, "give the folder that holds them")
-    is_split = (root / "train").is_dir() and (root / "test").is_dir()
-    folders = (
-        [d for part in ("train", "test") for d in _subfolders(root / part)]
-        if is_split
-        else _subfolders(root)
-    )
+    sides = [root / name for name in SIDES if (root / name).is_dir() and _subfolders(root / name)]
+    if sides and side is not None and root / side not in sides:
+        raise _unusable(
+            f"folders of classes in {side}", sides[0].name, root, f"add {side}, or give the classes"
+        )
+    folders = [d for one in sides for d in _subfolders(one)] if sides else _subfolders(root)
     found: list[PartPicture] = []
     for folder in folders:
-        truth = root / "ground_truth" / folder.name if is_split else None
         named = folder.name == good if good else folder.name.lower().split("_")[-1] in GOOD
-        found += _of_class(folder, truth, is_good=named, under=root)
+        found += _of_class(folder, is_good=named, under=root)
+    if sides:
+        found = _with_truth(found, root / "ground_truth")
+        found = [one for one in found if side is None or one.path.parent.parent.name == side]
     if len(found) > limits.max_images:
         raise _unusable(
             f"at most {limits.max_images} pictures", f"{len(found)}", root, "give fewer"
@@ -159,20 +169,13 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(d for d in folder.iterdir() if d.is_dir() and d.name != "ground_truth")
 
 
-def _of_class(
-    folder: Path, truth: Path | None, *, is_good: bool, under: Path
-) -> Iterator[PartPicture]:
+def _of_class(folder: Path, *, is_good: bool, under: Path) -> Iterator[PartPicture]:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
     pictures, masks = _parted(files)
-    if truth is not None and truth.is_dir():
-        masks |= {f.stem.removesuffix("_mask"): f for f in sorted(truth.iterdir())}
-    stems = {f.stem for f in pictures}
     if not pictures:
         raise _unusable("pictures of a class", "none", folder, "delete the folder, or fill it")
-    if left := sorted(set(masks) - stems):
-        raise _unusable(
-            "a picture for each mask", f"none for {masks[left[0]].name}", folder, "add it"
-        )
+    if left := sorted(set(masks) - {f.stem for f in pictures}):
+        raise _no_picture(masks[left[0]])
     for path in pictures:
         yield PartPicture(
             path=path,
@@ -182,6 +185,27 @@ def _of_class(
             part=path.relative_to(under).with_suffix("").as_posix(),
             mask=masks.get(path.stem),
         )
+
+
+def _with_truth(pictures: list[PartPicture], truth: Path) -> list[PartPicture]:
+    """The same with masks from ``truth/CLASS/picture_mask.png``."""
+    places = {(one.class_name, one.path.stem): i for i, one in enumerate(pictures)}
+    count = Counter((one.class_name, one.path.stem) for one in pictures)
+    masked = list(pictures)
+    for mask in sorted(truth.glob("*/*")) if truth.is_dir() else ():
+        of = (mask.parent.name, mask.stem.removesuffix("_mask"))
+        if of not in places:
+            raise _no_picture(mask)
+        if count[of] > 1:
+            raise _unusable(
+                "one picture for each mask", "/".join(of), mask, "give the pictures other names"
+            )
+        masked[places[of]] = replace(pictures[places[of]], mask=mask)
+    return masked
+
+
+def _no_picture(mask: Path) -> SourceError:
+    return _unusable("a picture for each mask", f"none for {mask.name}", mask.parent, "add it")
 
 
 def _parted(files: Sequence[Path]) -> tuple[list[Path], dict[str, Path]]:

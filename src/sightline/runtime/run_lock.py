@@ -1,9 +1,14 @@
-"""One writer per run directory: a lock while it lives, and a fence should it be taken for dead.
+"""One writer per run directory: two locks while it lives, and a fence should it be taken for dead.
 
-The lock is on the folder itself, so nothing that lies in it can be deleted to get round it, and it
-ends with the process. It says nothing to worker processes, which write too and may be asleep when
-their coordinator dies. So each opening of a run for writing has a number, its *epoch*, in
-``run.json``; a process that finds a higher one there than its own writes nothing any more.
+The lock on the folder itself cannot be got round by deleting what lies in it. But a lock of a folder
+is inherited: a child that stands between fork and exec when the writer is killed, asleep perhaps,
+goes on holding it. The lock on ``run.lock`` is of another kind (POSIX), which is of one process and
+ends with it whatever children it has. Who gets the lock of the file that the last writer left knows
+that this writer is dead, and need not wait for whoever holds the folder still.
+
+Neither says anything to worker processes, which write too and may be asleep when their coordinator
+dies. So each opening of a run for writing has a number, its *epoch*, in ``run.json``; a process that
+finds a higher one there than its own writes nothing any more.
 """
 
 from __future__ import annotations
@@ -12,73 +17,107 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightline.errors import LogError, UsageError
 
 LOCK_NAME = "run.lock"
-"""Holds the process id of the writer, for people, and for file systems that lock no folders."""
+"""Holds the process id of the writer, for people, and the lock that ends with the writer."""
+
+_LOCK = fcntl.LOCK_EX | fcntl.LOCK_NB
+_held: set[tuple[int, int]] = set()
+"""Device and inode of the folders that this process holds: it must not open their lock files, as
+a process that closes a file loses its POSIX locks on it, however often it had opened it."""
+_held_guard = threading.Lock()
 
 
 @contextmanager
 def run_lock(path: Path) -> Iterator[None]:
     """Hold the run directory ``path`` for this process; made if it is not there.
 
-    The lock is the operating system's and ends with the process, however it ends: a lock file
+    The locks are the operating system's and end with the process, however it ends: a lock file
     that lies there means nothing by itself.
 
     Raises:
-        UsageError: another process holds it.
-        LogError: something else lies in the place of the lock file.
+        UsageError: another process holds it, or this one does already.
+        LogError: something else lies in the place of the lock file, or there are no locks here.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with ExitStack() as stack:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, folder)
+        stack.enter_context(_held_once(folder, path))
+        holds_folder = _locked(fcntl.flock, folder)
+        # Without the folder, only the file of a writer that is dead helps, not a new one.
+        file = _open_lock_file(path, may_make=holds_folder is not False)
+        if file is None:
+            raise _held_by("unknown", path)
+        stack.callback(os.close, file)
+        holds_file = _locked(fcntl.lockf, file)
+        if holds_file is False or (holds_folder is False and not holds_file):
+            raise _held_by(_pid_in(file), path)
+        if not holds_folder and not holds_file:
+            raise LogError(
+                expected="a file system with locks",
+                got="one that has none for folders, nor for files",
+                where=str(path),
+                action="choose a folder on another file system for --out",
+            )
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
+        yield
+
+
+@contextmanager
+def _held_once(folder: int, path: Path) -> Iterator[None]:
+    status = os.fstat(folder)
+    identity = (status.st_dev, status.st_ino)
+    with _held_guard:
+        if identity in _held:
+            raise _held_by(str(os.getpid()), path)
+        _held.add(identity)
     try:
-        is_folder_held = _lock(folder, path)
-        file = _open_lock_file(path)
-        try:
-            _lock(file, path, must_work=not is_folder_held)
-            os.ftruncate(file, 0)
-            os.pwrite(file, str(os.getpid()).encode(), 0)
-            yield
-        finally:
-            os.close(file)
+        yield
     finally:
-        os.close(folder)
+        with _held_guard:
+            _held.discard(identity)
 
 
-def _lock(descriptor: int, path: Path, *, must_work: bool = False) -> bool:
-    """Take the lock; False where the file system has none for such a file."""
+def _locked(lock: Callable[[int, int], None], descriptor: int) -> bool | None:
+    """Take a lock; False where somebody has it, None where the file system has none such."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(
-            expected="a run directory that nobody writes to",
-            got=f"one held by process {_holder(path)}",
-            where=str(path),
-            action="wait for the other run, or choose another folder for --out",
-        ) from error
-    except OSError as error:
-        if not must_work:
-            return False  # some network file systems lock files only
-        raise LogError(
-            expected="a file system with locks",
-            got=error.strerror or type(error).__name__,
-            where=str(path),
-            action="choose a folder on another file system for --out",
-        ) from error
+        lock(descriptor, _LOCK)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return None  # some network file systems lock files only, some nothing
     return True
 
 
-def _open_lock_file(path: Path) -> int:
-    """The lock file, which may be somebody else's making: nothing but a plain file is opened."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+def _held_by(holder: str, path: Path) -> UsageError:
+    return UsageError(
+        expected="a run directory that nobody writes to",
+        got=f"one held by process {holder}",
+        where=str(path),
+        action="wait for the other run, or choose another folder for --out",
+    )
+
+
+def _open_lock_file(path: Path, *, may_make: bool) -> int | None:
+    """The lock file, which may be somebody else's making: nothing but a plain file is opened.
+
+    None where there is none and it may not be made.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     where = path / LOCK_NAME
     try:
-        descriptor = os.open(where, flags, 0o600)
+        descriptor = os.open(where, flags | (os.O_CREAT if may_make else 0), 0o600)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise _no_lock_file(where) from error
     status = os.fstat(descriptor)
@@ -97,13 +136,8 @@ def _no_lock_file(where: Path) -> LogError:
     )
 
 
-def _holder(path: Path) -> str:
-    try:
-        descriptor = os.open(path / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return "unknown"
-    with os.fdopen(descriptor, "rb") as file:
-        text = file.read(20).decode(errors="replace")
+def _pid_in(file: int) -> str:
+    text = os.pread(file, 20, 0).decode(errors="replace")
     return text if text.isdecimal() else "unknown"
 
 

@@ -1,14 +1,14 @@
 """One writer per run directory: two locks while it lives, and a fence should it be taken for dead.
 
-The lock on the folder itself cannot be got round by deleting what lies in it. But a lock of a folder
-is inherited: a child that stands between fork and exec when the writer is killed, asleep perhaps,
-goes on holding it. The lock on ``run.lock`` is of another kind (POSIX), which is of one process and
-ends with it whatever children it has. Who gets the lock of the file that the last writer left knows
-that this writer is dead, and need not wait for whoever holds the folder still.
+The lock on the folder itself cannot be got round by deleting what lies in it. But the lock of a
+folder is inherited: a child that stands between fork and exec when the writer is killed, asleep
+perhaps, goes on holding it. The lock on ``run.lock`` is of another kind (POSIX): no child has it,
+and it ends with its process. Who gets it on the file that the last writer left knows that this
+writer is dead, and need not wait for whoever holds the folder still.
 
-Neither says anything to worker processes, which write too and may be asleep when their coordinator
-dies. So each opening of a run for writing has a number, its *epoch*, in ``run.json``; a process that
-finds a higher one there than its own writes nothing any more.
+Neither says anything to worker processes, which write too and may be asleep when their
+coordinator dies. So each opening of a run for writing has a number, its *epoch*, in ``run.json``;
+a process that finds a higher one there than its own writes nothing any more.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ class WorkerError(SightlineError):
 
 
 class RefusedError(SightlineError):
-    """Most rows or frames of a run were refused. The run is complete, and so is its log."""
+    """Most rows, frames or pictures were refused. What was asked for was done, and is written."""
 
     exit_code = 10
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from perceive.inspection.surface_cases import holed, mask_of_hole, surface
 from sightline.act.batch_ledger import BatchLedger
 from sightline.cli.main import app_for
-from sightline.errors import SourceError, UsageError
+from sightline.errors import RefusedError, SourceError, UsageError
 from sightline.evidence.inspection.evaluation import evaluate_model
 from sightline.evidence.inspection.inspecting import look_at
 from sightline.evidence.inspection.picture_account import maps_note
@@ -173,7 +173,8 @@ def inspected(model, tmp_path_factory):
     write(root / "e_colour.png", np.dstack([surface(0), surface(1), surface(2)]))
     write(root / "f_black.png", np.zeros((64, 80), np.uint8))
     (root / "g_corrupt.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    run("inspect", str(root), "--model", str(model[0]), "-o", str(out))
+    with pytest.raises(RefusedError):  # five of seven
+        run("inspect", str(root), "--model", str(model[0]), "-o", str(out))
     lines = (out / "decisions.jsonl").read_text().splitlines()
     return out, {line["image"]: line for line in map(json.loads, lines)}, root
 
@@ -191,6 +192,30 @@ def inspected(model, tmp_path_factory):
 def test_what_the_model_does_not_take_goes_to_review_with_its_code(inspected, image, code):
     line = inspected[1][image]
     assert (line["disposition"], line["code"]) == ("review", code)
+
+
+def test_most_pictures_refused_is_an_error_that_names_the_codes(model, tmp_path):
+    write(tmp_path / "in" / "a.png", surface(500))
+    for i in range(2):
+        write(tmp_path / "in" / f"small{i}.png", surface(0)[:20, :20])
+    with pytest.raises(RefusedError, match="2 WRONG_SIZE of 3"):
+        run("inspect", str(tmp_path / "in"), "--model", str(model[0]), "-o", str(tmp_path / "r"))
+    assert len((tmp_path / "r" / "decisions.jsonl").read_text().splitlines()) == 3
+
+
+def test_masks_are_not_looked_at_as_pictures(model, tmp_path):
+    write(tmp_path / "test" / "hole" / "000.png", holed(501))
+    for mask in ("test/hole/000_mask.png", "ground_truth/hole/000.png"):
+        write(tmp_path / mask, mask_of_hole().astype(np.uint8) * 255)
+    run("inspect", str(tmp_path), "--model", str(model[0]), "-o", str(tmp_path / "r"))
+    lines = (tmp_path / "r" / "decisions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in lines] == ["test/hole/000.png"]
+
+
+def test_the_report_names_pictures_that_could_not_be_looked_at(inspected):
+    text = (inspected[0] / "report.html").read_text()
+    assert "Could not be looked at: 5" in text
+    assert "WRONG_BIT_DEPTH" in text
 
 
 def test_a_hole_is_rejected_and_boxed(inspected):

@@ -28,7 +28,6 @@ from sightline.sense.objects import open_folder
 app = typer.Typer(help="Jobs over many files, for a container.", no_args_is_help=True)
 
 _TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".npz")
-_MOST_REFUSED = 0.5
 
 Source = Annotated[
     str | None,
@@ -197,7 +196,7 @@ def _run(
         print_json(asdict(report))
     else:
         _show(report)
-    if report.refused > _MOST_REFUSED * (report.done + report.refused):
+    if report.refused > report.done:
         raise RefusedError(
             expected="files that can be read",
             got=f"{report.refused} of {report.done + report.refused} refused",

@@ -13,7 +13,7 @@ import typer
 
 from sightline.cli.console import Json, Terminal, print_json, working
 from sightline.cli.output_files import check_outputs
-from sightline.errors import UsageError
+from sightline.errors import RefusedError, UsageError
 from sightline.evidence.inspection import boards
 from sightline.evidence.inspection.evaluation import evaluate_model, write_predictions
 from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
@@ -198,10 +198,19 @@ def inspect(
             )
     if as_json:
         print_json(summary)
-        return
-    console = Terminal()
-    for name, value in summary.items():
-        console.print(f"{name:20} {_shown(value)}")
+    else:
+        console = Terminal()
+        for name, value in summary.items():
+            console.print(f"{name:20} {_shown(value)}")
+    looked = summary["accepted"] + summary["reviewed"] + summary["rejected"]
+    if 2 * sum(summary["unseen"].values()) > looked:
+        codes = ", ".join(f"{count} {code}" for code, count in summary["unseen"].items())
+        raise RefusedError(
+            expected="pictures that the model takes",
+            got=f"{codes} of {looked}",
+            where=str(images),
+            action=f"see {out / 'decisions.jsonl'}: they went to review, each says why",
+        )
 
 
 def evaluate_inspection(

@@ -143,12 +143,14 @@ def inspect_boards(
     """
     lines: list[bytes] = []
     counted: Counter[str] = Counter()
+    unseen: Counter[str] = Counter()
     for done, one in enumerate(pairs, start=1):
         line: dict[str, Any] = {"image": one.name, "model": model.artefact.digest}
         looked = _looked_at(model, one)
         if isinstance(looked, Refused):
             line |= {"disposition": "review", "code": looked.code, "detail": looked.detail}
             line |= {"defects": []}
+            unseen[looked.code] += 1
         else:
             picture, found = looked
             line |= {
@@ -179,6 +181,7 @@ def inspect_boards(
         "model": model.artefact.digest,
         "boards": len(pairs),
         **{f"{name}ed": counted[name] for name in ("accept", "review", "reject")},
+        "unseen": dict(sorted(unseen.items())),
         "out": str(out),
     }
 

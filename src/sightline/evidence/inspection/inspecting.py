@@ -21,7 +21,8 @@ from sightline.evidence.inspection.picture_account import (
     maps_note,
     passes_line,
 )
-from sightline.evidence.pages import page
+from sightline.evidence.pages import STYLE, page, table
+from sightline.models import ModelArtefact
 from sightline.perceive.inspection.inspector import REASONS
 from sightline.perceive.inspection.inspector_model import InspectorModel
 from sightline.records.frames import Image
@@ -34,7 +35,13 @@ _SHOWN_PICTURES = 60
 _EXPLAINED_PICTURES = 12
 """Of the most unusual, so many are explained: each is looked at some 17 times more. An account of
 any other comes by giving that picture alone."""
-_SHOWN_SIDE_PX = 220
+_SHOWN_SIDE_PX = 360
+_STYLE = """
+.picture { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 20px } .picture > div { flex: 1 1 320px }
+.picture h3 { overflow-wrap: anywhere } .picture p { margin: 0 0 8px }
+.patches { display: flex; flex-wrap: wrap; gap: 12px } .patches figure { margin: 0; width: 130px }
+figcaption { font-size: 12px; color: var(--soft); overflow-wrap: anywhere }
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +53,22 @@ class _Shown:
 
 
 def pictures_of(where: Path) -> list[Path]:
-    """A picture, or all pictures below a folder, by name; a PNG beside its JPEG is a mask.
+    """A picture, or all pictures below a folder, by name, without masks.
+
+    Masks are PNG files beside their JPEG, files called ``…_mask`` and all in ``ground_truth``.
 
     Raises:
         SourceError: there is none.
     """
     if where.is_file():
         return [where]
-    files = sorted(f for f in where.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(
+        f
+        for f in where.rglob("*")
+        if f.suffix.lower() in IMAGE_SUFFIXES
+        and not f.stem.endswith("_mask")
+        and "ground_truth" not in f.relative_to(where).parts
+    )
     masks = {f.with_suffix(".png") for f in files if f.suffix.lower() in (".jpg", ".jpeg")}
     found = [f for f in files if f not in masks]
     if not found:
@@ -96,12 +111,15 @@ def inspect_pictures(
     """
     lines: list[bytes] = []
     shown: list[_Shown] = []
+    unseen: list[tuple[str, str, str]] = []
     counted: Counter[str] = Counter()
     base = root if root.is_dir() else root.parent
     for done, path in enumerate(paths, start=1):
         name = path.relative_to(base).as_posix()
         line, heat = look_at(model, path, name, out)
         counted[line["disposition"]] += 1
+        if line["code"]:
+            unseen.append((name, line["code"], line["detail"]))
         lines.append(canonical_json(line))
         if heat is not None:
             shown.append(_Shown(name=name, path=path, line=line, png=_thumbnail(heat)))
@@ -112,6 +130,7 @@ def inspect_pictures(
         "model": model.artefact.digest,
         "pictures": len(paths),
         **{f"{name}ed": counted[name] for name in ("accept", "review", "reject")},
+        "unseen": dict(sorted(Counter(code for _, code, _ in unseen).items())),
         "out": str(out),
     }
     worst = _worst(shown)
@@ -123,7 +142,9 @@ def inspect_pictures(
         out.mkdir(parents=True, exist_ok=True)
         (out / "decisions.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         (out / "explained.jsonl").write_bytes(b"".join(line + b"\n" for line in accounts))
-        text = page("Inspection", _body(model, summary, worst, explained, mm_per_px))
+        pictures = _pictures(worst, explained, mm_per_px)
+        body = _body(model.artefact, summary, unseen, pictures)
+        text = page("Inspection", body, style=STYLE + _STYLE)
         (out / "report.html").write_text(text, encoding="utf-8")
     return summary
 
@@ -198,47 +219,61 @@ def _thumbnail(heat: Image) -> bytes:
 
 
 def _body(
-    model: InspectorModel,
+    model: ModelArtefact,
     summary: dict[str, Any],
-    worst: Sequence[_Shown],
-    explained: dict[str, PictureAccount],
-    mm_per_px: float | None,
+    unseen: Sequence[tuple[str, str, str]],
+    pictures: str,
 ) -> str:
-    threshold = model.artefact.card["threshold"]
+    threshold = model.card["threshold"]
     cards = "".join(
         f'<div class="card"><b>{summary[name]}</b>{name}</div>'
         for name in ("pictures", "accepted", "reviewed", "rejected")
     )
-    rows = "".join(_row(one, explained.get(one.name), mm_per_px) for one in worst)
     said = (
         f"Rejected from a score of {threshold['reject_from']:.2f}, looked at by a person from "
         f"{threshold['review_from']:.2f}. At most {threshold['false_reject_rate_bound']:.1%} of "
         f"good parts are rejected ({threshold['confidence']:.0%} confidence, "
-        f"{threshold['held_back_parts']} parts held back). {maps_note(model.artefact.card)}"
+        f"{threshold['held_back_parts']} parts held back). {maps_note(model.card)}"
     )
     return (
-        f'<h1>Inspection</h1><p class="soft">Model {model.artefact.digest[:16]}. {said}</p>'
-        f'<div class="cards">{cards}</div><h2>The most unusual first</h2>'
-        "<table><tr><th>picture</th><th>heat</th><th>disposition</th><th>score</th>"
-        "<th>deviations from good parts</th><th>the nearest normal patches, and what would have "
-        f"passed</th></tr>{rows}</table>"
+        f'<h1>Inspection</h1><p class="soft">Model {model.digest[:16]}. {said}</p>'
+        f'<div class="cards">{cards}</div>{_unseen_table(unseen)}'
+        f"<h2>The most unusual first</h2>{pictures}"
     )
 
 
-def _row(one: _Shown, account: PictureAccount | None, mm_per_px: float | None) -> str:
+def _unseen_table(unseen: Sequence[tuple[str, str, str]]) -> str:
+    if not unseen:
+        return ""
+    rows = [[markup(text) for text in one] for one in unseen[:_SHOWN_PICTURES]]
+    more = len(unseen) - len(rows)
+    caption = "They are sent to review: nothing is accepted unseen." + (
+        f" {more} more are in decisions.jsonl." if more else ""
+    )
+    heads = ("picture", "code", "why")
+    return f"<h2>Could not be looked at: {len(unseen)}</h2>{table(heads, rows, caption=caption)}"
+
+
+def _pictures(
+    worst: Sequence[_Shown], explained: dict[str, PictureAccount], mm_per_px: float | None
+) -> str:
+    return "".join(_picture(one, explained.get(one.name), mm_per_px) for one in worst)
+
+
+def _picture(one: _Shown, account: PictureAccount | None, mm_per_px: float | None) -> str:
     line = one.line
-    colour = {"reject": "critical", "review": "warning"}.get(line["disposition"], "")
-    reasons = "<br>".join(
+    colour = {"reject": "critical", "review": "warning"}.get(line["disposition"], "good")
+    reasons = ", ".join(
         f"{markup(code.replace('_', ' ').lower())} {value:+.2f}"
         for code, value in line["reasons"].items()
     )
     picture = base64.b64encode(one.png).decode()
     return (
-        f"<tr><td>{markup(one.name)}</td>"
-        f'<td><img alt="heat of {markup(one.name)}" src="data:image/png;base64,{picture}"></td>'
-        f'<td class="{colour}">{line["disposition"]}</td>'
-        f'<td class="n">{line["score"]:.2f}</td><td>{reasons}</td>'
-        f"<td>{_why(account, mm_per_px)}</td></tr>"
+        f'<div class="account picture"><img alt="heat of {markup(one.name)}" '
+        f'src="data:image/png;base64,{picture}"><div><h3>{markup(one.name)}: '
+        f'<span class="{colour}">{line["disposition"]}</span></h3>'
+        f"<p>score {line['score']:.2f} = {reasons} (deviations from good parts)</p>"
+        f"{_why(account, mm_per_px)}</div></div>"
     )
 
 
@@ -246,13 +281,16 @@ def _why(account: PictureAccount | None, mm_per_px: float | None) -> str:
     if account is None:
         return ""
     near = "".join(
-        f'<figure><img alt="normal patch of {markup(one.image)}" width="72" height="72" '
+        f'<figure><img alt="normal patch of {markup(one.image)}" width="96" height="96" '
         f'src="data:image/png;base64,{_encoded(one.crop)}"><figcaption>{markup(one.image)} at '
         f"{one.x_px}, {one.y_px}: {one.distance:.2f} away</figcaption></figure>"
         for one in account.near
     )
     passes = markup(passes_line(account.would_pass, mm_per_px=mm_per_px))
-    return f"{near}<p>at {account.x_px}, {account.y_px} {passes}</p>"
+    return (
+        f"<p>At {account.x_px}, {account.y_px} {passes}.</p>"
+        f'<p class="soft">The nearest normal patches:</p><div class="patches">{near}</div>'
+    )
 
 
 def _encoded(pixels: Image) -> str:

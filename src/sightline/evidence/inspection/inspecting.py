@@ -37,7 +37,8 @@ _EXPLAINED_PICTURES = 12
 any other comes by giving that picture alone."""
 _SHOWN_SIDE_PX = 360
 _STYLE = """
-.picture { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 20px } .picture > div { flex: 1 1 320px }
+.picture { display: flex; flex-wrap: wrap; align-items: flex-start; gap: 20px }
+.picture > div { flex: 1 1 320px }
 .picture h3 { overflow-wrap: anywhere } .picture p { margin: 0 0 8px }
 .patches { display: flex; flex-wrap: wrap; gap: 12px } .patches figure { margin: 0; width: 130px }
 figcaption { font-size: 12px; color: var(--soft); overflow-wrap: anywhere }

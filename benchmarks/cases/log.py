@@ -116,21 +116,42 @@ def inputs_are_made(c: Case) -> Iterator[str]:
             yield f"{words[0]}: exit {done.rc}, {done.text[-200:]}"
 
 
+_PACE = ("--workers", "2", "--speed", "20x")
+"""Of runs that are killed: slow enough that none ends before, on a busy machine too."""
+_START_S = 120.0
+"""For a run to begin, on a busy machine too."""
+
+
+def _with_workers(process: subprocess.Popen[str]) -> list[int]:
+    """The workers of a run, as soon as there are two.
+
+    Raises:
+        RuntimeError: it ended before, or they did not come.
+    """
+    _await(lambda: process.poll() is not None or len(_children(process)) == 2, _START_S)
+    workers = _children(process)
+    if len(workers) != 2:
+        process.kill()
+        _, err = process.communicate()
+        raise RuntimeError(f"no two workers; exit {process.returncode}, {err[-200:]}")
+    return workers
+
+
 @case("reliability/01_kill9")
 def killed_runs_go_on(c: Case) -> Iterator[str]:
     """Killed twice with workers, then a worker alone: the same end; exit 9 for the worker."""
     out = _rel(c) / "killed"
     shutil.rmtree(out, ignore_errors=True)
     for resume in ((), ("--resume",)):
-        process = _start(c, *_command(c, out, "--workers", "2", "--speed", "100x", *resume))
-        _await(lambda: len(list(out.glob("log/p*/*.mcap"))) >= 4, 60)
+        process = _start(c, *_command(c, out, *_PACE, *resume))
+        _with_workers(process)
+        _await(lambda: len(list(out.glob("log/p*/*.mcap"))) >= 4, _START_S)
         time.sleep(1)
         process.kill()
         process.communicate()
-    process = _start(c, *_command(c, out, "--workers", "2", "--speed", "100x", "--resume"))
-    _await(lambda: len(_children(process)) == 2, 60)
-    os.kill(_children(process)[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    process = _start(c, *_command(c, out, *_PACE, "--resume"))
+    os.kill(_with_workers(process)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=_START_S)
     if process.returncode != WorkerError.exit_code or "Traceback" in err or "Aborted" in err:
         yield f"a worker was killed: exit {process.returncode}, {err[-200:]}"
     yield from _same(c, c.run(*_command(c, out, "--resume"), timeout_s=300), out)
@@ -142,16 +163,15 @@ def sleeping_workers(c: Case) -> Iterator[str]:
     out = _rel(c) / "orphan"
     for wait_s in (0.0, 2.0):
         shutil.rmtree(out, ignore_errors=True)
-        process = _start(c, *_command(c, out, "--workers", "2", "--speed", "100x"))
-        _await(lambda process=process: len(_children(process)) == 2, 60)  # type: ignore[misc]
+        process = _start(c, *_command(c, out, *_PACE))
+        workers = _with_workers(process)
         time.sleep(wait_s)
-        workers = _children(process)
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)
         process.kill()
         process.communicate()
-        going = _start(c, *_command(c, out, "--resume", "--speed", "100x"))
-        _await(lambda: len(list(out.glob("log/p*/*.mcap"))) >= 4, 60)
+        going = _start(c, *_command(c, out, "--resume", "--speed", "20x"))
+        _await(lambda: len(list(out.glob("log/p*/*.mcap"))) >= 4, _START_S)
         for worker in workers:
             try:
                 os.kill(worker, signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.cases import case as cases
+from benchmarks.cases.tested import TESTS
 
 
 @pytest.fixture
@@ -89,3 +91,15 @@ def test_every_check_of_the_package_is_found_once() -> None:
 def test_a_command_past_its_time_is_a_defect(tmp_path: Path) -> None:
     done = cases.Case(name="area/slow", folder=tmp_path).run("sleep", "30", timeout_s=0.2)
     assert done.is_defect
+
+
+def test_every_case_with_a_check_has_tests_of_the_suite() -> None:
+    assert set(TESTS) == set(cases.checks())
+    assert all(TESTS.values())
+
+
+@pytest.mark.parametrize("name", sorted({name for names in TESTS.values() for name in names}))
+def test_a_test_that_a_case_names_is_there(name: str) -> None:
+    file, test = name.split("::")
+    tree = ast.parse((Path(__file__).parents[1] / file).read_text())
+    assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -203,6 +203,27 @@ def test_most_pictures_refused_is_an_error_that_names_the_codes(model, tmp_path)
     assert len((tmp_path / "r" / "decisions.jsonl").read_text().splitlines()) == 3
 
 
+def test_every_frame_of_a_video_is_a_picture(model, tmp_path):
+    coder = cv2.VideoWriter_fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(tmp_path / "line.avi"), coder, 5, (80, 64))
+    for frame in (surface(500), holed(501), surface(502)):
+        writer.write(np.dstack([frame] * 3))
+    writer.release()
+    run("inspect", str(tmp_path / "line.avi"), "--model", str(model[0]), "-o", str(tmp_path / "r"))
+    lines = list(map(json.loads, (tmp_path / "r" / "decisions.jsonl").read_text().splitlines()))
+    assert [(line["image"], line["at_s"]) for line in lines] == [
+        ("frame_000000.png", 0.0), ("frame_000001.png", 0.2), ("frame_000002.png", 0.4)
+    ]  # fmt: skip
+    assert lines[1]["disposition"] == "reject"
+    assert (tmp_path / "r" / "heat" / "frame_000001.png").exists()
+
+
+def test_a_file_that_is_no_picture_and_no_video_is_an_error(model, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(SourceError, match="a video with pictures"):
+        run("inspect", str(tmp_path / "notes.txt"), "--model", str(model[0]), "-o", "r")
+
+
 def test_masks_are_not_looked_at_as_pictures(model, tmp_path):
     write(tmp_path / "test" / "hole" / "000.png", holed(501))
     for mask in ("test/hole/000_mask.png", "ground_truth/hole/000.png"):
@@ -254,13 +275,11 @@ def test_a_rejected_picture_is_explained_by_normal_patches_and_by_what_would_hav
     assert "normal patch of good/" in page
 
 
-def test_heat_that_does_not_depend_on_what_was_learnt_is_not_shown(model, tmp_path):
+def test_heat_that_does_not_depend_on_what_was_learnt_is_not_shown(model):
     found = load_inspector(model[0])
     card = {**found.artefact.card, "randomised_map_correlation": 0.6}
     other = replace(found, artefact=replace(found.artefact, card=card))
-    picture = tmp_path / "hole.png"
-    write(picture, holed(501))
-    shown, hidden = (look_at(one, picture, "hole", None)[1] for one in (found, other))
+    shown, hidden = (look_at(one, holed(501), "hole", None)[1] for one in (found, other))
     is_red = [(one[..., 2].astype(int) - one[..., 1] > 60).any() for one in (shown, hidden)]
     assert is_red == [True, False]
     assert "Heat maps are not shown" in maps_note(card)

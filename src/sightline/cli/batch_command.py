@@ -23,6 +23,7 @@ from sightline.perceive.inspection.inspector_model import load_inspector
 from sightline.perceive.normal import EventRule, NormalSettings
 from sightline.runtime.job_settings import JobSettings, load_settings
 from sightline.sense.frames.image_files import IMAGE_SUFFIXES
+from sightline.sense.frames.part_pictures import read_picture
 from sightline.sense.objects import open_folder
 
 app = typer.Typer(help="Jobs over many files, for a container.", no_args_is_help=True)
@@ -105,7 +106,7 @@ def batch_inspect(
     inspector = load_inspector(settings.model, digest=settings.digest)
 
     def look(path: Path, name: str) -> Mapping[str, Any]:
-        return look_at(inspector, path, name, None)[0]
+        return look_at(inspector, read_picture(path), name, None)[0]
 
     meaning = {"model": inspector.artefact.digest}
     _run("inspect", settings, look, meaning, suffixes=tuple(IMAGE_SUFFIXES), as_json=as_json)

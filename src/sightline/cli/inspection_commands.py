@@ -16,7 +16,12 @@ from sightline.cli.output_files import check_outputs
 from sightline.errors import RefusedError, UsageError
 from sightline.evidence.inspection import boards
 from sightline.evidence.inspection.evaluation import evaluate_model, write_predictions
-from sightline.evidence.inspection.inspecting import inspect_pictures, pictures_of
+from sightline.evidence.inspection.inspecting import (
+    given_files,
+    given_frames,
+    inspect_pictures,
+    pictures_of,
+)
 from sightline.evidence.inspection.training import (
     LABELS,
     NETWORK_SHARE,
@@ -30,6 +35,7 @@ from sightline.perceive.inspection.golden_template import BoardSettings
 from sightline.perceive.inspection.inspector_model import load_inspector
 from sightline.perceive.inspection.segmentation import NetworkSettings
 from sightline.sense.frames.board_pairs import find_board_pairs
+from sightline.sense.frames.image_files import IMAGE_SUFFIXES
 from sightline.sense.frames.part_pictures import (
     PartPicture,
     Refused,
@@ -171,7 +177,7 @@ def train_inspection(
 
 def inspect(
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="A picture, or a folder of pictures.")
+        Path, typer.Argument(metavar="IMAGES", help="A picture, a folder of pictures, or a video.")
     ],
     model: Annotated[Path, typer.Option(metavar="MODEL", help="Folder of an inspector.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder to write.")],
@@ -192,9 +198,14 @@ def inspect(
             summary = boards.inspect_boards(found, find_board_pairs(images), out, told=told)
         else:
             inspector = load_inspector(model, digest=digest)
-            paths = pictures_of(images)
+            if images.is_file() and images.suffix.lower() not in IMAGE_SUFFIXES:
+                channels = inspector.artefact.contract.channels
+                pictures, of = given_frames(images, channels=channels), None
+            else:
+                paths = pictures_of(images)
+                pictures, of = given_files(paths, images), len(paths)
             summary = inspect_pictures(
-                inspector, paths, out, root=images, mm_per_px=mm_per_px, told=told
+                inspector, pictures, out, mm_per_px=mm_per_px, told=lambda done: told(done, of)
             )
     if as_json:
         print_json(summary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,18 @@ from sightline.evidence.inspection.picture_account import (
     passes_line,
 )
 from sightline.evidence.pages import STYLE, page, table
+from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.models import ModelArtefact
 from sightline.perceive.inspection.inspector import REASONS
 from sightline.perceive.inspection.inspector_model import InspectorModel
 from sightline.records.frames import Image
 from sightline.records.plain_json import canonical_json
 from sightline.records.shown_text import markup
+from sightline.records.signals import NS_PER_S
 from sightline.sense.frames.image_files import IMAGE_SUFFIXES
 from sightline.sense.frames.part_pictures import Refused, read_picture
+from sightline.sense.frames.video_file import best_reader, why_unreadable
+from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
 
 _SHOWN_PICTURES = 60
 _EXPLAINED_PICTURES = 12
@@ -45,10 +49,24 @@ figcaption { font-size: 12px; color: var(--soft); overflow-wrap: anywhere }
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Given:
+    """One picture to look at.
+
+    Attributes:
+        name: of it, for people and for its maps.
+        picture: uint8[height, width] or [height, width, 3], or why there is none.
+        at_s: its place in a video, s; None: it is a file of its own.
+    """
+
+    name: str
+    picture: Image | Refused
+    at_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
     name: str
-    path: Path
     line: dict[str, Any]
     png: bytes
 
@@ -74,22 +92,75 @@ def pictures_of(where: Path) -> list[Path]:
     found = [f for f in files if f not in masks]
     if not found:
         raise SourceError(
-            expected=f"pictures ({', '.join(IMAGE_SUFFIXES)})",
+            expected=f"pictures ({', '.join(IMAGE_SUFFIXES)}) or a video",
             got="none",
             where=str(where),
-            action="give a picture, or a folder of pictures",
+            action="give a picture, a folder of pictures, or a video",
         )
     return found
 
 
+def given_files(paths: Sequence[Path], root: Path) -> Iterator[Given]:
+    """Pictures from files; their names are below ``root``, or below its folder."""
+    base = root if root.is_dir() else root.parent
+    for path in paths:
+        yield Given(name=path.relative_to(base).as_posix(), picture=read_picture(path))
+
+
+def given_frames(path: Path, *, channels: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[Given]:
+    """All frames of a video; what cannot be decoded is refused, and its frames are counted.
+
+    Args:
+        path: of the video.
+        channels: that the model takes: with 1, colours of a video become grey.
+        limits: most pictures.
+
+    Raises:
+        SourceError: there is no picture in it, or more than ``limits.max_images``.
+    """
+    parts = best_reader()(VideoLocation(address=str(path.absolute()), is_live=False), limits)
+    index, seen, why = 0, 0, "no picture"
+    for part in parts:
+        if isinstance(part, Damage):
+            why = part.detail
+            for _ in range(part.frames):
+                refused = Refused(code=str(part.reason), detail=part.detail)
+                yield Given(name=_frame_name(index), picture=refused)
+                index += 1
+        elif isinstance(part, Picture):
+            pixels, at_ns = part.pixels, part.pts_ns
+            if channels == 1 and pixels.ndim == 3:
+                pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
+            at_s = None if at_ns is None else at_ns / NS_PER_S
+            yield Given(name=_frame_name(index), picture=pixels, at_s=at_s)
+            index, seen = index + 1, seen + 1
+        if index > limits.max_images:
+            raise SourceError(
+                expected=f"at most {limits.max_images} pictures",
+                got="more",
+                where=str(path),
+                action="cut the video",
+            )
+    if not seen:
+        raise SourceError(
+            expected="a video with pictures, or a picture",
+            got=why_unreadable(path, why),
+            where=str(path),
+            action="give another file",
+        )
+
+
+def _frame_name(index: int) -> str:
+    return f"frame_{index:06}.png"
+
+
 def inspect_pictures(
     model: InspectorModel,
-    paths: Sequence[Path],
+    pictures: Iterable[Given],
     out: Path,
     *,
-    root: Path,
     mm_per_px: float | None = None,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    told: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Look at each picture; what came of it, in numbers.
 
@@ -101,41 +172,45 @@ def inspect_pictures(
 
     Args:
         model: the inspector.
-        paths: of pictures.
+        pictures: each with a name of its own.
         out: folder that is written to.
-        root: names of pictures are below it.
         mm_per_px: to say sizes in mm, too; None: in px alone.
-        told: how many of how many pictures were looked at.
+        told: how many pictures were looked at.
 
     Raises:
         StorageError: something cannot be written.
     """
     lines: list[bytes] = []
     shown: list[_Shown] = []
+    to_explain: list[tuple[float, str, Image]] = []
     unseen: list[tuple[str, str, str]] = []
     counted: Counter[str] = Counter()
-    base = root if root.is_dir() else root.parent
-    for done, path in enumerate(paths, start=1):
-        name = path.relative_to(base).as_posix()
-        line, heat = look_at(model, path, name, out)
+    for done, one in enumerate(pictures, start=1):
+        line, heat = look_at(model, one.picture, one.name, out)
+        if one.at_s is not None:
+            line["at_s"] = round(one.at_s, 6)
         counted[line["disposition"]] += 1
-        if line["code"]:
-            unseen.append((name, line["code"], line["detail"]))
         lines.append(canonical_json(line))
-        if heat is not None:
-            shown.append(_Shown(name=name, path=path, line=line, png=_thumbnail(heat)))
+        if heat is None or isinstance(one.picture, Refused):
+            unseen.append((one.name, line["code"], line["detail"]))
+        else:
+            shown.append(_Shown(name=one.name, line=line, png=_thumbnail(heat)))
             if len(shown) > 2 * _SHOWN_PICTURES:
                 shown = _worst(shown)
-        told(done, len(paths))
+            if line["disposition"] != "accept":
+                to_explain.append((-line["score"], one.name, one.picture))
+                to_explain = sorted(to_explain, key=lambda x: x[:2])[:_EXPLAINED_PICTURES]
+        told(done)
     summary = {
         "model": model.artefact.digest,
-        "pictures": len(paths),
+        "pictures": len(lines),
         **{f"{name}ed": counted[name] for name in ("accept", "review", "reject")},
         "unseen": dict(sorted(Counter(code for _, code, _ in unseen).items())),
         "out": str(out),
     }
-    worst = _worst(shown)
-    explained = _explained(model, worst)
+    explained = {
+        name: account_of(model, picture, model.inspect(picture)) for _, name, picture in to_explain
+    }
     accounts = [
         canonical_json({"image": name} | one.as_mapping()) for name, one in explained.items()
     ]
@@ -143,26 +218,27 @@ def inspect_pictures(
         out.mkdir(parents=True, exist_ok=True)
         (out / "decisions.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
         (out / "explained.jsonl").write_bytes(b"".join(line + b"\n" for line in accounts))
-        pictures = _pictures(worst, explained, mm_per_px)
-        body = _body(model.artefact, summary, unseen, pictures)
+        worst = _pictures(_worst(shown), explained, mm_per_px)
+        body = _body(model.artefact, summary, unseen, worst)
         text = page("Inspection", body, style=STYLE + _STYLE)
         (out / "report.html").write_text(text, encoding="utf-8")
     return summary
 
 
 def look_at(
-    model: InspectorModel, path: Path, name: str, out: Path | None
+    model: InspectorModel, picture: Image | Refused, name: str, out: Path | None
 ) -> tuple[dict[str, Any], Image | None]:
     """What is decided of one picture, and its heat map for people; None of one that is not taken.
 
+    A picture that the model does not take is sent to review with the code of what is wrong.
+
     Args:
         model: the inspector.
-        path: of the picture.
-        name: what it is called.
+        picture: from :func:`~sightline.sense.frames.part_pictures.read_picture`, or a video.
+        name: of the picture in what is decided, and of its maps.
         out: folder that its maps are written to; None: nothing is written.
     """
     line: dict[str, Any] = {"image": name, "model": model.artefact.digest}
-    picture = read_picture(path)
     if isinstance(picture, Refused):
         return line | _unseen(picture.code, picture.detail), None
     if breach := model.artefact.contract.breach(picture):
@@ -200,16 +276,6 @@ def _unseen(code: str, detail: str) -> dict[str, Any]:
 
 def _worst(shown: list[_Shown]) -> list[_Shown]:
     return sorted(shown, key=lambda one: (-one.line["score"], one.name))[:_SHOWN_PICTURES]
-
-
-def _explained(model: InspectorModel, worst: Sequence[_Shown]) -> dict[str, PictureAccount]:
-    """Accounts of the most unusual pictures that were not accepted, by name."""
-    found: dict[str, PictureAccount] = {}
-    for one in worst[:_EXPLAINED_PICTURES]:
-        picture = read_picture(one.path)
-        if one.line["disposition"] != "accept" and not isinstance(picture, Refused):
-            found[one.name] = account_of(model, picture, model.inspect(picture))
-    return found
 
 
 def _thumbnail(heat: Image) -> bytes:

@@ -67,13 +67,31 @@ def test_the_card_says_that_too_few_good_parts_were_given(model):
     assert threshold["false_reject_rate_bound"] > threshold["false_reject_rate_asked"]
 
 
-def test_the_card_names_the_good_part_that_holds_the_threshold_up(data, tmp_path):
-    shutil.copytree(data / "good", tmp_path / "parts" / "good")
-    write(tmp_path / "parts" / "good" / "holed.png", holed(100))  # a person took it for good
-    oddest = train(tmp_path / "parts", tmp_path / "model")["oddest_good_parts"]
+@pytest.fixture(scope="module")
+def card_of_an_odd_part(data, tmp_path_factory):
+    root = tmp_path_factory.mktemp("odd")
+    shutil.copytree(data / "good", root / "parts" / "good")
+    write(root / "parts" / "good" / "holed.png", holed(100))  # a person took it for good
+    return train(root / "parts", root / "model")
+
+
+def test_the_card_names_the_good_part_that_holds_the_threshold_up(card_of_an_odd_part):
+    oddest = card_of_an_odd_part["oddest_good_parts"]
     assert len(oddest) == 5
     assert oddest[0]["image"] == "good/holed.png"
     assert oddest[0]["score"] > oddest[1]["score"] + 1
+
+
+def test_the_card_says_what_a_threshold_without_the_oddest_part_would_find(card_of_an_odd_part):
+    told = card_of_an_odd_part["other_thresholds"]
+    by = {(one["false_rejects"], one["without_oddest"]): one for one in told}
+    asked, without, more = by[0.05, 0], by[0.05, 1], by[0.2, 0]
+    kept = card_of_an_odd_part["threshold"]["reject_from"]
+    assert asked["reject_from"] == pytest.approx(kept, abs=1e-6)
+    assert without["reject_from"] < asked["reject_from"] - 1
+    assert without["found"] > asked["found"]
+    assert more["bound"] > asked["bound"]
+    assert {one["of"] for one in told} == {"drawn"}
 
 
 def test_two_trainings_with_one_seed_give_one_digest(data, model, tmp_path):

@@ -308,9 +308,21 @@ def _show_card(card: dict[str, Any], *, took_s: float, as_json: bool) -> None:
     if oddest := card.get("oddest_good_parts"):
         said = ", ".join(f"{one['image']} {one['score']:.2f}" for one in oddest)
         console.print(f"oddest    {said} (good parts that hold the threshold up: are they good?)")
+    for one in card.get("other_thresholds", []):
+        console.print(_said_choice(one))
     for note in card["notes"]:
         console.print(f"note: {note}")
     console.print(f"took      {took_s:.1f} s")
+
+
+def _said_choice(one: dict[str, Any]) -> str:
+    without = one["without_oddest"]
+    parts = f" without the {without} oddest" if without else ""
+    return (
+        f"choice    --false-rejects {one['false_rejects']:g}{parts}: rejects from "
+        f"{one['reject_from']:.2f} (bound {one['bound']:.3f}), finds {one['found']:.0%} of "
+        f"{one['of']} defects"
+    )
 
 
 def _shown(value: Any) -> str:

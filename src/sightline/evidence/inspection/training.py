@@ -55,6 +55,9 @@ _MAPS = 12
 """Pictures whose heat maps are compared with those of an inspector that has learnt nothing."""
 _ODDEST = 5
 """Good parts that are named because they score highest: they hold the threshold up."""
+_RATES = (0.1, 0.15, 0.2)
+_LEFT_OUT = (1, 2, 3, 5)
+"""Other rates, and oddest good parts less, for which is said what they would change."""
 _EXPECTED_REFUSED = 0.2
 """If more of the pictures cannot be read than this, the folder is a wrong one."""
 
@@ -175,6 +178,7 @@ def train_inspector(
         **({} if training is None else {"network": training.facts}),
         "threshold": _said_threshold(rejects, inspector, scores),
         "oddest_good_parts": held.oddest_good_parts(),
+        "other_thresholds": held.other_thresholds(false_reject_rate),
         "figures": held.figures(settings.seed),
         "randomised_map_correlation": held.randomised_map_correlation(settings.seed),
         "place_rule": {
@@ -238,6 +242,33 @@ class _Held:
             one = {"image": self._learnt.held_good[i].source.name, "part": self._part[i]}
             found.setdefault(self._part[i], one | {"score": round(float(self._score[i]), 6)})
         return list(found.values())[:_ODDEST]
+
+    def other_thresholds(self, rate: float) -> list[dict[str, Any]]:
+        """What a threshold finds: as asked, with more false rejects, without the oddest parts.
+
+        Found are defects, as strangers see them: the marked ones, or those that were drawn. Without
+        the oddest means that a person says that they are not good: the threshold is then of the
+        other parts (memory and head still learnt from them; another training would not).
+        """
+        good = np.sort(self.good_part_scores())
+        defects = self._learnt.held_bad or self._learnt.held_drawn
+        found = np.array([one.score() for one in defects])
+        wanted = [(rate, 0), *((other, 0) for other in _RATES if other > rate)]
+        wanted += [(rate, count) for count in _LEFT_OUT if count < len(good)]
+        told = []
+        for asked, left_out in wanted:
+            one = set_threshold(good[: len(good) - left_out], rate=asked)
+            told.append(
+                {
+                    "false_rejects": asked,
+                    "without_oddest": left_out,
+                    "reject_from": round(one.score, 6),
+                    "bound": round(one.bound, 4),
+                    "found": round(float((found >= one.score).mean()), 4),
+                    "of": "marked" if self._learnt.held_bad else "drawn",
+                }
+            )
+        return told
 
     def mark_from(self) -> float:
         """Log-odds from which a pixel of a picture that is not accepted is marked.

@@ -22,7 +22,7 @@ from sightline.perceive.inspection.inspector import (
     cell_maps,
 )
 from sightline.perceive.inspection.patch_memory import PatchMemory, learn_patches
-from sightline.perceive.inspection.simulated_defects import Mask, draw_defects
+from sightline.perceive.inspection.simulated_defects import Mask, draw_defect, draw_defects
 from sightline.perceive.inspection.usual_place import learn_usual
 from sightline.records.frames import Image
 from sightline.records.windows import IntArray
@@ -31,6 +31,8 @@ LEAST_GOOD_PARTS = 20
 """Fewer cannot be dealt out in folds of which the others say what is usual."""
 _BASIS_PICTURES, _BASIS_CELLS = 50, 5
 """Pictures of which every so many-th cell says what good cells are like."""
+_DRAWN_LOOKS = 100
+"""Good pictures that get a drawn defect for strangers to look at, evenly among all."""
 _DEFECT_SHARE = 0.25
 """A cell is one of a defect if so much of it is; less, and it is left out."""
 
@@ -134,6 +136,7 @@ class Learnt:
         inspector: its thresholds are infinite.
         cells: makes cells of pictures for it.
         held_good, held_bad: all pictures; with a network, which is learnt once, those of a fold.
+        held_drawn: some of the good ones, each with one drawn defect that nothing was learnt from.
         fit_pictures, fit_parts, drawn_pictures, fit_bad: what the inspector was learnt from.
     """
 
@@ -141,6 +144,7 @@ class Learnt:
     cells: Cells
     held_good: tuple[Held, ...]
     held_bad: tuple[Held, ...]
+    held_drawn: tuple[Held, ...]
     fit_pictures: int
     fit_parts: int
     drawn_pictures: int
@@ -195,8 +199,9 @@ def learn_inspector(
         fit, held_good = _parted(good, fold_of)
         fit_bad, held_bad = _parted(bad, fold_of)
         cells = network(fit, fit_bad)
+    held_drawn = _drawn(held_good, fold_of, settings.seed)
     drawn = settings.simulated_per_picture if network is None else 0
-    looks = len(held_good) + len(held_bad) + len(fit) * (1 + drawn)
+    looks = len(held_good) + len(held_bad) + len(held_drawn) + len(fit) * (1 + drawn)
     looks += len(fit) + len(fit_bad) if network is None else 0
     count = itertools.count(1)
 
@@ -221,7 +226,7 @@ def learn_inspector(
         models = [(patches.learn_memory(None), None)] * (settings.folds + 1)
         fold_of = _dealt({one.part for one in (*held_good, *held_bad)}, settings.folds, random)
     inspector, held = _strangers(
-        [*held_good, *held_bad],
+        [*held_good, *held_bad, *held_drawn],
         good=len(held_good),
         fold_of=fold_of,
         models=models,
@@ -233,7 +238,8 @@ def learn_inspector(
         inspector=inspector,
         cells=cells,
         held_good=held[: len(held_good)],
-        held_bad=held[len(held_good) :],
+        held_bad=held[len(held_good) : len(held_good) + len(held_bad)],
+        held_drawn=held[len(held_good) + len(held_bad) :],
         fit_pictures=len(fit),
         fit_parts=len({one.part for one in fit}),
         drawn_pictures=len(fit) * drawn,
@@ -326,6 +332,21 @@ def _strangers(
         )
         for i, one in enumerate(pictures)
     )
+
+
+def _drawn(good: Sequence[LearntFrom], fold_of: Mapping[str, int], seed: int) -> list[LearntFrom]:
+    """Some good pictures with a defect each, its texture from a picture of the same fold."""
+    random = np.random.default_rng((seed, 1))  # so that what is learnt does not depend on it
+    found = []
+    for one in good[:: max(len(good) // _DRAWN_LOOKS, 1)][:_DRAWN_LOOKS]:
+        alike = [other for other in good if fold_of[other.part] == fold_of[one.part]]
+        other = alike[int(random.integers(len(alike)))]
+        found.append(_showing(one, *draw_defect(one.read(), other.read(), random)))
+    return found
+
+
+def _showing(one: LearntFrom, picture: Image, mask: Mask) -> LearntFrom:
+    return replace(one, read=lambda: picture, mask=lambda: mask)
 
 
 def _dealt(parts: set[str], folds: int, random: np.random.Generator) -> dict[str, int]:

@@ -31,6 +31,7 @@ NOT_TYPED = {
     r"^alert$|^lab evaluate$|SCHEME": "names a group, or any one",
     r"keep-bytes N": "N is a number of bytes: tests/runtime/test_pruning.py",
     r"^init (gateway|site)": "tests/cli/test_init_made_up.py",
+    r"mine/today.yaml": "tests/cli/test_init_pictures.py",
     r"^publish ": "needs a broker",
     r"^doctor ": "what it finds depends on the machine: tests/runtime/test_doctor.py",
     r"^alert (ack|reset|shelve|unshelve|mask|put)": "while a run goes on: test_tutorials",

@@ -1,4 +1,4 @@
-"""``sightline init``: a pipeline from a table, a video or a camera of one's own, to run at once."""
+"""``sightline init``: a pipeline from a table, a camera or pictures of one's own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from sightline.cli.init_camera import (
 )
 from sightline.cli.init_made_up import APPLICATIONS, write_application
 from sightline.cli.init_model import SeenModel, look_at_model
+from sightline.cli.init_pictures import files_of, is_of_pictures, write_parts
 from sightline.cli.sources import rows_of
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.series_file import ReadingOptions
@@ -67,8 +68,8 @@ def init(
         typer.Argument(
             metavar="FILE|CAMERA|gateway|site",
             help="A table (.csv, .tsv, .txt, .jsonl, each also .gz, or .parquet), a folder of "
-            "them, - for rows on standard input, a video, an address rtsp://…; or gateway or site: "
-            "an application with made-up input.",
+            "them, - for rows on standard input, a video, an address rtsp://…, a folder of "
+            "pictures of parts; or gateway or site: an application with made-up input.",
         ),
     ],
     out: Annotated[
@@ -94,7 +95,11 @@ def init(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.onnx", help="Of a camera: the detector; without, what moves."),
+        typer.Option(
+            metavar="MODEL",
+            help="Of a camera: the detector, FILE.onnx; without, what moves. Of pictures of parts: "
+            "the folder of an inspector.",
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -103,7 +108,7 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Write a pipeline from a table, a video or a camera of your own, to run at once.
+    """Write a pipeline from a table, a video, a camera or pictures of your own, to run at once.
 
     Then type the command that it prints. Every guess stands in the files with a comment.
     """
@@ -133,9 +138,19 @@ def init(
         name or ("camera" if is_live else "rows" if location == "-" else Path(location).name)
     )
     if is_live or location.lower().endswith(VIDEOS):
+        if model is not None and model.is_dir():
+            raise UsageError(
+                expected="a detector, FILE.onnx",
+                got=f"the folder {model.name}",
+                where="--model",
+                action="sightline inspect looks at each picture of a video with an inspector",
+            )
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         seen = None if model is None else look_at_model(model, names)
         lines = _from_camera(location, out, title, is_live=is_live, model=seen)
+    elif is_of_pictures(Path(location)):
+        _check_vacant(*files_of(out, title))
+        lines = write_parts(Path(location), out, title, model=model)
     else:
         ReadingOptions(time_format=time_format)  # refuses what is none
         with tempfile.TemporaryDirectory(prefix="sightline-init-") as folder:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sightline.errors import UsageError
 from sightline.runtime import RunDirectory
 
 PLUGINS = "SIGHTLINE_PLUGINS"
@@ -29,7 +30,19 @@ Plugins = Annotated[
 def open_run(
     path: Path, *, plugins: Sequence[str] | None = None, has_logs: bool = True
 ) -> RunDirectory:
-    """As :meth:`.RunDirectory.open`, with the plugins of the option and of the environment."""
+    """As :meth:`.RunDirectory.open`, with the plugins of the option and of the environment.
+
+    Raises:
+        UsageError: it is the folder of ``inspect``, which has pictures and no parts.
+    """
+    if (path / "explained.jsonl").exists() and not (path / "run.json").exists():
+        raise UsageError(
+            expected="the folder of a run",
+            got="that of `sightline inspect`: decisions of pictures, without a log",
+            where=str(path),
+            action="to review pictures as parts: sightline init PICTURES --model MODEL -o DIR, and "
+            "the command that it prints",
+        )
     named = [name for name in os.environ.get(PLUGINS, "").split(os.pathsep) if name]
     return RunDirectory.open(path, plugins=[*(plugins or ()), *named], has_logs=has_logs)
 

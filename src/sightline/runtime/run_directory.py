@@ -255,6 +255,13 @@ class RunDirectory:
         Raises:
             LogError: it is no run directory, damaged, changed, or of another format version.
         """
+        if not (path / MANIFEST).exists():
+            raise LogError(
+                expected=f"the folder of a run, with {MANIFEST}",
+                got="a folder without it" if path.is_dir() else "no such folder",
+                where=str(path),
+                action="give the folder that was passed as --out",
+            )
         try:
             text = _manifest_bytes(path, limits)
             plain = read_json(text)

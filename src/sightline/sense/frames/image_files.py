@@ -276,6 +276,7 @@ class ImageDirectory(CameraSource):
         limits: ``max_images``, ``max_image_bytes``, ``max_frame_px``.
 
     Attributes:
+        names: of the images, in order.
         ignored: names of the other files that lie there; named when a run starts.
 
     Raises:
@@ -298,16 +299,16 @@ class ImageDirectory(CameraSource):
         self._folder = folder
         self._times = times
         self._limits = limits
-        self._names, self.ignored = self._found()
+        self.names, self.ignored = self._found()
 
     def fingerprint(self) -> Sequence[Mapping[str, str | int]]:
-        return [file_identity(name, self._folder / name) for name in self._names]
+        return [file_identity(name, self._folder / name) for name in self.names]
 
     def __iter__(self) -> Iterator[FrameItem]:
         """Raises SourceError where the list of times cannot be read."""
         delivery = Delivery(self.stream, self._folder.name)
-        capture_ns = self._times.capture_ns(self._names).tolist()
-        for name, at_ns in zip(self._names, capture_ns, strict=True):
+        capture_ns = self._times.capture_ns(self.names).tolist()
+        for name, at_ns in zip(self.names, capture_ns, strict=True):
             yield from self._items(delivery, name, at_ns)
 
     def _items(self, delivery: Delivery, name: str, at_ns: int) -> list[FrameItem]:
@@ -334,7 +335,7 @@ class ImageDirectory(CameraSource):
     @cached_property
     def _has_colour(self) -> bool:
         """Whether any image is in colour; looked for where the first grey one comes."""
-        for name in self._names:
+        for name in self.names:
             try:
                 with (self._folder / name).open("rb") as file:
                     data = file.read(self._limits.max_image_bytes)

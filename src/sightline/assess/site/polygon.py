@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -46,6 +46,8 @@ class Polygon:
 
     vertices: FloatArray
     unit: Literal["m", "px"] = "m"
+    _next: FloatArray = field(init=False, repr=False)
+    """float64[v, 2]: the vertex after each; asked for with every frame."""
 
     def __post_init__(self) -> None:
         vertices = np.array(self.vertices, np.float64)
@@ -63,8 +65,10 @@ class Polygon:
                 f"{vertices[row].tolist()} at vertex {row}",
             )
         _check_is_simple(vertices)
-        vertices.flags.writeable = False
-        object.__setattr__(self, "vertices", vertices)
+        following = np.roll(vertices, -1, axis=0)
+        for name, value in (("vertices", vertices), ("_next", following)):
+            value.flags.writeable = False
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of(cls, vertices: npt.ArrayLike, unit: Literal["m", "px"] = "m") -> Polygon:
@@ -87,7 +91,7 @@ class Polygon:
         either sign. NaN points give NaN.
         """
         start = self.vertices
-        along = np.roll(start, -1, axis=0) - start
+        along = self._next - start
         from_start = points[:, None, :] - start[None, :, :]
         share = np.einsum("nvc,vc->nv", from_start, along) / np.einsum("vc,vc->v", along, along)
         to_border = np.clip(share, 0.0, 1.0)[:, :, None] * along[None, :, :] - from_start
@@ -105,25 +109,24 @@ class Polygon:
         sign = np.where(self._is_inside_by_parity(points), 1.0, -1.0)
         return np.where(is_on_border, 0.0, sign * distance), direction
 
-    def is_crossed(self, start: FloatArray, end: FloatArray) -> BoolArray:
-        """bool[n] of float64[n, 2] each: whether the way from start to end has a point inside.
+    def meets_border(self, start: FloatArray, end: FloatArray) -> BoolArray:
+        """bool[n] of float64[n, 2] each: whether the way from start to end meets the border.
 
-        Straight ways; False where an end is NaN.
+        Straight ways; False where an end is NaN, and where nothing is moved.
         """
         a, b = start[:, None, :], end[:, None, :]
-        c, d = self.vertices[None, :, :], np.roll(self.vertices, -1, axis=0)[None, :, :]
+        c, d = self.vertices[None, :, :], self._next[None, :, :]
         with np.errstate(invalid="ignore"):
             straddles_edge = _side(c, d, a) * _side(c, d, b) <= 0
             straddles_way = _side(a, b, c) * _side(a, b, d) <= 0
-            meets = np.any(straddles_edge & straddles_way & (a != b).any(axis=2), axis=1)
-        found: BoolArray = meets | self.contains(start) | self.contains(end)
+        found: BoolArray = np.any(straddles_edge & straddles_way & (a != b).any(axis=2), axis=1)
         return found & np.isfinite(start).all(axis=1) & np.isfinite(end).all(axis=1)
 
     def _is_inside_by_parity(self, points: FloatArray) -> BoolArray:
         """Even-odd rule along a ray to +x; on the border the answer may be either."""
         x, y = points[:, :1], points[:, 1:]
         x0, y0 = self.vertices.T
-        x1, y1 = np.roll(self.vertices, -1, axis=0).T
+        x1, y1 = self._next.T
         straddles = (y0 > y) != (y1 > y)
         with np.errstate(invalid="ignore", divide="ignore"):
             is_right = x < x0 + (y - y0) * (x1 - x0) / (y1 - y0)

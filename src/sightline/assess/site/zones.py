@@ -497,9 +497,12 @@ def _measured(
             distance, direction, spread[concerned]
         )
         # Who was seen inside is known to be, unless they were no track then.
-        is_known = zone.polygon.contains(before) & ~is_new[concerned]
-        is_outside = ~zone.polygon.contains(points) & ~is_known
-        is_through[row, column[concerned]] = is_outside & zone.polygon.is_crossed(before, points)
+        was_inside = zone.polygon.contains(before)
+        is_through[row, column[concerned]] = (
+            ~(distance >= 0)
+            & np.isfinite(distance)
+            & np.where(was_inside, is_new[concerned], zone.polygon.meets_border(before, points))
+        )
     return depth, np.where(is_through, 1.0, probability), is_through
 
 

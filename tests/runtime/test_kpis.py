@@ -318,6 +318,14 @@ def test_a_column_that_was_added_changes_nothing(job):
     assert days_of(job.run()) == [(0, 0), (1, 0)]
 
 
+def test_the_name_of_a_file_may_tell_whose_rows_it_has(job):
+    job.metrics(contract={"key": ["file"], "origin_column": "file"})
+    job.add("north", day(0, snr_db=20.0)).add("south", day(0, snr_db=5.0)).run()
+    values = dict(job.values().select("subject", "value").iter_rows())
+    assert values["north"] == pytest.approx(20, abs=1)
+    assert values["south"] == pytest.approx(5, abs=1)
+
+
 def test_a_column_that_was_renamed_is_refused_with_what_to_write_and_then_read(job):
     job.days(0).add("day1", day(1).rename({"snr_db": "snr"}))
     with pytest.raises(SourceError, match=r"expected a column snr_db.*renamed.*snr_db: \[NAME\]"):

@@ -283,6 +283,8 @@ def _metric(
         width_ns, reads = base.width_ns, base.reads
     rows = {
         "key": contract.key,
+        **({} if contract.origin_column is None else {"origin_column": contract.origin_column}),
+        **({"constants": dict(contract.constants)} if contract.constants else {}),
         "event_time": contract.event_time.model_dump(mode="json"),
         "sequence": contract.sequence and contract.sequence.model_dump(mode="json"),
         "duplicates": contract.duplicate_columns,

@@ -16,7 +16,7 @@ from sightline.runtime.kpis.form import KpiSet
 from sightline.runtime.kpis.plan import Input, Task, check_append_only, rewritten
 from sightline.sense.admission import Admitter, event_time_ns, find_columns, plain_name
 from sightline.sense.field_values import parse_times
-from sightline.sense.files import read_parquet
+from sightline.sense.files import read_parquet, without_suffix
 from sightline.sense.objects import ObjectFolder, StoredObject
 
 _SHOWN_CHARS = 200
@@ -107,7 +107,8 @@ class KpiFiles:
         contract = self._kpis.contract
         names = self._columns(one.name)
         renaming = self._renaming(names)
-        problem = find_columns(contract, [renaming.get(n, n) for n in names]).problem
+        made = [] if contract.origin_column is None else [contract.origin_column]
+        problem = find_columns(contract, [*(renaming.get(n, n) for n in names), *made]).problem
         if problem is not None:
             column, expected, got = problem
             raise SourceError(
@@ -210,7 +211,14 @@ class KpiFiles:
                     where=f"{self.location}/{name}",
                     action="write it again, as it was; what is published stays",
                 )
-            yield chunk.frame.rename(self._renaming(chunk.frame.columns))
+            yield self._told(chunk.frame.rename(self._renaming(chunk.frame.columns)), name)
+
+    def _told(self, frame: pl.DataFrame, name: str) -> pl.DataFrame:
+        """The rows, with a column that says of which series they are if the contract wants one."""
+        column = self._kpis.contract.origin_column
+        if column is None:
+            return frame
+        return frame.with_columns(pl.lit(without_suffix(name)).alias(column))
 
     def _columns(self, name: str) -> list[str]:
         try:

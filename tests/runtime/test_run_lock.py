@@ -77,6 +77,14 @@ def test_deleting_the_lock_file_admits_nobody(tmp_path):
                 pass
 
 
+def test_an_empty_file_in_the_place_of_the_lock_file_admits_nobody(tmp_path):
+    with writer(tmp_path):
+        (tmp_path / LOCK_NAME).unlink()
+        (tmp_path / LOCK_NAME).touch()
+        with pytest.raises(UsageError, match="nobody writes to"), run_lock(tmp_path):
+            pass
+
+
 def test_what_this_process_holds_it_does_not_lose_by_asking_again(tmp_path):
     with run_lock(tmp_path):
         with pytest.raises(UsageError, match=f"process {os.getpid()}"), run_lock(tmp_path):

@@ -28,6 +28,7 @@ from sightline.errors import LogError, UsageError
 LOCK_NAME = "run.lock"
 """Holds the process id of the writer, for people, and the lock that ends with the writer."""
 
+_UNKNOWN = "unknown"
 _LOCK = fcntl.LOCK_EX | fcntl.LOCK_NB
 _held: set[tuple[int, int]] = set()
 """Device and inode of the folders that this process holds: it must not open their lock files, as
@@ -55,10 +56,12 @@ def run_lock(path: Path) -> Iterator[None]:
         # Without the folder, only the file of a writer that is dead helps, not a new one.
         file = _open_lock_file(path, may_make=holds_folder is not False)
         if file is None:
-            raise _held_by("unknown", path)
+            raise _held_by(_UNKNOWN, path)
         stack.callback(os.close, file)
         holds_file = _locked(fcntl.lockf, file)
-        if holds_file is False or (holds_folder is False and not holds_file):
+        # A file without a process id is no writer's: somebody put it in the place of a lost one.
+        is_left_behind = holds_file and _pid_in(file) != _UNKNOWN
+        if holds_file is False or (holds_folder is False and not is_left_behind):
             raise _held_by(_pid_in(file), path)
         if not holds_folder and not holds_file:
             raise LogError(
@@ -138,7 +141,7 @@ def _no_lock_file(where: Path) -> LogError:
 
 def _pid_in(file: int) -> str:
     text = os.pread(file, 20, 0).decode(errors="replace")
-    return text if text.isdecimal() else "unknown"
+    return text if text.isdecimal() else _UNKNOWN
 
 
 @dataclass(slots=True)

@@ -88,6 +88,13 @@ def test_without_a_model_it_says_how_to_learn_one(pictures, tmp_path):
         run("init", pictures, "-o", tmp_path / "mine")
 
 
+def test_pictures_with_a_rate_are_frames_of_a_camera(pictures, tmp_path):
+    command = typed(run("init", pictures, "--rate-hz", "4", "-o", tmp_path / "mine"))
+    assert "rate_hz: 4" in (tmp_path / "mine" / "today.yaml").read_text()
+    told = run(*command[:-1], tmp_path / "RUN")
+    assert "received 3 = decided 3" in told
+
+
 def test_folders_of_classes_are_for_training_first(tmp_path):
     write(tmp_path / "set" / "train" / "good" / "0.png", surface(0))
     with pytest.raises(UsageError, match="learn an inspector from folders of classes"):

@@ -16,6 +16,8 @@ from sightline.cli.init_model import SeenModel, model_lines, said_of_model
 from sightline.errors import SourceError
 from sightline.limits import DEFAULT_LIMITS
 from sightline.records.signals import NS_PER_S
+from sightline.sense.frames.image_files import ImageDirectory, RateTimes
+from sightline.sense.frames.part_pictures import Refused, read_picture
 from sightline.sense.frames.usual_view import view_print
 from sightline.sense.frames.video_file import best_reader, why_unreadable
 from sightline.sense.frames.video_parts import Damage, Picture, VideoLocation
@@ -62,17 +64,20 @@ class SeenCamera:
         return 1 if self.first.ndim == 2 else self.first.shape[2]
 
 
-def look(location: str, *, is_live: bool, shown: str) -> SeenCamera:
+def look(location: str, *, is_live: bool, shown: str, rate_hz: float | None = None) -> SeenCamera:
     """The first pictures at ``location``.
 
     Args:
         location: a path, or an address, which may hold a password.
         is_live: whether it is a camera on the network.
         shown: names it in errors, without a password.
+        rate_hz: of the pictures of a folder; None: it is no folder.
 
     Raises:
         SourceError: there is no picture, with the reason.
     """
+    if rate_hz is not None:
+        return _look_at_folder(Path(location), rate_hz)
     if not is_live and not Path(location).is_file():
         raise SourceError(expected="a file", got="nothing", where=shown, action="check the path")
     address = location if is_live else str(Path(location).absolute())
@@ -98,6 +103,19 @@ def look(location: str, *, is_live: bool, shown: str) -> SeenCamera:
     steps = steps[steps > 0]
     rate_hz = NS_PER_S / float(np.median(steps)) if len(steps) else _ASSUMED_RATE_HZ
     return SeenCamera(first=np.array(first), rate_hz=rate_hz, frames=len(pts_ns))
+
+
+def _look_at_folder(folder: Path, rate_hz: float) -> SeenCamera:
+    names = ImageDirectory("camera", folder, times=RateTimes(start_ns=0, rate_hz=rate_hz)).names
+    first = read_picture(folder / names[0])
+    if isinstance(first, Refused):
+        raise SourceError(
+            expected="a folder whose first picture can be read",
+            got=f"{names[0]}: {first.code}, {first.detail}",
+            where=str(folder),
+            action="take that picture away, or give another folder",
+        )
+    return SeenCamera(first=first, rate_hz=rate_hz, frames=len(names))
 
 
 def site_lines(

@@ -101,6 +101,14 @@ def init(
             "the folder of an inspector.",
         ),
     ] = None,
+    rate_hz: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=10_000,
+            help="The pictures of a folder are frames of a camera, so many a second.",
+        ),
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -137,7 +145,7 @@ def init(
     title = _name(
         name or ("camera" if is_live else "rows" if location == "-" else Path(location).name)
     )
-    if is_live or location.lower().endswith(VIDEOS):
+    if is_live or location.lower().endswith(VIDEOS) or rate_hz is not None:
         if model is not None and model.is_dir():
             raise UsageError(
                 expected="a detector, FILE.onnx",
@@ -147,7 +155,7 @@ def init(
             )
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         seen = None if model is None else look_at_model(model, names)
-        lines = _from_camera(location, out, title, is_live=is_live, model=seen)
+        lines = _from_camera(location, out, title, is_live=is_live, model=seen, rate_hz=rate_hz)
     elif is_of_pictures(Path(location)):
         _check_vacant(*files_of(out, title))
         lines = write_parts(Path(location), out, title, model=model)
@@ -201,13 +209,19 @@ def _from_table(
 
 
 def _from_camera(
-    location: str, out: Path, title: str, *, is_live: bool, model: SeenModel | None
+    location: str,
+    out: Path,
+    title: str,
+    *,
+    is_live: bool,
+    model: SeenModel | None,
+    rate_hz: float | None,
 ) -> Iterator[str]:
     pipeline_file, picture = out / f"{title}.yaml", out / f"{title}.png"
     _check_vacant(pipeline_file, picture)
     # An address may hold a password: it belongs into no file and no message.
     shown = "CAMERA" if is_live else location
-    seen = look(location, is_live=is_live, shown=shown)
+    seen = look(location, is_live=is_live, shown=shown, rate_hz=rate_hz)
     out.mkdir(parents=True, exist_ok=True)
     words = _one_line("on the network" if is_live else Path(location).name)
     lines = site_lines(seen, title, words, model=model, folder=out)

@@ -72,7 +72,8 @@ def write_parts(folder: Path, out: Path, title: str, *, model: Path | None) -> I
             got="no --model",
             where=str(folder),
             action="give --model MODEL; sightline train inspection DIR -o MODEL learns one from "
-            "folders of classes, of which one holds good parts",
+            "folders of classes, of which one holds good parts. If they are frames of a camera: "
+            "--rate-hz, how many a second",
         )
     artefact = load_inspector(model).artefact
     names = ImageDirectory("pictures", folder, times=RateTimes(start_ns=0, rate_hz=1.0)).names

@@ -1,8 +1,15 @@
 """What commands print: lines that no data can forge, and errors with their exit codes."""
 
+import contextlib
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
+import termios
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sightline.cli import console
-from sightline.cli.console import Terminal, fail, fail_as_defect, print_json
+from sightline.cli.console import Terminal, fail, fail_as_defect, print_json, print_trouble
 from sightline.cli.sources import expected_rows
-from sightline.errors import ContractError, SightlineError
+from sightline.errors import ContractError, SightlineError, StorageError
+from sightline.runtime import Progress
 from sightline.sense import open_source
 from sightline.sense.contract import parse_contract
 
@@ -114,3 +122,143 @@ def test_how_much_there_is_may_be_known_only_later(monkeypatch, capfd):
         note(1, 4)
         time.sleep(0.2)
     assert "pictures: 25 %, about" in capfd.readouterr().err
+
+
+# --- standard output and standard error that do not take what is printed --------------------------
+
+
+@contextlib.contextmanager
+def unread_pipe():
+    """Standard error into a pipe that is full and that nobody reads."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x" * 4096)
+    os.set_blocking(writes, True)
+    with os.fdopen(writes, "w", buffering=1) as stream, contextlib.redirect_stderr(stream):
+        yield reads
+    os.close(reads)
+
+
+def read_all_of(reads):
+    os.set_blocking(reads, False)
+    found = b""
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(reads, 1 << 16):
+            found += part
+    return found
+
+
+def test_what_a_run_says_beside_waits_for_nobody():
+    with unread_pipe() as reads:
+        for _ in range(3):  # each would wait for ever
+            print_trouble("the ledger is locked")
+        assert b"ledger" not in read_all_of(reads)
+        print_trouble("the ledger is well again")
+        assert b"well again" in read_all_of(reads)
+
+
+def test_progress_of_a_run_waits_for_nobody(monkeypatch):
+    monkeypatch.setattr(console, "_PLAIN_EVERY_S", 0.0)
+    with unread_pipe() as reads:
+        with console.progress_display("site", is_quiet=False) as show:
+            show(Progress(tick_ns=0, rows=1, open_rows=0, decisions=0, newest=()))
+        assert b"site" not in read_all_of(reads)
+
+
+def test_progress_on_a_terminal_that_was_stopped_holds_up_no_run(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    with (
+        os.fdopen(theirs, "w", buffering=1) as stream,
+        contextlib.redirect_stderr(stream),
+        console.progress_display("site", is_quiet=False) as show,
+    ):
+        termios.tcflow(theirs, termios.TCOOFF)  # Ctrl-S
+        time.sleep(0.3)  # the display comes to write, and waits
+        for tick_ns in range(20):
+            show(Progress(tick_ns=tick_ns, rows=1, open_rows=0, decisions=0, newest=()))
+        print_trouble("the ledger is locked")
+        termios.tcflow(theirs, termios.TCOON)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("gone", ["full", "closed"])
+def test_a_standard_error_that_cannot_be_written_ends_nothing(gone, monkeypatch):
+    stream = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115 - may be closed here
+    if gone == "closed":
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    print_trouble("the ledger is locked")
+    with pytest.raises(typer.Exit) as left:
+        fail(ContractError(expected="", got="", where="", action=""))
+    assert left.value.exit_code == ContractError.exit_code
+
+
+COMMANDS = """
+import sys
+from sightline.cli.main import main
+commands = sys.modules["sightline.cli.main"]
+"""
+
+
+def left_with(program, **options):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{COMMANDS}\n{program}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+    return done.returncode, done.stderr
+
+
+PRINTS = """
+from sightline.cli.console import Terminal, print_json
+def prints(_):
+    Terminal().print("a line") if sys.argv[1] == "line" else print_json(["x" * 99_999])
+commands.app_for = lambda words: lambda: prints(words)
+main()
+"""
+
+
+@pytest.mark.parametrize("what", ["line", "json"])
+def test_a_full_disk_under_standard_output_is_told_as_one(what):
+    with Path("/dev/full").open("w") as full:
+        code, said = left_with(f"sys.argv[1:] = ['{what}']\n{PRINTS}", stdout=full)
+    assert code == StorageError.exit_code
+    assert "standard output" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("what", ["line", "json"])
+def test_who_stops_reading_standard_output_hears_no_complaint(what):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as nobody:
+        code, said = left_with(f"sys.argv[1:] = ['{what}']\n{PRINTS}", stdout=nobody)
+    assert (code, said) == (console.UNREAD, "")
+
+
+RAISES = """
+import typer
+app = typer.Typer()
+@app.command()
+def odd():
+    raise {error}
+commands.app_for = lambda words: lambda: app([])
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["EOFError('cut')", "BrokenPipeError(32, 'Broken pipe')"])
+def test_no_error_that_nobody_foresaw_passes_for_a_comparison_that_differs(error):
+    code, said = left_with(RAISES.format(error=error))
+    assert code == 70
+    assert "a defect of Sightline" in said
+
+
+def test_an_interrupt_while_a_command_is_imported_has_no_traceback():
+    program = "def app_for(_): raise KeyboardInterrupt\ncommands.app_for = app_for\nmain()"
+    assert left_with(program) == (130, "")

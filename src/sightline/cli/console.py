@@ -5,26 +5,27 @@ from __future__ import annotations
 import json
 import math
 import os
+import select
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 import sightline
-from sightline.errors import InvariantViolation, SightlineError
+from sightline.errors import InvariantViolation, SightlineError, writing
 from sightline.records import Decision
 from sightline.records.decision import Severity, Status
 from sightline.records.shown_text import in_json, one_line, seen
@@ -44,18 +45,84 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 """The option of every command that can print its result as JSON."""
 
 
+UNREAD = 141
+"""Exit code where whoever reads standard output has gone: that of SIGPIPE in a shell."""
+_ROOM_WITHIN_S = 0.1  # that a reader of standard error who is merely slow is waited for
+_room_guard = threading.Lock()
+_has_lost = False  # whether the line before found no room
+
+
 class Terminal(Console):
     """Prints lines: each text that is given is one line, and nothing in it can act or forge.
 
     Data in it keeps its characters as :mod:`sightline.records.shown_text` writes them. A blank
     line is a print of nothing; texts of several lines are printed line by line.
+
+    What goes to standard error never fails and never waits: a run goes on though its terminal was
+    stopped (Ctrl-S), nobody reads the pipe, or the disk of its log file is full; the lines are
+    lost. Standard output is what the command is for, and raises.
+
+    Args:
+        stderr: whether it prints on standard error.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*map(_seen, objects), **options)
+        """Print one line.
+
+        Raises:
+            StorageError: standard output cannot be written.
+            SystemExit: with ``UNREAD``, where nobody reads it any more.
+        """
+        seen_objects = map(_seen, objects)
+        if not self.stderr:
+            with standard_output():
+                super().print(*seen_objects, **options)
+            return
+        with _room_guard, suppress(OSError, ValueError):  # ValueError: it was closed
+            if _has_room(self.file):
+                super().print(*seen_objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Rich calls it in an ``except``; left to whoever prints."""
+        raise  # noqa: PLE0704 - of the error that it is called in
+
+
+def _has_room(stream: Any) -> bool:
+    """Whether a line can be written without waiting for long; at once where the last could not."""
+    global _has_lost  # noqa: PLW0603 - of the process, as standard error is
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):  # not of the system: it waits for nobody
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    found = poll.poll(0 if _has_lost else _ROOM_WITHIN_S * 1000)
+    _has_lost = not found
+    return bool(found)
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """What is done inside prints what the command is for.
+
+    Raises:
+        StorageError: it cannot be written.
+        SystemExit: with ``UNREAD``, where nobody reads it any more.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still in the buffer must not fail a second time as the process ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(UNREAD) from error
+        with writing(Path("standard output")):
+            raise
 
 
 def _seen(shown: Any) -> Any:
@@ -135,10 +202,24 @@ def print_trouble(text: str) -> None:
     Terminal(stderr=True).print(Text(f"warning: {text}"))
 
 
+def print_note(text: str) -> None:
+    """Print something to know beside what a command is for."""
+    Terminal(stderr=True).print(text)
+
+
 def print_json(plain: Any) -> None:
     """One JSON document on standard output; what is no number becomes null, as JSON has no NaN."""
     text = json.dumps(_finite(plain), indent=1, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(in_json(text) + "\n")
+    print_document(in_json(text) + "\n")
+
+
+def print_document(text: str) -> None:
+    """Text for another program, on standard output as it is, and on a terminal as it is seen.
+
+    Raises as :class:`Terminal` does.
+    """
+    with standard_output():
+        sys.stdout.write(seen(text) if sys.stdout.isatty() else text)
 
 
 def _finite(plain: Any) -> Any:
@@ -315,7 +396,7 @@ def progress_display(
             estimate.goes_from(progress.rows)
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + _PLAIN_EVERY_S
-                console.print(
+                Terminal(stderr=True).print(
                     f"{title}: {utc(progress.tick_ns)} rows {progress.rows:,} "
                     f"decisions {progress.decisions:,} open {progress.open_rows:,}; "
                     f"{estimate.words(progress.rows)}"
@@ -324,13 +405,11 @@ def progress_display(
         yield plain
         return
     recent: list[Decision] = []
-    with Live(console=console, refresh_per_second=8, transient=True) as live:
+    newest: list[Progress] = []
 
-        def shown(progress: Progress) -> None:
-            estimate.goes_from(progress.rows)
-            recent.extend(progress.newest)
-            del recent[:-10]
-            table = Table.grid(padding=(0, 2))
+    def drawn() -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        for progress in newest:
             table.add_row(
                 Text(title, style="bold"),
                 utc(progress.tick_ns),
@@ -339,10 +418,24 @@ def progress_display(
                 f"{progress.decisions:,} decisions",
                 estimate.words(progress.rows),
             )
-            grid = Table.grid()
-            grid.add_row(table)
-            for decision in recent:
-                grid.add_row(decision_line(decision))
-            live.update(grid)
+        grid = Table.grid()
+        grid.add_row(table)
+        for decision in recent.copy():
+            grid.add_row(decision_line(decision))
+        return _Seen(grid)
 
+    def shown(progress: Progress) -> None:
+        # Drawn by the thread of the display alone: where a terminal stands still, it waits.
+        estimate.goes_from(progress.rows)
+        recent.extend(progress.newest)
+        del recent[:-10]
+        newest[:] = [progress]
+
+    live = Live(get_renderable=drawn, console=console, refresh_per_second=8, transient=True)
+    with suppress(OSError):  # the terminal has gone: the run goes on
+        live.start()
+    try:
         yield shown
+    finally:
+        with suppress(OSError):
+            live.stop()

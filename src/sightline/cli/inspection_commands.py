@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sightline.cli.console import Json, Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, print_note, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import RefusedError, UsageError
 from sightline.evidence.inspection import boards
@@ -170,9 +170,9 @@ def train_inspection(
     took_s = time.monotonic() - begun_s
     _show_card(card | {"drawn_asked": drawn}, took_s=took_s, as_json=as_json)
     if any(one.name.startswith("train/") for one in pictures) and (folder / "test").is_dir():
-        typer.echo("note: test/ was not learnt from: it is for `evaluate inspection`", err=True)
+        print_note("note: test/ was not learnt from: it is for `evaluate inspection`")
     if fitting < drawn:
-        typer.echo(f"note: {fitting} defects drawn per picture, not {drawn}: --minutes", err=True)
+        print_note(f"note: {fitting} defects drawn per picture, not {drawn}: --minutes")
 
 
 def inspect(
@@ -253,10 +253,9 @@ def evaluate_inspection(
                 write_predictions(predictions, found)
             plain = found.as_mapping()
             if found.known:
-                typer.echo(
+                print_note(
                     f"note: the model was learnt from {found.known} of these "
-                    f"{len(found.pictures)} pictures: figures of them flatter",
-                    err=True,
+                    f"{len(found.pictures)} pictures: figures of them flatter"
                 )
     if as_json:
         print_json(plain)

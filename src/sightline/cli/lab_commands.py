@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.console import working
+from sightline.cli.console import Terminal, working
 
 simulate = typer.Typer(help="Write simulated recordings.", no_args_is_help=True)
 
@@ -45,7 +45,7 @@ def simulate_fleet(
     )
     with working("fleet"):
         rows = write_recorded_fleet(scene, out)
-    typer.echo(f"{out}: {satellites} satellites, {days:g} days, {rows} packets")
+    Terminal().print(f"{out}: {satellites} satellites, {days:g} days, {rows} packets")
 
 
 @simulate.command("line")
@@ -70,4 +70,4 @@ def simulate_line(
     scene = LineScene(parts=parts, seed=seed, faults=LineFaults(defects=defects))
     with working("line"):
         pictures = write_line(scene, out, training=training)
-    typer.echo(f"{out}: {parts} parts, {pictures} pictures, {scene.rows.height} rows")
+    Terminal().print(f"{out}: {parts} parts, {pictures} pictures, {scene.rows.height} rows")

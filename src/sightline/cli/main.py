@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -93,6 +93,8 @@ LAB: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """Commands of ``sightline lab``."""
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
 OLD_NAMES = frozenset(["bench", "evaluate", "profile", "track"])
 """Those that were commands of their own before; they still answer to that."""
 
@@ -197,8 +199,9 @@ def _leaving_in_time() -> Iterator[None]:
     if any(thread.daemon for thread in threading.enumerate()):
         if code is not None and not isinstance(code, int):
             sys.stderr.write(f"{code}\n")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
     sys.exit(code)  # type: ignore[arg-type]
 
@@ -211,12 +214,35 @@ def main() -> None:
         sys.stderr.write(f"note: `sightline {called}` is `sightline lab {called}` now\n")
     try:  # a shell that completes gives the words in the environment
         app_for(sys.argv[1:] or os.environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:])()
-    except (SystemExit, KeyboardInterrupt):
-        raise
+    except KeyboardInterrupt:  # while a command is imported
+        sys.exit(INTERRUPTED)
+    except SystemExit as leave:
+        # Typer leaves with 1, which means that something did not hold, where a file ended too early
+        # or a pipe to somewhere broke; in neither case has it said which.
+        lost = _lost_in(leave)
+        if lost is None:
+            raise
+        _fail(lost)
     except BaseException as error:  # noqa: BLE001 - a panic of Polars is no Exception
-        from sightline.cli.console import fail, fail_as_defect  # noqa: PLC0415 - help waits not
+        _fail(error)
 
-        try:
-            fail(error) if isinstance(error, SightlineError) else fail_as_defect(error)
-        except typer.Exit as leave:
-            sys.exit(leave.exit_code)
+
+def _lost_in(leave: SystemExit) -> BaseException | None:
+    """The error that nobody foresaw and Typer made an exit with 1 of."""
+    if leave.code != 1:
+        return None
+    error: BaseException | None = leave
+    while error is not None:
+        if isinstance(error, EOFError | BrokenPipeError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _fail(error: BaseException) -> None:
+    from sightline.cli.console import fail, fail_as_defect  # noqa: PLC0415 - help waits not
+
+    try:
+        fail(error) if isinstance(error, SightlineError) else fail_as_defect(error)
+    except typer.Exit as left:
+        sys.exit(left.exit_code)

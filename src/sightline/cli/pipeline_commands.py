@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from rich.text import Text
 
 from sightline.act import outlet_registry
-from sightline.cli.console import Json, Terminal, print_json
+from sightline.cli.console import Json, Terminal, print_document, print_json
 from sightline.cli.field_examples import add_examples, default_of, example_of, unit_of
 from sightline.errors import PipelineError, UsageError
 from sightline.registry import import_plugins
@@ -47,7 +47,7 @@ def check(
     """Find all that is wrong with a pipeline file, before a record is read."""
     if is_expanded:
         plain = load_pipeline(pipeline).model_dump(mode="json", exclude_defaults=True)
-        typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+        print_document(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
         return
     problems = find_problems(pipeline)
     if as_json:

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-
 from sightline.act import LatencyRecorder
-from sightline.cli.console import Json, print_json
+from sightline.cli.console import Json, Terminal, print_json
 from sightline.cli.runs import Run, open_run
 from sightline.errors import LogError
 from sightline.recorder import read_entries
@@ -80,14 +78,15 @@ def profile(
     if as_json:
         print_json(found)
         return
+    console = Terminal()
     for stage in found["stages"]:
         times = ", ".join(f"{name} {stage[f'{name}_s'] * 1e3:9.3f} ms" for name in _PERCENTILES)
         whose = "its budget" if stage["has_own_budget"] else "the whole budget"
-        typer.echo(
+        console.print(
             f"{stage['stage']:16} {times}  p99 is {stage['share']:.1%} of {whose}, "
             f"{stage['budget_s'] * 1e3:g} ms; {stage['missed']} missed"
         )
-    typer.echo(f"fix first        {found['fix_first']}")
+    console.print(f"fix first        {found['fix_first']}")
 
 
 def read_profile(run: RunDirectory) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sightline.cli.console import (
     Json,
     Terminal,
     print_json,
+    print_note,
     print_trouble,
     progress_display,
     stop_on_signal,
@@ -181,7 +182,7 @@ def run(
     )
     advice = start_advice({n: sources[n] for n in plan.cameras if n in sources})
     if advice:
-        typer.echo(advice, err=True)
+        print_note(advice)
     is_live = live or any(not getattr(sources[n], "durable", True) for n in plan.cameras
                           if n in sources)  # fmt: skip
     # With cameras the file may grow while the run goes on; with rows alone it is read at the start.

@@ -10,7 +10,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from sightline.cli.console import Terminal, print_json
+from sightline.cli.console import Terminal, print_document, print_json
 from sightline.cli.pipeline_commands import contract_schema, pipeline_schema
 
 app = typer.Typer(help="JSON Schema for editors; tables of a ledger in a database.",
@@ -83,9 +83,10 @@ def throughput(
 
     with TelemetryTable.open(ledger) as table:
         if plan:
-            typer.echo("\n".join(table.plan()))
+            for line in table.plan():
+                Terminal().print(line)
         else:
-            typer.echo(table.throughput().write_csv(), nl=False)
+            print_document(table.throughput().write_csv())
 
 
 @telemetry.command()

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import typer
 
-from sightline.cli.console import Json, Terminal, print_json, working
+from sightline.cli.console import Json, Terminal, print_json, print_note, working
 from sightline.cli.output_files import check_outputs
 from sightline.errors import RefusedError, SourceError, UsageError, writing
 from sightline.perceive.tracking import Tracker
@@ -96,7 +96,7 @@ def track(
     found = read_detections(detections, uses_scores=not ignore_scores)
     times, clock = _capture_times(found, fps=fps, timestamps=timestamps)
     if clock["source"] == "assumed":
-        typer.echo(f"no --fps or --timestamps: {ASSUMED_FPS:g} fps assumed", err=True)
+        print_note(f"no --fps or --timestamps: {ASSUMED_FPS:g} fps assumed")
     tracker = Tracker(stream, model)
     notes = _frame_notes(found)
     with working("track", total=len(found.frames), is_quiet=as_json) as note:

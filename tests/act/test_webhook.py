@@ -63,7 +63,7 @@ def test_these_answers_mean_taken(receiver: AlertReceiver, status: int) -> None:
     assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [103, 408, 425, 429, 500, 502, 503, 504])
 def test_these_answers_are_worth_another_attempt(receiver: AlertReceiver, status: int) -> None:
     error = failure(receiver, Answer(status=status))
     assert (error.is_permanent, error.is_unreachable, error.got) == (False, False, f"HTTP {status}")

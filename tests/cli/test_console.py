@@ -1,6 +1,7 @@
 """What commands print: lines that no data can forge, and errors with their exit codes."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -83,6 +84,13 @@ def test_a_defect_shows_its_traceback_on_request(capsys, monkeypatch):
     with pytest.raises(typer.Exit):
         fail_as_defect(ZeroDivisionError("x"))
     assert "ZeroDivisionError: x" in capsys.readouterr().err
+
+
+def test_a_place_that_the_system_refuses_is_no_defect(capsys):
+    with pytest.raises(typer.Exit) as left:
+        fail_as_defect(OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))
+    assert left.value.exit_code == StorageError.exit_code
+    assert "File name too long" in capsys.readouterr().err
 
 
 def every(kind):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from sightline.act import Ledger
-from sightline.errors import SourceError, UsageError
+from sightline.errors import SourceError, StorageError, UsageError
 from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
@@ -146,6 +146,18 @@ def test_a_folder_with_contents_is_not_written_to_without_resume(tmp_path):
     with pytest.raises(UsageError, match="--resume"):
         run(out)
     assert log_entries(out) == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [("file", UsageError), ("file/run", StorageError), ("x" * 300, StorageError)],
+)
+def test_a_place_where_no_folder_can_be_is_refused(tmp_path, place, error, resume):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(error, match=place):
+        run(tmp_path / place, resume=resume)
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_other_source_files_are_refused(tmp_path):

@@ -24,7 +24,9 @@ from sightline.act.outlet import DeliveryError, Outlet, OutletOptions, Sayable, 
 from sightline.errors import UsageError
 from sightline.limits import Limits
 
-_RETRIED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_RETRIED = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
 _TARGET = re.compile(r"[!-~]*")  # printable ASCII without the space, as RFC 9112 demands
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _HEADER_VALUE = re.compile(r"[\t -~]*")
@@ -45,11 +47,12 @@ class WebhookOptions(OutletOptions):
 class WebhookOutlet(Outlet):
     """POSTs JSON to a web server, with an ``Idempotency-Key`` header.
 
-    2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 429, 5xx and
-    no answer in time are tried again. Everything else is permanent, redirects included: an alert
-    goes to the address that was configured and to no other. The environment's proxy settings are
-    not used. The deadline of a delivery holds for all of it: connecting (per network address of
-    the host), encryption, and the whole exchange; looking up a name is the system's affair.
+    2xx is taken. 409 says that the key took effect before, so it is taken too. 408, 425, 429, 5xx,
+    an answer before the answer (103) and none in time are tried again. Everything else is
+    permanent, redirects included: an alert goes to the address that was configured and to no
+    other. The environment's proxy settings are not used. The deadline of a delivery holds for all
+    of it: connecting (per network address of the host), encryption, and the whole exchange;
+    looking up a name is the system's affair.
 
     Args:
         url: http or https address. User and password in it become basic authorization.
@@ -102,7 +105,8 @@ class WebhookOutlet(Outlet):
         is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
         if is_taken or status == HTTPStatus.CONFLICT:
             return
-        is_retried = status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        is_refused = HTTPStatus.OK <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        is_retried = status in _RETRIED or not is_refused
         raise DeliveryError(
             got=f"HTTP {status}",
             where=self._shown,

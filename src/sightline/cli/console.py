@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 import sightline
-from sightline.errors import InvariantViolation, SightlineError, writing
+from sightline.errors import InvariantViolation, SightlineError, StorageError, writing
 from sightline.records import Decision
 from sightline.records.decision import Severity, Status
 from sightline.records.shown_text import in_json, one_line, seen
@@ -175,9 +175,19 @@ def fail(error: SightlineError) -> NoReturn:
 
 
 def fail_as_defect(error: BaseException) -> NoReturn:
-    """Say in short what to report of an error that nobody foresaw, and leave with 70."""
+    """Say in short what to report of an error that nobody foresaw, and leave with 70.
+
+    Where the system has refused a file or folder, that is said, and it leaves as for a disk.
+    """
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
+        # Not foreseen there, but no defect: the system refused a place that somebody named.
+        try:
+            with writing(Path(os.fsdecode(error.filename))):
+                raise error
+        except StorageError as refused:
+            fail(refused)
     frames = traceback.extract_tb(error.__traceback__)
     package = Path(sightline.__file__).parent
     ours = [f for f in frames if Path(f.filename).is_relative_to(package)] or frames

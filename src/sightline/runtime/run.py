@@ -19,7 +19,7 @@ import sightline
 from sightline.act import AlertDelivery, CommandSender, Ledger, Outlet, RunMetrics
 from sightline.act.command_signing import CommandKey, CommandSigner, next_session
 from sightline.act.outbox import Undelivered
-from sightline.errors import LogError, RefusedError, SinkError, SourceError, UsageError
+from sightline.errors import LogError, RefusedError, SinkError, SourceError, UsageError, writing
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.records import Accounts
 from sightline.records.decision import decisions_digest, final_revisions
@@ -125,7 +125,8 @@ def run_pipeline(
         clocks = replace(clocks, wall_ns=steady)
         if options.is_live:
             clock_reports = ClockReports(steady, is_resumed=options.resume)
-    is_new = not options.resume or not (out / MANIFEST).exists()
+    with writing(out):
+        is_new = not options.resume or not (out / MANIFEST).exists()
     if is_new:
         RunDirectory.check_vacant(out)
     with ExitStack() as stack:

@@ -31,7 +31,7 @@ import polars as pl
 
 from sightline.act import Ledger
 from sightline.act.ledger_database import recorded_address
-from sightline.errors import ContractError, LogError, PipelineError, UsageError
+from sightline.errors import ContractError, LogError, PipelineError, UsageError, writing
 from sightline.limits import DEFAULT_LIMITS, Limits
 from sightline.recorder import DirectoryStorage, Storage, read_entries
 from sightline.recorder.chain import EMPTY_CHAIN, ChainHead, LogOrigin, root_of
@@ -223,11 +223,19 @@ class RunDirectory:
 
     @staticmethod
     def check_vacant(path: Path) -> None:
-        """Raise UsageError unless a run can begin at ``path``."""
-        if path.exists() and any(p.name not in (_UNFINISHED, LOCK_NAME) for p in path.iterdir()):
+        """Return if a run can begin at ``path``.
+
+        Raises:
+            UsageError: it is no folder, or one with contents.
+            StorageError: the disk does not let it be looked at.
+        """
+        with writing(path):
+            there = [p.name for p in path.iterdir()] if path.is_dir() else []
+            is_other = path.exists() and not path.is_dir()
+        if is_other or not {_UNFINISHED, LOCK_NAME}.issuperset(there):
             raise UsageError(
                 expected="an absent or empty folder",
-                got=f"{path} with contents",
+                got=f"{path}, which is none" if is_other else f"{path} with contents",
                 where="--out",
                 action="choose another folder, or go on with this run with --resume",
             )

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline.errors import LogError, UsageError
+from sightline.errors import LogError, UsageError, writing
 
 LOCK_NAME = "run.lock"
 """Holds the process id of the writer, for people, and the lock that ends with the writer."""
@@ -46,10 +46,12 @@ def run_lock(path: Path) -> Iterator[None]:
     Raises:
         UsageError: another process holds it, or this one does already.
         LogError: something else lies in the place of the lock file, or there are no locks here.
+        StorageError: the folder cannot be made or opened.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ExitStack() as stack:
+    with writing(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with ExitStack() as stack:
         stack.callback(os.close, folder)
         stack.enter_context(_held_once(folder, path))
         holds_folder = _locked(fcntl.flock, folder)

@@ -211,8 +211,8 @@ commands = sys.modules["sightline.cli.main"]
 """
 
 
-def left_with(program, **options):
-    done = subprocess.run(
+def program_run(program, **options):
+    return subprocess.run(
         [sys.executable, "-c", f"{COMMANDS}\n{program}"],
         stderr=subprocess.PIPE,
         text=True,
@@ -220,6 +220,10 @@ def left_with(program, **options):
         check=False,
         **options,
     )
+
+
+def left_with(program, **options):
+    done = program_run(program, **options)
     return done.returncode, done.stderr
 
 
@@ -270,3 +274,19 @@ def test_no_error_that_nobody_foresaw_passes_for_a_comparison_that_differs(error
 def test_an_interrupt_while_a_command_is_imported_has_no_traceback():
     program = "def app_for(_): raise KeyboardInterrupt\ncommands.app_for = app_for\nmain()"
     assert left_with(program) == (130, "")
+
+
+def test_a_terminal_without_unicode_gets_what_it_has_no_sign_for_written_out():
+    program = """
+from sightline.cli.console import Terminal, print_json
+def prints():
+    Terminal().print("\u25b2 \u00e9")
+    print_json(["\u25b2 \u00e9 \U0001f600"])
+commands.app_for = lambda words: prints
+main()
+"""
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = program_run(program, stdout=subprocess.PIPE, env=ascii_only)
+    line, document = done.stdout.split("\n", 1)
+    assert (done.returncode, line) == (0, "\\u25b2 \\xe9")
+    assert json.loads(document) == ["\u25b2 \u00e9 \U0001f600"]

@@ -219,7 +219,8 @@ def print_note(text: str) -> None:
 
 def print_json(plain: Any) -> None:
     """One JSON document on standard output; what is no number becomes null, as JSON has no NaN."""
-    text = json.dumps(_finite(plain), indent=1, ensure_ascii=False, allow_nan=False)
+    is_unicode = str(sys.stdout.encoding or "utf").lower().startswith("utf")
+    text = json.dumps(_finite(plain), indent=1, ensure_ascii=not is_unicode, allow_nan=False)
     print_document(in_json(text) + "\n")
 
 

@@ -10,6 +10,7 @@ A command is imported only when it is called, so that `--help` is quick.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import threading
@@ -209,6 +210,8 @@ def _leaving_in_time() -> Iterator[None]:
 @_leaving_in_time()
 def main() -> None:
     """Entry point of the ``sightline`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of Latin-1 has no triangle
+        sys.stdout.reconfigure(errors="backslashreplace")
     called = next((a for a in sys.argv[1:] if not a.startswith("-")), "")
     if called in OLD_NAMES:
         sys.stderr.write(f"note: `sightline {called}` is `sightline lab {called}` now\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,8 +60,20 @@ def test_a_session_only_grows_also_when_the_clock_was_set_back(tmp_path: Path) -
     assert [next_session(path, now_ns=now_ns) for now_ns in (50, 10, 10, 99)] == [50, 51, 52, 99]
 
 
-def test_a_session_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path: path.write_text("x"),
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.mkdir(),
+        os.mkfifo,  # to open it would wait for somebody who writes
+    ],
+    ids=["text", "link", "folder", "pipe"],
+)
+def test_a_session_file_that_holds_something_else_is_refused(
+    tmp_path: Path, put: Callable[[Path], object]
+) -> None:
     path = tmp_path / "session"
-    path.write_text("x")
+    put(path)
     with pytest.raises(StorageError):
         next_session(path, now_ns=1)

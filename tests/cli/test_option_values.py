@@ -1,6 +1,7 @@
 """Options of ``sightline run``: inputs from files that grow, and secrets that are never printed."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def test_operator_inputs_are_read_from_a_file_that_grows(tmp_path):
     with path.open("a") as file:
         file.write('et"}\nnot json\n')
     assert without_ids(newest()) == [{"control": "reset"}, {}]
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir], ids=["pipe", "folder"])
+def test_operator_inputs_that_cannot_be_read_hold_up_nothing_and_are_told_once(
+    tmp_path, put, capsys
+):
+    path = tmp_path / "controls.jsonl"
+    newest = _followed([path])
+    put(path)
+    assert newest() == newest() == []
+    assert capsys.readouterr().err.count("operator inputs") == 1
 
 
 def test_equal_lines_of_a_file_are_inputs_of_their_own(tmp_path):

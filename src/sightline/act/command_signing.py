@@ -35,6 +35,7 @@ _PURPOSE = b"sightline-command-1\n"
 _HEX_KEY = re.compile(r"(?:[0-9a-fA-F]{2}){32,128}")
 _MOST_KEY_BYTES = 1024
 _MOST_NUMBER = 2**63 - 1
+_SESSION_DIGITS = 40  # more than any session has
 
 
 class Counter(NamedTuple):
@@ -182,7 +183,7 @@ def next_session(path: Path, *, now_ns: int) -> int:
         StorageError: the file cannot be read or written, or holds something else.
     """
     try:
-        last = int(path.read_text(encoding="ascii")) if path.exists() else -1
+        last = _last_session(path)
         session = max(last + 1, now_ns)
         fresh = path.with_name(f"{path.name}.tmp")
         fresh.unlink(missing_ok=True)  # whatever it is, a link perhaps
@@ -199,6 +200,16 @@ def next_session(path: Path, *, now_ns: int) -> int:
             action="check the disk; a file that is damaged may be deleted: the clock goes on",
         ) from error
     return session
+
+
+def _last_session(path: Path) -> int:
+    """What the file holds, -1 without one; no link is followed, no pipe is waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+    with os.fdopen(descriptor, "rb") as file:
+        return int(file.read(_SESSION_DIGITS))
 
 
 def _no_key(got: str, where: str) -> UsageError:

@@ -391,19 +391,31 @@ def _followed(
     """Operator inputs from files of JSON lines that grow while a run goes on.
 
     Only whole lines are read, each once; what is no JSON object, or longer than
-    ``control_line_bytes``, is handed on as an empty one, so that it is counted.
+    ``control_line_bytes``, is handed on as an empty one, so that it is counted. A file that cannot
+    be read is told of once and tried again: it must neither hold up nor end what commands machines.
     """
     places = dict.fromkeys(files, 0)
+    told: set[Path] = set()
     cut: set[Path] = set()  # files of which the rest of a line that is too long comes next
+
+    def read_on(path: Path) -> bytes:
+        try:  # to open a pipe that nobody writes to would wait for ever
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+                file.seek(places[path])
+                return file.read(limits.control_line_bytes)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            if path not in told:
+                told.add(path)
+                why = error.strerror or "no file of lines"
+                print_trouble(f"operator inputs {path}: {why}; it is tried again")
+            return b""
 
     def newest() -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
         for path in files:
-            if not path.exists():
-                continue
-            with path.open("rb") as file:
-                file.seek(places[path])
-                text = file.read(limits.control_line_bytes)
+            text = read_on(path)
             is_too_long = len(text) == limits.control_line_bytes and b"\n" not in text
             whole = text if is_too_long else text[: text.rfind(b"\n") + 1]
             for line in io.BytesIO(whole):

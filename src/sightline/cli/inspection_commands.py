@@ -98,11 +98,11 @@ def train_inspection(
         str,
         typer.Option(
             help="What tells defects: cells (a small network over the backbone's features), or "
-            "network (the backbone learns on, with PyTorch; nothing else needs it)."
+            "network (decoders over its maps, with PyTorch; nothing else needs it)."
         ),
     ] = "cells",
     steps: Annotated[
-        int, typer.Option(min=20, max=100_000, help="Most, of learning a network: 8 pieces each.")
+        int, typer.Option(min=20, max=100_000, help="Most, of learning a network.")
     ] = NetworkSettings().steps,
     minutes: Annotated[
         float,

@@ -38,14 +38,15 @@ _TAPS = (2, 4, 10)
 _EPSILON = 1e-3
 _OPSET = 17
 DECODER = {
-    "join_16": (64, 112, 1),
-    "join_8": (48, 64 + 40, 3),
-    "join_4": (32, 48 + 24, 3),
-    "join_2": (16, 32 + 16, 3),
+    "begin": (48, 112, 1),
+    "about": (48, 48, 3),
+    "join_8": (32, 48 + 40, 3),
+    "join_4": (16, 32 + 24, 3),
     "odds": (1, 16, 1),
 }
-"""Convolutions of a segmentation network after the backbone: channels out, channels in, kernel.
-Each takes what the one before gave, twice as large, and the feature map of its stride."""
+"""Convolutions of a decoder of a segmentation network: channels out, channels in, kernel. Each
+takes what the one before gave; those named ``join_`` twice as large, with the map of their stride.
+"""
 ODDS = "odds"
 """Name of the output of a segmentation network."""
 
@@ -119,7 +120,8 @@ def export_network(layers: Weights) -> bytes:
     ``picture`` uint8[b, 3, h, w] (RGB) → ``stride_4``, ``stride_8``,
     ``stride_16`` float32[b, 24 | 40 | 112, h / stride, w / stride], sizes rounded up.
 
-    With the layers of ``DECODER`` there is a fourth output, ``odds`` float32[b, 1, h / 2, w / 2],
+    With decoders, whose layers are named ``0.begin.weight`` and so on, and mean and scale of each
+    map (``level_4.mean``), there is a fourth output, ``odds`` float32[b, decoders, h / 4, w / 4],
     and height and width must be multiples of 16 px. Normalisation ((x − 127.5) / 127.5) is in the
     graph.
 
@@ -143,7 +145,6 @@ def export_network(layers: Weights) -> bytes:
     last = graph.clipped(last)
     block = 0
     outputs: list[str] = []
-    skipped: list[str] = []
     for repeats, kernel, first_stride in _STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
@@ -152,16 +153,13 @@ def export_network(layers: Weights) -> bytes:
                 name = f"stride_{STRIDES_PX[len(outputs)]}"
                 graph.add("Identity", [last], name)
                 outputs.append(name)
-            if block in (0, *_TAPS):
-                skipped.append(last)
             block += 1
-    if f"{ODDS}.weight" in layers:
-        for name, (_, _, kernel) in DECODER.items():
-            if name == ODDS:
-                break
-            last = graph.convolved(graph.joined(last, skipped.pop(), name), name, kernel=kernel)
-            last = graph.add("Relu", [last], f"{name}.positive")
-        graph.add("Identity", [graph.convolved(last, ODDS)], ODDS)
+    if f"0.{ODDS}.weight" in layers:
+        levels = [graph.standard(name) for name in outputs]
+        odds: list[str] = []
+        while f"{len(odds)}.{ODDS}.weight" in layers:
+            odds.append(graph.decoded(levels, f"{len(odds)}."))
+        graph.add("Concat", odds, ODDS, axis=1)
         outputs.append(ODDS)
     return graph.serialized(outputs)
 
@@ -176,7 +174,7 @@ class _Graph:
         self._constants: list[Any] = []
         for name, value in {"zero": 0.0, "six": 6.0, "middle": 127.5}.items():
             self._constant(name, np.float32(value))
-        if f"{ODDS}.weight" in layers:
+        if f"0.{ODDS}.weight" in layers:
             self._constant("twice", np.array([1, 1, 2, 2], np.float32))
 
     def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
@@ -196,10 +194,28 @@ class _Graph:
         last = self.convolved(self.clipped(last), f"{name}._project_conv")
         return self.add("Add", [begin, last], f"{name}.sum") if is_skipped else last
 
+    def standard(self, name: str) -> str:
+        level = name.replace("stride", "level")
+        for part in ("mean", "scale"):
+            value = np.asarray(self._layers[f"{level}.{part}"], np.float32)
+            self._constant(f"{level}.{part}", value[None, :, None, None])
+        centred = self.add("Sub", [name, f"{level}.mean"], f"{level}.centred")
+        return self.add("Div", [centred, f"{level}.scale"], f"{level}.standard")
+
+    def decoded(self, levels: list[str], prefix: str) -> str:
+        """Log-odds of one decoder, of standard maps of strides 4, 8 and 16."""
+        last, *finer = reversed(levels)
+        for layer, (_, _, kernel) in DECODER.items():
+            name = f"{prefix}{layer}"
+            if layer.startswith("join_"):
+                last = self.joined(last, finer.pop(0), name)
+            last = self.convolved(last, name, kernel=kernel)
+            if layer != ODDS:
+                last = self.add("Relu", [last], f"{name}.positive")
+        return last
+
     def joined(self, last: str, skipped: str, name: str) -> str:
-        """The map before, twice as large, beside that of the backbone; the first is that alone."""
-        if last == skipped:
-            return last
+        """The map before, twice as large, beside that of the backbone."""
         larger = self.add(
             "Resize",
             [last, "", "twice"],
@@ -232,9 +248,13 @@ class _Graph:
 
     def serialized(self, outputs: list[str]) -> bytes:
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
+        shapes = {
+            f"stride_{s}": [n, f"h{s}", f"w{s}"] for n, s in zip(CHANNELS, STRIDES_PX, strict=True)
+        }
+        shapes[ODDS] = ["decoders", "h4", "w4"]
         maps = [
-            helper.make_tensor_value_info(name, kinds.FLOAT, ["b", n, f"h{s}", f"w{s}"])
-            for name, n, s in zip(outputs, (*CHANNELS, 1), (*STRIDES_PX, 2), strict=False)
+            helper.make_tensor_value_info(name, kinds.FLOAT, ["b", *shapes[name]])
+            for name in outputs
         ]
         picture = helper.make_tensor_value_info("picture", kinds.UINT8, ["b", 3, "h", "w"])
         graph = helper.make_graph(

@@ -1,6 +1,7 @@
 """A training of a network that is interrupted, resumed and refused."""
 
 import importlib.util
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from sightline.sense.frames.part_pictures import find_part_pictures
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
-NETWORK = NetworkSettings(steps=4, batch=2, side_px=64, keep_every=2)
+NETWORK = NetworkSettings(steps=4, batch=2, pieces=16, piece_px=96, side_px=64, keep_every=2)
 SETTINGS = InspectionSettings(memory_size=60)
 
 
@@ -89,7 +90,7 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(pictures, tmp_path
     with pytest.raises(Killed):
         train(pictures, out, told=killed_at(3))
     steps = []
-    other = NetworkSettings(steps=3, batch=2, side_px=64, keep_every=2)
+    other = replace(NETWORK, steps=3)
     train(
         pictures, out, settings=other, told=lambda done, of: steps.append(done) if of == 3 else None
     )
@@ -118,15 +119,17 @@ def test_a_network_is_loaded_and_looks_without_pytorch(whole):
     assert np.isfinite(found.score)
 
 
-def test_a_network_without_marked_defects_is_refused(pictures, tmp_path):
-    with pytest.raises(UsageError, match="--labels masks"):
-        train_inspector(
-            pictures,
-            tmp_path / "m",
-            backbone=open_backbone("wheel"),
-            settings=SETTINGS,
-            network=NETWORK,
-        )
+@needs_torch
+def test_without_marked_defects_a_network_learns_from_drawn_ones(pictures, tmp_path):
+    card = train_inspector(
+        pictures,
+        tmp_path / "m",
+        backbone=open_backbone("wheel"),
+        settings=SETTINGS,
+        network=NETWORK,
+    )
+    assert card["data"]["learnt_bad_pictures"] == 0
+    assert card["network"]["decoders"] == 4
 
 
 @needs_torch

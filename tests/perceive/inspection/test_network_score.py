@@ -12,14 +12,14 @@ class DarkOdds(HandcraftedCells):
     """In the place of a network: the darker a pixel, the likelier a defect."""
 
     def look(self, picture):
-        return self(picture), ((75 - picture[::2, ::2].astype(np.float32)) / 4)
+        return self(picture), ((75 - picture[::4, ::4].astype(np.float32)) / 4)
 
 
 @pytest.fixture(scope="module")
 def learnt():
     network = DarkOdds()
     return learn_inspector(
-        good(40), bad(8), cells=CELLS, settings=SETTINGS, network=lambda fit, fit_bad: network
+        good(40), bad(8), cells=CELLS, settings=SETTINGS, network=lambda *_: [network] * 5
     )
 
 
@@ -31,12 +31,12 @@ def reasons(learnt, picture):
 def test_one_hot_pixel_is_less_suspicious_than_a_pinhole():
     pixel, pinhole = (np.full((32, 40), -8, np.float32) for _ in range(2))
     pixel[5, 5] = 8
-    pinhole[5:8, 5:9] = 0
+    pinhole[5, 5:8] = 0
     assert most_suspicious(pixel) < most_suspicious(pinhole) == 0
 
 
 def test_a_map_smaller_than_a_pinhole_has_a_mean():
-    assert most_suspicious(np.full((2, 2), -3, np.float32)) == -3
+    assert most_suspicious(np.full((1, 2), -3, np.float32)) == -3
 
 
 def test_a_hole_looks_like_a_defect(learnt):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ import sightline
 from sightline.errors import InvariantViolation, UsageError, writing
 from sightline.models.artefact import pack_arrays, unpack_arrays
 from sightline.models.backbone import DECODER, export_network, find_weights, folded
-from sightline.perceive.inspection.cells import ODDS_PX, PAD_PX, BackboneCells, Cells
+from sightline.perceive.inspection.cells import BackboneCells, Cells
 from sightline.perceive.inspection.learning import LearntFrom
 from sightline.perceive.inspection.segmentation import (
+    Layers,
     NetworkSettings,
     NetworkState,
+    Source,
+    cut_pieces,
     learn_network,
     torch_odds,
 )
@@ -65,7 +68,9 @@ class NetworkTraining:
     def checkpoint(self) -> Path:
         return self.out.with_name(f"{self.out.name}.checkpoint.npz")
 
-    def __call__(self, good: Sequence[LearntFrom], marked: Sequence[LearntFrom]) -> Cells:
+    def __call__(
+        self, good: Sequence[LearntFrom], marked: Sequence[LearntFrom], fold_of: Mapping[str, int]
+    ) -> list[Cells]:
         """Learn, export and check.
 
         Raises:
@@ -75,26 +80,37 @@ class NetworkTraining:
         """
         weights, _ = find_weights()
         state = self._kept()
-        pairs = [(one.read, one.mask) for one in marked if one.mask is not None]
+        backbone = folded(weights)
+        maps = BackboneCells(export_network(backbone), where="the backbone")
+        folds = max(fold_of.values()) + 1
+        pieces = cut_pieces(
+            [
+                Source(read=one.read, mask=one.mask, fold=fold_of[one.part])
+                for one in (*good, *marked)
+            ],
+            maps=lambda picture: [one[0] for one in maps.maps(picture)],
+            settings=self.settings,
+            told=self.told,
+        )
         layers, steps = learn_network(
-            [one.read for one in good],
-            pairs,
-            backbone=folded(weights),
+            pieces,
             decoder=DECODER,
+            folds=folds,
             settings=self.settings,
             state=state,
             keep=self._keep,
             told=self.told,
             spent=self.spent,
         )
-        self.graph = export_network(layers)
+        self.graph = export_network(backbone | layers)
         cells = BackboneCells(self.graph, where="the network", has_odds=True)
         self.facts = {
             "settings": asdict(self.settings),
+            "decoders": folds,
             "steps": steps,
-            "parity": self._parity(cells, layers, [*marked, *good][:PARITY_PICTURES]),
+            "parity": self._parity(cells, layers, [*marked, *good][:PARITY_PICTURES], folds),
         }
-        return cells
+        return [*(cells.of_decoder(fold) for fold in range(folds)), cells]
 
     def done(self) -> None:
         """The model is saved: the checkpoint is not needed any more."""
@@ -102,18 +118,14 @@ class NetworkTraining:
             self.checkpoint.unlink(missing_ok=True)
 
     def _parity(
-        self, cells: BackboneCells, layers: dict[str, Any], sample: Sequence[LearntFrom]
+        self, cells: BackboneCells, layers: Layers, sample: Sequence[LearntFrom], folds: int
     ) -> dict[str, Any]:
         greatest, alike = 0.0, True
         for one in sample:
-            picture = one.read()
-            _, ours = cells.look(picture)
-            assert ours is not None
-            first = PAD_PX // ODDS_PX
-            theirs = torch_odds(layers, tuple(DECODER), cells.padded(picture))
-            theirs = theirs[first : first + ours.shape[0], first : first + ours.shape[1]]
+            *maps, ours = (found[0] for found in cells.maps(cells.padded(one.read())))
+            theirs = torch_odds(layers, tuple(DECODER), maps, folds=folds)
             greatest = max(greatest, float(np.abs(ours - theirs).max()))
-            alike = alike and bool((ours.max() > 0) == (theirs.max() > 0))
+            alike = alike and bool((ours.mean(axis=0).max() > 0) == (theirs.mean(axis=0).max() > 0))
         if greatest > MOST_DIFFERENCE or not alike:
             raise InvariantViolation(
                 expected=f"log-odds within {MOST_DIFFERENCE:g} of those of PyTorch",

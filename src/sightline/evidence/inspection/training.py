@@ -139,13 +139,6 @@ def train_inspector(
             where="learning a segmentation network",
             action="leave --backbone and --scale as they are, or give --head cells",
         )
-    if network is not None and labels != "masks":
-        raise UsageError(
-            expected="marked defects",
-            got=f"labels {labels}",
-            where="learning a segmentation network",
-            action="give --labels masks, or --head cells, which is better with good parts alone",
-        )
     good, bad, contract, facts = _material(pictures, labels)
     settings = settings if backbone.graph is not None else replace(settings, scale=1.0)
     cells = backbone.cells(settings.scale)
@@ -159,10 +152,11 @@ def train_inspector(
     scores = held.good_part_scores()
     rejects = set_threshold(scores, rate=false_reject_rate)
     reviews = set_threshold(scores, rate=min(REVIEW_TIMES * false_reject_rate, 0.5))
+    review_from = min(reviews.score, rejects.score)
     inspector = learnt.inspector.with_thresholds(
         reject_from=rejects.score,
-        review_from=min(reviews.score, rejects.score),
-        mark_from=held.mark_from(),
+        review_from=review_from,
+        mark_from=held.mark_from(review_from),
     )
     reads = [one.read for one in good]
     examples = find_examples(inspector.memory, reads, learnt.cells, scale=inspector.scale)
@@ -270,20 +264,24 @@ class _Held:
             )
         return told
 
-    def mark_from(self) -> float:
+    def mark_from(self, review_from: float) -> float:
         """Log-odds from which a pixel of a picture that is not accepted is marked.
 
         Without marked defects even odds, of defects that were drawn; with them, where the pixels of
-        the bad pictures have the best F1.
+        the pictures that are not accepted, good ones, too, have the best F1.
         """
         if not self._learnt.held_bad:
             return 0.0
         edges = np.linspace(-_MOST_MARK_ODDS, _MOST_MARK_ODDS, BINS + 1)
         marked, other = np.zeros(BINS), np.zeros(BINS)
-        for held in self._learnt.held_bad:
-            assert held.source.mask is not None
-            mask = held.source.mask()
+        pictures = (*self._learnt.held_good, *self._learnt.held_bad)
+        for held, score in zip(pictures, self._score.tolist(), strict=True):
+            if score < review_from and held.source.mask is None:
+                continue
             odds = np.clip(held.pixel_odds(), edges[0], edges[-1])
+            mask = np.zeros(odds.shape, np.bool_)
+            if held.source.mask is not None:
+                mask = held.source.mask()
             marked += np.histogram(odds[mask], edges)[0]
             other += np.histogram(odds[~mask], edges)[0]
         hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]

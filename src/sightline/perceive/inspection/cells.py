@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from typing import Protocol
@@ -16,9 +17,9 @@ from sightline.records.frames import Image
 
 CELL_PX = 8
 """Side of a cell, in pixels of the scaled picture."""
-ODDS_PX = 2
+ODDS_PX = 4
 """Stride of the log-odds that a segmentation network gives."""
-MOST_SUSPICIOUS = 12
+MOST_SUSPICIOUS = 3
 """Log-odds of a network whose mean says whether a part is bad: of 48 px, a pinhole."""
 PAD_PX = 16
 """Mirrored border that a picture is given: a network pads with zeros, which is no surface."""
@@ -33,7 +34,7 @@ class Cells(Protocol):
     channels: int
 
     def look(self, picture: Image) -> tuple[Floats, Floats | None]:
-        """Cells, and of a segmentation network the log-odds of a defect, float32[h / 2, w / 2]."""
+        """Cells, and of a segmentation network the log-odds of a defect, float32[h / 4, w / 4]."""
         ...
 
     def __call__(self, picture: Image) -> Floats:
@@ -62,7 +63,8 @@ class BackboneCells:
         graph: ONNX model with one picture input and feature maps [b, channels, h, w] out.
         where: its name in errors.
         scale: pictures are enlarged by this factor first; small defects then fill more cells.
-        has_odds: it is a segmentation network, whose last output is log-odds of a defect.
+        has_odds: it is a segmentation network, whose last output is log-odds of a defect, of one
+            decoder or more: their mean is what it says.
 
     Raises:
         UsageError: it is no model, or gives no maps of a stride up to 16 px.
@@ -73,10 +75,18 @@ class BackboneCells:
     ) -> None:
         self.name = "network" if has_odds else "backbone"
         self._has_odds = has_odds
+        self._decoder: int | None = None
         self.scale = scale
         self._session = OnnxSession(graph, where=where, threads=1)
-        maps = self._session.run(self._fed(np.zeros((_PROBE_PX, _PROBE_PX, 3), np.uint8)))
+        maps = self.maps(np.zeros((_PROBE_PX, _PROBE_PX, 3), np.uint8))
         features = maps[:-1] if has_odds else maps
+        if has_odds and maps[-1].shape[2] * ODDS_PX != _PROBE_PX:
+            raise UsageError(
+                expected=f"log-odds of a stride of {ODDS_PX} px",
+                got=f"an output of shape {list(maps[-1].shape)} for {_PROBE_PX} px",
+                where=where,
+                action="train the model again",
+            )
         strides = [_PROBE_PX / m.shape[2] if m.ndim == 4 else math.inf for m in features]
         self._used = [i for i, s in enumerate(strides) if s <= _MOST_STRIDE_PX and s == int(s)]
         if not self._used:
@@ -88,6 +98,16 @@ class BackboneCells:
             )
         self.channels = sum(maps[i].shape[1] * (1 + (strides[i] < CELL_PX)) for i in self._used)
 
+    def of_decoder(self, number: int) -> BackboneCells:
+        """The same with the log-odds of one decoder alone."""
+        other = copy.copy(self)
+        other._decoder = number
+        return other
+
+    def maps(self, picture: Image) -> list[Floats]:
+        """All outputs [1, c, h / stride, w / stride] for a picture as it is."""
+        return self._session.run(self._fed(picture))
+
     def __call__(self, picture: Image) -> Floats:
         """float32[rows, columns, channels]."""
         return self.look(picture)[0]
@@ -96,7 +116,7 @@ class BackboneCells:
         """Cells, and log-odds of a segmentation network."""
         rows, columns = grid_of(*picture.shape[:2], scale=self.scale)
         padded = self.padded(picture)
-        maps = self._session.run(self._fed(padded))
+        maps = self.maps(padded)
         begin = PAD_PX // CELL_PX
         whole = (padded.shape[0] // CELL_PX, padded.shape[1] // CELL_PX)
         parts = [_on_grid(maps[i][0], whole) for i in self._used]
@@ -106,7 +126,9 @@ class BackboneCells:
             return cells, None
         first = PAD_PX // ODDS_PX
         height, width = (-(-round(n * self.scale) // ODDS_PX) for n in picture.shape[:2])
-        return cells, maps[-1][0, 0, first : first + height, first : first + width]
+        odds = maps[-1][0] if self._decoder is None else maps[-1][0, [self._decoder]]
+        inner = (slice(first, first + height), slice(first, first + width))
+        return cells, np.asarray(odds.mean(axis=0)[inner])
 
     def padded(self, picture: Image) -> Image:
         """The scaled picture with a mirrored border, its sides multiples of 16 px."""

@@ -58,7 +58,7 @@ class CellMaps:
     Attributes:
         strangeness: float32[rows, columns], logarithms of the distances from the memory.
         odds: float32[rows, columns], log-odds of a defect; of a network the greatest in the cell.
-        fine: float32[h / 2, w / 2], log-odds of a segmentation network; None without one.
+        fine: float32[h / 4, w / 4], log-odds of a segmentation network; None without one.
     """
 
     strangeness: Floats
@@ -102,7 +102,7 @@ class Inspector:
         Args:
             cells: float32[rows, columns, c] of it.
             height_px, width_px: of the picture.
-            fine: float32[h / 2, w / 2], log-odds of a segmentation network; None without one.
+            fine: float32[h / 4, w / 4], log-odds of a segmentation network; None without one.
         """
         return self.judge(self.maps_of(cells, fine), height_px=height_px, width_px=width_px)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
 
 from sightline.errors import UsageError
 from sightline.perceive.inspection.cell_head import CellHead, Surroundings, learn_surroundings
@@ -27,12 +29,14 @@ from sightline.perceive.inspection.usual_place import learn_usual
 from sightline.records.frames import Image
 from sightline.records.windows import IntArray
 
+Bools = npt.NDArray[np.bool_]
 LEAST_GOOD_PARTS = 20
 """Fewer cannot be dealt out in folds of which the others say what is usual."""
 _BASIS_PICTURES, _BASIS_CELLS = 50, 5
 """Pictures of which every so many-th cell says what good cells are like."""
 _DRAWN_LOOKS = 100
 """Good pictures that get a drawn defect for strangers to look at, evenly among all."""
+_MEMORY_SHARES = (1.0, 0.5, 0.3, 0.2, 0.1)
 _DEFECT_SHARE = 0.25
 """A cell is one of a defect if so much of it is; less, and it is left out."""
 
@@ -58,8 +62,7 @@ class InspectionSettings:
         decay: of the weights of the head. What is drawn is never quite what will come, so a head
             that fits it less closely tells new parts better.
         folds: that parts are dealt out in. Each part is looked at by an inspector that learnt from
-            the other folds; of a segmentation network, which is learnt once, the first is held
-            back.
+            the other folds.
         scale: factor by which pictures are enlarged.
         seed: of every draw.
     """
@@ -135,7 +138,7 @@ class Learnt:
     Attributes:
         inspector: its thresholds are infinite.
         cells: makes cells of pictures for it.
-        held_good, held_bad: all pictures; with a network, which is learnt once, those of a fold.
+        held_good, held_bad: all pictures.
         held_drawn: some of the good ones, each with one drawn defect that nothing was learnt from.
         fit_pictures, fit_parts, drawn_pictures, fit_bad: what the inspector was learnt from.
     """
@@ -151,8 +154,11 @@ class Learnt:
     fit_bad: int
 
 
-LearnsNetwork = Callable[[Sequence[LearntFrom], Sequence[LearntFrom]], Cells]
-"""Learns from good and marked pictures what makes cells and log-odds."""
+LearnsNetwork = Callable[
+    [Sequence[LearntFrom], Sequence[LearntFrom], Mapping[str, int]], Sequence[Cells]
+]
+"""Learns from good and marked pictures, and the fold of each part, what makes cells and log-odds:
+for each fold what learnt nothing from it, and last what learnt from all."""
 
 
 def learn_inspector(
@@ -176,7 +182,7 @@ def learn_inspector(
         bad: each with a mask; may be empty.
         cells: makes cells of pictures.
         settings: see there.
-        network: learns a segmentation network, which then takes the place of ``cells`` and head.
+        network: learns a segmentation network, which then takes the place of the head.
         told: how many of how many pictures were looked at.
 
     Raises:
@@ -194,24 +200,22 @@ def learn_inspector(
     good = _some(list(good), settings, random)
     fold_of = _dealt({one.part for one in good}, settings.folds, random)
     fold_of |= _dealt({one.part for one in bad} - set(fold_of), settings.folds, random)
-    fit, fit_bad, held_good, held_bad = good, list(bad), good, list(bad)
+    every: Sequence[Cells] = [cells] * (settings.folds + 1)
     if network is not None:
-        fit, held_good = _parted(good, fold_of)
-        fit_bad, held_bad = _parted(bad, fold_of)
-        cells = network(fit, fit_bad)
-    held_drawn = _drawn(held_good, fold_of, settings.seed)
+        every = network(good, bad, fold_of)
+    held_drawn = _drawn(good, fold_of, settings.seed)
     drawn = settings.simulated_per_picture if network is None else 0
-    looks = len(held_good) + len(held_bad) + len(held_drawn) + len(fit) * (1 + drawn)
-    looks += len(fit) + len(fit_bad) if network is None else 0
+    looks = 2 * len(good) + len(bad) + len(held_drawn)
+    looks += len(good) * (1 + drawn) + len(bad) if network is None else 0
     count = itertools.count(1)
 
     def next_one() -> None:
         told(next(count), looks)
 
     if network is None:
-        models = _learn_heads(
-            fit,
-            fit_bad,
+        learnt = _learn_heads(
+            good,
+            bad,
             fold_of=fold_of,
             cells=cells,
             settings=settings,
@@ -219,35 +223,35 @@ def learn_inspector(
             next_one=next_one,
         )
     else:
-        patches = _Gathered(cells, None, settings, random, of=len(fit))
-        for one in fit:
+        patches = _Gathered(every[-1], None, settings, random, of=len(good))
+        for one in good:
             patches.take_good(one.read(), fold_of[one.part])
             next_one()
-        models = [(patches.learn_memory(None), None)] * (settings.folds + 1)
-        fold_of = _dealt({one.part for one in (*held_good, *held_bad)}, settings.folds, random)
+        learnt = [(patches.learn_memory(k), None) for k in (*range(settings.folds), None)]
     inspector, held = _strangers(
-        [*held_good, *held_bad, *held_drawn],
-        good=len(held_good),
+        [*good, *bad, *held_drawn],
+        good=len(good),
+        bad=len(bad),
         fold_of=fold_of,
-        models=models,
-        cells=cells,
+        models=[(*one, seen) for one, seen in zip(learnt, every, strict=True)],
         settings=settings,
         next_one=next_one,
     )
     return Learnt(
         inspector=inspector,
-        cells=cells,
-        held_good=held[: len(held_good)],
-        held_bad=held[len(held_good) : len(held_good) + len(held_bad)],
-        held_drawn=held[len(held_good) + len(held_bad) :],
-        fit_pictures=len(fit),
-        fit_parts=len({one.part for one in fit}),
-        drawn_pictures=len(fit) * drawn,
-        fit_bad=len(fit_bad),
+        cells=every[-1],
+        held_good=held[: len(good)],
+        held_bad=held[len(good) : len(good) + len(bad)],
+        held_drawn=held[len(good) + len(bad) :],
+        fit_pictures=len(good),
+        fit_parts=len(parts),
+        drawn_pictures=len(good) * drawn,
+        fit_bad=len(bad),
     )
 
 
-_Model = tuple[PatchMemory, CellHead | None]
+_Learnt = tuple[PatchMemory, CellHead | None]
+_Model = tuple[PatchMemory, CellHead | None, Cells]
 
 
 def _learn_heads(
@@ -259,7 +263,7 @@ def _learn_heads(
     settings: InspectionSettings,
     random: np.random.Generator,
     next_one: Callable[[], None],
-) -> list[_Model]:
+) -> list[_Learnt]:
     """Memory and head without each fold, and of all."""
     surroundings = learn_surroundings(_few_cells(good, cells))
     gathered = _Gathered(cells, surroundings, settings, random, of=len(good))
@@ -289,23 +293,24 @@ def _strangers(
     pictures: Sequence[LearntFrom],
     *,
     good: int,
+    bad: int,
     fold_of: Mapping[str, int],
     models: Sequence[_Model],
-    cells: Cells,
     settings: InspectionSettings,
     next_one: Callable[[], None],
 ) -> tuple[Inspector, tuple[Held, ...]]:
-    """The inspector of all, and pictures (the first are good) beside those that know them not."""
+    """The inspector of all, and pictures (good, bad, others) beside those that know them not."""
     folds = np.array([fold_of[one.part] for one in pictures])
     maps, sizes_px = [], []
     for one, fold in zip(pictures, folds.tolist(), strict=True):
         picture = one.read()
-        (memory, head), (seen, fine) = models[fold], cells.look(picture)
+        memory, head, cells = models[fold]
+        seen, fine = cells.look(picture)
         maps.append(cell_maps(memory, head, seen, fine))
         sizes_px.append(picture.shape[:2])
         next_one()
     inspectors = []
-    for k, (memory, head) in enumerate(models):
+    for k, (memory, head, _) in enumerate(models):
         usual_maps = [maps[i] for i in np.flatnonzero(folds[:good] != k).tolist()]
         inspectors.append(
             Inspector(
@@ -319,8 +324,12 @@ def _strangers(
                 mark_from=0.0,
             )
         )
-    table = np.array([inspectors[folds[i]].raw_reasons(maps[i]) for i in range(good)])
-    usual = np.stack([np.median(table, axis=0), table.std(axis=0) + 1e-6], axis=1)
+    table = np.array([inspectors[folds[i]].raw_reasons(maps[i]) for i in range(good + bad)])
+    usual = np.stack([np.median(table[:good], axis=0), table[:good].std(axis=0) + 1e-6], axis=1)
+    if bad:
+        usual[0, 1] /= _memory_share(
+            (table - usual[:, 0]) / usual[:, 1], np.arange(len(table)) >= good
+        )
     inspectors = [replace(one, usual=usual) for one in inspectors]
     return inspectors[-1], tuple(
         Held(
@@ -332,6 +341,23 @@ def _strangers(
         )
         for i, one in enumerate(pictures)
     )
+
+
+def _memory_share(reasons: Floats, is_bad: Bools) -> float:
+    """How much the memory counts beside what was learnt of marked defects.
+
+    The share that tells the held pictures best, by the area under the ROC curve; of alike ones the
+    greatest, and never none: nobody has marked all that will come.
+
+    Args:
+        reasons: float64[n, 2] in deviations.
+        is_bad: bool[n].
+    """
+    found = []
+    for share in _MEMORY_SHARES:
+        ranks = rankdata(reasons @ (share, 1.0))
+        found.append(round(float(ranks[is_bad].mean() - ranks[~is_bad].mean()), 6))
+    return _MEMORY_SHARES[int(np.argmax(found))]
 
 
 def _drawn(good: Sequence[LearntFrom], fold_of: Mapping[str, int], seed: int) -> list[LearntFrom]:
@@ -353,14 +379,6 @@ def _dealt(parts: set[str], folds: int, random: np.random.Generator) -> dict[str
     """The fold of each part, all of nearly one size."""
     ordered = sorted(parts)
     return {ordered[i]: k % folds for k, i in enumerate(random.permutation(len(ordered)).tolist())}
-
-
-def _parted(
-    pictures: Sequence[LearntFrom], fold_of: Mapping[str, int]
-) -> tuple[list[LearntFrom], list[LearntFrom]]:
-    """Those to learn from, and those of the first fold."""
-    learnt = [one for one in pictures if fold_of[one.part]]
-    return learnt, [one for one in pictures if not fold_of[one.part]]
 
 
 def _some(

@@ -1,13 +1,16 @@
-"""A segmentation network: the backbone and a decoder, learnt together in PyTorch, run as ONNX.
+"""A segmentation network: decoders, learnt in PyTorch over the maps of a backbone that stays.
 
-The encoder is the backbone up to stride 16, its batch normalisation folded into its convolutions
-and learnt further at a lower rate, except up to stride 4, where there is little to learn and much
-of the work; the decoder goes back to stride 2 (O. Ronneberger et al., U-Net, MICCAI 2015). The loss
-has three terms: per pixel cross-entropy; per piece the Dice loss, which does not care how few
-pixels are of defects (F. Milletari et al., V-Net, 3DV 2016); and per piece the cross-entropy of its
-most suspicious pixels, because what decides about a part is whether anything in it is. Pixels next
-to the border of a mask do not count in the first: people draw it one or two pixels beside. PyTorch
-is imported when learning begins, by nothing else.
+What is slow about learning is the backbone, so it is asked once: pictures are cut into pieces, of
+other light, size and turn, and with drawn and laid-on defects; the maps of each piece are kept, and
+decoders learn from crops of these. There is one decoder for each fold of the parts, which learns
+nothing from that fold: it says what strangers look like, and the mean of all is the network.
+
+A decoder goes from stride 16 back to stride 4 (O. Ronneberger et al., U-Net, MICCAI 2015). The loss
+has three terms: per pixel cross-entropy; per crop of a piece the Dice loss, which does not care how
+few pixels are of defects (F. Milletari et al., V-Net, 3DV 2016); and the cross-entropy of its most
+suspicious pixels, because what decides about a part is whether anything in it is. Pixels at the
+border of a mask count half: people draw it one or two pixels beside. PyTorch is imported when
+learning begins, by nothing else.
 """
 
 from __future__ import annotations
@@ -23,22 +26,31 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.errors import UsageError
-from sightline.perceive.inspection.cells import MOST_SUSPICIOUS, PAD_PX
+from sightline.models.backbone import STRIDES_PX
+from sightline.perceive.inspection.cells import MOST_SUSPICIOUS, ODDS_PX, PAD_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.simulated_defects import Mask, draw_defect
 from sightline.records.frames import Image
+from sightline.records.windows import IntArray
 
 Layers = Mapping[str, npt.NDArray[Any]]
+Halves = npt.NDArray[np.float16]
 Shape = tuple[int, int, int]
-_STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1))
-"""Blocks and first stride of each stage; the kernels are in the weights."""
-_TAPS = (0, 2, 4, 10)
-_FROZEN = ("_conv_stem", "_blocks.0.", "_blocks.1.", "_blocks.2.")
-"""Layers up to stride 4 stay as they are: a fifth of the work of learning is saved."""
+Maps = Callable[[Image], Sequence[Floats]]
+"""Feature maps float32[c, h / stride, w / stride], of strides 4, 8 and 16, of a picture whose sides
+are multiples of 16 px."""
+_COARSE_PX = STRIDES_PX[-1]
+_NEAR_SHARE = 0.75
+"""Of the pieces, and of their crops, that show a defect if there is one."""
 _PRIOR_LOG_ODDS = -4.0
 _WARM_SHARE = 0.1
+_LEVEL_PIECES = 200
+"""Pieces that say how large the features are."""
+_BAD_FROM = 0.5
+"""A crop is bad if so much of one of its squares is marked."""
 _DEFECT_WEIGHT = 2.0
-_DICE_SMOOTH = 20.0
+_BORDER_WEIGHT = 0.5
+_DICE_SMOOTH = 5.0
 _PICTURE_WEIGHT = 0.3
 _NORM = 5.0
 _GROUND_PX = 16.0
@@ -50,27 +62,63 @@ class NetworkSettings:
     """How a segmentation network is learnt.
 
     Attributes:
-        steps: of learning, at most; a step looks at ``batch`` pieces of pictures.
-        batch: pieces.
-        side_px: of a piece; a multiple of 16.
-        rate, encoder_rate: greatest step of AdamW, of decoder and encoder.
-        marked_share: of the pieces, from pictures with marked defects, where there are some.
-        laid_share: of these, with the defect laid onto a good picture.
-        drawn_share: of the others, with a drawn defect.
+        steps: of learning, at most; in a step each decoder looks at ``batch`` crops of pieces.
+        batch: crops.
+        pieces: whose maps are kept.
+        piece_px, side_px: of a piece, and of a crop of it; multiples of 16.
+        rate: greatest step of AdamW.
+        bad_share: of the pieces, from pictures with marked defects; where there are none, with a
+            drawn one.
+        laid_share: of those with a marked defect, with it laid onto a good picture.
+        drawn_share: of the others, beside marked ones, with a drawn defect.
+        plain_share: of the pieces, in the light and size that they were taken in, as later pictures
+            are; the others learn that neither matters.
         keep_every: steps after which the state is given to be kept.
         seed: of every draw.
     """
 
-    steps: int = 1500
-    batch: int = 8
-    side_px: int = 256
+    steps: int = 800
+    batch: int = 16
+    pieces: int = 2400
+    piece_px: int = 256
+    side_px: int = 160
     rate: float = 1e-3
-    encoder_rate: float = 2e-4
-    marked_share: float = 0.5
+    bad_share: float = 0.5
     laid_share: float = 0.3
     drawn_share: float = 0.3
+    plain_share: float = 0.5
     keep_every: int = 50
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A picture to cut pieces from.
+
+    Attributes:
+        read: gives uint8[h, w] or [h, w, 3].
+        fold: of its part.
+        mask: gives bool[h, w], where the defect is; None for a good picture.
+    """
+
+    read: Callable[[], Image]
+    fold: int
+    mask: Callable[[], Mask] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """What decoders learn from.
+
+    Attributes:
+        maps: float16[n, h, w, c] of each stride; half of the precision is half of the memory.
+        share: float16[n, h, w] at stride 4, which share of each square is marked.
+        fold: int64[n].
+    """
+
+    maps: tuple[Halves, ...]
+    share: Halves
+    fold: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +139,59 @@ class NetworkState:
     second: Layers
 
 
-def learn_network(
-    good: Sequence[Callable[[], Image]],
-    marked: Sequence[tuple[Callable[[], Image], Callable[[], Mask]]],
+def cut_pieces(
+    sources: Sequence[Source],
     *,
-    backbone: Layers,
+    maps: Maps,
+    settings: NetworkSettings,
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> Pieces:
+    """Pieces of good and marked pictures, and their maps.
+
+    Each draws from a generator of its own (seed, number). All that is in a piece is of one fold.
+
+    Args:
+        sources: good ones of each fold, and marked ones, if any.
+        maps: of a backbone.
+        settings: see there.
+        told: how many of how many pieces.
+    """
+    plain = [one for one in sources if one.mask is None]
+    marked = [one for one in sources if one.mask is not None]
+    alike = {fold: [one for one in plain if one.fold == fold] for fold in {o.fold for o in plain}}
+    kept: list[list[Halves]] = [[] for _ in STRIDES_PX]
+    shares, folds = [], []
+    for number in range(settings.pieces):
+        random = np.random.default_rng((settings.seed, 0, number))
+        is_bad = random.random() < settings.bad_share
+        among = marked if is_bad and marked else plain
+        source = among[int(random.integers(len(among)))]
+        draws = settings.drawn_share if marked else float(is_bad)
+        piece, mask = _piece(source, alike[source.fold], settings, random, draws=draws)
+        for one, found in zip(kept, maps(piece), strict=True):
+            one.append(np.ascontiguousarray(found.transpose(1, 2, 0), np.float16))
+        side = settings.piece_px // ODDS_PX
+        blocks = mask.reshape(side, ODDS_PX, side, ODDS_PX)
+        shares.append(blocks.mean(axis=(1, 3)).astype(np.float16))
+        folds.append(source.fold)
+        told(number + 1, settings.pieces)
+    return Pieces(
+        maps=tuple(np.stack(one) for one in kept), share=np.stack(shares), fold=np.array(folds)
+    )
+
+
+def learn_network(
+    pieces: Pieces,
+    *,
     decoder: Mapping[str, Shape],
+    folds: int,
     settings: NetworkSettings,
     state: NetworkState | None = None,
     keep: Callable[[NetworkState], None] = lambda state: None,
     told: Callable[[int, int], None] = lambda done, of: None,
     spent: Callable[[], float] = lambda: 0.0,
 ) -> tuple[dict[str, npt.NDArray[np.float32]], int]:
-    """Learn from good pictures with drawn defects, and from marked ones; layers by name, and steps.
+    """Learn a decoder for each fold from the pieces of the others; layers by name, and steps.
 
     Every step draws from a generator of its own (seed, step), so that learning that goes on from
     a kept state sees what it would have seen. Equal arguments give equal layers on one machine with
@@ -111,10 +199,9 @@ def learn_network(
     both is nearer its end, so that learning always ends with small steps.
 
     Args:
-        good: give uint8[h, w] or [h, w, 3].
-        marked: give pictures with defects and where they are; may be empty.
-        backbone: layers of the encoder, folded.
-        decoder: channels out, channels in and kernel of each layer after it.
+        pieces: see there.
+        decoder: channels out, channels in and kernel of each layer.
+        folds: of the parts.
         settings: see there.
         state: to go on from.
         keep: is given the state every ``keep_every`` steps.
@@ -126,43 +213,38 @@ def learn_network(
         UsageError: PyTorch is not installed, or the state is of another network.
     """
     torch = _torch()
-    layers = state.layers if state else dict(backbone) | _first_layers(decoder, settings.seed)
-    wanted = set(backbone) | {f"{n}.{p}" for n in decoder for p in ("weight", "bias")}
-    if set(layers) != wanted:
+    first = _levels(pieces) | _first_layers(decoder, folds, settings.seed)
+    layers = state.layers if state else first
+    if set(layers) != set(first):
         raise UsageError(
             expected="a kept state of this network",
-            got=f"{len(set(layers) ^ wanted)} other layers",
+            got=f"{len(set(layers) ^ set(first))} other layers",
             where="learning that goes on",
             action="begin anew: delete the checkpoint",
         )
     net = _Net(torch, layers, tuple(decoder))
-    learnt = {name: p for name, p in net.parameters.items() if not name.startswith(_FROZEN)}
-    for name in set(net.parameters) - set(learnt):
-        net.parameters[name].requires_grad_(False)
-    groups: list[dict[str, Any]] = [
-        {"params": [p for n, p in learnt.items() if n in backbone]},
-        {"params": [p for n, p in learnt.items() if n not in backbone]},
-    ]
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
+    learnt = {n: p for n, p in net.parameters.items() if not n.startswith("level_")}
+    optimiser = torch.optim.AdamW(list(learnt.values()), lr=settings.rate, weight_decay=1e-2)
     if state:
         _restore(torch, optimiser, learnt, state)
+    others = [np.flatnonzero(pieces.fold != fold) for fold in range(folds)]
     step, gone = (state.step, state.spent) if state else (0, 0.0)
     before = gone
     while step < settings.steps and (gone < 1 or step == 0):
         share = _rate_share(max(step / settings.steps, min(gone, 1.0)))
-        for group, most in zip(
-            optimiser.param_groups, (settings.encoder_rate, settings.rate), strict=True
-        ):
-            group["lr"] = most * share
-        random = np.random.default_rng((settings.seed, step))
-        pieces = [_piece(good, marked, settings, random) for _ in range(settings.batch)]
-        pictures = torch.from_numpy(np.stack([_fed(piece) for piece, _, _ in pieces]))
-        truth = torch.from_numpy(np.stack([mask[None] for _, mask, _ in pieces]))
-        counts = torch.from_numpy(np.stack([sure[None] for _, _, sure in pieces]))
+        for group in optimiser.param_groups:
+            group["lr"] = settings.rate * share
+        random = np.random.default_rng((settings.seed, 1, step))
         optimiser.zero_grad()
-        loss = _loss(torch, net(pictures), truth, counts)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(learnt.values()), _NORM)
+        for fold, known in enumerate(others):
+            chosen = known[random.integers(len(known), size=settings.batch)]
+            maps, truth = _crops(pieces, chosen, settings.side_px, random)
+            # Crops have channels last, with which a step takes far less time on a CPU.
+            odds = net(fold, [torch.from_numpy(one).float().permute(0, 3, 1, 2) for one in maps])
+            _loss(torch, odds, torch.from_numpy(truth).float()).backward()
+        for fold in range(folds):
+            own = [p for name, p in learnt.items() if name.startswith(f"{fold}.")]
+            torch.nn.utils.clip_grad_norm_(own, _NORM)
         optimiser.step()
         step, gone = step + 1, before + spent()
         told(step, settings.steps)
@@ -171,16 +253,20 @@ def learn_network(
     return net.layers(), step
 
 
-def torch_odds(layers: Layers, decoder: Sequence[str], picture: Image) -> Floats:
-    """float32[h / 2, w / 2] of a picture whose sides are multiples of 16 px, by PyTorch.
+def torch_odds(
+    layers: Layers, decoder: Sequence[str], maps: Sequence[Floats], *, folds: int
+) -> Floats:
+    """float32[folds, h / 4, w / 4] of the maps of a picture, by PyTorch.
 
     Raises:
         UsageError: PyTorch is not installed.
     """
     torch = _torch()
     with torch.no_grad():
-        found = _Net(torch, layers, tuple(decoder))(torch.from_numpy(_fed(picture)[None]))
-    return np.asarray(found[0, 0].numpy(), np.float32)
+        net = _Net(torch, layers, tuple(decoder))
+        given = [torch.from_numpy(np.array(one[None], np.float32)) for one in maps]
+        found = [net(fold, given)[0, 0].numpy() for fold in range(folds)]
+    return np.asarray(np.stack(found), np.float32)
 
 
 def _torch() -> Any:
@@ -195,20 +281,35 @@ def _torch() -> Any:
         ) from error
 
 
-def _first_layers(decoder: Mapping[str, Shape], seed: int) -> dict[str, npt.NDArray[np.float32]]:
+def _levels(pieces: Pieces) -> dict[str, npt.NDArray[np.float32]]:
+    """Mean and deviation of each channel of each map."""
+    found = {}
+    for stride, maps in zip(STRIDES_PX, pieces.maps, strict=True):
+        some = maps[:: max(len(maps) // _LEVEL_PIECES, 1)].astype(np.float32)
+        found[f"level_{stride}.mean"] = some.mean(axis=(0, 1, 2))
+        found[f"level_{stride}.scale"] = some.std(axis=(0, 1, 2)) + np.float32(1e-3)
+    return found
+
+
+def _first_layers(
+    decoder: Mapping[str, Shape], folds: int, seed: int
+) -> dict[str, npt.NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     found = {}
-    for i, (name, (out, into, kernel)) in enumerate(decoder.items()):
-        is_last = i == len(decoder) - 1
-        deviation = math.sqrt(2 / (into * kernel * kernel)) * (0.1 if is_last else 1.0)
-        size = (out, into, kernel, kernel)
-        found[f"{name}.weight"] = (random.normal(size=size) * deviation).astype(np.float32)
-        found[f"{name}.bias"] = np.full(out, _PRIOR_LOG_ODDS if is_last else 0.0, np.float32)
+    for fold in range(folds):
+        for i, (name, (out, into, kernel)) in enumerate(decoder.items()):
+            is_last = i == len(decoder) - 1
+            deviation = math.sqrt(2 / (into * kernel * kernel)) * (0.1 if is_last else 1.0)
+            size = (out, into, kernel, kernel)
+            weight = (random.normal(size=size) * deviation).astype(np.float32)
+            found[f"{fold}.{name}.weight"] = weight
+            bias = np.full(out, _PRIOR_LOG_ODDS if is_last else 0.0, np.float32)
+            found[f"{fold}.{name}.bias"] = bias
     return found
 
 
 class _Net:
-    """The network in PyTorch: the same as the graph that is exported."""
+    """The decoders in PyTorch: the same as in the graph that is exported."""
 
     def __init__(self, torch: Any, layers: Layers, decoder: tuple[str, ...]) -> None:
         self._torch, self._decoder = torch, decoder
@@ -216,99 +317,128 @@ class _Net:
             name: torch.nn.Parameter(torch.from_numpy(np.array(value, np.float32)))
             for name, value in layers.items()
         }
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(not name.startswith("level_"))
 
     def layers(self) -> dict[str, npt.NDArray[np.float32]]:
         return {name: p.detach().numpy().copy() for name, p in self.parameters.items()}
 
-    def __call__(self, pictures: Any) -> Any:
-        """Log-odds [b, 1, h / 2, w / 2] of [b, 3, h, w]."""
+    def __call__(self, fold: int, maps: Sequence[Any]) -> Any:
+        """Log-odds [b, 1, h / 4, w / 4] of a decoder for maps [b, c, h / stride, w / stride]."""
         f = self._torch.nn.functional
-        # With channels last a step takes little more than half of the time on a CPU.
-        x = pictures.contiguous(memory_format=self._torch.channels_last)
-        x = f.relu6(self._convolved(x, "_conv_stem", 2))
-        maps, number = [], 0
-        for repeats, first_stride in _STAGES:
-            for repeat in range(repeats):
-                name, y = f"_blocks.{number}", x
-                if f"{name}._expand_conv.weight" in self.parameters:
-                    y = f.relu6(self._convolved(y, f"{name}._expand_conv"))
-                stride = 1 if repeat else first_stride
-                y = f.relu6(self._convolved(y, f"{name}._depthwise_conv", stride))
-                y = self._convolved(y, f"{name}._project_conv")
-                x = x + y if repeat else y
-                if number in _TAPS:
-                    maps.append(x)
-                number += 1
-        x = maps.pop()
-        for i, name in enumerate(self._decoder[:-1]):
-            if i:
+        seen = [self._standard(x, f"level_{s}") for s, x in zip(STRIDES_PX, maps, strict=True)]
+        x = seen.pop()
+        for name in self._decoder[:-1]:
+            if name.startswith("join_"):
                 larger = f.interpolate(x, scale_factor=2, mode="nearest")
-                x = self._torch.cat([larger, maps.pop()], 1)
-            x = f.relu(self._convolved(x, name))
-        return self._convolved(x, self._decoder[-1])
+                x = self._torch.cat([larger, seen.pop()], 1)
+            x = f.relu(self._convolved(x, f"{fold}.{name}"))
+        return self._convolved(x, f"{fold}.{self._decoder[-1]}")
 
-    def _convolved(self, x: Any, name: str, stride: int = 1) -> Any:
-        f = self._torch.nn.functional
+    def _standard(self, x: Any, level: str) -> Any:
+        mean, scale = (self.parameters[f"{level}.{p}"][:, None, None] for p in ("mean", "scale"))
+        return (x - mean) / scale
+
+    def _convolved(self, x: Any, name: str) -> Any:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
-        kernel = weight.shape[2]
-        groups = len(weight) if weight.shape[1] == 1 < len(weight) else 1
-        if stride == 1:
-            return f.conv2d(x, weight, bias, padding=kernel // 2, groups=groups)
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):  # as TensorFlow pads: more at the end
-            whole = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [whole // 2, whole - whole // 2]
-        return f.conv2d(f.pad(x, pads), weight, bias, stride=stride, groups=groups)
+        return self._torch.nn.functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
 
 
-def _loss(torch: Any, odds: Any, truth: Any, counts: Any) -> Any:
+def _loss(torch: Any, odds: Any, truth: Any) -> Any:
     f = torch.nn.functional
-    truth = f.avg_pool2d(truth, 2)
-    counts = f.avg_pool2d(counts, 2)
     each = f.binary_cross_entropy_with_logits(odds, truth, reduction="none")
-    crossed = (each * counts * (1 + (_DEFECT_WEIGHT - 1) * truth)).mean()
+    is_border = ((truth > 0) & (truth < 1)).float()
+    weight = (1 - _BORDER_WEIGHT * is_border) * (1 + (_DEFECT_WEIGHT - 1) * truth)
     share = torch.sigmoid(odds)
     both = (share * truth).sum((1, 2, 3))
     either = (share * share).sum((1, 2, 3)) + (truth * truth).sum((1, 2, 3))
     dice = (1 - (2 * both + _DICE_SMOOTH) / (either + _DICE_SMOOTH)).mean()
     most = odds.flatten(1).topk(MOST_SUSPICIOUS).values.mean(1)
-    is_bad = (truth.flatten(1).amax(1) > 0).float()
-    return crossed + dice + _PICTURE_WEIGHT * f.binary_cross_entropy_with_logits(most, is_bad)
+    is_bad = (truth.flatten(1).amax(1) > _BAD_FROM).float()
+    told = f.binary_cross_entropy_with_logits(most, is_bad)
+    return (each * weight).mean() + dice + _PICTURE_WEIGHT * told
+
+
+def _crops(
+    pieces: Pieces, chosen: IntArray, side_px: int, random: np.random.Generator
+) -> tuple[list[Halves], Halves]:
+    """Maps float16[b, h, w, c] of crops of pieces, and which share is marked [b, 1, h, w]."""
+    side, whole = side_px // _COARSE_PX, pieces.maps[-1].shape[1]
+    room = whole - side + 1
+    places = random.integers(room, size=(len(chosen), 2))
+    at_odds = _COARSE_PX // ODDS_PX
+    for i, one in enumerate(chosen.tolist()):
+        if random.random() < _NEAR_SHARE and pieces.share[one].any():
+            rows, columns = np.nonzero(pieces.share[one])
+            k = int(random.integers(len(rows)))
+            centre = np.array([rows[k], columns[k]]) // at_odds
+            places[i] = np.clip(centre - random.integers(side, size=2), 0, room - 1)
+    maps = []
+    for stride, kept in zip(STRIDES_PX, pieces.maps, strict=True):
+        maps.append(_cropped(kept, chosen, places * (_COARSE_PX // stride), side_px // stride))
+    share = _cropped(pieces.share, chosen, places * at_odds, side_px // ODDS_PX)
+    return maps, share[:, None]
+
+
+def _cropped(kept: Halves, chosen: IntArray, places: IntArray, side: int) -> Halves:
+    crops = [
+        kept[one, y : y + side, x : x + side]
+        for one, (y, x) in zip(chosen.tolist(), places.tolist(), strict=True)
+    ]
+    return np.stack(crops)
 
 
 def _piece(
-    good: Sequence[Callable[[], Image]],
-    marked: Sequence[tuple[Callable[[], Image], Callable[[], Mask]]],
+    source: Source,
+    alike: Sequence[Source],
     settings: NetworkSettings,
     random: np.random.Generator,
-) -> tuple[Image, Floats, Floats]:
-    """A piece in other light, where its defect is, and which pixels count, float32[side, side]."""
-    side = settings.side_px
-    if marked and random.random() < settings.marked_share:
-        read, read_mask = marked[int(random.integers(len(marked)))]
-        piece, mask = _cut(read(), read_mask(), side, random, is_near=random.random() < 0.75)
-        if random.random() < settings.laid_share:
-            ground = good[int(random.integers(len(good)))]()
-            none = np.zeros(ground.shape[:2], np.bool_)
-            piece = _laid_on(_cut(ground, none, side, random, is_near=False)[0], piece, mask)
-        wide = mask.astype(np.uint8)
-        kernel = np.ones((3, 3), np.uint8)
-        border = cv2.dilate(wide, kernel) - cv2.erode(wide, kernel)
-        return _lit(piece, random), mask, np.asarray(1 - border, np.float32)
-    picture = good[int(random.integers(len(good)))]()
-    none = np.zeros(picture.shape[:2], np.bool_)
-    piece, mask = _cut(picture, none, side, random, is_near=False)
-    if random.random() < settings.drawn_share:
-        piece, drawn = draw_defect(piece, good[int(random.integers(len(good)))](), random)
-        mask = drawn.astype(np.float32)
-    return _lit(piece, random), mask, np.ones_like(mask)
+    *,
+    draws: float,
+) -> tuple[Image, Floats]:
+    """A piece in other light, and where its defect is, float32[side, side].
+
+    Args:
+        source: of the piece.
+        alike: good pictures of the same fold.
+        settings: see there.
+        random: of every draw.
+        draws: share of good pieces that get a drawn defect.
+    """
+    side, picture = settings.piece_px, source.read()
+    spread = 0.0 if random.random() < settings.plain_share else 1.0
+    other = alike[int(random.integers(len(alike)))]
+    if source.mask is None:
+        none = np.zeros(picture.shape[:2], np.bool_)
+        piece, mask = _cut(picture, none, side, random, spread=spread)
+        if random.random() < draws:
+            piece, drawn = draw_defect(piece, other.read(), random)
+            mask = drawn.astype(np.float32)
+        return (_lit(piece, random) if spread else piece), mask
+    is_near = random.random() < _NEAR_SHARE
+    piece, mask = _cut(picture, source.mask(), side, random, spread=spread, is_near=is_near)
+    if random.random() < settings.laid_share:
+        ground = other.read()
+        none = np.zeros(ground.shape[:2], np.bool_)
+        piece = _laid_on(_cut(ground, none, side, random, spread=spread)[0], piece, mask)
+    return (_lit(piece, random) if spread else piece), mask
 
 
 def _cut(
-    picture: Image, mask: Mask, side: int, random: np.random.Generator, *, is_near: bool
+    picture: Image,
+    mask: Mask,
+    side: int,
+    random: np.random.Generator,
+    *,
+    spread: float,
+    is_near: bool = False,
 ) -> tuple[Image, Floats]:
-    """A square piece, 0.75 to 1.35 of the side, brought to the side and turned over at random."""
-    zoom, stretch = math.exp(random.uniform(-0.22, 0.22)), math.exp(random.uniform(-0.07, 0.07))
+    """A square piece, 0.75 to 1.35 of the side, brought to the side and turned over at random.
+
+    With a spread of 0 it has the side.
+    """
+    zoom = math.exp(spread * random.uniform(-0.22, 0.22))
+    stretch = math.exp(spread * random.uniform(-0.07, 0.07))
     cut_y, cut_x = round(side * zoom * stretch), round(side * zoom / stretch)
     below = max(cut_y - picture.shape[0] - PAD_PX, PAD_PX)
     right = max(cut_x - picture.shape[1] - PAD_PX, PAD_PX)
@@ -360,16 +490,6 @@ def _lit(piece: Image, random: np.random.Generator) -> Image:
     bright = piece * np.exp(shade + np.float32(random.uniform(-0.4, 0.4)))
     curved = 255 * np.clip(bright / 255, 0, 1) ** math.exp(random.uniform(-0.2, 0.2))
     return np.asarray(np.clip(curved + grain, 0, 255), np.uint8)
-
-
-def _fed(piece: Image) -> Floats:
-    """float32[3, h, w], red, green, blue, −1 to 1."""
-    wide = (
-        np.repeat(piece[None], 3, axis=0)
-        if piece.ndim == 2
-        else piece[:, :, ::-1].transpose(2, 0, 1)
-    )
-    return np.asarray((wide.astype(np.float32) - 127.5) / 127.5, np.float32)
 
 
 def _rate_share(done: float) -> float:

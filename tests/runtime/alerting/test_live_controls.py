@@ -18,7 +18,7 @@ from sightline.runtime import (
     run_pipeline,
 )
 from sightline.runtime.alerting.account import desk_account
-from sightline.runtime.alerting.controls import give_control
+from sightline.runtime.alerting.controls import ControlInbox, give_control
 from sightline.sense import MemorySource
 from sightline.sense.contract import parse_contract
 from simulation.alerting_runs import dispositions, said
@@ -187,3 +187,10 @@ def test_a_live_run_tells_what_a_run_over_the_same_rows_tells(tmp_path):
         for r in (run, RunDirectory.open(batch.path))
     ]
     assert told[0] == told[1] != []
+
+
+def test_an_input_that_is_none_and_cannot_be_put_aside_ends_no_run(tmp_path):
+    inbox = ControlInbox(tmp_path, lambda control: None)
+    (tmp_path / "controls" / "a.json").write_text("no input")
+    (tmp_path / "controls" / "a.refused" / "taken").mkdir(parents=True)
+    assert inbox.take() == []

@@ -18,6 +18,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ class ControlInbox:
                 break
             control = self._read(path)
             if control is None:
-                path.replace(path.with_suffix(".refused"))
+                with suppress(OSError):  # it has gone, or cannot go: that ends no run
+                    path.replace(path.with_suffix(".refused"))
                 continue
             found.append(control)
             self._taken.append(path)

@@ -26,6 +26,8 @@ def ended_and_begun(
     now_ns: int,
     max_unseen_s: float,
     miss_share: float,
+    kept_share: float,
+    fade_share: float,
     sure_score: float,
     at_0: float,
     at_sure: float,
@@ -36,21 +38,23 @@ def ended_and_begun(
     now, and for how many that would begin there is no room.
 
     A track ends after ``max_unseen_s``. One that was not confirmed (id 0) and is not seen now loses
-    evidence, ``miss_share`` of what its last detection was, which is written into it. It ends
-    without any left, or because another explanation held (``is_out``). A sighting that belongs to
-    none (``matched`` -1) begins one.
+    evidence, ``miss_share`` of what its last detection was, which is written into it; but of
+    ``kept_share`` of all its evidence, by as much as it is sure, only ``fade_share`` a frame. It
+    ends without any left, or because another explanation held (``is_out``). A sighting that belongs
+    to none (``matched`` -1) begins one. Those seen once are in their first frame without.
     """
     unseen_s = (now_ns - seen_ns) / 1e9
     is_missed = (unseen_s > 0) & (track_id == 0)
-    left = evidence - np.where(
-        is_missed, miss_share * evidence_of(score, sure_score, at_0, at_sure), 0.0
-    )
+    last = evidence_of(score, sure_score, at_0, at_sure)
+    faded = np.minimum(evidence, kept_share * hits * last * last) - fade_share * last
+    left = np.where(is_missed, np.maximum(evidence - miss_share * last, faded), evidence)
+    is_just_missed = evidence > last - 1e-9
     is_over = is_missed & (is_out | (left < 1e-9))
     evidence[~is_over] = left[~is_over]
     is_ended = is_over | (unseen_s > max_unseen_s)
     kept, begun = np.flatnonzero(~is_ended), np.flatnonzero(matched < 0)
     room = max(max_tracks - len(kept), 0)
-    once = np.flatnonzero(is_missed & ~is_ended & (hits == 1))
+    once = np.flatnonzero(is_missed & ~is_ended & (hits == 1) & is_just_missed)
     return kept, begun[:room], once, max(len(begun) - room, 0)
 
 

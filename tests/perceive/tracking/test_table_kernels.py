@@ -80,7 +80,8 @@ def test_the_same_tracks_end_and_begin(seed, max_tracks, assumed_height_m):
         "track_id": tracks.track_id, "hits": tracks.hits, "evidence": tracks.evidence,
         "score": tracks.score, "seen_ns": tracks.seen_ns,
         "is_out": rng.random(len(tracks)) < 0.2, "now_ns": NOW_NS, "max_unseen_s": 2.0,
-        "miss_share": 0.5, "sure_score": WEAK[0], "at_0": WEAK[1], "at_sure": WEAK[2],
+        "miss_share": 0.5, "kept_share": 0.3, "fade_share": 0.05, "sure_score": WEAK[0],
+        "at_0": WEAK[1], "at_sure": WEAK[2],
         "matched": matched, "max_tracks": max_tracks,
     }  # fmt: skip
     lasting = {**asked, "evidence": tracks.evidence.copy()}

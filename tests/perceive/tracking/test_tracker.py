@@ -119,12 +119,18 @@ def test_who_flickers_is_followed_later(pattern):
     assert 3 < frames_until_reported(0.9, pattern) <= 20
 
 
-def test_what_is_seen_too_seldom_is_no_track_and_is_counted():
+@pytest.mark.parametrize("pattern", ["100", "1000", "10000", "100000", "1000010100"])
+def test_who_is_seen_surely_in_few_frames_is_followed_after_some_of_them(pattern):
+    assert 20 < frames_until_reported(0.9, pattern) <= 50
+
+
+@pytest.mark.parametrize("every", [7, 10])
+def test_what_is_seen_too_seldom_is_no_track_and_is_counted(every):
     tracker = Tracker("yard")
-    for i in range(40):
-        tracks = tracker.update(seen(i / 10, 100) if i % 4 == 0 else nothing(i / 10))
+    for i in range(100):
+        tracks = tracker.update(seen(i / 10, 100) if i % every == 0 else nothing(i / 10))
         assert not len(tracks)
-    assert tracker.left_aside == {"no_track": 10}
+    assert tracker.left_aside == {"no_track": 100 // every + (100 % every > 0)}
 
 
 def test_what_a_track_began_with_is_not_left_aside():

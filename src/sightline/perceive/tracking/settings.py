@@ -80,8 +80,13 @@ class TrackerSettings:
     score 0.65, fourteen of the weakest."""
     miss_share: float = 0.75
     """What a frame without a detection takes from a track that is not confirmed, as a share of the
-    evidence of the last; without any left it ends. So something that flickers needs longer, and
-    what is seen in two frames of five or less is no track."""
+    evidence of the last; without any left it ends. So something that flickers needs longer."""
+    kept_share: float = 0.3
+    """Share of all its evidence that is not taken so: who is seen surely in one frame of five is
+    there. Of unsure detections it is less by as much as each says less."""
+    fade_share: float = 0.05
+    """What each frame without a detection takes of what is left then, as a share of the evidence of
+    the last. So sure detections in one frame of six begin a track, in one of seven never."""
     max_unseen_s: float = 3.0
     """A track that was not seen for longer ends: time to walk past an obstacle four metres wide."""
     report_unseen_s: float = 0.1

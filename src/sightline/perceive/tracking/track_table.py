@@ -171,7 +171,7 @@ def only_one_holds(
     return found, is_out, followed
 
 
-@kernel(_I, _I, _V_OUT, _V, _I, _B1, _N, _F, _F, _F, _F, _F, _I, _N)
+@kernel(_I, _I, _V_OUT, _V, _I, _B1, _N, _F, _F, _F, _F, _F, _F, _F, _I, _N)
 def ended_and_begun(  # noqa: PLR0917 - compiled functions take no keywords
     track_id: IntArray,
     hits: IntArray,
@@ -182,6 +182,8 @@ def ended_and_begun(  # noqa: PLR0917 - compiled functions take no keywords
     now_ns: int,
     max_unseen_s: float,
     miss_share: float,
+    kept_share: float,
+    fade_share: float,
     sure_score: float,
     at_0: float,
     at_sure: float,
@@ -196,11 +198,16 @@ def ended_and_begun(  # noqa: PLR0917 - compiled functions take no keywords
     for i in range(n):
         unseen_s = (now_ns - seen_ns[i]) / 1e9
         if unseen_s > 0 and track_id[i] == 0:
-            miss = miss_share * evidence_of(score[i], sure_score, at_0, at_sure)
-            if is_out[i] or evidence[i] < miss + _ROUNDING:
+            last = evidence_of(score[i], sure_score, at_0, at_sure)
+            left = max(
+                evidence[i] - miss_share * last,
+                min(evidence[i], kept_share * hits[i] * last * last) - fade_share * last,
+            )
+            if is_out[i] or left < _ROUNDING:
                 continue
-            evidence[i] -= miss
-            if hits[i] == 1 and unseen_s <= max_unseen_s:
+            is_just_missed = evidence[i] > last - _ROUNDING
+            evidence[i] = left
+            if hits[i] == 1 and is_just_missed and unseen_s <= max_unseen_s:
                 once[waiting] = i
                 waiting += 1
         if unseen_s <= 0 or unseen_s <= max_unseen_s:

@@ -301,6 +301,8 @@ class Tracker:
             self._now_ns,
             settings.max_unseen_s,
             settings.miss_share,
+            settings.kept_share,
+            settings.fade_share,
             settings.sure_score,
             *settings.weak_evidence,
             matched,

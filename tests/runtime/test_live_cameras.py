@@ -24,14 +24,16 @@ WAIT_S = 30.0
 
 
 def live_plan():
-    plain = yard(zones={})
+    plain = yard(
+        zones={"corner": {"camera": "east", "polygon_px": [[0, 0], [4, 0], [4, 4], [0, 4]]}}
+    )
     plain["cameras"]["east"]["contract"].update(
         width_px=WIDTH_PX, height_px=HEIGHT_PX, rate_hz=25, max_age_s=2.0
     )
     # The pictures of these cameras are plain: what is checked here is that they come.
     health = dict.fromkeys(("frozen", "black", "over_exposed", "blurred", "covered"))
     plain["cameras"]["east"]["contract"]["health"] = {**health, "moved": None, "shifted": None}
-    plain["machines"]["saw"].update(zones=[], hold_s=0.3, max_age_s=0.6)
+    plain["machines"]["saw"].update(zones=["corner"], hold_s=0.3, max_age_s=0.6)
     plain["latency_budget_s"] = 5.0
     return plan_of(plain)
 

@@ -55,6 +55,8 @@ class Scene:
         lamp: (from_s, until_s, gain) of a lamp that lights the right half.
         pillar_px: left and right of something that hides whoever is behind it.
         blind: (from_s, until_s, how): black, clipped, frozen or bumped.
+        part: (from_s, until_s, how, (left, top, right, bottom) in shares of the picture): only
+            that part of it stands still (frozen), or is flat and as dark as a shadow (covered).
         starts_empty: what the user says.
         restarts_s: when the detector begins anew.
         lost_frames: share of frames that do not come.
@@ -71,6 +73,7 @@ class Scene:
     lamp: tuple[float, float, float] | None = None
     pillar_px: tuple[float, float] | None = None
     blind: tuple[float, float, str] | None = None
+    part: tuple[float, float, str, tuple[float, float, float, float]] | None = None
     starts_empty: bool = True
     restarts_s: float = np.inf
     lost_frames: float = 0.0
@@ -95,7 +98,23 @@ class Scene:
         at_s = at_ns / NS_PER_S
         if self.blind is not None and self.blind[0] <= at_s < self.blind[1]:
             return self._blind(at_s)
-        return self._seen(at_s)
+        picture = self._seen(at_s)
+        if self.part is not None and self.part[0] <= at_s < self.part[1]:
+            self._spoil(picture, at_s)
+        return picture
+
+    def _spoil(self, picture, at_s):
+        """Let a part of the picture show nothing of what is there."""
+        from_s, _, how, (left, top, right, bottom) = self.part
+        rows = slice(round(top * HEIGHT_PX), round(bottom * HEIGHT_PX))
+        columns = slice(round(left * WIDTH_PX), round(right * WIDTH_PX))
+        if how == "frozen":
+            spoilt = self._seen(from_s)
+        else:
+            times, gains = zip(*self.light, strict=True)
+            dark = 0.65 * np.interp(at_s, times, gains) * self.ground[rows, columns].mean()
+            spoilt = self._noisy(np.full_like(self.ground, dark), at_s)
+        picture[rows, columns] = spoilt[rows, columns]
 
     def _blind(self, at_s):
         match self.blind[2]:
@@ -219,6 +238,18 @@ def _blind(rng):
     return {"people": (person,), "blind": blind, "seconds": person.at_s[-1] + 8}
 
 
+def _part(rng):
+    """Something is wrong with the part of the picture in which the pit lies, or with a half."""
+    person = visit(rng, start_s=float(rng.uniform(6, 20)), stay_s=float(rng.uniform(5, 40)))
+    start_s = float(rng.uniform(6, 16))
+    how = str(rng.choice(["frozen", "covered"]))
+    low, high = sorted(rng.uniform(0.0, 1.0, 2))
+    where = [(0, 0.5, 1, 1), (0.3, 0, 0.77, 1), (0.3, 0.1 + 0.3 * low, 0.8, 0.7 + 0.3 * high)]
+    box = where[int(rng.integers(len(where)))]
+    part = (start_s, start_s + float(rng.uniform(5, 60)), how, tuple(map(float, box)))
+    return {"people": (person,), "part": part, "seconds": person.at_s[-1] + 6}
+
+
 def _restart(rng):
     person = visit(rng, start_s=5.0, stay_s=float(rng.uniform(20, 60)))
     restarts_s = float(rng.uniform(4, person.at_s[-1]))
@@ -267,6 +298,7 @@ KINDS = {
     "weak scores": _weak,
     "silent detector": _silent,
     "fast": _fast,
+    "part": _part,
 }
 
 

@@ -199,8 +199,8 @@ def faulty_run(tmp_path, *, frames, seed=1):
         }
     plain["detectors"]["motion"]["budget_s"] = BUDGET_S
     plain["machines"]["saw"]["cameras"] = list(CAMERAS)
-    plain["zones"] = {}
-    plain["machines"]["saw"]["zones"] = []
+    plain["zones"] = {"corner": {"camera": "east", "polygon_px": [[0, 0], [4, 0], [4, 4], [0, 4]]}}
+    plain["machines"]["saw"]["zones"] = ["corner"]
     plan = plan_of(plain)
     time = FakeTime()
     guard = FaultyGuard(time, seed)

@@ -45,6 +45,9 @@ class RiskCode(StrEnum):
     forgotten; NaN: never."""
     UNLOCATED = "UNLOCATED"
     """Seen, but not where: no distance can be told. Value NaN."""
+    ZONE_UNSEEN = "ZONE_UNSEEN"
+    """The picture shows nothing where a zone lies; NOBODY for a zone: somewhere. Time since all of
+    it was seen."""
 
 
 _MEASURES: dict[RiskCode, tuple[str, str]] = {
@@ -59,6 +62,7 @@ _MEASURES: dict[RiskCode, tuple[str, str]] = {
     RiskCode.APPROACHING: ("conflict_probability", "1"),
     RiskCode.LOST_NEAR_MACHINE: ("unseen", "s"),
     RiskCode.UNLOCATED: ("position", "m"),
+    RiskCode.ZONE_UNSEEN: ("unseen", "s"),
 }
 _CODES = tuple(RiskCode)
 

@@ -144,10 +144,10 @@ class FrameIntake:
                 )
             )
         signals: list[HealthSignal] = []
-        is_doubtful = False
+        is_doubtful, unseen = False, ""
         if not breaches:
             health = self._health.update(frame)
-            is_doubtful = health.is_doubtful
+            is_doubtful, unseen = health.is_doubtful, health.unseen
             signals = [*health.signals, self._rate.update(frame.capture_ns)]
         return FrameHeader(
             camera=frame.stream,
@@ -160,6 +160,7 @@ class FrameIntake:
             signs=(*breaches, *(_sign(signal) for signal in signals if signal.is_raised)),
             is_usable=not breaches,
             is_doubtful=is_doubtful,
+            unseen=unseen,
         )
 
 

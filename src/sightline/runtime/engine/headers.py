@@ -13,6 +13,7 @@ from typing import Any
 from sightline.errors import LogError
 from sightline.records import Entry
 from sightline.records.plain_json import null_or_number, number_or_null, plain_json
+from sightline.sense.frames.unseen_parts import unpacked
 
 CLOCK_SKEW = "CLOCK_SKEW"
 """A frame that was taken after it reached us. Value: by how much."""
@@ -53,6 +54,7 @@ class FrameHeader:
         is_usable: whether a detector should look at it.
         is_doubtful: whether the picture may show nothing of what is before the camera, for too
             short a time to be a sign; see ``sense.frames.FrameHealth``. Such a one is no sight.
+        unseen: parts of it that show nothing, as ``sense.frames.unseen_parts.packed``; "": none.
     """
 
     camera: str
@@ -65,6 +67,7 @@ class FrameHeader:
     signs: tuple[HealthSign, ...] = ()
     is_usable: bool = True
     is_doubtful: bool = False
+    unseen: str = ""
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -83,6 +86,8 @@ class FrameHeader:
         }
         if self.is_doubtful:
             plain["doubtful"] = True
+        if self.unseen:
+            plain["unseen"] = self.unseen
         return plain_json(plain)
 
     @classmethod
@@ -94,6 +99,8 @@ class FrameHeader:
         """
         try:
             plain = json.loads(payload)
+            unseen = str(plain.get("unseen", ""))
+            unpacked(unseen)
             width_px, height_px = plain["size_px"]
             return cls(
                 camera=plain["camera"],
@@ -115,6 +122,7 @@ class FrameHeader:
                 ),
                 is_usable=bool(plain["usable"]),
                 is_doubtful=bool(plain.get("doubtful", False)),
+                unseen=unseen,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _unreadable("a frame header", payload, error) from error

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from sightline.assess.site import RiskCode, SiteAssessment, from_snapshot, snapshot
+from sightline.assess.site.assessment import NOBODY
 from sightline.assess.site.machines import (
     Braking,
     Headings,
@@ -187,11 +188,17 @@ class MachineStage(ItemStage):
     writes = "commands"
     controls = (RESET,)
     hears = (VIEW_IS_EMPTY,)
-    version = 3
+    version = 4  # hears where nothing can be seen
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings
         self._check_inputs(planning)
+        if not form.zones and form.moving is None:
+            planning.fail(
+                "zones, or moving: else nobody who is seen could ever stop it",
+                "neither",
+                action="name the zones around it or, if it drives, say its size and brakes",
+            )
         known = [
             zone
             for name in form.inputs
@@ -467,11 +474,17 @@ class MachineState(ItemState):
         return [] if reason is None else [reason]
 
     def _zone_risk(self, camera: str, view: CameraView) -> SiteAssessment:
-        """What was found in the zones that count for this machine."""
-        found = view.zone_risk
+        """What was found in the zones that count for this machine, and where none can be seen.
+
+        One that moves may meet somebody anywhere in the picture.
+        """
+        found, zones = view.zone_risk, [NOBODY] if self.plan.moving is not None else []
+        zones += [i for i, z in enumerate(self._names[camera]) if z in self.plan.zones]
+        unseen = view.unseen(zones, least_s=self.plan.rule.max_age_s)
         # One place more, for what is in no zone: NOBODY is -1.
         counts = np.array([z in self.plan.zones for z in self._names[camera]] + [False])
-        return found.only(counts[found.zone])
+        kept = found.only(counts[found.zone])
+        return SiteAssessment.joined(kept.stream, kept.capture_ns, [kept, unseen])
 
     def _is_located(self, tracks: Tracks) -> bool:
         """Whether the machine itself has been seen lately: else nobody knows where it is."""

@@ -50,6 +50,9 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         ALL_LEFT_ASIDE: "the settings of the detector (as min_score) have long thrown away all "
         "that it found",
         RiskCode.UNLOCATED: "somebody is seen, but it is not known where they stand",
+        RiskCode.ZONE_UNSEEN: "where the zone lies the picture stands still, is covered, dazzled "
+        "or without light, so nobody can be seen there (clean or mend the camera; or, once "
+        "somebody has looked, say that it may stay so: the operator input accept_view)",
         FrameReason.FROZEN: "the picture has stopped changing",
         FrameReason.BLACK: "the picture is black",
         FrameReason.OVER_EXPOSED: "the picture is overexposed",
@@ -107,6 +110,7 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
         RiskCode.APPROACHING: _SLOW,
         RiskCode.LOST_NEAR_MACHINE: _STOP,
         RiskCode.UNLOCATED: _STOP,
+        RiskCode.ZONE_UNSEEN: _STOP,
         # A picture that shows nothing, or something else than the calibrated view, is no sight.
         FrameReason.FROZEN: _STOP,
         FrameReason.BLACK: _STOP,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from sightline.assess.site import SiteAssessment, from_snapshot, snapshot
+from sightline.assess.site import RiskCode, SiteAssessment, from_snapshot, snapshot
 from sightline.assess.site.assessment import NOBODY
 from sightline.assess.site.zones import (
     Polygon,
@@ -22,9 +23,12 @@ from sightline.decide.standing import Condition
 from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
 from sightline.records import Tracks
+from sightline.records.camera import CameraModel
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason
-from sightline.records.detections import Doubt
+from sightline.records.detections import BoolArray, Doubt
+from sightline.records.signals import NS_PER_S
+from sightline.records.windows import IntArray
 from sightline.runtime.item_stage import (
     CameraPlan,
     ItemPlan,
@@ -44,6 +48,7 @@ from sightline.runtime.stages.track import (
     tracks_mapping,
 )
 from sightline.sense.frames import FrameContract
+from sightline.sense.frames.unseen_parts import PART_COLUMNS, PART_ROWS, unpacked
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -159,6 +164,8 @@ class CameraView:
         sighted_ns: capture time of the newest frame that a detector has answered, UTC ns; None
             before the first.
         doubt: of the answer to this frame, unless it is settled.
+        seen_ns: int64[z + 1], capture time of the newest frame whose picture showed something
+            everywhere in each zone, and, last, everywhere; UTC ns. Empty where nobody asks.
     """
 
     tracks: Tracks
@@ -166,6 +173,25 @@ class CameraView:
     mode: Mode
     sighted_ns: int | None
     doubt: Doubt | None = None
+    seen_ns: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def unseen(self, zones: Collection[int], *, least_s: float) -> SiteAssessment:
+        """Those of these zones in which nothing can be seen for at least ``least_s``.
+
+        ``NOBODY`` among them stands for the whole picture.
+        """
+        at_ns = self.tracks.capture_ns
+        ages_s = {zone: (at_ns - int(self.seen_ns[zone])) / NS_PER_S for zone in sorted(zones)}
+        found = [zone for zone, age_s in ages_s.items() if age_s >= least_s]
+        return SiteAssessment.of_code(
+            RiskCode.ZONE_UNSEEN,
+            stream=self.tracks.stream,
+            capture_ns=at_ns,
+            subject=[NOBODY] * len(found),
+            zone=found,
+            value=[ages_s[zone] for zone in found],
+            threshold=least_s,
+        )
 
 
 class ZonesStage(ItemStage):
@@ -177,7 +203,7 @@ class ZonesStage(ItemStage):
     writes = "sights"
     measures = {"risks": "1", "occupancy": "1"}
     hears = (VIEW_IS_EMPTY,)
-    version = 3
+    version = 4  # tells where nothing can be seen
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -228,6 +254,9 @@ class ZonesState(ItemState):
         ((self._camera, camera),) = plan.cameras.items()
         self._zones = stage.zones(camera)
         self._picture_px = camera.contract.width_px, camera.contract.height_px
+        self._blind_s = camera.contract.max_age_s
+        self._parts = parts_of(self._zones, self._picture_px, camera.geometry)
+        self._seen_ns: IntArray | None = None
         self._state = ZoneState.start(len(self._zones))
         self._version = f"site@{plan.pipeline}"
 
@@ -245,8 +274,11 @@ class ZonesState(ItemState):
             zone_risk=risk,
             mode=sight.mode,
             sighted_ns=sight.sighted_ns,
+            seen_ns=self._seen(turn),
             doubt=sight.doubt,
         )
+        unseen = self.value.unseen(range(len(self._zones)), least_s=self._blind_s)
+        risk = SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, unseen])
         conditions = risk_conditions(
             risk, self._version, camera=self._camera, names=[z.name for z in self._zones],
             levels=DEFAULT_LEVELS,
@@ -254,6 +286,15 @@ class ZonesState(ItemState):
         turn.say(f"{self._camera}/risk", conditions, mode=sight.mode)
         turn.wrote(*assessment_bytes(risk))
         turn.measure({"risks": len(risk.code), "occupancy": len(tracks)})
+
+    def _seen(self, turn: Turn) -> IntArray:
+        """int64[z + 1], see :class:`CameraView`."""
+        assert turn.header is not None
+        at_ns = turn.header.capture_ns
+        before = np.full(len(self._parts), at_ns) if self._seen_ns is None else self._seen_ns
+        is_hidden = (self._parts & unpacked(turn.header.unseen)).any(axis=(1, 2))
+        self._seen_ns = np.where(is_hidden, before, at_ns)
+        return self._seen_ns
 
     def on_control(self, control: Mapping[str, Any], turn: Turn) -> None:
         """Nobody is there who is not seen."""
@@ -263,6 +304,7 @@ class ZonesState(ItemState):
     def snapshot(self) -> StateParts:
         view = self.value
         plain: dict[str, Any] = {"zones": snapshot(self._state), "view": None}
+        plain["seen_ns"] = None if self._seen_ns is None else self._seen_ns.tolist()
         if view is not None:
             plain["view"] = {
                 "tracks": tracks_mapping(view.tracks),
@@ -275,16 +317,47 @@ class ZonesState(ItemState):
 
     def restore(self, parts: StateParts) -> None:
         self._state = from_snapshot(ZoneState, parts.meta["zones"])
-        view = parts.meta["view"]
+        view, seen_ns = parts.meta["view"], parts.meta["seen_ns"]
         self.value = None
+        self._seen_ns = None if seen_ns is None else np.array(seen_ns, np.int64)
         if view is not None:
+            assert self._seen_ns is not None
             self.value = CameraView(
                 tracks=tracks_from_mapping(view["tracks"]),
                 zone_risk=from_snapshot(SiteAssessment, view["zone_risk"]),
                 mode=Mode(view["mode"]),
                 sighted_ns=view["sighted_ns"],
+                seen_ns=self._seen_ns,
                 doubt=doubt_from_mapping(view["doubt"]),
             )
+
+
+_SAMPLES = 4
+"""Places across and down each part of a picture at which is asked whether a zone lies there."""
+
+
+def parts_of(
+    zones: Sequence[SiteZone], picture_px: tuple[int, int], geometry: CameraModel | None
+) -> BoolArray:
+    """bool[z + 1, 12, 16]: the parts of the picture in which each zone lies; last, all of them.
+
+    A zone between the places that are asked lies in the part that is nearest to it.
+    """
+    rows, columns = _SAMPLES * PART_ROWS, _SAMPLES * PART_COLUMNS
+    down, across = np.mgrid[0:rows, 0:columns]
+    shares = np.stack([(across.ravel() + 0.5) / columns, (down.ravel() + 0.5) / rows], axis=1)
+    place_px = shares * np.array(picture_px, np.float64)
+    place_m = np.full_like(place_px, np.nan)
+    if geometry is not None:
+        place_m = geometry.ground_from_pixel(place_px)
+    found = np.ones((len(zones) + 1, PART_ROWS, PART_COLUMNS), np.bool_)
+    for index, zone in enumerate(zones):
+        places = place_m if zone.polygon.unit == "m" else place_px
+        inside = np.nan_to_num(zone.polygon.signed_distance(places), nan=-np.inf)
+        is_inside = inside >= min(0.0, float(inside.max()))
+        grid = is_inside.reshape(PART_ROWS, _SAMPLES, PART_COLUMNS, _SAMPLES)
+        found[index] = grid.any(axis=(1, 3))
+    return found
 
 
 def risk_conditions(

@@ -21,6 +21,7 @@ from sightline.records.signals import NS_PER_S
 from sightline.sense.contract import to_ns
 from sightline.sense.frames.frame_contract import FrameContract, FrozenCheck
 from sightline.sense.frames.reasons import FrameReason
+from sightline.sense.frames.unseen_parts import UnseenParts, packed
 from sightline.sense.frames.usual_view import PictureMeasures, UsualView, measure_picture
 
 
@@ -55,6 +56,8 @@ class FrameHealth:
         is_doubtful: whether the picture may show nothing of what is before the camera, though no
             condition has held for long enough to be raised: it is black, clipped or covered, or
             has stood still for much longer than this camera's pictures ever have.
+        unseen: parts of the picture that show nothing, though it does as a whole, as
+            ``unseen_parts.packed``; "": none.
     """
 
     stream: str
@@ -62,6 +65,7 @@ class FrameHealth:
     capture_ns: int
     signals: tuple[HealthSignal, ...]
     is_doubtful: bool = False
+    unseen: str = ""
 
     @property
     def raised(self) -> tuple[FrameReason, ...]:
@@ -267,6 +271,9 @@ class CameraHealth:
             reference_s=checks.reference_s,
             learn_s=checks.learn_s,
         )
+        self._parts = UnseenParts(
+            looks_for_still=checks.frozen is not None, looks_for_flat=checks.covered is not None
+        )
         self._anchor: Image = np.zeros((0, 0), np.uint8)
         self._still_since_ns = self._last_ns = _NO_TIME_NS
         self._longest_still_ns = self._changes = 0
@@ -289,6 +296,10 @@ class CameraHealth:
             passed_ns = 0 if self._last_ns == _NO_TIME_NS else frame.capture_ns - self._last_ns
             self._view.learn(seen, agreement=values[_MOVED], passed_s=passed_ns / NS_PER_S)
         is_still = self._is_long_still(frame.capture_ns) and not np.isnan(self._thresholds[_FROZEN])
+        shows_nothing = bool((holds & _SHOWS_NOTHING).any())
+        unseen = ""
+        if seen is not None and not shows_nothing:
+            unseen = packed(self._parts.update(frame.pixels, seen.fine))
         self._last_ns = frame.capture_ns
         is_raised = self._holding.update(holds, is_measured, frame.capture_ns)
         return FrameHealth(
@@ -307,12 +318,14 @@ class CameraHealth:
                 )
                 if not np.isnan(wanted)
             ),
-            is_doubtful=is_still or bool((holds & _SHOWS_NOTHING).any()),
+            is_doubtful=is_still or shows_nothing,
+            unseen=unseen,
         )
 
     def accept_view(self) -> None:
         """Take what is seen from now on as usual, and clear what stands: a person has looked."""
         self._view.forget()
+        self._parts.forget()
         self._holding.clear()
 
     def snapshot(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -325,6 +338,7 @@ class CameraHealth:
             "anchor": self._anchor.copy(),
             **self._holding.snapshot(),
             **self._view.snapshot(),
+            **self._parts.snapshot(),
         }
 
     def restore(self, arrays: Arrays) -> None:
@@ -335,6 +349,7 @@ class CameraHealth:
         self._anchor = arrays["anchor"].astype(np.uint8)
         self._holding.restore(arrays)
         self._view.restore(arrays)
+        self._parts.restore(arrays)
 
     def _begin(self, seen: PictureMeasures, at_ns: int) -> None:
         self._view.forget()

@@ -64,6 +64,12 @@ FLEETS = (
         scene=replace(_WORLD, design=13, seed=813, satellites=9, days=10, **_HEALTHY),  # type: ignore[arg-type]
     ),
     NamedFleet(name="other world 32", scene=replace(_WORLD, design=32, seed=3232, days=10)),
+    *(
+        NamedFleet(
+            name=f"other world {design}", scene=replace(_WORLD, design=design, seed=seed, days=10)
+        )
+        for design, seed in ((62, 6262), (71, 9071), (72, 9072))
+    ),
     NamedFleet(
         name="own simulator",
         scene=TelemetryScene(
@@ -95,6 +101,8 @@ FLEETS = (
         for design in (21, 22)
     ),
     NamedFleet(name="Basilisk 31", scene=replace(_BASILISK, design=31, seed=7331)),
+    NamedFleet(name="Basilisk 62", scene=replace(_BASILISK, design=62, seed=7362)),
+    NamedFleet(name="Basilisk 71", scene=replace(_BASILISK, design=71, seed=9071)),
     NamedFleet(
         name="Basilisk 23, healthy",
         scene=replace(_BASILISK, design=23, seed=7323, satellites=9, **_HEALTHY),

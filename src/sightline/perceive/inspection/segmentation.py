@@ -64,7 +64,7 @@ class NetworkSettings:
     Attributes:
         steps: of learning, at most; in a step each decoder looks at ``batch`` crops of pieces.
         batch: crops.
-        pieces: whose maps are kept.
+        pieces: whose maps are kept, 0.34 MB of 256 px each, however many pictures there are.
         piece_px, side_px: of a piece, and of a crop of it; multiples of 16.
         rate: greatest step of AdamW.
         bad_share: of the pieces, from pictures with marked defects; where there are none, with a
@@ -159,25 +159,25 @@ def cut_pieces(
     plain = [one for one in sources if one.mask is None]
     marked = [one for one in sources if one.mask is not None]
     alike = {fold: [one for one in plain if one.fold == fold] for fold in {o.fold for o in plain}}
-    kept: list[list[Halves]] = [[] for _ in STRIDES_PX]
-    shares, folds = [], []
-    for number in range(settings.pieces):
+    kept: list[Halves] = []
+    side, count = settings.piece_px // ODDS_PX, settings.pieces
+    share, fold = np.empty((count, side, side), np.float16), np.empty(count, np.int64)
+    for number in range(count):
         random = np.random.default_rng((settings.seed, 0, number))
         is_bad = random.random() < settings.bad_share
         among = marked if is_bad and marked else plain
         source = among[int(random.integers(len(among)))]
         draws = settings.drawn_share if marked else float(is_bad)
         piece, mask = _piece(source, alike[source.fold], settings, random, draws=draws)
-        for one, found in zip(kept, maps(piece), strict=True):
-            one.append(np.ascontiguousarray(found.transpose(1, 2, 0), np.float16))
-        side = settings.piece_px // ODDS_PX
+        found = [one.transpose(1, 2, 0) for one in maps(piece)]
+        if not kept:  # all at once: a list that is stacked would take twice the memory
+            kept = [np.empty((count, *one.shape), np.float16) for one in found]
+        for all_maps, one in zip(kept, found, strict=True):
+            all_maps[number] = one
         blocks = mask.reshape(side, ODDS_PX, side, ODDS_PX)
-        shares.append(blocks.mean(axis=(1, 3)).astype(np.float16))
-        folds.append(source.fold)
-        told(number + 1, settings.pieces)
-    return Pieces(
-        maps=tuple(np.stack(one) for one in kept), share=np.stack(shares), fold=np.array(folds)
-    )
+        share[number], fold[number] = blocks.mean(axis=(1, 3)), source.fold
+        told(number + 1, count)
+    return Pieces(maps=tuple(kept), share=share, fold=fold)
 
 
 def learn_network(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sightline.perceive.normal.counters import learnt_counters
-from sightline.perceive.normal.expectation import CommandTimes, Past, common_periods, learn
+from sightline.perceive.normal.expectation import CommandTimes
+from sightline.perceive.normal.expectation_learning import Past, common_periods, learn
 from sightline.perceive.normal.innovations import (
     LAGS,
     lag_means,

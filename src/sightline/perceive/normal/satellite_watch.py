@@ -29,11 +29,9 @@ from sightline.perceive.normal.expectation import (
     WARM_UP_S,
     CommandTimes,
     Expectation,
-    Past,
-    common_periods,
-    learn,
     since_last,
 )
+from sightline.perceive.normal.expectation_learning import Past, common_periods, learn
 from sightline.perceive.normal.first_sights import first_sights
 from sightline.perceive.normal.residual_tests import (
     REACH_S,

@@ -95,7 +95,8 @@ def test_a_replay_says_where_a_forged_command_differs(tmp_path):
     plan = plan_of(yard())
     run(plan, tmp_path / "run", [camera(seconds=2)])
     opened = RunDirectory.open(tmp_path / "run")
-    other = plan_of(yard(machines={"saw": {"cameras": ["east"], "hold_s": 0.0, "valid_s": 3.0}}))
+    saw = {"cameras": ["east"], "zones": ["pit"], "hold_s": 0.0, "valid_s": 3.0}
+    other = plan_of(yard(machines={"saw": saw}))
     changed = RunDirectory(path=opened.path, plan=other, sources=opened.sources)
     verdict = replay_run(changed)
     assert not verdict

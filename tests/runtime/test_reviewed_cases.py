@@ -77,13 +77,13 @@ def test_a_missed_detection_is_no_lost_machine(tmp_path):
 
 
 def test_a_camera_that_died_at_time_zero_is_no_sight(tmp_path):
-    plan = plan_of(two_cameras(zones={}, machines={"saw": _needing_both()}))
+    plan = plan_of(two_cameras(machines={"saw": _needing_both()}))
     run(plan, tmp_path / "run", [camera(seconds=0.1), camera("west", seconds=5)])
     assert {c.level for c in commands(tmp_path / "run")} == {CommandLevel.STOP}
 
 
 def _needing_both():
-    return {"cameras": ["east", "west"], "hold_s": 1.0, "valid_s": 3.0}
+    return {"cameras": ["east", "west"], "zones": ["pit"], "hold_s": 1.0, "valid_s": 3.0}
 
 
 def test_a_class_that_no_detector_reports_is_refused_with_its_zone():

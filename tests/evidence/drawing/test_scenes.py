@@ -236,7 +236,7 @@ def test_a_refused_frame_is_shown_as_refused_and_without_tracks(tmp_path):
 
 
 def test_a_run_that_decides_otherwise_now_is_not_drawn(stopped):
-    saw = {"cameras": ["east"], "hold_s": 0.0, "valid_s": 3.0}
+    saw = {"cameras": ["east"], "zones": ["pit"], "hold_s": 0.0, "valid_s": 3.0}
     other = plan_of(yard(machines={"saw": saw}))
     changed = RunDirectory(path=stopped.path, plan=other, sources=stopped.sources)
     with pytest.raises(LogError, match="was decided"):

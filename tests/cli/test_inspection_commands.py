@@ -148,6 +148,16 @@ def test_of_train_and_test_folders_the_test_is_kept_for_evaluation(data, tmp_pat
     assert (found["pictures"], found["learnt_from"]) == (13, 0)
 
 
+def test_training_ends_with_what_was_learnt_and_what_is_promised(data, tmp_path):
+    told = run(
+        "train", "inspection", str(data), "-o", str(tmp_path / "m"), "--backbone", "handcrafted",
+        "--drawn", "1",
+    )  # fmt: skip
+    assert "learnt    30 pictures of 30 good parts, 30 drawn defects" in told
+    assert "of good parts are rejected (5.0% asked, 95% sure, by 30 parts" in told
+    assert "of drawn defects, looked at like new parts" in told
+
+
 def test_labels_without_a_marked_picture_are_refused(data, tmp_path):
     parts = tmp_path / "parts"
     shutil.copytree(data / "good", parts / "good")

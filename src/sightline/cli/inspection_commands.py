@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -300,18 +300,48 @@ def _show_card(card: dict[str, Any], *, took_s: float, as_json: bool) -> None:
     console = Terminal()
     console.print(f"model     {card['model']}")
     console.print(f"digest    {card['digest']}")
-    for name in ("data", "features", "threshold", "figures", "place_rule"):
-        if name not in card:
-            continue
-        console.print(f"{name:9} {_shown(card[name])}")
-    if oddest := card.get("oddest_good_parts"):
-        said = ", ".join(f"{one['image']} {one['score']:.2f}" for one in oddest)
-        console.print(f"oddest    {said} (good parts that hold the threshold up: are they good?)")
-    for one in card.get("other_thresholds", []):
-        console.print(_said_choice(one))
+    lines = _said_inspector(card) if "oddest_good_parts" in card else _said_boards(card)
+    for line in lines:
+        console.print(line)
     for note in card["notes"]:
         console.print(f"note: {note}")
     console.print(f"took      {took_s:.1f} s")
+
+
+def _said_boards(card: dict[str, Any]) -> Iterator[str]:
+    for name in ("data", "features", "threshold", "figures"):
+        if name in card:
+            yield f"{name:9} {_shown(card[name])}"
+
+
+def _said_inspector(card: dict[str, Any]) -> Iterator[str]:
+    """What was learnt from what, and what the thresholds promise; the card itself has all of it."""
+    data, threshold = card["data"], card["threshold"]
+    beside = [f"{data['drawn_pictures']} drawn defects"] if data["drawn_pictures"] else []
+    if data["learnt_bad_pictures"]:
+        beside.append(f"{data['learnt_bad_pictures']} marked pictures")
+    yield (
+        f"learnt    {data['learnt_good_pictures']} pictures of {data['learnt_good_parts']} good "
+        f"parts, {' and '.join(beside) or 'nothing else'}"
+    )
+    left = data["refused"] | {"without a mask": data["bad_without_mask"]}
+    if said := ", ".join(f"{count} {why}" for why, count in left.items() if count):
+        yield f"left out  {said}"
+    yield f"features  {card['features']['source']}; licence: {card['features']['licence']}"
+    yield (
+        f"threshold rejects from {threshold['reject_from']:.2f}, review from "
+        f"{threshold['review_from']:.2f}: at most {threshold['false_reject_rate_bound']:.1%} of "
+        f"good parts are rejected ({threshold['false_reject_rate_asked']:.1%} asked, "
+        f"{threshold['confidence']:.0%} sure, by {threshold['held_back_parts']} parts that it "
+        "did not know)"
+    )
+    for name, figure in card["figures"].items():
+        yield f"figure    {name.replace('_', ' ')} {_shown(figure)}"
+    oddest = ", ".join(f"{one['image']} {one['score']:.2f}" for one in card["oddest_good_parts"])
+    yield f"oddest    {oddest} (good parts that hold the threshold up: are they good?)"
+    now, *others = card["other_thresholds"]
+    yield f"finds     {now['found']:.0%} of {now['of']} defects, looked at like new parts"
+    yield from (_said_choice(one) for one in others if one["found"] > now["found"])
 
 
 def _said_choice(one: dict[str, Any]) -> str:

@@ -265,7 +265,7 @@ class RunDirectory:
         """
         if not (path / MANIFEST).exists():
             raise LogError(
-                expected=f"the folder of a run, with {MANIFEST}",
+                expected=f"a run directory with {MANIFEST}",
                 got="a folder without it" if path.is_dir() else "no such folder",
                 where=str(path),
                 action="give the folder that was passed as --out",

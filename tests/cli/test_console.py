@@ -290,3 +290,17 @@ main()
     line, document = done.stdout.split("\n", 1)
     assert (done.returncode, line) == (0, "\\u25b2 \\xe9")
     assert json.loads(document) == ["\u25b2 \u00e9 \U0001f600"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_the_command_calculates_on_one_thread_unless_it_is_told_otherwise(given, kept):
+    code = (
+        "import os, sys\nfrom sightline.cli import main\nassert 'numpy' not in sys.modules\n"
+        "sys.argv = ['sightline', '--help']\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"} | given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == kept

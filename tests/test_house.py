@@ -154,6 +154,7 @@ ENGINE_SHELL = {
     *("guarding", "isolated", "isolated_process", "exchange", "camera_inbox", "workers"),
     "ray_workers",  # the same in actors
     "steady_clock",  # looked at by several threads
+    "one_thread",  # of libraries, and runs in several threads share them: a core sees to it itself
     # weights of detectors, which are files
     "answerers",
 }

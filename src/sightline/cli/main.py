@@ -210,8 +210,9 @@ def _leaving_in_time() -> Iterator[None]:
 @_leaving_in_time()
 def main() -> None:
     """Entry point of the ``sightline`` command."""
-    # How a sum is dealt out to threads decides its last bits: a run that learns would have another
-    # digest on a machine with more cores, and would not replay there. Before NumPy is imported.
+    # How a sum is dealt out to threads decides its last bits: what is learnt outside a run
+    # (`detect`, `train`) would be other bytes on a machine with more cores. The core of a run sees
+    # to it itself. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of Latin-1 has no triangle
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -29,6 +29,7 @@ from sightline.runtime.engine.guard import Outcome
 from sightline.runtime.engine.headers import FrameHeader
 from sightline.runtime.engine.items import Items
 from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.one_thread import OneThread
 from sightline.runtime.engine.operator_inputs import OperatorInputs
 from sightline.runtime.engine.outputs import StageRows, StepOutput
 from sightline.runtime.engine.row_counts import RowCounts
@@ -106,6 +107,7 @@ class PartitionCore:
         self._new_keys = NewKeys(self.streams) if self._has_desk else None
         self._inputs = OperatorInputs(plan, limits=limits)
         self._clock = ClockWatch(plan.digest)
+        self._one_thread = OneThread()  # all that the stages need is loaded by now
         self._watches: dict[str, list[Watch]] = {
             chain.chain.name: [
                 step.stage.begin_watch(
@@ -156,7 +158,8 @@ class PartitionCore:
                 where=f"partition {self.partition}, sequence {entry.sequence}",
                 action="run `sightline verify` on the run",
             )
-        return handler(self, entry)
+        with self._one_thread:
+            return handler(self, entry)
 
     def step_rows(self, source: str, share: Share) -> StepOutput:
         """Apply an INPUT entry whose rows the caller already has."""

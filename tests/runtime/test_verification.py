@@ -61,6 +61,10 @@ def files(run_path):
     return sorted(str(p.relative_to(run_path)) for p in run_path.rglob("*") if p.is_file())
 
 
+def problems_of(run_path):
+    return verify_run(RunDirectory.open(run_path, has_logs=False)).problems
+
+
 def holds(run_path):
     """Whether verify says that a run is whole."""
     try:
@@ -128,6 +132,14 @@ def test_any_file_of_another_run_with_the_same_input_is_found(finished, another,
         shutil.rmtree(changed)
 
 
+@pytest.mark.parametrize(
+    "name", ["log/p000/zzz.mcap", "log/fan-in/1.mcap", "checkpoints/p000/notes.txt"]
+)
+def test_a_file_that_nothing_reads_is_found(copy, name):
+    (copy / name).write_bytes(b"something")
+    assert f"{name}: nothing reads it" in str(problems_of(copy))
+
+
 @pytest.mark.parametrize("what", ["log", "log/p000", "log/fan-in", "ledger.sqlite"])
 def test_whatever_is_removed_whole_is_found(copy, what):
     target = copy / what
@@ -167,6 +179,20 @@ def shortened(run_path, name, groups):
 def test_a_log_that_was_cut_and_finished_anew_is_found(copy, name, groups):
     shortened(copy, name, groups)
     assert not holds(copy)
+
+
+def test_a_closed_run_is_not_resumed_on_a_ledger_that_was_changed(copy):
+    with sqlite3.connect(copy / "ledger.sqlite") as connection:
+        connection.execute("UPDATE decisions SET severity = 'info'")
+    connection.close()
+    with pytest.raises(LogError, match="changed since the run was closed"):
+        run(copy, resume=True)
+
+
+def test_a_closed_run_whose_ledger_is_gone_is_resumed(copy):
+    (copy / "ledger.sqlite").unlink()
+    run(copy, resume=True)
+    assert holds(copy)
 
 
 @pytest.mark.parametrize("name", ["p000", "fan-in"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.act import Ledger, RunMetrics
-from sightline.act.ledger_database import recorded_address, settled_digest
+from sightline.act.ledger_database import file_digest, recorded_address, settled_digest
 from sightline.errors import LogError, SinkError, SourceError, UsageError
 from sightline.limits import Limits
 from sightline.recorder import DirectoryStorage
@@ -257,7 +257,24 @@ def open_run(
                 action="restore the files, or start a new run",
             )
     check_heads(run)
+    _check_closed_ledger(run)
     return run.in_state(RunState(epoch=run.state.epoch + 1, is_closed=False, heads=run.state.heads))
+
+
+def _check_closed_ledger(run: RunDirectory) -> None:
+    """Refuse a ledger that was changed since the run was closed: the next digest would hide it.
+    up. One that is gone is rebuilt from the log, and of a killed run nobody knows a digest.
+    """
+    if run.state.ledger_digest and file_digest(run.ledger_path) not in {
+        "",
+        run.state.ledger_digest,
+    }:
+        raise LogError(
+            expected="the ledger as the run left it",
+            got="another one: it was changed since the run was closed",
+            where=str(run.ledger_path),
+            action="restore it, or move it away: it is rebuilt from the log",
+        )
 
 
 @contextmanager

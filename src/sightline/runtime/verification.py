@@ -22,7 +22,8 @@ from sightline.recorder import verify_log
 from sightline.recorder.chain import ChainHead, root_of
 from sightline.recorder.checkpoint import checkpoint_files, read_checkpoint
 from sightline.recorder.retention import first_kept
-from sightline.recorder.segment_format import log_folder
+from sightline.recorder.segment_format import list_segments, log_folder, segment_path
+from sightline.recorder.storage import TEMPORARY_SUFFIX
 from sightline.recorder.walk import ChainVerdict, chain_hash_at, is_logged_checkpoint
 from sightline.records import Accounts
 from sightline.runtime.engine.heads import newest_heads
@@ -250,6 +251,16 @@ def _foreign_names(run: RunDirectory) -> Iterator[str]:
         for name in names:
             if name not in run.partitions:
                 yield f"{folder}/{name}: of no partition of this run"
+    for name in run.partitions:
+        with suppress(SightlineError):  # a log that cannot be listed is told of by its own check
+            read = [segment_path(name, i) for i in list_segments(run.storage, name)]
+            read += [path for _, path in checkpoint_files(run.storage, name)]
+            for folder in (log_folder(name), f"checkpoints/{name}"):
+                yield from (
+                    f"{folder}/{file}: nothing reads it: it is no part of this run; move it away"
+                    for file in run.storage.listdir(folder)
+                    if f"{folder}/{file}" not in read and not file.endswith(TEMPORARY_SUFFIX)
+                )
 
 
 def _wrong_checkpoints(run: RunDirectory, name: str, limits: Limits) -> Iterator[str]:

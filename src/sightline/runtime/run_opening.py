@@ -263,12 +263,11 @@ def open_run(
 
 def _check_closed_ledger(run: RunDirectory) -> None:
     """Refuse a ledger that was changed since the run was closed: the next digest would hide it.
-    up. One that is gone is rebuilt from the log, and of a killed run nobody knows a digest.
+
+    One that is gone is rebuilt from the log, and of a killed run nobody knows a digest.
     """
-    if run.state.ledger_digest and file_digest(run.ledger_path) not in {
-        "",
-        run.state.ledger_digest,
-    }:
+    noted = run.state.ledger_digest
+    if noted and file_digest(run.ledger_path) not in {"", noted}:
         raise LogError(
             expected="the ledger as the run left it",
             got="another one: it was changed since the run was closed",

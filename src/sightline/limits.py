@@ -132,6 +132,9 @@ class Limits:
     get no score, and their series are counted as without room."""
     max_commands_of_key: int = 20_000
     """Commands to one key that a stage which reads them remembers. Beyond it the oldest go."""
+    max_versions: int = 1_000
+    """Versions that a stage which compares them remembers. Further ones are not judged, and
+    counted."""
     max_open_decisions: int = 1_000_000
     """Decisions that may still be revised, per partition. Beyond it the oldest become final."""
     max_standing: int = 10_000

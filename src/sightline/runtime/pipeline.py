@@ -40,6 +40,7 @@ BUILT_IN_STAGES: Mapping[str, str] = {
     "level_deviation": "sightline.runtime.stages.deviation:LevelDeviation",
     "expectation": "sightline.runtime.stages.expectation:ExpectationStage",
     "novelty": "sightline.runtime.stages.novelty:NoveltyStage",
+    "version_change": "sightline.runtime.stages.version_change:VersionChangeStage",
     "calibration": "sightline.runtime.stages.calibration:CalibrationStage",
     "packet_loss": "sightline.runtime.stages.packet_loss:PacketLossStage",
     "alarm": "sightline.runtime.stages.alarm:AlarmStage",

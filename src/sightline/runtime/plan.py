@@ -13,6 +13,7 @@ from sightline.runtime.pipeline import (
     Pipeline,
 )
 from sightline.runtime.stage import (
+    AllKeysStage,
     AnyStage,
     Chain,
     Stage,
@@ -118,6 +119,12 @@ class Plan:
                 return chain
         watch = next(w for w in self.watches if w.name == stage)
         return self.chain_of(watch.stage.settings.input)
+
+    @property
+    def over_all_keys(self) -> tuple[Step, ...]:
+        """Stages with a half over all keys, in the fan-in partition."""
+        steps = (step for chain in self.chains for step in chain.steps)
+        return tuple(step for step in steps if isinstance(step.stage, AllKeysStage))
 
     def deciding_steps(self) -> dict[str, Step]:
         """All series stages that decide, by name."""

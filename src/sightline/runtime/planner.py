@@ -33,6 +33,7 @@ from sightline.runtime.plan import ITEM_KEY, ITEM_TIME, Plan, share_of_budget_s
 from sightline.runtime.settings import DecidingSettings, DetectorSettings, StageSettings
 from sightline.runtime.stage import (
     BY_FALLBACK,
+    AllKeysStage,
     AnyStage,
     Chain,
     Measure,
@@ -187,7 +188,10 @@ class Planner:
             chains=tuple(chains),
             watches=tuple(watches),
             items=steps,
-            has_fan_in=bool(watches) or inhibits or p.alerting is not None,
+            has_fan_in=bool(watches)
+            or inhibits
+            or p.alerting is not None
+            or any(isinstance(s, AllKeysStage) for s in self.stages.values()),
             folder=self.folder,
             origin=self.where,
         )
@@ -395,7 +399,8 @@ class Planner:
         while progress:
             progress = False
             for name, stage in list(waiting.items()):
-                if stage.settings.input in reached and stage.settings.scope == "key":
+                is_of_keys = stage.settings.scope == "key" or isinstance(stage, AllKeysStage)
+                if stage.settings.input in reached and is_of_keys:
                     reached.add(name)
                     found.append(name)
                     del waiting[name]

@@ -621,3 +621,59 @@ class WatchStage(Stage):
             contract: of the source.
         """
         raise TypeError(f"{type(self).__name__} watches nothing")
+
+
+# --- stages over all keys -------------------------------------------------------------------------
+
+
+class AllKeysStage(Stage):
+    """A stage in two halves: one with each partition's keys, one over all keys in the fan-in.
+
+    The half with the keys is the stage's state in a partition (:meth:`begin_state`). It follows
+    settled windows, and what its ``report`` gives at the end of a tick, JSON-ready, goes to the
+    fan-in with the partition's summary, and so into its log. The other half takes the reports of
+    all partitions in their order, and decides.
+    """
+
+    writes: ClassVar[str] = "decisions"
+    scopes: ClassVar[tuple[Scope, ...]] = ("global",)
+    decides: ClassVar[bool] = True
+
+    @property
+    def attribute(self) -> str:
+        """What its subjects ``NAME=VALUE`` are named by: the name."""
+        raise TypeError(f"{type(self).__name__} names its subjects by nothing")
+
+    def begin_all_keys(self, step: Step, *, pipeline: str, limits: Limits) -> AllKeys:
+        """The half over all keys; empty.
+
+        Args:
+            step: of the stage.
+            pipeline: digest of the pipeline.
+            limits: bounds of its state.
+        """
+        raise TypeError(f"{type(self).__name__} has no half over all keys")
+
+
+class AllKeys(Protocol):
+    """The half of a stage that is over all keys; its state between two epochs."""
+
+    step: Step
+
+    def take(self, report: Any) -> None:
+        """What one partition reports."""
+
+    def look(self, settled_ns: int) -> list[SubjectTransitions]:
+        """What follows from all that happened before ``settled_ns``, which cannot change."""
+
+    def advice(self) -> str:
+        """What could not be judged, and what would have to be given; empty if all could."""
+
+    def at_bounds(self) -> tuple[tuple[str, int], ...]:
+        """By bound that was reached: what it has cost."""
+
+    def snapshot(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Arrays, between two epochs."""
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Inverse of :meth:`snapshot`."""

@@ -99,16 +99,18 @@ class Subjects:
         self._contracts = plan.streams
         self._source_of: dict[str, str] = {}
         self._is_group: dict[str, bool] = {}
+        over_all_keys = {step.name for step in plan.over_all_keys}
         parts: dict[str, set[str]] = {}
         for chain in plan.chains:
             for step in chain.steps:
-                if step.stage.decides:
+                if step.stage.decides and step.name not in over_all_keys:
                     self._source_of[step.name] = chain.source
                     fields = {m.field for m in step.reads} or {""}
                     parts.setdefault(chain.source, set()).update(fields)
         for step in plan.watches:
             self._source_of[step.name] = plan.chain_of(step.name).source
             self._is_group[step.name] = True
+        self._over_all_keys = over_all_keys
         self._subjects_per_key = {source: len(found) for source, found in parts.items()}
         self._population: dict[tuple[str, str], int] = {}
         self.is_changed = True
@@ -134,6 +136,9 @@ class Subjects:
 
     def attributes(self, decision: Decision) -> dict[str, str]:
         """What the subject of a decision may share with others."""
+        if decision.kind in self._over_all_keys:
+            name, _, value = decision.subject.partition("=")
+            return self._chosen({name: value})
         source = self._source_of.get(decision.kind)
         if source is None:  # of an item stage: its subject begins with the camera or the machine
             return self._chosen({ITEM_KEY: decision.subject.split("/")[0]})

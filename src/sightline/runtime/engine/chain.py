@@ -6,7 +6,7 @@ from there; the circuit breaker decides whether it asks at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,15 @@ from sightline.runtime.engine.stage_timer import StageTimer
 from sightline.runtime.engine.stream import Names, StreamState
 from sightline.runtime.engine.summary import PresenceSummary
 from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Chain, Closing, RootStage, Step, SubjectTransitions, Windows
+from sightline.runtime.stage import (
+    AllKeysStage,
+    Chain,
+    Closing,
+    RootStage,
+    Step,
+    SubjectTransitions,
+    Windows,
+)
 
 _CODE_BITS = 42
 
@@ -113,9 +121,21 @@ class ChainState:
             state.settle(self.series, settled_ns)
         self.series.trim(settled_ns=settled_ns, lookback=self.chain.lookback)
 
+    def reports(self) -> Iterator[tuple[str, Any]]:
+        """By stage over all keys, what it reports to its other half since the last call, if any."""
+        for step in self.chain.steps:
+            if isinstance(step.stage, AllKeysStage):
+                report = self.states[step.name].report(self.stream.keys)
+                if report is not None:
+                    yield step.name, report
+
     def learning(self) -> dict[str, Learning]:
         """How far each stage that learns knows its series."""
-        return {name: state.learning(len(self.stream.keys)) for name, state in self.states.items()}
+        return {
+            step.name: self.states[step.name].learning(len(self.stream.keys))
+            for step in self.chain.steps
+            if step.name in self.states and not isinstance(step.stage, AllKeysStage)
+        }
 
     def newest_before(self, key: str, column: str, at_ns: int) -> tuple[float, int]:
         """Value and end of the newest closed window of ``key`` that ends at or before ``at_ns``.

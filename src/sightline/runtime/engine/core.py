@@ -338,6 +338,7 @@ class PartitionCore:
                 presence=tuple(self._presence_out),
                 candidates=tuple(self._candidates_out),
                 new_keys=self._new_keys.take() if self._new_keys else (),
+                reports={n: r for chain in self.chains for n, r in chain.reports()},
             )
             self._presence_out, self._candidates_out = [], []
         if self.chains:

@@ -32,7 +32,7 @@ from sightline.runtime.engine.stage_timer import StageTimer, Untimed
 from sightline.runtime.engine.stream import Names
 from sightline.runtime.engine.summary import PresenceSummary, Summary
 from sightline.runtime.plan import Plan
-from sightline.runtime.stage import Step, Watch, WatchStage
+from sightline.runtime.stage import AllKeys, AllKeysStage, Step, Watch, WatchStage
 from sightline.sense.admission import Share
 from sightline.sense.event_time import FOREVER_NS, NEVER_NS
 
@@ -73,6 +73,7 @@ class FanInCore:
         self.is_finished = False
         self._waiting: dict[int, Summary] = {}
         self._presence = [group_presence(plan, step) for step in plan.watches]
+        self._all_keys = [_begun(plan, step, limits) for step in plan.over_all_keys]
         has_desk = plan.pipeline.alerting is not None
         self.desk = DeskStage(plan, limits=limits) if has_desk else None
         """The alert desk, if the pipeline has one."""
@@ -137,6 +138,11 @@ class FanInCore:
                 said = self._silences(presence, tick_ns=tick_ns, is_final=is_final, output=output)
             output.decisions.extend(said)
             touched.update(self._note(decision) for decision in said)
+        for half in self._all_keys:
+            with self._timer.span(half.step.name):
+                said = self._of_all_keys(half, summaries, tick_ns=tick_ns, is_final=is_final)
+            output.decisions.extend(said)
+            touched.update(self._note(decision) for decision in said)
         with self._timer.span(INHIBITION):
             self._release(touched, FOREVER_NS if is_final else now_ns, output)
         if self.desk is not None:
@@ -192,6 +198,25 @@ class FanInCore:
             output.digests[presence.watch.step.name] = presence.watch.digest
         settled = np.full(len(presence.names), tick_ns - contract.max_backlog_ns, np.int64)
         presence.series.trim(settled_ns=settled, lookback=1)
+        return said
+
+    # --- stages over all keys -----------------------------------------------------------------
+
+    def _of_all_keys(
+        self, half: AllKeys, summaries: list[Summary], *, tick_ns: int, is_final: bool
+    ) -> list[Decision]:
+        """Hand on what the partitions report; what follows when nothing can be late any more."""
+        for summary in summaries:
+            if half.step.name in summary.reports:
+                half.take(summary.reports[half.step.name])
+        said: list[Decision] = []
+        for change in half.look(FOREVER_NS if is_final else tick_ns - self.plan.max_backlog_ns):
+            said += self.issued.reconcile(
+                half.step.name,
+                change.subject,
+                self._inputs.visible(change.decisions),
+                from_ns=change.from_ns,
+            )
         return said
 
     # --- inhibition ---------------------------------------------------------------------------
@@ -283,15 +308,16 @@ class FanInCore:
     def at_bounds(self) -> tuple[tuple[str, int], ...]:
         """Decisions that became final early, for want of room."""
         count = self.issued.made_final
-        return (("max_open_decisions", count),) if count else ()
+        final = (("max_open_decisions", count),) if count else ()
+        return (*final, *(one for half in self._all_keys for one in half.at_bounds()))
 
     def left_aside(self) -> tuple[tuple[str, str, int], ...]:
         """The fan-in sees no pictures."""
         return ()
 
     def advice(self) -> tuple[tuple[str, str], ...]:
-        """The fan-in sees no pictures."""
-        return ()
+        """(stage, text): what a stage over all keys could not judge."""
+        return tuple((half.step.name, text) for half in self._all_keys if (text := half.advice()))
 
     def breaker_phases(self) -> tuple[tuple[str, str], ...]:
         """The fan-in has no guarded stages."""
@@ -321,6 +347,9 @@ class FanInCore:
         for presence in self._presence:
             for name, array in presence.series.snapshot().items():
                 parts.arrays[f"presence.{presence.watch.step.name}.{name}"] = array
+        for half in self._all_keys:
+            for name, array in half.snapshot().items():
+                parts.arrays[f"all_keys.{half.step.name}.{name}"] = array
         return parts
 
     def restore(self, parts: StateParts) -> None:
@@ -356,6 +385,11 @@ class FanInCore:
             )
             again.watch.restore(core["silent"][name])
             self._presence[i] = again
+        for half in self._all_keys:
+            begins = f"all_keys.{half.step.name}."
+            half.restore(
+                {n.removeprefix(begins): a for n, a in parts.arrays.items() if n.startswith(begins)}
+            )
         if self.desk is not None:
             self.desk.restore(core["desk"])
         self._wider = self._index_wider(self._wider_kinds)
@@ -368,6 +402,12 @@ class FanInCore:
             where="fan-in",
             action="run `sightline verify` on the run",
         )
+
+
+def _begun(plan: Plan, step: Step, limits: Limits) -> AllKeys:
+    """The half of a stage that is over all keys; empty."""
+    assert isinstance(step.stage, AllKeysStage)
+    return step.stage.begin_all_keys(step, pipeline=plan.digest, limits=limits)
 
 
 # --- stages that watch for what does not come -----------------------------------------------------

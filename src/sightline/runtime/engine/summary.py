@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.errors import LogError
@@ -41,6 +42,7 @@ class Summary:
         candidates: revisions of decisions that wider ones may inhibit, or that may inhibit; with
             an alert desk revisions of all decisions.
         new_keys: keys that were heard of for the first time, for an alert desk.
+        reports: by stage over all keys, what its half here reports, JSON-ready.
     """
 
     partition: int
@@ -50,6 +52,7 @@ class Summary:
     presence: tuple[PresenceSummary, ...]
     candidates: tuple[Decision, ...]
     new_keys: tuple[KnownKey, ...] = ()
+    reports: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """JSON, UTF-8."""
@@ -66,6 +69,8 @@ class Summary:
         }
         if self.new_keys:
             plain["new_keys"] = self.new_keys
+        if self.reports:
+            plain["reports"] = self.reports
         return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -94,6 +99,7 @@ class Summary:
                 ),
                 candidates=tuple(Decision.from_mapping(d) for d in plain["candidates"]),
                 new_keys=tuple((k[0], k[1], k[2]) for k in plain.get("new_keys", ())),
+                reports=plain.get("reports", {}),
             )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise LogError(

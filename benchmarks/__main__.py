@@ -738,6 +738,39 @@ def surfaces(
 
 
 @app.command()
+def patchcore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
+    quarter: Annotated[int, typer.Option(min=0, max=3, help="Of the parts, kept apart.")] = 2,
+    part: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Its first group is the part.")
+    ] = None,
+    part_gap: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
+    ] = 0,
+    most: Annotated[int, typer.Option(min=20, help="Good pictures learnt from.")] = 200,
+    share: Annotated[float, typer.Option(help="Of the patches that PatchCore keeps.")] = 0.01,
+    peer_python: Annotated[
+        Path, typer.Option(metavar="FILE", help="Interpreter with anomalib.")
+    ] = Path(".venv-anomalib/bin/python"),
+    as_json: Json = False,
+) -> None:
+    """An inspector beside anomalib's PatchCore with the same backbone: AUROC, and time."""
+    from benchmarks.patchcore import bench_patchcore
+
+    result = bench_patchcore(
+        folder,
+        quarter=quarter,
+        part=part,
+        part_gap=part_gap,
+        most=most,
+        share=share,
+        peer_python=peer_python,
+        progress=_say,
+    )
+    _show(result, as_json=as_json)
+
+
+@app.command()
 def house(
     against: Annotated[
         Path | None, typer.Option(metavar="DIR", help="An older checkout, or its src folder.")

@@ -1,4 +1,4 @@
-"""Inspectors of surfaces, by quarters of the parts; how long a picture takes; PatchCore beside it.
+"""Inspectors of surfaces, by quarters of the parts; how long a picture takes.
 
 Parts (not pictures) are dealt out in quarters by the seed. An inspector learns from the good
 pictures of three of them and is held against all pictures of the fourth. Settings may be chosen on
@@ -101,7 +101,7 @@ def bench_surfaces(
         loaded = load_inspector(out)
         progress(f"looking at quarter {quarter}")
         found = evaluate_model(loaded, own)
-        speed = _timed_apart(out, own)
+        speed = timed_apart(out, own)
     good = [i for i, one in enumerate(found.pictures) if one.is_good]
     unseen = part_scores(
         [float(found.score[i]) for i in good], [found.pictures[i].part for i in good]
@@ -128,7 +128,7 @@ def score_quantiles(scores: Floats) -> dict[str, float]:
     return dict(zip(("p50", "p90", "p95", "most"), quantiles.round(3).tolist(), strict=True))
 
 
-def _timed_apart(model: Path, pictures: Sequence[PartPicture]) -> dict[str, Any]:
+def timed_apart(model: Path, pictures: Sequence[PartPicture]) -> dict[str, Any]:
     """:func:`time_pictures` in a process of its own.
 
     The libraries of this one have a thread for each core; on one core they would fight.
@@ -152,7 +152,7 @@ def time_pictures(model: InspectorModel, paths: Sequence[Path]) -> dict[str, Any
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:
-        files = [_small_jpeg(path) for path in paths]
+        files = [small_jpeg(path) for path in paths]
         wall_ms, processor_ms = [], []
         for k in range(_TIMED + 5):
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
@@ -170,7 +170,8 @@ def time_pictures(model: InspectorModel, paths: Sequence[Path]) -> dict[str, Any
     return found | {"pictures_per_processor_s": round(1000 / float(np.mean(processor_ms[5:])), 1)}
 
 
-def _small_jpeg(path: Path) -> bytes:
+def small_jpeg(path: Path) -> bytes:
+    """A picture as a JPEG of 256 x 256."""
     pixels = read_picture(path)
     assert isinstance(pixels, np.ndarray)
     return cv2.imencode(".jpg", cv2.resize(pixels, (_SIDE_PX, _SIDE_PX)))[1].tobytes()

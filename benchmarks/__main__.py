@@ -571,6 +571,29 @@ def pets_pixels(
         typer.echo(line)
 
 
+@app.command()
+def doubts(
+    detections: Annotated[Path, typer.Argument(metavar="DET.txt", help="In MOTChallenge form.")],
+    rate_hz: Annotated[float, typer.Option(help="Frames per second.")],
+    width_px: Annotated[int, typer.Option(min=1, help="Of the pictures.")],
+    height_px: Annotated[int, typer.Option(min=1, help="Of the pictures.")],
+    min_score: Annotated[float, typer.Option(help="Least score that counts.")] = 0.25,
+    as_json: Json = False,
+) -> None:
+    """How often what is no track yet would make machines slow, were all of it forbidden."""
+    from dataclasses import asdict
+
+    from benchmarks.doubts import count_doubts, doubt_line
+
+    found = count_doubts(
+        detections, rate_hz=rate_hz, picture_px=(width_px, height_px), min_score=min_score
+    )
+    if as_json:
+        print_json(asdict(found))
+        return
+    typer.echo(doubt_line(found))
+
+
 # --- published benchmarks of anomaly detection ---------------------------------------------------
 
 BenchmarkFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the benchmark.")]

@@ -102,7 +102,8 @@ def test_the_frame_that_led_to_it_is_told_with_its_boxes_and_who_answered(stop):
 
 def test_the_command_before_and_after_and_the_one_that_lets_go_are_told(stop):
     machine = stop.cameras.machines[0]
-    assert (machine.before.level, machine.after.level) == ("none", "stop")
+    assert (machine.before.level, machine.after.level) == ("slow", "stop")
+    assert [reason.code for reason in machine.before.reasons] == ["UNCONFIRMED_IN_ZONE"]
     assert [command.level for command in machine.later] == ["none"]
 
 
@@ -141,7 +142,7 @@ def test_a_decision_is_found_by_the_beginning_of_its_id(visited):
 
 
 def test_a_command_is_found_by_its_id_and_by_id_and_revision(visited, stop):
-    command = stop.cameras.machines[0].after
+    command = stop.cameras.machines[0].before  # the first of the episode, which made it slow
     again = explain(visited, command.command_id)
     assert again.said.what == command
     third = explain(visited, f"{command.command_id[:12]}:2")

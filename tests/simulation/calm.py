@@ -302,9 +302,9 @@ KINDS = {
 }
 
 
-def draw_scene(seed):
-    """The scene of a seed; the kinds take turns."""
-    kind = list(KINDS)[seed % len(KINDS)]
+def draw_scene(seed, kind=None):
+    """The scene of a seed; the kinds take turns, unless one is given."""
+    kind = kind or list(KINDS)[seed % len(KINDS)]
     return Scene(kind=kind, seed=seed, **KINDS[kind](np.random.default_rng([seed, 5])))
 
 
@@ -399,6 +399,7 @@ class Verdict:
         empty_s: time in which nobody is.
         seconds: of the scene.
         needless_by_s: the needless time by the first reason of the command then in force.
+        slow_s: time at SLOW though nobody is in the pit.
     """
 
     kind: str
@@ -408,6 +409,7 @@ class Verdict:
     empty_s: float
     seconds: float
     needless_by_s: dict[str, float] = field(default_factory=dict)
+    slow_s: float = 0.0
 
     @property
     def is_false_calm(self):
@@ -431,7 +433,7 @@ def judge(scene, out):
         for entry in read_entries(run.storage, "p000", kinds={EntryKind.COMMAND})
     ]
     signs = [d for d in run.decisions() if d.kind.startswith(("camera_", "detector_"))]
-    step_s, calm_s, longest_s, needless_s, empty_s = 0.05, 0.0, 0.0, 0.0, 0.0
+    step_s, calm_s, longest_s, needless_s, slow_s, empty_s = 0.05, 0.0, 0.0, 0.0, 0.0, 0.0
     by_s = {}
     for at_s in np.arange(0.0, scene.seconds, step_s):
         at_ns = round(at_s * NS_PER_S)
@@ -447,6 +449,8 @@ def judge(scene, out):
         calm_s = calm_s + step_s if is_taken and is_calm else 0.0
         longest_s = max(longest_s, calm_s)
         empty_s += 0.0 if is_taken else step_s
+        if level is CommandLevel.SLOW and not is_taken:
+            slow_s += step_s
         if level is CommandLevel.STOP and not is_taken:
             needless_s += step_s
             why = before[-1].reasons[0].code if is_valid else "NO_COMMAND"
@@ -459,20 +463,23 @@ def judge(scene, out):
         empty_s=empty_s,
         seconds=scene.seconds,
         needless_by_s={why: round(s, 2) for why, s in by_s.items()},
+        slow_s=slow_s,
     )
 
 
 def shares(verdicts):
-    """Lines: by kind, scenes, false calm, and the share of the empty time at a needless STOP."""
+    """Lines: by kind, scenes, false calm, and the shares of the empty time at STOP and at SLOW."""
     for kind in [*KINDS, "all"]:
         of = [v for v in verdicts if kind in (v.kind, "all")]
         if of:
             empty_s = sum(v.empty_s for v in of)
             needless = sum(v.needless_s for v in of) / empty_s if empty_s else 0.0
+            slow = sum(v.slow_s for v in of) / empty_s if empty_s else 0.0
             wrong = [v.seed for v in of if v.is_false_calm]
             yield (
                 f"{kind:16} {len(of):5} scenes  false calm {len(wrong):4}  "
-                f"needless STOP {needless:6.1%} of the time with nobody in the pit"
+                f"needless STOP {needless:6.1%}, SLOW {slow:5.2%} "
+                "of the time with nobody in the pit"
             )
     empty_s = sum(v.empty_s for v in verdicts)
     by_s = {}

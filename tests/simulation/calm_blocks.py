@@ -2,6 +2,8 @@
 
     python tests/simulation/calm_blocks.py KEPT.jsonl --first 1000 --scenes 1000
 
+With ``--kind "weak scores"`` all of them are of that kind; give them a file of their own.
+
 Each verdict is a line of KEPT.jsonl as soon as it is known. Seeds that are in the file are not run
 again, so what was stopped goes on where it was. Every 50 scenes the totals so far are printed;
 exit code 1 when a machine was calm while somebody was in the pit.
@@ -15,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from simulation.calm import Verdict, draw_scene, judge, run_scene, shares
+from simulation.calm import KINDS, Verdict, draw_scene, judge, run_scene, shares
 
 BLOCK = 50
 
@@ -27,10 +29,10 @@ def kept_verdicts(path):
     return {verdict.seed: verdict for verdict in verdicts}
 
 
-def run_block(path, seeds):
+def run_block(path, seeds, kind):
     """Judge these scenes, a line of the file for each."""
     for seed in seeds:
-        scene = draw_scene(seed)
+        scene = draw_scene(seed, kind)
         with tempfile.TemporaryDirectory() as folder, path.open("a") as kept:
             run_scene(scene, Path(folder) / "run")
             kept.write(json.dumps(asdict(judge(scene, Path(folder) / "run"))) + "\n")
@@ -42,11 +44,13 @@ def main():
     parser.add_argument("kept", type=Path)
     parser.add_argument("--first", type=int, default=1_000)
     parser.add_argument("--scenes", type=int, default=1_000)
+    parser.add_argument("--kind", choices=list(KINDS))
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.scenes)
     for at in range(0, len(seeds), BLOCK):
         block = seeds[at : at + BLOCK]
-        run_block(asked.kept, [seed for seed in block if seed not in kept_verdicts(asked.kept)])
+        kept = kept_verdicts(asked.kept)
+        run_block(asked.kept, [seed for seed in block if seed not in kept], asked.kind)
         verdicts = [v for v in kept_verdicts(asked.kept).values() if v.seed in seeds]
         print(f"seeds {seeds[0]} to {block[-1]}", *shares(verdicts), sep="\n", flush=True)
     sys.exit(any(v.is_false_calm for v in verdicts))

@@ -109,7 +109,7 @@ def _level(level: CommandLevel) -> str:
 def _whom(concerns: tuple[Concern, ...]) -> str:
     parts = []
     for concern in concerns[:3]:
-        who = "nobody in sight" if concern.track_id is None else f"track {concern.track_id}"
+        who = "no track in sight" if concern.track_id is None else f"track {concern.track_id}"
         if concern.track_id is None and not concern.zone:
             continue  # it is about the camera, not about somebody
         zone = f" in zone {concern.zone}" if concern.zone else ""

@@ -9,7 +9,7 @@ from sightline.records.detections import Detections
 from sightline.records.entry import Entry, EntryKind
 from sightline.records.frames import Frame
 from sightline.records.signals import Signals
-from sightline.records.tracks import Tracks
+from sightline.records.tracks import Tracks, Unconfirmed
 
 __all__ = [
     "Accounts",
@@ -20,4 +20,5 @@ __all__ = [
     "Frame",
     "Signals",
     "Tracks",
+    "Unconfirmed",
 ]

@@ -1,4 +1,4 @@
-"""Tracks: the things of one stream followed over time, as a struct of arrays."""
+"""Tracks: the things of one stream followed over time, as structs of arrays."""
 
 from __future__ import annotations
 
@@ -121,3 +121,45 @@ class Tracks:
             first_foot_px=self.first_foot_px[keep],
             first_ground_m=self.first_ground_m[keep],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unconfirmed:
+    """What was seen in one stream and is no track yet, for want of evidence: n things at one time.
+
+    Where one sighting may be the next of several, each of these explanations is a row.
+
+    Attributes:
+        box_px: float64[n, 4], left, top, right, bottom; as in ``Detections``.
+        class_id: int32[n].
+        class_names: names of the classes.
+        evidence: float64[n], share of what makes a track of it, above 0 and below 1.
+        ground_m: float64[n, 2], x and y on the ground plane of the camera model, in metres; NaN
+            where there is no camera model.
+        ground_covariance: float64[n, 2, 2] of (x, y), in m²; NaN where there is no camera model.
+
+    >>> len(Unconfirmed.none())
+    0
+    """
+
+    box_px: FloatArray
+    class_id: ClassArray
+    class_names: tuple[str, ...]
+    evidence: FloatArray
+    ground_m: FloatArray
+    ground_covariance: FloatArray
+
+    @classmethod
+    def none(cls) -> Unconfirmed:
+        """Nothing."""
+        return cls(
+            box_px=np.empty((0, 4)),
+            class_id=np.empty(0, np.int32),
+            class_names=(),
+            evidence=np.empty(0),
+            ground_m=np.empty((0, 2)),
+            ground_covariance=np.empty((0, 2, 2)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.evidence)

@@ -7,6 +7,7 @@ from assess.site.site_tracks import S, tracks
 from sightline.assess.site import RiskCode
 from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
 from sightline.errors import UsageError
+from sightline.records import Unconfirmed
 
 AREA = Polygon.of([(0, -50), (50, -50), (50, 50), (0, 50)])
 
@@ -108,3 +109,43 @@ def test_the_order_of_the_tracks_does_not_show():
         for seen in (here, turned)
     ]
     assert found[0] == found[1]
+
+
+def doubts(*things, **rules):
+    """(zone, subject, value, threshold) of what is unconfirmed, given (x, evidence, class)."""
+    zone = SiteZone(name="pit", polygon=AREA, **{"is_forbidden": True, **rules})
+    x, evidence, classes = (list(column) for column in zip(*things, strict=True))
+    empty = tracks(0)
+    found = zone_risk(
+        [zone],
+        watch_zones([zone], ZoneState.start(1), empty)[1],
+        empty,
+        Unconfirmed(
+            box_px=np.zeros((len(x), 4)),
+            class_id=np.array(classes, np.int32),
+            class_names=empty.class_names,
+            evidence=np.array(evidence),
+            ground_m=np.array([(at, 0.0) for at in x]),
+            ground_covariance=np.tile(0.01 * np.eye(2), (len(x), 1, 1)),
+        ),
+    )
+    assert found.has(RiskCode.UNCONFIRMED_IN_ZONE).all()
+    columns = (found.zone, found.subject, found.value, found.threshold)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_what_is_no_track_yet_is_a_doubt_of_the_zone_with_the_most_evidence_of_it():
+    assert doubts((1.0, 0.3, 0), (2.0, 0.6, 0), (-5.0, 0.9, 0)) == [(0, -1, 0.6, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("thing", "rules"),
+    [
+        ((-1.0, 0.9, 0), {}),
+        ((1.0, 0.9, 1), {}),
+        ((1.0, 0.9, 0), {"is_forbidden": False}),
+    ],
+    ids=["outside", "of another class", "where anybody may be"],
+)
+def test_what_is_no_track_yet_is_no_doubt_elsewhere(thing, rules):
+    assert doubts(thing, **rules) == []

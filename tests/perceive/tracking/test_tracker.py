@@ -266,6 +266,41 @@ def test_a_detection_that_jumps_about_is_no_fast_thing():
     assert reported < 10
 
 
+def after(frames, **kw):
+    """The tracker after frames (x of the feet, or None) at 10 Hz, with boxes of that score."""
+    tracker = Tracker("yard")
+    for i, x in enumerate(frames):
+        tracker.update(nothing(i / 10) if x is None else seen(i / 10, x, **kw))
+    return tracker
+
+
+def test_what_was_seen_twice_and_is_no_track_is_told_with_its_evidence():
+    found = after([100, 100]).unconfirmed
+    np.testing.assert_allclose(found.box_px, boxes_at(100), atol=1e-6)
+    assert found.evidence.tolist() == [2 / 3]
+
+
+@pytest.mark.parametrize("frames", [[100], [100, 100, 100], [100, 100, *[None] * 20], []])
+def test_what_was_seen_once_is_a_track_or_is_gone_is_not_unconfirmed(frames):
+    assert len(after(frames).unconfirmed) == 0
+
+
+def test_two_sightings_anywhere_are_not_one_thing_that_was_seen_twice():
+    assert len(after([100, 1500]).unconfirmed) == 0
+
+
+def test_what_is_unconfirmed_is_told_where_nothing_is_seen_for_a_frame():
+    assert len(after([100, 102, None]).unconfirmed) == 1
+
+
+def test_with_a_camera_model_the_unconfirmed_are_in_metres():
+    tracker = Tracker("yard", GROUND)
+    for t in (0.0, 0.1):
+        tracker.update(seen(t, 320))
+    found = tracker.unconfirmed
+    assert np.isfinite(found.ground_m).all() and np.isfinite(found.ground_covariance).all()
+
+
 def test_one_missed_frame_at_ten_hertz_is_bridged_and_says_so():
     tracker = Tracker("yard")
     walk(tracker, np.arange(0, 1, 0.1))

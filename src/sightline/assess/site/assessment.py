@@ -48,6 +48,9 @@ class RiskCode(StrEnum):
     ZONE_UNSEEN = "ZONE_UNSEEN"
     """The picture shows nothing where a zone lies; NOBODY for a zone: somewhere. Time since all of
     it was seen."""
+    UNCONFIRMED_IN_ZONE = "UNCONFIRMED_IN_ZONE"
+    """Something was seen there more than once, too seldom or too unsurely to be a track. Share of
+    the evidence that makes one."""
 
 
 _MEASURES: dict[RiskCode, tuple[str, str]] = {
@@ -63,6 +66,7 @@ _MEASURES: dict[RiskCode, tuple[str, str]] = {
     RiskCode.LOST_NEAR_MACHINE: ("unseen", "s"),
     RiskCode.UNLOCATED: ("position", "m"),
     RiskCode.ZONE_UNSEEN: ("unseen", "s"),
+    RiskCode.UNCONFIRMED_IN_ZONE: ("evidence", "1"),
 }
 _CODES = tuple(RiskCode)
 

@@ -21,7 +21,7 @@ from sightline.assess.site.assessment import NOBODY, RiskCode, SiteAssessment
 from sightline.assess.site.gaussian import Speed
 from sightline.assess.site.polygon import Polygon, probability_within
 from sightline.errors import UsageError
-from sightline.records import Tracks
+from sightline.records import Tracks, Unconfirmed
 from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
@@ -609,19 +609,26 @@ def _since(
     return found
 
 
-def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks) -> SiteAssessment:
+def zone_risk(
+    zones: Sequence[SiteZone],
+    presence: ZonePresence,
+    tracks: Tracks,
+    unconfirmed: Unconfirmed | None = None,
+) -> SiteAssessment:
     """The risks of one frame.
 
     Who is to be treated as inside is said by ``presence`` (see ``watch_zones``): at once when
     inside is likely enough, until seen to have left. Who is not seen in this frame, or not seen
     any more, is LOST_IN_ZONE in a forbidden zone: to vanish is not to leave. OVERSPEED needs a
     sight and the zone's confidence that the speed is above the limit. UNLOCATED is said of who
-    is seen while there are zones in metres, but has no position on the ground.
+    is seen while there are zones in metres, but has no position on the ground. What is no track yet
+    makes a forbidden zone UNCONFIRMED_IN_ZONE: nobody can tell that it is empty.
 
     Args:
         zones: as given to ``watch_zones``.
         presence: of this frame.
         tracks: of this frame.
+        unconfirmed: what is no track yet; None: nothing.
 
     Raises:
         UsageError: presence and tracks are of different frames.
@@ -639,6 +646,17 @@ def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks)
     found = [_unlocated(zones, tracks)]
     for index, zone in enumerate(zones):
         is_here = presence.zone == index
+        if zone.is_forbidden and unconfirmed is not None and len(unconfirmed):
+            evidence = unconfirmed.evidence[_may_be_inside(zone, unconfirmed)]
+            found.append(
+                rows_of(
+                    RiskCode.UNCONFIRMED_IN_ZONE,
+                    subject=[NOBODY] * min(len(evidence), 1),
+                    zone=index,
+                    value=evidence.max(initial=0.0),
+                    threshold=1.0,
+                )
+            )
         if zone.is_forbidden:
             seen = np.flatnonzero(is_here & (presence.unseen_s == 0))
             lost = np.flatnonzero(is_here & (presence.unseen_s > 0))
@@ -697,6 +715,16 @@ def zone_risk(zones: Sequence[SiteZone], presence: ZonePresence, tracks: Tracks)
     return SiteAssessment.joined(stream, now_ns, found)
 
 
+def _may_be_inside(zone: SiteZone, things: Unconfirmed) -> BoolArray:
+    """bool[n]: which are of its classes, and inside as likely as makes somebody a suspect."""
+    is_ground = zone.polygon.unit == "m"
+    points = things.ground_m if is_ground else _feet(things.box_px)
+    spread = things.ground_covariance if is_ground else None
+    probability = probability_within(*zone.polygon.nearest_border(points), spread)
+    found: BoolArray = of_classes(things, zone.classes) & (probability >= zone.suspect_probability)
+    return found
+
+
 def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:
     names = {name for z in zones if z.polygon.unit == "m" for name in z.classes}
     is_concerned = of_classes(tracks, names) & (tracks.unseen_s == 0)
@@ -711,7 +739,7 @@ def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:
     )
 
 
-def of_classes(tracks: Tracks, classes: Collection[str]) -> BoolArray:
+def of_classes(tracks: Tracks | Unconfirmed, classes: Collection[str]) -> BoolArray:
     """bool[n]: which tracks are of one of the named classes."""
     # A table of the few classes: looking them up in sets of ids costs ten times as much.
     is_wanted = np.array([name in classes for name in tracks.class_names], np.bool_)

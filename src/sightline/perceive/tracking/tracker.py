@@ -51,7 +51,7 @@ from sightline.perceive.tracking.track_table import (
     only_one_holds,
     reported,
 )
-from sightline.records import Detections, Tracks
+from sightline.records import Detections, Tracks, Unconfirmed
 from sightline.records.detections import BoolArray
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import IntArray
@@ -167,6 +167,35 @@ class Tracker:
         ids = np.append(self._tracks.track_id, 0)[row]
         found: IntArray = np.where(ids > 0, ids, -1)
         return found
+
+    @property
+    def unconfirmed(self) -> Unconfirmed:
+        """What has been seen at least twice and is no track yet, as of the last update.
+
+        A sighting that may be the next of several things counts as the least that all of them say:
+        two that lie anywhere, seen once each, are not one that was seen twice.
+        """
+        table, has_ground = self._tracks, self._camera is not None
+        rows = np.flatnonzero(table.track_id == 0)
+        if not len(rows):
+            return Unconfirmed.none()
+        frame = np.unique(table.seen_ns[rows], return_inverse=True)[1]
+        place = frame * (table.sighting[rows].max() + 1) + table.sighting[rows]
+        _, one = np.unique(place, return_inverse=True)
+        least = np.full(len(rows), np.iinfo(np.int64).max)
+        np.minimum.at(least, one, table.hits[rows])
+        rows = rows[least[one] >= 2]
+        n, state, log_size = len(rows), table.state[rows], table.log_size[rows]
+        return Unconfirmed(
+            box_px=boxes_on_plane(state, log_size, self._camera),
+            class_id=table.class_id[rows].astype(np.int32),
+            class_names=self._class_names,
+            evidence=table.evidence[rows] / self.settings.confirm_evidence,
+            ground_m=state[:, :2] if has_ground else np.full((n, 2), np.nan),
+            ground_covariance=(
+                table.covariance[rows, :2, :2] if has_ground else np.full((n, 2, 2), np.nan)
+            ),
+        )
 
     @property
     def held(self) -> int:

@@ -13,7 +13,7 @@ from pydantic import Field
 from sightline.assess.site import from_snapshot, snapshot
 from sightline.perceive.tracking import Tracker, TrackerSettings
 from sightline.recorder.checkpoint import StateParts
-from sightline.records import Detections, Tracks
+from sightline.records import Detections, Tracks, Unconfirmed
 from sightline.records.decision import Mode
 from sightline.records.detections import Doubt, DoubtCode
 from sightline.runtime.item_stage import ItemPlan, ItemPlanning, ItemStage, ItemState, Turn
@@ -39,12 +39,14 @@ class Sight:
         sighted_ns: capture time of the newest frame in which a detector could look and has, UTC ns;
             None before the first. Tracks that are only carried on are no sight, and neither are
             pictures that may show nothing (black, covered, clipped, standing still).
+        unconfirmed: what is no track yet, as of the newest answer.
         doubt: what the detector doubts about its answer, where nothing has settled it yet.
     """
 
     tracks: Tracks
     mode: Mode
     sighted_ns: int | None
+    unconfirmed: Unconfirmed
     doubt: Doubt | None = None
 
 
@@ -56,7 +58,7 @@ class TrackStage(ItemStage):
     reads = ("detections",)
     writes = "tracks"
     measures = {"tracks": "1", "unseen": "1"}
-    version = 4  # tells where each track was seen first
+    version = 5  # tells what is no track yet
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -110,8 +112,15 @@ class TrackState(ItemState):
         doubt = looked.doubt if isinstance(looked, Looked) else None
         if is_full and doubt is None:
             doubt = Doubt(code=DoubtCode.AT_BOUND, since_ns=header.capture_ns)
-        self.value = Sight(tracks=tracks, mode=mode, sighted_ns=self._sighted_ns, doubt=doubt)
-        turn.wrote(tracks_digest(tracks))
+        unconfirmed = self._tracker.unconfirmed
+        self.value = Sight(
+            tracks=tracks,
+            mode=mode,
+            sighted_ns=self._sighted_ns,
+            unconfirmed=unconfirmed,
+            doubt=doubt,
+        )
+        turn.wrote(tracks_digest(tracks), unconfirmed.box_px.tobytes())
         turn.measure({"tracks": len(tracks), "unseen": int((tracks.unseen_s > 0).sum())})
 
     def _in_one_vocabulary(self, found: Detections) -> Detections:
@@ -153,6 +162,7 @@ class TrackState(ItemState):
                 tracks=tracks_from_mapping(plain),
                 mode=Mode(parts.meta["mode"]),
                 sighted_ns=self._sighted_ns,
+                unconfirmed=self._tracker.unconfirmed,
                 doubt=doubt_from_mapping(parts.meta["doubt"]),
             )
 

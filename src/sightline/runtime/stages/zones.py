@@ -203,7 +203,7 @@ class ZonesStage(ItemStage):
     writes = "sights"
     measures = {"risks": "1", "occupancy": "1"}
     hears = (VIEW_IS_EMPTY,)
-    version = 4  # tells where nothing can be seen
+    version = 5  # doubts where something is no track yet
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:
@@ -268,7 +268,7 @@ class ZonesState(ItemState):
             self._state, presence = watch_zones(
                 self._zones, self._state, tracks, picture_px=self._picture_px
             )
-            risk = zone_risk(self._zones, presence, tracks)
+            risk = zone_risk(self._zones, presence, tracks, sight.unconfirmed)
         self.value = CameraView(
             tracks=tracks,
             zone_risk=risk,
@@ -279,8 +279,10 @@ class ZonesState(ItemState):
         )
         unseen = self.value.unseen(range(len(self._zones)), least_s=self._blind_s)
         risk = SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, unseen])
+        # That something may be there is for machines; people are told of what they can look for.
+        sure = risk.only(~risk.has(RiskCode.UNCONFIRMED_IN_ZONE))
         conditions = risk_conditions(
-            risk, self._version, camera=self._camera, names=[z.name for z in self._zones],
+            sure, self._version, camera=self._camera, names=[z.name for z in self._zones],
             levels=DEFAULT_LEVELS,
         )  # fmt: skip
         turn.say(f"{self._camera}/risk", conditions, mode=sight.mode)

@@ -466,6 +466,20 @@ def fleets(
 
 
 @app.command()
+def releases(
+    fleets: Annotated[int, typer.Option(min=1, help="Of those whose release breaks something.")],
+    satellites: Annotated[int, typer.Option(min=3, help="Of each fleet.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first fleet.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Releases of firmware that break a channel quietly, and as many that break nothing."""
+    from benchmarks.releases import bench_releases
+
+    found = bench_releases(fleets=fleets, satellites=satellites, seed=seed, progress=_say)
+    _show(found, as_json=as_json)
+
+
+@app.command()
 def safety(
     runs: Annotated[int, typer.Option(min=1, help="Simulated scenes of each kind.")] = 1000,
     first_seed: Annotated[

@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import PipelineError
 from sightline.evidence import explain
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import final_revisions
-from sightline.runtime import RunDirectory, RunOptions, run_pipeline
+from sightline.runtime import RunDirectory, RunOptions, load_plan, run_pipeline
 from sightline.runtime.engine.hosting import FAN_IN
 from sightline.sense import MemorySource
 from simulation.schedules import NS_PER_S, ArrivalFaults, EngineFaults, Stall, arrive
@@ -268,3 +269,20 @@ def test_windows_that_do_not_fit_into_a_day_are_refused():
                 },
             }
         )  # fmt: skip
+
+
+def test_the_gateway_takes_versions_and_says_what_it_could_not_judge(tmp_path):
+    scene = simulate(watched_scene(n_satellites=3, duration_s=600))
+    names = scene.telemetry["satellite"].unique().sort()
+    start_ns = scene.telemetry["time_ns"].min()
+    told = pl.DataFrame({"satellite": names, "firmware": "2.0", "time_ns": start_ns})
+    rows = {
+        "telemetry": scene.telemetry,
+        "logs": scene.logs,
+        "versions": told.with_columns(received_ns=pl.col("time_ns")),
+    }
+    sources = {name: MemorySource(name, {name: frame}) for name, frame in rows.items()}
+    plan = load_plan(PIPELINE)
+    report = run_pipeline(plan, sources, tmp_path / "run", options=RunOptions(durable=False))
+    assert report.accounts.received == sum(frame.height for frame in rows.values())
+    assert report.advice["degraded"].startswith("nothing could be judged of 2.0: nobody got it")

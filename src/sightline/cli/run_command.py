@@ -369,6 +369,13 @@ def _learning_rows(report: RunReport) -> Iterator[tuple[str, str]]:
         words = f"{found.known:,} series known, {found.learning:,} still learnt from"
         room = f", {found.without_room:,} without room" if found.without_room else ""
         yield "learning", f"{stage}: {words}{room}"
+        if found.waiting:
+            more = ", …" if found.waiting > len(found.named) else ""
+            yield (
+                "",
+                f"{found.waiting:,} have changed for long and are learnt from no more, until the "
+                f"operator input take_as_normal: {', '.join(found.named)}{more}",
+            )
         if found.borne:
             yield (
                 "told",

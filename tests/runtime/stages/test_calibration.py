@@ -1,15 +1,27 @@
 """The calibration stage: what a score means, in an engine whose windows may be revised."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from sightline.errors import PipelineError
 from sightline.perceive.normal import CalibrationBank, CalibrationSettings
+from sightline.records import EntryKind
 from sightline.records.decision import final_revisions
 from sightline.runtime import make_plan
+from sightline.runtime.engine.core import PartitionCore
 from simulation.engine import SimulatedEngine
-from simulation.learning_runs import LATE, fleet, learning_plan, of_subject, scores_of_stages
+from simulation.learning_runs import (
+    LATE,
+    fleet,
+    learning_plan,
+    logged,
+    of_subject,
+    scores_of_stages,
+)
 from simulation.schedules import NS_PER_S, EngineFaults, arrive
 from simulation.small_world import COLUMNS, START_NS
 
@@ -95,6 +107,55 @@ def test_a_crash_shows_in_no_decision(share):
     assert undisturbed.decisions
     faults = EngineFaults(crashes=(share,), checkpoint_epochs=3)
     assert simulated.run_through(faults, like=undisturbed).digest == undisturbed.digest
+
+
+# --- a change that stays --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def changed_for_good():
+    """What the core of a run reads in which three sensors change and stay so."""
+    return logged(plan(partitions=1), fleet(1000, (450, 1000)))
+
+
+def taken_as_normal(entries, subject):
+    """How far the stage knows its series, and what is decided of ``s0`` from the input on.
+
+    The input comes once all three wait for it, ``None``: never.
+    """
+    core, learning, found = PartitionCore(plan(partitions=1), partition=0), None, []
+    for entry in entries:
+        found += core.step(entry).decisions
+        waiting = dict(core.learning())["rare"].waiting
+        if subject and learning is None and entry.kind == EntryKind.TICK and waiting == 3:
+            payload = json.dumps({"control": "take_as_normal", "subject": subject}).encode()
+            core.step(replace(entry, kind=EntryKind.CONTROL, payload=payload))
+            learning, found = dict(core.learning())["rare"], []
+    last = dict(core.learning())["rare"]
+    return learning or last, [d for d in found if d.subject == "s0/value"], core.tick_ns
+
+
+def test_series_that_have_changed_for_good_are_named(changed_for_good):
+    learning, _, _ = taken_as_normal(changed_for_good, None)
+    assert learning.as_mapping()["named"] == ["s0/value", "s1/value", "s2/value"]
+
+
+@pytest.mark.parametrize("subject", ["s0/value", "s0"])
+def test_what_is_taken_as_normal_waits_no_more(changed_for_good, subject):
+    learning, _, _ = taken_as_normal(changed_for_good, subject)
+    assert learning.as_mapping()["named"] == ["s1/value", "s2/value"]
+
+
+def test_an_alarm_of_what_is_taken_as_normal_is_over(changed_for_good):
+    _, found, end_ns = taken_as_normal(changed_for_good, "s0/value")
+    assert [d.transition for d in found] == ["cleared"]
+    assert found[0].event_ns < end_ns - 100 * NS_PER_S
+
+
+@pytest.mark.parametrize("subject", ["s9", "s0/other", "s9/value"])
+def test_a_subject_that_is_not_known_changes_nothing(changed_for_good, subject):
+    learning, _, _ = taken_as_normal(changed_for_good, subject)
+    assert learning.waiting == 3
 
 
 def test_settings_that_do_not_fit_together_are_refused_with_the_name_of_the_stage():

@@ -132,7 +132,7 @@ class ChainState:
     def learning(self) -> dict[str, Learning]:
         """How far each stage that learns knows its series."""
         return {
-            step.name: self.states[step.name].learning(len(self.stream.keys))
+            step.name: self.states[step.name].learning(self.stream.keys)
             for step in self.chain.steps
             if step.name in self.states and not isinstance(step.stage, AllKeysStage)
         }

@@ -30,6 +30,11 @@ SETTLE_ROWS = 32
 """Settled windows of a key that are followed together: a bank is faster in longer pieces. The
 series keeps at least as many behind the settled ones."""
 
+TAKE_AS_NORMAL = "take_as_normal"
+"""Operator input: what a subject, KEY or KEY/FIELD, shows from now on is normal."""
+
+_NAMED = 3
+"""Waiting series that are named; of further ones the number is."""
 _NEVER = -1
 _WINDOW_BITS = 42
 _WINDOW_MASK = (1 << _WINDOW_BITS) - 1
@@ -66,6 +71,9 @@ class Learning:
         known: series that are scored.
         learning: series that are still learnt from.
         without_room: series beyond the limit, never scored.
+        waiting: series that have changed for so long that nothing more is learnt of them until
+            somebody says ``take_as_normal``, or they are as before.
+        named: some of these, as subjects of that input.
         tellings: of a stage that decides, how often it told something.
         judged_days: of all its keys together, on which it could.
         borne: false alerts that its budget allows on so many days.
@@ -74,15 +82,19 @@ class Learning:
     known: int = 0
     learning: int = 0
     without_room: int = 0
+    waiting: int = 0
+    named: Sequence[str] = ()
     tellings: int = 0
     judged_days: float = 0.0
     borne: float = 0.0
 
-    def as_mapping(self) -> dict[str, float]:
-        """JSON-ready; what it told only of a stage that decides."""
-        found: dict[str, float] = {
+    def as_mapping(self) -> dict[str, Any]:
+        """JSON-ready; what waits only where some do, tellings only of a stage that decides."""
+        found: dict[str, Any] = {
             "known": self.known, "learning": self.learning, "without_room": self.without_room
         }  # fmt: skip
+        if self.waiting:
+            found |= {"waiting": self.waiting, "named": list(self.named)}
         if self.borne:
             found |= {
                 "tellings": self.tellings,
@@ -97,6 +109,8 @@ class Learning:
             known=self.known + other.known,
             learning=self.learning + other.learning,
             without_room=self.without_room + other.without_room,
+            waiting=self.waiting + other.waiting,
+            named=(*self.named, *other.named)[:_NAMED],
             tellings=self.tellings + other.tellings,
             judged_days=self.judged_days + other.judged_days,
             borne=self.borne + other.borne,
@@ -120,6 +134,8 @@ class LearningStage(Generic[AnyBank]):
         grow: adds one series for each name to a bank.
         limits: ``max_learnt_series``, ``learning_samples``.
         most_gap: windows without data that count as missing samples between two with data.
+        waits: tells of a bank which of its series are not learnt from until somebody accepts them.
+        accept: accepts some of a bank; which of them waited. Both belong to ``take_as_normal``.
     """
 
     def __init__(
@@ -130,9 +146,13 @@ class LearningStage(Generic[AnyBank]):
         grow: Callable[[AnyBank, Sequence[str]], None],
         limits: Limits,
         most_gap: int,
+        waits: Callable[[AnyBank], BoolArray] | None = None,
+        accept: Callable[[AnyBank, IntArray], BoolArray] | None = None,
     ) -> None:
         self._step = step
         self._grow = grow
+        self._waits = waits
+        self._accept = accept
         self._measures = len(step.reads)
         self._max_keys = limits.max_learnt_series // self._measures
         self._samples = limits.learning_samples
@@ -254,6 +274,23 @@ class LearningStage(Generic[AnyBank]):
         self._live.bank.take_over(self._settled.bank, number)
         self._live.through[key] = self._settled.through[key]
 
+    # --- operator inputs --------------------------------------------------------------------------
+
+    def take_control(self, control: Mapping[str, Any], names: Names) -> None:
+        """Accept the series of a subject that wait for it; one that is not known is passed over.
+
+        What the settled state does not wait with is left in the live one, too: the next late row
+        would take it back.
+        """
+        assert self._accept is not None
+        key, columns = subject_of(str(control["subject"]), names, self._step)
+        if key is None or key >= self._keys:
+            return
+        series = key * self._measures + np.array(columns, np.int64)
+        taken = self._accept(self._settled.bank, series)
+        if taken.any():
+            self._accept(self._live.bank, series[taken])
+
     # --- keys -------------------------------------------------------------------------------------
 
     def _resize(self, names: Names) -> None:
@@ -267,14 +304,23 @@ class LearningStage(Generic[AnyBank]):
             followed.through = np.concatenate([followed.through, np.full(len(new), _NEVER)])
         self._keys = wanted
 
-    def learning(self, keys: int) -> Learning:
-        """How far the series of ``keys`` keys are known."""
+    def learning(self, names: Names) -> Learning:
+        """How far the series of all keys are known."""
         known = int(self._live.bank.is_known.sum())
+        waits = np.empty(0, np.int64)
+        if self._waits is not None:
+            waits = np.flatnonzero(self._waits(self._settled.bank))
         return Learning(
             known=known,
             learning=self._keys * self._measures - known,
-            without_room=max(keys - self._max_keys, 0) * self._measures,
+            without_room=max(len(names) - self._max_keys, 0) * self._measures,
+            waiting=len(waits),
+            named=[self._subject(int(one), names) for one in waits[:_NAMED]],
         )
+
+    def _subject(self, series: int, names: Names) -> str:
+        measure = self._step.reads[series % self._measures]
+        return f"{names[series // self._measures]}/{measure.field or measure.column}"
 
     # --- checkpoint -------------------------------------------------------------------------------
 
@@ -295,6 +341,30 @@ class LearningStage(Generic[AnyBank]):
         for followed in (self._settled, self._live):
             followed.bank.restore(bank)
             followed.through = through.copy()
+
+
+def check_subject(control: Mapping[str, Any]) -> str | None:
+    """Why a ``take_as_normal`` cannot be taken; None if it can."""
+    subject = control.get("subject")
+    if not isinstance(subject, str) or not subject:
+        return "subject: a key, or KEY/FIELD"
+    return None
+
+
+def subject_of(subject: str, names: Names, step: Step) -> tuple[int | None, list[int]]:
+    """The key that a subject names, None for none, and which of the measures that a stage reads.
+
+    Args:
+        subject: KEY, for all measures, or KEY/FIELD.
+        names: of the keys, by id.
+        step: of the plan.
+    """
+    identity = names.find(subject)
+    if identity is not None:
+        return identity, list(range(len(step.reads)))
+    key, _, field = subject.rpartition("/")
+    columns = [i for i, m in enumerate(step.reads) if (m.field or m.column) == field]
+    return (names.find(key) if columns else None), columns
 
 
 def _code(key: IntArray, window: IntArray) -> IntArray:
@@ -408,9 +478,9 @@ class FollowingState:
         self._live_through = np.concatenate([self._live_through, never])
         self._keys = wanted
 
-    def learning(self, keys: int) -> Learning:
+    def learning(self, names: Names) -> Learning:
         """Every key that has room is known from its first window on."""
-        return Learning(known=self._keys, without_room=max(keys - self._max_keys, 0))
+        return Learning(known=self._keys, without_room=max(len(names) - self._max_keys, 0))
 
     def snapshot(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """The settled state: the rest follows from the windows that are not settled."""

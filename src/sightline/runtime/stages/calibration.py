@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,7 +13,12 @@ from sightline.perceive.normal.calibration import CalibrationBank
 from sightline.perceive.normal.calibration import CalibrationSettings as BankSettings
 from sightline.records.decision import Reason
 from sightline.records.signals import NS_PER_S
-from sightline.runtime.engine.learning import SETTLE_ROWS, LearningStage
+from sightline.runtime.engine.learning import (
+    SETTLE_ROWS,
+    TAKE_AS_NORMAL,
+    LearningStage,
+    check_subject,
+)
 from sightline.runtime.settings import SeriesSettings
 from sightline.runtime.stage import Planning, Stage, Step, Wiring
 from sightline.runtime.stages.novelty import scored
@@ -42,6 +48,7 @@ class CalibrationStage(Stage):
     use = "calibration"
     Settings = CalibrationSettings
     scores = True
+    controls: ClassVar[tuple[str, ...]] = (TAKE_AS_NORMAL,)
 
     def plan(self, planning: Planning) -> Wiring:
         reads, adds = scored(self, planning)
@@ -50,6 +57,9 @@ class CalibrationStage(Stage):
         except UsageError as error:
             planning.fail(error.expected, error.got)
         return Wiring(reads=reads, adds=adds)
+
+    def check_control(self, control: Mapping[str, Any]) -> str | None:
+        return check_subject(control)
 
     def explain(self, reason: Reason) -> str:
         del reason
@@ -89,4 +99,6 @@ class CalibrationStage(Stage):
             limits=limits,
             # A block is one of windows with data: an outage makes it longer, and not emptier.
             most_gap=0,
+            waits=lambda bank: bank.needs_confirmation,
+            accept=lambda bank, series: bank.accept(series),
         )

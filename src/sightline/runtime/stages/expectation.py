@@ -38,7 +38,12 @@ from sightline.records import Decision
 from sightline.records.decision import Mode, Reason
 from sightline.records.signals import NS_PER_S
 from sightline.records.windows import FloatArray, IntArray
-from sightline.runtime.engine.learning import Learning
+from sightline.runtime.engine.learning import (
+    TAKE_AS_NORMAL,
+    Learning,
+    check_subject,
+    subject_of,
+)
 from sightline.runtime.engine.stream import Names
 from sightline.runtime.settings import DecidingSettings, Name
 from sightline.runtime.stage import (
@@ -50,9 +55,6 @@ from sightline.runtime.stage import (
     Wiring,
 )
 
-TAKE_AS_NORMAL = "take_as_normal"
-"""Operator input: what a channel (``subject: KEY/FIELD``) or all of a satellite (``KEY``) shows
-from now on is normal."""
 VALUE_FIELD = "value"
 """Field of a source of commands that holds the value of a command, if it has one."""
 EXPECTED, USUAL_SIZE = "EXPECTED", "USUAL_SIZE"
@@ -134,10 +136,7 @@ class ExpectationStage(Stage):
         return found
 
     def check_control(self, control: Mapping[str, Any]) -> str | None:
-        subject = control.get("subject")
-        if not isinstance(subject, str) or not subject:
-            return "subject: a key, or KEY/FIELD"
-        return None
+        return check_subject(control)
 
     def explain(self, reason: Reason) -> str:
         if reason.code == self.settings.code:
@@ -272,18 +271,12 @@ class FleetWatch:
     def take_control(self, control: Mapping[str, Any], names: Names) -> None:
         """What a subject shows from now on is normal; one that is not known is passed over."""
         subject = str(control["subject"])
-        identity, channel = names.find(subject), None
-        if identity is None:
-            key, _, column = subject.rpartition("/")
-            identity = names.find(key)
-            fields = [m.field or m.column for m in self._step.reads]
-            if column not in fields:
-                return
-            channel = fields.index(column)
-        satellite = self._satellites.get(-1 if identity is None else identity)
+        key, columns = subject_of(subject, names, self._step)
+        satellite = self._satellites.get(-1 if key is None else key)
         if satellite is not None:
             satellite.ahead = []
-            satellite.watch.take_as_normal(channel, satellite.seen)
+            is_whole = names.find(subject) is not None
+            satellite.watch.take_as_normal(None if is_whole else columns[0], satellite.seen)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -511,7 +504,7 @@ class FleetWatch:
             at = end
         satellite.settled, satellite.is_heard = values[at:].copy(), is_heard[at:].copy()
 
-    def learning(self, keys: int) -> Learning:
+    def learning(self, names: Names) -> Learning:
         """How far each channel is known, and what its budget came to."""
         c = len(self._columns)
         known, tellings, judged_days = 0, 0, 0.0
@@ -523,7 +516,7 @@ class FleetWatch:
         return Learning(
             known=known * c,
             learning=(len(self._satellites) - known) * c,
-            without_room=max(keys - self._max_keys, 0) * c,
+            without_room=max(len(names) - self._max_keys, 0) * c,
             tellings=tellings,
             judged_days=judged_days,
             borne=judged_days * self._form.false_alerts_per_day,

@@ -127,9 +127,12 @@ class Tracks:
 class Unconfirmed:
     """What was seen in one stream and is no track yet, for want of evidence: n things at one time.
 
-    Where one sighting may be the next of several, each of these explanations is a row.
+    Where one sighting may be the next of several things, each of these explanations is a row.
 
     Attributes:
+        seen_ns: int64[n], capture time of the newest sighting, UTC ns.
+        sightings: int64[n], how many there are. A sighting that may be the next of several things
+            counts as the least that all of them say: of two that lie anywhere, each is one.
         box_px: float64[n, 4], left, top, right, bottom; as in ``Detections``.
         class_id: int32[n].
         class_names: names of the classes.
@@ -142,6 +145,8 @@ class Unconfirmed:
     0
     """
 
+    seen_ns: IntArray
+    sightings: IntArray
     box_px: FloatArray
     class_id: ClassArray
     class_names: tuple[str, ...]
@@ -153,6 +158,8 @@ class Unconfirmed:
     def none(cls) -> Unconfirmed:
         """Nothing."""
         return cls(
+            seen_ns=np.empty(0, np.int64),
+            sightings=np.empty(0, np.int64),
             box_px=np.empty((0, 4)),
             class_id=np.empty(0, np.int32),
             class_names=(),

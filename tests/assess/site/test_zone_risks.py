@@ -7,7 +7,8 @@ from assess.site.site_tracks import S, tracks
 from sightline.assess.site import RiskCode
 from sightline.assess.site.zones import Polygon, SiteZone, ZoneState, watch_zones, zone_risk
 from sightline.errors import UsageError
-from sightline.records import Unconfirmed
+from sightline.perceive.tracking import Tracker
+from sightline.records import Detections, Unconfirmed
 
 AREA = Polygon.of([(0, -50), (50, -50), (50, 50), (0, 50)])
 
@@ -112,15 +113,20 @@ def test_the_order_of_the_tracks_does_not_show():
 
 
 def doubts(*things, **rules):
-    """(zone, subject, value, threshold) of what is unconfirmed, given (x, evidence, class)."""
+    """(zone, subject, value, threshold) of what is unconfirmed.
+
+    Things are (x, evidence, class, sightings, frame of the newest).
+    """
     zone = SiteZone(name="pit", polygon=AREA, **{"is_forbidden": True, **rules})
-    x, evidence, classes = (list(column) for column in zip(*things, strict=True))
+    x, evidence, classes, sightings, frame = (list(c) for c in zip(*things, strict=True))
     empty = tracks(0)
     found = zone_risk(
         [zone],
         watch_zones([zone], ZoneState.start(1), empty)[1],
         empty,
         Unconfirmed(
+            seen_ns=np.array(frame) * S,
+            sightings=np.array(sightings),
             box_px=np.zeros((len(x), 4)),
             class_id=np.array(classes, np.int32),
             class_names=empty.class_names,
@@ -135,17 +141,40 @@ def doubts(*things, **rules):
 
 
 def test_what_is_no_track_yet_is_a_doubt_of_the_zone_with_the_most_evidence_of_it():
-    assert doubts((1.0, 0.3, 0), (2.0, 0.6, 0), (-5.0, 0.9, 0)) == [(0, -1, 0.6, 1.0)]
+    things = [(1.0, 0.3, 0, 2, 0), (2.0, 0.6, 0, 2, 0), (-5.0, 0.9, 0, 2, 0)]
+    assert doubts(*things) == [(0, -1, 0.6, 1.0)]
+
+
+def test_what_jumps_about_in_a_zone_is_a_doubt_of_it():
+    assert doubts((1.0, 0.3, 0, 1, 0), (30.0, 0.3, 0, 1, 1)) == [(0, -1, 0.3, 1.0)]
+
+
+def test_what_was_seen_in_one_frame_is_no_doubt():
+    assert doubts((1.0, 0.3, 0, 1, 0), (30.0, 0.3, 0, 1, 0)) == []
 
 
 @pytest.mark.parametrize(
     ("thing", "rules"),
     [
-        ((-1.0, 0.9, 0), {}),
-        ((1.0, 0.9, 1), {}),
-        ((1.0, 0.9, 0), {"is_forbidden": False}),
+        ((-1.0, 0.9, 0, 2, 0), {}),
+        ((1.0, 0.9, 1, 2, 0), {}),
+        ((1.0, 0.9, 0, 2, 0), {"is_forbidden": False}),
     ],
     ids=["outside", "of another class", "where anybody may be"],
 )
 def test_what_is_no_track_yet_is_no_doubt_elsewhere(thing, rules):
     assert doubts(thing, **rules) == []
+
+
+@pytest.mark.parametrize("score", [0.3, 0.9])
+def test_something_that_is_seen_anywhere_in_a_zone_in_every_frame_is_never_left_unsaid(score):
+    area = Polygon.of([(0, 0), (4000, 0), (4000, 2000), (0, 2000)], unit="px")
+    zones, tracker = [SiteZone(name="pit", polygon=area, is_forbidden=True)], Tracker("yard")
+    state, rng, said = ZoneState.start(1), np.random.default_rng(4), []
+    for frame in range(40):
+        x, y = rng.uniform(100, 3900), rng.uniform(200, 1900)
+        box_px = [[x - 20, y - 100, x + 20, y]]
+        seen = tracker.update(Detections.of("yard", frame * S // 10, box_px=box_px, score=[score]))
+        state, presence = watch_zones(zones, state, seen)
+        said.append(len(zone_risk(zones, presence, seen, tracker.unconfirmed)) > 0)
+    assert said == [False] + [True] * 39

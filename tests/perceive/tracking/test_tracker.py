@@ -274,23 +274,25 @@ def after(frames, **kw):
     return tracker
 
 
-def test_what_was_seen_twice_and_is_no_track_is_told_with_its_evidence():
+def test_what_is_no_track_is_told_with_its_evidence_and_sightings():
     found = after([100, 100]).unconfirmed
     np.testing.assert_allclose(found.box_px, boxes_at(100), atol=1e-6)
-    assert found.evidence.tolist() == [2 / 3]
+    assert (found.evidence.tolist(), found.sightings.tolist()) == ([2 / 3], [2])
+    assert found.seen_ns.tolist() == [S // 10]
 
 
-@pytest.mark.parametrize("frames", [[100], [100, 100, 100], [100, 100, *[None] * 20], []])
-def test_what_was_seen_once_is_a_track_or_is_gone_is_not_unconfirmed(frames):
+@pytest.mark.parametrize("frames", [[100, 100, 100], [100, 100, *[None] * 20], []])
+def test_what_is_a_track_or_is_gone_is_not_unconfirmed(frames):
     assert len(after(frames).unconfirmed) == 0
 
 
 def test_two_sightings_anywhere_are_not_one_thing_that_was_seen_twice():
-    assert len(after([100, 1500]).unconfirmed) == 0
+    found = after([100, 1500]).unconfirmed
+    assert len(found) > 2 and set(found.sightings.tolist()) == {1}
 
 
 def test_what_is_unconfirmed_is_told_where_nothing_is_seen_for_a_frame():
-    assert len(after([100, 102, None]).unconfirmed) == 1
+    assert after([100, 102, None]).unconfirmed.sightings.tolist() == [2]
 
 
 def test_with_a_camera_model_the_unconfirmed_are_in_metres():

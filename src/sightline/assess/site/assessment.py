@@ -49,8 +49,8 @@ class RiskCode(StrEnum):
     """The picture shows nothing where a zone lies; NOBODY for a zone: somewhere. Time since all of
     it was seen."""
     UNCONFIRMED_IN_ZONE = "UNCONFIRMED_IN_ZONE"
-    """Something was seen there more than once, too seldom or too unsurely to be a track. Share of
-    the evidence that makes one."""
+    """Something was seen there in two frames or more, and is no track yet. Share of the evidence
+    that makes one."""
 
 
 _MEASURES: dict[RiskCode, tuple[str, str]] = {

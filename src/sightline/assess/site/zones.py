@@ -622,7 +622,8 @@ def zone_risk(
     any more, is LOST_IN_ZONE in a forbidden zone: to vanish is not to leave. OVERSPEED needs a
     sight and the zone's confidence that the speed is above the limit. UNLOCATED is said of who
     is seen while there are zones in metres, but has no position on the ground. What is no track yet
-    makes a forbidden zone UNCONFIRMED_IN_ZONE: nobody can tell that it is empty.
+    makes a forbidden zone UNCONFIRMED_IN_ZONE when it was seen there in two frames, as one thing or
+    not: nobody can tell that it is empty.
 
     Args:
         zones: as given to ``watch_zones``.
@@ -647,13 +648,15 @@ def zone_risk(
     for index, zone in enumerate(zones):
         is_here = presence.zone == index
         if zone.is_forbidden and unconfirmed is not None and len(unconfirmed):
-            evidence = unconfirmed.evidence[_may_be_inside(zone, unconfirmed)]
+            may_be = _may_be_inside(zone, unconfirmed)
+            seen_ns, sightings = unconfirmed.seen_ns[may_be], unconfirmed.sightings[may_be]
+            is_again = bool((sightings > 1).any() or (seen_ns != seen_ns[:1]).any())
             found.append(
                 rows_of(
                     RiskCode.UNCONFIRMED_IN_ZONE,
-                    subject=[NOBODY] * min(len(evidence), 1),
+                    subject=[NOBODY] * is_again,
                     zone=index,
-                    value=evidence.max(initial=0.0),
+                    value=unconfirmed.evidence[may_be].max(initial=0.0),
                     threshold=1.0,
                 )
             )

@@ -170,11 +170,7 @@ class Tracker:
 
     @property
     def unconfirmed(self) -> Unconfirmed:
-        """What has been seen at least twice and is no track yet, as of the last update.
-
-        A sighting that may be the next of several things counts as the least that all of them say:
-        two that lie anywhere, seen once each, are not one that was seen twice.
-        """
+        """What is no track yet, as of the last update."""
         table, has_ground = self._tracks, self._camera is not None
         rows = np.flatnonzero(table.track_id == 0)
         if not len(rows):
@@ -184,9 +180,10 @@ class Tracker:
         _, one = np.unique(place, return_inverse=True)
         least = np.full(len(rows), np.iinfo(np.int64).max)
         np.minimum.at(least, one, table.hits[rows])
-        rows = rows[least[one] >= 2]
         n, state, log_size = len(rows), table.state[rows], table.log_size[rows]
         return Unconfirmed(
+            seen_ns=table.seen_ns[rows],
+            sightings=least[one],
             box_px=boxes_on_plane(state, log_size, self._camera),
             class_id=table.class_id[rows].astype(np.int32),
             class_names=self._class_names,

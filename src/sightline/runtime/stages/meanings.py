@@ -36,8 +36,8 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         RiskCode.LOST_IN_ZONE: "somebody was last seen in the zone and may still be there "
         "(counted as gone after the threshold; where there is none, when they are seen to leave or "
         "somebody who has looked says so: the operator input view_is_empty)",
-        RiskCode.UNCONFIRMED_IN_ZONE: "something was seen in the zone more than once, too "
-        "seldom or too unsurely to tell whether somebody is there",
+        RiskCode.UNCONFIRMED_IN_ZONE: "something was seen in the zone in more than one "
+        "frame, too seldom or too unsurely to tell whether somebody is there",
         RiskCode.ZONE_OCCUPANCY: "too many are in the zone",
         RiskCode.DWELL: "somebody has been in the zone for too long",
         RiskCode.OVERSPEED: "somebody moves too fast in the zone",

@@ -15,7 +15,7 @@ from sightline.sense.frames.simulated_camera import SimulatedThing
 from simulation.site_cases import by_camera, camera, plan_of, run_yard, yard
 from simulation.yard_runs import Seer, driving
 
-NONE, STOP = CommandLevel.NONE, CommandLevel.STOP
+NONE, SLOW, STOP = CommandLevel.NONE, CommandLevel.SLOW, CommandLevel.STOP
 WORD = {"control": "view_is_empty", "camera": "east"}
 
 
@@ -54,7 +54,8 @@ def watched():
 def test_what_was_set_down_in_a_zone_stops_a_machine_until_somebody_says_it_is_nobody(tmp_path):
     plan, looking, east = watched()
     run_yard(plan, tmp_path / "run", east, looking=looking, controls=said_at(55))
-    assert levels(tmp_path / "run") == [STOP, NONE, STOP, NONE]
+    # Slow while it is seen for the second time and no track yet.
+    assert levels(tmp_path / "run") == [STOP, NONE, SLOW, STOP, NONE]
 
 
 def test_a_run_with_the_word_replays_with_its_detectors_and_goes_on_after_a_stop(tmp_path):

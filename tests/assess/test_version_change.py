@@ -77,6 +77,17 @@ def test_a_version_that_changes_nothing_is_told_no_more_often_than_stated(shape)
     assert told <= stats.binom.ppf(0.999, 60, 0.1)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("rate", [0.01, 0.1])
+def test_over_a_thousand_fleets_the_rate_is_below_the_stated_one_with_95_percent(rate):
+    told = sum(
+        told_on(*fleet(seed), probability=rate) is not None for seed in range(10_000, 11_000)
+    )
+    upper = stats.beta.ppf(0.95, told + 1, 1000 - told)
+    print(f"{told} of 1,000 harmless releases told, stated {rate:g}, at most {upper:.4f} (95 %)")
+    assert upper <= rate
+
+
 def test_the_mean_of_the_evidence_is_at_most_one_where_nothing_changed():
     """Exactly so for one draw of three out of six: over all of them, with ties and a gap."""
     change = np.array([0.0, 1.0, 1.0, 2.0, 5.0, np.nan])[:, None, None].repeat(2, axis=1)

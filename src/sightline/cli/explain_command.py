@@ -78,7 +78,8 @@ def explain_command(
     console = Terminal()
     for line in account_lines(facts):
         console.print(line, markup=False)
-    if facts.rows is not None:
+    # What rests on the days of many keys has no row of its own to draw.
+    if facts.rows is not None and (facts.rows.shown.rows or facts.rows.shown.note):
         console.print()
         for line in draw_terminal(facts).split("\n"):
             console.print(line, markup=False)

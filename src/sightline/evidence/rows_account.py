@@ -13,7 +13,7 @@ from sightline.perceive.window_expression import window_expression
 from sightline.records import Decision
 from sightline.records.windows import FloatArray, IntArray
 from sightline.runtime import Plan
-from sightline.runtime.stage import Chain
+from sightline.runtime.stage import AllKeysStage, Chain
 from sightline.runtime.stages.alarm import AlarmStage
 from sightline.runtime.stages.windows import WindowsStage
 
@@ -68,7 +68,9 @@ def decision_subject(plan: Plan, decision: Decision) -> DecisionSubject:
     measures = tuple(r.measure for r in decision.reasons if r.measure in chain.columns)
     field, key, why = "", decision.subject, ""
     rule = step.stage.rule if isinstance(step.stage, AlarmStage) else None
-    if step.reads:
+    if isinstance(step.stage, AllKeysStage):
+        why = "it is decided on the days of many keys, not on one value"
+    elif step.reads:
         read = next((m for m in step.reads if m.column in measures[:1]), None)
         field = "" if read is None else read.field
         if field and key.endswith(f"/{field}"):

@@ -9,6 +9,7 @@ import pytest
 from sightline.apps.gateway import PIPELINE, simulate, watched_scene
 from sightline.errors import PipelineError
 from sightline.evidence import explain
+from sightline.limits import Limits
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import final_revisions
@@ -207,6 +208,7 @@ def test_a_decision_is_explained_in_sentences(tmp_path):
     assert "who did not get it" in meanings[0]
     assert all(meanings)
     assert facts.alerts
+    assert "days of many keys" in facts.as_mapping()["counterfactual"]["note"]
 
 
 def test_levels_of_a_day_are_the_means_of_its_windows_and_a_day_half_heard_has_none(broken):
@@ -269,6 +271,17 @@ def test_windows_that_do_not_fit_into_a_day_are_refused():
                 },
             }
         )  # fmt: skip
+
+
+def test_versions_beyond_the_bound_are_not_judged_and_counted():
+    plan = fleet_plan()
+    (step,) = plan.over_all_keys
+    half = step.stage.begin_all_keys(step, pipeline=plan.digest, limits=Limits(max_versions=1))
+    named = [["a", 0, "1.0"], ["b", 0, "2.0"], ["c", 1, "1.0"], ["d", 1, "2.0"]]
+    half.take({"days": [], "versions": named, "without_room": 3})
+    ((name, count),) = half.at_bounds()
+    assert "max_versions" in name
+    assert count == 5
 
 
 def test_the_gateway_takes_versions_and_says_what_it_could_not_judge(tmp_path):

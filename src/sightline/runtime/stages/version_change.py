@@ -137,8 +137,8 @@ class VersionChangeStage(AllKeysStage):
             LEAST: "the difference is at least that, with 95 %, however often it was looked at",
             MOST: "the difference is at most that, with 95 %, however often it was looked at",
             UPDATED: "so many were updated on days on which others were not, and are compared",
-            EVIDENCE: "zeros of the odds against chance, and as many as the settings ask for",
-            SINCE: "so long ago the first of them was updated",
+            EVIDENCE: "so much speaks against chance; the threshold is what the settings ask for",
+            SINCE: "so long before that day ended the first of them was updated",
         }.get(reason.code) or super().explain(reason)
 
     def begin_state(self, step: Step, limits: Limits) -> DailyChannels:
@@ -347,7 +347,7 @@ class VersionComparison:
             at = int(evidence[:, metric].argmax())
             reasons += self._reasons(number, metric, at, float(best[metric]), limit)
         reasons.append(
-            self._reason(SINCE, "first updated before", float(day + 1 - one.first_day), "d")
+            self._reason(SINCE, "since the first update", float(day + 1 - one.first_day), "d")
         )
         yield self._decision(version, one, day, raised=True, reasons=tuple(reasons))
 
@@ -372,7 +372,11 @@ class VersionComparison:
             self._reason(MOST, "at most", size.high, measure.unit),
             self._reason(UPDATED, "updated", float(self._judged[number].updated[at]), "1"),
             self._reason(
-                EVIDENCE, "zeros of the odds", evidence / digits, "1", threshold=limit / digits
+                EVIDENCE,
+                "powers of ten against chance",
+                evidence / digits,
+                "1",
+                threshold=limit / digits,
             ),
         ]
 

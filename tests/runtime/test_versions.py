@@ -16,6 +16,7 @@ MADE = {
     "calibration": lambda: learning_plan(calibration={}),
     "packet_loss": gateway_plan,
     "expectation": gateway_plan,
+    "version_change": gateway_plan,
     "inspect": line_plan,
     "parts": line_plan,
     "level_deviation": lambda: small_plan(

@@ -1,11 +1,10 @@
-"""What decides where a segmentation network looks: its most suspicious pixels, and the memory."""
+"""What decides where a segmentation network looks: it, the head, and the memory."""
 
 import numpy as np
 import pytest
 
 from perceive.inspection.surface_cases import CELLS, SETTINGS, bad, good, holed, surface
 from sightline.perceive.inspection import HandcraftedCells, learn_inspector
-from sightline.perceive.inspection.inspector import most_suspicious
 
 
 class DarkOdds(HandcraftedCells):
@@ -28,26 +27,30 @@ def reasons(learnt, picture):
     return learnt.inspector.reasons_of(learnt.inspector.maps_of(cells, fine))
 
 
-def test_one_hot_pixel_is_less_suspicious_than_a_pinhole():
-    pixel, pinhole = (np.full((32, 40), -8, np.float32) for _ in range(2))
-    pixel[5, 5] = 8
-    pinhole[5, 5:8] = 0
-    assert most_suspicious(pixel) < most_suspicious(pinhole) == 0
-
-
-def test_a_map_smaller_than_a_pinhole_has_a_mean():
-    assert most_suspicious(np.full((1, 2), -3, np.float32)) == -3
-
-
 def test_a_hole_looks_like_a_defect(learnt):
     usual = [reasons(learnt, surface(2000 + i))[1] for i in range(10)]
     holes = [reasons(learnt, holed(3000 + i))[1] for i in range(10)]
     assert min(holes) > max(usual)
 
 
-def test_what_nobody_has_seen_counts_though_it_is_not_like_a_marked_defect(learnt):
+def test_what_the_network_does_not_see_is_seen_by_memory_and_head(learnt):
     picture = surface(2000)
     picture[20:44, 20:60] = np.random.default_rng(0).integers(90, 255, (24, 40))
-    strange, looks = reasons(learnt, picture)
+    cells, fine = learnt.cells.look(picture)
+    maps = learnt.inspector.maps_of(cells, fine)
+    assert fine.max() < 0
+    strange, looks = learnt.inspector.reasons_of(maps)
     assert strange > 1
-    assert looks < 3
+    assert looks > 3
+
+
+def test_log_odds_of_head_and_network_are_added_cell_by_cell_and_pixel_by_pixel(learnt):
+    cells, fine = learnt.cells.look(holed(3000))
+    alone = learnt.inspector.maps_of(cells)
+    both = learnt.inspector.maps_of(cells, fine)
+    assert alone.fine is None
+    assert both.fine.shape == fine.shape
+    cell = both.odds[4, 5] - alone.odds[4, 5]
+    assert cell == pytest.approx(fine[8:10, 10:12].max(), abs=1e-4)
+    added = (both.fine - fine).reshape(8, 2, 10, 2).mean(axis=(1, 3))
+    assert np.corrcoef(added.ravel(), alone.odds.ravel())[0, 1] > 0.9

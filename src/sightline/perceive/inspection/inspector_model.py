@@ -64,8 +64,6 @@ def load_inspector(folder: Path, *, digest: str | None = None) -> InspectorModel
             graph, where = artefact.graphs[name], f"{folder}, {name}.onnx"
             is_network = name == NETWORK
             cells = BackboneCells(graph, where=where, scale=inspector.scale, has_odds=is_network)
-    if (inspector.head is None) != (NETWORK in artefact.graphs):
-        raise _unfit("no head and no network, or both", folder)
     if cells.channels != inspector.memory.vectors.shape[1]:
         got = f"{cells.channels} features, memory of {inspector.memory.vectors.shape[1]}"
         raise _unfit(got, folder)

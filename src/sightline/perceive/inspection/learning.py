@@ -182,7 +182,7 @@ def learn_inspector(
         bad: each with a mask; may be empty.
         cells: makes cells of pictures.
         settings: see there.
-        network: learns a segmentation network, which then takes the place of the head.
+        network: learns a segmentation network, which then counts beside the head.
         told: how many of how many pictures were looked at.
 
     Raises:
@@ -204,30 +204,22 @@ def learn_inspector(
     if network is not None:
         every = network(good, bad, fold_of)
     held_drawn = _drawn(good, fold_of, settings.seed)
-    drawn = settings.simulated_per_picture if network is None else 0
-    looks = 2 * len(good) + len(bad) + len(held_drawn)
-    looks += len(good) * (1 + drawn) + len(bad) if network is None else 0
+    drawn = settings.simulated_per_picture
+    looks = len(good) * (3 + drawn) + 2 * len(bad) + len(held_drawn)
     count = itertools.count(1)
 
     def next_one() -> None:
         told(next(count), looks)
 
-    if network is None:
-        learnt = _learn_heads(
-            good,
-            bad,
-            fold_of=fold_of,
-            cells=cells,
-            settings=settings,
-            random=random,
-            next_one=next_one,
-        )
-    else:
-        patches = _Gathered(every[-1], None, settings, random, of=len(good))
-        for one in good:
-            patches.take_good(one.read(), fold_of[one.part])
-            next_one()
-        learnt = [(patches.learn_memory(k), None) for k in (*range(settings.folds), None)]
+    learnt = _learn_heads(
+        good,
+        bad,
+        fold_of=fold_of,
+        cells=cells,
+        settings=settings,
+        random=random,
+        next_one=next_one,
+    )
     inspector, held = _strangers(
         [*good, *bad, *held_drawn],
         good=len(good),
@@ -250,8 +242,8 @@ def learn_inspector(
     )
 
 
-_Learnt = tuple[PatchMemory, CellHead | None]
-_Model = tuple[PatchMemory, CellHead | None, Cells]
+_Learnt = tuple[PatchMemory, CellHead]
+_Model = tuple[PatchMemory, CellHead, Cells]
 
 
 def _learn_heads(
@@ -403,7 +395,7 @@ class _Gathered:
     def __init__(
         self,
         cells: Cells,
-        surroundings: Surroundings | None,
+        surroundings: Surroundings,
         settings: InspectionSettings,
         random: np.random.Generator,
         *,
@@ -441,7 +433,6 @@ class _Gathered:
 
     def take_hardest(self, picture: Image, heads: Sequence[CellHead], fold: int) -> None:
         """Cells of a good picture that look most like a defect to each head that learnt from it."""
-        assert self._surroundings is not None
         rows = self._surroundings.rows(self._cells(picture))
         count = min(self._settings.hardest_per_picture, self._per_picture // 2, len(rows))
         chosen: list[IntArray] = []
@@ -459,7 +450,6 @@ class _Gathered:
 
     def learn_head(self, without: int | None) -> CellHead:
         """A head of the cells of all folds but one that were taken so far."""
-        assert self._surroundings is not None
         settings = self._settings
         head = settings.folds if without is None else without
         taken = [(rows, marks) for fold, rows, marks in self._seen if fold != without]
@@ -485,8 +475,6 @@ class _Gathered:
     def _add(
         self, features: Floats, share: Floats, fold: int, *, most_defect: int, most_other: int
     ) -> None:
-        if self._surroundings is None:
-            return
         chosen = np.concatenate(
             [
                 self._chosen(np.flatnonzero(share >= _DEFECT_SHARE), most_defect),

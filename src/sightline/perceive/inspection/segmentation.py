@@ -1,8 +1,9 @@
 """A segmentation network: decoders, learnt in PyTorch over the maps of a backbone that stays.
 
-What is slow about learning is the backbone, so it is asked once: pictures are cut into pieces, of
-other light, size and turn, and with drawn and laid-on defects; the maps of each piece are kept, and
-decoders learn from crops of these. There is one decoder for each fold of the parts, which learns
+What is slow about learning is the backbone, so it is asked once: of pictures of other light, size
+and turn, and with drawn and laid-on defects, and whole where they are small enough, so that the
+backbone sees of a place what it will see of it later. The maps of each are kept, and decoders learn
+from crops of these. There is one decoder for each fold of the parts, which learns
 nothing from that fold: it says what strangers look like, and the mean of all is the network.
 
 A decoder goes from stride 16 back to stride 4 (O. Ronneberger et al., U-Net, MICCAI 2015). The loss
@@ -64,15 +65,19 @@ class NetworkSettings:
     Attributes:
         steps: of learning, at most; in a step each decoder looks at ``batch`` crops of pieces.
         batch: crops.
-        pieces: whose maps are kept, 0.34 MB of 256 px each, however many pictures there are.
-        piece_px, side_px: of a piece, and of a crop of it; multiples of 16.
+        pieces: whose maps are kept, at most.
+        most_px: of all pieces together, 5.2 bytes each; there are fewer pieces where they are
+            larger.
+        piece_px: longest side of a piece; a picture is whole in it if it is smaller with its
+            border. A multiple of 16.
+        side_px: of a crop of a piece, a multiple of 16.
         rate: greatest step of AdamW.
         bad_share: of the pieces, from pictures with marked defects; where there are none, with a
             drawn one.
         laid_share: of those with a marked defect, with it laid onto a good picture.
         drawn_share: of the others, beside marked ones, with a drawn defect.
         plain_share: of the pieces, in the light and size that they were taken in, as later pictures
-            are; the others learn that neither matters.
+            are; from the others is learnt that neither matters.
         keep_every: steps after which the state is given to be kept.
         seed: of every draw.
     """
@@ -80,7 +85,8 @@ class NetworkSettings:
     steps: int = 800
     batch: int = 16
     pieces: int = 2400
-    piece_px: int = 256
+    most_px: int = 256_000_000
+    piece_px: int = 640
     side_px: int = 160
     rate: float = 1e-3
     bad_share: float = 0.5
@@ -93,7 +99,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A picture to cut pieces from.
+    """A picture to make pieces of.
 
     Attributes:
         read: gives uint8[h, w] or [h, w, 3].
@@ -111,13 +117,14 @@ class Pieces:
     """What decoders learn from.
 
     Attributes:
-        maps: float16[n, h, w, c] of each stride; half of the precision is half of the memory.
-        share: float16[n, h, w] at stride 4, which share of each square is marked.
+        maps: of each piece, float16[h, w, c] of each stride; half of the precision is half of the
+            memory.
+        share: of each, float16[h, w] at stride 4, which share of each square is marked.
         fold: int64[n].
     """
 
-    maps: tuple[Halves, ...]
-    share: Halves
+    maps: Sequence[tuple[Halves, ...]]
+    share: Sequence[Halves]
     fold: IntArray
 
 
@@ -149,6 +156,7 @@ def cut_pieces(
     """Pieces of good and marked pictures, and their maps.
 
     Each draws from a generator of its own (seed, number). All that is in a piece is of one fold.
+    The last is that with which they have the most pixels that are kept.
 
     Args:
         sources: good ones of each fold, and marked ones, if any.
@@ -159,25 +167,26 @@ def cut_pieces(
     plain = [one for one in sources if one.mask is None]
     marked = [one for one in sources if one.mask is not None]
     alike = {fold: [one for one in plain if one.fold == fold] for fold in {o.fold for o in plain}}
-    kept: list[Halves] = []
-    side, count = settings.piece_px // ODDS_PX, settings.pieces
-    share, fold = np.empty((count, side, side), np.float16), np.empty(count, np.int64)
-    for number in range(count):
-        random = np.random.default_rng((settings.seed, 0, number))
+    kept: list[tuple[Halves, ...]] = []
+    shares: list[Halves] = []
+    folds: list[int] = []
+    pixels = 0
+    while len(kept) < settings.pieces and pixels < settings.most_px:
+        random = np.random.default_rng((settings.seed, 0, len(kept)))
         is_bad = random.random() < settings.bad_share
         among = marked if is_bad and marked else plain
         source = among[int(random.integers(len(among)))]
         draws = settings.drawn_share if marked else float(is_bad)
         piece, mask = _piece(source, alike[source.fold], settings, random, draws=draws)
-        found = [one.transpose(1, 2, 0) for one in maps(piece)]
-        if not kept:  # all at once: a list that is stacked would take twice the memory
-            kept = [np.empty((count, *one.shape), np.float16) for one in found]
-        for all_maps, one in zip(kept, found, strict=True):
-            all_maps[number] = one
-        blocks = mask.reshape(side, ODDS_PX, side, ODDS_PX)
-        share[number], fold[number] = blocks.mean(axis=(1, 3)), source.fold
-        told(number + 1, count)
-    return Pieces(maps=tuple(kept), share=share, fold=fold)
+        found = (np.ascontiguousarray(one.transpose(1, 2, 0), np.float16) for one in maps(piece))
+        kept.append(tuple(found))
+        height, width = (length // ODDS_PX for length in mask.shape)
+        blocks = mask.reshape(height, ODDS_PX, width, ODDS_PX)
+        shares.append(blocks.mean(axis=(1, 3)).astype(np.float16))
+        folds.append(source.fold)
+        pixels += mask.size
+        told(len(kept), settings.pieces)
+    return Pieces(maps=kept, share=shares, fold=np.array(folds))
 
 
 def learn_network(
@@ -284,10 +293,14 @@ def _torch() -> Any:
 def _levels(pieces: Pieces) -> dict[str, npt.NDArray[np.float32]]:
     """Mean and deviation of each channel of each map."""
     found = {}
-    for stride, maps in zip(STRIDES_PX, pieces.maps, strict=True):
-        some = maps[:: max(len(maps) // _LEVEL_PIECES, 1)].astype(np.float32)
-        found[f"level_{stride}.mean"] = some.mean(axis=(0, 1, 2))
-        found[f"level_{stride}.scale"] = some.std(axis=(0, 1, 2)) + np.float32(1e-3)
+    some = pieces.maps[:: max(len(pieces.maps) // _LEVEL_PIECES, 1)]
+    for i, stride in enumerate(STRIDES_PX):
+        flat = [maps[i].reshape(-1, maps[i].shape[2]).astype(np.float64) for maps in some]
+        count = sum(map(len, flat))
+        mean = sum(one.sum(axis=0) for one in flat) / count
+        spread = sum(np.square(one - mean).sum(axis=0) for one in flat) / count
+        found[f"level_{stride}.mean"] = np.asarray(mean, np.float32)
+        found[f"level_{stride}.scale"] = np.asarray(np.sqrt(spread) + 1e-3, np.float32)
     return found
 
 
@@ -363,29 +376,26 @@ def _crops(
     pieces: Pieces, chosen: IntArray, side_px: int, random: np.random.Generator
 ) -> tuple[list[Halves], Halves]:
     """Maps float16[b, h, w, c] of crops of pieces, and which share is marked [b, 1, h, w]."""
-    side, whole = side_px // _COARSE_PX, pieces.maps[-1].shape[1]
-    room = whole - side + 1
-    places = random.integers(room, size=(len(chosen), 2))
-    at_odds = _COARSE_PX // ODDS_PX
-    for i, one in enumerate(chosen.tolist()):
-        if random.random() < _NEAR_SHARE and pieces.share[one].any():
-            rows, columns = np.nonzero(pieces.share[one])
-            k = int(random.integers(len(rows)))
-            centre = np.array([rows[k], columns[k]]) // at_odds
-            places[i] = np.clip(centre - random.integers(side, size=2), 0, room - 1)
-    maps = []
-    for stride, kept in zip(STRIDES_PX, pieces.maps, strict=True):
-        maps.append(_cropped(kept, chosen, places * (_COARSE_PX // stride), side_px // stride))
-    share = _cropped(pieces.share, chosen, places * at_odds, side_px // ODDS_PX)
-    return maps, share[:, None]
+    side, at_odds = side_px // _COARSE_PX, _COARSE_PX // ODDS_PX
+    maps: list[list[Halves]] = [[] for _ in STRIDES_PX]
+    shares = []
+    for one in chosen.tolist():
+        share = pieces.share[one]
+        room = np.array(pieces.maps[one][-1].shape[:2]) - side + 1
+        place = random.integers(room)
+        if random.random() < _NEAR_SHARE and share.any():
+            marked = np.argwhere(share)
+            centre = marked[int(random.integers(len(marked)))] // at_odds
+            place = np.clip(centre - random.integers(side, size=2), 0, room - 1)
+        for crops, whole, stride in zip(maps, pieces.maps[one], STRIDES_PX, strict=True):
+            crops.append(_cropped(whole, place, side, times=_COARSE_PX // stride))
+        shares.append(_cropped(share, place, side, times=at_odds))
+    return [np.stack(crops) for crops in maps], np.stack(shares)[:, None]
 
 
-def _cropped(kept: Halves, chosen: IntArray, places: IntArray, side: int) -> Halves:
-    crops = [
-        kept[one, y : y + side, x : x + side]
-        for one, (y, x) in zip(chosen.tolist(), places.tolist(), strict=True)
-    ]
-    return np.stack(crops)
+def _cropped(whole: Halves, place: IntArray, side: int, *, times: int) -> Halves:
+    y, x = (place * times).tolist()
+    return whole[y : y + side * times, x : x + side * times]
 
 
 def _piece(
@@ -396,7 +406,7 @@ def _piece(
     *,
     draws: float,
 ) -> tuple[Image, Floats]:
-    """A piece in other light, and where its defect is, float32[side, side].
+    """A piece, and where its defect is, float32[h, w], sides multiples of 16.
 
     Args:
         source: of the piece.
@@ -405,78 +415,93 @@ def _piece(
         random: of every draw.
         draws: share of good pieces that get a drawn defect.
     """
-    side, picture = settings.piece_px, source.read()
-    spread = 0.0 if random.random() < settings.plain_share else 1.0
+    picture, is_plain = source.read(), random.random() < settings.plain_share
     other = alike[int(random.integers(len(alike)))]
-    if source.mask is None:
-        none = np.zeros(picture.shape[:2], np.bool_)
-        piece, mask = _cut(picture, none, side, random, spread=spread)
-        if random.random() < draws:
-            piece, drawn = draw_defect(piece, other.read(), random)
-            mask = drawn.astype(np.float32)
-        return (_lit(piece, random) if spread else piece), mask
-    is_near = random.random() < _NEAR_SHARE
-    piece, mask = _cut(picture, source.mask(), side, random, spread=spread, is_near=is_near)
-    if random.random() < settings.laid_share:
-        ground = other.read()
-        none = np.zeros(ground.shape[:2], np.bool_)
-        piece = _laid_on(_cut(ground, none, side, random, spread=spread)[0], piece, mask)
-    return (_lit(piece, random) if spread else piece), mask
-
-
-def _cut(
-    picture: Image,
-    mask: Mask,
-    side: int,
-    random: np.random.Generator,
-    *,
-    spread: float,
-    is_near: bool = False,
-) -> tuple[Image, Floats]:
-    """A square piece, 0.75 to 1.35 of the side, brought to the side and turned over at random.
-
-    With a spread of 0 it has the side.
-    """
-    zoom = math.exp(spread * random.uniform(-0.22, 0.22))
-    stretch = math.exp(spread * random.uniform(-0.07, 0.07))
-    cut_y, cut_x = round(side * zoom * stretch), round(side * zoom / stretch)
-    below = max(cut_y - picture.shape[0] - PAD_PX, PAD_PX)
-    right = max(cut_x - picture.shape[1] - PAD_PX, PAD_PX)
-    picture, wide = (  # with a mirrored border, as it is looked at later
-        np.asarray(
-            cv2.copyMakeBorder(one, PAD_PX, below, PAD_PX, right, cv2.BORDER_REFLECT_101), np.uint8
-        )
-        for one in (picture, mask.astype(np.uint8))
-    )
-    height, width = wide.shape
-    if is_near and wide.any():
-        rows, columns = np.nonzero(wide)
-        i = int(random.integers(len(rows)))
-        y, x = rows[i] - int(random.integers(cut_y)), columns[i] - int(random.integers(cut_x))
-        y, x = min(max(y, 0), height - cut_y), min(max(x, 0), width - cut_x)
-    else:
-        y, x = int(random.integers(height - cut_y + 1)), int(random.integers(width - cut_x + 1))
-    inner = (slice(y, y + cut_y), slice(x, x + cut_x))
-    how = cv2.INTER_AREA if zoom > 1 else cv2.INTER_LINEAR
-    piece = np.asarray(cv2.resize(picture[inner], (side, side), interpolation=how), np.uint8)
-    marked = cv2.resize(wide[inner], (side, side), interpolation=cv2.INTER_NEAREST)
-    marked = np.asarray(marked, np.float32)
+    mask = np.zeros(picture.shape[:2], np.bool_)
+    if source.mask is not None:
+        mask = source.mask()
+        if random.random() < settings.laid_share and mask.any():
+            picture, mask = _laid_on(other.read(), picture, mask, random)
+    elif random.random() < draws:
+        picture, mask = draw_defect(picture, other.read(), random)
+    marks = mask.astype(np.uint8)
+    if not is_plain:
+        picture, marks = _resized(picture, marks, random)
+        picture = _lit(picture, random)
     for axis in (0, 1):
         if random.random() < 0.5:
-            piece, marked = np.flip(piece, axis), np.flip(marked, axis)
-    return np.ascontiguousarray(piece), np.ascontiguousarray(marked)
+            picture, marks = np.flip(picture, axis), np.flip(marks, axis)
+    return _bordered(picture, marks, settings, random)
 
 
-def _laid_on(ground: Image, piece: Image, mask: Floats) -> Image:
-    """The marked defect of a piece on a good one, as much brighter than what is about it."""
+def _resized(picture: Image, marks: Image, random: np.random.Generator) -> tuple[Image, Image]:
+    """0.75 to 1.35 of its size, and up to 7 % longer or wider."""
+    zoom, stretch = math.exp(random.uniform(-0.22, 0.22)), math.exp(random.uniform(-0.07, 0.07))
+    height, width = marks.shape
+    size = (max(round(width * zoom / stretch), 1), max(round(height * zoom * stretch), 1))
+    how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, size, interpolation=how)
+    marked = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8), np.asarray(marked, np.uint8)
+
+
+def _bordered(
+    picture: Image, marks: Image, settings: NetworkSettings, random: np.random.Generator
+) -> tuple[Image, Floats]:
+    """With a mirrored border, as it is looked at later; of a larger one a window at random."""
+    wide = [max(-(-length // 16) * 16 + 2 * PAD_PX, settings.side_px) for length in marks.shape]
+    below, right = (w - n - PAD_PX for w, n in zip(wide, marks.shape, strict=True))
+    both = [
+        cv2.copyMakeBorder(
+            np.ascontiguousarray(one), PAD_PX, below, PAD_PX, right, cv2.BORDER_REFLECT_101
+        )
+        for one in (picture, marks)
+    ]
+    shown = (slice(0, min(wide[0], settings.piece_px)), slice(0, min(wide[1], settings.piece_px)))
+    if max(wide) > settings.piece_px:
+        near = marks if random.random() < _NEAR_SHARE else np.zeros_like(marks)
+        shown = _window(near, wide, (shown[0].stop, shown[1].stop), random)
+    piece, marked = (np.ascontiguousarray(one[shown]) for one in both)
+    return np.asarray(piece, np.uint8), np.asarray(marked, np.float32)
+
+
+def _window(
+    near: Mask | Image, wide: Sequence[int], side: Sequence[int], random: np.random.Generator
+) -> tuple[slice, slice]:
+    """A window of these sides somewhere in the whole, over a marked pixel if there is one."""
+    room = [whole - own for whole, own in zip(wide, side, strict=True)]
+    begin = [int(random.integers(free + 1)) for free in room]
+    marked = np.argwhere(near)
+    if len(marked):
+        centre = marked[int(random.integers(len(marked)))].tolist()
+        begin = [
+            min(max(at - int(random.integers(own)), 0), free)
+            for at, own, free in zip(centre, side, room, strict=True)
+        ]
+    return slice(begin[0], begin[0] + side[0]), slice(begin[1], begin[1] + side[1])
+
+
+def _laid_on(
+    ground: Image, picture: Image, mask: Mask, random: np.random.Generator
+) -> tuple[Image, Mask]:
+    """The marked defect of a picture on a good one, as much brighter than what is about it."""
+    height, width = ground.shape[:2]
+    below, right = max(height - mask.shape[0], 0), max(width - mask.shape[1], 0)
+    border = (0, below, 0, right)
+    picture = np.asarray(cv2.copyMakeBorder(picture, *border, cv2.BORDER_REFLECT_101), np.uint8)
+    mask = np.pad(mask, ((0, below), (0, right)))
+    shown = _window(mask, mask.shape, (height, width), random)
+    picture, marks = picture[shown], mask[shown]
     about = [
         np.asarray(cv2.GaussianBlur(one.astype(np.float32), (0, 0), _GROUND_PX), np.float32)
-        for one in (ground, piece)
+        for one in (ground, picture)
     ]
-    moved = piece * ((about[0] + 1) / (about[1] + 1))
-    share = np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.5), np.float32)
-    share = share if piece.ndim == 2 else share[:, :, None]
-    return np.asarray(np.clip(ground * (1 - share) + moved * share, 0, 255), np.uint8)
+    moved = picture * ((about[0] + 1) / (about[1] + 1))
+    blurred = cv2.GaussianBlur(marks.astype(np.float32), (0, 0), 1.5)
+    share = np.asarray(blurred, np.float32)
+    share = share if picture.ndim == 2 else share[:, :, None]
+    laid = np.asarray(np.clip(ground * (1 - share) + moved * share, 0, 255), np.uint8)
+    return laid, np.asarray(marks)
 
 
 def _lit(piece: Image, random: np.random.Generator) -> Image:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from sightline.perceive.tracking.kalman import MAY_BE_FASTER, WALKS_WITHIN
 from sightline.perceive.tracking.motion_plane import MIN_TRACKS, RECENT_S
 from sightline.records.windows import FloatArray, IntArray
 
@@ -83,6 +84,31 @@ def update(
     return seen, (surer + surer.transpose(0, 2, 1)) / 2
 
 
+def hardly_walkers(
+    track_id: IntArray,
+    hits: IntArray,
+    state: FloatArray,
+    covariance: FloatArray,
+    position: FloatArray,
+    spread: FloatArray,
+    matched: IntArray,
+) -> IntArray:
+    """int64[k]: sightings that are the second of something new, hardly as a walker's.
+
+    Args:
+        track_id, hits, state, covariance: of n tracks, predicted; id 0 for what is new.
+        position, spread: of m sightings, float64[m, 2] and [m, 2, 2].
+        matched: int64[m], the track of each, -1 for none.
+    """
+    second = np.flatnonzero(matched >= 0)
+    second = second[(hits[matched[second]] == 1) & (track_id[matched[second]] == 0)]
+    off = position[second] - state[matched[second], :2]
+    around = covariance[matched[second], :2, :2] + spread[second]
+    distance = np.einsum("na,na->n", off, np.linalg.solve(around, off[..., None])[..., 0])
+    found: IntArray = second[(distance > MAY_BE_FASTER) & (distance <= WALKS_WITHIN)]
+    return found
+
+
 def start_from_two(
     state: FloatArray,
     covariance: FloatArray,
@@ -93,12 +119,14 @@ def start_from_two(
     dt_s: float,
     start_speed_m_s: float,
     assumed_height_m: float,
+    walks_within: float = WALKS_WITHIN,
 ) -> FloatArray:
     """float64[4, 4], the covariance of a track before it is seen for the second time.
 
-    How fast something new moves is not known, only that walkers are the most common. So the spread
-    of its speed is what the two sightings show beyond what their own noise explains, and at least
-    that of walkers: an empirical prior, so that the update takes the speed from the sightings.
+    How fast something new moves is not known, only that walkers are the most common. So it is
+    taken for one, unless the second sighting lies beyond ``walks_within``. Then the spread of its
+    speed is what the two sightings show beyond what their own noise explains, and at least that of
+    walkers: an empirical prior, so that the update takes the speed from the sightings.
 
     Args:
         state: float64[4], predicted.
@@ -109,11 +137,15 @@ def start_from_two(
         dt_s: between them.
         start_speed_m_s: spread of the speed of walkers.
         assumed_height_m: see :func:`predict`.
+        walks_within: squared Mahalanobis distance.
     """
+    off = position - state[:2]
+    if off @ np.linalg.solve(covariance[:2, :2] + spread, off) <= walks_within:
+        return covariance
     unit_per_m = 1.0
     if assumed_height_m > 0:
         unit_per_m = np.exp(log_size[1]) / assumed_height_m
-    moved = ((position - state[:2]) ** 2).sum() - 2 * np.trace(spread)
+    moved = (off**2).sum() - 2 * np.trace(spread)
     more = max(moved / dt_s**2 - (start_speed_m_s * unit_per_m) ** 2, 0.0)
     both = np.kron([[dt_s**2, dt_s], [dt_s, 1.0]], np.eye(2))
     found: FloatArray = covariance + more * both

@@ -49,8 +49,8 @@ def test_predictions_agree(seed, dt_s, assumed_height_m):
 
 
 @settings(deadline=None)
-@given(seeds, st.floats(0.01, 2), st.sampled_from([0.0, 1.7]))
-def test_second_sightings_agree(seed, dt_s, assumed_height_m):
+@given(seeds, st.floats(0.01, 2), st.sampled_from([0.0, 1.7]), st.sampled_from([0.0, 1.0, 9.21]))
+def test_second_sightings_agree(seed, dt_s, assumed_height_m, walks_within):
     made = scene(seed)
     n, m = len(made["state"]), len(made["position"])
     now_ns = 10**10
@@ -59,18 +59,34 @@ def test_second_sightings_agree(seed, dt_s, assumed_height_m):
         state, covariance, made["log_size"].copy(), made["size_variance"].copy(),
         np.ones(n, np.int64), np.ones(n), np.ones(n), np.full(n, now_ns - round(dt_s * 1e9)),
         np.zeros(n, np.int64), made["position"], made["spread"], made["seen_log_size"], np.ones(m),
-        np.ones(m), np.append(np.full(m - 1, -1), 0), 0.15, 1.5, assumed_height_m, now_ns,
+        np.ones(m), np.append(np.full(m - 1, -1), 0), 0.15, 1.5, assumed_height_m,
+        walks_within, now_ns,
     )  # fmt: skip
     position, spread = made["position"][m - 1], made["spread"][m - 1]
     before = reference_kalman.start_from_two(
         made["state"][0], made["covariance"][0], made["log_size"][0], position=position,
         spread=spread, dt_s=dt_s, start_speed_m_s=1.5, assumed_height_m=assumed_height_m,
+        walks_within=walks_within,
     )  # fmt: skip
     expected = reference_kalman.update(
         made["state"][:1], before[None], position[None], spread[None]
     )
     np.testing.assert_allclose(state[:1], expected[0], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(covariance[:1], expected[1], rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(seeds, st.floats(0.1, 10.0))
+def test_those_who_hardly_walk_are_the_same(seed, scale):
+    made, rng = scene(seed), np.random.default_rng(seed)
+    n, m = len(made["state"]), len(made["position"])
+    matched = rng.integers(-1, n, m)
+    asked = (
+        rng.integers(0, 2, n), rng.integers(1, 3, n), made["state"], scale * made["covariance"],
+        made["state"][matched, :2] + rng.normal(size=(m, 2)), made["spread"], matched,
+    )  # fmt: skip
+    found = kalman.hardly_walkers(*asked)
+    assert found.tolist() == reference_kalman.hardly_walkers(*asked).tolist()
 
 
 @settings(deadline=None)

@@ -18,6 +18,13 @@ ClassArray = npt.NDArray[np.int32]
 
 STEADY_M_S = 4.0
 """What drives among people keeps its speed about as well as they do."""
+WALKS_WITHIN = 9.21
+"""Squared Mahalanobis distance up to which the second sighting of something new is that of a
+walker: who walks is seen further away once in a hundred times (chi-square, two degrees)."""
+MAY_BE_FASTER = 3.5
+"""The same from which it may be something faster as well. What is nearer, and faster all the same,
+is followed as a walker until its speed is known."""
+
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
 _M = types.Array(types.float64, 2, "C", readonly=True)
@@ -111,6 +118,44 @@ def update_one(
 
 
 @inner_loop
+def _distance(state: FloatArray, p: FloatArray, position: FloatArray, spread: FloatArray) -> float:
+    """Squared Mahalanobis distance of one sighting from where a track is taken to be."""
+    dx = position[0] - state[0]
+    dy = position[1] - state[1]
+    s00 = p[0, 0] + spread[0, 0]
+    s01 = p[0, 1] + spread[0, 1]
+    s11 = p[1, 1] + spread[1, 1]
+    return float((dx * dx * s11 - 2 * dx * dy * s01 + dy * dy * s00) / (s00 * s11 - s01 * s01))
+
+
+@kernel(_I, _I, _M, _T, _M, _T, _I)
+def hardly_walkers(  # noqa: PLR0917 - compiled functions take no keywords
+    track_id: IntArray,
+    hits: IntArray,
+    state: FloatArray,
+    covariance: FloatArray,
+    position: FloatArray,
+    spread: FloatArray,
+    matched: IntArray,
+) -> IntArray:
+    """``reference_kalman.hardly_walkers``."""
+    found = np.empty(len(matched), np.int64)
+    n = 0
+    for j in range(len(matched)):
+        i = matched[j]
+        if i < 0 or hits[i] != 1 or track_id[i] > 0:
+            continue
+        if (
+            MAY_BE_FASTER
+            < _distance(state[i], covariance[i], position[j], spread[j])
+            <= WALKS_WITHIN
+        ):
+            found[n] = j
+            n += 1
+    return found[:n]
+
+
+@inner_loop
 def start_from_two(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
     p: FloatArray,
@@ -120,10 +165,13 @@ def start_from_two(  # noqa: PLR0917 - compiled functions take no keywords
     dt_s: float,
     start_speed_m_s: float,
     assumed_height_m: float,
+    walks_within: float,
 ) -> None:
     """``reference_kalman.start_from_two`` of one track and one sighting, in place."""
     dx = position[0] - state[0]
     dy = position[1] - state[1]
+    if _distance(state, p, position, spread) <= walks_within:
+        return
     start = start_speed_m_s
     if assumed_height_m > 0:
         start *= math.exp(log_height) / assumed_height_m
@@ -160,7 +208,7 @@ def update_in_place(
 
 @kernel(
     _M_OUT, _T_OUT, _M_OUT, _M_OUT, _I_OUT, _V_OUT, _V_OUT, _I_OUT, _I_OUT,
-    _M, _T, _M, _V, _V, _I, _F, _F, _F, _N,
+    _M, _T, _M, _V, _V, _I, _F, _F, _F, _F, _N,
 )  # fmt: skip
 def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     state: FloatArray,
@@ -181,6 +229,7 @@ def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
     size_sd: float,
     start_speed_m_s: float,
     assumed_height_m: float,
+    walks_within: float,
     now_ns: int,
 ) -> None:
     """Filter each sighting into its track (``matched``, -1: none): position, size and the rest."""
@@ -193,6 +242,7 @@ def take_in_place(  # noqa: PLR0917 - compiled functions take no keywords
             start_from_two(
                 state[i], covariance[i], log_size[i, 1], position[j], spread[j],
                 (now_ns - seen_ns[i]) / 1e9, start_speed_m_s, assumed_height_m,
+                walks_within,
             )  # fmt: skip
         update_one(state[i], covariance[i], position[j], spread[j], gain)
         take_size(log_size[i], size_variance[i], seen_log_size[j], size_sd)

@@ -15,7 +15,12 @@ import numpy.typing as npt
 from numba import types
 
 from sightline.perceive.compiled import kernel
-from sightline.perceive.tracking.kalman import start_from_two, take_size, update_one
+from sightline.perceive.tracking.kalman import (
+    WALKS_WITHIN,
+    start_from_two,
+    take_size,
+    update_one,
+)
 from sightline.perceive.tracking.motion_plane import evidence_of
 from sightline.records.windows import FloatArray, IntArray
 
@@ -80,6 +85,15 @@ class TrackTable:
     def copied(self) -> TrackTable:
         """The same values in arrays of their own."""
         return TrackTable(**{name: array.copy() for name, array in self.arrays().items()})
+
+    def only(self, rows: IntArray) -> TrackTable:
+        """The tracks of these rows, in arrays of their own."""
+        return TrackTable(**{name: array[rows] for name, array in self.arrays().items()})
+
+    def joined(self, other: TrackTable) -> TrackTable:
+        """These tracks, then the other ones."""
+        more = other.arrays()
+        return TrackTable(**{n: np.concatenate([a, more[n]]) for n, a in self.arrays().items()})
 
     def columns(self) -> tuple[
         FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, IntArray, FloatArray,
@@ -355,7 +369,7 @@ def carried_over(  # noqa: PLR0915, PLR0917 - one loop per part; compiled functi
         dt_s = (now_ns - new_seen_ns[k]) / 1e9
         start_from_two(
             new_state[k], new_covariance[k], new_log_size[k, 1], position[j], spread[j], dt_s,
-            start_speed_m_s, assumed_height_m,
+            start_speed_m_s, assumed_height_m, WALKS_WITHIN,
         )  # fmt: skip
         update_one(new_state[k], new_covariance[k], position[j], spread[j], gain)
         take_size(new_log_size[k], new_size_variance[k], seen_log_size[j], size_sd)

@@ -11,7 +11,8 @@ How fast something new moves, nothing says until it is seen again. So what is le
 the next sighting of something that was seen once before and of which nothing was found where a
 walker could be: each such *leap* is followed beside the beginning, with the speed that its two
 sightings show, and the third sighting tells which of them holds. That is why a car needs no setting
-of its own, whatever its speed and the frame rate.
+of its own, whatever its speed and the frame rate. A second sighting that is hardly a walker's is
+followed both ways too: as the noise of one who walks, and as something faster.
 
 A track that was lost is found again where it may have walked to in the meantime: its uncertainty
 grows with time, and the log determinant in the cost keeps it from winning over one just seen. That
@@ -32,7 +33,13 @@ import numpy.typing as npt
 from sightline.errors import UsageError
 from sightline.perceive.compiled import warm
 from sightline.perceive.tracking.assignment import assign_in_rounds
-from sightline.perceive.tracking.kalman import possible_pairs, predict_in_place, take_in_place
+from sightline.perceive.tracking.kalman import (
+    WALKS_WITHIN,
+    hardly_walkers,
+    possible_pairs,
+    predict_in_place,
+    take_in_place,
+)
 from sightline.perceive.tracking.motion_plane import (
     CameraGeometry,
     CameraMotion,
@@ -137,8 +144,12 @@ class Tracker:
             self._match_from_moving_camera(seen, dt_s),
         )
         self._followed += followed
-        self._take(seen, matched)
+        faster = self._faster(seen, matched)
+        self._take(self._tracks, seen, matched, walks_within=WALKS_WITHIN)
         self._end_and_begin(seen, matched, is_out)
+        if faster is not None:
+            room = self.settings.max_tracks - len(self._tracks)
+            self._tracks = self._tracks.joined(faster.only(np.arange(min(len(faster), room))))
         return self._reported(self._tracks, detections.capture_ns)
 
     def predict_to(self, capture_ns: int) -> Tracks:
@@ -289,9 +300,34 @@ class Tracker:
             track, sighting, cost, table.track_id, seen.score, settings.high_score
         )
 
-    def _take(self, seen: Sightings, matched: IntArray) -> None:
+    def _faster(self, seen: Sightings, matched: IntArray) -> TrackTable | None:
+        """What is seen for the second time, hardly as a walker, taken to be faster; None: nothing.
+
+        Of these and the walkers that they may be, one will hold.
+        """
+        table = self._tracks
+        unsure = hardly_walkers(
+            table.track_id,
+            table.hits,
+            table.state,
+            table.covariance,
+            seen.position,
+            seen.covariance,
+            matched,
+        )
+        if not len(unsure):
+            return None
+        found = table.only(matched[unsure])
+        taken = np.full(len(matched), -1, np.int64)
+        taken[unsure] = np.arange(len(found))
+        self._take(found, seen, taken, walks_within=0.0)
+        return found
+
+    def _take(
+        self, table: TrackTable, seen: Sightings, matched: IntArray, *, walks_within: float
+    ) -> None:
         """Filter the matched sightings in."""
-        table, settings = self._tracks, self.settings
+        settings = self.settings
         take_in_place(
             table.state,
             table.covariance,
@@ -311,6 +347,7 @@ class Tracker:
             settings.size_sd,
             settings.start_speed_m_s,
             self._height_of_a_box_m,
+            walks_within,
             self._now_ns,
         )
 

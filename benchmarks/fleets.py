@@ -66,9 +66,11 @@ FLEETS = (
     NamedFleet(name="other world 32", scene=replace(_WORLD, design=32, seed=3232, days=10)),
     *(
         NamedFleet(
-            name=f"other world {design}", scene=replace(_WORLD, design=design, seed=seed, days=10)
+            name=f"other world {design}",
+            scene=replace(_WORLD, design=design, seed=seed, days=10),
+            is_apart=design > 80,
         )
-        for design, seed in ((62, 6262), (71, 9071), (72, 9072))
+        for design, seed in ((62, 6262), (71, 9071), (72, 9072), (82, 48227), (83, 48341))
     ),
     NamedFleet(
         name="own simulator",
@@ -100,9 +102,14 @@ FLEETS = (
         )
         for design in (21, 22)
     ),
-    NamedFleet(name="Basilisk 31", scene=replace(_BASILISK, design=31, seed=7331)),
-    NamedFleet(name="Basilisk 62", scene=replace(_BASILISK, design=62, seed=7362)),
-    NamedFleet(name="Basilisk 71", scene=replace(_BASILISK, design=71, seed=9071)),
+    *(
+        NamedFleet(
+            name=f"Basilisk {design}",
+            scene=replace(_BASILISK, design=design, seed=seed),
+            is_apart=design not in {31, 71},
+        )
+        for design, seed in ((31, 7331), (62, 7362), (71, 9071), (81, 48119), (82, 48231))
+    ),
     NamedFleet(
         name="Basilisk 23, healthy",
         scene=replace(_BASILISK, design=23, seed=7323, satellites=9, **_HEALTHY),

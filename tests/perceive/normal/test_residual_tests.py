@@ -50,3 +50,27 @@ def test_what_is_far_off_for_four_rows_is_seen_however_far_it_is(rows, is_seen):
 def test_rows_far_off_on_both_sides_are_not_far_off():
     off = NOISE + np.where(np.arange(300) % 2, 60.0, -60.0)
     assert greatest("far", off) == 0.0
+
+
+ROW = np.arange(300)
+
+
+@pytest.mark.parametrize(
+    ("what", "is_tone"),
+    [
+        (3.0 * np.sin(ROW / 2), True),
+        (3.0 * np.sin(ROW / 10), False),
+        (np.where(ROW >= 250, 3.0, 0.0), False),
+        (np.linspace(0, 9, 300), False),
+    ],
+    ids=["an oscillation", "a slow cycle", "a step", "a ramp"],
+)
+def test_what_oscillates_within_sixteen_rows_is_a_tone_and_nothing_else_is(what, is_tone):
+    usual = greatest("tone", NOISE)
+    assert (greatest("tone", NOISE + what) > 7.0 * usual) == is_tone
+
+
+@pytest.mark.parametrize(("rows", "is_held"), [(80, True), (40, False)], ids=["most", "a third"])
+def test_what_most_rows_of_two_hours_are_off_by_is_held(rows, is_held):
+    off = 4.0 * (np.arange(300) % 120 < rows)
+    assert (greatest("held", NOISE + off) > 6.0) == is_held

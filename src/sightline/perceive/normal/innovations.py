@@ -172,27 +172,28 @@ def squares_along(new: FloatArray, trace: FloatArray, *, begin: int = 0) -> Floa
     return np.ascontiguousarray(out.T)
 
 
-@kernel(float64[:, ::1], int64, int64, int64, int64, int64, float64[:, ::1])
-def _spread_square(  # noqa: PLR0917 - compiled functions take no keywords
-    new: FloatArray,
+@kernel(float64[:, ::1], int64, int64, int64, int64, int64, float64[:, ::1], float64[:, ::1])
+def _ranked(  # noqa: PLR0917 - compiled functions take no keywords
+    values: FloatArray,
     apart: int,
     count: int,
     rank: int,
     stride: int,
     begin: int,
-    out: FloatArray,
+    low_out: FloatArray,
+    high_out: FloatArray,
 ) -> None:
     kept = np.empty(count)
-    for c in range(new.shape[0]):
-        last = np.nan
-        for i in range(max(begin - stride + 1, 0), new.shape[1]):
+    for c in range(values.shape[0]):
+        low, high = np.nan, np.nan
+        for i in range(max(begin - stride + 1, 0), values.shape[1]):
             if i % stride == 0:
                 n = 0
                 for k in range(count):
                     at_row = i - k * apart
                     if at_row < 0:
                         break
-                    v = new[c, at_row]
+                    v = values[c, at_row]
                     if not np.isnan(v):
                         at = n
                         while at > 0 and kept[at - 1] > v:
@@ -200,10 +201,24 @@ def _spread_square(  # noqa: PLR0917 - compiled functions take no keywords
                             at -= 1
                         kept[at] = v
                         n += 1
-                low = rank * n // count
-                half = 0.5 * (kept[n - 1 - low] - kept[low])
-                last = half * half if 2 * n >= count else np.nan
-            out[c, i] = last
+                below = rank * n // count
+                is_enough = 2 * n >= count
+                low = kept[below] if is_enough else np.nan
+                high = kept[n - 1 - below] if is_enough else np.nan
+            low_out[c, i] = low
+            high_out[c, i] = high
+
+
+def _quantiles(
+    values: FloatArray, *, apart: int, count: int, share: float, begin: int
+) -> tuple[FloatArray, FloatArray]:
+    """A lower and an upper quantile of the last rows, float64[n, c] each; see the two below."""
+    turned = np.ascontiguousarray(values.T)
+    low, high = np.full_like(turned, np.nan), np.full_like(turned, np.nan)
+    stride = max(apart // 2, count // 16, 1)
+    _ranked(turned, apart, count, int(share * count), stride, begin, low, high)
+    low[:, :begin] = high[:, :begin] = np.nan
+    return np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
 
 
 def spread_squares(
@@ -227,8 +242,32 @@ def spread_squares(
     >>> spread_squares(swing, apart=1, count=4, share=0.25).ravel().tolist()
     [nan, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0]
     """
-    turned = np.ascontiguousarray(new.T)
-    out = np.full_like(turned, np.nan)
-    stride = max(apart // 2, count // 16, 1)
-    _spread_square(turned, apart, count, int(share * count), stride, begin, out)
-    return np.ascontiguousarray(out.T)
+    low, high = _quantiles(new, apart=apart, count=count, share=share, begin=begin)
+    half = 0.5 * (high - low)
+    found: FloatArray = half * half
+    return found
+
+
+def held_squares(
+    left: FloatArray, *, apart: int, count: int, share: float, begin: int = 0
+) -> FloatArray:
+    """float64[n, c]: square of how far off all but a share of the last rows are, on one side.
+
+    Args:
+        left: float64[n, c]; NaN is unknown.
+        apart: every so many rows one counts.
+        count: so many of them.
+        share: of them that need not be so far off, below 0.5: edges of shadows and what follows a
+            switch within fewer rows raise nothing, however far off they are.
+        begin: rows before it are not asked for.
+
+    Returns:
+        NaN before ``begin``, and where fewer than half of the rows are known.
+
+    >>> level = np.array([[2.0], [-90.0], [3.0], [4.0], [80.0], [-5.0]])
+    >>> held_squares(level, apart=1, count=4, share=0.25).ravel().tolist()
+    [nan, 0.0, 0.0, 4.0, 9.0, 9.0]
+    """
+    low, high = _quantiles(left, apart=apart, count=count, share=share, begin=begin)
+    found: FloatArray = np.maximum(np.maximum(low, -high), 0.0) ** 2
+    return found

@@ -1,4 +1,5 @@
-"""Tests of what an expectation leaves: far off, a step, a level, a swing; and of standing still.
+"""Tests of what an expectation leaves: far off, a step, a level, a swing, a tone; and of standing
+still.
 
 What is left comes in its usual size. Each statistic is 0 or more, grows with the evidence, is known
 at the sample at which it stands, and looks back over its ``reach``. How great it gets on healthy
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sightline.perceive.normal.innovations import (
     REACH_ROWS,
+    held_squares,
     spread_squares,
     squares_along,
     step_trace,
@@ -25,13 +28,30 @@ from sightline.records.windows import FloatArray, IntArray
 _PULLED_IN = 10.0
 _STEP_MOST_S = 5400.0
 _STEP_MOST_ROWS = 256
-_LEVELS_S = (1800.0, 7200.0, 21_600.0)
+_LEVEL_S, _HELD_S = 1800.0, 7200.0
+_HELD_ROWS = 60
+"""So many of them, evenly over its window, say what is held."""
+_HELD_SHARE = 0.4
+"""Edges of shadows and what switches may be off in so many rows."""
 _FAR_ROWS = 4
 _SWING_MOST_S = 120.0
 _SWINGS = 24
 _CALM_SHARE = 0.3
 """What happens in fewer rows than these, on one side or the other, is no swing."""
 _LEAST_SHARE = 0.4
+_TONE_ROWS = 64
+_TONE_LEAST_CYCLES = 4
+_TONE_EVERY_ROWS = 4
+_TONE_SHARE = 0.6
+_LEVELS = {
+    "step": (9.0, 100.0),
+    "level": (1.0, 150.0),
+    "held": (20.0, 20.0),
+    "far": (1.0, 300.0),
+    "swing": (6.0, 6.0),
+    "tone": (7.0, 7.0),
+}
+"""The least that a level is, and how many times the greatest of healthy days."""
 REACH_S = 21_600.0
 """No test looks back farther."""
 
@@ -41,7 +61,7 @@ class ResidualTest:
     """One test.
 
     Attributes:
-        name: ``step``, ``level``, ``far`` or ``swing``.
+        name: ``step``, ``level``, ``held``, ``far``, ``swing`` or ``tone``.
         width: rows of its window.
         reach: rows that it looks back over.
     """
@@ -53,7 +73,7 @@ class ResidualTest:
     @property
     def least_level(self) -> float:
         """A level is no less: smaller squares (of usual sizes) are errors of the model."""
-        return {"step": 9.0, "swing": 1.0}.get(self.name, 1.0)
+        return _LEVELS[self.name][0]
 
     @property
     def reserve(self) -> float:
@@ -62,12 +82,12 @@ class ResidualTest:
         What an expectation leaves for long has a thick tail, a quantile of many rows a thin one;
         what is far off for a few rows has the thickest, and is told when nobody would ask why.
         """
-        return {"step": 30.0, "level": 60.0, "far": 150.0, "swing": 9.0}[self.name]
+        return _LEVELS[self.name][1]
 
     @property
     def is_new(self) -> bool:
         """Whether it is of innovations, and not of all that an expectation leaves."""
-        return self.name in ("step", "swing")
+        return self.name in ("step", "swing", "tone")
 
 
 def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
@@ -81,9 +101,9 @@ def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
     while width * step_s <= _STEP_MOST_S and width <= _STEP_MOST_ROWS:
         tests.append(ResidualTest(name="step", width=width, reach=width + REACH_ROWS))
         width *= 4
-    for width_s in _LEVELS_S:
+    for name, width_s in (("level", _LEVEL_S), ("held", _HELD_S)):
         rows = max(round(width_s / step_s), 8)
-        tests.append(ResidualTest(name="level", width=rows, reach=rows))
+        tests.append(ResidualTest(name=name, width=rows, reach=rows))
     tests.append(ResidualTest(name="far", width=_FAR_ROWS, reach=_FAR_ROWS))
     width = 1
     while width * step_s <= _SWING_MOST_S or width == 1:
@@ -91,6 +111,7 @@ def residual_tests(step_s: float) -> tuple[ResidualTest, ...]:
             ResidualTest(name="swing", width=width, reach=(_SWINGS + 1) * width + REACH_ROWS)
         )
         width *= 4
+    tests.append(ResidualTest(name="tone", width=_TONE_ROWS, reach=_TONE_ROWS + REACH_ROWS))
     return tuple(dict.fromkeys(tests))
 
 
@@ -144,7 +165,6 @@ def statistics(
         The test, and float64[n, c]; NaN where it knows too little.
     """
     pulled = np.clip(left, -_PULLED_IN, _PULLED_IN)
-    sums = Sums(pulled, share)
     news = np.clip(new, -_PULLED_IN, _PULLED_IN)
     for test in tests:
         w = test.width
@@ -152,9 +172,19 @@ def statistics(
             case "step":
                 yield test, squares_along(news, step_trace(own_weights, w), begin=begin)
             case "level":
-                yield test, sums.mean(w) ** 2
+                yield test, Sums(pulled, share).mean(w) ** 2
+            case "held":
+                count = min(w, _HELD_ROWS)
+                yield (
+                    test,
+                    held_squares(
+                        left, apart=w // count, count=count, share=_HELD_SHARE, begin=begin
+                    ),
+                )
             case "far":
                 yield test, _least_on_one_side(left, w) ** 2
+            case "tone":
+                yield test, tone_squares(news, rows=w, begin=begin)
             case _:
                 # What goes on in one direction is no swing: means next to each other differ by it.
                 moves = Sums(news, share)
@@ -180,6 +210,39 @@ def _least_on_one_side(left: FloatArray, rows: int) -> FloatArray:
         above[back:] = np.minimum(above[back:], left[:-back])
         below[back:] = np.minimum(below[back:], -left[:-back])
     found: FloatArray = np.maximum(np.maximum(above, below), 0.0)
+    return found
+
+
+def tone_squares(new: FloatArray, *, rows: int, begin: int = 0) -> FloatArray:
+    """float64[n, c]: the strongest line of the periodogram of the last rows (A. Schuster, 1898).
+
+    Lines of fewer than four cycles are left out: what comes and goes once is no tone. Noise of size
+    1 has lines of 1 on average.
+
+    Args:
+        new: float64[n, c]; NaN is unknown, and counts as 0.
+        rows: that a look takes in; every fourth row has a look, which holds until the next.
+        begin: rows before it are not asked for.
+
+    Returns:
+        NaN before ``begin`` and the first look, and where too few rows are known.
+
+    >>> tone = np.sin(np.arange(80) * 2 * np.pi / 8)[:, None]
+    >>> tone_squares(tone, rows=64)[[0, 79], 0].round(3).tolist()
+    [nan, 16.0]
+    """
+    found = np.full(new.shape, np.nan)
+    first = -(-max(begin - _TONE_EVERY_ROWS + 1, rows - 1) // _TONE_EVERY_ROWS) * _TONE_EVERY_ROWS
+    ends = np.arange(first, len(new), _TONE_EVERY_ROWS)
+    if not len(ends):
+        return found
+    looks = sliding_window_view(new, rows, axis=0)[ends - rows + 1]
+    is_known = np.isfinite(looks)
+    lines = np.abs(np.fft.rfft(np.where(is_known, looks, 0.0), axis=-1)) ** 2 / rows
+    strongest = lines[..., _TONE_LEAST_CYCLES:].max(axis=-1)
+    strongest[is_known.mean(axis=-1) < _TONE_SHARE] = np.nan
+    row = np.arange(max(begin, first), len(new))
+    found[row] = strongest[(row - first) // _TONE_EVERY_ROWS]
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ from sightline.perceive.normal.tail_levels import levels_above
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
-WATCH_STATE_VERSION = 4
+WATCH_STATE_VERSION = 5
 """Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
 DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
@@ -71,6 +71,8 @@ _UNSEEN = 8.0
 must be so many times as great: what the command does is not known."""
 _TOLD_ONCE = 2.0
 """What passed by itself is told again where it is so much more than it was."""
+_SURE_FROM_DAY = 5
+"""From it on the first day that was judged, by what two days taught, says nothing of levels."""
 _PAST_DAYS = 7
 _LEAST_DAYS = 2
 _PERIOD_DAYS = (3, 4, 7)
@@ -340,6 +342,8 @@ class SatelliteWatch:
         day, row = divmod(self.record.end, self.record.rows_per_day)
         if row or day < _LEAST_DAYS:
             return
+        if day == _SURE_FROM_DAY:
+            self.maxima = self.maxima[..., BLOCKS_PER_DAY:]
         if day >= self.learn_days:
             self.levels = self._levels()
         self.learn_until(day)
@@ -670,8 +674,10 @@ class _BlockView:
         record = watch.record
         assert watch.expectation is not None
         self.model = watch.expectation
+        # Levels of the day know what passed before it; this is what passed on it.
         least = np.array([test.least_level for test in watch.tests])
         self.levels = np.maximum(watch.levels, least[:, None])
+        self.levels = np.maximum(self.levels, _TOLD_ONCE * watch._seen)
         self.begin, self.end = watch.block_rows(block)
         warm = round(WARM_UP_S / record.step_s)
         context = round(REACH_S / record.step_s)
@@ -926,9 +932,11 @@ class _BlockView:
             name = this.name
             left = self.left[family, :, channel]
             back = width = this.width
-            here = _mean(left[max(row - this.width + 1, 0) : row + 1])
+            # What is held is what most rows are off by, whatever edges are among them.
+            middle = np.median if this.name == "held" else np.mean
+            here = _middle(left[max(row - this.width + 1, 0) : row + 1], middle)
             if this.name == "step":
-                base = _mean(left[max(row - 4 * this.width, 0) : max(row - this.width + 1, 1)])
+                base = _middle(left[max(row - 4 * this.width, 0) : max(row - this.width + 1, 1)])
             moved = here - base
             against = "alone" if family == _ALONE else "with peers"
             width_s = this.width * self.watch.record.step_s
@@ -1019,6 +1027,6 @@ class _BlockView:
         raise AssertionError
 
 
-def _mean(values: FloatArray) -> float:
+def _middle(values: FloatArray, middle: Callable[[FloatArray], np.floating] = np.mean) -> float:
     known = values[np.isfinite(values)]
-    return float(np.clip(known, -50, 50).mean()) if len(known) else 0.0
+    return float(middle(np.clip(known, -50, 50))) if len(known) else 0.0

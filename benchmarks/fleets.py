@@ -70,7 +70,7 @@ FLEETS = (
             scene=replace(_WORLD, design=design, seed=seed, days=10),
             is_apart=design > 80,
         )
-        for design, seed in ((62, 6262), (71, 9071), (72, 9072), (82, 48227), (83, 48341))
+        for design, seed in ((62, 6262), (71, 9071), (72, 9072), (82, 48227), (84, 48457))
     ),
     NamedFleet(
         name="own simulator",
@@ -108,7 +108,7 @@ FLEETS = (
             scene=replace(_BASILISK, design=design, seed=seed),
             is_apart=design not in {31, 71},
         )
-        for design, seed in ((31, 7331), (62, 7362), (71, 9071), (81, 48119), (82, 48231))
+        for design, seed in ((31, 7331), (62, 7362), (71, 9071), (81, 48119))
     ),
     NamedFleet(
         name="Basilisk 23, healthy",

@@ -158,17 +158,6 @@ def test_what_passed_by_itself_is_told_again_on_that_day_where_it_is_much_more(s
     assert sum(a.channel == 0 for a in watch.alerts) == times
 
 
-def test_what_two_days_taught_says_nothing_of_levels_from_the_fifth_day_on():
-    whole = record(is_healthy=True)
-    watch = learnt_until_last_day(whole)
-    watch.maxima = np.ones((*watch.levels.shape, 2 * BLOCKS_PER_DAY))
-    watch.maxima[..., 0] = 1e6
-    for block in range((DAYS - 1) * BLOCKS_PER_DAY, DAYS * BLOCKS_PER_DAY):
-        rows = slice(*watch.block_rows(block))
-        watch.advance(whole.values[rows], whole.is_heard[rows], whole.commands)
-    assert watch.levels.max() < 1e6
-
-
 @pytest.mark.parametrize(("name", "is_told"), [("GO", True), ("NEVER_SENT", False)])
 def test_what_follows_a_command_that_was_never_sent_before_must_be_greater(name, is_told):
     whole = record(is_healthy=True)

@@ -44,10 +44,10 @@ _TONE_LEAST_CYCLES = 4
 _TONE_EVERY_ROWS = 4
 _TONE_SHARE = 0.6
 _LEVELS = {
-    "step": (9.0, 100.0),
-    "level": (1.0, 150.0),
+    "step": (9.0, 30.0),
+    "level": (1.0, 60.0),
     "held": (20.0, 20.0),
-    "far": (1.0, 300.0),
+    "far": (1.0, 150.0),
     "swing": (6.0, 6.0),
     "tone": (7.0, 7.0),
 }

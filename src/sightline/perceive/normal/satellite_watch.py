@@ -71,8 +71,6 @@ _UNSEEN = 8.0
 must be so many times as great: what the command does is not known."""
 _TOLD_ONCE = 2.0
 """What passed by itself is told again where it is so much more than it was."""
-_SURE_FROM_DAY = 5
-"""From it on the first day that was judged, by what two days taught, says nothing of levels."""
 _PAST_DAYS = 7
 _LEAST_DAYS = 2
 _PERIOD_DAYS = (3, 4, 7)
@@ -342,8 +340,6 @@ class SatelliteWatch:
         day, row = divmod(self.record.end, self.record.rows_per_day)
         if row or day < _LEAST_DAYS:
             return
-        if day == _SURE_FROM_DAY:
-            self.maxima = self.maxima[..., BLOCKS_PER_DAY:]
         if day >= self.learn_days:
             self.levels = self._levels()
         self.learn_until(day)

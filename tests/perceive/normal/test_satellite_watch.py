@@ -8,11 +8,8 @@ import pytest
 
 from sightline.errors import LogError
 from sightline.perceive.normal.expectation import CommandTimes
-from sightline.perceive.normal.satellite_watch import (
-    BLOCKS_PER_DAY,
-    SatelliteRecord,
-    SatelliteWatch,
-)
+from sightline.perceive.normal.satellite_record import SatelliteRecord
+from sightline.perceive.normal.satellite_watch import BLOCKS_PER_DAY, SatelliteWatch
 
 STEP_S = 240.0
 PER_DAY = round(86_400 / STEP_S)

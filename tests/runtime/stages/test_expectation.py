@@ -11,7 +11,7 @@ from sightline.errors import PipelineError, UsageError
 from sightline.evidence.fleet_evaluation import FleetRecords, watch_fleet
 from sightline.evidence.learnt_model import learnt_channels
 from sightline.perceive.normal.expectation import CommandTimes
-from sightline.perceive.normal.satellite_watch import SatelliteRecord
+from sightline.perceive.normal.satellite_record import SatelliteRecord
 from sightline.recorder import read_entries
 from sightline.records import EntryKind
 from sightline.records.decision import final_revisions

@@ -22,6 +22,7 @@ import numpy as np
 from sightline.errors import LogError
 from sightline.perceive.compiled import warm
 from sightline.perceive.normal import innovations
+from sightline.perceive.normal.channel_alert import SAME_S, ChannelAlert, Telling
 from sightline.perceive.normal.counters import Counters, learnt_counters
 from sightline.perceive.normal.expectation import (
     MOST_STATES,
@@ -42,17 +43,15 @@ from sightline.perceive.normal.residual_tests import (
     residual_tests,
     statistics,
 )
+from sightline.perceive.normal.satellite_record import DAY_S, SatelliteRecord
 from sightline.perceive.normal.tail_levels import levels_above
 from sightline.records.detections import BoolArray
 from sightline.records.windows import FloatArray, IntArray
 
 WATCH_STATE_VERSION = 5
 """Of :meth:`SatelliteWatch.state`; counted up when it, or what it means, changes."""
-DAY_S = 86_400.0
 BLOCKS_PER_DAY = 16
 LASTING_DAYS = 3
-SAME_S = 3600.0
-"""What is told of a channel so soon after an alert of it ended is the same alert."""
 KEPT_DAYS = 10
 """Of what a satellite sent: seven are learnt from, and some may have been faulty."""
 LEARN_DAYS = 4
@@ -91,138 +90,6 @@ _ALONE, _PEERS, _PLAIN = range(3)
 _STILL, _MISSING, _RANGE, _RESET = range(4)
 _PLAIN_NAMES = ("stuck", "missing", "range", "reset")
 _RESET_ROWS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SatelliteRecord:
-    """What one satellite sent, on an even grid.
-
-    Attributes:
-        step_s: distance of rows.
-        values: float64[n, c]; NaN is missing.
-        is_heard: bool[n]: a packet came.
-        commands: with times on the same clock: seconds since row 0.
-        first: row number of ``values[0]``: rows before it were let go of.
-    """
-
-    step_s: float
-    values: FloatArray
-    is_heard: BoolArray
-    commands: CommandTimes
-    first: int = 0
-
-    @property
-    def end(self) -> int:
-        """Number of the row after the last."""
-        return self.first + len(self.values)
-
-    def rows(self, begin: int, end: int) -> slice:
-        """Where the rows of these numbers are."""
-        return slice(begin - self.first, end - self.first)
-
-    def extended(
-        self, values: FloatArray, is_heard: BoolArray, commands: CommandTimes, *, kept_rows: int
-    ) -> SatelliteRecord:
-        """With further rows, all commands so far, and no more than the newest ``kept_rows``."""
-        gone = max(len(self.values) + len(values) - kept_rows, 0)
-        return replace(
-            self,
-            values=np.concatenate([self.values[gone:], values]),
-            is_heard=np.concatenate([self.is_heard[gone:], is_heard]),
-            commands=commands,
-            first=self.first + gone,
-        )
-
-    @property
-    def rows_per_day(self) -> int:
-        """Of a day."""
-        return round(DAY_S / self.step_s)
-
-    @property
-    def days(self) -> int:
-        """Days begun."""
-        return -(-self.end // self.rows_per_day)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
-    """What was told of a channel, when it was told.
-
-    Attributes:
-        row: at which it was told.
-        score: statistic over its level; 1 or more.
-        test: name of the test.
-        reason: which test, on what, and how much.
-        measured, expected: mean over the rows that the test looked at, in the channel's unit; NaN
-            where there is none.
-        usual: usual size of their difference, in the channel's unit; NaN where there is none.
-    """
-
-    row: int
-    score: float
-    test: str
-    reason: str
-    measured: float
-    expected: float
-    usual: float
-
-
-@dataclass(slots=True, kw_only=True)
-class ChannelAlert:
-    """One alert of one channel.
-
-    Attributes:
-        channel: column.
-        begin: row from which the evidence comes.
-        told: row at which it was told.
-        end: last row; grows while it stands.
-        score: statistic over its level, at the greatest; 1 or more.
-        reason: which test, on what, and how much.
-        raised: each time that it began to stand: what comes back within ``SAME_S`` is the same
-            alert, raised again.
-        cleared: rows at which it was known to be over.
-        is_open: whether it stands.
-        is_settled: whether its evidence is remembered, as it has passed.
-    """
-
-    channel: int
-    begin: int
-    told: int
-    end: int
-    score: float
-    reason: str
-    raised: tuple[Telling, ...] = ()
-    cleared: tuple[int, ...] = ()
-    family: int = 0
-    test: int = 0
-    base: float = 0.0
-    moved: float = 0.0
-    is_open: bool = True
-    is_settled: bool = False
-
-    def go_on(self, other: ChannelAlert) -> None:
-        """Take what another alert of the channel, soon after this one, says: it is the same."""
-        self.end, self.score = other.end, max(self.score, other.score)
-        self.family, self.test = other.family, other.test
-        self.base, self.moved = other.base, other.moved
-        self.raised += other.raised
-        self.is_open, self.is_settled = True, False
-
-    def changes(self) -> list[tuple[int, Telling | None]]:
-        """Rows at which it was raised (with what was told) and cleared (None), ascending.
-
-        Where it was raised again before it was known to be over, it went on.
-        """
-        found: list[tuple[int, Telling | None]] = []
-        over = iter(self.cleared)
-        for telling in self.raised:
-            if found and found[-1][0] >= telling.row:
-                found.pop()
-            else:
-                found.append((telling.row, telling))
-            if (row := next(over, None)) is not None:
-                found.append((row, None))
-        return found
 
 
 @dataclass(slots=True)

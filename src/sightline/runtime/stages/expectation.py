@@ -22,15 +22,14 @@ from pydantic import Field
 
 from sightline.errors import LogError
 from sightline.limits import Limits
+from sightline.perceive.normal.channel_alert import ChannelAlert, Telling
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_watch import (
     FALSE_ALERTS_PER_DAY,
     KEPT_DAYS,
     LEARN_DAYS,
     LEAST_LEARN_DAYS,
-    ChannelAlert,
     SatelliteWatch,
-    Telling,
 )
 from sightline.perceive.row_store import Rows
 from sightline.perceive.window_series import WindowSeries

@@ -68,7 +68,7 @@ FLEETS = (
         NamedFleet(
             name=f"other world {design}",
             scene=replace(_WORLD, design=design, seed=seed, days=10),
-            is_apart=design > 80,
+            is_apart=False,
         )
         for design, seed in ((62, 6262), (71, 9071), (72, 9072), (82, 48227), (84, 48457))
     ),
@@ -106,7 +106,7 @@ FLEETS = (
         NamedFleet(
             name=f"Basilisk {design}",
             scene=replace(_BASILISK, design=design, seed=seed),
-            is_apart=design not in {31, 71},
+            is_apart=design == 62,
         )
         for design, seed in ((31, 7331), (62, 7362), (71, 9071), (81, 48119))
     ),

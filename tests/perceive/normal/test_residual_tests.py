@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.perceive.normal.innovations import LAGS
+from sightline.perceive.normal.innovations import LAGS, held_squares, spread_squares
 from sightline.perceive.normal.residual_tests import residual_tests, statistics
 
 STEP_S = 60.0
@@ -74,3 +74,22 @@ def test_what_oscillates_within_sixteen_rows_is_a_tone_and_nothing_else_is(what,
 def test_what_most_rows_of_two_hours_are_off_by_is_held(rows, is_held):
     off = 4.0 * (np.arange(300) % 120 < rows)
     assert (greatest("held", NOISE + off) > 6.0) == is_held
+
+
+@pytest.mark.parametrize("apart", [1, 3])
+def test_the_kernel_of_quantiles_agrees_with_sorting_the_rows(apart):
+    rng = np.random.default_rng(8)
+    values = np.where(rng.random((150, 2)) < 0.3, np.nan, rng.normal(1.0, 1.0, (150, 2)))
+    count, share = 20, 0.4
+    spread = spread_squares(values, apart=apart, count=count, share=share)
+    held = held_squares(values, apart=apart, count=count, share=share)
+    for c in range(2):
+        for row in range(150):
+            mine = [v for v in values[row::-apart, c][:count] if np.isfinite(v)]
+            if 2 * len(mine) < count:
+                assert np.isnan(spread[row, c]) and np.isnan(held[row, c])
+                continue
+            below = int(share * count) * len(mine) // count
+            low, high = sorted(mine)[below], sorted(mine)[len(mine) - 1 - below]
+            assert spread[row, c] == pytest.approx((0.5 * (high - low)) ** 2)
+            assert held[row, c] == pytest.approx(max(low, -high, 0.0) ** 2)

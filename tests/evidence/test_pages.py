@@ -143,8 +143,9 @@ def test_a_report_shows_the_picture_of_an_alert_of_a_camera(yard, tmp_path):
 
 def test_pictures_in_a_report_are_bounded_and_the_rest_is_told_in_words(yard, tmp_path):
     text = report(yard, tmp_path / "r.html", report_pictures=1)
+    raised = {d.decision_id for d in yard.decisions() if d.transition == Transition.RAISED}
     assert text.count("<img ") == 1
-    assert text.count('class="account"') == 3
+    assert text.count('class="account"') == len(raised) > 1
 
 
 def test_a_drawing_says_what_it_shows(fleet, yard, tmp_path):

@@ -87,15 +87,19 @@ def ran(folder: Path, *, threads: int) -> dict:
     return json.loads(done.stdout)
 
 
-def test_a_run_from_python_says_the_same_with_any_number_of_threads(tmp_path):
-    one, two = ran(tmp_path / "one", threads=1), ran(tmp_path / "two", threads=2)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    return ran(tmp_path_factory.mktemp("threads") / "two", threads=2)
+
+
+def test_a_run_from_python_says_the_same_with_any_number_of_threads(tmp_path, two):
     if set(two["before"]) == {1}:
         pytest.skip("the linear algebra of this machine has one thread")
+    one = ran(tmp_path / "one", threads=1)
     assert (one["decisions"], one["digest"]) == (1, two["digest"])
 
 
-def test_after_a_run_the_process_has_its_threads_again(tmp_path):
-    two = ran(tmp_path / "two", threads=2)
+def test_after_a_run_the_process_has_its_threads_again(two):
     assert two["after"][: len(two["before"])] == two["before"]
 
 

@@ -739,16 +739,20 @@ def repeats() -> None:
         typer.echo(line)
 
 
+Classes = Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")]
+Quarter = Annotated[int, typer.Option(min=0, max=3, help="Of the parts, kept apart.")]
+Part = Annotated[str | None, typer.Option(metavar="REGEX", help="Its first group is the part.")]
+PartGap = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
+]
+
+
 @app.command()
 def surfaces(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
-    quarter: Annotated[int, typer.Option(min=0, max=3, help="Of the parts, kept apart.")] = 2,
-    part: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Its first group is the part.")
-    ] = None,
-    part_gap: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
-    ] = 0,
+    folder: Classes,
+    quarter: Quarter = 2,
+    part: Part = None,
+    part_gap: PartGap = 0,
     labels: Annotated[str, typer.Option(help="none or masks.")] = "none",
     head: Annotated[str, typer.Option(help="cells or network.")] = "cells",
     minutes: Annotated[float, typer.Option(help="Most time of learning a network.")] = 10.0,
@@ -776,14 +780,10 @@ def surfaces(
 
 @app.command()
 def patchcore(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folders of classes.")],
-    quarter: Annotated[int, typer.Option(min=0, max=3, help="Of the parts, kept apart.")] = 2,
-    part: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Its first group is the part.")
-    ] = None,
-    part_gap: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Numbers within this gap are one part.")
-    ] = 0,
+    folder: Classes,
+    quarter: Quarter = 2,
+    part: Part = None,
+    part_gap: PartGap = 0,
     most: Annotated[int, typer.Option(min=20, help="Good pictures learnt from.")] = 200,
     share: Annotated[float, typer.Option(help="Of the patches that PatchCore keeps.")] = 0.01,
     peer_python: Annotated[

@@ -1,8 +1,8 @@
 """Inspectors of surfaces, by quarters of the parts; how long a picture takes.
 
 Parts (not pictures) are dealt out in quarters by the seed. An inspector learns from the good
-pictures of three of them and is held against all pictures of the fourth. Settings may be chosen on
-quarters 0 and 1; quarters 2 and 3 are for the figures that are told.
+pictures of three of them and is held against all pictures of the fourth. Settings are chosen on
+quarters 1 and 3; quarters 0 and 2 are for the figures that are told.
 """
 
 from __future__ import annotations

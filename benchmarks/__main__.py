@@ -826,12 +826,16 @@ def house(
 def cases(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of area/case folders.")],
     only: Annotated[str, typer.Option(metavar="TEXT", help="Cases whose name holds this.")] = "",
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="SRC", help="Commands of this checkout's src, as of before a mend."),
+    ] = None,
 ) -> None:
     """Inputs that once failed, run again: held or fell short. Exit code 1 when one fell short."""
     from benchmarks.cases.case import run_cases
 
     held = short = unchecked = 0
-    for result in run_cases(folder, only=only):
+    for result in run_cases(folder, only=only, source=source):
         if result.shortcomings is None:
             unchecked += 1
             typer.echo(f"no check    {result.name}")

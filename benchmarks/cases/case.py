@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import sightline
 from benchmarks import cases
@@ -151,10 +152,16 @@ def checks() -> dict[str, Check]:
     return found
 
 
-def run_cases(root: Path, *, only: str = "") -> Iterator[Result]:
+def run_cases(root: Path, *, only: str = "", source: Path | None = None) -> Iterator[Result]:
     """Run the check of every case folder below `root` (area/folder) whose name holds `only`.
 
     The folders are copied to a scratch folder first, whole: cases share what lies beside them.
+
+    Args:
+        root: Folder of the areas.
+        only: What a name must hold.
+        source: The ``src`` of another checkout, whose commands are held against the cases; what
+            a check reads in its own process stays that of this one. None: this one's.
     """
     known = checks()
     names = sorted(
@@ -172,24 +179,28 @@ def run_cases(root: Path, *, only: str = "") -> Iterator[Result]:
                 yield Result(name=name, shortcomings=None, wall_s=0.0)
                 continue
             begin_s = time.monotonic()
-            scene = Case(name=name, folder=copy / name, environment=_environment(copy, name))
+            environment = _environment(copy, name, source)
+            scene = Case(name=name, folder=copy / name, environment=environment)
             try:
-                short = tuple(known[name](scene))
+                # Some checks start processes beside those of `Case.run`: they inherit it.
+                with patch.dict(os.environ, PYTHONPATH=environment["PYTHONPATH"]):
+                    short = tuple(known[name](scene))
             except Exception as error:  # noqa: BLE001 - a check that breaks is a case that fell short
                 short = (f"its check broke: {type(error).__name__}: {error}",)
             yield Result(name=name, shortcomings=short, wall_s=time.monotonic() - begin_s)
 
 
-def _environment(copy: Path, name: str) -> dict[str, str]:
+def _environment(copy: Path, name: str, source: Path | None) -> dict[str, str]:
     area = copy / name.split("/", maxsplit=1)[0]
     bin_dir = str(Path(sys.executable).parent)
     work = area / "scratch"
     work.mkdir(exist_ok=True)
+    package = source.resolve() if source is not None else Path(sightline.__path__[0]).parent
     return {
         "PATH": bin_dir + os.pathsep + os.environ.get("PATH", ""),
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "PYTHONPATH": os.pathsep.join((str(package), *(p for p in sys.path if p))),
         "SIGHTLINE_REPO": str(Path(cases.__path__[0]).parents[1]),
-        "SIGHTLINE_SRC": str(Path(sightline.__path__[0]).parent),
+        "SIGHTLINE_SRC": str(package),
         "C": str(area),
         "W": str(work),
     }

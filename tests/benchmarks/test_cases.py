@@ -77,6 +77,22 @@ def test_a_folder_without_cases_is_no_success(tmp_path: Path) -> None:
     assert run(tmp_path)[0] == 1
 
 
+def test_commands_can_be_those_of_another_checkout(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tells_its_version(c: cases.Case) -> Iterator[str]:
+        yield c.run("sightline", "--version").out
+
+    monkeypatch.setattr(cases, "checks", lambda: {"area/holds": tells_its_version})
+    (tmp_path / "old" / "sightline" / "cli").mkdir(parents=True)
+    (tmp_path / "old" / "sightline" / "__init__.py").touch()
+    (tmp_path / "old" / "sightline" / "cli" / "__init__.py").write_text(
+        "def main(): print('as it was before')"
+    )
+    _, out = run(folder, "--only", "holds", "--source", str(tmp_path / "old"))
+    assert "as it was before" in out
+
+
 @pytest.mark.usefixtures("known")
 def test_the_folder_itself_is_left_as_it_was(folder: Path) -> None:
     before = sorted(p.name for p in folder.rglob("*"))

@@ -57,6 +57,28 @@ def test_a_course_that_lasts_is_said():
     assert RiskCode.COLLISION_COURSE in looked(0, 100, 200)[1]
 
 
+def carried_on(*frames_ms, state):
+    """State and codes when only the vehicle is seen in these frames, the person carried on."""
+    return looked(*frames_ms, state=state, unseen_s=[0.1, 0.0])
+
+
+def test_who_was_not_seen_again_must_be_on_course_for_twice_as_long():
+    state, _ = looked(0)
+    state, codes = carried_on(100, 200, 300, state=state)
+    assert RiskCode.COLLISION_COURSE not in codes
+    assert RiskCode.COLLISION_COURSE in carried_on(400, state=state)[1]
+
+
+def test_one_further_sighting_is_enough_though_the_newest_frame_misses_the_person():
+    state, _ = looked(0, 100)
+    assert RiskCode.COLLISION_COURSE in carried_on(200, state=state)[1]
+
+
+def test_a_sure_course_is_said_though_the_person_is_not_seen_again():
+    sure = {"person": (8.0, 3.5), "walks": (0.0, -2.5), "velocity_std_m_s": 0.0}
+    assert RiskCode.COLLISION_COURSE in looked(0, unseen_s=[0.3, 0.0], **sure)[1]
+
+
 def test_a_course_that_was_gone_in_between_begins_anew():
     state, _ = looked(0, 100)
     state, _ = looked(150, state=state, walks=(0.0, 3.0))
@@ -97,6 +119,37 @@ def test_the_allowance_of_a_machine_that_drives_leaves_time_to_look_again():
 
 def test_a_machine_that_stood_a_moment_ago_needs_its_allowance_itself():
     assert before_a_machine_that_may_speed_up(0, driven_s=1.0)
+
+
+def in_the_way_of_a_fast_machine(*, walks_m_s, top_speed_m_s=8.0):
+    """Codes for who is 20 m before a machine of 7.9 m/s +- 0.6: at 8 m/s it stops within 19.6."""
+    brakes = Braking(
+        response_s=0.4, least_deceleration_m_s2=2.5, acceleration_m_s2=2.0,
+        top_speed_m_s=top_speed_m_s,
+    )  # fmt: skip
+    rule = MachineRule(machine_class="vehicle", length_m=4.0, width_m=2.0, braking=brakes)
+    headings = Headings(
+        heading_rad=np.array([np.nan, 0.0]),
+        std_rad=np.array([np.nan, 0.01]),
+        driven_s=np.full(2, 60.0),
+    )
+    seen = {"person": (20.0, 0.0), "walks": (0.0, walks_m_s), "drives": (7.9, 0.0)}
+    seen |= {"position_std_m": 0.1, "velocity_std_m_s": 0.6}
+    _, codes = looked(0, rule=rule, headings=headings, **seen)
+    return codes & {RiskCode.IN_STOPPING_PATH, RiskCode.COLLISION_COURSE}
+
+
+def test_who_will_have_left_the_way_is_not_feared_for_at_speeds_that_no_machine_has():
+    assert not in_the_way_of_a_fast_machine(walks_m_s=2.5)
+
+
+def test_of_a_machine_without_a_known_top_speed_every_error_of_its_speed_counts():
+    found = in_the_way_of_a_fast_machine(walks_m_s=2.5, top_speed_m_s=np.inf)
+    assert RiskCode.IN_STOPPING_PATH in found
+
+
+def test_who_may_still_be_there_has_the_error_of_the_speed_in_hand():
+    assert RiskCode.IN_STOPPING_PATH in in_the_way_of_a_fast_machine(walks_m_s=0.0)
 
 
 def test_who_is_about_to_walk_into_the_path_is_in_it_in_the_second_frame():

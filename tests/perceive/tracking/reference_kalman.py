@@ -105,7 +105,7 @@ def hardly_walkers(
     off = position[second] - state[matched[second], :2]
     around = covariance[matched[second], :2, :2] + spread[second]
     distance = np.einsum("na,na->n", off, np.linalg.solve(around, off[..., None])[..., 0])
-    found: IntArray = second[(distance > MAY_BE_FASTER) & (distance <= WALKS_WITHIN)]
+    found: IntArray = second[distance > MAY_BE_FASTER]
     return found
 
 

@@ -257,7 +257,7 @@ def test_a_person_a_bicycle_and_a_train_are_followed_at_once():
                 class_names=("person", "bicycle", "train"),
             )
         )  # fmt: skip
-    assert (tracks.track_id.tolist(), tracks.class_id.tolist()) == ([1, 2, 3], [0, 1, 2])
+    assert (tracks.track_id.tolist(), sorted(tracks.class_id)) == ([1, 2, 3], [0, 1, 2])
 
 
 def test_a_detection_that_jumps_about_is_no_fast_thing():
@@ -309,6 +309,16 @@ def test_a_second_sighting_that_noise_explains_makes_nobody_fast():
     for t, y in ((0.0, 300.0), (1 / 15, 318.0), (2 / 15, 314.0)):
         tracks = tracker.update(seen(t, 320, y))
     assert np.hypot(*tracks.velocity_m_s[0]) < 1.0
+
+
+@pytest.mark.parametrize(("steps_in_all", "is_fast"), [(1.0, False), (2.0, True)])
+def test_a_second_sighting_far_from_where_a_walker_is_leaves_it_to_the_third(steps_in_all, is_fast):
+    # The feet are 36 lower than in the frame before: less than one walker in a hundred is seen so.
+    tracker = Tracker("yard", GROUND)
+    for t, steps in ((0.0, 0.0), (1 / 15, 1.0), (2 / 15, steps_in_all)):
+        tracks = tracker.update(seen(t, 320, 300.0 + 36 * steps))
+    speed_m_s = np.hypot(*tracks.velocity_m_s[0])
+    assert speed_m_s > 15 if is_fast else speed_m_s < 2.5
 
 
 def test_one_missed_frame_at_ten_hertz_is_bridged_and_says_so():

@@ -19,11 +19,12 @@ ClassArray = npt.NDArray[np.int32]
 STEADY_M_S = 4.0
 """What drives among people keeps its speed about as well as they do."""
 WALKS_WITHIN = 9.21
-"""Squared Mahalanobis distance up to which the second sighting of something new is that of a
-walker: who walks is seen further away once in a hundred times (chi-square, two degrees)."""
+"""Squared Mahalanobis distance up to which a sighting that nothing was matched with is a walker's,
+if it is the second of something new: who walks is seen further away once in a hundred times
+(chi-square, two degrees)."""
 MAY_BE_FASTER = 3.5
-"""The same from which it may be something faster as well. What is nearer, and faster all the same,
-is followed as a walker until its speed is known."""
+"""The same from which a matched one may be something faster's as well. What is nearer, and faster
+all the same, is followed as a walker until its speed is known."""
 
 
 _V = types.Array(types.float64, 1, "C", readonly=True)
@@ -145,11 +146,7 @@ def hardly_walkers(  # noqa: PLR0917 - compiled functions take no keywords
         i = matched[j]
         if i < 0 or hits[i] != 1 or track_id[i] > 0:
             continue
-        if (
-            MAY_BE_FASTER
-            < _distance(state[i], covariance[i], position[j], spread[j])
-            <= WALKS_WITHIN
-        ):
+        if _distance(state[i], covariance[i], position[j], spread[j]) > MAY_BE_FASTER:
             found[n] = j
             n += 1
     return found[:n]

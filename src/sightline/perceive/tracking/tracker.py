@@ -34,7 +34,6 @@ from sightline.errors import UsageError
 from sightline.perceive.compiled import warm
 from sightline.perceive.tracking.assignment import assign_in_rounds
 from sightline.perceive.tracking.kalman import (
-    WALKS_WITHIN,
     hardly_walkers,
     possible_pairs,
     predict_in_place,
@@ -145,7 +144,7 @@ class Tracker:
         )
         self._followed += followed
         faster = self._faster(seen, matched)
-        self._take(self._tracks, seen, matched, walks_within=WALKS_WITHIN)
+        self._take(self._tracks, seen, matched, walks_within=math.inf)
         self._end_and_begin(seen, matched, is_out)
         if faster is not None:
             room = self.settings.max_tracks - len(self._tracks)

@@ -188,7 +188,7 @@ class MachineStage(ItemStage):
     writes = "commands"
     controls = (RESET,)
     hears = (VIEW_IS_EMPTY,)
-    version = 4  # hears where nothing can be seen
+    version = 5  # is not stopped for errors that last unseen, or that no machine's speed can have
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings

@@ -58,7 +58,7 @@ class TrackStage(ItemStage):
     reads = ("detections",)
     writes = "tracks"
     measures = {"tracks": "1", "unseen": "1"}
-    version = 5  # tells what is no track yet
+    version = 6  # a third sighting tells walkers from what is faster, however far apart two were
 
     def plan(self, planning: ItemPlanning) -> None:
         if len(planning.cameras) != 1:

@@ -14,6 +14,10 @@ stays. So a risk is said when it is sure enough, or has lasted:
 - when a person is about to walk into the stopping path, and was in two frames, or in one that no
   other has followed since: without pictures the time runs all the same.
 
+Of somebody who was not seen again meanwhile the two that last must last twice as long: who is only
+carried on keeps the speed that they were thought to have, so an error lasts as a conflict does. Not
+for ever, though: who is hidden for longer than a detector misses people by chance may well come on.
+
 TOO_CLOSE rests on positions alone and never waits. A machine at its top speed, and one that is not
 said to speed up, has no allowance: for it the first rule is that of the whole stopping way.
 """
@@ -34,8 +38,9 @@ AHEAD_S = 0.8
 TRACKER_LAG_S = 0.8
 """By how much a tracker is late in seeing a machine speed up, with pictures lost on the way."""
 _STEADY_AFTER_S = 1.2  # at one speed, until a tracker has settled
-_NOW, _AHEAD, _WALKS_IN = 0, 1, 2
+_NOW, _AHEAD, _WALKS_IN, _SIGHTED = 0, 1, 2, 3
 _HELD_S = (0.2, 0.3, 0.06)
+_UNSEEN_COUNTS = np.array([0.5, 0.5, 1.0])  # of that time, without a further sighting
 # Shares of the rule's probability p; the first of what p lacks to 1.
 _SURE, _LIKELY, _LIKELY_AHEAD = 0.4, 0.8, 1.0
 
@@ -134,12 +139,15 @@ class SuspectedPairs:
         machine_id: int64[k].
         since_ns: int64[k, 3], event time since when it has been likely in every frame: now, ahead,
             walking in; UTC ns, -1 where it is not.
+        sighted_ns: int64[k], event time of the decision on the newest frame in which the person
+            was seen; -1 for none since the pair is suspected.
         looked_ns: event time of the newest frame's decision.
     """
 
     person_id: IntArray
     machine_id: IntArray
     since_ns: IntArray
+    sighted_ns: IntArray
     looked_ns: int
 
     @classmethod
@@ -147,7 +155,11 @@ class SuspectedPairs:
         """Before the first frame."""
         none = np.empty(0, np.int64)
         return cls(
-            person_id=none, machine_id=none, since_ns=np.empty((0, 3), np.int64), looked_ns=0
+            person_id=none,
+            machine_id=none,
+            since_ns=np.empty((0, 3), np.int64),
+            sighted_ns=none,
+            looked_ns=0,
         )
 
     def after(
@@ -155,6 +167,7 @@ class SuspectedPairs:
         person_id: IntArray,
         machine_id: IntArray,
         likely: Likelihoods,
+        is_seen: BoolArray,
         *,
         probability: float,
         event_ns: int,
@@ -164,41 +177,47 @@ class SuspectedPairs:
         Args:
             person_id, machine_id: int64[n], each pair once.
             likely: of them.
+            is_seen: bool[n], whether the person was seen in it, not only carried on.
             probability: of the rule.
             event_ns: time of the decision.
         """
         lasting, needed = likely.are_likely(probability)
-        before = self._since_ns(person_id, machine_id)
-        since = all_so_since(before, lasting >= needed, event_ns)
+        known = self._known(person_id, machine_id)
+        since = all_so_since(known[:, :_SIGHTED], lasting >= needed, event_ns)
+        sighted = np.where(is_seen, event_ns, known[:, _SIGHTED])
         kept = np.flatnonzero((since != NOT_SO_NS).any(axis=1))
         kept = kept[np.lexsort((machine_id[kept], person_id[kept]))]
         return SuspectedPairs(
             person_id=person_id[kept],
             machine_id=machine_id[kept],
             since_ns=since[kept],
+            sighted_ns=sighted[kept],
             looked_ns=event_ns,
         )
 
     def held_s(self, person_id: IntArray, machine_id: IntArray, *, event_ns: int) -> FloatArray:
         """float64[n, 3]: for how long it has been likely; -1 where it is not.
 
-        Up to the newest frame; of walking in, up to now.
+        Up to the newest frame, half of it while the person was not seen again since it is likely;
+        of walking in, up to now.
         """
-        since = self._since_ns(person_id, machine_id)
+        known = self._known(person_id, machine_id)
+        since, sighted = known[:, :_SIGHTED], known[:, _SIGHTED]
         until = np.array([self.looked_ns, self.looked_ns, event_ns])
-        held: FloatArray = np.where(since == NOT_SO_NS, -1.0, (until - since) / NS_PER_S)
+        counts = np.where(sighted[:, None] > since, 1.0, _UNSEEN_COUNTS)
+        held: FloatArray = np.where(since == NOT_SO_NS, -1.0, counts * (until - since) / NS_PER_S)
         return held
 
-    def _since_ns(self, person_id: IntArray, machine_id: IntArray) -> IntArray:
-        """int64[n, 3], of these pairs."""
+    def _known(self, person_id: IntArray, machine_id: IntArray) -> IntArray:
+        """int64[n, 4]: ``since_ns`` and ``sighted_ns`` of these pairs."""
         known = len(self.person_id)
         if known == 0:  # which is nearly always so
-            return np.full((len(person_id), 3), NOT_SO_NS, np.int64)
+            return np.full((len(person_id), 4), NOT_SO_NS, np.int64)
         persons = np.concatenate([self.person_id, person_id])
         machines = np.concatenate([self.machine_id, machine_id])
         pairs = np.stack([persons, machines], axis=1)
         number = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-        of_number = np.full((len(pairs), 3), NOT_SO_NS, np.int64)
-        of_number[number[:known]] = self.since_ns
+        of_number = np.full((len(pairs), 4), NOT_SO_NS, np.int64)
+        of_number[number[:known]] = np.column_stack([self.since_ns, self.sighted_ns])
         found: IntArray = of_number[number[known:]]
         return found

@@ -30,6 +30,9 @@ MAX_PAIRS = 100_000
 """Pairs of a person and a machine in one frame; more is a UsageError."""
 WALKS_IN_S = 0.7
 """Time for which a person walks on, in the question whether it will be in the stopping path."""
+LEAVES_BELOW = 0.2
+"""Share of the rule's probability below which a conflict is so unlikely that a person in the way of
+the machine will have left it."""
 _TINY = 1e-9
 
 
@@ -39,6 +42,7 @@ class _Pairs:
 
     person_id: IntArray
     machine_id: IntArray
+    is_seen: BoolArray
     motion: RelativeMotion
     is_disc: BoolArray
     walk_m_s: FloatArray
@@ -46,6 +50,7 @@ class _Pairs:
     horizon_s: FloatArray
     steady_stopping_m: FloatArray
     steady_horizon_s: FloatArray
+    surely_m: FloatArray
     heading_std_rad: FloatArray
 
 
@@ -85,6 +90,7 @@ def look_at_pairs(
         pairs.person_id,
         pairs.machine_id,
         found.likely,
+        pairs.is_seen,
         probability=rule.probability,
         event_ns=event_ns,
     )
@@ -116,7 +122,9 @@ def pair_risk(
     - APPROACHING: the same for ``warn_ahead_s`` more.
 
     With ``suspected``, the memory of the frames before, the two in the middle are said when they
-    are sure enough or have lasted: see ``confirmation``.
+    are sure enough or have lasted: see ``confirmation``. For who is in the way of the machine and
+    will have left it before it comes, S counts no speed above its top speed: should they halt, it
+    stops before them all the same, if nothing is in hand then against other errors.
 
     A machine whose heading is not known may set off anywhere: its footprint is the disc around
     its box, and the clearance is longer by S. UNLOCATED is said of pairs without a position.
@@ -181,6 +189,9 @@ def _measured(
     soon, surely_soon, ahead, later = conflict_probability(
         motion, limit_m=np.full(len(motion), rule.clearance_m), horizon_s=reach_s
     )
+    half_width_m = motion.half_size_m[:, 1] + motion.radius_m + rule.clearance_m
+    is_in_the_way = np.abs(motion.position_m[:, 1]) <= half_width_m
+    leaves = is_in_the_way & (soon < LEAVES_BELOW * rule.probability)
     return _Measured(
         pairs=pairs,
         separation_m=separation_m,
@@ -191,7 +202,9 @@ def _measured(
             steady_course=surely_soon,
             course_ahead=ahead,
             path=_path_probability(pairs, rule, pairs.stopping_m),
-            steady_path=_path_probability(pairs, rule, pairs.steady_stopping_m),
+            steady_path=_path_probability(
+                pairs, rule, np.where(leaves, pairs.surely_m, pairs.steady_stopping_m)
+            ),
             path_ahead=_path_probability(pairs, rule, pairs.stopping_m, walks_s=WALKS_IN_S),
         ),
         later=later,
@@ -320,6 +333,12 @@ def _pairs(
         need(drive.fastest_m_s, sensing_latency_s=rule.decision_step_s)
         for need in (steady.stopping_distance_m, steady.stopping_time_s)
     )
+    # No error of its speed makes a machine faster than it can be, unless it is seen to be.
+    possible_m_s = np.minimum(
+        drive.fastest_m_s, np.maximum(drive.assumed_m_s, rule.braking.top_speed_m_s)
+    )
+    surely_m = steady.stopping_distance_m(possible_m_s, sensing_latency_s=rule.decision_step_s)
+    surely_m = np.where(steadily, surely_m, stopping_m)
     steady_m = np.where(steadily, steady_m, stopping_m)
     steady_s = np.where(steadily, steady_s, stopping_s)
 
@@ -343,6 +362,7 @@ def _pairs(
     return _Pairs(
         person_id=tracks.track_id[person[p]],
         machine_id=tracks.track_id[machine[m]],
+        is_seen=tracks.unseen_s[person[p]] == 0,
         motion=motion,
         is_disc=is_disc[m],
         walk_m_s=walk_m_s,
@@ -356,6 +376,7 @@ def _pairs(
             stopping_s=stopping_s[m],
         ),
         steady_stopping_m=steady_m[m],
+        surely_m=surely_m[m],
         steady_horizon_s=_horizon_s(
             motion,
             walk_m_s,

@@ -56,7 +56,8 @@ def evaluate_safety(
     visible and while the declared brakes still suffice, and the vehicle hits nobody until the end
     of the scene, also not after it was let go again. A run without conflict counts as falsely
     stopped when any STOP is commanded after the vehicle was first let go, for whatever reason,
-    loss of sight among them.
+    loss of sight among them. ``doubt_share`` is that of the time without a STOP in which a machine
+    would be slow for what is no track yet, though nobody is near.
 
     Args:
         runs: scenes of each kind.
@@ -120,6 +121,7 @@ def evaluate_safety(
             "hits": sum(trial.hit_m_s > 0 for trial in clear),
             "first_reasons": _first_reasons(false),
             "false_stop_seeds": [trial.seed for trial in false],
+            "doubt_share": sum(t.doubt_s for t in clear) / max(sum(t.free_s for t in clear), 1e-9),
             "wall_s": ended_s - between_s,
         },
         "never_in_service": [trial.seed for trial in idle],

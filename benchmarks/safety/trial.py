@@ -30,6 +30,7 @@ from sightline.assess.site.machines import (
     follow_headings,
     look_at_pairs,
     pair_risk,
+    unconfirmed_risk,
     watch_pairs,
 )
 from sightline.decide.actuation import ActuationRule, ActuationState, Situation, advance
@@ -134,6 +135,9 @@ class Trial:
         hit_m_s: speed of the vehicle at the first contact; 0 if there was none while it moved.
         least_moving_m: least true distance between footprints while the vehicle moved and the
             people were there.
+        free_s: time without a STOP in force.
+        doubt_s: of it, that in which what is no track yet would make it slow. It is not told to be:
+            here a STOP alone must do.
         is_complete: whether the vehicle came so far that the people became visible.
     """
 
@@ -142,6 +146,8 @@ class Trial:
     latest_stop_s: float
     hit_m_s: float
     least_moving_m: float
+    free_s: float
+    doubt_s: float
     is_complete: bool
 
     @property
@@ -195,6 +201,9 @@ class Loop:
         tracks: of the newest picture that was answered; None before the first.
         headings: of these tracks.
         risk: of the pairs, as of the newest step.
+        free_steps: those without a STOP in force.
+        doubted_steps: of them, those in which something that is no track yet is where the vehicle
+            would have to stop for somebody.
     """
 
     def __init__(self, deployment: Deployment, machine: MachineRule, camera: CameraModel) -> None:
@@ -211,6 +220,8 @@ class Loop:
         self.tracks: Tracks | None = None
         self.headings: Headings | None = None
         self.risk = self._lost
+        self._is_doubted = False
+        self.free_steps = self.doubted_steps = 0
 
     def step(self, event_ns: int, seen: Detections | None) -> ActuatorCommand | None:
         """Take one step, with the detections that have just arrived, if any."""
@@ -223,6 +234,9 @@ class Loop:
         if self.tracks is not None:
             situation = self._situation(self.tracks, event_ns, is_new=seen is not None)
         self._state, command = advance(self._rule, self._state, situation)
+        is_free = self._state.level is not CommandLevel.STOP
+        self.free_steps += is_free
+        self.doubted_steps += is_free and self._is_doubted
         return command
 
     def _situation(self, tracks: Tracks, event_ns: int, *, is_new: bool) -> Situation:
@@ -234,6 +248,10 @@ class Loop:
             self._pairs, self._lost = watch_pairs(
                 self._pairs, tracks, self.risk, machine, lost_timeout_s=self._lost_timeout_s
             )
+            doubt = unconfirmed_risk(
+                self._tracker.unconfirmed, tracks, machine, event_ns=event_ns, headings=headings
+            )
+            self._is_doubted = len(doubt) > 0
         else:
             # Between two pictures the last tracks are carried on.
             self.risk = pair_risk(
@@ -340,5 +358,7 @@ def run_trial(
         latest_stop_s=scene.latest_stop_s(),
         hit_m_s=hit_m_s,
         least_moving_m=least_m,
+        free_s=loop.free_steps * sensor.period_s,
+        doubt_s=loop.doubted_steps * sensor.period_s,
         is_complete=visible_step is not None,
     )

@@ -51,6 +51,8 @@ class RiskCode(StrEnum):
     UNCONFIRMED_IN_ZONE = "UNCONFIRMED_IN_ZONE"
     """Something was seen there in two frames or more, and is no track yet. Share of the evidence
     that makes one."""
+    UNCONFIRMED_NEAR_MACHINE = "UNCONFIRMED_NEAR_MACHINE"
+    """The same where a machine would have to stop for somebody who stands there."""
 
 
 _MEASURES: dict[RiskCode, tuple[str, str]] = {
@@ -67,6 +69,7 @@ _MEASURES: dict[RiskCode, tuple[str, str]] = {
     RiskCode.UNLOCATED: ("position", "m"),
     RiskCode.ZONE_UNSEEN: ("unseen", "s"),
     RiskCode.UNCONFIRMED_IN_ZONE: ("evidence", "1"),
+    RiskCode.UNCONFIRMED_NEAR_MACHINE: ("evidence", "1"),
 }
 _CODES = tuple(RiskCode)
 

@@ -649,12 +649,10 @@ def zone_risk(
         is_here = presence.zone == index
         if zone.is_forbidden and unconfirmed is not None and len(unconfirmed):
             may_be = _may_be_inside(zone, unconfirmed)
-            seen_ns, sightings = unconfirmed.seen_ns[may_be], unconfirmed.sightings[may_be]
-            is_again = bool((sightings > 1).any() or (seen_ns != seen_ns[:1]).any())
             found.append(
                 rows_of(
                     RiskCode.UNCONFIRMED_IN_ZONE,
-                    subject=[NOBODY] * is_again,
+                    subject=[NOBODY] * seen_in_two_frames(unconfirmed, may_be),
                     zone=index,
                     value=unconfirmed.evidence[may_be].max(initial=0.0),
                     threshold=1.0,
@@ -726,6 +724,12 @@ def _may_be_inside(zone: SiteZone, things: Unconfirmed) -> BoolArray:
     probability = probability_within(*zone.polygon.nearest_border(points), spread)
     found: BoolArray = of_classes(things, zone.classes) & (probability >= zone.suspect_probability)
     return found
+
+
+def seen_in_two_frames(things: Unconfirmed, of: BoolArray) -> bool:
+    """Whether those ``of`` (bool[n]) were seen in two frames, as one thing or as several."""
+    seen_ns, sightings = things.seen_ns[of], things.sightings[of]
+    return bool((sightings > 1).any() or (seen_ns != seen_ns[:1]).any())
 
 
 def _unlocated(zones: Sequence[SiteZone], tracks: Tracks) -> SiteAssessment:

@@ -22,6 +22,7 @@ from sightline.assess.site.machines import (
     follow_headings,
     look_at_pairs,
     pair_risk,
+    unconfirmed_risk,
     watch_pairs,
 )
 from sightline.decide.actuation import (
@@ -188,7 +189,7 @@ class MachineStage(ItemStage):
     writes = "commands"
     controls = (RESET,)
     hears = (VIEW_IS_EMPTY,)
-    version = 5  # is not stopped for errors that last unseen, or that no machine's speed can have
+    version = 6  # is slow for what is no track yet, where it would have to stop for somebody
 
     def plan(self, planning: ItemPlanning) -> None:
         form: MachineSettings = self.settings
@@ -322,7 +323,8 @@ class _Surroundings:
     pairs: PairsAtRisk
     suspected: SuspectedPairs
     headings: Headings | None
-    lost: SiteAssessment | None
+    stays: SiteAssessment | None
+    """Who was lost, and what is no track yet: said until the next frame."""
 
 
 class MachineState(ItemState):
@@ -361,8 +363,10 @@ class MachineState(ItemState):
         camera = turn.camera
         view: CameraView = turn.value(self._sights[camera])
         fresh = self._look(camera, view, turn.at_ns)
+        # That something may be there is for the machine; people are told of what they can look for.
+        sure = fresh.only(~fresh.has(RiskCode.UNCONFIRMED_NEAR_MACHINE))
         conditions = risk_conditions(
-            fresh, f"site@{self._pipeline}", camera=camera, names=self._names[camera],
+            sure, f"site@{self._pipeline}", camera=camera, names=self._names[camera],
             levels=self.plan.rule.level_of, machine=self.plan.name,
         )  # fmt: skip
         turn.say(f"{camera}/risk", conditions, mode=view.mode)
@@ -377,7 +381,7 @@ class MachineState(ItemState):
         if control["control"] == VIEW_IS_EMPTY:
             around = self._around.get(control["camera"])
             if around is not None:
-                around.pairs, around.lost = around.pairs.emptied(), None
+                around.pairs, around.stays = around.pairs.emptied(), None
         elif control.get("machine") == self.plan.name:
             self._is_reset_pressed = bool(control.get("is_down"))
 
@@ -393,10 +397,14 @@ class MachineState(ItemState):
         around.suspected, risk = look_at_pairs(
             around.suspected, tracks, rule, event_ns=at_ns, headings=around.headings
         )
-        around.pairs, around.lost = watch_pairs(
+        around.pairs, lost = watch_pairs(
             around.pairs, tracks, risk, rule, lost_timeout_s=self.plan.lost_timeout_s
         )
-        return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, around.lost])
+        unconfirmed = unconfirmed_risk(
+            view.unconfirmed, tracks, rule, event_ns=at_ns, headings=around.headings
+        )
+        around.stays = SiteAssessment.joined(tracks.stream, tracks.capture_ns, [lost, unconfirmed])
+        return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, around.stays])
 
     def _again(self, camera: str, view: CameraView, at_ns: int) -> SiteAssessment:
         """The pairs of the newest view as they are by now: between frames tracks are carried on."""
@@ -407,8 +415,8 @@ class MachineState(ItemState):
         risk = pair_risk(
             tracks, rule, event_ns=at_ns, headings=around.headings, suspected=around.suspected
         )
-        lost = [] if around.lost is None else [around.lost]
-        return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, *lost])
+        stays = [] if around.stays is None else [around.stays]
+        return SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, *stays])
 
     # --- interlock --------------------------------------------------------------------------------
 
@@ -533,7 +541,7 @@ class MachineState(ItemState):
                         "pairs": snapshot(around.pairs),
                         "suspected": snapshot(around.suspected),
                         "headings": None if around.headings is None else snapshot(around.headings),
-                        "lost": None if around.lost is None else snapshot(around.lost),
+                        "stays": None if around.stays is None else snapshot(around.stays),
                     }
                     for name, around in self._around.items()
                 },
@@ -544,11 +552,11 @@ class MachineState(ItemState):
         self._state = ActuationState.from_mapping(parts.meta["interlock"])
         self._is_reset_pressed = parts.meta["reset"]
         for name, one in parts.meta["around"].items():
-            headings, lost = one["headings"], one["lost"]
+            headings, stays = one["headings"], one["stays"]
             self._around[name] = _Surroundings(
                 towed=from_snapshot(TowedPoints, one["towed"]),
                 pairs=from_snapshot(PairsAtRisk, one["pairs"]),
                 suspected=from_snapshot(SuspectedPairs, one["suspected"]),
                 headings=None if headings is None else from_snapshot(Headings, headings),
-                lost=None if lost is None else from_snapshot(SiteAssessment, lost),
+                stays=None if stays is None else from_snapshot(SiteAssessment, stays),
             )

@@ -38,6 +38,9 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         "somebody who has looked says so: the operator input view_is_empty)",
         RiskCode.UNCONFIRMED_IN_ZONE: "something was seen in the zone in more than one "
         "frame, too seldom or too unsurely to tell whether somebody is there",
+        RiskCode.UNCONFIRMED_NEAR_MACHINE: "something was seen where the machine would have to "
+        "stop for somebody, in more than one frame, too seldom or too unsurely to tell whether "
+        "somebody is there",
         RiskCode.ZONE_OCCUPANCY: "too many are in the zone",
         RiskCode.DWELL: "somebody has been in the zone for too long",
         RiskCode.OVERSPEED: "somebody moves too fast in the zone",
@@ -104,6 +107,7 @@ DEFAULT_LEVELS: Mapping[str, CommandLevel] = MappingProxyType(
         RiskCode.IN_FORBIDDEN_ZONE: _STOP,
         RiskCode.LOST_IN_ZONE: _STOP,
         RiskCode.UNCONFIRMED_IN_ZONE: _SLOW,
+        RiskCode.UNCONFIRMED_NEAR_MACHINE: _SLOW,
         RiskCode.ZONE_OCCUPANCY: _WARN,
         RiskCode.DWELL: _WARN,
         RiskCode.OVERSPEED: _SLOW,

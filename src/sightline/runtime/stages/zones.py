@@ -22,7 +22,7 @@ from sightline.assess.site.zones import (
 from sightline.decide.standing import Condition
 from sightline.errors import UsageError
 from sightline.recorder.checkpoint import StateParts
-from sightline.records import Tracks
+from sightline.records import Tracks, Unconfirmed
 from sightline.records.camera import CameraModel
 from sightline.records.command import CommandLevel
 from sightline.records.decision import Mode, Reason
@@ -164,6 +164,8 @@ class CameraView:
         sighted_ns: capture time of the newest frame that a detector has answered, UTC ns; None
             before the first.
         doubt: of the answer to this frame, unless it is settled.
+        unconfirmed: what is no track yet; nothing in a view that a checkpoint gave back, as who
+            asks for it remembers what it came to.
         seen_ns: int64[z + 1], capture time of the newest frame whose picture showed something
             everywhere in each zone, and, last, everywhere; UTC ns. Empty where nobody asks.
     """
@@ -174,6 +176,7 @@ class CameraView:
     sighted_ns: int | None
     doubt: Doubt | None = None
     seen_ns: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    unconfirmed: Unconfirmed = field(default_factory=Unconfirmed.none)
 
     def unseen(self, zones: Collection[int], *, least_s: float) -> SiteAssessment:
         """Those of these zones in which nothing can be seen for at least ``least_s``.
@@ -276,6 +279,7 @@ class ZonesState(ItemState):
             sighted_ns=sight.sighted_ns,
             seen_ns=self._seen(turn),
             doubt=sight.doubt,
+            unconfirmed=sight.unconfirmed,
         )
         unseen = self.value.unseen(range(len(self._zones)), least_s=self._blind_s)
         risk = SiteAssessment.joined(tracks.stream, tracks.capture_ns, [risk, unseen])

@@ -6,6 +6,7 @@ from sightline.assess.site.machines.lost_near_machine import PairsAtRisk, watch_
 from sightline.assess.site.machines.machine import Braking, MachineRule
 from sightline.assess.site.machines.pair_risk import look_at_pairs, pair_risk
 from sightline.assess.site.machines.relative_motion import RelativeMotion, conflict_probability
+from sightline.assess.site.machines.unconfirmed_near_machine import unconfirmed_risk
 
 __all__ = [
     "Braking",
@@ -19,5 +20,6 @@ __all__ = [
     "follow_headings",
     "look_at_pairs",
     "pair_risk",
+    "unconfirmed_risk",
     "watch_pairs",
 ]

@@ -168,7 +168,12 @@ CASES: dict[str, Callable[[], Case]] = {
     "fields-too-few": lambda: raw_line("sat-001,2024-01-01T00:00:01Z,1"),
     "fields-too-many": lambda: raw_line(ROWS[1] + ",7"),
     "quote-left-open": lambda: raw_line('"sat-001,2024-01-01T00:00:01Z,1,12.5'),
-    "line-break-in-quotes": lambda: raw_line('"sat\n001",2024-01-01T00:00:01Z,1,12.5', bad=2),
+    "line-break-in-quotes": lambda: admitted(
+        lines(ROWS[0], '"sat\n001",2024-01-01T00:00:01Z,1,12.5', ROWS[2]), good=3
+    ),
+    "stray-quotes-of-two-rows": lambda: raw_line(
+        'sat-001,2024-01-01T00:00:01Z,1,"12.5\nsat-001,2024-01-01T00:00:01Z,1,12.5"', bad=2
+    ),
     "quoted-separator": lambda: admitted(
         lines(*ROWS[:2], '"a ""b"", c",2024-01-01T00:00:02Z,2,12.5')
     ),

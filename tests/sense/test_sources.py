@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -281,6 +282,7 @@ PIECES = st.sampled_from(
     ]
 )
 SMALL = Limits(max_line_bytes=24, chunk_rows=3)
+SMALL_BLOCKS = Limits(chunk_rows=3)
 
 
 def accounted(path: Path) -> tuple[list[int], list[Chunk]]:
@@ -307,8 +309,12 @@ def lines_of(content: bytes) -> int:
 def test_every_line_of_any_csv_file_is_a_row_or_rejected(tmp_path: Path, body: bytes) -> None:
     content = b"k,t,x\n" + body
     rows = lines_of(content) - 1
-    placed, _ = accounted(write(tmp_path / "a.csv", content))
-    assert placed == (list(range(rows)) if rows else [-1])
+    placed, got = accounted(write(tmp_path / "a.csv", content))
+    # A row may have more lines than its first: as many as it has line breaks.
+    for row in (row for c in got for row in c.frame.iter_rows(named=True)):
+        further = sum((row[name] or "").count("\n") for name in "ktx")
+        placed += range(row["_row"] + 1, row["_row"] + 1 + further)
+    assert sorted(placed) == (list(range(rows)) if rows else [-1])
 
 
 @settings(
@@ -346,10 +352,50 @@ def test_every_line_of_any_json_lines_file_is_a_row_or_rejected(
 def test_fields_come_back_as_the_standard_library_wrote_them(
     tmp_path: Path, rows: list[list[str]]
 ) -> None:
-    import csv
-
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerows([["k", "t", "x"], *rows])
     got = frame(opened(write(tmp_path / "a.csv", buffer.getvalue())))
     assert [list(row) for row in got.select("k", "t", "x").rows()] == rows
+
+
+NOTES = st.lists(
+    st.text(st.characters(categories=["L", "P", "Zs"], exclude_characters=","), min_size=1),
+    min_size=1,
+    max_size=4,
+).map("\n".join)
+
+
+@settings(
+    max_examples=100,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(notes=st.lists(NOTES, min_size=1, max_size=12), place=st.integers(0, 2))
+def test_a_quoted_field_of_a_file_may_hold_line_breaks(
+    tmp_path: Path, notes: list[str], place: int
+) -> None:
+    buffer = io.StringIO()
+    rows = [[note if i == place else f"{k}{i}" for i in range(3)] for k, note in enumerate(notes)]
+    csv.writer(buffer, lineterminator="\n").writerows([["k", "t", "x"], *rows])
+    got = frame(opened(write(tmp_path / "a.csv", buffer.getvalue()), SMALL_BLOCKS))
+    assert [list(row) for row in got.select("k", "t", "x").rows()] == rows
+
+
+def test_stray_quotes_around_a_row_do_not_swallow_it(tmp_path: Path) -> None:
+    got = chunks(opened(write(tmp_path / "a.csv", 'k,t,x\n1,1,"a\n2,2,b\n3,3,c"\n')))
+    assert [row for c in got if c.frame.height for row in c.frame["k"]] == ["2"]
+    assert [row for c in got for row in c.rejected["_row"]] == [0, 2]
+
+
+def test_two_rows_with_a_stray_quote_each_are_not_one_row(tmp_path: Path) -> None:
+    got = chunks(opened(write(tmp_path / "a.csv", 'k,t,x\n1,1,"a\n2,2,b"\n')))
+    assert [row for c in got for row in c.rejected["_row"]] == [0, 1]
+
+
+def test_a_row_that_never_ends_costs_its_line(tmp_path: Path) -> None:
+    body = 'k,t,x\n1,1,"a\n' + "".join(f"{i},{i},b\n" for i in range(2, 300))
+    got = chunks(opened(write(tmp_path / "a.csv", body)))
+    assert sum(c.frame.height for c in got) == 298
+    assert [row for c in got for row in c.rejected["_row"]] == [0]

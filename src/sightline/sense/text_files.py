@@ -1,12 +1,14 @@
 """Text files as lines, and CSV: one row a line; a bad line loses only itself.
 
-A row is one line. Blank lines are no rows. A line that is too long or not UTF-8 keeps its row
-number and is handed over beside the good ones. Files are read in blocks of whole lines, in bounded
-memory.
+Blank lines are no rows. A line that is too long or not UTF-8 keeps its row number and is handed
+over beside the good ones. Files are read in blocks of whole lines, in bounded memory.
 
-CSV: every column is text. Quoting follows RFC 4180 except that a quoted field may not hold a line
-break: a stray quote would otherwise swallow the rest of the file. Such a row comes out as
-LINE_UNREADABLE, once per line. The header is the first line, or one of the next hundred where that
+CSV: every column is text. Quoting follows RFC 4180. In a file a quoted field may hold line breaks,
+as notes of people do: such a row has the number of its first line, and ends within a hundred lines.
+Where it could as well be rows with stray quotes, because a line between, or both the first and the
+last, has enough separators for a row, each of its lines comes out as LINE_UNREADABLE: a stray quote
+must swallow no rows. So does each line of such a row on standard input, where nobody can wait for
+its end. The header is the first line, or one of the next hundred where that
 has all the columns looked for and the first has not: titles and comments may stand above it. The
 separator is whichever of ``, ; tab |`` shows those columns, or else occurs most in the header. A
 column without a name is called by its place, ``column 1``; empty fields beyond the header, as after
@@ -24,6 +26,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -402,7 +405,7 @@ def chunk_of_lines(
                 rows=lost.row.tolist(),
                 reason=RefusalReason.LINE_UNREADABLE,
                 detail=f"expected {expected}",
-                raw=lost.lines(),
+                raw=[lost.line(i) for i in range(len(lost))],
                 limits=limits,
             )
         )
@@ -436,6 +439,8 @@ _HEADER_LINES = 100
 """Lines among which the header is looked for."""
 _EMPTY_FIELDS = 8
 """Empty fields beyond the header that a line may have."""
+_ROW_LINES = 100
+"""Lines of a file that one row may have."""
 
 
 def read_csv(
@@ -465,7 +470,12 @@ def read_csv(
     with stream:
         blocks = line_blocks(stream, limits=limits)
         yield from csv_chunks(
-            blocks, origin=origin, limits=limits, wanted=wanted, header_line=header_line
+            blocks,
+            origin=origin,
+            limits=limits,
+            wanted=wanted,
+            header_line=header_line,
+            joins_lines=True,
         )
 
 
@@ -476,23 +486,41 @@ def csv_chunks(
     limits: Limits,
     wanted: Sequence[str] = (),
     header_line: int | None = None,
+    joins_lines: bool = False,
 ) -> Iterator[Chunk]:
-    header: _Header | None = None
+    """Lines of CSV as chunks of rows; see :func:`read_csv`.
+
+    Args:
+        blocks: the lines.
+        origin: name of the file.
+        limits: bounds of lines and chunks.
+        wanted: columns by which the header is known.
+        header_line: which line is the header; None: found out.
+        joins_lines: a quoted field may hold line breaks. Lines that may go on in the next block
+            wait for it.
+    """
+    lines = iter(blocks)
+    first = next(lines, None)
+    if first is not None and first.damage is not None:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, first.damage)
+        return
+    if first is None:
+        detail = "expected a header, got 0 bytes"
+        yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail)
+        return
+    header = _find_header(first, wanted, header_line)
+    if header.problem is not None:
+        yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line)
+        return
+    below = tuple(line for line in first.bad if line.row > header.row)
+    lines = chain([replace(first.only(first.row > header.row), bad=below)], lines)
+    if joins_lines:
+        lines = _whole_rows(lines, header, limits)
     rows = 0
-    for lines in blocks:
-        block = lines
+    for block in lines:
         if block.damage is not None:
             yield rejected_file(origin, RefusalReason.FILE_UNREADABLE, block.damage)
             return
-        if header is None:
-            header = _find_header(block, wanted, header_line)
-            if header.problem is not None:
-                yield rejected_file(
-                    origin, RefusalReason.FILE_UNREADABLE, header.problem, raw=header.line
-                )
-                return
-            below = tuple(line for line in block.bad if line.row > header.row)
-            block = replace(block.only(block.row > header.row), bad=below)
         rows += len(block) + len(block.bad)
         frames, is_read = _parse(block, header)
         yield chunk_of_lines(
@@ -504,9 +532,8 @@ def csv_chunks(
             limits=limits,
         )
     if not rows:
-        detail = "expected a header, got 0 bytes" if header is None else "expected rows, got none"
-        raw = "" if header is None else header.line
-        yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail, raw=raw)
+        detail = "expected rows, got none"
+        yield rejected_file(origin, RefusalReason.FILE_EMPTY, detail, raw=header.line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -646,6 +673,92 @@ def _parser(header: _Header, names: Sequence[str]) -> Parse:
             return None
 
     return parse
+
+
+def _whole_rows(
+    blocks: Iterable[LineBlock], header: _Header, limits: Limits
+) -> Iterator[LineBlock]:
+    """The blocks with the lines of each row as one line; what may go on in the next block waits."""
+    held: LineBlock | None = None
+    for block in blocks:
+        if block.damage is not None:
+            yield from () if held is None else (held,)
+            yield block
+            return
+        whole, held = _joined(block if held is None else _joint(held, block), header, limits)
+        yield whole
+    if held is not None:
+        yield held
+
+
+def _joint(first: LineBlock, second: LineBlock) -> LineBlock:
+    """Two blocks of one file, one after the other, as one."""
+    by = len(first.data)
+    return LineBlock(
+        data=first.data + second.data,
+        start=np.concatenate([first.start, second.start + by]),
+        stop=np.concatenate([first.stop, second.stop + by]),
+        row=np.concatenate([first.row, second.row]),
+        bad=first.bad + second.bad,
+    )
+
+
+def _joined(
+    block: LineBlock, header: _Header, limits: Limits
+) -> tuple[LineBlock, LineBlock | None]:
+    """The lines of each row as one line, and the lines at the end of which a row may go on."""
+    n = len(block)
+    if _QUOTE.encode() not in block.data:
+        return block, None
+    codes = np.frombuffer(block.data, np.uint8)
+    odd = np.flatnonzero(_counts(codes == ord(_QUOTE), block) % 2)
+    if not len(odd):
+        return block, None
+    # A row of several lines begins and ends with a line of oddly many quotes.
+    begins, ends = odd[:-1], odd[1:]
+    # Counted as if there were no quotes: whether a line could be a row by itself.
+    is_long = _counts(codes == ord(header.separator), block) + 1 >= len(header.names)
+    long_so_far = np.cumsum(is_long)
+    may_be = (
+        (block.row[ends] - block.row[begins] == ends - begins)  # no bad line lies between
+        & (ends - begins < _ROW_LINES)
+        & (block.stop[ends] - block.start[begins] <= limits.max_line_bytes)
+        & (long_so_far[ends - 1] == long_so_far[begins])
+        & ~(is_long[begins] & is_long[ends])
+    )
+    is_row = np.zeros(len(begins), np.bool_)
+    for first in (0, 1):  # of two neighbours, which share a line, one at a time
+        at = first + 2 * np.flatnonzero(may_be[first::2])
+        one_each = _packed(block.data, block.start[begins[at]], block.stop[ends[at]], at, ())
+        is_whole, has_more = _is_whole(one_each, header)
+        is_row[at] = is_whole | has_more
+    # A line that ends a row begins none: of neighbours that both could be rows every other is.
+    place = np.arange(len(begins))
+    run_began = np.maximum.accumulate(np.where(is_row, -1, place))
+    is_row &= (place - run_began) % 2 == 1
+    step = np.zeros(n + 1, np.int64)
+    np.add.at(step, begins[is_row] + 1, 1)
+    np.subtract.at(step, ends[is_row] + 1, 1)
+    stop = block.stop.copy()
+    stop[begins[is_row]] = block.stop[ends[is_row]]
+    keep = np.cumsum(step[:-1]) == 0
+    last = int(odd[-1])
+    is_open = not (len(is_row) and is_row[-1]) and n - last < _ROW_LINES
+    waits = last if is_open else n  # from this line on
+    late = tuple(line for line in block.bad if is_open and line.row > block.row[last])
+    early = block.bad[: len(block.bad) - len(late)]
+    keep[waits:] = False
+    whole = _packed(block.data, block.start[keep], stop[keep], block.row[keep], early)
+    if not is_open:
+        return whole, None
+    rest = slice(waits, n)
+    return whole, _packed(block.data, block.start[rest], block.stop[rest], block.row[rest], late)
+
+
+def _counts(is_one: BoolArray, block: LineBlock) -> IntArray:
+    """int64[n]: how many bytes of each line are so."""
+    found: IntArray = np.add.reduceat(is_one, block.start, dtype=np.int64)
+    return found
 
 
 def _is_whole(block: LineBlock, header: _Header) -> tuple[BoolArray, BoolArray]:

@@ -13,14 +13,13 @@ import polars as pl
 
 from sightline.errors import SourceError, UsageError
 from sightline.evidence.bounds import poisson_lower, poisson_upper
+from sightline.perceive.normal.block_view import BLOCKS_PER_DAY, LEVEL_HOLDS
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_record import SatelliteRecord
 from sightline.perceive.normal.satellite_watch import (
-    BLOCKS_PER_DAY,
     FALSE_ALERTS_PER_DAY,
     LEARN_DAYS,
     LEAST_LEARN_DAYS,
-    LEVEL_HOLDS,
     SatelliteWatch,
 )
 from sightline.records.signals import NS_PER_S

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from sightline.errors import LogError
+from sightline.perceive.normal.block_view import BLOCKS_PER_DAY
 from sightline.perceive.normal.expectation import CommandTimes
 from sightline.perceive.normal.satellite_record import SatelliteRecord
-from sightline.perceive.normal.satellite_watch import BLOCKS_PER_DAY, SatelliteWatch
+from sightline.perceive.normal.satellite_watch import SatelliteWatch
 
 STEP_S = 240.0
 PER_DAY = round(86_400 / STEP_S)

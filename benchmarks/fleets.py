@@ -73,6 +73,16 @@ FLEETS = (
         for design, seed in ((62, 6262), (71, 9071), (72, 9072), (82, 48227), (84, 48457))
     ),
     NamedFleet(
+        name="other world 91, healthy",
+        scene=replace(_WORLD, design=91, seed=60413, satellites=12, days=12, **_HEALTHY),  # type: ignore[arg-type]
+        is_apart=False,
+    ),
+    NamedFleet(
+        name="other world 93, healthy",
+        scene=replace(_WORLD, design=93, seed=60461, satellites=8, days=12, **_HEALTHY),  # type: ignore[arg-type]
+    ),
+    NamedFleet(name="other world 92", scene=replace(_WORLD, design=92, seed=60427, days=10)),
+    NamedFleet(
         name="own simulator",
         scene=TelemetryScene(
             seed=821,

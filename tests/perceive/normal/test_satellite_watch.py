@@ -9,8 +9,9 @@ import pytest
 from sightline.errors import LogError
 from sightline.perceive.normal.block_view import BLOCKS_PER_DAY
 from sightline.perceive.normal.expectation import CommandTimes
+from sightline.perceive.normal.residual_tests import residual_tests
 from sightline.perceive.normal.satellite_record import SatelliteRecord
-from sightline.perceive.normal.satellite_watch import SatelliteWatch
+from sightline.perceive.normal.satellite_watch import FALSE_ALERTS_PER_DAY, SatelliteWatch
 
 STEP_S = 240.0
 PER_DAY = round(86_400 / STEP_S)
@@ -173,6 +174,35 @@ def test_what_follows_a_command_that_was_never_sent_before_must_be_greater(name,
         rows = slice(*watch.block_rows(block))
         watch.advance(whole.values[rows], whole.is_heard[rows], commands)
     assert any(a.channel == 0 for a in watch.alerts) == is_told
+
+
+def test_what_two_days_taught_raises_no_level_once_two_better_days_are_known():
+    whole = record(is_healthy=True)
+    watch = SatelliteWatch.begin(5, step_s=STEP_S, learn_days=3)
+    levels = {}
+    for block in range(DAYS * BLOCKS_PER_DAY):
+        rows = slice(*watch.block_rows(block))
+        watch.advance(whole.values[rows], whole.is_heard[rows], whole.commands)
+        if block + 1 == 3 * BLOCKS_PER_DAY:  # the first day that was compared is over
+            watch.maxima[:] = 1e9
+        levels[block + 1] = watch.levels
+    for day, is_raised in ((4, True), (5, False)):
+        known = levels[day * BLOCKS_PER_DAY][np.isfinite(levels[day * BLOCKS_PER_DAY])]
+        assert len(known)
+        assert ((known > 1e9) == is_raised).all()
+
+
+@pytest.mark.parametrize(("budget", "times"), [(0.02, 1.0), (0.005, 2.0), (0.08, 0.5)])
+def test_levels_go_with_the_root_of_one_over_the_budget(budget, times):
+    tests = residual_tests(STEP_S)
+    greatest = np.full((2, len(tests), 5, BLOCKS_PER_DAY), 100.0)
+    levels = {}
+    for asked in (FALSE_ALERTS_PER_DAY, budget):
+        watch = learnt_until_last_day(record(is_healthy=True))
+        watch.maxima, watch.budget = greatest, asked
+        watch._begin_day()
+        levels[asked] = watch.levels
+    np.testing.assert_allclose(levels[budget], times * levels[FALSE_ALERTS_PER_DAY])
 
 
 def test_the_state_of_another_version_is_refused_by_name(whole_day):

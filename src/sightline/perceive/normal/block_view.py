@@ -111,9 +111,7 @@ class BlockView:
         assert watch.expectation is not None
         self.model = watch.expectation
         # Levels of the day know what passed before it; this is what passed on it.
-        least = np.array([test.least_level for test in watch.tests])
-        self.levels = np.maximum(watch.levels, least[:, None])
-        self.levels = np.maximum(self.levels, TOLD_ONCE * watch.seen)
+        self.levels = np.maximum(watch.levels, TOLD_ONCE * watch.seen)
         self.begin, self.end = watch.block_rows(block)
         warm = round(WARM_UP_S / record.step_s)
         context = round(REACH_S / record.step_s)

@@ -44,12 +44,12 @@ _TONE_LEAST_CYCLES = 4
 _TONE_EVERY_ROWS = 4
 _TONE_SHARE = 0.6
 _LEVELS = {
-    "step": (9.0, 30.0),
-    "level": (1.0, 60.0),
-    "held": (20.0, 20.0),
-    "far": (1.0, 150.0),
-    "swing": (6.0, 6.0),
-    "tone": (7.0, 7.0),
+    "step": (14.0, 150.0),
+    "level": (1.5, 225.0),
+    "held": (45.0, 45.0),
+    "far": (1.5, 450.0),
+    "swing": (9.0, 9.0),
+    "tone": (10.5, 10.5),
 }
 """The least that a level is, and how many times the greatest of healthy days."""
 REACH_S = 21_600.0

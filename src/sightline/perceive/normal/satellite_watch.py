@@ -52,6 +52,9 @@ FALSE_ALERTS_PER_DAY = 0.02
 """Of one satellite: what levels are learnt for, unless another is asked for."""
 _PAST_DAYS = 7
 _LEAST_DAYS = 2
+_POOR_UNTIL_DAY = _LEAST_DAYS + 3
+"""The first day that is compared is so by what two days taught: it counts until two are known that
+are compared by more."""
 _PERIOD_DAYS = (3, 4, 7)
 _FAULTY_SHARE = 0.25
 """A day on which a channel was faulty for longer is not learnt from: others went along with it."""
@@ -186,6 +189,8 @@ class SatelliteWatch:
         day, row = divmod(self.record.end, self.record.rows_per_day)
         if row or day < _LEAST_DAYS:
             return
+        if day == _POOR_UNTIL_DAY:
+            self.maxima = self.maxima[..., BLOCKS_PER_DAY:]
         if day >= self.learn_days:
             self.levels = self._levels()
         self.learn_until(day)
@@ -193,9 +198,10 @@ class SatelliteWatch:
     def _levels(self) -> FloatArray:
         """float64[2, tests, c]: above the greatest of healthy days, and above what passed."""
         reserve = np.array([test.reserve for test in self.tests])
+        least = np.array([test.least_level for test in self.tests])
         greatest = self._greatest(self.maxima)
         allowed = self.budget / FALSE_ALERTS_PER_DAY
-        found = np.stack([levels_above(part, reserve, allowed) for part in greatest])
+        found = np.stack([levels_above(part, reserve, least, allowed) for part in greatest])
         return np.maximum(found, TOLD_ONCE * self.seen)
 
     @staticmethod

@@ -95,7 +95,7 @@ class ExpectationStage(Stage):
     """A channel does not read what its past, its commands and its peers make one expect."""
 
     use = "expectation"
-    version = 2  # 1 had margins over healthy days that were learnt for each channel
+    version = 3  # 2 had smaller reserves, in proportion to one over the budget
     Settings = ExpectationSettings
     writes = "decisions"
     decides = True

@@ -451,7 +451,7 @@ def read_csv(
     wanted: Sequence[str] = (),
     header_line: int | None = None,
 ) -> Iterator[Chunk]:
-    """Read a CSV file (``.gz`` too) in chunks of at most ``limits.chunk_rows``.
+    """Read a CSV file (``.gz`` too) in chunks of at most ``limits.chunk_rows`` and a hundred rows.
 
     Every column is text; an empty field is null. Rows are numbered from 0 after the header.
 
